@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What `cargo xtask setup` leaves below `target/`, and why privileged tests may not run.
+
+use std::path::{Path, PathBuf};
+
+/// Names the directory that holds [`Artifacts`], instead of the workspace's `target/`.
+pub const TARGET: &str = "CRIU_GC_TARGET";
+
+/// When set, a privileged test that cannot run has failed.
+pub const REQUIRED: &str = "CRIU_GC_REQUIRE_PRIVILEGED";
+
+/// The programs of the host that the tests need, found on [`crate::host::SEARCH_PATH`].
+const PROGRAMS: [&str; 7] = ["iptables-nft", "iptables-legacy", "nft", "ip", "unshare", "nsenter", "mount"];
+
+/// Where the CRIUs and the workload are.
+#[derive(Clone, Debug)]
+pub struct Artifacts {
+    target: PathBuf,
+}
+
+impl Artifacts {
+    /// Those of this workspace, or those that the environment names.
+    pub fn of_workspace() -> Self {
+        let target = std::env::var_os(TARGET).map(PathBuf::from);
+        Self { target: target.unwrap_or_else(workspace_target) }
+    }
+
+    /// The directory that holds everything else.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// One directory a version of CRIU: `criu`, `crit` and `tree` in each.
+    pub fn criu(&self) -> PathBuf {
+        self.target.join("criu")
+    }
+
+    /// The static program that is dumped.
+    pub fn workload(&self) -> PathBuf {
+        self.target.join("workload/workload")
+    }
+
+    /// Where hosts have their scratch directories: on a real disk, not in a temporary file system.
+    pub fn scratch(&self) -> PathBuf {
+        self.target.join("testkit")
+    }
+}
+
+/// Why privileged tests cannot run here; nothing if they can.
+pub fn cannot_run() -> Option<String> {
+    let artifacts = Artifacts::of_workspace();
+    if !is_root() {
+        return Some("the tests do not run as root".to_owned());
+    }
+    if let Some(program) = PROGRAMS.iter().find(|program| !is_on_search_path(program)) {
+        return Some(format!("the program {program} is missing: run `cargo xtask setup`"));
+    }
+    if !artifacts.workload().exists() {
+        let path = artifacts.workload();
+        return Some(format!("{} is missing: run `cargo xtask setup`", path.display()));
+    }
+    if crate::Criu::all().is_empty() {
+        let path = artifacts.criu();
+        return Some(format!("no CRIU is in {}: run `cargo xtask setup`", path.display()));
+    }
+    None
+}
+
+/// For tests of the standard harness: whether the test can run. Says why not, on the standard
+/// error.
+///
+/// # Panics
+/// If the test cannot run though the environment demands that it does.
+#[track_caller]
+pub fn is_ready() -> bool {
+    let Some(reason) = cannot_run() else { return true };
+    assert!(std::env::var_os(REQUIRED).is_none(), "{REQUIRED} is set, but {reason}");
+    eprintln!("skipped: {reason}");
+    false
+}
+
+/// Whether this process may do what only root may.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn workspace_target() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    workspace.expect("the directory of the workspace").join("target")
+}
+
+fn is_on_search_path(program: &str) -> bool {
+    crate::host::SEARCH_PATH.split(':').any(|directory| Path::new(directory).join(program).exists())
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Dumps that end otherwise, and restores.
+
+use testkit::{
+    Access, Container, Criu, DumpOptions, FinalState, Launch, LinkRemap, LockMethod, StopPoint, TestHost, Workload,
+    is_ready,
+};
+
+fn tree(host: &TestHost) -> Workload {
+    host.workload(&[&"deleted", &host.dir().join("data"), &"listen-connect", &"127.0.0.1:0"])
+}
+
+fn images(host: &TestHost) -> std::path::PathBuf {
+    host.dir().with_file_name("images")
+}
+
+#[test]
+fn a_stopped_tree_leaves_residue_and_stays() {
+    if !is_ready() {
+        return;
+    }
+    for criu in Criu::all() {
+        let host = TestHost::new();
+        let tree = tree(&host);
+        let before = host.snapshot(&[host.dir()]);
+        let options = DumpOptions { final_state: FinalState::Stopped, ..DumpOptions::default() };
+        criu.dump(&host, &tree, &images(&host), &options);
+        assert_eq!(tree.state(), Some('T'));
+        assert!(!before.difference(&host.snapshot(&[host.dir()])).is_empty());
+    }
+}
+
+#[test]
+fn a_running_tree_and_a_failed_dump_leave_nothing() {
+    if !is_ready() {
+        return;
+    }
+    for criu in Criu::all() {
+        let host = TestHost::new();
+        let tree = tree(&host);
+        let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
+        let running = DumpOptions { final_state: FinalState::Running, ..options.clone() };
+        let refused = DumpOptions { link_remap: LinkRemap::Refused, ..options };
+        let before = host.snapshot(&[host.dir()]);
+        criu.dump(&host, &tree, &images(&host), &running);
+        assert_eq!(before.difference(&host.snapshot(&[host.dir()])), [""; 0]);
+        assert_eq!(criu.try_dump(&host, &tree, &images(&host), &refused).code(), 1);
+        assert_eq!(before.difference(&host.snapshot(&[host.dir()])), [""; 0]);
+        assert_eq!(tree.state(), Some('S'));
+    }
+}
+
+#[test]
+fn a_killed_criu_leaves_what_it_had_done() {
+    if !is_ready() {
+        return;
+    }
+    for criu in Criu::all() {
+        for (point, rules, inventory) in [(StopPoint::PostDump, 4, true), (StopPoint::Rule(3), 2, false)] {
+            let host = TestHost::new();
+            let tree = tree(&host);
+            let dump = criu.dump_until(&host, &tree, &images(&host), &DumpOptions::default(), point);
+            let found = host.snapshot(&[]).lines_with("0xc114");
+            let found = found.iter().filter(|line| line.starts_with("iptables-nft-save")).count();
+            assert_eq!(found, rules, "{} {point:?}", criu.version());
+            assert_eq!(dump.images.join("inventory.img").exists(), inventory);
+            assert_eq!(tree.state(), Some('S'));
+        }
+    }
+}
+
+#[test]
+fn a_restore_takes_the_residue_away() {
+    if !is_ready() {
+        return;
+    }
+    for criu in Criu::all() {
+        for lock in [LockMethod::Iptables, LockMethod::Nftables] {
+            let host = TestHost::new();
+            let tree = tree(&host);
+            let options = DumpOptions { lock, ..DumpOptions::default() };
+            let dump = criu.dump(&host, &tree, &images(&host), &options);
+            let restored = criu.restore(&host, &dump, &options);
+            assert_eq!(restored.state(), Some('S'));
+            let left = host.snapshot(&[host.dir()]);
+            assert_eq!(left.lines_with("link_remap"), [""; 0]);
+            assert_eq!(left.lines_with("0xc114"), [""; 0]);
+            assert_eq!(left.lines_with("0x0000c114"), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn a_container_can_be_restored() {
+    if !is_ready() {
+        return;
+    }
+    for criu in Criu::all() {
+        let host = TestHost::new();
+        let volume = host.dir().join("volume");
+        std::fs::create_dir(&volume).unwrap();
+        let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
+        let tree = Launch::new(&[&"deleted", &"/data/one"]).container(&container).start(&host);
+        let dump = criu.dump(&host, &tree, &images(&host), &DumpOptions::default());
+        assert_eq!(host.snapshot(&[&volume]).lines_with("link_remap").len(), 1);
+        let restored = criu.restore(&host, &dump, &DumpOptions::default());
+        assert_eq!(restored.state(), Some('S'));
+        assert_eq!(host.snapshot(&[&volume]).lines_with("link_remap"), [""; 0]);
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! An apt with a state of its own: it sees suites that the machine does not use, and can change
+//! nothing on the machine. Packages are verified as the machine's own are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::Error;
+use crate::program;
+use crate::sources::Mirror;
+
+/// Where CRIU may be, newest last.
+const SUITES: [&str; 3] = ["forky", "sid", "experimental"];
+
+/// A private state of apt, gone when this goes out of scope.
+#[derive(Debug)]
+pub(crate) struct Apt {
+    directory: PathBuf,
+    suites: Vec<&'static str>,
+}
+
+impl Apt {
+    /// Fetches the lists of those of the suites that the mirror has.
+    pub(crate) fn update(directory: &Path, mirror: &Mirror) -> Result<Self, Error> {
+        let mut apt = Self { directory: directory.to_owned(), suites: Vec::new() };
+        apt.make_state()?;
+        let mut last = String::new();
+        for suite in SUITES {
+            apt.write("apt.sources", &sources(mirror, &[suite]))?;
+            match program::output(apt.get().arg("update")) {
+                Ok(_) => apt.suites.push(suite),
+                Err(error) => last = error.to_string(),
+            }
+        }
+        if apt.suites.is_empty() {
+            return Err(Error::NoSuite { mirror: mirror.uri.clone(), suites: SUITES.join(", "), last });
+        }
+        apt.write("apt.sources", &sources(mirror, &apt.suites))?;
+        Ok(apt)
+    }
+
+    /// The suites that the mirror has.
+    pub(crate) fn suites(&self) -> String {
+        self.suites.join(", ")
+    }
+
+    /// The versions of a package, as `apt-cache madison` lists them.
+    pub(crate) fn madison(&self, package: &str) -> Result<String, Error> {
+        program::output(self.command("apt-cache").args(["madison", package]))
+    }
+
+    /// Downloads the packages and all that they depend on.
+    pub(crate) fn download_closure(&self, packages: &[String], to: &Path) -> Result<(), Error> {
+        let mut archives = std::ffi::OsString::from("Dir::Cache::archives=");
+        archives.push(to);
+        fs::create_dir_all(to.join("partial")).map_err(file("create", to))?;
+        let mut command = self.get();
+        command.arg("-o").arg(archives).args(["--yes", "--download-only", "install"]).args(packages);
+        program::output(&mut command).map(drop)
+    }
+
+    /// Downloads just the packages.
+    pub(crate) fn download(&self, packages: &[String], to: &Path) -> Result<(), Error> {
+        program::output(self.get().current_dir(to).arg("download").args(packages)).map(drop)
+    }
+
+    fn make_state(&self) -> Result<(), Error> {
+        for part in ["lists/partial", "cache/archives/partial"] {
+            let path = self.directory.join(part);
+            fs::create_dir_all(&path).map_err(file("create", &path))?;
+        }
+        // Nothing is installed as far as this apt knows, so that it downloads whole closures.
+        self.write("status", "")?;
+        self.write("apt.conf", &configuration(&self.directory))
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        let path = self.directory.join(name);
+        fs::write(&path, text).map_err(file("write", &path))
+    }
+
+    fn get(&self) -> Command {
+        let mut command = self.command("apt-get");
+        command.arg("--quiet=2");
+        command
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-c").arg(self.directory.join("apt.conf"));
+        command.env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C");
+        command
+    }
+}
+
+impl Drop for Apt {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.directory) {
+            eprintln!("xtask: cannot remove {}: {error}", self.directory.display());
+        }
+    }
+}
+
+fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { action, path, source }
+}
+
+/// The machine's own configuration, proxies and all, stays in force but for these.
+fn configuration(directory: &Path) -> String {
+    let directory = directory.display();
+    format!(
+        r#"#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+Dir::State "{directory}";
+Dir::State::lists "{directory}/lists";
+Dir::State::status "{directory}/status";
+Dir::Cache "{directory}/cache";
+Dir::Etc::sourcelist "{directory}/apt.sources";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+APT::Get::List-Cleanup "false";
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+APT::Update::Error-Mode "any";
+Acquire::Languages "none";
+Acquire::Retries "3";
+"#
+    )
+}
+
+fn sources(mirror: &Mirror, suites: &[&str]) -> String {
+    let signed_by = mirror.signed_by.as_ref().map(|value| format!("Signed-By: {value}\n"));
+    format!(
+        "Types: deb\nURIs: {}\nSuites: {}\nComponents: main\nTargets: Packages\n{}",
+        mirror.uri,
+        suites.join(" "),
+        signed_by.unwrap_or_default()
+    )
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Calls of cargo.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::program;
+
+/// The cargo that runs this, in the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace());
+    command
+}
+
+/// The workspace's directory.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a directory of the workspace")
+}
+
+/// Builds the program to dump, static, and puts it at the path given.
+pub(crate) fn build_workload(path: &Path) -> Result<(), Error> {
+    println!("setup: builds the program that is dumped");
+    let file = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::File { action, path, source }
+    };
+    let directory = path.with_file_name("build");
+    let target = host_target()?;
+    let mut command = cargo();
+    command.args(["rustc", "--quiet", "--locked", "--package", "workload", "--release", "--target", &target]);
+    command.arg("--target-dir").arg(&directory).args(["--", "-C", "target-feature=+crt-static"]);
+    program::stream(&mut command)?;
+    let built = directory.join(&target).join("release/workload");
+    if !is_static(&built)? {
+        return Err(Error::NotStatic(built));
+    }
+    // A running program's file cannot be written to, but its name can be given to another.
+    let new = path.with_extension("new");
+    fs::copy(&built, &new).map_err(file("write", &new))?;
+    fs::rename(&new, path).map_err(file("write", path))
+}
+
+/// Builds criu-gc and gives its path.
+pub(crate) fn build_tool() -> Result<PathBuf, Error> {
+    program::stream(cargo().args(["build", "--quiet", "--package", "criu-gc"]))?;
+    let metadata = program::output(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Value = serde_json::from_str(&metadata).map_err(|_| Error::NoTargetDirectory)?;
+    let directory = metadata["target_directory"].as_str().ok_or(Error::NoTargetDirectory)?;
+    Ok(Path::new(directory).join("debug/criu-gc"))
+}
+
+fn host_target() -> Result<String, Error> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let said = program::output(Command::new(rustc).args(["--print", "host-tuple"]))?;
+    Ok(said.trim().to_owned())
+}
+
+fn is_static(path: &Path) -> Result<bool, Error> {
+    let said = program::finish(Command::new("ldd").arg(path).env("LC_ALL", "C"))?;
+    let said = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+    Ok(said.contains("statically linked") || said.contains("not a dynamic executable"))
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Real CRIUs, each in a tree of its own with all libraries down to the C library: Debian 12's own
+//! is too old for new kernels, and the host's libraries must not change for newer ones.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::apt::Apt;
+use crate::error::Error;
+use crate::setup::Freshness;
+use crate::versions::{self, OLDEST, Version};
+use crate::{program, sources};
+
+/// Part of the stamp: trees made by another xtask are made anew when this changes.
+const LAYOUT: &str = "layout 1";
+
+/// Brings the newest CRIU of each minor line to a directory each, below the one given.
+pub(crate) fn bring(directory: &Path, freshness: Freshness) -> Result<(), Error> {
+    let stamp = directory.join("stamp");
+    if let (Freshness::AsFound, Some(versions)) = (freshness, stamped(directory, &stamp)) {
+        println!("setup: criu {} is here", versions.join(", "));
+        return Ok(());
+    }
+    let mirror = sources::mirror()?;
+    println!("setup: asks the archive which versions of criu it has");
+    let apt = Apt::update(&directory.join("apt"), &mirror)?;
+    let listed = apt.madison("criu")?;
+    let wanted = versions::wanted(&listed);
+    if wanted.is_empty() {
+        let found = versions::all(&listed).into_iter().map(|version| version.package).collect::<Vec<_>>();
+        let found = if found.is_empty() { "none at all".to_owned() } else { found.join(", ") };
+        let oldest = format!("{}.{}", OLDEST.0, OLDEST.1);
+        return Err(Error::NoCriu { mirror: mirror.uri, suites: apt.suites(), oldest, found });
+    }
+    for version in &wanted {
+        bring_one(&apt, directory, version)?;
+    }
+    remove_superseded(directory, &wanted)?;
+    let names: Vec<_> = wanted.iter().map(|version| version.upstream.as_str()).collect();
+    write(&stamp, &format!("{LAYOUT}\n{}\n", names.join("\n")))
+}
+
+/// The versions that the stamp names, if it is of this layout and all are there.
+fn stamped(directory: &Path, stamp: &Path) -> Option<Vec<String>> {
+    let text = fs::read_to_string(stamp).ok()?;
+    let mut lines = text.lines().map(str::to_owned);
+    let versions = (lines.next()? == LAYOUT).then(|| lines.collect::<Vec<_>>())?;
+    versions.iter().all(|version| directory.join(version).join("criu").exists()).then_some(versions)
+}
+
+fn bring_one(apt: &Apt, directory: &Path, version: &Version) -> Result<(), Error> {
+    let (place, name) = (directory.join(&version.upstream), &version.upstream);
+    if fs::read_to_string(place.join("package")).is_ok_and(|found| found == stamp_of(version)) {
+        println!("setup: criu {name} is here");
+        return Ok(());
+    }
+    println!("setup: brings criu {name} (package {})", version.package);
+    let new = directory.join(format!("new-{name}"));
+    remove(&new)?;
+    let packages = new.join("packages");
+    let of_version = |package: &str| format!("{package}={}", version.package);
+    apt.download_closure(&["criu", "libcompel1"].map(of_version), &packages)?;
+    apt.download(&[of_version("python3-pycriu"), "python3-protobuf".to_owned()], &packages)?;
+    unpack(&packages, &new.join("tree"))?;
+    remove(&packages)?;
+    write_wrappers(&new, version)?;
+    check(&new, version)?;
+    write(&new.join("package"), &stamp_of(version))?;
+    remove(&place)?;
+    fs::rename(&new, &place).map_err(file("make", &place))
+}
+
+fn stamp_of(version: &Version) -> String {
+    format!("{LAYOUT}\n{}\n", version.package)
+}
+
+fn unpack(packages: &Path, tree: &Path) -> Result<(), Error> {
+    // Packages have /usr/lib only; what they refer to may begin with /lib.
+    for part in ["bin", "lib", "lib64", "sbin"] {
+        let path = tree.join("usr").join(part);
+        fs::create_dir_all(&path).map_err(file("create", &path))?;
+        symlink(Path::new("usr").join(part), tree.join(part)).map_err(file("create", tree))?;
+    }
+    for path in entries(packages)? {
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            program::output(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(tree))?;
+        }
+    }
+    Ok(())
+}
+
+/// `criu`, which runs by its own dynamic linker, and `crit`, which runs on the host's Python.
+fn write_wrappers(place: &Path, version: &Version) -> Result<(), Error> {
+    let missing = |what| Error::Layout { version: version.upstream.clone(), what };
+    let libraries = entries(&place.join("tree/usr/lib"))?
+        .into_iter()
+        .find(|directory| directory.join("libc.so.6").exists())
+        .ok_or_else(|| missing("libc.so.6"))?;
+    let is_linker = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-"));
+    let linker = entries(&libraries)?.into_iter().find(is_linker).ok_or_else(|| missing("dynamic linker"))?;
+    let relative = |path: &Path| path.strip_prefix(place).map(|path| path.display().to_string()).unwrap_or_default();
+    let criu = format!(
+        "exec \"$here/{}\" --library-path \"$here/{}\" \"$here/tree/usr/sbin/criu\" \"$@\"",
+        relative(&linker),
+        relative(&libraries)
+    );
+    let crit = "export PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python PYTHONDONTWRITEBYTECODE=1\n\
+                export PYTHONPATH=\"$here/tree/usr/lib/python3/dist-packages\"\n\
+                exec python3 -m crit \"$@\"";
+    write_script(&place.join("criu"), &criu)?;
+    write_script(&place.join("crit"), crit)
+}
+
+fn write_script(path: &Path, text: &str) -> Result<(), Error> {
+    write(path, &format!("#!/bin/sh\nhere=$(dirname \"$(readlink -f \"$0\")\")\n{text}\n"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(file("make executable", path))
+}
+
+/// What was brought must run here, and be what it should be.
+fn check(place: &Path, version: &Version) -> Result<(), Error> {
+    let program = place.join("criu");
+    let said = program::output(Command::new(&program).arg("--version"))?;
+    let is_it = said.lines().any(|line| line == format!("Version: {}", version.upstream));
+    program::output(Command::new(place.join("crit")).arg("--help"))?;
+    match is_it {
+        true => Ok(()),
+        false => Err(Error::WrongVersion { program, version: version.upstream.clone(), said }),
+    }
+}
+
+/// Removes older versions of the lines that were brought.
+fn remove_superseded(directory: &Path, wanted: &[Version]) -> Result<(), Error> {
+    let line = |name: &str| versions::all(&format!("criu | {name}")).first().and_then(Version::line);
+    for path in entries(directory)? {
+        let name = path.file_name().map(OsString::from).unwrap_or_default();
+        let name = name.to_string_lossy();
+        let is_wanted = wanted.iter().any(|version| version.upstream == name);
+        if path.join("criu").exists() && !is_wanted && wanted.iter().any(|version| version.line() == line(&name)) {
+            println!("setup: removes criu {name}, of which there is a newer one");
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let read = fs::read_dir(directory).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    let mut paths: Vec<_> = read.map_err(file("read", directory))?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    fs::write(path, text).map_err(file("write", path))
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(file("remove", path)),
+    }
+}
+
+fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { action, path, source }
+}

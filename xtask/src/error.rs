@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What can go wrong, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("cannot run {command}: {source}")]
+    Start { command: String, source: io::Error },
+
+    #[error("{command} failed: {status}\n{stderr}")]
+    Failed { command: String, status: ExitStatus, stderr: String },
+
+    #[error("cannot {action} {}: {source}", path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+
+    #[error(
+        "no entry of apt's sources has the suite {codename} and the component main, so the archive's mirror is \
+         unknown; looked into {}",
+        list(files)
+    )]
+    NoMirror { codename: String, files: Vec<PathBuf> },
+
+    #[error("/etc/os-release has no VERSION_CODENAME; is this Debian?")]
+    NoCodename,
+
+    #[error("the mirror {mirror} gives none of the suites {suites}; is the network there? The last answer was\n{last}")]
+    NoSuite { mirror: String, suites: String, last: String },
+
+    #[error("the suites {suites} of {mirror} hold no criu from {oldest} on; they hold {found}")]
+    NoCriu { mirror: String, suites: String, oldest: String, found: String },
+
+    #[error("the packages of criu {version} hold no {what}: the layout of the packages has changed")]
+    Layout { version: String, what: &'static str },
+
+    #[error("{} says that it is {said:?}, not {version}", program.display())]
+    WrongVersion { program: PathBuf, version: String, said: String },
+
+    #[error("only root can {0}; run this as root")]
+    NotRoot(&'static str),
+
+    #[error("{} is not static; is the C library's static archive (libc6-dev) installed?", .0.display())]
+    NotStatic(PathBuf),
+
+    #[error("cargo does not say where its target directory is")]
+    NoTargetDirectory,
+
+    #[error("{} holds no executable file, so nothing can be tried against the tests", .0.display())]
+    NoStubs(PathBuf),
+
+    #[error("the privileged tests pass with {}: they prove nothing", list(.0))]
+    StubsPass(Vec<PathBuf>),
+
+    #[error("the demonstration cannot run: {0}")]
+    NoDemo(String),
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    if paths.is_empty() {
+        return "no file".to_owned();
+    }
+    let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    paths.join(", ")
+}

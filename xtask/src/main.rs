@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The one front door, for people and for CI: `cargo xtask COMMAND`.
+//!
+//! A new machine has Rust, a C linker, Python and git; whatever else the project needs is brought
+//! by `setup`, which all other commands start with.
+
+mod against_stubs;
+mod apt;
+mod cargo;
+mod criu;
+mod demo;
+mod error;
+mod packages;
+mod program;
+mod setup;
+mod sources;
+mod test;
+mod versions;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+use crate::setup::Freshness;
+
+/// Sets the machine up, runs the tests, shows a demonstration.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring what the tests need: programs of the host, real CRIUs, the program that is dumped
+    Setup {
+        /// Look again which versions of CRIU there are
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Run all tests; one that cannot run has failed
+    Test {
+        /// Arguments for the test programs
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Dump a tree in a throw-away host, and let criu-gc show and remove what that leaves
+    Demo,
+    /// Prove that the privileged tests fail for programs that only look like criu-gc
+    AgainstStubs {
+        /// The test target of the root package that holds the privileged tests
+        #[arg(long, default_value = "privileged")]
+        suite: String,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Setup { refresh: true } => setup::run(Freshness::LookAgain),
+        Command::Setup { refresh: false } => setup::run(Freshness::AsFound),
+        Command::Test { arguments } => test::run(&arguments),
+        Command::Demo => demo::run(),
+        Command::AgainstStubs { suite } => against_stubs::run(&suite),
+    }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `cargo xtask test`: all tests, the privileged ones too.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use testkit::Artifacts;
+
+use crate::cargo::cargo;
+use crate::error::Error;
+use crate::program;
+use crate::setup::{self, Freshness};
+
+pub(crate) fn run(arguments: &[OsString]) -> Result<(), Error> {
+    setup::run(Freshness::AsFound)?;
+    for which in ["--all-targets", "--doc"] {
+        let mut command = complete(cargo());
+        command.args(["test", "--workspace", which, "--"]).args(arguments);
+        program::stream(&mut command)?;
+    }
+    Ok(())
+}
+
+/// The command, with an environment in which a privileged test must run.
+pub(crate) fn complete(mut command: Command) -> Command {
+    command.env(testkit::REQUIRED, "1").env(testkit::TARGET, Artifacts::of_workspace().target());
+    command
+}
