@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A checkpoint: the facts of its images that matter for what it left, and how complete they are.
+//!
+//! Every fact keeps the place where it stands. What is missing is missing here too: nothing is filled in by guessing,
+//! and whoever asks gets an answer that can be "unknown".
+
+pub mod log;
+mod read;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use criu_images::{Inventory, MntEntry, NetworkLock, Problem, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
+
+use crate::residue::{Connection, Evidence, NetworkScope};
+use crate::time::Timestamp;
+
+pub use log::{FinalState, LogFacts};
+pub use read::{ReadError, read};
+
+/// A checkpoint as its images, and the log beside them, describe it.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Whether the images are whole.
+    pub completeness: Completeness,
+    /// `inventory.img`, which CRIU writes last; `None` after a dump that failed or was killed.
+    pub inventory: Option<Record<Inventory>>,
+    /// When the images that name residue were last written.
+    pub written: Option<Timestamp>,
+    /// The remaps of `remap-fpath.img`.
+    pub remaps: Vec<RemapRecord>,
+    /// The regular files that remaps and tasks refer to, by file id.
+    pub files: HashMap<u32, FileRecord>,
+    /// The TCP sockets that have a peer.
+    pub sockets: Vec<SocketRecord>,
+    /// The mounts of all mount namespaces of the tree, by mount id.
+    pub mounts: BTreeMap<u32, MountRecord>,
+    /// The processes of the tree, its root first.
+    pub tasks: Vec<Task>,
+    /// What the images know of the root task's network namespace.
+    pub network: Network,
+    /// What the dump's log adds.
+    pub log: LogFacts,
+    /// Evidence that a restore from these images succeeded.
+    pub restored: Option<RestoreEvidence>,
+    /// Which generation of image files this is.
+    pub layout: Layout,
+    /// Images that end too early, and what else was noticed.
+    pub problems: Vec<ImageProblem>,
+}
+
+/// Whether all that CRIU writes is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completeness {
+    /// The dump finished, and no image ends too early.
+    Complete,
+    /// The dump failed or was killed, or an image is cut: there may be residue that no image names.
+    Incomplete,
+}
+
+/// The generation of image files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// All open files in `files.img`: 3.4 and later.
+    Files,
+    /// One image a kind of file, `reg-files.img`, `inetsk.img` and so on: before 3.4.
+    OnePerKind,
+}
+
+/// An entry of an image with its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record<T> {
+    /// The entry.
+    pub entry: T,
+    /// Where it stands.
+    pub evidence: Evidence,
+}
+
+/// A remap entry with its place.
+pub type RemapRecord = Record<RemapFilePathEntry>;
+/// A regular file with its place.
+pub type FileRecord = Record<RegFileEntry>;
+
+/// A TCP socket with a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketRecord {
+    /// Its two ends.
+    pub connection: Connection,
+    /// Where it stands.
+    pub evidence: Evidence,
+}
+
+/// A mount of the tree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MountRecord {
+    /// The mount.
+    pub entry: MntEntry,
+    /// CRIU's number of the mount namespace.
+    pub namespace: u32,
+    /// Where it stands.
+    pub evidence: Evidence,
+}
+
+/// A process of the tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Task {
+    /// Its pid, in the pid namespace in which it was dumped.
+    pub pid: u32,
+    /// Its `comm`, where a core image tells it.
+    pub name: Option<Vec<u8>>,
+    /// Its program, as the tree saw it.
+    pub executable: Option<Vec<u8>>,
+    /// CRIU's numbers of its namespaces.
+    pub ids: Option<TaskKobjIds>,
+}
+
+/// What the images know of the network namespace of the root task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Network {
+    /// The key under which it was external (`--external net[INODE]:KEY`); then nothing else is recorded.
+    pub external_key: Option<Vec<u8>>,
+    /// Its devices, without the loopback one.
+    pub devices: Vec<Device>,
+    /// The addresses of these devices.
+    pub addresses: Vec<DeviceAddress>,
+}
+
+/// A network device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its index in the namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its hardware address; empty where it has none.
+    pub hardware_address: Vec<u8>,
+}
+
+/// An address of a network device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceAddress {
+    /// Index of the device.
+    pub index: u32,
+    /// The address.
+    pub address: IpAddr,
+}
+
+/// What shows that a restore from these images succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreEvidence {
+    /// The file that shows it.
+    pub file: String,
+    /// When that file was written.
+    pub written: Timestamp,
+}
+
+/// The run id of a dump: a UUID, and so usable in a table's name as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunId {
+    /// The 36 characters.
+    pub text: String,
+}
+
+impl RunId {
+    /// `None` unless `bytes` are a UUID as CRIU prints it.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let is_uuid = bytes.len() == 36
+            && bytes.iter().enumerate().all(|(at, byte)| match at {
+                8 | 13 | 18 | 23 => *byte == b'-',
+                _ => byte.is_ascii_hexdigit(),
+            });
+        is_uuid.then(|| RunId { text: bytes.iter().map(|byte| char::from(*byte)).collect() })
+    }
+}
+
+/// Something about one image file that the user should know.
+#[derive(Debug)]
+pub struct ImageProblem {
+    /// The file.
+    pub image: String,
+    /// What is the matter.
+    pub kind: ImageProblemKind,
+}
+
+/// What is the matter with an image file.
+#[derive(Debug)]
+pub enum ImageProblemKind {
+    /// It ends too early; what stands before that is used.
+    Cut(Problem),
+    /// It is not there, and CRIU always writes it in a dump that finishes.
+    Missing,
+    /// The log is of another run than the inventory: the directory was used twice.
+    OtherRun,
+}
+
+impl Checkpoint {
+    /// Whether these are the images of a `pre-dump`, which leaves nothing: its inventory has version 0.
+    pub fn is_pre_dump(&self) -> bool {
+        self.inventory.as_ref().is_some_and(|inventory| inventory.entry.img_version == 0)
+    }
+
+    /// Whether the images are from before 3.4.
+    pub fn is_older_than_3_4(&self) -> bool {
+        self.layout == Layout::OnePerKind
+    }
+
+    /// How the network was locked; `None` where the inventory is missing.
+    pub fn network_lock(&self) -> Option<NetworkLock> {
+        self.inventory.as_ref().map(|inventory| inventory.entry.network_lock())
+    }
+
+    /// The run id, from the inventory (since 4.1), else from the log.
+    pub fn run_id(&self) -> Option<RunId> {
+        match &self.inventory {
+            Some(inventory) => RunId::new(inventory.entry.dump_criu_run_id.as_deref()?),
+            None => self.log.run_id.clone(),
+        }
+    }
+
+    /// The pid of the root task as CRIU saw it, where it can be known: by it 3.16 to 4.0 name the nftables table.
+    pub fn real_root_pid(&self) -> Option<u32> {
+        if self.shares_pid_namespace() == Some(true) { Some(self.tasks.first()?.pid) } else { self.log.root_pid }
+    }
+
+    /// Whether the pids of the images are those of CRIU's own pid namespace.
+    pub fn shares_pid_namespace(&self) -> Option<bool> {
+        self.shares(|ids| ids.pid_ns_id)
+    }
+
+    /// In which network namespace the dump locked: compared as `criu restore` compares (`criu/pstree.c`).
+    pub fn network_scope(&self) -> NetworkScope {
+        match self.shares(|ids| ids.net_ns_id) {
+            Some(true) => NetworkScope::Criu,
+            Some(false) => NetworkScope::Own,
+            None => NetworkScope::Unknown,
+        }
+    }
+
+    /// Whether the tree had mount namespaces of its own.
+    pub fn has_own_mount_namespace(&self) -> bool {
+        match self.shares(|ids| ids.mnt_ns_id) {
+            Some(shared) => !shared,
+            // Without an inventory: CRIU writes mount ids and mount points only of namespaces that it dumps.
+            None => !self.mounts.is_empty() || self.files.values().any(|file| file.entry.mount_id().is_some()),
+        }
+    }
+
+    /// CRIU's number of the root task's mount namespace.
+    pub fn root_mount_namespace(&self) -> Option<u32> {
+        self.root_ids()?.mnt_ns_id
+    }
+
+    /// CRIU's number of the root task's network namespace.
+    pub fn root_network_namespace(&self) -> Option<u32> {
+        self.root_ids()?.net_ns_id
+    }
+
+    /// The sockets whose connections the dump locked one by one: all with a peer, in whatever state and namespace,
+    /// unless connections were closed by `--tcp-close`.
+    pub fn locked_sockets(&self) -> impl Iterator<Item = &SocketRecord> {
+        let closes = self.inventory.as_ref().is_some_and(|inventory| inventory.entry.tcp_close == Some(true));
+        self.sockets.iter().filter(move |_| !closes)
+    }
+
+    /// What says how and where the network was locked.
+    pub fn network_evidence(&self) -> Vec<Evidence> {
+        self.inventory.iter().map(|inventory| inventory.evidence.clone()).collect()
+    }
+
+    fn root_ids(&self) -> Option<&TaskKobjIds> {
+        self.tasks.first()?.ids.as_ref()
+    }
+
+    fn shares(&self, id: impl Fn(&TaskKobjIds) -> Option<u32>) -> Option<bool> {
+        let criu = self.inventory.as_ref()?.entry.root_ids.as_ref()?;
+        Some(id(criu)? == id(self.root_ids()?)?)
+    }
+}

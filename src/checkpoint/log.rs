@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What CRIU's own log adds to the images.
+//!
+//! A log is a hint: it may be of another run, cut, or written by anybody. It tells what no image records: the run id
+//! of a dump that never finished, the root task's real pid, and into which state the tasks were let go.
+
+use std::io::{self, BufRead, Read};
+
+use super::RunId;
+
+/// No line of interest is longer; the rest of a longer one is passed over.
+const LINE_LIMIT: u64 = 4096;
+
+/// What one log says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogFacts {
+    /// `CRIU run id = …`.
+    pub run_id: Option<RunId>,
+    /// `Dumping processes (pid: … comm: …)`: the root task in CRIU's pid namespace.
+    pub root_pid: Option<u32>,
+    /// `Unfreezing tasks into …`.
+    pub final_state: Option<FinalState>,
+    /// `Restore finished successfully`.
+    pub restore_finished: bool,
+}
+
+/// What became of the tasks at the end of a dump (`enum` of task states, `criu/include/pstree.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinalState {
+    /// They run on, and CRIU took back what it had left: `--leave-running`, or a dump that failed.
+    Alive,
+    /// They were killed.
+    Dead,
+    /// They stay stopped: `--leave-stopped`.
+    Stopped,
+}
+
+/// Reads a log of CRIU's.
+pub fn read(mut log: impl BufRead) -> io::Result<LogFacts> {
+    let mut facts = LogFacts::default();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if log.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line)? == 0 {
+            return Ok(facts);
+        }
+        note(&mut facts, &line);
+        if !line.ends_with(b"\n") {
+            log.skip_until(b'\n')?;
+        }
+    }
+}
+
+fn note(facts: &mut LogFacts, line: &[u8]) {
+    if let Some(rest) = after(line, b"CRIU run id = ") {
+        // A restore logs the dump's id too, in a line of its own ("Dump CRIU run id"), which does not match.
+        facts.run_id = RunId::new(rest.trim_ascii_end()).or(facts.run_id.take());
+    } else if let Some(rest) = after(line, b"Dumping processes (pid: ") {
+        facts.root_pid = number(rest).or(facts.root_pid);
+    } else if let Some(rest) = after(line, b"Unfreezing tasks into ") {
+        facts.final_state = match number(rest) {
+            Some(1) => Some(FinalState::Alive),
+            Some(2) => Some(FinalState::Dead),
+            Some(3) => Some(FinalState::Stopped),
+            _ => facts.final_state,
+        };
+    } else if after(line, b"Restore finished successfully").is_some() {
+        facts.restore_finished = true;
+    }
+}
+
+/// What follows `marker`, where it starts the message of a line such as `(00.001234) message`.
+fn after<'a>(line: &'a [u8], marker: &[u8]) -> Option<&'a [u8]> {
+    let message = match line.strip_prefix(b"(") {
+        Some(rest) => &rest[rest.iter().position(|byte| *byte == b')')? + 1..],
+        None => line,
+    };
+    message.trim_ascii_start().strip_prefix(marker)
+}
+
+fn number(text: &[u8]) -> Option<u32> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(log: &str, expected: LogFacts) {
+        assert_eq!(read(log.as_bytes()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_killed_tree_is_told_from_a_running_one() {
+        let id = "6da21101-6678-467f-828c-1e1c8cce2d5f";
+        check(
+            &format!(
+                "(00.000001) CRIU run id = {id}\n(00.01) Dumping processes (pid: 4711 comm: sh)\n\
+                 (00.5) Unfreezing tasks into 2\n"
+            ),
+            LogFacts {
+                run_id: RunId::new(id.as_bytes()),
+                root_pid: Some(4711),
+                final_state: Some(FinalState::Dead),
+                restore_finished: false,
+            },
+        );
+        check(
+            "(00.5) Unfreezing tasks into 1\n",
+            LogFacts { final_state: Some(FinalState::Alive), ..LogFacts::default() },
+        );
+    }
+
+    #[test]
+    fn a_restores_mention_of_the_dumps_run_id_is_not_the_run_id() {
+        check("(0.1) Dump CRIU run id = 6da21101-6678-467f-828c-1e1c8cce2d5f\n", LogFacts::default());
+    }
+
+    #[test]
+    fn nonsense_and_long_lines_say_nothing() {
+        let long = "x".repeat(10_000);
+        check(&format!("{long} Unfreezing tasks into 2\n(\n\nUnfreezing tasks into 9\n"), LogFacts::default());
+    }
+}

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Reads the images of a checkpoint.
+//!
+//! An image that ends too early is what a killed dump leaves: what stands before the end is used, and the checkpoint
+//! is called incomplete. Anything else that is wrong with an image is an error, and then none of them is used.
+//! One record is in memory at a time; only what residue can be told from is kept.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use criu_images::{
+    CoreEntry, FdType, FileEntry, ImageKind, ImageReader, InetSkEntry, Inventory, MmEntry, MntEntry, NetDeviceEntry,
+    NetDeviceType, NetNsEntry, Problem, PstreeEntry, RegFileEntry, Remap, StatsEntry, TaskKobjIds,
+};
+
+use super::{
+    Checkpoint, Completeness, Device, DeviceAddress, FileRecord, ImageProblem, ImageProblemKind, Layout, LogFacts,
+    MountRecord, Network, Record, RemapRecord, RestoreEvidence, SocketRecord, Task, log,
+};
+use crate::locate::Images;
+use crate::residue::{Connection, Evidence};
+use crate::system::dir::{self, FileError};
+use crate::time::Timestamp;
+
+/// An image buffer: few reads even for images of hundreds of megabytes.
+const BUFFER: usize = 256 * 1024;
+/// An `ip addr save` of more than this describes no network namespace of a container.
+const ADDRESSES_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// Why the images cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A file could not be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An image is not what its name says, or holds what CRIU never writes.
+    #[error("{}: {problem}", path.display())]
+    Image {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: Problem,
+    },
+    /// An entry contradicts itself.
+    #[error("{}: record {} at offset {} {text}", path.display(), evidence.record, evidence.offset)]
+    Entry {
+        /// The image.
+        path: PathBuf,
+        /// The entry.
+        evidence: Evidence,
+        /// What is wrong, as the end of a sentence that begins with the entry.
+        text: &'static str,
+    },
+}
+
+/// Reads what the checkpoint's images and logs say.
+pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
+    let mut reader = Reader { images, problems: Vec::new(), written: None };
+    let inventory = reader.first::<Inventory>(ImageKind::Inventory, 0)?;
+    let remaps: Vec<RemapRecord> = reader.all(ImageKind::RemapFilePath, 0)?;
+    let mut tasks = reader.tasks()?;
+    let (wanted, programs) = reader.wanted_files(&remaps, &tasks)?;
+    let Files { files, sockets, layout } = reader.files(&wanted)?;
+    for task in &mut tasks {
+        let program = programs.get(&task.pid).and_then(|id| files.get(id));
+        task.executable = program.map(|file| file.entry.name.clone());
+    }
+    let mounts = reader.mounts()?;
+    let network = reader.network(tasks.first())?;
+    let restored = reader.restore_evidence()?;
+    let log = reader.dump_log(inventory.as_ref())?;
+    reader.note_missing(inventory.is_some(), files.is_empty() && sockets.is_empty(), &remaps);
+    let completeness =
+        if reader.problems.is_empty() { Completeness::Complete } else { Completeness::Incomplete };
+    Ok(Checkpoint {
+        completeness,
+        inventory,
+        written: reader.written,
+        remaps,
+        files,
+        sockets,
+        mounts,
+        tasks,
+        network,
+        log,
+        restored,
+        layout,
+        problems: reader.problems,
+    })
+}
+
+struct Reader<'a> {
+    images: &'a Images,
+    problems: Vec<ImageProblem>,
+    written: Option<Timestamp>,
+}
+
+struct Files {
+    files: HashMap<u32, FileRecord>,
+    sockets: Vec<SocketRecord>,
+    layout: Layout,
+}
+
+impl Reader<'_> {
+    /// Calls `each` with every record of an image. A missing image has no records; a cut one is noted.
+    fn records<M: prost::Message + Default>(
+        &mut self,
+        kind: ImageKind,
+        id: u32,
+        mut each: impl FnMut(M, Evidence, criu_images::ByteOrder) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let name = kind.file_name(id);
+        let Some(file) = self.images.image(&name)? else { return Ok(()) };
+        if matches!(kind, ImageKind::Inventory | ImageKind::Files | ImageKind::RegFiles | ImageKind::RemapFilePath) {
+            self.written = self.written.max(dir::last_written(&file).ok());
+        }
+        match read_records(&name, kind, file, &mut each) {
+            Ok(()) => Ok(()),
+            Err(Failure::Image(problem)) if problem.is_truncation() => {
+                self.problems.push(ImageProblem { image: name, kind: ImageProblemKind::Cut(problem) });
+                Ok(())
+            }
+            Err(Failure::Image(problem)) => {
+                Err(ReadError::Image { path: self.images.path().join(&name), problem })
+            }
+            Err(Failure::Entry(error)) => Err(error),
+        }
+    }
+
+    fn all<M: prost::Message + Default>(&mut self, kind: ImageKind, id: u32) -> Result<Vec<Record<M>>, ReadError> {
+        let mut records = Vec::new();
+        self.records(kind, id, |entry, evidence, _| {
+            records.push(Record { entry, evidence });
+            Ok(())
+        })?;
+        Ok(records)
+    }
+
+    fn first<M: prost::Message + Default>(
+        &mut self,
+        kind: ImageKind,
+        id: u32,
+    ) -> Result<Option<Record<M>>, ReadError> {
+        Ok(self.all(kind, id)?.into_iter().next())
+    }
+
+    fn tasks(&mut self) -> Result<Vec<Task>, ReadError> {
+        let mut tasks = Vec::new();
+        let tree: Vec<Record<PstreeEntry>> = self.all(ImageKind::Pstree, 0)?;
+        let mut pids: Vec<u32> = tree.iter().map(|task| task.entry.pid).collect();
+        if pids.is_empty() {
+            // A dump that was killed early: every process has its ids image before the tree's own is complete.
+            pids = self.images.ids(ImageKind::Ids);
+        }
+        for pid in pids {
+            let ids: Option<Record<TaskKobjIds>> = self.first(ImageKind::Ids, pid)?;
+            let core: Option<Record<CoreEntry>> = self.first(ImageKind::Core, pid)?;
+            let (legacy_ids, name) = match core {
+                Some(core) => (core.entry.ids, core.entry.tc.map(|task| task.comm)),
+                None => (None, None),
+            };
+            tasks.push(Task { pid, name, executable: None, ids: ids.map(|ids| ids.entry).or(legacy_ids) });
+        }
+        Ok(tasks)
+    }
+
+    /// The ids of the files to keep, and the id of each task's program.
+    fn wanted_files(
+        &mut self,
+        remaps: &[RemapRecord],
+        tasks: &[Task],
+    ) -> Result<(HashSet<u32>, HashMap<u32, u32>), ReadError> {
+        let mut programs = HashMap::new();
+        for task in tasks {
+            if let Some(mm) = self.first::<MmEntry>(ImageKind::Mm, task.pid)? {
+                programs.insert(task.pid, mm.entry.exe_file_id);
+            }
+        }
+        let mut wanted: HashSet<u32> = programs.values().copied().collect();
+        for remap in remaps {
+            if let Remap::Linked { file_id } = remap.entry.remap() {
+                wanted.extend([file_id, remap.entry.orig_id]);
+            }
+        }
+        Ok((wanted, programs))
+    }
+
+    /// The wanted regular files and the TCP sockets: from `files.img`, or where that has no records from the images
+    /// before 3.4, as restore does (`files_collected` in `criu/cr-restore.c`).
+    fn files(&mut self, wanted: &HashSet<u32>) -> Result<Files, ReadError> {
+        let path = self.images.path().to_owned();
+        let mut found = Files { files: HashMap::new(), sockets: Vec::new(), layout: Layout::Files };
+        let mut is_empty = true;
+        self.records(ImageKind::Files, 0, |entry: FileEntry, evidence, order| {
+            is_empty = false;
+            match (entry.fd_type(), entry.reg, entry.isk) {
+                (FdType::Reg, Some(file), _) => found.add_file(&path, Some(entry.id), *file, wanted, evidence),
+                (FdType::InetSk, _, Some(socket)) => found.add_socket(&path, &socket, evidence, order),
+                _ => Ok(()),
+            }
+        })?;
+        if !is_empty {
+            return Ok(found);
+        }
+        let mut has_old_images = false;
+        self.records(ImageKind::RegFiles, 0, |file: RegFileEntry, evidence, _| {
+            has_old_images = true;
+            found.add_file(&path, None, file, wanted, evidence)
+        })?;
+        self.records(ImageKind::InetSockets, 0, |socket: InetSkEntry, evidence, order| {
+            has_old_images = true;
+            found.add_socket(&path, &socket, evidence, order)
+        })?;
+        if has_old_images {
+            found.layout = Layout::OnePerKind;
+        }
+        Ok(found)
+    }
+
+    fn mounts(&mut self) -> Result<BTreeMap<u32, MountRecord>, ReadError> {
+        let mut mounts = BTreeMap::new();
+        let path = self.images.path().to_owned();
+        for namespace in self.images.ids(ImageKind::Mountpoints) {
+            self.records(ImageKind::Mountpoints, namespace, |entry: MntEntry, evidence, _| {
+                let id = entry.mnt_id;
+                match mounts.insert(id, MountRecord { entry, namespace, evidence: evidence.clone() }) {
+                    None => Ok(()),
+                    Some(_) => Err(entry_error(&path, evidence, "has the id of another mount")),
+                }
+            })?;
+        }
+        Ok(mounts)
+    }
+
+    fn network(&mut self, root: Option<&Task>) -> Result<Network, ReadError> {
+        let mut network = Network::default();
+        let Some(id) = root.and_then(|root| root.ids.as_ref()?.net_ns_id) else { return Ok(network) };
+        if let Some(namespace) = self.first::<NetNsEntry>(ImageKind::NetNs, id)? {
+            network.external_key = namespace.entry.ext_key;
+        }
+        self.records(ImageKind::NetDevices, id, |device: NetDeviceEntry, _, _| {
+            if device.device_type() != NetDeviceType::Loopback {
+                let hardware_address = device.address;
+                network.devices.push(Device { index: device.ifindex, name: device.name, hardware_address });
+            }
+            Ok(())
+        })?;
+        let devices: HashSet<u32> = network.devices.iter().map(|device| device.index).collect();
+        let addresses = self.interface_addresses(id)?;
+        network.addresses = addresses.into_iter().filter(|address| devices.contains(&address.index)).collect();
+        Ok(network)
+    }
+
+    fn interface_addresses(&mut self, id: u32) -> Result<Vec<DeviceAddress>, ReadError> {
+        let name = criu_images::interface_addresses_file_name(id);
+        let Some(file) = self.images.image(&name)? else { return Ok(Vec::new()) };
+        let mut bytes = Vec::new();
+        if file.take(ADDRESSES_LIMIT).read_to_end(&mut bytes).is_err() {
+            return Ok(Vec::new());
+        }
+        // These addresses only ever add a tie to a namespace; an image that cannot be read adds none.
+        let (addresses, problem) = criu_images::interface_addresses(&bytes);
+        if problem.is_some() {
+            return Ok(Vec::new());
+        }
+        Ok(addresses.into_iter().map(|found| DeviceAddress { index: found.ifindex, address: found.address }).collect())
+    }
+
+    /// A restore writes `stats-restore` only when it succeeded (`criu/stats.c`). Older ones than the images are from
+    /// an earlier use of the directory.
+    fn restore_evidence(&mut self) -> Result<Option<RestoreEvidence>, ReadError> {
+        for name in ["stats-restore", "restore.log"] {
+            let Some(file) = self.images.work_file(name)? else { continue };
+            let Ok(written) = dir::last_written(&file) else { continue };
+            let is_later = self.written.is_none_or(|images| images <= written.latest());
+            if is_later && shows_restore(name, file) {
+                return Ok(Some(RestoreEvidence { file: name.into(), written }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The log of the dump. One whose run id is not the inventory's is of another run in the same directory: then the
+    /// images may be a mixture, and nothing of the log is used.
+    fn dump_log(&mut self, inventory: Option<&Record<Inventory>>) -> Result<LogFacts, ReadError> {
+        let name = "dump.log";
+        let Some(file) = self.images.work_file(name)? else { return Ok(LogFacts::default()) };
+        let Ok(facts) = log::read(BufReader::with_capacity(BUFFER, file)) else { return Ok(LogFacts::default()) };
+        let recorded = inventory.and_then(|inventory| inventory.entry.dump_criu_run_id.as_deref());
+        if let (Some(logged), Some(recorded)) = (&facts.run_id, recorded)
+            && logged.text.as_bytes() != recorded
+        {
+            self.problems.push(ImageProblem { image: name.into(), kind: ImageProblemKind::OtherRun });
+            return Ok(LogFacts::default());
+        }
+        Ok(facts)
+    }
+
+    fn note_missing(&mut self, has_inventory: bool, has_no_files: bool, remaps: &[RemapRecord]) {
+        let already = |problems: &[ImageProblem], image: &str| problems.iter().any(|problem| problem.image == image);
+        let inventory = ImageKind::Inventory.file_name(0);
+        if !has_inventory && !already(&self.problems, &inventory) {
+            self.problems.push(ImageProblem { image: inventory, kind: ImageProblemKind::Missing });
+        }
+        let files = ImageKind::Files.file_name(0);
+        let names_files = remaps.iter().any(|remap| matches!(remap.entry.remap(), Remap::Linked { .. }));
+        if has_no_files && names_files && !already(&self.problems, &files) {
+            self.problems.push(ImageProblem { image: files, kind: ImageProblemKind::Missing });
+        }
+    }
+}
+
+impl Files {
+    fn add_file(
+        &mut self,
+        path: &std::path::Path,
+        id: Option<u32>,
+        entry: RegFileEntry,
+        wanted: &HashSet<u32>,
+        evidence: Evidence,
+    ) -> Result<(), ReadError> {
+        if id.is_some_and(|id| id != entry.id) {
+            return Err(entry_error(path, evidence, "has another id inside than outside"));
+        }
+        if !wanted.contains(&entry.id) {
+            return Ok(());
+        }
+        match self.files.insert(entry.id, Record { entry, evidence: evidence.clone() }) {
+            None => Ok(()),
+            Some(_) => Err(entry_error(path, evidence, "has the id of another file")),
+        }
+    }
+
+    fn add_socket(
+        &mut self,
+        path: &std::path::Path,
+        socket: &InetSkEntry,
+        evidence: Evidence,
+        order: criu_images::ByteOrder,
+    ) -> Result<(), ReadError> {
+        if !socket.is_tcp_connection() {
+            return Ok(());
+        }
+        let (Some(local), Some(peer)) = (socket.local(order), socket.peer(order)) else {
+            return Err(entry_error(path, evidence, "is a TCP connection whose addresses make no sense"));
+        };
+        self.sockets.push(SocketRecord { connection: Connection { local, peer }, evidence });
+        Ok(())
+    }
+}
+
+enum Failure {
+    Image(Problem),
+    Entry(ReadError),
+}
+
+fn read_records<M: prost::Message + Default>(
+    name: &str,
+    kind: ImageKind,
+    file: File,
+    each: &mut impl FnMut(M, Evidence, criu_images::ByteOrder) -> Result<(), ReadError>,
+) -> Result<(), Failure> {
+    let mut reader =
+        ImageReader::open(kind, BufReader::with_capacity(BUFFER, file)).map_err(Failure::Image)?;
+    let order = reader.byte_order();
+    let image: Arc<str> = name.into();
+    while let Some(record) = reader.next_record::<M>().map_err(Failure::Image)? {
+        let evidence = Evidence { image: Arc::clone(&image), record: record.index, offset: record.offset };
+        each(record.message, evidence, order).map_err(Failure::Entry)?;
+    }
+    Ok(())
+}
+
+fn shows_restore(name: &str, file: File) -> bool {
+    let file = BufReader::with_capacity(BUFFER, file);
+    if name.ends_with(".log") {
+        return log::read(file).is_ok_and(|facts| facts.restore_finished);
+    }
+    let record = ImageReader::open(ImageKind::Stats, file).and_then(|mut stats| stats.next_record::<StatsEntry>());
+    matches!(record, Ok(Some(record)) if record.message.restore.is_some())
+}
+
+fn entry_error(directory: &std::path::Path, evidence: Evidence, text: &'static str) -> ReadError {
+    ReadError::Entry { path: directory.join(&*evidence.image), evidence, text }
+}

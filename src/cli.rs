@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The command line. Its doc comments are the help; it checks what the words mean, and never looks at the world.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::plan::KeepReason;
+
+/// Show and remove exactly what a CRIU checkpoint left on this host.
+///
+/// A dump leaves things behind on purpose, for a restore: hard links named link_remap.N, and netfilter rules and
+/// tables that drop the packets of the dumped connections. Where no restore follows, they stay. criu-gc reads the
+/// images of the dump, looks for exactly what they name, and removes it.
+///
+/// AFTERWARDS THE DUMP CANNOT BE RESTORED ON THIS HOST, and the peer of each unlocked connection gets a reset.
+/// --show lists everything and changes nothing.
+#[derive(Debug, Parser)]
+#[command(
+    name = "criu-gc",
+    version,
+    disable_version_flag = true,
+    args_conflicts_with_subcommands = true,
+    after_long_help = AFTER_HELP
+)]
+pub struct Cli {
+    /// The same under CRIU's names for it.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What to do.
+    #[command(flatten)]
+    pub arguments: Arguments,
+}
+
+/// `criu-gc gc …` and `criu-gc clean …` are `criu-gc …`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The same as without a command
+    #[command(alias = "clean", hide = true)]
+    Gc(Arguments),
+}
+
+/// The options.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The images directory of a dump; may be given several times
+    #[arg(short = 'D', long, value_name = "DIR")]
+    pub images_dir: Vec<PathBuf>,
+
+    /// Images directories, the same as -D
+    #[arg(value_name = "DIR")]
+    pub directories: Vec<PathBuf>,
+
+    /// List what is left, with what would happen to it and why, and remove nothing
+    #[arg(long)]
+    pub show: bool,
+
+    /// With --show: exit with status 1 when something is left
+    #[arg(long, requires = "show")]
+    pub exit_code: bool,
+
+    /// Do not ask before removing; without a terminal nothing is asked anyway
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// Remove in spite of this reason to keep; each reason has to be named (they are listed below)
+    #[arg(long, value_name = "REASON", value_parser = parse_reason)]
+    pub allow: Vec<KeepReason>,
+
+    /// Look in this network namespace too (a file such as /run/netns/NAME or /proc/PID/ns/net), and take it for the
+    /// one that the dump locked
+    #[arg(long, value_name = "PATH")]
+    pub netns: Vec<PathBuf>,
+
+    /// Where the tree's root directory is on this host, as for criu restore
+    #[arg(long, value_name = "PATH")]
+    pub root: Option<PathBuf>,
+
+    /// Where an external mount or network namespace of the dump is on this host: mnt[KEY]:PATH or net[KEY]:PATH
+    #[arg(long, value_name = "RESOURCE", value_parser = OsStringValueParser::new().try_map(parse_external))]
+    pub external: Vec<External>,
+
+    /// The directory where CRIU put its log and statistics [default: the images directory]
+    #[arg(short = 'W', long, value_name = "DIR")]
+    pub work_dir: Option<PathBuf>,
+
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// Say more: -v the entries of the images behind each object, -vv also where was looked
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Write messages into this file instead of standard error; a relative path is one in the work directory
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// What `--external` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum External {
+    /// `mnt[KEY]:PATH`.
+    Mount {
+        /// The key, as the images hold it.
+        key: Vec<u8>,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// `net[KEY]:PATH`.
+    NetworkNamespace {
+        /// The key, as the images hold it.
+        key: Vec<u8>,
+        /// Where it is.
+        path: PathBuf,
+    },
+}
+
+impl Cli {
+    /// The options, whichever way they were given.
+    pub fn into_arguments(self) -> Arguments {
+        match self.command {
+            Some(Command::Gc(arguments)) => arguments,
+            None => self.arguments,
+        }
+    }
+}
+
+impl Arguments {
+    /// Every directory that was named, in order, `-D` first.
+    pub fn all_directories(&self) -> Vec<PathBuf> {
+        self.images_dir.iter().chain(&self.directories).cloned().collect()
+    }
+}
+
+/// What follows the options in `--help`.
+const AFTER_HELP: &str = "\
+Examples:
+  criu-gc -D /var/lib/dumps/42 --show     what did this dump leave?
+  criu-gc -D /var/lib/dumps/42            remove it
+  criu-gc -D DIR --netns /run/netns/pod   a pod's network is dead since its checkpoint
+  criu-gc -D DIR --json --show | jq       the same list for programs
+
+Nothing is removed while a process of the dumped tree is alive, or a criu is at work on the images. An object that is
+not what the images say is kept, with the reason. Reasons that --allow sets aside:
+  tree-alive       a process of the dumped tree is alive
+  tree-unknown     whether the tree is dead cannot be told
+  other-type, other-mode, other-size
+                   the link remap is not the file that was dumped
+  changed-since    the link remap was changed after the images were written
+  restored-since   the checkpoint was restored since: rules may belong to a newer dump of the same tree
+  newer-dump       a link remap was changed since: rules may belong to a newer dump of the same tree
+  foreign-content  the table or chain holds something that CRIU did not write
+
+Exit status:
+  0  --show: the list was made.  Removal: nothing is left.
+  1  --show --exit-code: something is left.  Removal: something was kept, could not be removed, or cannot be known.
+  2  The command line is wrong, or a checkpoint cannot be read; then nothing of it was touched.";
+
+fn parse_reason(name: &str) -> Result<KeepReason, String> {
+    name.parse().map_err(|_| {
+        let names: Vec<&str> =
+            KeepReason::ALL.iter().filter(|reason| reason.can_be_allowed()).map(|reason| reason.name()).collect();
+        format!("not a reason that can be allowed; those are {}", names.join(", "))
+    })
+}
+
+fn parse_external(text: OsString) -> Result<External, String> {
+    let bytes = text.as_bytes();
+    let expected = || "expected mnt[KEY]:PATH or net[KEY]:PATH".to_owned();
+    let (kind, rest) = bytes.split_at_checked(4).ok_or_else(expected)?;
+    // A key may hold anything; the path begins after the last "]:" that an absolute path can follow.
+    let end = rest.windows(3).rposition(|window| window == b"]:/").or_else(|| find(rest, b"]:")).ok_or_else(expected)?;
+    let key = rest[..end].to_vec();
+    let path = PathBuf::from(OsString::from_vec(rest[end + 2..].to_vec()));
+    if key.is_empty() || path.as_os_str().is_empty() {
+        return Err(expected());
+    }
+    match kind {
+        b"mnt[" => Ok(External::Mount { key, path }),
+        b"net[" => Ok(External::NetworkNamespace { key, path }),
+        _ => Err(expected()),
+    }
+}
+
+fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
+    text.windows(pattern.len()).position(|window| window == pattern)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    fn external(text: &str) -> Option<(bool, Vec<u8>, PathBuf)> {
+        match parse_external(text.into()).ok()? {
+            External::Mount { key, path } => Some((true, key, path)),
+            External::NetworkNamespace { key, path } => Some((false, key, path)),
+        }
+    }
+
+    #[test]
+    fn external_resources_are_named_as_for_restore() {
+        assert_eq!(external("mnt[/data]:/srv/x"), Some((true, b"/data".to_vec(), "/srv/x".into())));
+        assert_eq!(external("net[extRootNetNS]:n"), Some((false, b"extRootNetNS".to_vec(), "n".into())));
+        assert_eq!(external("mnt[a]:b]:/c"), Some((true, b"a]:b".to_vec(), "/c".into())));
+        for wrong in ["", "mnt[]:/x", "mnt[a]:", "dev[a]:/x", "mnt[a]", "a:b"] {
+            assert_eq!(external(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_reason_that_can_be_allowed_is_in_the_help() {
+        for reason in KeepReason::ALL.into_iter().filter(|reason| reason.can_be_allowed()) {
+            assert!(AFTER_HELP.contains(reason.name()), "{reason}");
+            assert_eq!(reason.name().parse(), Ok(reason));
+        }
+    }
+
+    #[test]
+    fn all_ways_to_name_a_directory_mean_the_same() {
+        for line in [&["criu-gc", "-D", "x"][..], &["criu-gc", "gc", "-D", "x"], &["criu-gc", "clean", "-D", "x"],
+            &["criu-gc", "x"], &["criu-gc", "--images-dir", "x"]] {
+            let arguments = Cli::try_parse_from(line).unwrap().into_arguments();
+            assert_eq!(arguments.all_directories(), [PathBuf::from("x")]);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Carries a plan out.
+//!
+//! Every object is looked at once more right before it is removed, and only what still is what the plan saw is
+//! touched. One failure does not stop the rest. Network locks go first and link remaps last: a link remap that has
+//! changed is what tells that rules may be a newer dump's, and a run that was cut short must not lose that sign.
+
+mod files;
+mod network;
+
+use crate::plan::{Item, Plan, Verdict};
+use crate::probe::{Finding, Presence, Survey};
+
+/// An item of a plan and what happened with it.
+#[derive(Debug)]
+pub struct Done {
+    /// The item.
+    pub item: Item,
+    /// What happened.
+    pub outcome: Outcome,
+}
+
+/// What happened with an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was removed.
+    Removed,
+    /// It was gone before it could be removed.
+    AlreadyGone,
+    /// It was kept on purpose.
+    Kept,
+    /// It could not be removed, or not be looked for.
+    Failed(String),
+}
+
+/// The outcome of an object to which the run did not come.
+const NOT_REACHED: &str = "it was not reached";
+
+/// Carries out the plan.
+pub fn execute(plan: Plan) -> Vec<Done> {
+    let mut done: Vec<Done> = plan.into_items().into_iter().map(Done::before).collect();
+    network::remove_rules(&mut done);
+    network::remove_tables(&mut done);
+    network::remove_chains(&mut done);
+    files::remove_links(&mut done);
+    done
+}
+
+impl Done {
+    /// What is known before anything is done: an object to be removed counts as failed until it is.
+    fn before(item: Item) -> Self {
+        let outcome = match &item.verdict {
+            Verdict::Remove => Outcome::Failed(NOT_REACHED.to_owned()),
+            Verdict::Keep(_) => Outcome::Kept,
+            Verdict::Nothing => Outcome::AlreadyGone,
+            Verdict::CannotTell => Outcome::Failed("it could not be looked for".to_owned()),
+        };
+        Done { item, outcome }
+    }
+
+    fn is_to_be_removed(&self) -> bool {
+        self.item.verdict == Verdict::Remove
+    }
+}
+
+/// Compares what was done with what a look afterwards shows: what is still there was not removed, whatever the call
+/// that removed it said.
+pub fn confirm(done: &mut [Done], after: &Survey) {
+    for done in done.iter_mut().filter(|done| done.outcome == Outcome::Removed) {
+        if after.findings.iter().any(|finding| is_still_there(&done.item.finding, finding)) {
+            done.outcome = Outcome::Failed("it is still there after its removal, or there again".to_owned());
+        }
+    }
+}
+
+fn is_still_there(before: &Finding, after: &Finding) -> bool {
+    match (&before.presence, &after.presence) {
+        (Presence::File(before), Presence::File(after)) => {
+            before.identity.is_same_inode(&after.identity) && before.place.path() == after.place.path()
+        }
+        (Presence::Rules(before), Presence::Rules(after)) => {
+            before.namespace.is_same(&after.namespace) && before.rules.iter().any(|rule| after.rules.contains(rule))
+        }
+        (Presence::Table(before), Presence::Table(after)) => {
+            before.namespace.is_same(&after.namespace) && before.view.handle == after.view.handle
+        }
+        (Presence::Chain(before), Presence::Chain(after)) => {
+            before.namespace.is_same(&after.namespace) && before.place == after.place
+        }
+        _ => false,
+    }
+}

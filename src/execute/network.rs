@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Removes network locks.
+//!
+//! nf_tables are changed in transactions that carry the generation in which the rules were read: if anybody changed
+//! anything in between, the kernel refuses the whole transaction, and all is read again. Legacy rules are removed by
+//! their words through `iptables-legacy-restore`, which is all or nothing too.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::{Done, Outcome};
+use crate::firewall::{self, Backend, ChainView, FILTER_TABLE, FilterPlace, FilterView, RuleId, TableView};
+use crate::probe::{self, FoundChain, FoundRule, FoundTable, Presence};
+use crate::residue::rule_shape::LOCK_CHAIN;
+use crate::system::netns::{self, NetNamespace};
+use crate::system::nft::{self, CommitError, Generation, Nft, Transaction};
+use crate::system::xtables;
+
+/// How often everything is read again because somebody else changes rules all the time.
+const ATTEMPTS: usize = 16;
+
+/// Why one removal did not succeed.
+enum Failure {
+    /// Somebody else changed the rules since they were read.
+    Changed,
+    /// Anything else.
+    Final(String),
+}
+
+type Attempt<T> = Result<T, Failure>;
+
+/// Removes the rules of single connections: all of one filter table together.
+pub(super) fn remove_rules(done: &mut [Done]) {
+    for ((_, place), (namespace, wanted)) in rules_by_place(done) {
+        let rules: Vec<&FoundRule> = wanted.iter().map(|(_, rule)| rule).collect();
+        let result = in_namespace(&namespace, || repeat(|| remove_rules_once(place, &rules)));
+        for (at, _) in &wanted {
+            note(&mut done[*at].outcome, result.clone());
+        }
+    }
+}
+
+/// Removes nftables tables.
+pub(super) fn remove_tables(done: &mut [Done]) {
+    for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
+        if let Presence::Table(found) = &done.item.finding.presence {
+            let result = in_namespace(&found.namespace, || repeat(|| remove_table_once(found)));
+            done.outcome = result.unwrap_or_else(Outcome::Failed);
+        }
+    }
+}
+
+/// Removes lock chains with the jumps to them.
+pub(super) fn remove_chains(done: &mut [Done]) {
+    for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
+        if let Presence::Chain(found) = &done.item.finding.presence {
+            let result = in_namespace(&found.namespace, || repeat(|| remove_chain_once(found)));
+            done.outcome = result.unwrap_or_else(Outcome::Failed);
+        }
+    }
+}
+
+type Wanted = (Arc<NetNamespace>, Vec<(usize, FoundRule)>);
+
+fn rules_by_place(done: &[Done]) -> BTreeMap<((u64, u64), FilterPlace), Wanted> {
+    let mut places: BTreeMap<_, Wanted> = BTreeMap::new();
+    for (at, done) in done.iter().enumerate().filter(|(_, done)| done.is_to_be_removed()) {
+        let Presence::Rules(found) = &done.item.finding.presence else { continue };
+        for rule in &found.rules {
+            let key = (probe::namespace_id(&found.namespace), rule.place);
+            let (_, rules) = places.entry(key).or_insert_with(|| (Arc::clone(&found.namespace), Vec::new()));
+            rules.push((at, rule.clone()));
+        }
+    }
+    places
+}
+
+/// Adds what happened with some of an object's rules to what happened with the others: a failure stays one.
+fn note(outcome: &mut Outcome, result: Result<Outcome, String>) {
+    *outcome = match (result, &outcome) {
+        (Err(why), _) => Outcome::Failed(why),
+        (Ok(_), Outcome::Failed(why)) if why != super::NOT_REACHED => return,
+        (Ok(Outcome::AlreadyGone), Outcome::Removed) => return,
+        (Ok(new), _) => new,
+    };
+}
+
+fn in_namespace(
+    namespace: &NetNamespace,
+    work: impl FnOnce() -> Result<Outcome, String> + Send,
+) -> Result<Outcome, String> {
+    netns::within(namespace, work).map_err(|error| error.to_string())?
+}
+
+fn repeat(mut attempt: impl FnMut() -> Attempt<Outcome>) -> Result<Outcome, String> {
+    for _ in 0..ATTEMPTS {
+        match attempt() {
+            Ok(outcome) => return Ok(outcome),
+            Err(Failure::Changed) => {}
+            Err(Failure::Final(why)) => return Err(why),
+        }
+    }
+    Err(format!("somebody else changed the rules each of {ATTEMPTS} times that it was tried; try again"))
+}
+
+fn remove_rules_once(place: FilterPlace, wanted: &[&FoundRule]) -> Attempt<Outcome> {
+    match place.backend {
+        Backend::Nft => {
+            let nft = Nft::open()?;
+            let generation = nft.generation()?;
+            let Some(view) = firewall::look_at_nft_filter(&nft, place.family)? else { return Ok(Outcome::AlreadyGone) };
+            remove_handles(&nft, generation, place, &still_there(&view, wanted))
+        }
+        Backend::Legacy => {
+            let Some(view) = firewall::look_at_filter(place)? else { return Ok(Outcome::AlreadyGone) };
+            remove_words(place, &still_there(&view, wanted))
+        }
+    }
+}
+
+/// The rules of the plan that the table still has. Legacy rules that are equal are told apart by nothing, so there
+/// the plan's number of them counts.
+fn still_there<'a>(view: &FilterView, wanted: &[&'a FoundRule]) -> Vec<&'a FoundRule> {
+    let mut left: HashMap<_, Vec<RuleId>> = view.drops.clone();
+    let mut there = Vec::new();
+    for rule in wanted {
+        let Some(ids) = left.get_mut(&rule.key) else { continue };
+        if let Some(at) = ids.iter().position(|id| *id == rule.id) {
+            ids.swap_remove(at);
+            there.push(*rule);
+        }
+    }
+    there
+}
+
+/// Removes rules in batches: the kernel looks each one up from the head of its chain, so that one large batch costs
+/// the square of its size. After each batch the generation is one more, if nobody else changed anything.
+fn remove_handles(nft: &Nft, generation: Generation, place: FilterPlace, rules: &[&FoundRule]) -> Attempt<Outcome> {
+    if rules.is_empty() {
+        return Ok(Outcome::AlreadyGone);
+    }
+    let mut ordered: Vec<(u64, &FoundRule)> = rules.iter().filter_map(|rule| Some((handle(&rule.id)?, *rule))).collect();
+    // CRIU inserts at the head, so the rules with the highest handles come first in the chains.
+    ordered.sort_by_key(|(handle, _)| std::cmp::Reverse(*handle));
+    let mut expected = generation;
+    for batch in ordered.chunks(nft::BATCH_RULES) {
+        let mut transaction = Transaction::new();
+        for (handle, rule) in batch {
+            transaction.delete_rule(firewall::nft_family(place.family), FILTER_TABLE, rule.key.direction.chain(), *handle);
+        }
+        expected = nft.commit(transaction, expected)?;
+    }
+    Ok(Outcome::Removed)
+}
+
+fn remove_words(place: FilterPlace, rules: &[&FoundRule]) -> Attempt<Outcome> {
+    if rules.is_empty() {
+        return Ok(Outcome::AlreadyGone);
+    }
+    let changes: Vec<xtables::Change> =
+        rules.iter().filter_map(|rule| delete_words(rule.key.direction.chain(), &rule.id)).collect();
+    apply(place, &changes)?;
+    Ok(Outcome::Removed)
+}
+
+fn remove_table_once(found: &FoundTable) -> Attempt<Outcome> {
+    let nft = Nft::open()?;
+    let generation = nft.generation()?;
+    let Some(now) = firewall::look_at_table(&nft, found.name.as_str())? else { return Ok(Outcome::AlreadyGone) };
+    check_table(&found.view, &now)?;
+    let mut transaction = Transaction::new();
+    transaction.delete_table(nft::Family::Inet, &now.name, now.handle);
+    nft.commit(transaction, generation)?;
+    Ok(Outcome::Removed)
+}
+
+fn check_table(planned: &TableView, now: &TableView) -> Attempt<()> {
+    if planned != now {
+        return Err(Failure::Final("the table has changed since it was looked at; nothing was done".to_owned()));
+    }
+    Ok(())
+}
+
+fn remove_chain_once(found: &FoundChain) -> Attempt<Outcome> {
+    match found.place.backend {
+        Backend::Nft => {
+            let nft = Nft::open()?;
+            let generation = nft.generation()?;
+            let view = firewall::look_at_nft_filter(&nft, found.place.family)?;
+            let Some(chain) = view.and_then(|view| view.lock_chain) else { return Ok(Outcome::AlreadyGone) };
+            check_chain(&found.view, &chain)?;
+            nft.commit(chain_transaction(found.place, &chain), generation)?;
+        }
+        Backend::Legacy => {
+            let view = firewall::look_at_filter(found.place)?;
+            let Some(chain) = view.and_then(|view| view.lock_chain) else { return Ok(Outcome::AlreadyGone) };
+            check_chain(&found.view, &chain)?;
+            apply(found.place, &chain_changes(&chain))?;
+        }
+    }
+    Ok(Outcome::Removed)
+}
+
+/// Whether the chain is still what the plan saw. A jump more or less is the same lock; anything foreign is not.
+fn check_chain(planned: &ChainView, now: &ChainView) -> Attempt<()> {
+    if planned.foreign != now.foreign || planned.handle != now.handle {
+        return Err(Failure::Final("the chain has changed since it was looked at; nothing was done".to_owned()));
+    }
+    Ok(())
+}
+
+/// The jumps first: a chain that something refers to cannot be deleted.
+fn chain_transaction(place: FilterPlace, chain: &ChainView) -> Transaction {
+    let family = firewall::nft_family(place.family);
+    let mut transaction = Transaction::new();
+    for (direction, jump) in &chain.jumps {
+        if let Some(handle) = handle(jump) {
+            transaction.delete_rule(family, FILTER_TABLE, direction.chain(), handle);
+        }
+    }
+    transaction.flush_chain(family, FILTER_TABLE, LOCK_CHAIN);
+    if let Some(handle) = chain.handle {
+        transaction.delete_chain(family, FILTER_TABLE, LOCK_CHAIN, handle);
+    }
+    transaction
+}
+
+fn chain_changes(chain: &ChainView) -> Vec<xtables::Change> {
+    let jumps = chain.jumps.iter().filter_map(|(direction, jump)| delete_words(direction.chain(), jump));
+    let lock_chain = || LOCK_CHAIN.to_owned();
+    jumps
+        .chain([
+            xtables::Change::FlushChain { chain: lock_chain() },
+            xtables::Change::DeleteChain { chain: lock_chain() },
+        ])
+        .collect()
+}
+
+/// `iptables-legacy-restore` removes nothing if one rule is missing: then somebody else was faster.
+fn apply(place: FilterPlace, changes: &[xtables::Change]) -> Attempt<()> {
+    match xtables::apply(place.family, changes) {
+        Ok(()) => Ok(()),
+        Err(xtables::ApplyError::Refused { .. }) => Err(Failure::Changed),
+        Err(error) => Err(Failure::Final(error.to_string())),
+    }
+}
+
+fn handle(id: &RuleId) -> Option<u64> {
+    match id {
+        RuleId::Handle(handle) => Some(*handle),
+        RuleId::Words(_) => None,
+    }
+}
+
+fn delete_words(chain: &str, id: &RuleId) -> Option<xtables::Change> {
+    match id {
+        RuleId::Words(words) => {
+            Some(xtables::Change::DeleteRule { chain: chain.to_owned(), arguments: words.clone() })
+        }
+        RuleId::Handle(_) => None,
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Changed => Failure::Changed,
+            other => Failure::Final(other.to_string()),
+        }
+    }
+}
+
+impl From<nft::Error> for Failure {
+    fn from(error: nft::Error) -> Self {
+        Failure::Final(error.to_string())
+    }
+}
+
+impl From<firewall::LookError> for Failure {
+    fn from(error: firewall::LookError) -> Self {
+        Failure::Final(error.to_string())
+    }
+}

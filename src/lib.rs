@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Shows and removes exactly what a CRIU checkpoint left on this host.
+//!
+//! One direction, no step back:
+//!
+//! ```text
+//! what the user names ─locate→ images ─checkpoint→ Checkpoint ─residue, pure→ [Residue] ─probe, read-only→ [Finding]
+//!     ─plan, pure→ Plan ─┬─ show: report, stop
+//!                        └─ gc: execute: look again → act → Outcome ─→ probe again → report → exit status
+//! ```
+pub mod checkpoint;
+pub mod cli;
+pub mod execute;
+pub mod exit;
+pub mod firewall;
+pub mod locate;
+pub mod mounts;
+pub mod plan;
+pub mod probe;
+pub mod report;
+pub mod residue;
+pub mod run;
+pub mod system;
+pub mod terminal;
+pub mod time;

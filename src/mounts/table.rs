@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The kernel's mount table, read from the text of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)). Pure.
+
+/// A mount as the kernel lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostMount {
+    /// The kernel's id of the mount: unique among the mounts of now, used again after an unmount.
+    pub id: u32,
+    /// Id of the mount that this one is mounted on.
+    pub parent: u32,
+    /// Device number of the filesystem, `(major, minor)`; major 0 is an anonymous number, used again after unmount.
+    pub device: (u32, u32),
+    /// The directory within the filesystem that is mounted.
+    pub root: Vec<u8>,
+    /// Where it is mounted.
+    pub mountpoint: Vec<u8>,
+    /// Whether this mount, or the filesystem as a whole, is read-only.
+    pub is_read_only: bool,
+    /// Filesystem type.
+    pub fstype: Vec<u8>,
+    /// What was mounted: a device, `tmpfs`, `overlay`, …
+    pub source: Vec<u8>,
+    /// Options of the filesystem (not of the mount), comma-separated.
+    pub options: Vec<u8>,
+}
+
+/// The mounts of a table, and how many of its lines could not be understood.
+pub fn parse(mountinfo: &[u8]) -> (Vec<HostMount>, usize) {
+    let mut mounts = Vec::new();
+    let mut not_understood = 0;
+    for line in mountinfo.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match parse_line(line) {
+            Some(mount) => mounts.push(mount),
+            None => not_understood += 1,
+        }
+    }
+    (mounts, not_understood)
+}
+
+fn parse_line(line: &[u8]) -> Option<HostMount> {
+    let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+    let separator = 6 + fields.get(6..)?.iter().position(|field| *field == b"-")?;
+    let options = fields.get(separator + 3).copied().unwrap_or_default();
+    Some(HostMount {
+        id: number(fields[0])?,
+        parent: number(fields[1])?,
+        device: device(fields[2])?,
+        root: unescape(fields[3]),
+        mountpoint: unescape(fields[4]),
+        is_read_only: has_option(fields[5], b"ro") || has_option(options, b"ro"),
+        fstype: unescape(fields.get(separator + 1)?),
+        source: unescape(fields.get(separator + 2)?),
+        options: unescape(options),
+    })
+}
+
+fn has_option(options: &[u8], option: &[u8]) -> bool {
+    options.split(|byte| *byte == b',').any(|each| each == option)
+}
+
+fn number(field: &[u8]) -> Option<u32> {
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+fn device(field: &[u8]) -> Option<(u32, u32)> {
+    let colon = field.iter().position(|byte| *byte == b':')?;
+    Some((number(&field[..colon])?, number(&field[colon + 1..])?))
+}
+
+/// Undoes the kernel's octal escapes (`\040` for a space, and so on); anything else stays as it is.
+pub fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        match (first, tail) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..]) => {
+                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_with_optional_fields_and_escapes_is_read() {
+        let line =
+            br"36 35 98:0 /mnt1/a\040b /mnt2/x\134y rw,noatime master:1 shared:7 - ext3 /dev/root ro,errors=continue";
+        let (mounts, not_understood) = parse(line);
+        assert_eq!(not_understood, 0);
+        assert_eq!(
+            mounts,
+            [HostMount {
+                id: 36,
+                parent: 35,
+                device: (98, 0),
+                root: b"/mnt1/a b".to_vec(),
+                mountpoint: br"/mnt2/x\y".to_vec(),
+                is_read_only: true,
+                fstype: b"ext3".to_vec(),
+                source: b"/dev/root".to_vec(),
+                options: b"ro,errors=continue".to_vec(),
+            }]
+        );
+    }
+
+    #[test]
+    fn an_empty_source_is_two_spaces_in_a_row() {
+        let (mounts, not_understood) = parse(b"24 1 0:6 / /y rw - tmpfs  ro,size=4k\n");
+        assert_eq!(not_understood, 0);
+        assert_eq!(mounts[0].source, b"");
+        assert_eq!(mounts[0].options, b"ro,size=4k");
+        assert!(mounts[0].is_read_only);
+    }
+
+    #[test]
+    fn a_line_that_makes_no_sense_is_counted() {
+        assert_eq!(parse(b"x y z\n\n1 2 0:a / / rw - a b c\n1 2 3:4 / / rw shared:1 ext4 b c\n"), (Vec::new(), 3));
+    }
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Decides what is removed and what is kept, and why. Pure.
+//!
+//! A [`Plan`] is built here and nowhere else, and whoever carries it out consumes it. An object is removed only when
+//! nothing speaks against it: every objection is a [`KeepReason`], and the user can set aside those that are a matter
+//! of judgement, one kind at a time.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::checkpoint::{Checkpoint, RestoreEvidence};
+use crate::probe::{Finding, FoundChain, FoundFile, FoundTable, Presence, Survey, TreeState};
+use crate::residue::{ConnectionLock, Flow, LinkRemap, LockTable, Residue, Unknown};
+
+mod reason;
+
+pub use reason::KeepReason;
+
+/// What is to happen with one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is removed.
+    Remove,
+    /// It is kept, for these reasons; never empty.
+    Keep(Vec<KeepReason>),
+    /// There is nothing to remove any more.
+    Nothing,
+    /// Whether it is there cannot be told.
+    CannotTell,
+}
+
+/// An object with what was found of it and what is to happen with it.
+#[derive(Debug)]
+pub struct Item {
+    /// What was found.
+    pub finding: Finding,
+    /// What is to happen.
+    pub verdict: Verdict,
+}
+
+/// What will be done about one checkpoint.
+#[derive(Debug)]
+pub struct Plan {
+    items: Vec<Item>,
+    unknown: Vec<Unknown>,
+}
+
+/// What the user decided beforehand.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// The reasons that do not count (`--allow`).
+    pub allowed: BTreeSet<KeepReason>,
+}
+
+impl Plan {
+    /// What is to happen with each object, in the order in which it is done.
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    /// What the images name but nobody here understands.
+    pub fn unknown(&self) -> &[Unknown] {
+        &self.unknown
+    }
+
+    /// Whether anything is to be removed.
+    pub fn removes_anything(&self) -> bool {
+        self.items.iter().any(|item| item.verdict == Verdict::Remove)
+    }
+
+    /// Gives up the plan for its items.
+    pub(crate) fn into_items(self) -> Vec<Item> {
+        self.items
+    }
+}
+
+/// Decides about everything that was found.
+pub fn decide(checkpoint: &Checkpoint, survey: Survey, policy: &Policy) -> Plan {
+    let context = Context::new(checkpoint, &survey, policy);
+    let verdicts: Vec<Verdict> = survey.findings.iter().map(|finding| context.verdict(finding)).collect();
+    let items = survey.findings.into_iter().zip(verdicts).map(|(finding, verdict)| Item { finding, verdict }).collect();
+    Plan { items, unknown: survey.unknown }
+}
+
+struct Context<'a> {
+    checkpoint: &'a Checkpoint,
+    policy: &'a Policy,
+    /// What speaks against any removal at all.
+    general: Vec<KeepReason>,
+    /// What speaks against removing something that does not say by itself whose it is.
+    unsigned: Vec<KeepReason>,
+}
+
+impl<'a> Context<'a> {
+    fn new(checkpoint: &'a Checkpoint, survey: &Survey, policy: &'a Policy) -> Self {
+        let mut unsigned = Vec::new();
+        if was_restored(checkpoint.restored.as_ref(), &survey.tree) {
+            unsigned.push(KeepReason::RestoredSince);
+        }
+        if survey.findings.iter().any(|finding| is_made_anew(checkpoint, finding)) {
+            unsigned.push(KeepReason::NewerDump);
+        }
+        Context { checkpoint, policy, general: general_reasons(&survey.tree), unsigned }
+    }
+
+    fn verdict(&self, finding: &Finding) -> Verdict {
+        let reasons = match (&finding.presence, &finding.residue) {
+            (Presence::Gone | Presence::Vanished(_), _) => return Verdict::Nothing,
+            (Presence::Unreachable(_), _) => return Verdict::CannotTell,
+            (Presence::File(file), Residue::LinkRemap(link)) => self.about_file(link, file),
+            (Presence::Rules(_), Residue::Connection(connection)) => match connection.lock {
+                ConnectionLock::Rules(_) => self.unsigned.clone(),
+                ConnectionLock::Table => return Verdict::Nothing,
+            },
+            (Presence::InTable(_), _) => return Verdict::Nothing,
+            (Presence::Table(found), Residue::LockTable(table)) => self.about_table(table, found),
+            (Presence::Chain(found), _) => self.about_chain(found),
+            _ => return Verdict::CannotTell,
+        };
+        let counts = |reason: &KeepReason| !(reason.can_be_allowed() && self.policy.allowed.contains(reason));
+        let reasons: BTreeSet<KeepReason> = self.general.iter().copied().chain(reasons).filter(counts).collect();
+        if reasons.is_empty() { Verdict::Remove } else { Verdict::Keep(reasons.into_iter().collect()) }
+    }
+
+    fn about_file(&self, link: &LinkRemap, file: &FoundFile) -> Vec<KeepReason> {
+        const TYPE: u32 = 0o170_000;
+        const DIRECTORY: u32 = 0o040_000;
+        let mut reasons = Vec::new();
+        let mode = file.identity.mode;
+        if mode & TYPE == DIRECTORY {
+            return vec![KeepReason::Directory];
+        }
+        if link.mode.is_some_and(|expected| expected & TYPE != mode & TYPE) {
+            reasons.push(KeepReason::OtherType);
+        } else if link.mode.is_some_and(|expected| expected != mode) {
+            reasons.push(KeepReason::OtherMode);
+        }
+        if link.size.is_some_and(|expected| expected != file.identity.size) {
+            reasons.push(KeepReason::OtherSize);
+        }
+        if is_changed_since(self.checkpoint, file) {
+            reasons.push(KeepReason::ChangedSince);
+        }
+        reasons
+    }
+
+    fn about_table(&self, table: &LockTable, found: &FoundTable) -> Vec<KeepReason> {
+        let mut reasons = Vec::new();
+        if !found.view.foreign.is_empty() || !table.form.admits(found.view.form) {
+            reasons.push(KeepReason::ForeignContent);
+        }
+        if found.name.is_signed() {
+            return reasons;
+        }
+        let known: HashSet<&Flow> = table.flows.iter().collect();
+        if !found.view.flows.iter().all(|flow| known.contains(flow)) {
+            reasons.push(KeepReason::ForeignContent);
+        }
+        if found.tie.is_none() {
+            reasons.push(KeepReason::UntiedNamespace);
+        }
+        reasons.extend(&self.unsigned);
+        reasons
+    }
+
+    fn about_chain(&self, found: &FoundChain) -> Vec<KeepReason> {
+        let mut reasons = self.unsigned.clone();
+        if found.tie.is_none() {
+            reasons.push(KeepReason::UntiedNamespace);
+        }
+        if !found.view.foreign.is_empty() {
+            reasons.push(KeepReason::ForeignContent);
+        }
+        reasons
+    }
+}
+
+fn general_reasons(tree: &TreeState) -> Vec<KeepReason> {
+    let mut reasons = Vec::new();
+    if !tree.criu.is_empty() {
+        reasons.push(KeepReason::CriuAtWork);
+    }
+    if !tree.alive.is_empty() {
+        reasons.push(KeepReason::TreeAlive);
+    }
+    if tree.unknown.is_some() {
+        reasons.push(KeepReason::TreeUnknown);
+    }
+    reasons
+}
+
+fn was_restored(evidence: Option<&RestoreEvidence>, tree: &TreeState) -> bool {
+    evidence.is_some() || tree.is_restored()
+}
+
+fn is_made_anew(checkpoint: &Checkpoint, finding: &Finding) -> bool {
+    matches!(&finding.presence, Presence::File(file) if is_changed_since(checkpoint, file))
+}
+
+/// Whether the link may have been made after the images were written. Making a link changes both its inode and its
+/// directory; so if one of them was not changed since, the link is the one that this dump made.
+fn is_changed_since(checkpoint: &Checkpoint, file: &FoundFile) -> bool {
+    let Some(written) = checkpoint.written else { return true };
+    file.identity.changed > written.latest() && file.directory.changed > written.latest()
+}

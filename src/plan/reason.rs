@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Why an object is kept: a closed list, each with its name on the command line and its meaning.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A reason not to remove an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeepReason {
+    /// A criu process is at work on these images.
+    CriuAtWork,
+    /// A process of the dumped tree is alive.
+    TreeAlive,
+    /// Whether the dumped tree is dead cannot be told.
+    TreeUnknown,
+    /// There is a directory where the link should be.
+    Directory,
+    /// The object is of another type than the dumped file.
+    OtherType,
+    /// The file has other permission bits than the dumped one.
+    OtherMode,
+    /// The file has another size than the dumped one.
+    OtherSize,
+    /// The file was changed after the images were written.
+    ChangedSince,
+    /// A restore from these images succeeded.
+    RestoredSince,
+    /// A link remap of this checkpoint was changed since, perhaps by a newer dump of the same tree.
+    NewerDump,
+    /// The table or chain holds something that CRIU did not write.
+    ForeignContent,
+    /// Nothing ties the network namespace to this checkpoint.
+    UntiedNamespace,
+}
+
+impl KeepReason {
+    /// All of them, the gravest first.
+    pub const ALL: [KeepReason; 12] = [
+        KeepReason::CriuAtWork,
+        KeepReason::TreeAlive,
+        KeepReason::TreeUnknown,
+        KeepReason::Directory,
+        KeepReason::OtherType,
+        KeepReason::OtherMode,
+        KeepReason::OtherSize,
+        KeepReason::ChangedSince,
+        KeepReason::RestoredSince,
+        KeepReason::NewerDump,
+        KeepReason::ForeignContent,
+        KeepReason::UntiedNamespace,
+    ];
+
+    /// The name that `--allow` takes and the output gives.
+    pub const fn name(self) -> &'static str {
+        match self {
+            KeepReason::CriuAtWork => "criu-at-work",
+            KeepReason::TreeAlive => "tree-alive",
+            KeepReason::TreeUnknown => "tree-unknown",
+            KeepReason::Directory => "directory",
+            KeepReason::OtherType => "other-type",
+            KeepReason::OtherMode => "other-mode",
+            KeepReason::OtherSize => "other-size",
+            KeepReason::ChangedSince => "changed-since",
+            KeepReason::RestoredSince => "restored-since",
+            KeepReason::NewerDump => "newer-dump",
+            KeepReason::ForeignContent => "foreign-content",
+            KeepReason::UntiedNamespace => "untied-namespace",
+        }
+    }
+
+    /// What it means, in a sentence for the user.
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            KeepReason::CriuAtWork => "a criu process is at work on these images",
+            KeepReason::TreeAlive => "a process of the dumped tree is alive",
+            KeepReason::TreeUnknown => "whether the dumped tree is dead cannot be told",
+            KeepReason::Directory => "there is a directory where the link should be",
+            KeepReason::OtherType => "it is of another type than the dumped file",
+            KeepReason::OtherMode => "it has other permissions than the dumped file",
+            KeepReason::OtherSize => "it has another size than the dumped file",
+            KeepReason::ChangedSince => {
+                "it was changed after the images were written, so it may belong to a newer dump of the same tree"
+            }
+            KeepReason::RestoredSince => {
+                "the checkpoint was restored since, so it may belong to a newer dump of the same tree"
+            }
+            KeepReason::NewerDump => {
+                "a link remap of the checkpoint was changed since, so this may belong to a newer dump of the same tree"
+            }
+            KeepReason::ForeignContent => "it holds something that CRIU did not write",
+            KeepReason::UntiedNamespace => "nothing ties the network namespace to this checkpoint",
+        }
+    }
+
+    /// Whether `--allow` can set it aside. The others name a fact that has to change first.
+    pub const fn can_be_allowed(self) -> bool {
+        !matches!(self, KeepReason::CriuAtWork | KeepReason::Directory | KeepReason::UntiedNamespace)
+    }
+
+    /// What would lead to the removal.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            KeepReason::CriuAtWork => "wait until that criu has ended",
+            KeepReason::Directory => "look at the directory: it is not CRIU's",
+            KeepReason::UntiedNamespace => "name the namespace with --netns PATH",
+            KeepReason::TreeAlive => "--allow tree-alive",
+            KeepReason::TreeUnknown => "--allow tree-unknown",
+            KeepReason::OtherType => "--allow other-type",
+            KeepReason::OtherMode => "--allow other-mode",
+            KeepReason::OtherSize => "--allow other-size",
+            KeepReason::ChangedSince => "--allow changed-since",
+            KeepReason::RestoredSince => "--allow restored-since",
+            KeepReason::NewerDump => "--allow newer-dump",
+            KeepReason::ForeignContent => "--allow foreign-content",
+        }
+    }
+}
+
+impl fmt::Display for KeepReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that is none of a reason's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a reason that can be allowed")]
+pub struct NotAReason;
+
+impl FromStr for KeepReason {
+    type Err = NotAReason;
+
+    fn from_str(name: &str) -> Result<Self, NotAReason> {
+        Self::ALL.into_iter().find(|reason| reason.can_be_allowed() && reason.name() == name).ok_or(NotAReason)
+    }
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Asks the live system what is there of a checkpoint's residue. Read-only.
+//!
+//! Every object that the images name gets an answer: what was found, that it is gone, or why nobody can tell. Nothing
+//! is decided here.
+
+mod files;
+mod network;
+pub mod tree;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::checkpoint::Checkpoint;
+use crate::firewall::{ChainView, FilterPlace, LookFailure, RuleId, RuleKey, TableView};
+use crate::locate::Images;
+use crate::mounts::{MountHints, Place, Unreachable, Vanished};
+use crate::residue::{Derived, Residue, TableName, Unknown};
+use crate::system::dir::{FileError, FileIdentity};
+use crate::system::netns::NetNamespace;
+
+pub(crate) use files::{open_base, reach};
+pub(crate) use network::namespace_id;
+pub use tree::{LiveTask, TreeState, UnknownTree};
+
+/// Where the user wants to have looked, beyond where the tool looks by itself.
+#[derive(Debug, Clone, Default)]
+pub struct Hints {
+    /// Where the tree's mounts are now.
+    pub mounts: MountHints,
+    /// Network namespaces to look in (`--netns`): they are the checkpoint's by the user's word.
+    pub namespaces: Vec<PathBuf>,
+    /// `--external net[KEY]:PATH`: where the external network namespace of that key is.
+    pub external_namespaces: Vec<(Vec<u8>, PathBuf)>,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The processes.
+    pub tree: TreeState,
+    /// An answer for each object.
+    pub findings: Vec<Finding>,
+    /// What the images name but nobody here understands.
+    pub unknown: Vec<Unknown>,
+    /// What could not be looked at.
+    pub failures: Vec<LookFailure>,
+    /// How many network namespaces were looked into.
+    pub namespaces: usize,
+}
+
+/// An object and what was found of it.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// The object.
+    pub residue: Residue,
+    /// What was found.
+    pub presence: Presence,
+}
+
+/// What was found of an object.
+#[derive(Debug, Clone)]
+pub enum Presence {
+    /// It was looked for where it can be, and is not there.
+    Gone,
+    /// It ended with the tree.
+    Vanished(Vanished),
+    /// It could not be looked for.
+    Unreachable(Cause),
+    /// A file is there.
+    File(FoundFile),
+    /// Rules are there.
+    Rules(FoundRules),
+    /// Flows of the connection are in the checkpoint's nftables table, and go with it.
+    InTable(usize),
+    /// A table is there.
+    Table(FoundTable),
+    /// A chain is there.
+    Chain(FoundChain),
+}
+
+/// Why an object could not be looked for.
+#[derive(Debug, Clone)]
+pub enum Cause {
+    /// Its filesystem is not to be reached.
+    Mount(Unreachable),
+    /// The mount that shows it is covered by another one.
+    Overmounted(PathBuf),
+    /// A call failed.
+    File(Arc<FileError>),
+    /// The places where it could be could not all be looked at.
+    Firewall,
+}
+
+/// A file that was found, and how to find it again.
+#[derive(Debug, Clone)]
+pub struct FoundFile {
+    /// The way to it.
+    pub place: Place,
+    /// The directory that holds it.
+    pub directory: FileIdentity,
+    /// The file itself; a symbolic link is not followed.
+    pub identity: FileIdentity,
+}
+
+/// The rules of one connection.
+#[derive(Debug, Clone)]
+pub struct FoundRules {
+    /// The namespace that they are in.
+    pub namespace: Arc<NetNamespace>,
+    /// Each of them.
+    pub rules: Vec<FoundRule>,
+}
+
+/// A rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundRule {
+    /// Which of the filter tables.
+    pub place: FilterPlace,
+    /// What it says.
+    pub key: RuleKey,
+    /// Which one it is.
+    pub id: RuleId,
+}
+
+/// A lock table.
+#[derive(Debug, Clone)]
+pub struct FoundTable {
+    /// The namespace that it is in.
+    pub namespace: Arc<NetNamespace>,
+    /// Which of the possible names it has.
+    pub name: TableName,
+    /// What it holds.
+    pub view: TableView,
+    /// What ties the namespace to the checkpoint, where something does.
+    pub tie: Option<Tie>,
+}
+
+/// A lock chain.
+#[derive(Debug, Clone)]
+pub struct FoundChain {
+    /// The namespace that it is in.
+    pub namespace: Arc<NetNamespace>,
+    /// Which of the filter tables.
+    pub place: FilterPlace,
+    /// What it holds.
+    pub view: ChainView,
+    /// What ties the namespace to the checkpoint, where something does.
+    pub tie: Option<Tie>,
+}
+
+/// What ties a network namespace to a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tie {
+    /// The user named it.
+    Named,
+    /// CRIU ran in it, as far as the tool can know: it is the tool's own.
+    Own,
+    /// It has the devices and addresses that the images record, and no other namespace has.
+    Devices,
+}
+
+/// An error that makes any answer worthless.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// A namespace that the user named cannot be opened.
+    #[error(transparent)]
+    Namespace(#[from] crate::system::netns::Error),
+    /// `/proc` cannot be read.
+    #[error("cannot read {what}: {source}")]
+    Proc {
+        /// Which part of it.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Looks for everything that was derived.
+pub fn look(
+    images: &Images,
+    checkpoint: &Checkpoint,
+    derived: Derived,
+    hints: &Hints,
+) -> Result<Survey, ProbeError> {
+    let tree = tree::look(images, checkpoint).map_err(|source| ProbeError::Proc { what: "/proc", source })?;
+    let mut survey = Survey { tree, unknown: derived.unknown, ..Survey::default() };
+    let (links, locks): (Vec<Residue>, Vec<Residue>) =
+        derived.residues.into_iter().partition(|residue| matches!(residue, Residue::LinkRemap(_)));
+    network::look(checkpoint, locks, hints, &mut survey)?;
+    files::look(checkpoint, links, &hints.mounts, &mut survey)?;
+    Ok(survey)
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Looks for network locks in the network namespaces where they can be.
+//!
+//! Rules of single connections are where CRIU ran: in the tool's own namespace, or in those that the user named. A
+//! table with the run id in its name is looked for everywhere. A lock chain has no owner, so what ties its namespace
+//! to the checkpoint is found out as well; that no other namespace has such a chain is no tie.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{
+    Cause, Finding, FoundChain, FoundRule, FoundRules, FoundTable, Hints, LiveTask, Presence, ProbeError, Survey, Tie,
+};
+use crate::checkpoint::{Checkpoint, Device, Network};
+use crate::firewall::{self, LookFailure, NetworkView, RuleKey};
+use crate::residue::{
+    Connection, ConnectionLock, Direction, LockTable, LockedConnection, Residue, RuleForms, TableName,
+};
+use crate::system::netns::{self, NetNamespace};
+use crate::system::{interfaces, process};
+
+pub(super) fn look(
+    checkpoint: &Checkpoint,
+    locks: Vec<Residue>,
+    hints: &Hints,
+    survey: &mut Survey,
+) -> Result<(), ProbeError> {
+    let scene = Scene::open(checkpoint, &locks, hints)?;
+    for residue in locks {
+        match &residue {
+            Residue::Connection(locked) => {
+                let presence = scene.connection(locked);
+                survey.findings.push(Finding { residue, presence });
+            }
+            Residue::LockTable(table) => {
+                let found = scene.tables(table);
+                survey.findings.extend(scene.spread(residue, found));
+            }
+            Residue::LockChain(_) => {
+                let found = scene.chains();
+                survey.findings.extend(scene.spread(residue, found));
+            }
+            Residue::LinkRemap(_) => {}
+        }
+    }
+    scene.note_tables_of_connections(survey);
+    survey.tree.criu.extend(scene.criu);
+    survey.failures.extend(scene.failures);
+    survey.namespaces = scene.views.len();
+    Ok(())
+}
+
+/// The namespaces with what they hold.
+struct Scene {
+    views: Vec<View>,
+    failures: Vec<LookFailure>,
+    criu: Vec<LiveTask>,
+}
+
+struct View {
+    network: NetworkView,
+    /// What ties the namespace to the checkpoint.
+    tie: Option<Tie>,
+    /// Whether CRIU may have run here, so that the rules of single connections would be here.
+    is_crius: bool,
+}
+
+impl Scene {
+    fn open(
+        checkpoint: &Checkpoint,
+        locks: &[Residue],
+        hints: &Hints,
+    ) -> Result<Self, ProbeError> {
+        let named = named_namespaces(checkpoint, hints)?;
+        let mut scene = Scene { views: Vec::new(), failures: Vec::new(), criu: Vec::new() };
+        let run_id = checkpoint.run_id();
+        if locks.is_empty() && run_id.is_none() {
+            return Ok(scene);
+        }
+        let own = netns::current()?;
+        let found = netns::find_all();
+        scene.failures.extend(found.problems.iter().map(|problem| LookFailure {
+            namespace: "this host".to_owned(),
+            part: "network namespaces",
+            error: problem.to_string(),
+        }));
+        let own_id = namespace_id(&own);
+        let named_ids: HashSet<(u64, u64)> = named.iter().map(namespace_id).collect();
+        let mut namespaces: BTreeMap<(u64, u64), Arc<NetNamespace>> = BTreeMap::new();
+        for namespace in named.into_iter().chain(found.namespaces).chain([own]) {
+            namespaces.entry(namespace_id(&namespace)).or_insert_with(|| Arc::new(namespace));
+        }
+        for (id, namespace) in namespaces {
+            let network = firewall::look(&namespace);
+            if let Some(run_id) = &run_id {
+                scene.criu.extend(criu_by_socket(&namespace, &run_id.text));
+            }
+            let tie = named_ids.contains(&id).then_some(Tie::Named);
+            let is_crius = if named_ids.is_empty() { id == own_id } else { named_ids.contains(&id) };
+            scene.failures.extend(network.failures.iter().cloned());
+            scene.views.push(View { network, tie, is_crius });
+        }
+        scene.tie_by_devices(&checkpoint.network);
+        Ok(scene)
+    }
+
+    /// Ties the one namespace that has the recorded devices and addresses. Two that have them say nothing.
+    fn tie_by_devices(&mut self, recorded: &Network) {
+        if !is_distinctive(recorded) {
+            return;
+        }
+        let matching: Vec<usize> = (0..self.views.len())
+            .filter(|at| has_devices(&self.views[*at].network.namespace, recorded))
+            .collect();
+        if let [only] = matching[..] {
+            self.views[only].tie.get_or_insert(Tie::Devices);
+        }
+    }
+
+    fn connection(&self, locked: &LockedConnection) -> Presence {
+        let ConnectionLock::Rules(forms) = locked.lock else { return Presence::InTable(0) };
+        let is_blind = self.views.iter().any(|view| view.is_crius && !view.network.failures.is_empty());
+        for view in self.views.iter().filter(|view| view.is_crius) {
+            let rules = rules_of(&locked.connection, forms, &view.network);
+            if !rules.is_empty() {
+                return Presence::Rules(FoundRules { namespace: Arc::clone(&view.network.namespace), rules });
+            }
+        }
+        if is_blind { Presence::Unreachable(Cause::Firewall) } else { Presence::Gone }
+    }
+
+    fn tables(&self, table: &LockTable) -> Vec<Presence> {
+        let mut found = Vec::new();
+        for view in &self.views {
+            for held in &view.network.tables {
+                let Some(name) = table.names.iter().find(|name| name.as_str() == held.name) else { continue };
+                if !may_be_there(name, view) {
+                    continue;
+                }
+                let tie = view.tie.or(view.is_crius.then_some(Tie::Own));
+                found.push(Presence::Table(FoundTable {
+                    namespace: Arc::clone(&view.network.namespace),
+                    name: name.clone(),
+                    view: held.clone(),
+                    tie,
+                }));
+            }
+        }
+        found
+    }
+
+    fn chains(&self) -> Vec<Presence> {
+        let mut found = Vec::new();
+        for view in &self.views {
+            for filter in &view.network.filters {
+                let Some(chain) = &filter.lock_chain else { continue };
+                found.push(Presence::Chain(FoundChain {
+                    namespace: Arc::clone(&view.network.namespace),
+                    place: filter.place,
+                    view: chain.clone(),
+                    tie: view.tie,
+                }));
+            }
+        }
+        found
+    }
+
+    /// One finding for each place where an object was found, or one that says that it was found nowhere.
+    fn spread(&self, residue: Residue, mut found: Vec<Presence>) -> Vec<Finding> {
+        if found.is_empty() {
+            let presence =
+                if self.failures.is_empty() { Presence::Gone } else { Presence::Unreachable(Cause::Firewall) };
+            found.push(presence);
+        }
+        found.into_iter().map(|presence| Finding { residue: residue.clone(), presence }).collect()
+    }
+
+    /// A connection that was locked by elements of a table is where the table is.
+    fn note_tables_of_connections(&self, survey: &mut Survey) {
+        let held: HashSet<_> = survey
+            .findings
+            .iter()
+            .filter_map(|finding| match &finding.presence {
+                Presence::Table(table) => Some(table.view.flows.clone()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        for finding in &mut survey.findings {
+            if let (Residue::Connection(locked), Presence::InTable(flows)) = (&finding.residue, &mut finding.presence) {
+                *flows = Direction::BOTH
+                    .into_iter()
+                    .filter(|direction| held.contains(&locked.connection.flow(*direction)))
+                    .count();
+            }
+        }
+    }
+}
+
+/// What a namespace is, whatever names it: its device and inode number.
+pub(crate) fn namespace_id(namespace: &NetNamespace) -> (u64, u64) {
+    (namespace.device, namespace.inode)
+}
+
+/// A table that only its pid names is looked for where it can be meant: where CRIU ran, or in a tied namespace. In
+/// others another dump may have used the same pid.
+fn may_be_there(name: &TableName, view: &View) -> bool {
+    name.is_signed() || view.is_crius || view.tie.is_some()
+}
+
+fn rules_of(connection: &Connection, forms: RuleForms, network: &NetworkView) -> Vec<FoundRule> {
+    let marks: &[bool] = match forms {
+        RuleForms::Marked => &[true],
+        RuleForms::MarkedOrNot => &[true, false],
+    };
+    let mut rules = Vec::new();
+    for filter in &network.filters {
+        for direction in Direction::BOTH {
+            for marked in marks {
+                let key = RuleKey { direction, flow: connection.flow(direction), marked: *marked };
+                let ids = filter.drops.get(&key).into_iter().flatten();
+                rules.extend(ids.map(|id| FoundRule { place: filter.place, key, id: id.clone() }));
+            }
+        }
+    }
+    rules
+}
+
+/// The namespaces that the user named, those for the key of the images among them.
+fn named_namespaces(checkpoint: &Checkpoint, hints: &Hints) -> Result<Vec<NetNamespace>, ProbeError> {
+    let for_key = hints
+        .external_namespaces
+        .iter()
+        .filter(|(key, _)| checkpoint.network.external_key.as_ref() == Some(key))
+        .map(|(_, path)| path);
+    let paths: Vec<&PathBuf> = hints.namespaces.iter().chain(for_key).collect();
+    Ok(paths.into_iter().map(|path| netns::open(path)).collect::<Result<_, _>>()?)
+}
+
+/// Whether what is recorded could not be of just any namespace: devices like `sit0` are in all of them.
+fn is_distinctive(recorded: &Network) -> bool {
+    let has_address = |device: &Device| device.hardware_address.iter().any(|byte| *byte != 0);
+    !recorded.addresses.is_empty() || recorded.devices.iter().any(has_address)
+}
+
+fn has_devices(namespace: &Arc<NetNamespace>, recorded: &Network) -> bool {
+    let look = || Some((interfaces::links().ok()?, interfaces::addresses().ok()?));
+    let Ok(Some((links, addresses))) = netns::within(namespace, look) else { return false };
+    let addresses: HashSet<(u32, IpAddr)> = addresses.iter().map(|each| (each.index, each.address)).collect();
+    let has_all_devices = recorded.devices.iter().all(|device| {
+        links.iter().any(|link| {
+            (link.index, &link.name, &link.hardware_address)
+                == (device.index, &device.name, &device.hardware_address)
+        })
+    });
+    has_all_devices && recorded.addresses.iter().all(|each| addresses.contains(&(each.index, each.address)))
+}
+
+/// While CRIU dumps or restores, and in tasks that a killed restore left behind, sockets with the run id in their
+/// names are open (`criu/files.c`, `criu/fdstore.c`, `compel/src/lib/infect.c`).
+fn criu_by_socket(namespace: &NetNamespace, run_id: &str) -> Option<LiveTask> {
+    let names = netns::within(namespace, process::abstract_unix_sockets).ok()?.ok()?;
+    let name = names.into_iter().find(|name| {
+        let is_criu = name.starts_with(b"/crtools-") || name.starts_with(b"/criu-") || name.starts_with(b"crtools-");
+        is_criu && name.ends_with(run_id.as_bytes())
+    })?;
+    Some(LiveTask { pid: 0, name, state: b'?' })
+}

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What is told about a run: one set of values, which text and JSON both render.
+//!
+//! These types are the JSON schema and nothing else is: the tool's own types may change, these only with
+//! [`SCHEMA_VERSION`]. `docs/json.md` describes them for the reader of the output.
+
+mod build;
+pub mod text;
+
+use std::path::Path;
+
+use base64::Engine;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+pub use build::{Context, checkpoint, done, failed_checkpoint, planned};
+
+/// The version of the JSON schema; it grows when a field changes its meaning or goes away.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A whole run.
+#[derive(Debug, Serialize)]
+pub struct Document {
+    /// [`SCHEMA_VERSION`].
+    pub schema: u32,
+    /// The program's name and version.
+    pub tool: String,
+    /// Whether the run only looked or also removed.
+    pub mode: Mode,
+    /// The checkpoints, in the order in which they were named.
+    pub checkpoints: Vec<CheckpointReport>,
+    /// The exit status of the run.
+    pub exit_status: u8,
+}
+
+/// What a run was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// List what is left.
+    Show,
+    /// Remove it.
+    Gc,
+}
+
+/// One checkpoint.
+#[derive(Debug, Serialize)]
+pub struct CheckpointReport {
+    /// The images directory, as it was named.
+    pub images_directory: Bytes,
+    /// Why the checkpoint could not be used; then all that follows is empty.
+    pub error: Option<String>,
+    /// Whether the images are whole.
+    pub is_complete: bool,
+    /// The dump's run id, where it is known.
+    pub run_id: Option<String>,
+    /// How the dump locked the network: `iptables`, `nftables`, `skip`, `unknown`.
+    pub network_lock: Option<&'static str>,
+    /// How many network namespaces were looked into.
+    pub network_namespaces: usize,
+    /// What is known of the dumped processes.
+    pub tree: TreeReport,
+    /// Every object.
+    pub objects: Vec<Object>,
+    /// What cannot be known, and why.
+    pub cannot_be_known: Vec<String>,
+    /// The counts.
+    pub summary: Summary,
+}
+
+/// What is known of the dumped processes.
+#[derive(Debug, Default, Serialize)]
+pub struct TreeReport {
+    /// `dead`, `alive`, `restored`, `unknown`.
+    pub state: &'static str,
+    /// The processes that are alive, or were restored.
+    pub processes: Vec<ProcessReport>,
+    /// The criu processes at work on the images.
+    pub criu: Vec<ProcessReport>,
+}
+
+/// A process.
+#[derive(Debug, Serialize)]
+pub struct ProcessReport {
+    /// Its pid.
+    pub pid: u32,
+    /// Its name.
+    pub name: Bytes,
+    /// Its state letter, as `ps` shows it.
+    pub state: char,
+}
+
+/// An object that the checkpoint left, or may have left.
+#[derive(Debug, Serialize)]
+pub struct Object {
+    /// What it is.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// Where it is now.
+    pub location: Option<Location>,
+    /// Whether it is there.
+    pub state: State,
+    /// More about the state, for people.
+    pub detail: Option<String>,
+    /// What is to happen with it.
+    pub verdict: Verdict,
+    /// Why it is kept.
+    pub reasons: Vec<Reason>,
+    /// What happened with it; absent when nothing was removed in this run.
+    pub outcome: Option<Outcome>,
+    /// Why it could not be removed.
+    pub failure: Option<String>,
+    /// Bytes that its removal frees on its filesystem.
+    pub frees_bytes: u64,
+    /// The entries of the images that name it.
+    pub evidence: Vec<EvidenceReport>,
+}
+
+/// What an object is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Subject {
+    /// A hard link.
+    LinkRemap {
+        /// N of `link_remap.N`.
+        id: u32,
+        /// The link as the tree saw it.
+        link: Bytes,
+        /// The file that it stands for; absent where the images were cut.
+        original: Option<Bytes>,
+    },
+    /// A connection whose packets are dropped.
+    LockedConnection {
+        /// The dumped socket's own end.
+        local: String,
+        /// The other end.
+        peer: String,
+    },
+    /// An nftables table of family `inet`.
+    NetworkLockTable {
+        /// Its name, or the names that it could have.
+        names: Vec<String>,
+    },
+    /// The iptables chain of a closed network namespace.
+    NetworkLockChain {
+        /// Its name.
+        chain: &'static str,
+    },
+}
+
+/// Where an object is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Location {
+    /// A file of this host.
+    File {
+        /// Its path.
+        path: Bytes,
+        /// Its device number, `major:minor`.
+        device: String,
+        /// Its inode number.
+        inode: u64,
+        /// How many names it has.
+        links: u32,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Rules.
+    Rules {
+        /// The network namespace.
+        namespace: String,
+        /// Each rule: the command that shows it, its chain, and its handle or words.
+        rules: Vec<RuleReport>,
+    },
+    /// A table.
+    Table {
+        /// The network namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Its handle.
+        handle: u64,
+        /// Whether it drops every packet, or how many flows.
+        drops: Drops,
+    },
+    /// A chain.
+    Chain {
+        /// The network namespace.
+        namespace: String,
+        /// The command that shows it.
+        command: String,
+        /// How many rules jump to it.
+        jumps: usize,
+        /// What ties the namespace to the checkpoint.
+        tie: Option<&'static str>,
+    },
+}
+
+/// What a table drops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Drops {
+    /// Every packet.
+    Everything,
+    /// This many flows.
+    Flows(usize),
+}
+
+/// A rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleReport {
+    /// The command that shows it: `iptables-nft`, `ip6tables-legacy`, …
+    pub command: String,
+    /// Its chain.
+    pub chain: &'static str,
+    /// nf_tables' handle.
+    pub handle: Option<u64>,
+}
+
+/// Whether an object is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It is.
+    Present,
+    /// It is not, and nothing of it.
+    Gone,
+    /// It ended with the tree.
+    Vanished,
+    /// It could not be looked for.
+    Unreachable,
+}
+
+/// What is to happen with an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It is removed.
+    Remove,
+    /// It is kept.
+    Keep,
+    /// There is nothing to remove.
+    Nothing,
+    /// It cannot be told whether it is there.
+    CannotTell,
+}
+
+/// What happened with an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was removed, and is gone.
+    Removed,
+    /// Somebody else had removed it in the meantime, or before.
+    AlreadyGone,
+    /// It was kept.
+    Kept,
+    /// It could not be removed, or not be looked at.
+    Failed,
+}
+
+/// Why an object is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// The reason's name, as `--allow` takes it.
+    pub name: &'static str,
+    /// What it means.
+    pub explanation: &'static str,
+    /// What would lead to the removal.
+    pub remedy: String,
+}
+
+/// An entry of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EvidenceReport {
+    /// The image file.
+    pub image: String,
+    /// Which record, from 0.
+    pub record: u64,
+    /// Its offset in bytes.
+    pub offset: u64,
+}
+
+/// Counts of one checkpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// All objects.
+    pub objects: usize,
+    /// To remove, or in a gc run removed.
+    pub removed: usize,
+    /// Kept.
+    pub kept: usize,
+    /// Not there any more.
+    pub gone: usize,
+    /// Failed, or not to be told.
+    pub failed: usize,
+    /// Bytes freed, or to be freed.
+    pub freed_bytes: u64,
+}
+
+/// Text that is not always UTF-8. In JSON it is `{"text": "…"}` where it is, else `{"bytes": "…"}` in base64.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Bytes {
+    /// The bytes of a path.
+    pub fn of_path(path: &Path) -> Self {
+        Bytes(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec())
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => map.serialize_entry("text", text)?,
+            Err(_) => map.serialize_entry("bytes", &base64::engine::general_purpose::STANDARD.encode(&self.0))?,
+        }
+        map.end()
+    }
+}
+
+impl CheckpointReport {
+    /// Whether something is left, or may be.
+    pub fn leaves_something(&self) -> bool {
+        !self.cannot_be_known.is_empty()
+            || self.objects.iter().any(|object| match object.outcome {
+                Some(outcome) => matches!(outcome, Outcome::Kept | Outcome::Failed),
+                None => object.verdict != Verdict::Nothing,
+            })
+    }
+}

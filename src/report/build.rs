@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Builds the report of a checkpoint from what was found, decided and done.
+
+use std::path::Path;
+
+use super::{
+    Bytes, CheckpointReport, Drops, EvidenceReport, Location, Object, Outcome, ProcessReport, Reason, RuleReport,
+    State, Subject, Summary, TreeReport, Verdict,
+};
+use crate::checkpoint::{Checkpoint, Completeness, ImageProblemKind};
+use crate::execute::{self, Done};
+use crate::firewall::{LookFailure, RuleId};
+use crate::mounts::{Unreachable, Vanished};
+use crate::plan::{self, Item, KeepReason};
+use crate::probe::{
+    Cause, Finding, FoundChain, FoundFile, FoundRules, FoundTable, LiveTask, Presence, Survey, Tie, TreeState,
+    UnknownTree,
+};
+use crate::residue::{Evidence, Residue, TableForm, Unknown};
+
+/// What a survey told beside the objects.
+#[derive(Debug, Clone)]
+pub struct Context {
+    tree: TreeState,
+    namespaces: usize,
+    /// What cannot be known, in sentences.
+    pub cannot_be_known: Vec<String>,
+}
+
+impl Context {
+    /// Takes from the survey what the report needs once the plan has taken the rest.
+    pub fn new(checkpoint: &Checkpoint, survey: &Survey) -> Self {
+        Context {
+            tree: survey.tree.clone(),
+            namespaces: survey.namespaces,
+            cannot_be_known: cannot_be_known(checkpoint, &survey.tree, &survey.unknown, &survey.failures),
+        }
+    }
+}
+
+/// The report of a checkpoint with its objects.
+pub fn checkpoint(
+    directory: &Path,
+    checkpoint: &Checkpoint,
+    context: Context,
+    objects: Vec<Object>,
+) -> CheckpointReport {
+    CheckpointReport {
+        images_directory: Bytes::of_path(directory),
+        error: None,
+        is_complete: checkpoint.completeness == Completeness::Complete,
+        run_id: checkpoint.run_id().map(|id| id.text),
+        network_lock: checkpoint.network_lock().map(lock_name),
+        network_namespaces: context.namespaces,
+        tree: tree_report(&context.tree),
+        summary: summary(&objects),
+        objects,
+        cannot_be_known: context.cannot_be_known,
+    }
+}
+
+/// The report of a checkpoint that could not be used.
+pub fn failed_checkpoint(directory: &Path, error: &str) -> CheckpointReport {
+    CheckpointReport {
+        images_directory: Bytes::of_path(directory),
+        error: Some(error.to_owned()),
+        is_complete: false,
+        run_id: None,
+        network_lock: None,
+        network_namespaces: 0,
+        tree: TreeReport { state: "unknown", ..TreeReport::default() },
+        objects: Vec::new(),
+        cannot_be_known: Vec::new(),
+        summary: Summary::default(),
+    }
+}
+
+/// The objects of a plan that was not carried out.
+pub fn planned(items: &[Item]) -> Vec<Object> {
+    items.iter().map(|item| object(item, None)).collect()
+}
+
+/// The objects of a plan that was carried out.
+pub fn done(done: &[Done]) -> Vec<Object> {
+    done.iter().map(|done| object(&done.item, Some(&done.outcome))).collect()
+}
+
+fn object(item: &Item, outcome: Option<&execute::Outcome>) -> Object {
+    let Item { finding, verdict } = item;
+    let (state, detail) = state(finding);
+    let (outcome, failure) = match outcome {
+        None => (None, None),
+        Some(execute::Outcome::Removed) => (Some(Outcome::Removed), None),
+        Some(execute::Outcome::AlreadyGone) => (Some(Outcome::AlreadyGone), None),
+        Some(execute::Outcome::Kept) => (Some(Outcome::Kept), None),
+        Some(execute::Outcome::Failed(why)) => (Some(Outcome::Failed), Some(why.clone())),
+    };
+    Object {
+        subject: subject(finding),
+        location: location(&finding.presence),
+        state,
+        detail,
+        verdict: match verdict {
+            plan::Verdict::Remove => Verdict::Remove,
+            plan::Verdict::Keep(_) => Verdict::Keep,
+            plan::Verdict::Nothing => Verdict::Nothing,
+            plan::Verdict::CannotTell => Verdict::CannotTell,
+        },
+        reasons: reasons(finding, verdict),
+        outcome,
+        failure,
+        frees_bytes: frees(finding),
+        evidence: evidence(&finding.residue).iter().map(evidence_report).collect(),
+    }
+}
+
+fn reasons(finding: &Finding, verdict: &plan::Verdict) -> Vec<Reason> {
+    let plan::Verdict::Keep(reasons) = verdict else { return Vec::new() };
+    reasons
+        .iter()
+        .map(|reason| Reason {
+            name: reason.name(),
+            explanation: reason.explanation(),
+            remedy: remedy(*reason, finding),
+        })
+        .collect()
+}
+
+/// What would lead to the removal; for a namespace that nothing ties, with the very path.
+fn remedy(reason: KeepReason, finding: &Finding) -> String {
+    let namespace = match &finding.presence {
+        Presence::Chain(found) => Some(&found.namespace),
+        Presence::Table(found) => Some(&found.namespace),
+        _ => None,
+    };
+    match (reason, namespace.and_then(|namespace| namespace.paths.first())) {
+        (KeepReason::UntiedNamespace, Some(path)) => format!("--netns {}", path.display()),
+        _ => reason.remedy().to_owned(),
+    }
+}
+
+fn subject(finding: &Finding) -> Subject {
+    match &finding.residue {
+        Residue::LinkRemap(link) => Subject::LinkRemap {
+            id: link.id,
+            link: Bytes(link.link.clone()),
+            original: link.original.clone().map(Bytes),
+        },
+        Residue::Connection(locked) => Subject::LockedConnection {
+            local: end(locked.connection.local),
+            peer: end(locked.connection.peer),
+        },
+        Residue::LockTable(table) => Subject::NetworkLockTable {
+            names: match &finding.presence {
+                Presence::Table(found) => vec![found.name.as_str().to_owned()],
+                _ => table.names.iter().map(|name| name.as_str().to_owned()).collect(),
+            },
+        },
+        Residue::LockChain(_) => Subject::NetworkLockChain { chain: crate::residue::rule_shape::LOCK_CHAIN },
+    }
+}
+
+/// Address and port as 2016 wrote them: IPv6 without brackets.
+fn end(address: std::net::SocketAddr) -> String {
+    format!("{}:{}", address.ip(), address.port())
+}
+
+fn location(presence: &Presence) -> Option<Location> {
+    match presence {
+        Presence::File(file) => Some(file_location(file)),
+        Presence::Rules(rules) => Some(rules_location(rules)),
+        Presence::Table(table) => Some(table_location(table)),
+        Presence::Chain(chain) => Some(chain_location(chain)),
+        _ => None,
+    }
+}
+
+fn file_location(file: &FoundFile) -> Location {
+    let identity = &file.identity;
+    Location::File {
+        path: Bytes::of_path(&file.place.path()),
+        device: format!("{}:{}", identity.device.0, identity.device.1),
+        inode: identity.inode,
+        links: identity.links,
+        size: identity.size,
+    }
+}
+
+fn rules_location(found: &FoundRules) -> Location {
+    let rules = found
+        .rules
+        .iter()
+        .map(|rule| RuleReport {
+            command: rule.place.to_string(),
+            chain: rule.key.direction.chain(),
+            handle: match rule.id {
+                RuleId::Handle(handle) => Some(handle),
+                RuleId::Words(_) => None,
+            },
+        })
+        .collect();
+    Location::Rules { namespace: found.namespace.to_string(), rules }
+}
+
+fn table_location(found: &FoundTable) -> Location {
+    Location::Table {
+        namespace: found.namespace.to_string(),
+        name: found.name.as_str().to_owned(),
+        handle: found.view.handle,
+        drops: match found.view.form {
+            TableForm::Closed => Drops::Everything,
+            TableForm::Connections | TableForm::Either => Drops::Flows(found.view.flows.len()),
+        },
+    }
+}
+
+fn chain_location(found: &FoundChain) -> Location {
+    Location::Chain {
+        namespace: found.namespace.to_string(),
+        command: found.place.to_string(),
+        jumps: found.view.jumps.len(),
+        tie: found.tie.map(tie_name),
+    }
+}
+
+fn tie_name(tie: Tie) -> &'static str {
+    match tie {
+        Tie::Named => "named by the user",
+        Tie::Own => "the namespace of criu-gc itself",
+        Tie::Devices => "has the devices and addresses of the images",
+    }
+}
+
+fn state(finding: &Finding) -> (State, Option<String>) {
+    match &finding.presence {
+        Presence::Gone => (State::Gone, None),
+        Presence::Vanished(Vanished::PrivateTmpfs) => {
+            (State::Vanished, Some("gone with the tree's own tmpfs".to_owned()))
+        }
+        Presence::Vanished(Vanished::KernelFilesystem) => {
+            (State::Vanished, Some("gone with the tree: it was on a filesystem of the kernel".to_owned()))
+        }
+        Presence::Unreachable(cause) => (State::Unreachable, Some(cause_text(cause))),
+        Presence::InTable(0) => (State::Gone, None),
+        Presence::InTable(flows) => {
+            (State::Present, Some(format!("{flows} of its 2 flows in the network lock table, and goes with it")))
+        }
+        Presence::Table(found) => (State::Present, foreign(&found.view.foreign)),
+        Presence::Chain(found) => (State::Present, foreign(&found.view.foreign)),
+        Presence::File(_) | Presence::Rules(_) => (State::Present, None),
+    }
+}
+
+fn foreign(foreign: &[String]) -> Option<String> {
+    (!foreign.is_empty()).then(|| format!("not CRIU's: {}", foreign.join(", ")))
+}
+
+fn cause_text(cause: &Cause) -> String {
+    match cause {
+        Cause::Overmounted(path) => format!("cannot be reached: another mount covers {}", path.display()),
+        Cause::File(error) => format!("cannot be reached: {error}: {}", error.source),
+        Cause::Firewall => "cannot be told: not every place where it could be was to be looked at".to_owned(),
+        Cause::Mount(unreachable) => format!("cannot be reached: {}", unreachable_text(unreachable)),
+    }
+}
+
+fn unreachable_text(unreachable: &Unreachable) -> String {
+    match unreachable {
+        Unreachable::NotMounted { device: (major, minor), mountpoint } => format!(
+            "the filesystem {major}:{minor} that the tree had at {} is mounted nowhere here",
+            mountpoint.display()
+        ),
+        Unreachable::OtherNamespace { device: (major, minor), pid } => {
+            format!("the filesystem {major}:{minor} is mounted only in the mount namespace of process {pid}")
+        }
+        Unreachable::DeviceReused { device: (major, minor) } => {
+            format!("another filesystem has the device number {major}:{minor} now")
+        }
+        Unreachable::RootDeleted => "the directory that was mounted there had been deleted".to_owned(),
+        Unreachable::ExternalKeyOnly { key } => format!(
+            "the images give only the key of its mount; name it with --external mnt[{}]:PATH",
+            key.to_string_lossy()
+        ),
+        Unreachable::UnknownMount => "the images do not say on which mount it is".to_owned(),
+    }
+}
+
+/// Removal frees a file's space only where the link is its last name.
+fn frees(finding: &Finding) -> u64 {
+    match &finding.presence {
+        Presence::File(file) if file.identity.links == 1 => file.identity.allocated,
+        _ => 0,
+    }
+}
+
+fn evidence(residue: &Residue) -> &[Evidence] {
+    match residue {
+        Residue::LinkRemap(link) => &link.evidence,
+        Residue::Connection(locked) => &locked.evidence,
+        Residue::LockTable(table) => &table.evidence,
+        Residue::LockChain(chain) => &chain.evidence,
+    }
+}
+
+fn evidence_report(evidence: &Evidence) -> EvidenceReport {
+    EvidenceReport { image: evidence.image.to_string(), record: evidence.record, offset: evidence.offset }
+}
+
+fn lock_name(lock: criu_images::NetworkLock) -> &'static str {
+    match lock {
+        criu_images::NetworkLock::Iptables => "iptables",
+        criu_images::NetworkLock::Nftables => "nftables",
+        criu_images::NetworkLock::Skip => "skip",
+        criu_images::NetworkLock::Unknown(_) => "unknown",
+    }
+}
+
+fn tree_report(tree: &TreeState) -> TreeReport {
+    let processes = |tasks: &[LiveTask]| -> Vec<ProcessReport> {
+        tasks
+            .iter()
+            .map(|task| ProcessReport {
+                pid: task.pid,
+                name: Bytes(task.name.clone()),
+                state: char::from(task.state),
+            })
+            .collect()
+    };
+    let (state, tasks) = match tree {
+        TreeState { alive, .. } if !alive.is_empty() => ("alive", alive),
+        TreeState { unknown: Some(_), restored, .. } => ("unknown", restored),
+        TreeState { restored, .. } if !restored.is_empty() => ("restored", restored),
+        TreeState { restored, .. } => ("dead", restored),
+    };
+    TreeReport { state, processes: processes(tasks), criu: processes(&tree.criu) }
+}
+
+fn summary(objects: &[Object]) -> Summary {
+    let mut summary = Summary { objects: objects.len(), ..Summary::default() };
+    for object in objects {
+        match (object.outcome, object.verdict) {
+            (Some(Outcome::Removed), _) | (None, Verdict::Remove) => {
+                summary.removed += 1;
+                summary.freed_bytes += object.frees_bytes;
+            }
+            (Some(Outcome::Failed), _) | (None, Verdict::CannotTell) => summary.failed += 1,
+            (Some(Outcome::Kept), _) | (None, Verdict::Keep) => summary.kept += 1,
+            (Some(Outcome::AlreadyGone), _) | (None, Verdict::Nothing) => summary.gone += 1,
+        }
+    }
+    summary
+}
+
+fn cannot_be_known(
+    checkpoint: &Checkpoint,
+    tree: &TreeState,
+    unknown: &[Unknown],
+    failures: &[LookFailure],
+) -> Vec<String> {
+    let mut sentences: Vec<String> = checkpoint.problems.iter().map(image_problem).collect();
+    sentences.extend(unknown.iter().map(unknown_text));
+    sentences.extend(failures.iter().map(|failure| {
+        format!("cannot look at {} in {}: {}", failure.part, failure.namespace, failure.error)
+    }));
+    match tree.unknown {
+        Some(UnknownTree::NoTasks) => sentences.push("no image says which processes were dumped".to_owned()),
+        Some(UnknownTree::NotComparable) => {
+            sentences.push("not every process could be read, so one of the tree may be alive".to_owned());
+        }
+        None => {}
+    }
+    sentences
+}
+
+fn image_problem(problem: &crate::checkpoint::ImageProblem) -> String {
+    match &problem.kind {
+        ImageProblemKind::Cut(cut) => format!("{} is cut ({cut}): what it does not name is not known", problem.image),
+        ImageProblemKind::Missing => {
+            format!("{} is missing: the dump failed or was killed, and may have left more than is named", problem.image)
+        }
+        ImageProblemKind::OtherRun => {
+            format!("{} is of another run than the images: the directory was used more than once", problem.image)
+        }
+    }
+}
+
+fn unknown_text(unknown: &Unknown) -> String {
+    match unknown {
+        Unknown::RemapType { remap_type, evidence } => {
+            format!("{evidence} is a remap of type {remap_type}, which this version does not know")
+        }
+        Unknown::NamelessLinkRemap { evidence } => {
+            format!("{evidence} is a link remap, but the images are cut before its name")
+        }
+        Unknown::LockMethod { method } => {
+            format!("the network was locked by method {method}, which this version does not know")
+        }
+        Unknown::TableName => {
+            "the network was locked with nftables, but nothing tells the name of the table".to_owned()
+        }
+    }
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The report as text: one object a line, then what they come to.
+//!
+//! The lines for link remaps and locked connections begin, to the letter, as the `criu gc` series of 2016 printed
+//! them; what is known beyond it follows in parentheses on the same line. Other kinds have lines of the same style.
+
+use std::collections::BTreeMap;
+
+use super::{CheckpointReport, Drops, Location, Mode, Object, Outcome, ProcessReport, State, Subject, Verdict};
+use crate::terminal::{Escaping, Line};
+
+/// How the lines are to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    /// How text from outside is escaped.
+    pub escaping: Escaping,
+    /// Whether the entries of the images follow each object.
+    pub with_evidence: WithEvidence,
+}
+
+/// Whether the entries of the images are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithEvidence {
+    /// Each object is followed by them.
+    Yes,
+    /// They are left out.
+    No,
+}
+
+/// All lines about a checkpoint.
+pub fn lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for object in &report.objects {
+        lines.push(object_line(object, style));
+        if style.with_evidence == WithEvidence::Yes {
+            lines.extend(object.evidence.iter().map(|entry| {
+                let text = format!("    named by {} record {} at offset {}", entry.image, entry.record, entry.offset);
+                Line::new(style.escaping).say(&text)
+            }));
+        }
+    }
+    lines.extend(tree_lines(report, style));
+    lines.extend(
+        report.cannot_be_known.iter().map(|text| Line::new(style.escaping).say("Not known: ").quote(text.as_bytes())),
+    );
+    lines.extend(summary_lines(report, mode, style));
+    lines
+}
+
+fn object_line(object: &Object, style: Style) -> Line {
+    let line = headline(object, style).say(" (");
+    let line = match facts(object) {
+        Some(facts) => line.quote(&facts).say("; "),
+        None => line,
+    };
+    let line = match fate(object) {
+        (words, None) => line.say(words),
+        (words, Some(why)) => line.say(words).say(": ").quote(why.as_bytes()),
+    };
+    line.say(")")
+}
+
+fn headline(object: &Object, style: Style) -> Line {
+    let line = Line::new(style.escaping);
+    match &object.subject {
+        Subject::LinkRemap { link, original, .. } => {
+            let line = line.say("Link remap: ").quote(&link.0).say(" -> ");
+            match original {
+                Some(original) => line.quote(&original.0),
+                None => line.say("?"),
+            }
+        }
+        Subject::LockedConnection { local, peer } => {
+            line.say("Locked tcp connection: ").say(local).say(" -> ").say(peer)
+        }
+        Subject::NetworkLockTable { names } => {
+            let line = line.say("Network lock table: inet ").quote(names.join(" or ").as_bytes()).say(" -> ");
+            line.quote(namespace(object).as_bytes())
+        }
+        Subject::NetworkLockChain { chain } => {
+            line.say("Network lock chain: ").say(chain).say(" -> ").quote(namespace(object).as_bytes())
+        }
+    }
+}
+
+fn namespace(object: &Object) -> String {
+    match &object.location {
+        Some(Location::Table { namespace, .. } | Location::Chain { namespace, .. }) => namespace.clone(),
+        _ => "no network namespace".to_owned(),
+    }
+}
+
+/// What is known of a present object, beyond its headline.
+fn facts(object: &Object) -> Option<Vec<u8>> {
+    let mut facts: Vec<Vec<u8>> = Vec::new();
+    match (&object.location, &object.subject) {
+        (Some(Location::File { path, links, size, .. }), Subject::LinkRemap { link, .. }) => {
+            if path != link {
+                facts.push([b"at ".as_slice(), &path.0].concat());
+            }
+            facts.push(count(*size, "byte").into_bytes());
+            facts.push(match links {
+                1 => b"its last name".to_vec(),
+                _ => count(u64::from(*links - 1), "other name").into_bytes(),
+            });
+        }
+        (Some(Location::Rules { rules, .. }), _) => facts.push(rule_counts(rules).into_bytes()),
+        (Some(Location::Table { drops, .. }), _) => facts.push(match drops {
+            Drops::Everything => b"drops every packet".to_vec(),
+            Drops::Flows(flows) => format!("drops {}", count(*flows as u64, "flow")).into_bytes(),
+        }),
+        (Some(Location::Chain { command, jumps, tie, .. }), _) => {
+            facts.push(format!("{command}, {}", count(*jumps as u64, "jump")).into_bytes());
+            facts.extend(tie.map(|tie| tie.as_bytes().to_vec()));
+        }
+        _ => {}
+    }
+    if object.state == State::Present {
+        facts.extend(object.detail.clone().map(String::into_bytes));
+    }
+    (!facts.is_empty()).then(|| facts.join(b", ".as_slice()))
+}
+
+fn rule_counts(rules: &[super::RuleReport]) -> String {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for rule in rules {
+        *counts.entry(&rule.command).or_default() += 1;
+    }
+    let parts: Vec<String> =
+        counts.into_iter().map(|(command, rules)| format!("{} of {command}", count(rules, "rule"))).collect();
+    parts.join(", ")
+}
+
+/// What happened or is to happen, and why.
+fn fate(object: &Object) -> (&'static str, Option<String>) {
+    let reasons = || object.reasons.iter().map(|reason| reason.name).collect::<Vec<_>>().join(", ");
+    match (object.outcome, object.verdict) {
+        (Some(Outcome::Removed), _) => ("removed", None),
+        (Some(Outcome::AlreadyGone), _) | (None, Verdict::Nothing) => gone(object),
+        (Some(Outcome::Failed), _) => match &object.failure {
+            Some(failure) => ("NOT removed", Some(failure.clone())),
+            None => ("not known", object.detail.clone()),
+        },
+        (Some(Outcome::Kept), _) | (None, Verdict::Keep) => ("kept", Some(reasons())),
+        (None, Verdict::Remove) => ("to be removed", None),
+        (None, Verdict::CannotTell) => ("not known", object.detail.clone()),
+    }
+}
+
+fn gone(object: &Object) -> (&'static str, Option<String>) {
+    match object.state {
+        State::Vanished => ("gone", object.detail.clone()),
+        State::Present if object.outcome.is_none() => ("see there", None),
+        _ => ("gone", None),
+    }
+}
+
+fn tree_lines(report: &CheckpointReport, style: Style) -> Vec<Line> {
+    let said = |processes: &[ProcessReport], what: &str| -> Vec<Line> {
+        processes
+            .iter()
+            .map(|process| {
+                Line::new(style.escaping)
+                    .say(&format!("Process {} (", process.pid))
+                    .quote(&process.name.0)
+                    .say(&format!(", state {}) {what}", process.state))
+            })
+            .collect()
+    };
+    let mut lines = said(&report.tree.criu, "is a criu at work on these images: nothing is removed while it runs");
+    lines.extend(match report.tree.state {
+        "alive" => said(&report.tree.processes, "of the dumped tree is alive: nothing is removed while it lives"),
+        "restored" => said(
+            &report.tree.processes,
+            "was restored from these images: what is still here is what that restore should have taken away",
+        ),
+        _ => Vec::new(),
+    });
+    lines
+}
+
+fn summary_lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Line> {
+    let summary = &report.summary;
+    let line = |text: &str| Line::new(style.escaping).say(text);
+    if summary.removed + summary.kept + summary.failed == 0 {
+        let text = match (mode, report.cannot_be_known.is_empty()) {
+            (_, false) => "Nothing was found, but not everything is known.",
+            (_, true) => "Nothing is left.",
+        };
+        return vec![line(text)];
+    }
+    let freed = match summary.freed_bytes {
+        0 => String::new(),
+        bytes => format!(" ({})", count(bytes, "byte")),
+    };
+    let (removed, failed) = match mode {
+        Mode::Show => ("to be removed", "not known"),
+        Mode::Gc => ("removed", "not removed"),
+    };
+    let mut lines = vec![line(&format!(
+        "{}: {} {removed}{freed}, {} kept, {} gone, {} {failed}.",
+        count(summary.objects as u64, "object"),
+        summary.removed,
+        summary.kept,
+        summary.gone,
+        summary.failed
+    ))];
+    lines.extend(kept_lines(report, style));
+    lines
+}
+
+/// For each reason: how many objects, what it means, and what would remove them.
+fn kept_lines(report: &CheckpointReport, style: Style) -> Vec<Line> {
+    let mut kept: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+    for reason in report.objects.iter().filter(|object| is_kept(object)).flat_map(|object| &object.reasons) {
+        *kept.entry((reason.name, reason.explanation, &reason.remedy)).or_default() += 1;
+    }
+    kept.into_iter()
+        .map(|((name, explanation, remedy), objects)| {
+            let text = format!("Kept, {name} ({}): {explanation}. To remove: ", count(objects, "object"));
+            Line::new(style.escaping).say(&text).quote(remedy.as_bytes())
+        })
+        .collect()
+}
+
+fn is_kept(object: &Object) -> bool {
+    matches!((object.outcome, object.verdict), (Some(Outcome::Kept), _) | (None, Verdict::Keep))
+}
+
+fn count(number: u64, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}

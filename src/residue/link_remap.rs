@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Link remaps: hard links `link_remap.N` that a dump makes for files whose name is gone while another name lives
+//! (`criu/files-reg.c`, since v0.3).
+//!
+//! An entry of the images is believed only if it has the shape that CRIU gives it in every respect. One that has not
+//! was not written by CRIU, and then nothing else in these images deserves trust either.
+
+use std::collections::BTreeMap;
+
+use criu_images::Remap;
+
+use super::{Contradiction, Evidence};
+use crate::checkpoint::{Checkpoint, Completeness, FileRecord, RemapRecord};
+use crate::mounts;
+
+/// A link remap that the images name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRemap {
+    /// N of `link_remap.N`: the file id that the dump gave the link.
+    pub id: u32,
+    /// The link, absolute, as the tree saw it.
+    pub link: Vec<u8>,
+    /// The file that it stands for, absolute, as the tree saw it; `None` where the images were cut before that entry.
+    pub original: Option<Vec<u8>>,
+    /// `st_mode` of the file when it was dumped (recorded since v2.4).
+    pub mode: Option<u32>,
+    /// Size of the file in bytes when it was dumped (since v1.3; not for files opened for appending only).
+    pub size: Option<u64>,
+    /// The mount of the file, which is that of the link.
+    pub mount: FileMount,
+    /// The entries that name it.
+    pub evidence: Vec<Evidence>,
+}
+
+/// On which mount of the images a file was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileMount {
+    /// The tree shared CRIU's mount namespace: the path is one of this host.
+    Shared,
+    /// The mount with this id in a `mountpoints` image.
+    Id(u32),
+    /// The images do not say.
+    Unknown,
+}
+
+/// The link remaps of a checkpoint; also those of which only the id is known, because the images were cut.
+pub(super) fn derive(checkpoint: &Checkpoint) -> Result<(Vec<LinkRemap>, Vec<Evidence>), Contradiction> {
+    let mut links: BTreeMap<u32, LinkRemap> = BTreeMap::new();
+    let mut nameless = Vec::new();
+    for record in &checkpoint.remaps {
+        let Remap::Linked { file_id } = record.entry.remap() else { continue };
+        let Some(file) = checkpoint.files.get(&file_id) else {
+            if checkpoint.completeness == Completeness::Complete {
+                return Err(contradiction(record, format!("names file {file_id}, of which the images have no entry")));
+            }
+            nameless.push(record.evidence.clone());
+            continue;
+        };
+        let link = link_remap(checkpoint, record, file_id, file)?;
+        if let Some(other) = links.insert(file_id, link) {
+            let text = format!("uses file {file_id} for a second remap (the first: {})", other.evidence[0]);
+            return Err(contradiction(record, text));
+        }
+    }
+    Ok((links.into_values().collect(), nameless))
+}
+
+fn link_remap(
+    checkpoint: &Checkpoint,
+    record: &RemapRecord,
+    id: u32,
+    file: &FileRecord,
+) -> Result<LinkRemap, Contradiction> {
+    let link = absolute(&file.entry.name);
+    check_link_entry(id, file, &link)?;
+    let mut remap = LinkRemap {
+        id,
+        link,
+        original: None,
+        mode: None,
+        size: None,
+        mount: FileMount::Unknown,
+        evidence: vec![record.evidence.clone(), file.evidence.clone()],
+    };
+    match checkpoint.files.get(&record.entry.orig_id) {
+        Some(original) => add_original(checkpoint, &mut remap, original)?,
+        None if checkpoint.completeness == Completeness::Complete => {
+            let text = format!("remaps file {}, of which the images have no entry", record.entry.orig_id);
+            return Err(contradiction(record, text));
+        }
+        None if !checkpoint.has_own_mount_namespace() => remap.mount = FileMount::Shared,
+        None => {}
+    }
+    Ok(remap)
+}
+
+fn add_original(
+    checkpoint: &Checkpoint,
+    remap: &mut LinkRemap,
+    original: &FileRecord,
+) -> Result<(), Contradiction> {
+    let name = absolute(&original.entry.name);
+    let wrong = |text: String| Contradiction { evidence: original.evidence.clone(), text };
+    if original.entry.ext {
+        return Err(wrong("is an external file, and yet is said to have a link remap".into()));
+    }
+    if !is_plain_path(&name) {
+        return Err(wrong("has a name that is not a plain path".into()));
+    }
+    let (link_directory, _) = split(&remap.link);
+    let (directory, _) = split(&name);
+    if !is_same_or_below(directory, link_directory) {
+        return Err(wrong(format!("has its link remap outside its own directories, at {}", lossy(&remap.link))));
+    }
+    remap.mount = mount_of(checkpoint, original, &remap.link);
+    if let FileMount::Id(id) = remap.mount {
+        let Some(mount) = checkpoint.mounts.get(&id) else {
+            if checkpoint.completeness == Completeness::Complete {
+                return Err(wrong(format!("is on mount {id}, of which the images have no entry")));
+            }
+            remap.mount = FileMount::Unknown;
+            return Ok(());
+        };
+        let mountpoint = mounts::mountpoint(&mount.entry);
+        if !is_same_or_below(link_directory, mountpoint) {
+            return Err(wrong(format!("has its link remap outside its mount, {}", lossy(mountpoint))));
+        }
+        remap.evidence.push(mount.evidence.clone());
+    }
+    remap.mode = original.entry.mode;
+    remap.size = original.entry.size;
+    remap.original = Some(name);
+    remap.evidence.insert(2, original.evidence.clone());
+    Ok(())
+}
+
+fn check_link_entry(id: u32, file: &FileRecord, link: &[u8]) -> Result<(), Contradiction> {
+    let wrong = |text: &str| Contradiction {
+        evidence: file.evidence.clone(),
+        text: format!("is said to be link remap {id}, but {text}"),
+    };
+    let entry = &file.entry;
+    if entry.ext {
+        return Err(wrong("is an external file"));
+    }
+    if entry.mount_id().is_some() || entry.size.is_some() || entry.mode.is_some() {
+        return Err(wrong("has a mount, size or mode, which CRIU never writes there"));
+    }
+    if !is_plain_path(link) {
+        return Err(wrong("its name is not a plain path"));
+    }
+    if !is_link_name(split(link).1, id) {
+        return Err(wrong(&format!("its name is {}", lossy(&entry.name))));
+    }
+    Ok(())
+}
+
+/// `link_remap.N`, or `link_remap.N.HEX` as a proposed change to CRIU (pull request 2681) would name it.
+fn is_link_name(name: &[u8], id: u32) -> bool {
+    let Some(rest) = name.strip_prefix(format!("link_remap.{id}").as_bytes()) else { return false };
+    match rest.split_first() {
+        None => true,
+        Some((b'.', suffix)) => {
+            (1..=16).contains(&suffix.len())
+                && suffix.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
+        }
+        Some(_) => false,
+    }
+}
+
+/// The mount of a file, as `get_nsid_mnt_id` and its users in CRIU find it: by `mnt_id`, or by the longest mount point
+/// where a kernel before 3.15 told no id.
+fn mount_of(checkpoint: &Checkpoint, original: &FileRecord, link: &[u8]) -> FileMount {
+    if let Some(id) = original.entry.mount_id() {
+        return FileMount::Id(id);
+    }
+    if !checkpoint.has_own_mount_namespace() {
+        return FileMount::Shared;
+    }
+    let (directory, _) = split(link);
+    checkpoint
+        .mounts
+        .values()
+        .filter(|mount| Some(mount.namespace) == checkpoint.root_mount_namespace())
+        .filter(|mount| is_same_or_below(directory, mounts::mountpoint(&mount.entry)))
+        .max_by_key(|mount| (mounts::mountpoint(&mount.entry).len(), mount.entry.mnt_id))
+        .map_or(FileMount::Unknown, |mount| FileMount::Id(mount.entry.mnt_id))
+}
+
+/// CRIU writes names with a leading slash; some old versions left it out.
+fn absolute(name: &[u8]) -> Vec<u8> {
+    if name.starts_with(b"/") { name.to_vec() } else { [b"/", name].concat() }
+}
+
+/// Whether an absolute path has none of the components that CRIU's canonical ones never have.
+fn is_plain_path(path: &[u8]) -> bool {
+    path.len() < 4096
+        && path.strip_prefix(b"/").is_some_and(|rest| {
+            rest.split(|byte| *byte == b'/').all(|component| {
+                !matches!(component, b"" | b"." | b"..") && component.len() <= 255 && !component.contains(&0)
+            })
+        })
+}
+
+/// The directory (without a trailing slash, empty for the root) and the last name of an absolute path.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    (&path[..slash], path.get(slash + 1..).unwrap_or_default())
+}
+
+fn is_same_or_below(directory: &[u8], ancestor: &[u8]) -> bool {
+    let ancestor = ancestor.strip_suffix(b"/").unwrap_or(ancestor);
+    directory.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+fn contradiction(record: &RemapRecord, text: String) -> Contradiction {
+    Contradiction { evidence: record.evidence.clone(), text }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

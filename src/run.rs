@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A run from the command line to the exit status.
+//!
+//! `--show` and removal go the same way up to the plan. All plans are made before anything is removed, so that what a
+//! person is asked about is all that will happen.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::cli::{Arguments, External};
+use crate::execute;
+use crate::exit::ExitStatus;
+use crate::locate::Images;
+use crate::mounts::MountHints;
+use crate::plan::{self, Plan, Policy};
+use crate::probe::{self, Hints, Survey};
+use crate::report::text::{self, Style, WithEvidence};
+use crate::report::{self, CheckpointReport, Document, Mode, SCHEMA_VERSION};
+use crate::residue;
+use crate::system::dir::Directory;
+use crate::terminal::{Answer, Line, Terminal};
+
+/// Does what the command line says. What cannot be printed is the only error that is not reported here.
+pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
+    let mut terminal = match open_terminal(arguments) {
+        Ok(terminal) => terminal,
+        Err(message) => {
+            Terminal::new(0, None).error(&message);
+            return Ok(ExitStatus::Unusable);
+        }
+    };
+    let directories = arguments.all_directories();
+    if directories.is_empty() {
+        terminal.error("no images directory: name the one of the dump with -D DIR (see --help)");
+        return Ok(ExitStatus::Unusable);
+    }
+    let options = Options::of(arguments);
+    let prepared: Vec<Prepared> = directories.iter().map(|directory| prepare(directory, &options)).collect();
+    let run = Run { terminal, options };
+    if arguments.show { run.show(prepared, arguments) } else { run.remove(prepared, arguments) }
+}
+
+struct Run {
+    terminal: Terminal,
+    options: Options,
+}
+
+struct Options {
+    hints: Hints,
+    policy: Policy,
+    work_dir: Option<PathBuf>,
+}
+
+impl Options {
+    fn of(arguments: &Arguments) -> Self {
+        let mut hints = Hints { namespaces: arguments.netns.clone(), ..Hints::default() };
+        hints.mounts = MountHints { root: arguments.root.clone(), external: Vec::new() };
+        for external in &arguments.external {
+            match external.clone() {
+                External::Mount { key, path } => hints.mounts.external.push((key, path)),
+                External::NetworkNamespace { key, path } => hints.external_namespaces.push((key, path)),
+            }
+        }
+        let policy = Policy { allowed: arguments.allow.iter().copied().collect() };
+        Options { hints, policy, work_dir: arguments.work_dir.clone() }
+    }
+}
+
+/// A checkpoint that was read and looked for, or why it cannot be used.
+struct Prepared {
+    directory: PathBuf,
+    state: Result<Ready, String>,
+}
+
+struct Ready {
+    images: Images,
+    checkpoint: Checkpoint,
+    plan: Plan,
+    context: report::Context,
+}
+
+fn prepare(directory: &Path, options: &Options) -> Prepared {
+    Prepared { directory: directory.to_owned(), state: ready(directory, options) }
+}
+
+fn ready(directory: &Path, options: &Options) -> Result<Ready, String> {
+    let images = Images::open(directory, options.work_dir.as_deref()).map_err(|error| with_causes(&error))?;
+    let checkpoint = checkpoint::read(&images).map_err(|error| with_causes(&error))?;
+    let survey = survey(&images, &checkpoint, &options.hints)?;
+    let context = report::Context::new(&checkpoint, &survey);
+    let plan = plan::decide(&checkpoint, survey, &options.policy);
+    Ok(Ready { images, checkpoint, plan, context })
+}
+
+fn survey(images: &Images, checkpoint: &Checkpoint, hints: &Hints) -> Result<Survey, String> {
+    let derived = residue::derive(checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
+    probe::look(images, checkpoint, derived, hints).map_err(|error| with_causes(&error))
+}
+
+impl Run {
+    fn show(mut self, prepared: Vec<Prepared>, arguments: &Arguments) -> std::io::Result<ExitStatus> {
+        let reports: Vec<CheckpointReport> = prepared.into_iter().map(|each| planned_report(&each)).collect();
+        let is_left = reports.iter().any(CheckpointReport::leaves_something);
+        let status = match (reports.iter().any(|report| report.error.is_some()), arguments.exit_code && is_left) {
+            (true, _) => ExitStatus::Unusable,
+            (false, true) => ExitStatus::Left,
+            (false, false) => ExitStatus::Done,
+        };
+        self.print(reports, Mode::Show, status, arguments)
+    }
+
+    fn remove(mut self, prepared: Vec<Prepared>, arguments: &Arguments) -> std::io::Result<ExitStatus> {
+        let removes = prepared.iter().any(|each| each.state.as_ref().is_ok_and(|ready| ready.plan.removes_anything()));
+        if removes && !arguments.yes && self.terminal.can_ask() {
+            let reports: Vec<CheckpointReport> = prepared.iter().map(planned_report).collect();
+            self.print_text(&reports, Mode::Show)?;
+            let question = "Remove this? The dump cannot be restored on this host afterwards.";
+            if self.terminal.ask(question)? == Answer::No {
+                self.terminal.message("nothing was removed");
+                return Ok(ExitStatus::Left);
+            }
+        }
+        let mut reports = Vec::new();
+        for each in prepared {
+            reports.push(self.remove_one(each));
+        }
+        let status = match (
+            reports.iter().any(|report| report.error.is_some()),
+            reports.iter().any(CheckpointReport::leaves_something),
+        ) {
+            (true, _) => ExitStatus::Unusable,
+            (false, true) => ExitStatus::Left,
+            (false, false) => ExitStatus::Done,
+        };
+        self.print(reports, Mode::Gc, status, arguments)
+    }
+
+    fn remove_one(&self, prepared: Prepared) -> CheckpointReport {
+        let ready = match prepared.state {
+            Ok(ready) => ready,
+            Err(error) => return report::failed_checkpoint(&prepared.directory, &error),
+        };
+        let Ready { images, checkpoint, plan, mut context } = ready;
+        let mut done = execute::execute(plan);
+        match survey(&images, &checkpoint, &self.options.hints) {
+            Ok(after) => execute::confirm(&mut done, &after),
+            Err(error) => context.cannot_be_known.push(format!("what is left after the removal: {error}")),
+        }
+        report::checkpoint(&prepared.directory, &checkpoint, context, report::done(&done))
+    }
+
+    fn print(
+        &mut self,
+        reports: Vec<CheckpointReport>,
+        mode: Mode,
+        status: ExitStatus,
+        arguments: &Arguments,
+    ) -> std::io::Result<ExitStatus> {
+        for report in &reports {
+            if let Some(error) = &report.error {
+                self.terminal.error(error);
+            }
+        }
+        if arguments.json {
+            let document = Document {
+                schema: SCHEMA_VERSION,
+                tool: concat!("criu-gc ", env!("CARGO_PKG_VERSION")).to_owned(),
+                mode,
+                checkpoints: reports,
+                exit_status: status as u8,
+            };
+            self.terminal.print_document(&serde_json::to_string_pretty(&document)?)?;
+        } else {
+            self.print_text(&reports, mode)?;
+        }
+        Ok(status)
+    }
+
+    fn print_text(&self, reports: &[CheckpointReport], mode: Mode) -> std::io::Result<()> {
+        let with_evidence = if self.terminal.verbosity() > 0 { WithEvidence::Yes } else { WithEvidence::No };
+        let style = Style { escaping: self.terminal.escaping(), with_evidence };
+        for report in reports.iter().filter(|report| report.error.is_none()) {
+            if reports.len() > 1 {
+                let heading = Line::new(style.escaping).say("Checkpoint ").quote(&report.images_directory.0).say(":");
+                self.terminal.print(&[heading])?;
+            }
+            self.terminal.print(&text::lines(report, mode, style))?;
+        }
+        Ok(())
+    }
+}
+
+fn planned_report(prepared: &Prepared) -> CheckpointReport {
+    match &prepared.state {
+        Ok(ready) => report::checkpoint(
+            &prepared.directory,
+            &ready.checkpoint,
+            ready.context.clone(),
+            report::planned(ready.plan.items()),
+        ),
+        Err(error) => report::failed_checkpoint(&prepared.directory, error),
+    }
+}
+
+/// Opens the log file, where one is wanted, in the work directory as CRIU does.
+fn open_terminal(arguments: &Arguments) -> Result<Terminal, String> {
+    let Some(path) = &arguments.log_file else { return Ok(Terminal::new(arguments.verbose, None)) };
+    let first = arguments.all_directories().into_iter().next();
+    let work = arguments.work_dir.clone().or(first).unwrap_or_default();
+    let full = work.join(path);
+    let (Some(parent), Some(name)) = (full.parent(), full.file_name()) else {
+        return Err(format!("cannot write messages into {}: it has no file name", path.display()));
+    };
+    let parent = if parent == Path::new("") { Path::new(".") } else { parent };
+    let log = Directory::open(parent)
+        .and_then(|directory| directory.create_file(OsStr::new(name)))
+        .map_err(|error| error.to_string_with_cause())?;
+    Ok(Terminal::new(arguments.verbose, Some(log)))
+}
+
+/// An error's message followed by those of its causes.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_each_cause_once() {
+        let error = Directory::open(Path::new("/no/such/directory")).unwrap_err();
+        let text = with_causes(&error);
+        assert!(text.starts_with("cannot open directory /no/such/directory: "), "{text}");
+        assert_eq!(text.matches("No such file").count(), 1, "{text}");
+    }
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Directories held open, and the entries in them.
+//!
+//! Everything the tool does to a file it does by (directory descriptor, one name): a path is resolved once, without
+//! following any symbolic link, and never again as a string. So a directory that somebody swaps while the tool works
+//! cannot lead it elsewhere. `unlink` is the only call here that changes anything.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
+use rustix::io::Errno;
+
+use crate::time::Timestamp;
+
+/// A system call on a file or directory that failed, with what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {}", path.display())]
+pub struct FileError {
+    /// What was tried: "open directory", "look at", "remove", …
+    pub operation: &'static str,
+    /// The path as the tool knows it; for messages only, it is never resolved again.
+    pub path: PathBuf,
+    /// What the kernel answered.
+    #[source]
+    pub source: Errno,
+}
+
+impl FileError {
+    /// Whether there was no such file or directory.
+    pub fn is_not_found(&self) -> bool {
+        self.source == Errno::NOENT
+    }
+
+    /// The message with the kernel's answer behind it.
+    pub fn to_string_with_cause(&self) -> String {
+        format!("{self}: {}", self.source)
+    }
+}
+
+/// How far a path may lead while it is resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Anywhere below the directory, through other mounts too.
+    AcrossMounts,
+    /// Below the directory and on its own mount only.
+    SameMount,
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Directory {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// What names a file for as long as its filesystem lives, and what can be compared with an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileIdentity {
+    /// Device number, `(major, minor)`, as `stat` shows it.
+    pub device: (u32, u32),
+    /// Inode number.
+    pub inode: u64,
+    /// Type and permission bits, as `st_mode`.
+    pub mode: u32,
+    /// Number of hard links.
+    pub links: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Space taken on the filesystem, in bytes.
+    pub allocated: u64,
+    /// Last change of the inode: content, links, owner or mode.
+    pub changed: Timestamp,
+    /// The kernel's id of the mount through which the file was reached; 0 where the kernel does not tell (before 5.8).
+    pub mount_id: u64,
+}
+
+impl FileIdentity {
+    fn of(stat: &Statx) -> Self {
+        FileIdentity {
+            device: (stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+            mode: u32::from(stat.stx_mode),
+            links: stat.stx_nlink,
+            size: stat.stx_size,
+            allocated: stat.stx_blocks.saturating_mul(512),
+            changed: Timestamp::new(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
+            mount_id: if stat.stx_mask & StatxFlags::MNT_ID.bits() == 0 { 0 } else { stat.stx_mnt_id },
+        }
+    }
+
+    /// The type of file.
+    pub fn file_type(&self) -> FileType {
+        FileType::from_raw_mode(self.mode)
+    }
+
+    /// Whether both are the same inode of the same filesystem.
+    pub fn is_same_inode(&self, other: &FileIdentity) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+impl Directory {
+    /// Opens a directory that the user named: symbolic links in `path` are followed, as the shell would.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open directory", path))?;
+        Ok(Directory { fd, path: path.to_owned() })
+    }
+
+    /// Opens the directory at `path`, absolute and as the kernel writes it (a mount point), following no link at all.
+    pub fn open_exactly(path: &Path) -> Result<Self, FileError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let fd = rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve)
+            .map_err(failed("open directory", path))?;
+        Ok(Directory { fd, path: path.to_owned() })
+    }
+
+    /// Opens the directory `relative` below this one. No symbolic link is followed, no `..` leads out, and with
+    /// [`Reach::SameMount`] no mount point is crossed. An empty `relative` is this directory.
+    pub fn below(&self, relative: &Path, reach: Reach) -> Result<Self, FileError> {
+        let path = if relative.as_os_str().is_empty() { self.path.clone() } else { self.path.join(relative) };
+        let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
+        let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        if reach == Reach::SameMount {
+            resolve |= ResolveFlags::NO_XDEV;
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat2(&self.fd, relative, flags, Mode::empty(), resolve)
+            .map_err(failed("open directory", &path))?;
+        Ok(Directory { fd, path })
+    }
+
+    /// The path by which the directory was opened; for people only.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory itself.
+    pub fn identity(&self) -> Result<FileIdentity, FileError> {
+        let stat = rustix::fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)
+            .map_err(failed("look at", &self.path))?;
+        Ok(FileIdentity::of(&stat))
+    }
+
+    /// What `name` is in this directory, a link itself where it is one; `None` where there is no such entry.
+    pub fn entry(&self, name: &OsStr) -> Result<Option<FileIdentity>, FileError> {
+        debug_assert!(!name.as_bytes().contains(&b'/'));
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        match rustix::fs::statx(&self.fd, name, flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID) {
+            Ok(stat) => Ok(Some(FileIdentity::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(source) => Err(failed("look at", &self.path.join(name))(source)),
+        }
+    }
+
+    /// Holds on to what `name` is in this directory, a link itself where it is one; `None` where there is no such
+    /// entry. Nothing is read and no device is woken.
+    pub fn pin(&self, name: &OsStr) -> Result<Option<Pinned>, FileError> {
+        let path = self.path.join(name);
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(Pinned { fd, path })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(source) => Err(failed("look at", &path)(source)),
+        }
+    }
+
+    /// The names in this directory, without `.` and `..`, sorted.
+    pub fn names(&self) -> Result<Vec<Vec<u8>>, FileError> {
+        let entries = rustix::fs::Dir::read_from(&self.fd).map_err(failed("read directory", &self.path))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed("read directory", &self.path))?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Opens the regular file `name` for reading; `None` where there is none. A symbolic link, a FIFO or a device in
+    /// its place is an error: no reader may be led elsewhere or made to wait.
+    pub fn read_file(&self, name: &OsStr) -> Result<Option<File>, FileError> {
+        let path = self.path.join(name);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let fd = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(source) => return Err(failed("open", &path)(source)),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(failed("look at", &path))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(failed("read, because it is not a regular file,", &path)(Errno::INVAL));
+        }
+        Ok(Some(File::from(fd)))
+    }
+
+    /// Removes the entry `name`, which must not be a directory. `false` where it was gone already.
+    pub fn unlink(&self, name: &OsStr) -> Result<bool, FileError> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(source) => Err(failed("remove", &self.path.join(name))(source)),
+        }
+    }
+
+    /// Creates or empties the regular file `name` for writing, readable by its owner only. A link of either kind in
+    /// its place is refused, since the directory may be somebody else's.
+    pub fn create_file(&self, name: &OsStr) -> Result<File, FileError> {
+        let path = self.path.join(name);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR).map_err(failed("create", &path))?;
+        let stat = rustix::fs::fstat(&fd).map_err(failed("look at", &path))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
+            return Err(failed("write, because it is not a regular file with one name,", &path)(Errno::INVAL));
+        }
+        rustix::fs::ftruncate(&fd, 0).map_err(failed("empty", &path))?;
+        Ok(File::from(fd))
+    }
+}
+
+/// A file that cannot be exchanged for another one any more: whatever happens to its name, this stays the same inode.
+#[derive(Debug)]
+pub struct Pinned {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Pinned {
+    /// What the file is now.
+    pub fn identity(&self) -> Result<FileIdentity, FileError> {
+        let stat = rustix::fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)
+            .map_err(failed("look at", &self.path))?;
+        Ok(FileIdentity::of(&stat))
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// When an open file was last written.
+pub fn last_written(file: &File) -> Result<Timestamp, Errno> {
+    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME)?;
+    Ok(Timestamp::new(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec))
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl Fn(Errno) -> FileError {
+    let path = path.to_owned();
+    move |source| FileError { operation, path: path.clone(), source }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Reading tables. Looking at nf_tables creates nothing and changes nothing.
+
+use std::collections::HashMap;
+
+use rustix::io::Errno;
+
+use super::decode::{self, InTable};
+use super::{Chain, Error, Family, Nft, SUBSYSTEM, Set, SetForm, Table, TableName, message, one};
+use crate::system::netlink::{Message, Replies, Request};
+
+const NFT_MSG_NEWTABLE: u16 = SUBSYSTEM;
+const NFT_MSG_GETTABLE: u16 = SUBSYSTEM | 1;
+const NFT_MSG_NEWCHAIN: u16 = SUBSYSTEM | 3;
+const NFT_MSG_GETCHAIN: u16 = SUBSYSTEM | 4;
+const NFT_MSG_NEWRULE: u16 = SUBSYSTEM | 6;
+const NFT_MSG_GETRULE: u16 = SUBSYSTEM | 7;
+const NFT_MSG_NEWSET: u16 = SUBSYSTEM | 9;
+const NFT_MSG_GETSET: u16 = SUBSYSTEM | 10;
+const NFT_MSG_NEWSETELEM: u16 = SUBSYSTEM | 12;
+const NFT_MSG_GETSETELEM: u16 = SUBSYSTEM | 13;
+const NFT_MSG_NEWOBJ: u16 = SUBSYSTEM | 18;
+const NFT_MSG_GETOBJ: u16 = SUBSYSTEM | 19;
+const NFT_MSG_NEWFLOWTABLE: u16 = SUBSYSTEM | 22;
+const NFT_MSG_GETFLOWTABLE: u16 = SUBSYSTEM | 23;
+/// The name of the table is the first attribute of every type of message.
+const TABLE_NAME: u16 = 1;
+const NFTA_SET_ELEM_LIST_SET: u16 = 2;
+
+/// How often a table is read again that changes while it is read.
+const ATTEMPTS: u32 = 16;
+
+impl Nft {
+    /// Every table of the network namespace, of every family.
+    pub fn tables(&self) -> Result<Vec<TableName>, Error> {
+        let replies = self.socket.dump("list the tables of nf_tables", message(NFT_MSG_GETTABLE, 0))?;
+        of_type(&replies, NFT_MSG_NEWTABLE).map(|message| decode::table(&message)).collect()
+    }
+
+    /// A table with everything in it, as of one moment; `None` where there is no such table.
+    pub fn table(&self, family: Family, name: &str) -> Result<Option<Table>, Error> {
+        for _ in 0..ATTEMPTS {
+            let before = self.generation()?;
+            // A set that goes away while its elements are asked for makes the read fail: then, too, it is a change.
+            let table = self.read(family, name);
+            if self.generation()? == before {
+                return table;
+            }
+        }
+        Err(Error::Restless { table: format!("{family} {name}"), attempts: ATTEMPTS })
+    }
+
+    fn read(&self, family: Family, name: &str) -> Result<Option<Table>, Error> {
+        let Some(found) = self.find(family, name)? else { return Ok(None) };
+        let place = Place { nft: self, family, table: name };
+        let mut chains = place.list("list the chains of a table", NFT_MSG_GETCHAIN, NFT_MSG_NEWCHAIN, decode::chain)?;
+        place.add_rules(&mut chains)?;
+        let mut sets = place.list("list the sets of a table", NFT_MSG_GETSET, NFT_MSG_NEWSET, decode::set)?;
+        for set in &mut sets {
+            place.add_elements(set)?;
+        }
+        let mut other_objects =
+            or_none(place.list("list the objects of a table", NFT_MSG_GETOBJ, NFT_MSG_NEWOBJ, decode::object))?;
+        other_objects.extend(or_none(place.list(
+            "list the flow tables of a table",
+            NFT_MSG_GETFLOWTABLE,
+            NFT_MSG_NEWFLOWTABLE,
+            decode::flowtable,
+        ))?);
+        let TableName { name, handle, flags, .. } = found;
+        Ok(Some(Table { family, name, handle, flags, chains, sets, other_objects }))
+    }
+
+    fn find(&self, family: Family, name: &str) -> Result<Option<TableName>, Error> {
+        let request = message(NFT_MSG_GETTABLE, family.number()).text(TABLE_NAME, name);
+        let replies = match self.socket.request("look up a table of nf_tables", request) {
+            Err(error) if error.refusal() == Some(Errno::NOENT) => return Ok(None),
+            // A name longer than the kernel's names are (NFT_NAME_MAXLEN).
+            Err(error) if matches!(error.refusal(), Some(Errno::RANGE | Errno::INVAL)) => return Ok(None),
+            replies => replies?,
+        };
+        let reply = one(&replies, NFT_MSG_NEWTABLE).ok_or(Error::Malformed { what: "a table" })?;
+        let found = decode::table(&reply)?;
+        // A name with a NUL in it reaches the kernel as a shorter one.
+        Ok((found.family == family && found.name == name).then_some(found))
+    }
+}
+
+/// A table that is being read.
+struct Place<'a> {
+    nft: &'a Nft,
+    family: Family,
+    table: &'a str,
+}
+
+impl Place<'_> {
+    fn ask(&self, kind: u16) -> Request {
+        message(kind, self.family.number()).text(TABLE_NAME, self.table)
+    }
+
+    /// Everything of one type that is in the table. Not every kernel leaves out other tables' things when asked to, so
+    /// that is done here.
+    fn list<T>(
+        &self,
+        operation: &'static str,
+        ask: u16,
+        answer: u16,
+        decode: impl Fn(&Message<'_>) -> Result<InTable<T>, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let replies = self.nft.socket.dump(operation, self.ask(ask))?;
+        let items = of_type(&replies, answer).map(|message| decode(&message));
+        items.filter_map(|item| item.map(|item| item.within(self.family, self.table)).transpose()).collect()
+    }
+
+    fn add_rules(&self, chains: &mut [Chain]) -> Result<(), Error> {
+        let rules = self.list("list the rules of a table", NFT_MSG_GETRULE, NFT_MSG_NEWRULE, decode::rule)?;
+        let places: HashMap<String, usize> =
+            chains.iter().enumerate().map(|(at, chain)| (chain.name.clone(), at)).collect();
+        for (name, rule) in rules {
+            let at = *places.get(&name).ok_or(Error::Malformed { what: "a rule" })?;
+            chains[at].rules.push(rule);
+        }
+        Ok(())
+    }
+
+    fn add_elements(&self, set: &mut Set) -> Result<(), Error> {
+        let request = self.ask(NFT_MSG_GETSETELEM).text(NFTA_SET_ELEM_LIST_SET, &set.name);
+        let replies = self.nft.socket.dump("list the elements of a set", request)?;
+        for message in of_type(&replies, NFT_MSG_NEWSETELEM) {
+            let (keys, form) = decode::elements(&message)?;
+            set.elements.extend(keys);
+            if set.form == SetForm::Plain {
+                set.form = form;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn of_type(replies: &Replies, kind: u16) -> impl Iterator<Item = Message<'_>> {
+    replies.messages().filter(move |message| message.kind == kind)
+}
+
+/// Nothing, where the kernel has no such kind of thing (objects since Linux 4.10, flow tables since 4.16).
+fn or_none<T>(list: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
+    match list {
+        Err(Error::Netlink(error)) if matches!(error.refusal(), Some(Errno::INVAL | Errno::OPNOTSUPP)) => Ok(Vec::new()),
+        list => list,
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The filter tables of legacy iptables, in the calling thread's network namespace.
+//!
+//! Looking must not create: most ways to ask for a legacy table make one where there is none. So the kernel's list of
+//! names is read first, and `iptables-legacy-save` runs without `-t`, which asks for listed tables only. Always by the
+//! explicit `-legacy` names (iptables 1.8 and later): plain `iptables` may be the other backend.
+//!
+//! Changes go through one `iptables-legacy-restore --noflush`, which makes them all or none, holds the lock of
+//! iptables, and keeps the counters of everybody else's rules.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::command;
+
+mod save;
+
+pub use save::{FilterTable, LegacyChain, ParseError};
+
+/// How long to wait for the lock of iptables: less than a program may run, so that it is never killed for waiting.
+const LOCK_WAIT: &str = "--wait=30";
+const FILTER: &str = "filter";
+
+/// For which addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum IpVersion {
+    /// `iptables`.
+    V4,
+    /// `ip6tables`.
+    V6,
+}
+
+impl IpVersion {
+    fn names_file(self) -> &'static Path {
+        Path::new(match self {
+            IpVersion::V4 => "/proc/thread-self/net/ip_tables_names",
+            IpVersion::V6 => "/proc/thread-self/net/ip6_tables_names",
+        })
+    }
+
+    fn save(self) -> &'static str {
+        match self {
+            IpVersion::V4 => "iptables-legacy-save",
+            IpVersion::V6 => "ip6tables-legacy-save",
+        }
+    }
+
+    fn restore(self) -> &'static str {
+        match self {
+            IpVersion::V4 => "iptables-legacy-restore",
+            IpVersion::V6 => "ip6tables-legacy-restore",
+        }
+    }
+}
+
+/// Why the legacy tables could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The list of tables could not be read.
+    #[error("cannot read {}", path.display())]
+    Names {
+        /// The file.
+        path: &'static Path,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// The program that prints the tables gave nothing.
+    #[error("cannot read the legacy iptables rules that the kernel has")]
+    Save(#[source] command::Error),
+    /// What it printed makes no sense.
+    #[error("cannot understand what {program} prints")]
+    Parse {
+        /// The program.
+        program: &'static str,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+}
+
+/// Why changes were not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The program says no, to all of them: one of the rules or chains is not there (any more), or is still in use.
+    #[error("{program} refuses the changes, so nothing was removed: {message}")]
+    Refused {
+        /// The program.
+        program: &'static str,
+        /// The end of what it says.
+        message: String,
+    },
+    /// The program could not be run to its end: look again to see what is there.
+    #[error("cannot change the legacy iptables rules")]
+    CouldNotRun(#[source] command::Error),
+    /// A word that cannot be written so that it is read as one.
+    #[error("cannot ask for a change of legacy iptables rules with {word:?} in it")]
+    Unwritable {
+        /// The word.
+        word: String,
+    },
+}
+
+/// A change to the filter table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Removes the first rule that is exactly so.
+    DeleteRule {
+        /// The chain that it is in.
+        chain: String,
+        /// Its words, as [`LegacyChain::rules`] has them.
+        arguments: Vec<String>,
+    },
+    /// Removes every rule of a chain.
+    FlushChain {
+        /// The chain.
+        chain: String,
+    },
+    /// Removes a chain, which must have no rules left and must not be jumped to any more.
+    DeleteChain {
+        /// The chain.
+        chain: String,
+    },
+}
+
+/// The names of the legacy tables that exist. None, where the kernel has no legacy iptables.
+pub fn legacy_tables(version: IpVersion) -> Result<Vec<String>, Error> {
+    let path = version.names_file();
+    match fs::read_to_string(path) {
+        Ok(names) => Ok(names.lines().map(str::to_owned).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(Error::Names { path, source }),
+    }
+}
+
+/// The filter table; `None` where there is none.
+pub fn read_filter(version: IpVersion) -> Result<Option<FilterTable>, Error> {
+    if !legacy_tables(version)?.iter().any(|name| name == FILTER) {
+        return Ok(None);
+    }
+    let program = version.save();
+    let text = command::run(program, &[], b"").map_err(Error::Save)?;
+    FilterTable::parse(&text).map(Some).map_err(|source| Error::Parse { program, source })
+}
+
+/// Makes all the changes, in this order, or none.
+pub fn apply(version: IpVersion, changes: &[Change]) -> Result<(), ApplyError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let program = version.restore();
+    let script = script(changes)?;
+    match command::run(program, &["--noflush", LOCK_WAIT], script.as_bytes()) {
+        Ok(_) => Ok(()),
+        Err(command::Error::Failed { status, message, .. }) if status.code().is_some() => {
+            Err(ApplyError::Refused { program, message })
+        }
+        Err(error) => Err(ApplyError::CouldNotRun(error)),
+    }
+}
+
+/// The input of `iptables-restore`: a line a change.
+fn script(changes: &[Change]) -> Result<String, ApplyError> {
+    let mut script = format!("*{FILTER}\n");
+    for change in changes {
+        let words: Vec<&str> = match change {
+            Change::DeleteRule { chain, arguments } => {
+                ["-D", chain].into_iter().chain(arguments.iter().map(String::as_str)).collect()
+            }
+            Change::FlushChain { chain } => vec!["-F", chain],
+            Change::DeleteChain { chain } => vec!["-X", chain],
+        };
+        let words: Vec<String> = words.into_iter().map(quote).collect::<Result<_, _>>()?;
+        script.push_str(&words.join(" "));
+        script.push('\n');
+    }
+    script.push_str("COMMIT\n");
+    Ok(script)
+}
+
+/// A word as `iptables-restore` reads it: one word, whatever is in it. It reads by lines, and drops empty words.
+fn quote(word: &str) -> Result<String, ApplyError> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,!+=@%".contains(c);
+    if word.is_empty() || word.contains(['\n', '\r', '\0']) {
+        return Err(ApplyError::Unwritable { word: word.to_owned() });
+    }
+    if word.chars().all(is_plain) {
+        return Ok(word.to_owned());
+    }
+    Ok(format!("\"{}\"", word.replace('\\', r"\\").replace('"', "\\\"")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The text that `iptables-save` prints. Pure.
+//!
+//! A comment in a rule may hold a line break, which is printed as it is, inside quotes: read line by line, the rest of
+//! the comment would pass for a rule. So quotes are read first and lines second.
+
+/// The filter table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FilterTable {
+    /// The chains, built-in ones and others.
+    pub chains: Vec<LegacyChain>,
+}
+
+/// A chain of legacy iptables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegacyChain {
+    /// The chain's name.
+    pub name: String,
+    /// What becomes of packets that reach its end; `None` for a chain that is only jumped to.
+    pub policy: Option<String>,
+    /// The rules, in order: the words that follow `-A CHAIN`. What is not UTF-8 in one is replaced.
+    pub rules: Vec<Vec<String>>,
+}
+
+/// What cannot be understood in the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// A quote that does not end.
+    #[error("a quotation mark is not closed")]
+    OpenQuote,
+    /// The filter table is not there, or not to its end.
+    #[error("the filter table is missing or cut off")]
+    Incomplete,
+    /// A line of another kind.
+    #[error("line {line:?}")]
+    Line {
+        /// Its words.
+        line: Vec<String>,
+    },
+}
+
+impl FilterTable {
+    /// The filter table among those in the text.
+    pub fn parse(text: &[u8]) -> Result<Self, ParseError> {
+        let lines = split(text)?;
+        let mut lines = lines.into_iter().skip_while(|words| *words != ["*filter"]).skip(1);
+        let mut table = FilterTable::default();
+        loop {
+            let words = lines.next().ok_or(ParseError::Incomplete)?;
+            if words == ["COMMIT"] {
+                return Ok(table);
+            }
+            table.add(&words).ok_or(ParseError::Line { line: words })?;
+        }
+    }
+
+    /// The chain of this name.
+    pub fn chain(&self, name: &str) -> Option<&LegacyChain> {
+        self.chains.iter().find(|chain| chain.name == name)
+    }
+
+    fn add(&mut self, words: &[String]) -> Option<()> {
+        let (first, rest) = words.split_first()?;
+        match (first.strip_prefix(':'), first.as_str(), rest) {
+            (Some(name), _, [policy, _counters]) => {
+                let policy = (policy != "-").then(|| policy.clone());
+                self.chains.push(LegacyChain { name: name.to_owned(), policy, rules: Vec::new() });
+            }
+            (None, "-A", [name, rule @ ..]) => {
+                let chain = self.chains.iter_mut().find(|chain| chain.name == *name)?;
+                chain.rules.push(rule.to_vec());
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// The words of each line that has any; a line that begins with `#` is a comment. Inside quotation marks a backslash
+/// takes the next character as it is (`xtables_save_string`, libxtables/xtables.c).
+fn split(text: &[u8]) -> Result<Vec<Vec<String>>, ParseError> {
+    let mut lines = vec![Vec::new()];
+    let mut word: Option<Vec<u8>> = None;
+    let mut bytes = text.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'#' if word.is_none() && lines.last().is_some_and(Vec::is_empty) => {
+                // To the end of the line; `None` at the end of the text.
+                bytes.find(|byte| *byte == b'\n');
+            }
+            b'"' => quoted(&mut bytes, word.get_or_insert_default())?,
+            b' ' | b'\t' | b'\n' => {
+                if let (Some(word), Some(line)) = (word.take(), lines.last_mut()) {
+                    line.push(String::from_utf8_lossy(&word).into_owned());
+                }
+                if byte == b'\n' {
+                    lines.push(Vec::new());
+                }
+            }
+            _ => word.get_or_insert_default().push(byte),
+        }
+    }
+    // A last line without its end is one that was cut off.
+    lines.pop();
+    lines.retain(|line| !line.is_empty());
+    Ok(lines)
+}
+
+fn quoted(bytes: &mut impl Iterator<Item = u8>, word: &mut Vec<u8>) -> Result<(), ParseError> {
+    loop {
+        match bytes.next().ok_or(ParseError::OpenQuote)? {
+            b'"' => return Ok(()),
+            b'\\' => word.push(bytes.next().ok_or(ParseError::OpenQuote)?),
+            byte => word.push(byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

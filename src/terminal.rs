@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The only place that prints, and the only one that asks.
+//!
+//! Names come from images that anybody may have written, and they are printed as root: on a terminal everything that
+//! could move the cursor, hide or reorder text is shown as an escape. Elsewhere bytes stay what they are, but control
+//! characters: one object is one line.
+
+use std::fs::File;
+use std::io::{self, BufRead, IsTerminal, Write};
+
+/// How much is escaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Escaping {
+    /// For a person's terminal.
+    Terminal,
+    /// For a pipe or a file: only what would break a line.
+    Lines,
+}
+
+/// A line under construction: words of the tool's own, and text from outside.
+#[derive(Debug, Clone)]
+pub struct Line {
+    bytes: Vec<u8>,
+    escaping: Escaping,
+}
+
+impl Line {
+    /// An empty line.
+    pub fn new(escaping: Escaping) -> Self {
+        Line { bytes: Vec::new(), escaping }
+    }
+
+    /// Adds words of the tool's own.
+    pub fn say(mut self, words: &str) -> Self {
+        self.bytes.extend_from_slice(words.as_bytes());
+        self
+    }
+
+    /// Adds text from outside.
+    pub fn quote(mut self, text: &[u8]) -> Self {
+        escape(text, self.escaping, &mut self.bytes);
+        self
+    }
+
+    /// The line, without its end.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Where output goes.
+#[derive(Debug)]
+pub struct Terminal {
+    verbosity: u8,
+    log: Option<File>,
+    output: Escaping,
+}
+
+/// What a person answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Go on.
+    Yes,
+    /// Anything else.
+    No,
+}
+
+impl Terminal {
+    /// Output on standard output, messages on standard error or into `log`.
+    pub fn new(verbosity: u8, log: Option<File>) -> Self {
+        let output = if io::stdout().is_terminal() { Escaping::Terminal } else { Escaping::Lines };
+        Terminal { verbosity, log, output }
+    }
+
+    /// How lines for standard output are to be escaped.
+    pub fn escaping(&self) -> Escaping {
+        self.output
+    }
+
+    /// How much the user wants to know (`-v`, `-vv`, …).
+    pub fn verbosity(&self) -> u8 {
+        self.verbosity
+    }
+
+    /// Whether a question can be put to a person.
+    pub fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && io::stdout().is_terminal()
+    }
+
+    /// Prints lines on standard output.
+    pub fn print(&self, lines: &[Line]) -> io::Result<()> {
+        let mut output = io::stdout().lock();
+        for line in lines {
+            output.write_all(line.as_bytes())?;
+            output.write_all(b"\n")?;
+        }
+        output.flush()
+    }
+
+    /// Prints a whole document on standard output.
+    pub fn print_document(&self, document: &str) -> io::Result<()> {
+        let mut output = io::stdout().lock();
+        output.write_all(document.as_bytes())?;
+        output.write_all(b"\n")?;
+        output.flush()
+    }
+
+    /// Writes a message for people: to the log file if there is one, else to standard error. What comes from outside
+    /// is escaped as for a terminal, wherever it goes.
+    pub fn message(&mut self, text: &str) {
+        let line = Line::new(Escaping::Terminal).say("criu-gc: ").quote(text.as_bytes()).say("\n");
+        // There is nobody left to tell about a message that cannot be written.
+        let _ = match &mut self.log {
+            Some(log) => log.write_all(line.as_bytes()),
+            None => io::stderr().lock().write_all(line.as_bytes()),
+        };
+    }
+
+    /// Writes an error: always to standard error, and to the log file if there is one.
+    pub fn error(&mut self, text: &str) {
+        let line = Line::new(Escaping::Terminal).say("criu-gc: error: ").quote(text.as_bytes()).say("\n");
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+        if let Some(log) = &mut self.log {
+            let _ = log.write_all(line.as_bytes());
+        }
+    }
+
+    /// Asks a yes-or-no question; nothing but a clear yes is one.
+    pub fn ask(&self, question: &str) -> io::Result<Answer> {
+        let mut output = io::stdout().lock();
+        write!(output, "{question} [y/N] ")?;
+        output.flush()?;
+        let mut answer = String::new();
+        let _ = io::stdin().lock().read_line(&mut answer)?;
+        Ok(if matches!(answer.trim(), "y" | "Y" | "yes" | "Yes") { Answer::Yes } else { Answer::No })
+    }
+}
+
+/// Says on standard error that the output could not be written.
+pub fn report_failure(error: &io::Error) {
+    // Nobody is left to tell if this cannot be written either.
+    let _ = writeln!(io::stderr(), "criu-gc: error: cannot write the output: {error}");
+}
+
+/// Appends `text`, escaped.
+fn escape(text: &[u8], escaping: Escaping, bytes: &mut Vec<u8>) {
+    for chunk in text.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if is_harmless(character, escaping) {
+                let mut buffer = [0; 4];
+                bytes.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
+            } else {
+                bytes.extend(character.escape_default().map(|each| each as u8));
+            }
+        }
+        match escaping {
+            Escaping::Lines => bytes.extend_from_slice(chunk.invalid()),
+            Escaping::Terminal => {
+                bytes.extend(chunk.invalid().iter().flat_map(|byte| format!("\\x{byte:02x}").into_bytes()));
+            }
+        }
+    }
+}
+
+fn is_harmless(character: char, escaping: Escaping) -> bool {
+    if character.is_control() {
+        return false;
+    }
+    // Format characters: direction overrides, joiners and invisible signs can make one name look like another.
+    let is_format = matches!(character,
+        '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    escaping == Escaping::Lines || !is_format
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &[u8], on_terminal: &str, in_lines: &[u8]) {
+        let shown = |escaping| Line::new(escaping).quote(text).as_bytes().to_vec();
+        assert_eq!(String::from_utf8_lossy(&shown(Escaping::Terminal)), on_terminal);
+        assert_eq!(shown(Escaping::Lines), in_lines);
+    }
+
+    #[test]
+    fn plain_names_stay() {
+        check("/tmp/größe 1".as_bytes(), "/tmp/größe 1", "/tmp/größe 1".as_bytes());
+    }
+
+    #[test]
+    fn what_moves_the_cursor_or_breaks_a_line_is_escaped_everywhere() {
+        check(b"a\x1b[2Jb\nc", "a\\u{1b}[2Jb\\nc", b"a\\u{1b}[2Jb\\nc");
+        check("c1:\u{9b}".as_bytes(), "c1:\\u{9b}", b"c1:\\u{9b}");
+    }
+
+    #[test]
+    fn what_deceives_the_eye_is_escaped_on_a_terminal() {
+        check("\u{202e}gnp.x".as_bytes(), "\\u{202e}gnp.x", "\u{202e}gnp.x".as_bytes());
+        check(b"/a/\xff", "/a/\\xff", b"/a/\xff");
+    }
+}
