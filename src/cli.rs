@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Parser};
 
 use crate::plan::KeepReason;
 
@@ -18,33 +18,10 @@ use crate::plan::KeepReason;
 ///
 /// AFTERWARDS THE DUMP CANNOT BE RESTORED ON THIS HOST, and the peer of each unlocked connection gets a reset.
 /// --show lists everything and changes nothing.
+///
+/// The command words of the original series may come first: criu-gc gc …, criu-gc clean …
 #[derive(Debug, Parser)]
-#[command(
-    name = "criu-gc",
-    version,
-    disable_version_flag = true,
-    args_conflicts_with_subcommands = true,
-    after_long_help = AFTER_HELP
-)]
-pub struct Cli {
-    /// The same under CRIU's names for it.
-    #[command(subcommand)]
-    pub command: Option<Command>,
-    /// What to do.
-    #[command(flatten)]
-    pub arguments: Arguments,
-}
-
-/// `criu-gc gc …` and `criu-gc clean …` are `criu-gc …`.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// The same as without a command
-    #[command(alias = "clean", hide = true)]
-    Gc(Arguments),
-}
-
-/// The options.
-#[derive(Debug, Args)]
+#[command(name = "criu-gc", version, disable_version_flag = true, after_long_help = AFTER_HELP)]
 pub struct Arguments {
     /// The images directory of a dump; may be given several times
     #[arg(short = 'D', long, value_name = "DIR")]
@@ -70,8 +47,8 @@ pub struct Arguments {
     #[arg(long, value_name = "REASON", value_parser = parse_reason)]
     pub allow: Vec<KeepReason>,
 
-    /// Look in this network namespace too (a file such as /run/netns/NAME or /proc/PID/ns/net), and take it for the
-    /// one that the dump locked
+    /// The network namespace that the dump locked, where it is not the one that criu-gc runs in: a file such as
+    /// /run/netns/NAME or /proc/PID/ns/net; may be given several times
     #[arg(long, value_name = "PATH")]
     pub netns: Vec<PathBuf>,
 
@@ -123,17 +100,19 @@ pub enum External {
     },
 }
 
-impl Cli {
-    /// The options, whichever way they were given.
-    pub fn into_arguments(self) -> Arguments {
-        match self.command {
-            Some(Command::Gc(arguments)) => arguments,
-            None => self.arguments,
-        }
-    }
-}
+/// Words that may stand before the options, and mean nothing more: the tool has one job.
+const COMMAND_WORDS: [&str; 2] = ["gc", "clean"];
 
 impl Arguments {
+    /// Parses the words of a command line, the program's own name first.
+    pub fn of_command_line(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut words: Vec<OsString> = words.into_iter().collect();
+        if words.get(1).is_some_and(|word| COMMAND_WORDS.iter().any(|command| word == command)) {
+            words.remove(1);
+        }
+        Arguments::try_parse_from(words)
+    }
+
     /// Every directory that was named, in order, `-D` first.
     pub fn all_directories(&self) -> Vec<PathBuf> {
         self.images_dir.iter().chain(&self.directories).cloned().collect()
@@ -148,21 +127,23 @@ Examples:
   criu-gc -D DIR --netns /run/netns/pod   a pod's network is dead since its checkpoint
   criu-gc -D DIR --json --show | jq       the same list for programs
 
-Nothing is removed while a process of the dumped tree is alive, or a criu is at work on the images. An object that is
+Nothing is removed while a process of the dumped tree is alive, or a criu is at work on the images. An object that is \
 not what the images say is kept, with the reason. Reasons that --allow sets aside:
   tree-alive       a process of the dumped tree is alive
   tree-unknown     whether the tree is dead cannot be told
   other-type, other-mode, other-size
                    the link remap is not the file that was dumped
   changed-since    the link remap was changed after the images were written
-  restored-since   the checkpoint was restored since: rules may belong to a newer dump of the same tree
-  newer-dump       a link remap was changed since: rules may belong to a newer dump of the same tree
+  restored-since   the checkpoint was restored, so rules may be a newer dump's
+  newer-dump       a link remap was changed since, so rules may be a newer dump's
   foreign-content  the table or chain holds something that CRIU did not write
 
 Exit status:
-  0  --show: the list was made.  Removal: nothing is left.
-  1  --show --exit-code: something is left.  Removal: something was kept, could not be removed, or cannot be known.
-  2  The command line is wrong, or a checkpoint cannot be read; then nothing of it was touched.";
+  0  --show: the list was made.
+     Removal: nothing is left.
+  1  --show --exit-code: something is left, or cannot be known.
+     Removal: something was kept, could not be removed, or cannot be known.
+  2  The command line is wrong, or a checkpoint cannot be read: nothing of it was touched.";
 
 fn parse_reason(name: &str) -> Result<KeepReason, String> {
     name.parse().map_err(|_| {
@@ -177,7 +158,8 @@ fn parse_external(text: OsString) -> Result<External, String> {
     let expected = || "expected mnt[KEY]:PATH or net[KEY]:PATH".to_owned();
     let (kind, rest) = bytes.split_at_checked(4).ok_or_else(expected)?;
     // A key may hold anything; the path begins after the last "]:" that an absolute path can follow.
-    let end = rest.windows(3).rposition(|window| window == b"]:/").or_else(|| find(rest, b"]:")).ok_or_else(expected)?;
+    let end =
+        rest.windows(3).rposition(|window| window == b"]:/").or_else(|| find(rest, b"]:")).ok_or_else(expected)?;
     let key = rest[..end].to_vec();
     let path = PathBuf::from(OsString::from_vec(rest[end + 2..].to_vec()));
     if key.is_empty() || path.as_os_str().is_empty() {
@@ -201,7 +183,7 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
-        Cli::command().debug_assert();
+        Arguments::command().debug_assert();
     }
 
     fn external(text: &str) -> Option<(bool, Vec<u8>, PathBuf)> {
@@ -231,9 +213,14 @@ mod tests {
 
     #[test]
     fn all_ways_to_name_a_directory_mean_the_same() {
-        for line in [&["criu-gc", "-D", "x"][..], &["criu-gc", "gc", "-D", "x"], &["criu-gc", "clean", "-D", "x"],
-            &["criu-gc", "x"], &["criu-gc", "--images-dir", "x"]] {
-            let arguments = Cli::try_parse_from(line).unwrap().into_arguments();
+        for line in [
+            &["criu-gc", "-D", "x"][..],
+            &["criu-gc", "gc", "-D", "x"],
+            &["criu-gc", "clean", "-D", "x"],
+            &["criu-gc", "x"],
+            &["criu-gc", "--images-dir", "x"],
+        ] {
+            let arguments = Arguments::of_command_line(line.iter().map(OsString::from)).unwrap();
             assert_eq!(arguments.all_directories(), [PathBuf::from("x")]);
         }
     }

@@ -42,8 +42,23 @@ pub fn execute(plan: Plan) -> Vec<Done> {
     network::remove_rules(&mut done);
     network::remove_tables(&mut done);
     network::remove_chains(&mut done);
+    settle_connections(&mut done);
     files::remove_links(&mut done);
     done
+}
+
+/// A connection that a lock table holds is unlocked with the table.
+fn settle_connections(done: &mut [Done]) {
+    let is_table = |done: &&Done| matches!(done.item.finding.presence, Presence::Table(_));
+    let failure = done.iter().filter(is_table).find_map(|done| match &done.outcome {
+        Outcome::Failed(_) => Some(done.outcome.clone()),
+        _ => None,
+    });
+    let outcome = failure.unwrap_or(Outcome::Removed);
+    let is_in_table = |done: &&mut Done| matches!(done.item.finding.presence, Presence::InTable(_));
+    for done in done.iter_mut().filter(|done| done.is_to_be_removed()).filter(is_in_table) {
+        done.outcome = outcome.clone();
+    }
 }
 
 impl Done {
@@ -87,6 +102,7 @@ fn is_still_there(before: &Finding, after: &Finding) -> bool {
         (Presence::Chain(before), Presence::Chain(after)) => {
             before.namespace.is_same(&after.namespace) && before.place == after.place
         }
+        (Presence::InTable(_), Presence::InTable(flows)) => before.residue == after.residue && *flows > 0,
         _ => false,
     }
 }

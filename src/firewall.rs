@@ -149,20 +149,25 @@ pub enum LookError {
     Legacy(#[from] xtables::Error),
 }
 
+/// What to look for in a namespace. A host may have thousands of rules that are nobody's business here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// The tables with a name of CRIU's.
+    pub tables: bool,
+    /// The filter tables of both backends of iptables.
+    pub filters: bool,
+}
+
 /// Looks into a namespace.
-pub fn look(namespace: &Arc<NetNamespace>) -> NetworkView {
-    let mut view = NetworkView {
-        namespace: Arc::clone(namespace),
-        filters: Vec::new(),
-        tables: Vec::new(),
-        failures: Vec::new(),
-    };
+pub fn look(namespace: &Arc<NetNamespace>, parts: Parts) -> NetworkView {
+    let mut view =
+        NetworkView { namespace: Arc::clone(namespace), filters: Vec::new(), tables: Vec::new(), failures: Vec::new() };
     let failures = netns::within(namespace, || {
         let mut failures = Vec::new();
-        if let Err(error) = look_at_nft(&mut view) {
+        if let Err(error) = look_at_nft(&mut view, parts) {
             failures.push(failure(namespace, "nf_tables", &error));
         }
-        for family in [IpVersion::V4, IpVersion::V6] {
+        for family in [IpVersion::V4, IpVersion::V6].into_iter().filter(|_| parts.filters) {
             match look_at_filter(FilterPlace { backend: Backend::Legacy, family }) {
                 Ok(filter) => view.filters.extend(filter),
                 Err(error) => failures.push(failure(namespace, "the legacy iptables rules", &error)),
@@ -178,9 +183,7 @@ pub fn look(namespace: &Arc<NetNamespace>) -> NetworkView {
 pub fn look_at_filter(place: FilterPlace) -> Result<Option<FilterView>, LookError> {
     match place.backend {
         Backend::Nft => look_at_nft_filter(&Nft::open()?, place.family),
-        Backend::Legacy => {
-            Ok(xtables::read_filter(place.family)?.map(|table| legacy_filter(place, &table)))
-        }
+        Backend::Legacy => Ok(xtables::read_filter(place.family)?.map(|table| legacy_filter(place, &table))),
     }
 }
 
@@ -195,19 +198,22 @@ pub fn look_at_table(nft: &Nft, name: &str) -> Result<Option<TableView>, LookErr
     Ok(nft.table(nft::Family::Inet, name)?.map(|table| TableView::of(&table)))
 }
 
-fn look_at_nft(view: &mut NetworkView) -> Result<(), LookError> {
+fn look_at_nft(view: &mut NetworkView, parts: Parts) -> Result<(), LookError> {
+    if !parts.tables && !parts.filters {
+        return Ok(());
+    }
     let nft = match Nft::open() {
         Ok(nft) => nft,
         // Nothing can be where there is no nf_tables.
         Err(nft::Error::Unavailable(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    for table in nft.tables()? {
+    for table in nft.tables()?.into_iter().filter(|_| parts.tables) {
         if table.family == nft::Family::Inet && table.name.starts_with(TABLE_PREFIX) {
             view.tables.extend(look_at_table(&nft, &table.name)?);
         }
     }
-    for family in [IpVersion::V4, IpVersion::V6] {
+    for family in [IpVersion::V4, IpVersion::V6].into_iter().filter(|_| parts.filters) {
         view.filters.extend(look_at_nft_filter(&nft, family)?);
     }
     Ok(())

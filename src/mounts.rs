@@ -183,11 +183,8 @@ fn by_device(inside: &[u8], mount: &MntEntry, host: &HostMounts) -> Location {
 
 fn place(inside: &[u8], candidate: &HostMount) -> Option<Place> {
     let relative = below(inside, &candidate.root)?;
-    let base = Base::Mount {
-        mountpoint: path(&candidate.mountpoint),
-        id: candidate.id,
-        is_read_only: candidate.is_read_only,
-    };
+    let base =
+        Base::Mount { mountpoint: path(&candidate.mountpoint), id: candidate.id, is_read_only: candidate.is_read_only };
     Some(Place { base, relative: path(relative) })
 }
 

@@ -28,6 +28,18 @@ pub enum Verdict {
     CannotTell,
 }
 
+impl Verdict {
+    /// How much is left if it is carried out.
+    fn gravity(&self) -> u8 {
+        match self {
+            Verdict::Nothing => 0,
+            Verdict::Remove => 1,
+            Verdict::Keep(_) => 2,
+            Verdict::CannotTell => 3,
+        }
+    }
+}
+
 /// An object with what was found of it and what is to happen with it.
 #[derive(Debug)]
 pub struct Item {
@@ -75,7 +87,8 @@ impl Plan {
 
 /// Decides about everything that was found.
 pub fn decide(checkpoint: &Checkpoint, survey: Survey, policy: &Policy) -> Plan {
-    let context = Context::new(checkpoint, &survey, policy);
+    let mut context = Context::new(checkpoint, &survey, policy);
+    context.tables = context.verdict_on_tables(&survey);
     let verdicts: Vec<Verdict> = survey.findings.iter().map(|finding| context.verdict(finding)).collect();
     let items = survey.findings.into_iter().zip(verdicts).map(|(finding, verdict)| Item { finding, verdict }).collect();
     Plan { items, unknown: survey.unknown }
@@ -88,6 +101,8 @@ struct Context<'a> {
     general: Vec<KeepReason>,
     /// What speaks against removing something that does not say by itself whose it is.
     unsigned: Vec<KeepReason>,
+    /// What is to happen with the lock tables, and so with the connections that are locked by them.
+    tables: Verdict,
 }
 
 impl<'a> Context<'a> {
@@ -99,7 +114,14 @@ impl<'a> Context<'a> {
         if survey.findings.iter().any(|finding| is_made_anew(checkpoint, finding)) {
             unsigned.push(KeepReason::NewerDump);
         }
-        Context { checkpoint, policy, general: general_reasons(&survey.tree), unsigned }
+        Context { checkpoint, policy, general: general_reasons(&survey.tree), unsigned, tables: Verdict::Nothing }
+    }
+
+    /// The gravest verdict on a lock table.
+    fn verdict_on_tables(&self, survey: &Survey) -> Verdict {
+        let tables = survey.findings.iter().filter(|finding| matches!(finding.residue, Residue::LockTable(_)));
+        let verdicts = tables.map(|finding| self.verdict(finding));
+        verdicts.max_by_key(Verdict::gravity).unwrap_or(Verdict::Nothing)
     }
 
     fn verdict(&self, finding: &Finding) -> Verdict {
@@ -109,9 +131,10 @@ impl<'a> Context<'a> {
             (Presence::File(file), Residue::LinkRemap(link)) => self.about_file(link, file),
             (Presence::Rules(_), Residue::Connection(connection)) => match connection.lock {
                 ConnectionLock::Rules(_) => self.unsigned.clone(),
-                ConnectionLock::Table => return Verdict::Nothing,
+                ConnectionLock::Table => return self.tables.clone(),
             },
-            (Presence::InTable(_), _) => return Verdict::Nothing,
+            (Presence::InTable(0), _) => return Verdict::Nothing,
+            (Presence::InTable(_), _) => return self.tables.clone(),
             (Presence::Table(found), Residue::LockTable(table)) => self.about_table(table, found),
             (Presence::Chain(found), _) => self.about_chain(found),
             _ => return Verdict::CannotTell,

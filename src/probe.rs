@@ -45,8 +45,8 @@ pub struct Survey {
     pub unknown: Vec<Unknown>,
     /// What could not be looked at.
     pub failures: Vec<LookFailure>,
-    /// How many network namespaces were looked into.
-    pub namespaces: usize,
+    /// The network namespaces that were looked into, by names for people.
+    pub namespaces: Vec<String>,
 }
 
 /// An object and what was found of it.
@@ -178,12 +178,7 @@ pub enum ProbeError {
 }
 
 /// Looks for everything that was derived.
-pub fn look(
-    images: &Images,
-    checkpoint: &Checkpoint,
-    derived: Derived,
-    hints: &Hints,
-) -> Result<Survey, ProbeError> {
+pub fn look(images: &Images, checkpoint: &Checkpoint, derived: Derived, hints: &Hints) -> Result<Survey, ProbeError> {
     let tree = tree::look(images, checkpoint).map_err(|source| ProbeError::Proc { what: "/proc", source })?;
     let mut survey = Survey { tree, unknown: derived.unknown, ..Survey::default() };
     let (links, locks): (Vec<Residue>, Vec<Residue>) =

@@ -56,12 +56,14 @@ pub struct CheckpointReport {
     pub run_id: Option<String>,
     /// How the dump locked the network: `iptables`, `nftables`, `skip`, `unknown`.
     pub network_lock: Option<&'static str>,
-    /// How many network namespaces were looked into.
-    pub network_namespaces: usize,
+    /// The network namespaces that were looked into.
+    pub network_namespaces: Vec<String>,
     /// What is known of the dumped processes.
     pub tree: TreeReport,
     /// Every object.
     pub objects: Vec<Object>,
+    /// What the reader should know to understand the list.
+    pub notes: Vec<String>,
     /// What cannot be known, and why.
     pub cannot_be_known: Vec<String>,
     /// The counts.

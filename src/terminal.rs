@@ -89,20 +89,17 @@ impl Terminal {
 
     /// Prints lines on standard output.
     pub fn print(&self, lines: &[Line]) -> io::Result<()> {
-        let mut output = io::stdout().lock();
+        let mut text = Vec::new();
         for line in lines {
-            output.write_all(line.as_bytes())?;
-            output.write_all(b"\n")?;
+            text.extend_from_slice(line.as_bytes());
+            text.push(b'\n');
         }
-        output.flush()
+        write_out(&text)
     }
 
     /// Prints a whole document on standard output.
     pub fn print_document(&self, document: &str) -> io::Result<()> {
-        let mut output = io::stdout().lock();
-        output.write_all(document.as_bytes())?;
-        output.write_all(b"\n")?;
-        output.flush()
+        write_out(format!("{document}\n").as_bytes())
     }
 
     /// Writes a message for people: to the log file if there is one, else to standard error. What comes from outside
@@ -133,6 +130,15 @@ impl Terminal {
         let mut answer = String::new();
         let _ = io::stdin().lock().read_line(&mut answer)?;
         Ok(if matches!(answer.trim(), "y" | "Y" | "yes" | "Yes") { Answer::Yes } else { Answer::No })
+    }
+}
+
+/// Writes on standard output. A reader that has gone away has seen enough: the work goes on all the same.
+fn write_out(text: &[u8]) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    match output.write_all(text).and_then(|()| output.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
 }
 

@@ -73,8 +73,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let restored = reader.restore_evidence()?;
     let log = reader.dump_log(inventory.as_ref())?;
     reader.note_missing(inventory.is_some(), files.is_empty() && sockets.is_empty(), &remaps);
-    let completeness =
-        if reader.problems.is_empty() { Completeness::Complete } else { Completeness::Incomplete };
+    let completeness = if reader.problems.is_empty() { Completeness::Complete } else { Completeness::Incomplete };
     Ok(Checkpoint {
         completeness,
         inventory,
@@ -123,9 +122,7 @@ impl Reader<'_> {
                 self.problems.push(ImageProblem { image: name, kind: ImageProblemKind::Cut(problem) });
                 Ok(())
             }
-            Err(Failure::Image(problem)) => {
-                Err(ReadError::Image { path: self.images.path().join(&name), problem })
-            }
+            Err(Failure::Image(problem)) => Err(ReadError::Image { path: self.images.path().join(&name), problem }),
             Err(Failure::Entry(error)) => Err(error),
         }
     }
@@ -139,11 +136,7 @@ impl Reader<'_> {
         Ok(records)
     }
 
-    fn first<M: prost::Message + Default>(
-        &mut self,
-        kind: ImageKind,
-        id: u32,
-    ) -> Result<Option<Record<M>>, ReadError> {
+    fn first<M: prost::Message + Default>(&mut self, kind: ImageKind, id: u32) -> Result<Option<Record<M>>, ReadError> {
         Ok(self.all(kind, id)?.into_iter().next())
     }
 
@@ -363,8 +356,7 @@ fn read_records<M: prost::Message + Default>(
     file: File,
     each: &mut impl FnMut(M, Evidence, criu_images::ByteOrder) -> Result<(), ReadError>,
 ) -> Result<(), Failure> {
-    let mut reader =
-        ImageReader::open(kind, BufReader::with_capacity(BUFFER, file)).map_err(Failure::Image)?;
+    let mut reader = ImageReader::open(kind, BufReader::with_capacity(BUFFER, file)).map_err(Failure::Image)?;
     let order = reader.byte_order();
     let image: Arc<str> = name.into();
     while let Some(record) = reader.next_record::<M>().map_err(Failure::Image)? {

@@ -139,14 +139,20 @@ fn remove_handles(nft: &Nft, generation: Generation, place: FilterPlace, rules: 
     if rules.is_empty() {
         return Ok(Outcome::AlreadyGone);
     }
-    let mut ordered: Vec<(u64, &FoundRule)> = rules.iter().filter_map(|rule| Some((handle(&rule.id)?, *rule))).collect();
+    let mut ordered: Vec<(u64, &FoundRule)> =
+        rules.iter().filter_map(|rule| Some((handle(&rule.id)?, *rule))).collect();
     // CRIU inserts at the head, so the rules with the highest handles come first in the chains.
     ordered.sort_by_key(|(handle, _)| std::cmp::Reverse(*handle));
     let mut expected = generation;
     for batch in ordered.chunks(nft::BATCH_RULES) {
         let mut transaction = Transaction::new();
         for (handle, rule) in batch {
-            transaction.delete_rule(firewall::nft_family(place.family), FILTER_TABLE, rule.key.direction.chain(), *handle);
+            transaction.delete_rule(
+                firewall::nft_family(place.family),
+                FILTER_TABLE,
+                rule.key.direction.chain(),
+                *handle,
+            );
         }
         expected = nft.commit(transaction, expected)?;
     }
@@ -254,9 +260,7 @@ fn handle(id: &RuleId) -> Option<u64> {
 
 fn delete_words(chain: &str, id: &RuleId) -> Option<xtables::Change> {
     match id {
-        RuleId::Words(words) => {
-            Some(xtables::Change::DeleteRule { chain: chain.to_owned(), arguments: words.clone() })
-        }
+        RuleId::Words(words) => Some(xtables::Change::DeleteRule { chain: chain.to_owned(), arguments: words.clone() }),
         RuleId::Handle(_) => None,
     }
 }

@@ -14,7 +14,7 @@ use super::{
     Cause, Finding, FoundChain, FoundRule, FoundRules, FoundTable, Hints, LiveTask, Presence, ProbeError, Survey, Tie,
 };
 use crate::checkpoint::{Checkpoint, Device, Network};
-use crate::firewall::{self, LookFailure, NetworkView, RuleKey};
+use crate::firewall::{self, LookFailure, NetworkView, Parts, RuleKey};
 use crate::residue::{
     Connection, ConnectionLock, Direction, LockTable, LockedConnection, Residue, RuleForms, TableName,
 };
@@ -48,7 +48,7 @@ pub(super) fn look(
     scene.note_tables_of_connections(survey);
     survey.tree.criu.extend(scene.criu);
     survey.failures.extend(scene.failures);
-    survey.namespaces = scene.views.len();
+    survey.namespaces = scene.views.iter().map(|view| view.network.namespace.to_string()).collect();
     Ok(())
 }
 
@@ -68,11 +68,7 @@ struct View {
 }
 
 impl Scene {
-    fn open(
-        checkpoint: &Checkpoint,
-        locks: &[Residue],
-        hints: &Hints,
-    ) -> Result<Self, ProbeError> {
+    fn open(checkpoint: &Checkpoint, locks: &[Residue], hints: &Hints) -> Result<Self, ProbeError> {
         let named = named_namespaces(checkpoint, hints)?;
         let mut scene = Scene { views: Vec::new(), failures: Vec::new(), criu: Vec::new() };
         let run_id = checkpoint.run_id();
@@ -93,12 +89,12 @@ impl Scene {
             namespaces.entry(namespace_id(&namespace)).or_insert_with(|| Arc::new(namespace));
         }
         for (id, namespace) in namespaces {
-            let network = firewall::look(&namespace);
+            let is_crius = if named_ids.is_empty() { id == own_id } else { named_ids.contains(&id) };
+            let network = firewall::look(&namespace, parts(locks, is_crius));
             if let Some(run_id) = &run_id {
                 scene.criu.extend(criu_by_socket(&namespace, &run_id.text));
             }
             let tie = named_ids.contains(&id).then_some(Tie::Named);
-            let is_crius = if named_ids.is_empty() { id == own_id } else { named_ids.contains(&id) };
             scene.failures.extend(network.failures.iter().cloned());
             scene.views.push(View { network, tie, is_crius });
         }
@@ -111,9 +107,8 @@ impl Scene {
         if !is_distinctive(recorded) {
             return;
         }
-        let matching: Vec<usize> = (0..self.views.len())
-            .filter(|at| has_devices(&self.views[*at].network.namespace, recorded))
-            .collect();
+        let matching: Vec<usize> =
+            (0..self.views.len()).filter(|at| has_devices(&self.views[*at].network.namespace, recorded)).collect();
         if let [only] = matching[..] {
             self.views[only].tie.get_or_insert(Tie::Devices);
         }
@@ -199,6 +194,16 @@ impl Scene {
     }
 }
 
+/// What to look for in a namespace: rules of single connections only where CRIU ran, all else in every namespace.
+fn parts(locks: &[Residue], is_crius: bool) -> Parts {
+    let has = |kind: fn(&Residue) -> bool| locks.iter().any(kind);
+    Parts {
+        tables: has(|lock| matches!(lock, Residue::LockTable(_))),
+        filters: has(|lock| matches!(lock, Residue::LockChain(_)))
+            || is_crius && has(|lock| matches!(lock, Residue::Connection(_))),
+    }
+}
+
 /// What a namespace is, whatever names it: its device and inode number.
 pub(crate) fn namespace_id(namespace: &NetNamespace) -> (u64, u64) {
     (namespace.device, namespace.inode)
@@ -251,8 +256,7 @@ fn has_devices(namespace: &Arc<NetNamespace>, recorded: &Network) -> bool {
     let addresses: HashSet<(u32, IpAddr)> = addresses.iter().map(|each| (each.index, each.address)).collect();
     let has_all_devices = recorded.devices.iter().all(|device| {
         links.iter().any(|link| {
-            (link.index, &link.name, &link.hardware_address)
-                == (device.index, &device.name, &device.hardware_address)
+            (link.index, &link.name, &link.hardware_address) == (device.index, &device.name, &device.hardware_address)
         })
     });
     has_all_devices && recorded.addresses.iter().all(|each| addresses.contains(&(each.index, each.address)))

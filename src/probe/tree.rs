@@ -135,9 +135,11 @@ impl<'a> Matcher<'a> {
             return true;
         }
         let Some(namespace) = self.checkpoint.root_mount_namespace() else { return true };
-        let root = self.checkpoint.mounts.values().find(|mount| {
-            mount.namespace == namespace && mounts::mountpoint(&mount.entry) == b"/"
-        });
+        let root = self
+            .checkpoint
+            .mounts
+            .values()
+            .find(|mount| mount.namespace == namespace && mounts::mountpoint(&mount.entry) == b"/");
         let Some(root) = root else { return true };
         let Ok(mountinfo) = process::mountinfo(process.pid) else { return true };
         let (mounts, _) = table::parse(&mountinfo);
@@ -174,8 +176,8 @@ fn at_work(images: &Images, processes: &Processes) -> Vec<LiveTask> {
 /// of its first arguments.
 fn is_criu(process: &Process) -> bool {
     const FIRST_ARGUMENTS: usize = 6;
-    let is_program = |path: &Path| process::is_named(path, "criu");
-    process.name.starts_with(b"criu")
+    let is_program = |path: &Path| process::is_named(path, "criu") || process::is_named(path, "crtools");
+    process.name == b"criu"
         || process.executable.as_deref().is_some_and(is_program)
         || process::arguments(process.pid)
             .iter()

@@ -7,7 +7,7 @@ use super::{
     Bytes, CheckpointReport, Drops, EvidenceReport, Location, Object, Outcome, ProcessReport, Reason, RuleReport,
     State, Subject, Summary, TreeReport, Verdict,
 };
-use crate::checkpoint::{Checkpoint, Completeness, ImageProblemKind};
+use crate::checkpoint::{Checkpoint, Completeness, FinalState, ImageProblemKind};
 use crate::execute::{self, Done};
 use crate::firewall::{LookFailure, RuleId};
 use crate::mounts::{Unreachable, Vanished};
@@ -22,7 +22,8 @@ use crate::residue::{Evidence, Residue, TableForm, Unknown};
 #[derive(Debug, Clone)]
 pub struct Context {
     tree: TreeState,
-    namespaces: usize,
+    namespaces: Vec<String>,
+    notes: Vec<String>,
     /// What cannot be known, in sentences.
     pub cannot_be_known: Vec<String>,
 }
@@ -32,7 +33,8 @@ impl Context {
     pub fn new(checkpoint: &Checkpoint, survey: &Survey) -> Self {
         Context {
             tree: survey.tree.clone(),
-            namespaces: survey.namespaces,
+            namespaces: survey.namespaces.clone(),
+            notes: notes(checkpoint),
             cannot_be_known: cannot_be_known(checkpoint, &survey.tree, &survey.unknown, &survey.failures),
         }
     }
@@ -55,6 +57,7 @@ pub fn checkpoint(
         tree: tree_report(&context.tree),
         summary: summary(&objects),
         objects,
+        notes: context.notes,
         cannot_be_known: context.cannot_be_known,
     }
 }
@@ -67,9 +70,10 @@ pub fn failed_checkpoint(directory: &Path, error: &str) -> CheckpointReport {
         is_complete: false,
         run_id: None,
         network_lock: None,
-        network_namespaces: 0,
+        network_namespaces: Vec::new(),
         tree: TreeReport { state: "unknown", ..TreeReport::default() },
         objects: Vec::new(),
+        notes: Vec::new(),
         cannot_be_known: Vec::new(),
         summary: Summary::default(),
     }
@@ -146,10 +150,9 @@ fn subject(finding: &Finding) -> Subject {
             link: Bytes(link.link.clone()),
             original: link.original.clone().map(Bytes),
         },
-        Residue::Connection(locked) => Subject::LockedConnection {
-            local: end(locked.connection.local),
-            peer: end(locked.connection.peer),
-        },
+        Residue::Connection(locked) => {
+            Subject::LockedConnection { local: end(locked.connection.local), peer: end(locked.connection.peer) }
+        }
         Residue::LockTable(table) => Subject::NetworkLockTable {
             names: match &finding.presence {
                 Presence::Table(found) => vec![found.name.as_str().to_owned()],
@@ -242,9 +245,7 @@ fn state(finding: &Finding) -> (State, Option<String>) {
         }
         Presence::Unreachable(cause) => (State::Unreachable, Some(cause_text(cause))),
         Presence::InTable(0) => (State::Gone, None),
-        Presence::InTable(flows) => {
-            (State::Present, Some(format!("{flows} of its 2 flows in the network lock table, and goes with it")))
-        }
+        Presence::InTable(_) => (State::Present, Some("by the network lock table".to_owned())),
         Presence::Table(found) => (State::Present, foreign(&found.view.foreign)),
         Presence::Chain(found) => (State::Present, foreign(&found.view.foreign)),
         Presence::File(_) | Presence::Rules(_) => (State::Present, None),
@@ -319,11 +320,7 @@ fn tree_report(tree: &TreeState) -> TreeReport {
     let processes = |tasks: &[LiveTask]| -> Vec<ProcessReport> {
         tasks
             .iter()
-            .map(|task| ProcessReport {
-                pid: task.pid,
-                name: Bytes(task.name.clone()),
-                state: char::from(task.state),
-            })
+            .map(|task| ProcessReport { pid: task.pid, name: Bytes(task.name.clone()), state: char::from(task.state) })
             .collect()
     };
     let (state, tasks) = match tree {
@@ -359,9 +356,11 @@ fn cannot_be_known(
 ) -> Vec<String> {
     let mut sentences: Vec<String> = checkpoint.problems.iter().map(image_problem).collect();
     sentences.extend(unknown.iter().map(unknown_text));
-    sentences.extend(failures.iter().map(|failure| {
-        format!("cannot look at {} in {}: {}", failure.part, failure.namespace, failure.error)
-    }));
+    sentences.extend(
+        failures
+            .iter()
+            .map(|failure| format!("cannot look at {} in {}: {}", failure.part, failure.namespace, failure.error)),
+    );
     match tree.unknown {
         Some(UnknownTree::NoTasks) => sentences.push("no image says which processes were dumped".to_owned()),
         Some(UnknownTree::NotComparable) => {
@@ -370,6 +369,28 @@ fn cannot_be_known(
         None => {}
     }
     sentences
+}
+
+/// What the reader should know to understand the list.
+fn notes(checkpoint: &Checkpoint) -> Vec<String> {
+    let mut notes = Vec::new();
+    if checkpoint.is_pre_dump() {
+        notes.push("these are the images of a pre-dump, which leaves nothing".to_owned());
+    }
+    match checkpoint.log.final_state {
+        Some(FinalState::Alive) => notes.push(
+            "dump.log says that the tasks were left running, and then CRIU takes back what it had left".to_owned(),
+        ),
+        Some(FinalState::Stopped) => notes.push(
+            "dump.log says that the tasks were left stopped: their sockets stay in repair mode, which no removal mends"
+                .to_owned(),
+        ),
+        Some(FinalState::Dead) | None => {}
+    }
+    if let Some(restored) = &checkpoint.restored {
+        notes.push(format!("{} shows that a restore from these images came to its end", restored.file));
+    }
+    notes
 }
 
 fn image_problem(problem: &crate::checkpoint::ImageProblem) -> String {

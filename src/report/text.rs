@@ -40,6 +40,7 @@ pub fn lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Line> {
         }
     }
     lines.extend(tree_lines(report, style));
+    lines.extend(report.notes.iter().map(|text| Line::new(style.escaping).say("Note: ").quote(text.as_bytes())));
     lines.extend(
         report.cannot_be_known.iter().map(|text| Line::new(style.escaping).say("Not known: ").quote(text.as_bytes())),
     );
@@ -150,7 +151,6 @@ fn fate(object: &Object) -> (&'static str, Option<String>) {
 fn gone(object: &Object) -> (&'static str, Option<String>) {
     match object.state {
         State::Vanished => ("gone", object.detail.clone()),
-        State::Present if object.outcome.is_none() => ("see there", None),
         _ => ("gone", None),
     }
 }
@@ -197,14 +197,15 @@ fn summary_lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Lin
         Mode::Show => ("to be removed", "not known"),
         Mode::Gc => ("removed", "not removed"),
     };
-    let mut lines = vec![line(&format!(
-        "{}: {} {removed}{freed}, {} kept, {} gone, {} {failed}.",
-        count(summary.objects as u64, "object"),
-        summary.removed,
-        summary.kept,
-        summary.gone,
-        summary.failed
-    ))];
+    let parts = [
+        (summary.removed, format!("{removed}{freed}")),
+        (summary.kept, "kept".to_owned()),
+        (summary.gone, "gone".to_owned()),
+        (summary.failed, failed.to_owned()),
+    ];
+    let parts: Vec<String> =
+        parts.iter().filter(|(objects, _)| *objects > 0).map(|(objects, what)| format!("{objects} {what}")).collect();
+    let mut lines = vec![line(&format!("{}: {}.", count(summary.objects as u64, "object"), parts.join(", ")))];
     lines.extend(kept_lines(report, style));
     lines
 }

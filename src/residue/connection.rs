@@ -123,7 +123,9 @@ mod tests {
     #[test]
     fn the_text_is_that_of_2016() {
         assert_eq!(connection("[::1]:8880", "[::1]:5").to_string(), "::1:8880 -> ::1:5");
-        assert_eq!(connection("[::ffff:127.0.0.1]:1", "[::ffff:127.0.0.1]:2").to_string(),
-            "::ffff:127.0.0.1:1 -> ::ffff:127.0.0.1:2");
+        assert_eq!(
+            connection("[::ffff:127.0.0.1]:1", "[::ffff:127.0.0.1]:2").to_string(),
+            "::ffff:127.0.0.1:1 -> ::ffff:127.0.0.1:2"
+        );
     }
 }

@@ -94,11 +94,7 @@ fn link_remap(
     Ok(remap)
 }
 
-fn add_original(
-    checkpoint: &Checkpoint,
-    remap: &mut LinkRemap,
-    original: &FileRecord,
-) -> Result<(), Contradiction> {
+fn add_original(checkpoint: &Checkpoint, remap: &mut LinkRemap, original: &FileRecord) -> Result<(), Contradiction> {
     let name = absolute(&original.entry.name);
     let wrong = |text: String| Contradiction { evidence: original.evidence.clone(), text };
     if original.entry.ext {

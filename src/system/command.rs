@@ -78,12 +78,7 @@ pub fn run(program: &'static str, arguments: &[&str], input: &[u8]) -> Result<Ve
 }
 
 /// As [`run`], with another time limit.
-pub fn run_within(
-    limit: Duration,
-    program: &'static str,
-    arguments: &[&str],
-    input: &[u8],
-) -> Result<Vec<u8>, Error> {
+pub fn run_within(limit: Duration, program: &'static str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Run { program, source };
     let mut streams = Streams::new(input).map_err(failed)?;
     let path = find(program).ok_or(Error::NotFound { program })?;

@@ -150,8 +150,8 @@ impl Socket {
             Protocol::SockDiag => Some(netlink::SOCK_DIAG),
             Protocol::Netfilter => Some(netlink::NETFILTER),
         };
-        let fd = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, number)
-            .map_err(failed)?;
+        let fd =
+            net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, number).map_err(failed)?;
         // A connected socket takes no message from another process's socket.
         net::connect(&fd, &SocketAddrNetlink::new(0, 0)).map_err(failed)?;
         sockopt::set_socket_timeout(&fd, Timeout::Recv, Some(ANSWER_LIMIT)).map_err(failed)?;

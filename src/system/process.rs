@@ -104,9 +104,9 @@ pub fn arguments(pid: u32) -> Vec<Vec<u8>> {
 /// Whether the process holds the file or directory with this device and inode open, by a descriptor.
 pub fn holds_open(pid: u32, device: u64, inode: u64) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    descriptors.flatten().any(|descriptor| {
-        fs::metadata(descriptor.path()).is_ok_and(|file| file.dev() == device && file.ino() == inode)
-    })
+    descriptors
+        .flatten()
+        .any(|descriptor| fs::metadata(descriptor.path()).is_ok_and(|file| file.dev() == device && file.ino() == inode))
 }
 
 /// The mount table of the process's mount namespace, as `/proc/PID/mountinfo` gives it.

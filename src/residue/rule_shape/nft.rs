@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{CRIU_MARK, LOCK_CHAIN, RuleShape, TCP, address, once};
 use crate::residue::Flow;
-use crate::system::xtables::IpVersion;
 use crate::system::nft::{Expression, Verdict};
+use crate::system::xtables::IpVersion;
 
 // From linux/netfilter/nf_tables.h.
 const META_MARK: u32 = 3;
@@ -222,12 +222,8 @@ fn meta(key: u32) -> Option<Field> {
 fn payload(family: IpVersion, base: u32, offset: u32, length: u32) -> Option<Field> {
     match (base, family, offset, length) {
         (NETWORK_HEADER, IpVersion::V4, 9, 1) => Some(Field::TransportProtocol),
-        (NETWORK_HEADER, IpVersion::V4, 12, 4) | (NETWORK_HEADER, IpVersion::V6, 8, 16) => {
-            Some(Field::Source)
-        }
-        (NETWORK_HEADER, IpVersion::V4, 16, 4) | (NETWORK_HEADER, IpVersion::V6, 24, 16) => {
-            Some(Field::Destination)
-        }
+        (NETWORK_HEADER, IpVersion::V4, 12, 4) | (NETWORK_HEADER, IpVersion::V6, 8, 16) => Some(Field::Source),
+        (NETWORK_HEADER, IpVersion::V4, 16, 4) | (NETWORK_HEADER, IpVersion::V6, 24, 16) => Some(Field::Destination),
         (TRANSPORT_HEADER, _, 0, 2) => Some(Field::SourcePort),
         (TRANSPORT_HEADER, _, 2, 2) => Some(Field::DestinationPort),
         (TRANSPORT_HEADER, _, 0, 4) => Some(Field::BothPorts),

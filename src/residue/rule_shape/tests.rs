@@ -104,12 +104,7 @@ mod nf_tables {
     }
 
     fn addresses() -> Vec<Expression> {
-        vec![
-            payload(1, 12, 4, 1),
-            compare(1, 0, &[10, 0, 0, 2]),
-            payload(1, 16, 4, 1),
-            compare(1, 0, &[10, 0, 0, 1]),
-        ]
+        vec![payload(1, 12, 4, 1), compare(1, 0, &[10, 0, 0, 2]), payload(1, 16, 4, 1), compare(1, 0, &[10, 0, 0, 1])]
     }
 
     fn ports() -> Vec<Expression> {

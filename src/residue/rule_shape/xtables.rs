@@ -62,9 +62,7 @@ fn parse(family: IpVersion, mut rest: &[&str]) -> Option<Words> {
             ["-s", value, rest @ ..] => once(&mut words.source, host(family, value)?).map(|()| rest)?,
             ["-d", value, rest @ ..] => once(&mut words.destination, host(family, value)?).map(|()| rest)?,
             ["--sport", value, rest @ ..] => once(&mut words.source_port, value.parse().ok()?).map(|()| rest)?,
-            ["--dport", value, rest @ ..] => {
-                once(&mut words.destination_port, value.parse().ok()?).map(|()| rest)?
-            }
+            ["--dport", value, rest @ ..] => once(&mut words.destination_port, value.parse().ok()?).map(|()| rest)?,
             ["-m", "mark", "!", "--mark", value, rest @ ..] if is_criu_mark(value) => {
                 once(&mut words.excepts_mark, ()).map(|()| rest)?
             }

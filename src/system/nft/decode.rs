@@ -4,7 +4,7 @@
 //! A message that lacks what every kernel gives is an error, and with it the whole table cannot be read: a rule or an
 //! element that is left out could make a table look like somebody else's.
 
-use super::expression::{self, Expression};
+use super::expression;
 use super::{Chain, Error, FIXED_PART, Family, Hook, Rule, Set, SetForm, TableName, fields};
 use crate::system::netlink::{Attributes, Fields, Message};
 
@@ -172,7 +172,10 @@ fn flag_name(flags: u32) -> &'static str {
         (0x04, "with intervals"),
         (0x01, "anonymous"),
     ];
-    NAMES.into_iter().find(|(flag, _)| flags & flag != 0).map_or("with a flag that a plain set has not", |(_, name)| name)
+    NAMES
+        .into_iter()
+        .find(|(flag, _)| flags & flag != 0)
+        .map_or("with a flag that a plain set has not", |(_, name)| name)
 }
 
 /// The elements in one message: their keys, and whether they are anything more than keys.

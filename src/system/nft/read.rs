@@ -144,7 +144,9 @@ fn of_type(replies: &Replies, kind: u16) -> impl Iterator<Item = Message<'_>> {
 /// Nothing, where the kernel has no such kind of thing (objects since Linux 4.10, flow tables since 4.16).
 fn or_none<T>(list: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
     match list {
-        Err(Error::Netlink(error)) if matches!(error.refusal(), Some(Errno::INVAL | Errno::OPNOTSUPP)) => Ok(Vec::new()),
+        Err(Error::Netlink(error)) if matches!(error.refusal(), Some(Errno::INVAL | Errno::OPNOTSUPP)) => {
+            Ok(Vec::new())
+        }
         list => list,
     }
 }

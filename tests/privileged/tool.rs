@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Runs criu-gc in a host, and checks what every removal has to keep.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use testkit::{CommandExt, Finished, NetNamespace, Snapshot, TestHost};
+
+/// Names another program to test instead of criu-gc: the suite has to fail with it (`cargo xtask against-stubs`).
+const BINARY: &str = "CRIU_GC_BINARY";
+
+/// criu-gc on one checkpoint of one host.
+pub(crate) struct Tool<'a> {
+    host: &'a TestHost,
+    images: PathBuf,
+    directories: Vec<PathBuf>,
+    options: Vec<OsString>,
+}
+
+impl<'a> Tool<'a> {
+    /// criu-gc for these images. Snapshots are of the host's scratch directory, `/dev/shm` and the packet filters.
+    pub(crate) fn new(host: &'a TestHost, images: &Path) -> Self {
+        let directories = vec![host.dir().to_owned(), PathBuf::from("/dev/shm")];
+        Tool { host, images: images.to_owned(), directories, options: Vec::new() }
+    }
+
+    /// The same with one more option, such as `--netns`, and its value.
+    pub(crate) fn option(mut self, option: &str, value: impl Into<OsString>) -> Self {
+        self.options.extend([OsString::from(option), value.into()]);
+        self
+    }
+
+    /// Runs `criu-gc -D IMAGES … ARGUMENTS`, whatever comes of it.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
+        let mut command = self.host.command(binary());
+        command.arg("-D").arg(&self.images).args(&self.options).args(arguments);
+        command.finish()
+    }
+
+    /// The lines of `--show`, which must succeed, say nothing on standard error, and change nothing.
+    pub(crate) fn show(&self) -> Vec<String> {
+        let before = self.snapshot();
+        let shown = self.run(&["--show"]);
+        assert_eq!(self.difference_to(&before), NOTHING, "--show changed the system");
+        assert_eq!((shown.code(), shown.stderr.as_str()), (0, ""), "--show: {}", shown.stdout);
+        shown.stdout.lines().map(str::to_owned).collect()
+    }
+
+    /// The objects of `--show --json`.
+    pub(crate) fn objects(&self) -> Vec<Value> {
+        let shown = self.run(&["--show", "--json"]);
+        assert_eq!(shown.code(), 0, "{}", shown.stderr);
+        let document: Value = serde_json::from_str(&shown.stdout).expect("one JSON document");
+        document["checkpoints"][0]["objects"].as_array().expect("objects").clone()
+    }
+
+    /// What the host holds now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let directories: Vec<&Path> = self.directories.iter().map(PathBuf::as_path).collect();
+        self.host.snapshot(&directories)
+    }
+
+    /// What has changed since.
+    pub(crate) fn difference_to(&self, before: &Snapshot) -> Vec<String> {
+        before.difference(&self.snapshot())
+    }
+
+    /// The whole protocol of a removal after which nothing is left: the residue is there, `--show` changes nothing,
+    /// `gc` brings back what was before the dump, and a second `gc` finds nothing to do.
+    pub(crate) fn removes_everything_since(&self, before_dump: &Snapshot) -> Vec<String> {
+        assert_ne!(self.difference_to(before_dump), NOTHING, "void: the dump left nothing");
+        let lines = self.show();
+        let status = self.run(&["--show", "--exit-code"]).code();
+        assert_eq!(status, 1, "--exit-code does not tell that something is left: {lines:#?}");
+        let removed = self.run(&[]);
+        assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
+        assert_eq!(self.difference_to(before_dump), NOTHING, "after: {}", removed.stdout);
+        self.finds_nothing();
+        lines
+    }
+
+    /// A removal that has nothing to do: it changes nothing, succeeds, and says so.
+    pub(crate) fn finds_nothing(&self) {
+        let before = self.snapshot();
+        let again = self.run(&[]);
+        assert_eq!(again.code(), 0, "{}{}", again.stdout, again.stderr);
+        assert_eq!(again.stdout.lines().last(), Some("Nothing is left."), "{}", again.stdout);
+        assert_eq!(self.run(&["--show", "--exit-code"]).code(), 0);
+        assert_eq!(self.difference_to(&before), NOTHING, "a second run changed something");
+    }
+
+    /// A removal that keeps everything, each object for this reason among others, and says so with status 1.
+    pub(crate) fn keeps_everything(&self, reason: &str) {
+        let before = self.snapshot();
+        let kept = self.run(&[]);
+        assert_eq!(kept.code(), 1, "{}{}", kept.stdout, kept.stderr);
+        assert_eq!(self.difference_to(&before), NOTHING, "something was removed: {}", kept.stdout);
+        let is_kept = |line: &str| line.contains("; kept: ") && line.contains(reason);
+        assert!(kept.stdout.lines().any(is_kept), "no object is kept for {reason}: {}", kept.stdout);
+    }
+}
+
+/// No difference.
+pub(crate) const NOTHING: [&str; 0] = [];
+
+/// Makes the tables of iptables in the host, and in namespaces, so that a dump only adds rules: iptables-nft never
+/// takes its empty tables away, whoever uses it.
+pub(crate) fn make_tables(host: &TestHost, namespaces: &[&NetNamespace]) {
+    for program in ["iptables-nft", "ip6tables-nft"] {
+        for action in ["-A", "-D"] {
+            host.run(program, &[&action, &"OUTPUT", &"-j", &"ACCEPT"]);
+            for namespace in namespaces {
+                host.run_in(namespace, program, &[&action, &"OUTPUT", &"-j", &"ACCEPT"]);
+            }
+        }
+    }
+}
+
+fn binary() -> PathBuf {
+    std::env::var_os(BINARY).map_or_else(|| env!("CARGO_BIN_EXE_criu-gc").into(), PathBuf::from)
+}
