@@ -79,9 +79,30 @@ impl Plan {
         self.items.iter().any(|item| item.verdict == Verdict::Remove)
     }
 
+    /// The last guard before anything is removed, which the plan itself has no part in: where a process of the tree or
+    /// a criu is there by now, everything is kept.
+    pub fn guarded(mut self, tree: &TreeState, policy: &Policy) -> Plan {
+        let reasons = policy.objections(general_reasons(tree));
+        if !reasons.is_empty() {
+            for item in self.items.iter_mut().filter(|item| item.verdict == Verdict::Remove) {
+                item.verdict = Verdict::Keep(reasons.clone());
+            }
+        }
+        self
+    }
+
     /// Gives up the plan for its items.
     pub(crate) fn into_items(self) -> Vec<Item> {
         self.items
+    }
+}
+
+impl Policy {
+    /// The reasons that still count, each once, the gravest first.
+    fn objections(&self, reasons: impl IntoIterator<Item = KeepReason>) -> Vec<KeepReason> {
+        let counts = |reason: &KeepReason| !(reason.can_be_allowed() && self.allowed.contains(reason));
+        let reasons: BTreeSet<KeepReason> = reasons.into_iter().filter(counts).collect();
+        reasons.into_iter().collect()
     }
 }
 
@@ -139,9 +160,8 @@ impl<'a> Context<'a> {
             (Presence::Chain(found), _) => self.about_chain(found),
             _ => return Verdict::CannotTell,
         };
-        let counts = |reason: &KeepReason| !(reason.can_be_allowed() && self.policy.allowed.contains(reason));
-        let reasons: BTreeSet<KeepReason> = self.general.iter().copied().chain(reasons).filter(counts).collect();
-        if reasons.is_empty() { Verdict::Remove } else { Verdict::Keep(reasons.into_iter().collect()) }
+        let reasons = self.policy.objections(self.general.iter().copied().chain(reasons));
+        if reasons.is_empty() { Verdict::Remove } else { Verdict::Keep(reasons) }
     }
 
     fn about_file(&self, link: &LinkRemap, file: &FoundFile) -> Vec<KeepReason> {

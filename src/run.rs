@@ -15,7 +15,7 @@ use crate::locate::Images;
 use crate::mounts::MountHints;
 use crate::plan::{self, Plan, Policy};
 use crate::probe::{self, Hints, Survey};
-use crate::report::text::{self, Style, WithEvidence};
+use crate::report::text::{self, Detail, Style};
 use crate::report::{self, CheckpointReport, Document, Mode, SCHEMA_VERSION};
 use crate::residue;
 use crate::system::dir::Directory;
@@ -142,6 +142,10 @@ impl Run {
             Err(error) => return report::failed_checkpoint(&prepared.directory, &error),
         };
         let Ready { images, checkpoint, plan, mut context } = ready;
+        let plan = match probe::tree::look(&images, &checkpoint) {
+            Ok(tree) => plan.guarded(&tree, &self.options.policy),
+            Err(error) => return report::failed_checkpoint(&prepared.directory, &format!("cannot read /proc: {error}")),
+        };
         let mut done = execute::execute(plan);
         match survey(&images, &checkpoint, &self.options.hints) {
             Ok(after) => execute::confirm(&mut done, &after),
@@ -178,8 +182,8 @@ impl Run {
     }
 
     fn print_text(&self, reports: &[CheckpointReport], mode: Mode) -> std::io::Result<()> {
-        let with_evidence = if self.terminal.verbosity() > 0 { WithEvidence::Yes } else { WithEvidence::No };
-        let style = Style { escaping: self.terminal.escaping(), with_evidence };
+        let detail = Detail::of_verbosity(self.terminal.verbosity());
+        let style = Style { escaping: self.terminal.escaping(), detail };
         for report in reports.iter().filter(|report| report.error.is_none()) {
             if reports.len() > 1 {
                 let heading = Line::new(style.escaping).say("Checkpoint ").quote(&report.images_directory.0).say(":");

@@ -75,7 +75,8 @@ impl Scene {
         if locks.is_empty() && run_id.is_none() {
             return Ok(scene);
         }
-        let own = netns::current()?;
+        let mut own = netns::current()?;
+        own.paths.insert(0, PathBuf::from(OWN_NAMESPACE));
         let found = netns::find_all();
         scene.failures.extend(found.problems.iter().map(|problem| LookFailure {
             namespace: "this host".to_owned(),
@@ -85,7 +86,7 @@ impl Scene {
         let own_id = namespace_id(&own);
         let named_ids: HashSet<(u64, u64)> = named.iter().map(namespace_id).collect();
         let mut namespaces: BTreeMap<(u64, u64), Arc<NetNamespace>> = BTreeMap::new();
-        for namespace in named.into_iter().chain(found.namespaces).chain([own]) {
+        for namespace in named.into_iter().chain([own]).chain(found.namespaces) {
             namespaces.entry(namespace_id(&namespace)).or_insert_with(|| Arc::new(namespace));
         }
         for (id, namespace) in namespaces {
@@ -193,6 +194,9 @@ impl Scene {
         }
     }
 }
+
+/// The name of the tool's own namespace: it says which one is meant, and `--netns` takes it.
+const OWN_NAMESPACE: &str = "/proc/self/ns/net";
 
 /// What to look for in a namespace: rules of single connections only where CRIU ran, all else in every namespace.
 fn parts(locks: &[Residue], is_crius: bool) -> Parts {

@@ -238,10 +238,10 @@ fn state(finding: &Finding) -> (State, Option<String>) {
     match &finding.presence {
         Presence::Gone => (State::Gone, None),
         Presence::Vanished(Vanished::PrivateTmpfs) => {
-            (State::Vanished, Some("gone with the tree's own tmpfs".to_owned()))
+            (State::Vanished, Some("with the tree's own tmpfs".to_owned()))
         }
         Presence::Vanished(Vanished::KernelFilesystem) => {
-            (State::Vanished, Some("gone with the tree: it was on a filesystem of the kernel".to_owned()))
+            (State::Vanished, Some("with the tree: it was on a filesystem of the kernel".to_owned()))
         }
         Presence::Unreachable(cause) => (State::Unreachable, Some(cause_text(cause))),
         Presence::InTable(0) => (State::Gone, None),

@@ -14,17 +14,30 @@ use crate::terminal::{Escaping, Line};
 pub struct Style {
     /// How text from outside is escaped.
     pub escaping: Escaping,
-    /// Whether the entries of the images follow each object.
-    pub with_evidence: WithEvidence,
+    /// How much is told.
+    pub detail: Detail,
 }
 
-/// Whether the entries of the images are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WithEvidence {
-    /// Each object is followed by them.
-    Yes,
-    /// They are left out.
-    No,
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// The objects and what they come to.
+    Plain,
+    /// Also the entries of the images behind each object.
+    Evidence,
+    /// Also where was looked.
+    Search,
+}
+
+impl Detail {
+    /// As many steps as the user gave `-v`.
+    pub fn of_verbosity(verbosity: u8) -> Self {
+        match verbosity {
+            0 => Detail::Plain,
+            1 => Detail::Evidence,
+            _ => Detail::Search,
+        }
+    }
 }
 
 /// All lines about a checkpoint.
@@ -32,12 +45,17 @@ pub fn lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Line> {
     let mut lines = Vec::new();
     for object in &report.objects {
         lines.push(object_line(object, style));
-        if style.with_evidence == WithEvidence::Yes {
+        if style.detail >= Detail::Evidence {
             lines.extend(object.evidence.iter().map(|entry| {
                 let text = format!("    named by {} record {} at offset {}", entry.image, entry.record, entry.offset);
                 Line::new(style.escaping).say(&text)
             }));
         }
+    }
+    if style.detail >= Detail::Search {
+        lines.extend(report.network_namespaces.iter().map(|namespace| {
+            Line::new(style.escaping).say("Looked in network namespace ").quote(namespace.as_bytes())
+        }));
     }
     lines.extend(tree_lines(report, style));
     lines.extend(report.notes.iter().map(|text| Line::new(style.escaping).say("Note: ").quote(text.as_bytes())));

@@ -21,7 +21,7 @@ mod message;
 pub use message::{Attributes, Fields, Malformed, Message, Messages, Request, array};
 
 /// How often a list is read again that changes while it is read.
-const ATTEMPTS: u32 = 16;
+const ATTEMPTS: u32 = 10;
 /// The kernel answers at once; a socket that stays silent for so long is broken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// The kernel fills up to 32 KiB at a time into a list's datagrams, if the reader has shown room for it.

@@ -147,14 +147,16 @@ impl File {
         }
     }
 
-    /// Opens it and makes sure of its kind. Without an ioctl (`NS_GET_NSTYPE`) only the way into it tells.
+    /// Opens it and makes sure of its kind. Without an ioctl (`NS_GET_NSTYPE`) only the way into it tells. What is kept
+    /// is a descriptor opened in there: one opened through a mount would keep its owner from unmounting it.
     fn open_checked(self) -> Result<NetNamespace, Error> {
-        let mut namespace = self.open()?;
-        match within(&namespace, || ()) {
+        let outside = self.open()?;
+        match within(&outside, current) {
+            Ok(inside) => Ok(NetNamespace { paths: outside.paths, ..inside? }),
             Err(Error::Enter { source: Errno::INVAL, .. }) => {
-                Err(Error::NotANetNamespace { path: namespace.paths.remove(0) })
+                Err(Error::NotANetNamespace { path: outside.paths.into_iter().collect() })
             }
-            entered => entered.map(|()| namespace),
+            Err(error) => Err(error),
         }
     }
 }

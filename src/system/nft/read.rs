@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::decode::{self, InTable};
 use super::{Chain, Error, Family, Nft, SUBSYSTEM, Set, SetForm, Table, TableName, message, one};
-use crate::system::netlink::{Message, Replies, Request};
+use crate::system::netlink::{self, Message, Replies, Request};
 
 const NFT_MSG_NEWTABLE: u16 = SUBSYSTEM;
 const NFT_MSG_GETTABLE: u16 = SUBSYSTEM | 1;
@@ -28,7 +28,7 @@ const TABLE_NAME: u16 = 1;
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 
 /// How often a table is read again that changes while it is read.
-const ATTEMPTS: u32 = 16;
+const ATTEMPTS: u32 = 10;
 
 impl Nft {
     /// Every table of the network namespace, of every family.
@@ -45,6 +45,9 @@ impl Nft {
             let table = self.read(family, name);
             if self.generation()? == before {
                 return table;
+            }
+            if let Err(Error::Netlink(netlink::Error::Interrupted { .. })) = table {
+                break;
             }
         }
         Err(Error::Restless { table: format!("{family} {name}"), attempts: ATTEMPTS })
