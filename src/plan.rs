@@ -245,3 +245,6 @@ fn is_changed_since(checkpoint: &Checkpoint, file: &FoundFile) -> bool {
     let Some(written) = checkpoint.written else { return true };
     file.identity.changed > written.latest() && file.directory.changed > written.latest()
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ use crate::report::text::{self, Detail, Style};
 use crate::report::{self, CheckpointReport, Document, Mode, SCHEMA_VERSION};
 use crate::residue;
 use crate::system::dir::Directory;
+use crate::system::process;
 use crate::terminal::{Answer, Line, Terminal};
 
 /// Does what the command line says. What cannot be printed is the only error that is not reported here.
@@ -35,6 +36,7 @@ pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
         terminal.error("no images directory: name the one of the dump with -D DIR (see --help)");
         return Ok(ExitStatus::Unusable);
     }
+    process::allow_many_open_files();
     let options = Options::of(arguments);
     let prepared: Vec<Prepared> = directories.iter().map(|directory| prepare(directory, &options)).collect();
     let run = Run { terminal, options };

@@ -8,6 +8,7 @@
 pub mod command;
 pub mod dir;
 pub mod interfaces;
+pub mod mountinfo;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

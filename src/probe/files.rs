@@ -9,10 +9,10 @@ use rustix::io::Errno;
 
 use super::{Cause, Finding, FoundFile, Presence, ProbeError, Survey};
 use crate::checkpoint::Checkpoint;
-use crate::mounts::{self, Base, HostMounts, Location, MountHints, Place, Unreachable, table};
+use crate::mounts::{self, Base, HostMounts, Location, MountHints, Place, Unreachable};
 use crate::residue::{FileMount, LinkRemap, Residue};
 use crate::system::dir::{Directory, FileError, Reach};
-use crate::system::process;
+use crate::system::{mountinfo, process};
 
 pub(super) fn look(
     checkpoint: &Checkpoint,
@@ -56,7 +56,7 @@ fn host_mounts(checkpoint: &Checkpoint) -> Result<HostMounts, ProbeError> {
         return Ok(HostMounts::default());
     }
     let proc_error = |source| ProbeError::Proc { what: "/proc/self/mountinfo", source };
-    let (own, _) = table::parse(&process::mountinfo(std::process::id()).map_err(proc_error)?);
+    let (own, _) = mountinfo::parse(&process::mountinfo(std::process::id()).map_err(proc_error)?);
     let own_devices: BTreeSet<(u32, u32)> = own.iter().map(|mount| mount.device).collect();
     let mut elsewhere = BTreeMap::new();
     let mut seen: BTreeSet<u64> = process::mount_namespace(std::process::id()).into_iter().collect();
@@ -65,8 +65,8 @@ fn host_mounts(checkpoint: &Checkpoint) -> Result<HostMounts, ProbeError> {
         if !seen.insert(namespace) {
             continue;
         }
-        let Ok(mountinfo) = process::mountinfo(pid) else { continue };
-        for mount in table::parse(&mountinfo).0 {
+        let Ok(table) = process::mountinfo(pid) else { continue };
+        for mount in mountinfo::parse(&table).0 {
             if !own_devices.contains(&mount.device) {
                 elsewhere.entry(mount.device).or_insert(pid);
             }

@@ -5,13 +5,15 @@
 //! times. A process with the pid of a dumped one that is older than the images is that one: a pid cannot be used
 //! twice while it is in use. A younger one with the same name or program was restored from the images.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, FinalState, Task};
 use crate::locate::Images;
-use crate::mounts::{self, table};
+use crate::mounts;
+use crate::system::mountinfo;
 use crate::system::process::{self, Process, Processes};
 use crate::time::Timestamp;
 
@@ -96,12 +98,14 @@ enum Age {
 
 struct Matcher<'a> {
     checkpoint: &'a Checkpoint,
+    tasks: HashMap<u32, &'a Task>,
     written: Option<Timestamp>,
 }
 
 impl<'a> Matcher<'a> {
     fn new(checkpoint: &'a Checkpoint) -> Self {
-        Matcher { checkpoint, written: checkpoint.written.map(Timestamp::latest) }
+        let tasks = checkpoint.tasks.iter().map(|task| (task.pid, task)).collect();
+        Matcher { checkpoint, tasks, written: checkpoint.written.map(Timestamp::latest) }
     }
 
     fn classify(&self, process: &Process) -> Option<Age> {
@@ -125,7 +129,7 @@ impl<'a> Matcher<'a> {
     }
 
     fn task(&self, pid: u32) -> Option<&'a Task> {
-        self.checkpoint.tasks.iter().find(|task| task.pid == pid)
+        self.tasks.get(&pid).copied()
     }
 
     /// Whether the process has the same root filesystem as the tree: every container has its pid 1, and many run the
@@ -141,8 +145,8 @@ impl<'a> Matcher<'a> {
             .values()
             .find(|mount| mount.namespace == namespace && mounts::mountpoint(&mount.entry) == b"/");
         let Some(root) = root else { return true };
-        let Ok(mountinfo) = process::mountinfo(process.pid) else { return true };
-        let (mounts, _) = table::parse(&mountinfo);
+        let Ok(table) = process::mountinfo(process.pid) else { return true };
+        let (mounts, _) = mountinfo::parse(&table);
         mounts.iter().any(|mount| {
             mount.mountpoint == b"/" && mount.device == root.entry.device() && mount.root == root.entry.root
         })

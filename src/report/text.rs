@@ -156,13 +156,10 @@ fn fate(object: &Object) -> (&'static str, Option<String>) {
     match (object.outcome, object.verdict) {
         (Some(Outcome::Removed), _) => ("removed", None),
         (Some(Outcome::AlreadyGone), _) | (None, Verdict::Nothing) => gone(object),
-        (Some(Outcome::Failed), _) => match &object.failure {
-            Some(failure) => ("NOT removed", Some(failure.clone())),
-            None => ("not known", object.detail.clone()),
-        },
+        (_, Verdict::CannotTell) => ("not known", object.detail.clone()),
+        (Some(Outcome::Failed), _) => ("NOT removed", object.failure.clone()),
         (Some(Outcome::Kept), _) | (None, Verdict::Keep) => ("kept", Some(reasons())),
         (None, Verdict::Remove) => ("to be removed", None),
-        (None, Verdict::CannotTell) => ("not known", object.detail.clone()),
     }
 }
 

@@ -108,6 +108,10 @@ fn add_original(checkpoint: &Checkpoint, remap: &mut LinkRemap, original: &FileR
     if !is_same_or_below(directory, link_directory) {
         return Err(wrong(format!("has its link remap outside its own directories, at {}", lossy(&remap.link))));
     }
+    remap.mode = original.entry.mode;
+    remap.size = original.entry.size;
+    remap.original = Some(name);
+    remap.evidence.push(original.evidence.clone());
     remap.mount = mount_of(checkpoint, original, &remap.link);
     if let FileMount::Id(id) = remap.mount {
         let Some(mount) = checkpoint.mounts.get(&id) else {
@@ -123,10 +127,6 @@ fn add_original(checkpoint: &Checkpoint, remap: &mut LinkRemap, original: &FileR
         }
         remap.evidence.push(mount.evidence.clone());
     }
-    remap.mode = original.entry.mode;
-    remap.size = original.entry.size;
-    remap.original = Some(name);
-    remap.evidence.insert(2, original.evidence.clone());
     Ok(())
 }
 
@@ -216,3 +216,6 @@ fn contradiction(record: &RemapRecord, text: String) -> Contradiction {
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -184,3 +184,6 @@ fn table(checkpoint: &Checkpoint, scope: NetworkScope) -> Option<LockTable> {
     };
     Some(LockTable { names, form, flows, evidence: checkpoint.network_evidence() })
 }
+
+#[cfg(test)]
+mod tests;

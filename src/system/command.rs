@@ -11,7 +11,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -83,8 +83,11 @@ pub fn run_within(limit: Duration, program: &'static str, arguments: &[&str], in
     let mut streams = Streams::new(input).map_err(failed)?;
     let path = find(program).ok_or(Error::NotFound { program })?;
     let mut child = start(&path, arguments, &streams).map_err(failed)?;
-    let end = wait(&mut child, &streams, limit);
-    match end.map_err(failed)? {
+    let end = wait(&mut child, &streams, limit).map_err(failed)?;
+    let size = streams.size().map_err(failed)?;
+    match end {
+        // It may have written that much within its last moment.
+        _ if size > OUTPUT_LIMIT => Err(Error::TooMuchOutput { program }),
         End::Exited(status) if status.success() => streams.output.text().map_err(failed),
         End::Exited(status) => {
             let message = streams.errors.tail().map_err(failed)?;
@@ -95,7 +98,7 @@ pub fn run_within(limit: Duration, program: &'static str, arguments: &[&str], in
     }
 }
 
-fn find(program: &str) -> Option<std::path::PathBuf> {
+fn find(program: &str) -> Option<PathBuf> {
     SEARCH_PATH.iter().map(|directory| Path::new(directory).join(program)).find(|path| path.is_file())
 }
 
@@ -124,30 +127,30 @@ enum End {
 fn wait(child: &mut Child, streams: &Streams, limit: Duration) -> io::Result<End> {
     let started = Instant::now();
     loop {
-        // The size is looked at also after the end: what is to be read has a limit whatever happens.
-        let ended = child.try_wait();
-        let end = match (ended, streams.size()) {
-            (Ok(status), Ok(size)) if size > OUTPUT_LIMIT => (status, Ok(End::TooMuchOutput)),
-            (Ok(Some(status)), Ok(_)) => (Some(status), Ok(End::Exited(status))),
-            (Ok(None), Ok(_)) if started.elapsed() > limit => (None, Ok(End::TimedOut)),
-            (Ok(None), Ok(_)) => {
-                std::thread::sleep(INTERVAL);
-                continue;
+        match look(child, streams) {
+            Ok(Some(End::Exited(status))) => return Ok(End::Exited(status)),
+            Ok(None) if started.elapsed() <= limit => std::thread::sleep(INTERVAL),
+            end => {
+                kill(child);
+                return end.map(|end| end.unwrap_or(End::TimedOut));
             }
-            (Err(error), _) | (_, Err(error)) => (None, Err(error)),
-        };
-        if let (None, end) = end {
-            kill(child);
-            return end;
         }
-        return end.1;
     }
 }
 
-/// Kills the program with everything that it has started and that has not left its group.
+/// `None` while all is well.
+fn look(child: &mut Child, streams: &Streams) -> io::Result<Option<End>> {
+    match child.try_wait()? {
+        Some(status) => Ok(Some(End::Exited(status))),
+        None if streams.size()? > OUTPUT_LIMIT => Ok(Some(End::TooMuchOutput)),
+        None => Ok(None),
+    }
+}
+
+/// Kills the program, which has not been waited for, with everything that it has started and that is still in its group.
 fn kill(child: &mut Child) {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    // Until it is waited for, the number is its own. One that is gone already cannot be killed, which is what is wanted.
+    // Until it is waited for, the number is its own.
     let killed = group.map(|group| rustix::process::kill_process_group(group, Signal::KILL));
     if let Some(Ok(())) = killed {
         drop(child.wait());
@@ -217,7 +220,7 @@ mod tests {
     #[test]
     fn the_environment_is_not_inherited() {
         let text = String::from_utf8(run("env", &[], b"").unwrap()).unwrap();
-        assert_eq!(text, "PATH=/usr/sbin:/sbin:/usr/bin:/bin\nLC_ALL=C\n");
+        assert_eq!(text, "LC_ALL=C\nPATH=/usr/sbin:/sbin:/usr/bin:/bin\n");
     }
 
     #[test]
@@ -235,11 +238,14 @@ mod tests {
 
     #[test]
     fn a_program_that_hangs_is_killed_with_its_children() {
-        let limit = Duration::from_millis(50);
-        let result = run_within(limit, "sh", &["-c", "sleep 61234 & sleep 61234"], b"");
+        let limit = Duration::from_millis(200);
+        let directory = tempfile::tempdir().unwrap();
+        let alive = directory.path().join("alive");
+        let script = format!("(sleep 0.6; echo x > {0}) & sleep 60", alive.display());
+        let result = run_within(limit, "sh", &["-c", &script], b"");
         assert!(matches!(result, Err(Error::TimedOut { .. })), "{result:?}");
-        let left = run("pgrep", &["-xf", "sleep 61234"], b"");
-        assert!(matches!(left, Err(Error::Failed { .. })), "{left:?}");
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(!alive.exists());
     }
 
     #[test]

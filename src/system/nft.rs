@@ -43,7 +43,7 @@ pub enum Error {
     #[error("this kernel has no nf_tables")]
     Unavailable(#[source] netlink::Error),
     /// Not root in the user namespace that owns the network namespace.
-    #[error("not permitted to look at nf_tables in this network namespace: run as root (CAP_NET_ADMIN)")]
+    #[error("not permitted to use nf_tables in this network namespace: run as root (CAP_NET_ADMIN)")]
     NotPermitted(#[source] netlink::Error),
     /// Netlink failed otherwise.
     #[error(transparent)]

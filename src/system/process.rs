@@ -12,6 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::time::ClockId;
 
 use crate::time::Timestamp;
@@ -67,6 +68,14 @@ impl BootClock {
 
 fn nanoseconds(time: rustix::time::Timespec) -> i128 {
     i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
+}
+
+/// Allows this process as many open files as the system lets it have: each network namespace that is looked at holds
+/// one. Where that fails, fewer can be looked at, and that is said then.
+pub fn allow_many_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// Every process that `/proc` shows, but zombies: those hold nothing any more.

@@ -82,7 +82,7 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The program says no, to all of them: one of the rules or chains is not there (any more), or is still in use.
-    #[error("{program} refuses the changes, so nothing was removed: {message}")]
+    #[error("{program} refuses this step, so it was not done: {message}")]
     Refused {
         /// The program.
         program: &'static str,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::{Error, File, NetNamespace};
-use crate::mounts::table;
+use crate::system::mountinfo;
 use crate::system::process;
 
 /// Where `ip netns` keeps its names.
@@ -177,8 +177,8 @@ fn of_other_threads(process: &Path) -> Option<File> {
 }
 
 /// The network namespaces in a mount table: where they are mounted, and their numbers.
-fn mounted(mountinfo: &[u8]) -> Vec<(PathBuf, u64)> {
-    let (mounts, _) = table::parse(mountinfo);
+fn mounted(table: &[u8]) -> Vec<(PathBuf, u64)> {
+    let (mounts, _) = mountinfo::parse(table);
     let mounts = mounts.into_iter().filter(|mount| mount.fstype == b"nsfs");
     mounts.filter_map(|mount| Some((OsString::from_vec(mount.mountpoint).into(), number(&mount.root)?))).collect()
 }
@@ -187,4 +187,19 @@ fn mounted(mountinfo: &[u8]) -> Vec<(PathBuf, u64)> {
 fn number(root: &[u8]) -> Option<u64> {
     let digits = root.strip_prefix(b"net:[")?.strip_suffix(b"]")?;
     std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounted_network_namespaces_are_told_from_other_ones() {
+        let mountinfo = br"36 35 0:4 net:[4026532178] /run/netns/a\040b rw shared:7 - nsfs nsfs rw
+37 35 0:4 mnt:[4026532179] /run/x rw - nsfs nsfs rw
+38 35 0:5 /net:[1] /tmp/y rw - tmpfs tmpfs rw
+39 35 0:4 net:[x] /run/netns/c rw - nsfs nsfs rw
+";
+        assert_eq!(mounted(mountinfo), [(PathBuf::from("/run/netns/a b"), 4_026_532_178)]);
+    }
 }

@@ -241,3 +241,6 @@ pub(super) fn flowtable(message: &Message<'_>) -> Result<InTable<String>, Error>
 fn family(message: &Message<'_>) -> Option<Family> {
     message.payload.get(..FIXED_PART)?.first().copied().map(Family::of)
 }
+
+#[cfg(test)]
+mod tests;

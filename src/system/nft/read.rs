@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reading tables. Looking at nf_tables creates nothing and changes nothing.
 
-use std::collections::HashMap;
+use std::thread;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -25,10 +26,13 @@ const NFT_MSG_NEWFLOWTABLE: u16 = SUBSYSTEM | 22;
 const NFT_MSG_GETFLOWTABLE: u16 = SUBSYSTEM | 23;
 /// The name of the table is the first attribute of every type of message.
 const TABLE_NAME: u16 = 1;
+const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 
 /// How often a table is read again that changes while it is read.
-const ATTEMPTS: u32 = 10;
+const ATTEMPTS: u32 = 8;
+/// How long to wait before that for the first time; twice as long each time after, a second and a quarter in all.
+const PAUSE: Duration = Duration::from_millis(5);
 
 impl Nft {
     /// Every table of the network namespace, of every family.
@@ -39,16 +43,17 @@ impl Nft {
 
     /// A table with everything in it, as of one moment; `None` where there is no such table.
     pub fn table(&self, family: Family, name: &str) -> Result<Option<Table>, Error> {
+        let mut pause = PAUSE;
         for _ in 0..ATTEMPTS {
             let before = self.generation()?;
             // A set that goes away while its elements are asked for makes the read fail: then, too, it is a change.
             let table = self.read(family, name);
-            if self.generation()? == before {
+            if self.generation()? == before && !matches!(table, Err(Error::Netlink(netlink::Error::Interrupted { .. })))
+            {
                 return table;
             }
-            if let Err(Error::Netlink(netlink::Error::Interrupted { .. })) = table {
-                break;
-            }
+            thread::sleep(pause);
+            pause *= 2;
         }
         Err(Error::Restless { table: format!("{family} {name}"), attempts: ATTEMPTS })
     }
@@ -57,7 +62,9 @@ impl Nft {
         let Some(found) = self.find(family, name)? else { return Ok(None) };
         let place = Place { nft: self, family, table: name };
         let mut chains = place.list("list the chains of a table", NFT_MSG_GETCHAIN, NFT_MSG_NEWCHAIN, decode::chain)?;
-        place.add_rules(&mut chains)?;
+        for chain in &mut chains {
+            place.add_rules(chain)?;
+        }
         let mut sets = place.list("list the sets of a table", NFT_MSG_GETSET, NFT_MSG_NEWSET, decode::set)?;
         for set in &mut sets {
             place.add_elements(set)?;
@@ -101,8 +108,7 @@ impl Place<'_> {
         message(kind, self.family.number()).text(TABLE_NAME, self.table)
     }
 
-    /// Everything of one type that is in the table. Not every kernel leaves out other tables' things when asked to, so
-    /// that is done here.
+    /// Everything of one type that is in the table.
     fn list<T>(
         &self,
         operation: &'static str,
@@ -110,19 +116,26 @@ impl Place<'_> {
         answer: u16,
         decode: impl Fn(&Message<'_>) -> Result<InTable<T>, Error>,
     ) -> Result<Vec<T>, Error> {
-        let replies = self.nft.socket.dump(operation, self.ask(ask))?;
-        let items = of_type(&replies, answer).map(|message| decode(&message));
+        self.select(answer, decode, &self.nft.socket.dump(operation, self.ask(ask))?)
+    }
+
+    /// Not every kernel leaves out other tables' things when asked to, so that is done here.
+    fn select<T>(
+        &self,
+        answer: u16,
+        decode: impl Fn(&Message<'_>) -> Result<InTable<T>, Error>,
+        replies: &Replies,
+    ) -> Result<Vec<T>, Error> {
+        let items = of_type(replies, answer).map(|message| decode(&message));
         items.filter_map(|item| item.map(|item| item.within(self.family, self.table)).transpose()).collect()
     }
 
-    fn add_rules(&self, chains: &mut [Chain]) -> Result<(), Error> {
-        let rules = self.list("list the rules of a table", NFT_MSG_GETRULE, NFT_MSG_NEWRULE, decode::rule)?;
-        let places: HashMap<String, usize> =
-            chains.iter().enumerate().map(|(at, chain)| (chain.name.clone(), at)).collect();
-        for (name, rule) in rules {
-            let at = *places.get(&name).ok_or(Error::Malformed { what: "a rule" })?;
-            chains[at].rules.push(rule);
-        }
+    /// The kernel walks from the start of what it lists for every 32 KiB of answer: chain by chain that is the least.
+    fn add_rules(&self, chain: &mut Chain) -> Result<(), Error> {
+        let request = self.ask(NFT_MSG_GETRULE).text(NFTA_RULE_CHAIN, &chain.name);
+        let replies = self.nft.socket.dump("list the rules of a chain", request)?;
+        let rules = self.select(NFT_MSG_NEWRULE, decode::rule, &replies)?;
+        chain.rules.extend(rules.into_iter().filter(|(name, _)| *name == chain.name).map(|(_, rule)| rule));
         Ok(())
     }
 

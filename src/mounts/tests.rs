@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+use super::*;
+use crate::system::mountinfo;
+
+/// The mount table of a host, with what containers leave in one.
+const HOST: &str = "\
+22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+23 22 8:2 / /data rw - xfs /dev/sdb1 rw,attr2
+24 22 8:2 /volumes/a /mnt/a ro - xfs /dev/sdb1 rw,attr2
+25 22 8:2 /volumes /mnt/v\\040w rw - xfs /dev/sdb1 rw,attr2
+26 22 0:40 / /var/merged rw - overlay overlay rw,lowerdir=/l,upperdir=/u1,workdir=/w1
+27 22 0:41 / /var/other rw - overlay overlay rw,lowerdir=/l,upperdir=/u2,workdir=/w2
+28 22 0:50 / /dev/shm rw,nosuid - tmpfs shm rw,size=65536k
+29 22 0:51 / /srv/fuse rw - fuse.sshfs user@host:/ rw,user_id=0";
+
+fn host(mountinfo: &str) -> HostMounts {
+    let (own, not_understood) = mountinfo::parse(mountinfo.as_bytes());
+    assert_eq!(not_understood, 0);
+    HostMounts { own, elsewhere: vec![((0, 77), 4321)] }
+}
+
+/// A mount of the tree: of a filesystem that CRIU does not know, on a device with a number of its own.
+fn mount(device: (u32, u32), root: &str, mountpoint: &str) -> MntEntry {
+    MntEntry {
+        mnt_id: 600,
+        root_dev: device.0 << 20 | device.1,
+        root: root.into(),
+        mountpoint: mountpoint.into(),
+        source: b"/dev/sdb1".to_vec(),
+        ..MntEntry::default()
+    }
+}
+
+fn tmpfs(device: (u32, u32), source: &str, options: &str) -> MntEntry {
+    MntEntry { fstype: 5, source: source.into(), options: options.into(), ..mount(device, "/", "/dev/shm") }
+}
+
+fn overlay(device: (u32, u32), options: &str) -> MntEntry {
+    MntEntry { fstype: 17, source: b"overlay".to_vec(), options: options.into(), ..mount(device, "/", "/") }
+}
+
+fn text(location: &Location) -> String {
+    match location {
+        Location::At(places) => places.iter().map(place_text).collect::<Vec<_>>().join(" | "),
+        Location::Vanished(how) => format!("vanished: {how:?}"),
+        Location::Unreachable(why) => format!("unreachable: {why:?}"),
+    }
+}
+
+fn place_text(place: &Place) -> String {
+    let relative = place.relative.display();
+    match &place.base {
+        Base::Mount { mountpoint, id, is_read_only: false } => format!("{id} {} + {relative}", mountpoint.display()),
+        Base::Mount { mountpoint, id, is_read_only: true } => format!("{id} {} (ro) + {relative}", mountpoint.display()),
+        Base::Named(path) => format!("named {} + {relative}", path.display()),
+        Base::Root(path) => format!("root {} + {relative}", path.display()),
+    }
+}
+
+#[track_caller]
+fn check_with(name: &str, mount: &MntEntry, hints: &MountHints, expected: &str) {
+    let location = on_mount(name.as_bytes(), mount, &host(HOST), hints);
+    assert_eq!(location.as_ref().map_or("outside of the mount".to_owned(), text), expected);
+}
+
+#[track_caller]
+fn check(name: &str, mount: &MntEntry, expected: &str) {
+    check_with(name, mount, &MountHints::default(), expected);
+}
+
+fn hints(root: Option<&str>, external: &[(&str, &str)]) -> MountHints {
+    let external = external.iter().map(|(key, path)| (key.as_bytes().to_vec(), PathBuf::from(path))).collect();
+    MountHints { root: root.map(PathBuf::from), external }
+}
+
+#[test]
+fn a_tree_without_mount_namespaces_names_files_from_the_root_directory() {
+    let check = |name: &str, hints: &MountHints, expected: &str| {
+        assert_eq!(text(&in_shared_namespace(name.as_bytes(), hints)), expected);
+    };
+    check("/srv/a/link_remap.6", &MountHints::default(), "root / + srv/a/link_remap.6");
+    check("//link_remap.6", &MountHints::default(), "root / + link_remap.6");
+    check("/srv/link_remap.6", &hints(Some("/chroot"), &[]), "root /chroot + srv/link_remap.6");
+}
+
+#[test]
+fn a_directory_of_a_disk_as_root_is_where_the_disk_is_mounted() {
+    check("/tmp/l", &mount((8, 1), "/var/roots/one", "/"), "22 / + var/roots/one/tmp/l");
+    check("/tmp/l", &mount((8, 1), "/var/roots/one", "./"), "22 / + var/roots/one/tmp/l");
+    check("/l", &mount((8, 1), "/", "/"), "22 / + l");
+}
+
+#[test]
+fn a_bind_is_found_through_every_mount_that_shows_it_and_writable_ones_come_first() {
+    let all = "23 /data + volumes/a/b/l | 25 /mnt/v w + a/b/l | 24 /mnt/a (ro) + b/l";
+    check("/in/b/l", &mount((8, 2), "/volumes/a", "/in"), all);
+    check("/in/a/b/l", &mount((8, 2), "/volumes", "/in"), all);
+    check("/in/l", &mount((8, 2), "/volumes/a/b", "/in"), all);
+}
+
+#[test]
+fn a_bind_of_a_bind_is_found_where_the_filesystem_itself_is() {
+    check("/x/y/l", &mount((8, 2), "/volumes/other", "/x/y"), "23 /data + volumes/other/l | 25 /mnt/v w + other/l");
+    check("/x/y/l", &mount((8, 2), "/volumesX", "/x/y"), "23 /data + volumesX/l");
+}
+
+#[test]
+fn every_mount_of_a_filesystem_is_a_candidate_even_one_that_another_covers() {
+    let covered = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 22 8:2 / /mnt rw - xfs d rw\n31 30 8:3 / /mnt rw - xfs e rw";
+    let location = on_mount(b"/l", &mount((8, 2), "/", "/"), &host(covered), &MountHints::default());
+    // Whoever opens it compares the id.
+    assert_eq!(location.as_ref().map(text).as_deref(), Some("30 /mnt + l"));
+}
+
+#[test]
+fn a_disk_that_is_mounted_but_does_not_show_the_directory_cannot_be_reached() {
+    let only_part = host("22 1 8:2 /volumes /mnt rw - xfs d rw");
+    let location = on_mount(b"/in/l", &mount((8, 2), "/root", "/in"), &only_part, &MountHints::default());
+    let expected = r#"unreachable: NotMounted { device: (8, 2), mountpoint: "/in" }"#;
+    assert_eq!(location.as_ref().map(text).as_deref(), Some(expected));
+}
+
+#[test]
+fn a_disk_that_is_mounted_nowhere_here_cannot_be_reached() {
+    check("/l", &mount((8, 9), "/", "/"), r#"unreachable: NotMounted { device: (8, 9), mountpoint: "/" }"#);
+    check("/l", &mount((0, 77), "/", "/"), "unreachable: OtherNamespace { device: (0, 77), pid: 4321 }");
+}
+
+#[test]
+fn an_anonymous_device_counts_only_with_the_same_type_source_and_options() {
+    let reused = "unreachable: DeviceReused { device: (0, 40) }";
+    let options = "lowerdir=/l,upperdir=/u1,workdir=/w1";
+    check("/l", &overlay((0, 40), options), "26 /var/merged + l");
+    check("/l", &overlay((0, 40), "rw,lowerdir=/elsewhere,upperdir=/u1"), "26 /var/merged + l");
+    check("/l", &overlay((0, 40), "lowerdir=/l,upperdir=/u2,workdir=/w2"), reused);
+    check("/l", &overlay((0, 40), "lowerdir=/l"), reused);
+    check("/l", &MntEntry { source: b"none".to_vec(), ..overlay((0, 40), options) }, reused);
+    check("/l", &MntEntry { fstype: 5, ..overlay((0, 40), options) }, "vanished: PrivateTmpfs");
+}
+
+#[test]
+fn two_overlays_differ_by_their_upper_directories() {
+    check("/l", &overlay((0, 41), "lowerdir=/l,upperdir=/u2,workdir=/w2"), "27 /var/other + l");
+}
+
+#[test]
+fn a_tmpfs_of_the_host_is_found_and_one_of_the_tree_has_vanished() {
+    check("/dev/shm/l", &tmpfs((0, 50), "shm", "size=65536k"), "28 /dev/shm + l");
+    for gone in [
+        tmpfs((0, 99), "shm", "size=65536k"),
+        tmpfs((0, 50), "shm", "size=1k"),
+        tmpfs((0, 50), "tmpfs", "size=65536k"),
+        tmpfs((0, 50), "shm", ""),
+    ] {
+        check("/dev/shm/l", &gone, "vanished: PrivateTmpfs");
+    }
+    check("/dev/shm/l", &tmpfs((0, 77), "x", ""), "unreachable: OtherNamespace { device: (0, 77), pid: 4321 }");
+}
+
+#[test]
+fn an_external_tmpfs_outlives_the_tree() {
+    let external = MntEntry { ext_key: Some(b"shm".to_vec()), ..tmpfs((0, 99), "shm", "") };
+    check("/dev/shm/l", &external, r#"unreachable: NotMounted { device: (0, 99), mountpoint: "/dev/shm" }"#);
+}
+
+#[test]
+fn flags_among_the_options_make_no_difference() {
+    check("/dev/shm/l", &tmpfs((0, 50), "shm", "rw,size=65536k"), "28 /dev/shm + l");
+    let unsorted = host("28 22 0:50 / /s rw - tmpfs shm ro,mode=755,size=1k");
+    let mount = tmpfs((0, 50), "shm", "size=1k,sync,mode=755");
+    let location = on_mount(b"/dev/shm/l", &mount, &unsorted, &MountHints::default());
+    assert_eq!(location.as_ref().map(text).as_deref(), Some("28 /s (ro) + l"));
+}
+
+#[test]
+fn the_source_of_a_mount_with_a_key_of_crius_own_is_not_the_kernels() {
+    let with_key = |key: &str| MntEntry {
+        ext_key: Some(key.into()),
+        source: b"CRIU's own".to_vec(),
+        options: b"user_id=0".to_vec(),
+        ..mount((0, 51), "/", "/in")
+    };
+    check("/in/l", &with_key("CRIU:AUTOGENERATED"), "29 /srv/fuse + l");
+    check("/in/l", &with_key("/in"), "unreachable: DeviceReused { device: (0, 51) }");
+}
+
+#[test]
+fn a_filesystem_that_the_user_allowed_goes_by_its_name() {
+    let auto = |name: &str| MntEntry {
+        fstype: 16,
+        fsname: Some(name.into()),
+        source: b"user@host:/".to_vec(),
+        options: b"user_id=0".to_vec(),
+        ..mount((0, 51), "/", "/in")
+    };
+    check("/in/l", &auto("fuse.sshfs"), "29 /srv/fuse + l");
+    check("/in/l", &auto("fuse.other"), "unreachable: DeviceReused { device: (0, 51) }");
+}
+
+#[test]
+fn what_the_user_says_comes_before_all_else() {
+    let external = MntEntry { ext_key: Some(b"the key".to_vec()), deleted: true, ..mount((8, 2), "/", "/in") };
+    let hints = hints(Some("/roots/one"), &[("other", "/x"), ("the key", "/here")]);
+    check_with("/in/a/l", &external, &hints, "named /here + a/l");
+    check_with("/a/l", &mount((8, 2), "/", "/"), &hints, "named /roots/one + a/l");
+    check_with("/in/a/l", &mount((8, 2), "/", "/in"), &hints, "23 /data + a/l");
+}
+
+#[test]
+fn an_external_mount_of_old_images_has_only_a_key() {
+    let old = MntEntry { ext_mount: true, ..mount((8, 2), "the key", "/in") };
+    check("/in/a/l", &old, r#"unreachable: ExternalKeyOnly { key: "the key" }"#);
+    check_with("/in/a/l", &old, &hints(None, &[("the key", "/here")]), "named /here + a/l");
+    // Without the flag the same words are a directory.
+    check_with("/in/a/l", &mount((8, 2), "/k", "/in"), &hints(None, &[("/k", "/here")]), "23 /data + k/a/l");
+}
+
+#[test]
+fn links_on_the_kernels_own_filesystems_do_not_outlive_the_tree() {
+    for fstype in [1, 2, 4, 6, 8, 9, 10, 11, 12, 14, 18, 19, 23] {
+        let entry = MntEntry { fstype, ..mount((8, 1), "/", "/k") };
+        check("/k/l", &entry, "vanished: KernelFilesystem");
+    }
+    // devtmpfs is one for all.
+    check("/k/l", &MntEntry { fstype: 3, ..mount((8, 1), "/", "/k") }, "22 / + l");
+}
+
+#[test]
+fn a_directory_that_was_deleted_before_the_dump_is_said_to_be() {
+    check("/in/l", &MntEntry { deleted: true, ..mount((8, 2), "/volumes/a", "/in") }, "unreachable: RootDeleted");
+}
+
+#[test]
+fn a_name_outside_its_mount_is_no_place() {
+    let entry = mount((8, 2), "/", "/in");
+    for name in ["/l", "/inside/l", "/out/in/l", "in/l", ""] {
+        check(name, &entry, "outside of the mount");
+    }
+}
+
+#[test]
+fn paths_need_not_be_text() {
+    let raw = MntEntry { root: b"/v\xff".to_vec(), ..mount((8, 2), "/", "/in") };
+    let location = on_mount(b"/in/\xfe/l", &raw, &host(HOST), &MountHints::default());
+    let Some(Location::At(places)) = location else { panic!("{location:?}") };
+    assert_eq!(places[0].relative.as_os_str().as_bytes(), b"v\xff/\xfe/l");
+    assert_eq!(places[0].split(), (Path::new(OsStr::from_bytes(b"v\xff/\xfe")), OsStr::new("l")));
+    assert_eq!(places[0].path().as_os_str().as_bytes(), b"/data/v\xff/\xfe/l");
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+use criu_images::{MntEntry, RegFileEntry};
+
+use super::*;
+use crate::checkpoint::example::checkpoint;
+
+const LINKED: Option<i32> = Some(0);
+
+fn file(id: u32, name: &[u8]) -> RegFileEntry {
+    RegFileEntry { id, name: name.to_vec(), mnt_id: Some(-1), ..RegFileEntry::default() }
+}
+
+fn original(id: u32, name: &[u8]) -> RegFileEntry {
+    RegFileEntry { size: Some(41), mode: Some(0o100_640), ..file(id, name) }
+}
+
+fn mount(mnt_id: u32, mountpoint: &[u8]) -> MntEntry {
+    MntEntry { mnt_id, mountpoint: mountpoint.to_vec(), ..MntEntry::default() }
+}
+
+/// A checkpoint with one link remap as CRIU writes it.
+fn example() -> Checkpoint {
+    let mut checkpoint = checkpoint();
+    checkpoint.add_file(original(5, b"/srv/data"));
+    checkpoint.add_file(file(6, b"/srv/link_remap.6"));
+    checkpoint.add_remap(5, 6, LINKED);
+    checkpoint
+}
+
+/// The same in a mount namespace of its own, with two mounts.
+fn in_own_namespace() -> Checkpoint {
+    let mut checkpoint = example();
+    checkpoint.ids_mut().mnt_ns_id = Some(9);
+    checkpoint.add_mount(9, mount(30, b"/"));
+    checkpoint.add_mount(9, mount(31, b"/srv"));
+    checkpoint.add_file(RegFileEntry { mnt_id: Some(31), ..original(5, b"/srv/data") });
+    checkpoint
+}
+
+fn text(link: &LinkRemap) -> String {
+    let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
+    let evidence: Vec<String> =
+        link.evidence.iter().map(|entry| format!("{} {}", entry.image, entry.record)).collect();
+    format!(
+        "{}: {} -> {}, mode {}, size {}, mount {:?}, by {}",
+        link.id,
+        link.link.escape_ascii(),
+        or_unknown(link.original.as_ref().map(|name| name.escape_ascii().to_string())),
+        or_unknown(link.mode.map(|mode| format!("{mode:o}"))),
+        or_unknown(link.size.map(|size| size.to_string())),
+        link.mount,
+        evidence.join(", ")
+    )
+}
+
+#[track_caller]
+fn check(checkpoint: &Checkpoint, expected: &[&str]) {
+    let lines = match derive(checkpoint) {
+        Ok((links, nameless)) => {
+            let nameless = nameless.iter().map(|entry| format!("nameless: {} {}", entry.image, entry.record));
+            links.iter().map(text).chain(nameless).collect()
+        }
+        Err(contradiction) => vec![contradiction.to_string()],
+    };
+    assert_eq!(lines, expected);
+}
+
+#[track_caller]
+fn check_changed(mut checkpoint: Checkpoint, change: impl FnOnce(&mut Checkpoint), expected: &str) {
+    change(&mut checkpoint);
+    check(&checkpoint, &[expected]);
+}
+
+const WHOLE: &str = "6: /srv/link_remap.6 -> /srv/data, mode 100640, size 41, mount Shared, \
+                     by remap-fpath.img 0, files.img 6, files.img 5";
+
+#[test]
+fn an_entry_as_criu_writes_it_is_derived() {
+    check(&checkpoint(), &[]);
+    check(&example(), &[WHOLE]);
+}
+
+#[test]
+fn a_link_may_be_in_any_directory_above_the_file() {
+    for (link, name) in [
+        ("/link_remap.6", "/srv/a/data"),
+        ("/srv/link_remap.6", "/srv/a/b/data"),
+        ("/link_remap.6", "/data"),
+        ("/srv/link_remap.6.0123456789abcdef", "/srv/data"),
+    ] {
+        let expected = WHOLE.replace("/srv/link_remap.6", link).replace("/srv/data", name);
+        let change = |checkpoint: &mut Checkpoint| {
+            checkpoint.add_file(original(5, name.as_bytes()));
+            checkpoint.add_file(file(6, link.as_bytes()));
+        };
+        check_changed(example(), change, &expected);
+    }
+}
+
+#[test]
+fn names_without_a_leading_slash_are_absolute_all_the_same() {
+    let change = |checkpoint: &mut Checkpoint| {
+        checkpoint.add_file(original(5, b"srv/data"));
+        checkpoint.add_file(file(6, b"srv/link_remap.6"));
+    };
+    check_changed(example(), change, WHOLE);
+}
+
+#[test]
+fn names_need_not_be_text() {
+    let change = |checkpoint: &mut Checkpoint| checkpoint.add_file(original(5, b"/srv/\xff\n"));
+    check_changed(example(), change, &WHOLE.replace("/srv/data", r"/srv/\xff\n"));
+}
+
+#[test]
+fn what_old_images_do_not_record_is_unknown() {
+    let change = |checkpoint: &mut Checkpoint| checkpoint.add_file(file(5, b"/srv/data"));
+    check_changed(example(), change, &WHOLE.replace("100640", "?").replace("41", "?"));
+}
+
+#[test]
+fn without_a_type_bit_31_marks_a_ghost_and_with_one_it_is_part_of_the_id() {
+    let remap = |remap_id: u32, remap_type: Option<i32>| {
+        let mut checkpoint = example();
+        checkpoint.remaps.clear();
+        checkpoint.add_remap(5, remap_id, remap_type);
+        checkpoint
+    };
+    check(&remap(6, None), &[WHOLE]);
+    check(&remap(6 | 1 << 31, None), &[]);
+    let text = "remap-fpath.img record 0 at offset 0 names file 2147483654, of which the images have no entry";
+    check(&remap(6 | 1 << 31, LINKED), &[text]);
+}
+
+#[test]
+fn other_remap_types_are_no_link_remaps() {
+    for remap_type in [1, 2, 3, -1, 256] {
+        let mut checkpoint = example();
+        checkpoint.remaps.clear();
+        checkpoint.add_remap(5, 6, Some(remap_type));
+        check(&checkpoint, &[]);
+    }
+}
+
+#[test]
+fn a_link_with_a_name_that_criu_would_not_give_is_a_contradiction() {
+    let names = ["link_remap.7", "link_remap.06", "link_remap.66", "link_remap.6 ", "Link_remap.6", "passwd"];
+    let suffixes = ["link_remap.6.", "link_remap.6.A", "link_remap.6.g", "link_remap.6.0.0"];
+    for name in names.into_iter().chain(suffixes).chain(["link_remap.6.00112233445566778"]) {
+        let path = format!("/srv/{name}");
+        let expected = format!(
+            "files.img record 6 at offset 600 is said to be link remap 6, but its name is {path}"
+        );
+        check_changed(example(), |checkpoint| checkpoint.add_file(file(6, path.as_bytes())), &expected);
+    }
+}
+
+/// Paths that CRIU never writes, each of which leads elsewhere or nowhere.
+fn crooked_paths(last: &str) -> Vec<String> {
+    let long_component = format!("/{}/{last}", "x".repeat(256));
+    let long_path = format!("{}/{last}", "/x".repeat(2048));
+    let short = ["/srv/../etc/", "/srv/./", "/srv//", "//", "/srv/\0/"].map(|directory| format!("{directory}{last}"));
+    short.into_iter().chain([long_component, long_path, "/".to_owned(), format!("/srv/{last}/")]).collect()
+}
+
+#[test]
+fn a_name_that_is_not_a_plain_path_is_a_contradiction() {
+    for path in crooked_paths("link_remap.6") {
+        let expected = "files.img record 6 at offset 600 is said to be link remap 6, but its name is not a plain path";
+        check_changed(example(), |checkpoint| checkpoint.add_file(file(6, path.as_bytes())), expected);
+    }
+    for path in crooked_paths("data") {
+        let expected = "files.img record 5 at offset 500 has a name that is not a plain path";
+        check_changed(example(), |checkpoint| checkpoint.add_file(original(5, path.as_bytes())), expected);
+    }
+}
+
+#[test]
+fn the_longest_names_that_linux_has_are_plain() {
+    let directory = format!("/{}", "x".repeat(255));
+    let path = format!("{}/{}", directory.repeat(15), "y".repeat(4095 - 15 * 256 - 1));
+    let change = |checkpoint: &mut Checkpoint| {
+        checkpoint.add_file(original(5, path.as_bytes()));
+        checkpoint.add_file(file(6, b"/link_remap.6"));
+    };
+    let expected = WHOLE.replace("/srv/link_remap.6", "/link_remap.6").replace("/srv/data", &path);
+    check_changed(example(), change, &expected);
+}
+
+#[test]
+fn what_criu_never_records_of_a_link_is_a_contradiction() {
+    let link = || file(6, b"/srv/link_remap.6");
+    let never = "has a mount, size or mode, which CRIU never writes there";
+    for (entry, why) in [
+        (RegFileEntry { ext: true, ..link() }, "is an external file"),
+        (RegFileEntry { mnt_id: Some(3), ..link() }, never),
+        (RegFileEntry { size: Some(0), ..link() }, never),
+        (RegFileEntry { mode: Some(0), ..link() }, never),
+    ] {
+        let expected = format!("files.img record 6 at offset 600 is said to be link remap 6, but {why}");
+        check_changed(example(), |checkpoint| checkpoint.add_file(entry), &expected);
+    }
+}
+
+#[test]
+fn an_original_that_has_no_business_with_the_link_is_a_contradiction() {
+    let external = RegFileEntry { ext: true, ..original(5, b"/srv/data") };
+    let text = "files.img record 5 at offset 500 is an external file, and yet is said to have a link remap";
+    check_changed(example(), |checkpoint| checkpoint.add_file(external), text);
+    for name in ["/data", "/etc/data", "/srv2/data", "/sr/data"] {
+        let text = "files.img record 5 at offset 500 has its link remap outside its own directories, \
+                    at /srv/link_remap.6";
+        check_changed(example(), |checkpoint| checkpoint.add_file(original(5, name.as_bytes())), text);
+    }
+}
+
+#[test]
+fn whole_images_that_lack_an_entry_or_use_it_twice_are_a_contradiction() {
+    let remap = "remap-fpath.img record 0 at offset 0";
+    let no_link = format!("{remap} names file 6, of which the images have no entry");
+    check_changed(example(), |checkpoint| drop(checkpoint.files.remove(&6)), &no_link);
+    let no_original = format!("{remap} remaps file 5, of which the images have no entry");
+    check_changed(example(), |checkpoint| drop(checkpoint.files.remove(&5)), &no_original);
+    let twice = format!("remap-fpath.img record 1 at offset 100 uses file 6 for a second remap (the first: {remap})");
+    check_changed(example(), |checkpoint| checkpoint.add_remap(5, 6, LINKED), &twice);
+}
+
+#[test]
+fn cut_images_leave_unknown_what_they_do_not_name() {
+    let cut = |id: u32| {
+        let mut checkpoint = example();
+        checkpoint.completeness = Completeness::Incomplete;
+        checkpoint.files.remove(&id);
+        checkpoint
+    };
+    check(&cut(6), &["nameless: remap-fpath.img 0"]);
+    let no_original = "6: /srv/link_remap.6 -> ?, mode ?, size ?, mount Shared, by remap-fpath.img 0, files.img 6";
+    check(&cut(5), &[no_original]);
+    let change = |checkpoint: &mut Checkpoint| checkpoint.ids_mut().mnt_ns_id = Some(9);
+    check_changed(cut(5), change, &no_original.replace("Shared", "Unknown"));
+}
+
+#[test]
+fn a_mount_of_the_tree_is_named_with_its_evidence() {
+    check(&in_own_namespace(), &[&format!("{}, mountpoints-9.img 1", WHOLE.replace("Shared", "Id(31)"))]);
+}
+
+#[test]
+fn a_mount_that_cannot_hold_the_link_is_a_contradiction() {
+    let file = "files.img record 5 at offset 500";
+    let missing = format!("{file} is on mount 31, of which the images have no entry");
+    check_changed(in_own_namespace(), |checkpoint| drop(checkpoint.mounts.remove(&31)), &missing);
+    for mountpoint in ["/srv/data", "/srv/d", "/other", "/sr"] {
+        let outside = format!("{file} has its link remap outside its mount, {mountpoint}");
+        let change = |checkpoint: &mut Checkpoint| checkpoint.add_mount(9, mount(31, mountpoint.as_bytes()));
+        check_changed(in_own_namespace(), change, &outside);
+    }
+    let cut = |checkpoint: &mut Checkpoint| {
+        checkpoint.completeness = Completeness::Incomplete;
+        checkpoint.mounts.remove(&31);
+    };
+    check_changed(in_own_namespace(), cut, &WHOLE.replace("Shared", "Unknown"));
+}
+
+#[test]
+fn without_a_recorded_mount_the_longest_mount_point_of_the_root_task_is_meant() {
+    let without_id = || {
+        let mut checkpoint = in_own_namespace();
+        checkpoint.add_file(original(5, b"/srv/data"));
+        checkpoint
+    };
+    let by_root = |namespace: u32, id: u32, mountpoint: &'static [u8]| {
+        move |checkpoint: &mut Checkpoint| checkpoint.add_mount(namespace, mount(id, mountpoint))
+    };
+    let on = |mount: &str, record: u32| {
+        format!("{}, mountpoints-9.img {record}", WHOLE.replace("Shared", &format!("Id({mount})")))
+    };
+    check_changed(without_id(), |_| {}, &on("31", 1));
+    check_changed(without_id(), by_root(9, 32, b"./srv"), &on("32", 2));
+    check_changed(without_id(), by_root(9, 32, b"/srv/data"), &on("31", 1));
+    check_changed(without_id(), by_root(10, 32, b"/srv"), &on("31", 1));
+    check_changed(without_id(), |checkpoint| drop(checkpoint.mounts.remove(&31)), &on("30", 0));
+    check_changed(without_id(), |checkpoint| checkpoint.mounts.clear(), &WHOLE.replace("Shared", "Unknown"));
+}
+
+#[test]
+fn links_come_in_the_order_of_their_ids() {
+    let mut checkpoint = example();
+    checkpoint.add_file(original(3, b"/srv/more"));
+    checkpoint.add_file(file(4, b"/srv/link_remap.4"));
+    checkpoint.add_remap(3, 4, LINKED);
+    let ids: Vec<u32> = derive(&checkpoint).unwrap().0.iter().map(|link| link.id).collect();
+    assert_eq!(ids, [4, 6]);
+}
