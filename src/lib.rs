@@ -17,6 +17,7 @@ pub mod locate;
 pub mod mounts;
 pub mod plan;
 pub mod probe;
+pub mod reach;
 pub mod report;
 pub mod residue;
 pub mod run;

@@ -15,11 +15,11 @@ use crate::checkpoint::Checkpoint;
 use crate::firewall::{ChainView, FilterPlace, LookFailure, RuleId, RuleKey, TableView};
 use crate::locate::Images;
 use crate::mounts::{MountHints, Place, Unreachable, Vanished};
+use crate::reach::OpenError;
 use crate::residue::{Derived, Residue, TableName, Unknown};
-use crate::system::dir::{FileError, FileIdentity};
+use crate::system::dir::FileIdentity;
 use crate::system::netns::NetNamespace;
 
-pub(crate) use files::{open_base, reach};
 pub(crate) use network::namespace_id;
 pub use tree::{LiveTask, TreeState, UnknownTree};
 
@@ -84,10 +84,10 @@ pub enum Presence {
 pub enum Cause {
     /// Its filesystem is not to be reached.
     Mount(Unreachable),
-    /// The mount that shows it is covered by another one.
-    Overmounted(PathBuf),
-    /// A call failed.
-    File(Arc<FileError>),
+    /// The way to it could not be opened.
+    Open(OpenError),
+    /// The images can be read in two ways, and there is a file for each.
+    Ambiguous(Vec<PathBuf>),
     /// The places where it could be could not all be looked at.
     Firewall,
 }

@@ -146,7 +146,9 @@ impl Run {
         let Ready { images, checkpoint, plan, mut context } = ready;
         let plan = match probe::tree::look(&images, &checkpoint) {
             Ok(tree) => plan.guarded(&tree, &self.options.policy),
-            Err(error) => return report::failed_checkpoint(&prepared.directory, &format!("cannot read /proc: {error}")),
+            Err(error) => {
+                return report::failed_checkpoint(&prepared.directory, &format!("cannot read /proc: {error}"));
+            }
         };
         let mut done = execute::execute(plan);
         match survey(&images, &checkpoint, &self.options.hints) {

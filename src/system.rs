@@ -8,6 +8,7 @@
 pub mod command;
 pub mod dir;
 pub mod interfaces;
+pub mod mount;
 pub mod mountinfo;
 pub mod netlink;
 pub mod netns;

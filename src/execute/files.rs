@@ -4,16 +4,20 @@
 use std::collections::HashMap;
 
 use super::{Done, Outcome};
-use crate::probe::{self, FoundFile, Presence};
+use crate::mounts::Base;
+use crate::probe::{FoundFile, Presence};
+use crate::reach::Opened;
 use crate::system::dir::{Directory, FileIdentity};
+use crate::system::mount::Purpose;
 use crate::time::Timestamp;
 
 /// Removes every link remap that the plan removes.
 pub(super) fn remove_links(done: &mut [Done]) {
     let mut touched = Touched::default();
+    let mut opened = Opened::new(Purpose::Remove);
     for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
         if let Presence::File(found) = &done.item.finding.presence {
-            done.outcome = remove(found, &mut touched).unwrap_or_else(Outcome::Failed);
+            done.outcome = remove(found, &mut touched, &mut opened).unwrap_or_else(Outcome::Failed);
         }
     }
 }
@@ -34,8 +38,8 @@ impl Touched {
     }
 }
 
-fn remove(found: &FoundFile, touched: &mut Touched) -> Result<Outcome, String> {
-    let Some(directory) = open_again(found)? else { return Ok(Outcome::AlreadyGone) };
+fn remove(found: &FoundFile, touched: &mut Touched, opened: &mut Opened) -> Result<Outcome, String> {
+    let Some(directory) = open_again(found, opened)? else { return Ok(Outcome::AlreadyGone) };
     let (_, name) = found.place.split();
     let pinned = match directory.pin(name).map_err(|error| error.to_string_with_cause())? {
         Some(pinned) => pinned,
@@ -52,17 +56,17 @@ fn remove(found: &FoundFile, touched: &mut Touched) -> Result<Outcome, String> {
 }
 
 /// Opens the directory of the link anew, and makes sure that it is the one that was looked at.
-fn open_again(found: &FoundFile) -> Result<Option<Directory>, String> {
-    let base = probe::open_base(&found.place.base).map_err(|error| error.to_string_with_cause())?;
-    let (path, _) = found.place.split();
-    let directory = match base.below(path, probe::reach(&found.place.base)) {
+fn open_again(found: &FoundFile, opened: &mut Opened) -> Result<Option<Directory>, String> {
+    let directory = match opened.directory_of(&found.place) {
         Ok(directory) => directory,
         Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(error.to_string_with_cause()),
+        Err(error) => return Err(error.to_string()),
     };
     let identity = directory.identity().map_err(|error| error.to_string_with_cause())?;
-    let is_same = identity.is_same_inode(&found.directory) && identity.mount_id == found.directory.mount_id;
-    if !is_same {
+    // A filesystem that has to be mounted for it is on another mount each time.
+    let is_mounted_anew = matches!(found.place.base, Base::Device { .. });
+    let is_same_mount = is_mounted_anew || identity.mount_id == found.directory.mount_id;
+    if !is_same_mount || !identity.is_same_inode(&found.directory) {
         return Err("its directory is not the one that was looked at; nothing was done".to_owned());
     }
     Ok(Some(directory))

@@ -9,9 +9,7 @@ use crate::checkpoint::example::{checkpoint, evidence};
 use crate::firewall::{Backend, ChainView, FilterPlace, TableView};
 use crate::mounts::{Base, Place, Unreachable, Vanished};
 use crate::probe::{Cause, FoundRules, LiveTask, Tie, UnknownTree};
-use crate::residue::{
-    Connection, Evidence, FileMount, LockChain, LockedConnection, RuleForms, TableForm, TableName,
-};
+use crate::residue::{Connection, Evidence, FileMount, LockChain, LockedConnection, RuleForms, TableForm, TableName};
 use crate::system::dir::FileIdentity;
 use crate::system::netns::{self, NetNamespace};
 use crate::system::xtables::IpVersion;
@@ -83,8 +81,12 @@ fn table(name: TableName) -> (LockTable, FoundTable) {
         flows: HashSet::from([flow()]),
         foreign: Vec::new(),
     };
-    let lock =
-        LockTable { names: vec![name.clone()], form: TableForm::Connections, flows: vec![flow()], evidence: named_by() };
+    let lock = LockTable {
+        names: vec![name.clone()],
+        form: TableForm::Connections,
+        flows: vec![flow()],
+        evidence: named_by(),
+    };
     (lock, FoundTable { namespace: namespace(), name, view, tie: Some(Tie::Own) })
 }
 
@@ -384,7 +386,9 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
             KeepReason::ChangedSince => Some((dead, newer_link())),
             KeepReason::RestoredSince => Some((TreeState { restored: task(), ..dead }, rules())),
             KeepReason::ForeignContent => Some((dead, chain(Some(Tie::Named), &["rule 2"]))),
-            KeepReason::NewerDump | KeepReason::CriuAtWork | KeepReason::Directory | KeepReason::UntiedNamespace => None,
+            KeepReason::NewerDump | KeepReason::CriuAtWork | KeepReason::Directory | KeepReason::UntiedNamespace => {
+                None
+            }
         }
     };
     for reason in KeepReason::ALL {

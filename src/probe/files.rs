@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Looks for link remaps where the mount arithmetic says that they are.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
-use std::sync::Arc;
-
-use rustix::io::Errno;
+use std::collections::BTreeSet;
 
 use super::{Cause, Finding, FoundFile, Presence, ProbeError, Survey};
 use crate::checkpoint::Checkpoint;
-use crate::mounts::{self, Base, HostMounts, Location, MountHints, Place, Unreachable};
+use crate::mounts::{self, HostMounts, Location, MountHints, Place, Unreachable};
+use crate::reach::{OpenError, Opened};
 use crate::residue::{FileMount, LinkRemap, Residue};
-use crate::system::dir::{Directory, FileError, Reach};
+use crate::system::mount::Purpose;
 use crate::system::{mountinfo, process};
 
 pub(super) fn look(
@@ -24,11 +21,12 @@ pub(super) fn look(
         return Ok(());
     }
     let host = host_mounts(checkpoint)?;
-    let mut bases = Bases::default();
+    let mut opened = Opened::new(Purpose::Look);
     for residue in links {
         let Residue::LinkRemap(link) = &residue else { continue };
         let presence = match locate(checkpoint, link, &host, hints) {
-            Location::At(places) => bases.find(&places),
+            Location::At(places) => find(&places, &mut opened),
+            Location::Either(readings) => find_either(&readings, &mut opened),
             Location::Vanished(how) => Presence::Vanished(how),
             Location::Unreachable(why) => Presence::Unreachable(Cause::Mount(why)),
         };
@@ -50,15 +48,14 @@ fn locate(checkpoint: &Checkpoint, link: &LinkRemap, host: &HostMounts, hints: &
     }
 }
 
-/// The mount tables of this host: the tool's own in full, of the others which devices they show.
+/// The mount tables of this host: that of the tool's own mount namespace, and one of each other.
 fn host_mounts(checkpoint: &Checkpoint) -> Result<HostMounts, ProbeError> {
     if checkpoint.mounts.is_empty() {
         return Ok(HostMounts::default());
     }
     let proc_error = |source| ProbeError::Proc { what: "/proc/self/mountinfo", source };
     let (own, _) = mountinfo::parse(&process::mountinfo(std::process::id()).map_err(proc_error)?);
-    let own_devices: BTreeSet<(u32, u32)> = own.iter().map(|mount| mount.device).collect();
-    let mut elsewhere = BTreeMap::new();
+    let mut others = Vec::new();
     let mut seen: BTreeSet<u64> = process::mount_namespace(std::process::id()).into_iter().collect();
     for pid in process::pids().map_err(proc_error)? {
         let Ok(namespace) = process::mount_namespace(pid) else { continue };
@@ -66,98 +63,54 @@ fn host_mounts(checkpoint: &Checkpoint) -> Result<HostMounts, ProbeError> {
             continue;
         }
         let Ok(table) = process::mountinfo(pid) else { continue };
-        for mount in mountinfo::parse(&table).0 {
-            if !own_devices.contains(&mount.device) {
-                elsewhere.entry(mount.device).or_insert(pid);
-            }
+        others.push((pid, mountinfo::parse(&table).0));
+    }
+    Ok(HostMounts { own, others })
+}
+
+/// The first place that can be looked at decides: all of them show the same file.
+fn find(places: &[Place], opened: &mut Opened) -> Presence {
+    let mut cause = Cause::Mount(Unreachable::UnknownMount);
+    for place in places {
+        match look_at(place, opened) {
+            Ok(presence) => return presence,
+            Err(why) => cause = Cause::Open(why),
         }
     }
-    Ok(HostMounts { own, elsewhere: elsewhere.into_iter().collect() })
+    Presence::Unreachable(cause)
 }
 
-/// The directories that places start from, each opened once.
-#[derive(Default)]
-struct Bases {
-    open: HashMap<std::path::PathBuf, Result<Arc<Directory>, Arc<FileError>>>,
-}
-
-impl Bases {
-    /// The first place that can be looked at decides: all of them show the same file.
-    fn find(&mut self, places: &[Place]) -> Presence {
-        let mut cause = Cause::Mount(Unreachable::UnknownMount);
-        for place in places {
-            match self.look_at(place) {
-                Ok(presence) => return presence,
-                Err(why) => cause = why,
-            }
-        }
-        Presence::Unreachable(cause)
+/// Of several readings of the images at most one can be right. One file is the answer; of two nobody can tell.
+fn find_either(readings: &[Vec<Place>], opened: &mut Opened) -> Presence {
+    let mut answers: Vec<Presence> = readings.iter().map(|places| find(places, opened)).collect();
+    if let Some(at) = answers.iter().position(|answer| matches!(answer, Presence::Unreachable(_))) {
+        return answers.swap_remove(at);
     }
-
-    fn look_at(&mut self, place: &Place) -> Result<Presence, Cause> {
-        let base = self.base(&place.base)?;
-        let (directory, name) = place.split();
-        let directory = match base.below(directory, reach(&place.base)) {
-            Ok(directory) => directory,
-            // The directory of the link is gone, and the link with it.
-            Err(error) if error.source == Errno::NOENT => return Ok(Presence::Gone),
-            // A mount point in the way: this mount does not show the file here, another may.
-            Err(error) if error.source == Errno::XDEV => {
-                return Err(Cause::Overmounted(base.path().join(&place.relative)));
-            }
-            Err(error) => return Err(Cause::File(Arc::new(error))),
-        };
-        let failed = |error| Cause::File(Arc::new(error));
-        match directory.entry(name).map_err(failed)? {
-            None => Ok(Presence::Gone),
-            Some(identity) => Ok(Presence::File(FoundFile {
-                place: place.clone(),
-                directory: directory.identity().map_err(failed)?,
-                identity,
-            })),
+    let mut files: Vec<FoundFile> = Vec::new();
+    for answer in answers {
+        if let Presence::File(file) = answer {
+            files.push(file);
         }
     }
-
-    fn base(&mut self, base: &Base) -> Result<Arc<Directory>, Cause> {
-        let path = match base {
-            Base::Mount { mountpoint: path, .. } | Base::Named(path) | Base::Root(path) => path,
-        };
-        let directory = match self.open.get(path) {
-            Some(opened) => opened.clone(),
-            None => {
-                let opened = open_base(base).map(Arc::new).map_err(Arc::new);
-                self.open.insert(path.clone(), opened.clone());
-                opened
-            }
-        };
-        let directory = directory.map_err(Cause::File)?;
-        check_mount(base, &directory, path)?;
-        Ok(directory)
+    match files.len() {
+        0 => Presence::Gone,
+        1 => files.pop().map_or(Presence::Gone, Presence::File),
+        _ => Presence::Unreachable(Cause::Ambiguous(files.iter().map(|file| file.place.path()).collect())),
     }
 }
 
-/// Opens the directory that places start from.
-pub(crate) fn open_base(base: &Base) -> Result<Directory, FileError> {
-    match base {
-        Base::Mount { mountpoint, .. } => Directory::open_exactly(mountpoint),
-        Base::Named(path) | Base::Root(path) => Directory::open(path),
+fn look_at(place: &Place, opened: &mut Opened) -> Result<Presence, OpenError> {
+    let directory = match opened.directory_of(place) {
+        Ok(directory) => directory,
+        // The directory of the link is gone, and the link with it.
+        Err(error) if error.is_not_found() => return Ok(Presence::Gone),
+        Err(error) => return Err(error),
+    };
+    let (_, name) = place.split();
+    match directory.entry(name)? {
+        None => Ok(Presence::Gone),
+        Some(identity) => {
+            Ok(Presence::File(FoundFile { place: place.clone(), directory: directory.identity()?, identity }))
+        }
     }
-}
-
-/// How far a path may lead from there.
-pub(crate) fn reach(base: &Base) -> Reach {
-    match base {
-        Base::Mount { .. } | Base::Named(_) => Reach::SameMount,
-        Base::Root(_) => Reach::AcrossMounts,
-    }
-}
-
-/// Whether the directory is on the mount that is meant: another may have been mounted over it.
-fn check_mount(base: &Base, directory: &Directory, path: &Path) -> Result<(), Cause> {
-    let Base::Mount { id, .. } = base else { return Ok(()) };
-    let identity = directory.identity().map_err(|error| Cause::File(Arc::new(error)))?;
-    if identity.mount_id != 0 && identity.mount_id != u64::from(*id) {
-        return Err(Cause::Overmounted(path.to_owned()));
-    }
-    Ok(())
 }

@@ -237,9 +237,7 @@ fn tie_name(tie: Tie) -> &'static str {
 fn state(finding: &Finding) -> (State, Option<String>) {
     match &finding.presence {
         Presence::Gone => (State::Gone, None),
-        Presence::Vanished(Vanished::PrivateTmpfs) => {
-            (State::Vanished, Some("with the tree's own tmpfs".to_owned()))
-        }
+        Presence::Vanished(Vanished::PrivateTmpfs) => (State::Vanished, Some("with the tree's own tmpfs".to_owned())),
         Presence::Vanished(Vanished::KernelFilesystem) => {
             (State::Vanished, Some("with the tree: it was on a filesystem of the kernel".to_owned()))
         }
@@ -258,8 +256,11 @@ fn foreign(foreign: &[String]) -> Option<String> {
 
 fn cause_text(cause: &Cause) -> String {
     match cause {
-        Cause::Overmounted(path) => format!("cannot be reached: another mount covers {}", path.display()),
-        Cause::File(error) => format!("cannot be reached: {error}: {}", error.source),
+        Cause::Open(error) => format!("cannot be reached: {error}"),
+        Cause::Ambiguous(paths) => {
+            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+            format!("the images can mean each of these files: {}", paths.join(", "))
+        }
         Cause::Firewall => "cannot be told: not every place where it could be was to be looked at".to_owned(),
         Cause::Mount(unreachable) => format!("cannot be reached: {}", unreachable_text(unreachable)),
     }
@@ -271,9 +272,10 @@ fn unreachable_text(unreachable: &Unreachable) -> String {
             "the filesystem {major}:{minor} that the tree had at {} is mounted nowhere here",
             mountpoint.display()
         ),
-        Unreachable::OtherNamespace { device: (major, minor), pid } => {
-            format!("the filesystem {major}:{minor} is mounted only in the mount namespace of process {pid}")
+        Unreachable::NotShown { device: (major, minor) } => {
+            format!("the filesystem {major}:{minor} is mounted, but nowhere with the directory of the file")
         }
+        Unreachable::Plugin => "a plugin of CRIU dumped the mount that it is on".to_owned(),
         Unreachable::DeviceReused { device: (major, minor) } => {
             format!("another filesystem has the device number {major}:{minor} now")
         }

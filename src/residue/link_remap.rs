@@ -121,9 +121,9 @@ fn add_original(checkpoint: &Checkpoint, remap: &mut LinkRemap, original: &FileR
             remap.mount = FileMount::Unknown;
             return Ok(());
         };
-        let mountpoint = mounts::mountpoint(&mount.entry);
-        if !is_same_or_below(link_directory, mountpoint) {
-            return Err(wrong(format!("has its link remap outside its mount, {}", lossy(mountpoint))));
+        if mounts::relative_to(&remap.link, &mount.entry).is_none() {
+            let mountpoint = lossy(mounts::mountpoint(&mount.entry));
+            return Err(wrong(format!("has its link remap outside its mount, {mountpoint}")));
         }
         remap.evidence.push(mount.evidence.clone());
     }
@@ -173,12 +173,11 @@ fn mount_of(checkpoint: &Checkpoint, original: &FileRecord, link: &[u8]) -> File
     if !checkpoint.has_own_mount_namespace() {
         return FileMount::Shared;
     }
-    let (directory, _) = split(link);
     checkpoint
         .mounts
         .values()
         .filter(|mount| Some(mount.namespace) == checkpoint.root_mount_namespace())
-        .filter(|mount| is_same_or_below(directory, mounts::mountpoint(&mount.entry)))
+        .filter(|mount| mounts::relative_to(link, &mount.entry).is_some())
         .max_by_key(|mount| (mounts::mountpoint(&mount.entry).len(), mount.entry.mnt_id))
         .map_or(FileMount::Unknown, |mount| FileMount::Id(mount.entry.mnt_id))
 }

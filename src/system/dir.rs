@@ -35,6 +35,11 @@ impl FileError {
         self.source == Errno::NOENT
     }
 
+    /// Whether a mount point was in the way.
+    pub fn is_mount_point(&self) -> bool {
+        self.source == Errno::XDEV
+    }
+
     /// The message with the kernel's answer behind it.
     pub fn to_string_with_cause(&self) -> String {
         format!("{self}: {}", self.source)
@@ -118,6 +123,11 @@ impl Directory {
         let fd = rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve)
             .map_err(failed("open directory", path))?;
         Ok(Directory { fd, path: path.to_owned() })
+    }
+
+    /// The root directory of a mount that only this process has; `path` is what people are told.
+    pub fn of_mount(root: OwnedFd, path: &Path) -> Self {
+        Directory { fd: root, path: path.to_owned() }
     }
 
     /// Opens the directory `relative` below this one. No symbolic link is followed, no `..` leads out, and with

@@ -10,7 +10,7 @@ pub struct HostMount {
     pub parent: u32,
     /// Device number of the filesystem, `(major, minor)`; major 0 is an anonymous number, used again after unmount.
     pub device: (u32, u32),
-    /// The directory within the filesystem that is mounted.
+    /// The directory within the filesystem that is mounted; followed by `//deleted` if it was deleted since.
     pub root: Vec<u8>,
     /// Where it is mounted.
     pub mountpoint: Vec<u8>,
@@ -20,7 +20,8 @@ pub struct HostMount {
     pub fstype: Vec<u8>,
     /// What was mounted: a device, `tmpfs`, `overlay`, …
     pub source: Vec<u8>,
-    /// Options of the filesystem (not of the mount), comma-separated.
+    /// Options of the filesystem (not of the mount), comma-separated and with the kernel's escapes, among them
+    /// `\054` for a comma within an option.
     pub options: Vec<u8>,
 }
 
@@ -50,7 +51,7 @@ fn parse_line(line: &[u8]) -> Option<HostMount> {
         is_read_only: has_option(fields[5], b"ro") || has_option(options, b"ro"),
         fstype: unescape(fields.get(separator + 1)?),
         source: unescape(fields.get(separator + 2)?),
-        options: unescape(options),
+        options: options.to_vec(),
     })
 }
 

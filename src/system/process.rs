@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -116,6 +116,15 @@ pub fn holds_open(pid: u32, device: u64, inode: u64) -> bool {
     descriptors
         .flatten()
         .any(|descriptor| fs::metadata(descriptor.path()).is_ok_and(|file| file.dev() == device && file.ino() == inode))
+}
+
+/// A process that has the block device with this number open.
+pub fn user_of_device(number: u64) -> Option<u32> {
+    let is_device = |file: &fs::Metadata| file.file_type().is_block_device() && file.rdev() == number;
+    pids().ok()?.into_iter().find(|pid| {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        descriptors.filter_map(|descriptor| fs::metadata(descriptor.path()).ok()).any(|file| is_device(&file))
+    })
 }
 
 /// The mount table of the process's mount namespace, as `/proc/PID/mountinfo` gives it.

@@ -40,8 +40,7 @@ fn in_own_namespace() -> Checkpoint {
 
 fn text(link: &LinkRemap) -> String {
     let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
-    let evidence: Vec<String> =
-        link.evidence.iter().map(|entry| format!("{} {}", entry.image, entry.record)).collect();
+    let evidence: Vec<String> = link.evidence.iter().map(|entry| format!("{} {}", entry.image, entry.record)).collect();
     format!(
         "{}: {} -> {}, mode {}, size {}, mount {:?}, by {}",
         link.id,
@@ -149,9 +148,7 @@ fn a_link_with_a_name_that_criu_would_not_give_is_a_contradiction() {
     let suffixes = ["link_remap.6.", "link_remap.6.A", "link_remap.6.g", "link_remap.6.0.0"];
     for name in names.into_iter().chain(suffixes).chain(["link_remap.6.00112233445566778"]) {
         let path = format!("/srv/{name}");
-        let expected = format!(
-            "files.img record 6 at offset 600 is said to be link remap 6, but its name is {path}"
-        );
+        let expected = format!("files.img record 6 at offset 600 is said to be link remap 6, but its name is {path}");
         check_changed(example(), |checkpoint| checkpoint.add_file(file(6, path.as_bytes())), &expected);
     }
 }

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Opens the places that the mount arithmetic names, the same way for looking and for removing.
+//!
+//! Each base is opened once and then kept: ten thousand files may lie below it, and a filesystem may have to be mounted
+//! for it. What is opened is compared with what was meant before anything below it is believed.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::mounts::{Base, Place};
+use crate::system::dir::{Directory, FileError, Reach};
+use crate::system::mount::{self, MountError, Purpose};
+
+/// Why a place could not be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OpenError {
+    /// The directory from which to go could not be opened.
+    #[error("{}", .0.to_string_with_cause())]
+    Base(Arc<FileError>),
+    /// The way from there could not be gone.
+    #[error("{}", .0.to_string_with_cause())]
+    File(Arc<FileError>),
+    /// The filesystem could not be mounted.
+    #[error("{}", with_cause(.0))]
+    Mount(Arc<MountError>),
+    /// Another mount covers the one that is meant.
+    #[error("another mount covers {}", .0.display())]
+    Overmounted(PathBuf),
+}
+
+impl OpenError {
+    /// Whether the way ends at a directory that is no more, and the file with it. That a base is missing says nothing of
+    /// the kind: a user may have misspelt it, and a mount may have ended a moment ago.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, OpenError::File(error) if error.is_not_found())
+    }
+}
+
+impl OpenError {
+    fn of_base(self) -> Self {
+        match self {
+            OpenError::File(error) => OpenError::Base(error),
+            other => other,
+        }
+    }
+}
+
+impl From<FileError> for OpenError {
+    fn from(error: FileError) -> Self {
+        if error.is_mount_point() { OpenError::Overmounted(error.path) } else { OpenError::File(Arc::new(error)) }
+    }
+}
+
+/// The bases that are open, for one purpose.
+#[derive(Debug)]
+pub struct Opened {
+    purpose: Purpose,
+    bases: HashMap<Base, Result<Arc<Directory>, OpenError>>,
+}
+
+impl Opened {
+    /// None yet.
+    pub fn new(purpose: Purpose) -> Self {
+        Opened { purpose, bases: HashMap::new() }
+    }
+
+    /// Opens the directory that holds the file of a place.
+    pub fn directory_of(&mut self, place: &Place) -> Result<Directory, OpenError> {
+        let base = self.base(&place.base)?;
+        let (directory, _) = place.split();
+        Ok(base.below(directory, reach(&place.base))?)
+    }
+
+    fn base(&mut self, base: &Base) -> Result<Arc<Directory>, OpenError> {
+        if let Some(opened) = self.bases.get(base) {
+            return opened.clone();
+        }
+        let opened = open(base, self.purpose).map(Arc::new);
+        self.bases.insert(base.clone(), opened.clone());
+        opened
+    }
+}
+
+fn open(base: &Base, purpose: Purpose) -> Result<Directory, OpenError> {
+    match base {
+        Base::Mount { namespace_of, mountpoint, id, .. } => {
+            open_mount(*namespace_of, mountpoint, *id).map_err(OpenError::of_base)
+        }
+        // An engine removes the upper directory with the container, and whatever is in it.
+        Base::Upper(path) => Ok(Directory::open(path)?),
+        Base::Named(path) | Base::Root(path) => Directory::open(path).map_err(|error| OpenError::from(error).of_base()),
+        Base::Device { device } => {
+            mount::block_device(*device, purpose).map_err(|error| OpenError::Mount(Arc::new(error)))
+        }
+    }
+}
+
+/// Opens a mount point and makes sure that it is on the mount that is meant: another may have been mounted over it.
+fn open_mount(namespace_of: Option<u32>, mountpoint: &Path, id: u32) -> Result<Directory, OpenError> {
+    let directory = match namespace_of {
+        None => Directory::open_exactly(mountpoint)?,
+        Some(pid) => {
+            let root = Directory::open(Path::new(&format!("/proc/{pid}/root")))?;
+            root.below(mountpoint.strip_prefix("/").unwrap_or(mountpoint), Reach::AcrossMounts)?
+        }
+    };
+    let found = directory.identity()?.mount_id;
+    // 0 is what a kernel says that does not tell.
+    if found != 0 && found != u64::from(id) {
+        return Err(OpenError::Overmounted(directory.path().to_owned()));
+    }
+    Ok(directory)
+}
+
+/// How far a path may lead from a base.
+fn reach(base: &Base) -> Reach {
+    match base {
+        Base::Mount { .. } | Base::Upper(_) | Base::Device { .. } | Base::Named(_) => Reach::SameMount,
+        Base::Root(_) => Reach::AcrossMounts,
+    }
+}
+
+fn with_cause(error: &MountError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
