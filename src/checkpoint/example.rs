@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use criu_images::{Inventory, MntEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
-use super::{
-    Checkpoint, Completeness, Layout, LogFacts, MountRecord, Network, Record, SocketRecord, Task,
-};
+use super::{Checkpoint, Completeness, Layout, LogFacts, MountRecord, Network, Record, SocketRecord, Task};
 use crate::residue::{Connection, Evidence};
 use crate::time::Timestamp;
 
@@ -41,12 +39,8 @@ pub(crate) fn checkpoint() -> Checkpoint {
         dump_criu_run_id: Some(RUN_ID.into()),
         ..Inventory::default()
     };
-    let task = Task {
-        pid: 100,
-        name: Some(b"job".to_vec()),
-        executable: Some(b"/usr/bin/job".to_vec()),
-        ids: Some(SHARED),
-    };
+    let task =
+        Task { pid: 100, name: Some(b"job".to_vec()), executable: Some(b"/usr/bin/job".to_vec()), ids: Some(SHARED) };
     Checkpoint {
         completeness: Completeness::Complete,
         inventory: Some(Record { entry: inventory, evidence: evidence("inventory.img", 0) }),

@@ -52,7 +52,9 @@ fn place_text(place: &Place) -> String {
     let relative = place.relative.display();
     match &place.base {
         Base::Mount { mountpoint, id, is_read_only: false } => format!("{id} {} + {relative}", mountpoint.display()),
-        Base::Mount { mountpoint, id, is_read_only: true } => format!("{id} {} (ro) + {relative}", mountpoint.display()),
+        Base::Mount { mountpoint, id, is_read_only: true } => {
+            format!("{id} {} (ro) + {relative}", mountpoint.display())
+        }
         Base::Named(path) => format!("named {} + {relative}", path.display()),
         Base::Root(path) => format!("root {} + {relative}", path.display()),
     }

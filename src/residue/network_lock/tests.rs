@@ -11,9 +11,8 @@ const SKIP: Option<u32> = Some(2);
 const RULES: &str = "rules Marked: 10.0.0.1:80 -> 10.0.0.2:4000, by files.img 50";
 const IN_TABLE: &str = "in table: 10.0.0.1:80 -> 10.0.0.2:4000, by files.img 50";
 const CHAIN: &str = "chain of namespace 12, by inventory.img 0";
-const TABLE: &str =
-    "table CRIU-01234567-89ab-cdef-0123-456789abcdef or CRIU-01234567-89ab-cdef-01: Connections, 2 flows, \
-     by inventory.img 0";
+const TABLE: &str = "table CRIU-01234567-89ab-cdef-0123-456789abcdef or CRIU-01234567-89ab-cdef-01: \
+                     Connections, 2 flows, by inventory.img 0";
 
 /// A checkpoint with one connection, locked in this way.
 fn example(scope: NetworkScope, method: Option<u32>) -> Checkpoint {
@@ -141,7 +140,13 @@ fn without_a_run_id_a_table_is_named_by_the_root_pid_as_criu_saw_it() {
 
 #[test]
 fn a_run_id_that_is_no_uuid_names_no_table() {
-    for id in ["", "/", "01234567-89ab-cdef-0123-456789abcde", "01234567-89ab-cdef-0123-456789abcdefg", "g1234567-89ab-cdef-0123-456789abcdef"] {
+    for id in [
+        "",
+        "/",
+        "01234567-89ab-cdef-0123-456789abcde",
+        "01234567-89ab-cdef-0123-456789abcdefg",
+        "g1234567-89ab-cdef-0123-456789abcdef",
+    ] {
         let mut checkpoint = example(NetworkScope::Criu, NFTABLES);
         checkpoint.inventory_mut().dump_criu_run_id = Some(id.into());
         check(&checkpoint, &[IN_TABLE, "table CRIU-100: Connections, 2 flows, by inventory.img 0"]);
