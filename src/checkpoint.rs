@@ -61,9 +61,10 @@ pub enum Completeness {
 }
 
 /// The generation of image files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Layout {
     /// All open files in `files.img`: 3.4 and later.
+    #[default]
     Files,
     /// One image a kind of file, `reg-files.img`, `inetsk.img` and so on: before 3.4.
     OnePerKind,
@@ -191,6 +192,16 @@ pub enum ImageProblemKind {
     Cut(Problem),
     /// It is not there, and CRIU always writes it in a dump that finishes.
     Missing,
+    /// It does not name link remaps that the images of open files have.
+    LacksLinkRemaps {
+        /// How many.
+        count: usize,
+    },
+    /// The queues of TCP connections have images, but their sockets are not in it.
+    LacksSockets {
+        /// How many.
+        count: usize,
+    },
     /// The log is of another run than the inventory: the directory was used twice.
     OtherRun,
 }

@@ -43,6 +43,11 @@ pub struct Arguments {
     #[arg(short, long)]
     pub yes: bool,
 
+    /// Keep each link remap's file in this directory before the link is removed: as a hard link where possible, else
+    /// a copy; manifest.jsonl in it says what each was
+    #[arg(long, value_name = "DIR", conflicts_with = "show")]
+    pub save: Option<PathBuf>,
+
     /// Remove in spite of this reason to keep; each reason has to be named (they are listed below)
     #[arg(long, value_name = "REASON", value_parser = parse_reason)]
     pub allow: Vec<KeepReason>,
@@ -124,6 +129,7 @@ const AFTER_HELP: &str = "\
 Examples:
   criu-gc -D /var/lib/dumps/42 --show     what did this dump leave?
   criu-gc -D /var/lib/dumps/42            remove it
+  criu-gc -D DIR --save /root/saved       remove it, but keep the files that had lost their names
   criu-gc -D DIR --netns /run/netns/pod   a pod's network is dead since its checkpoint
   criu-gc -D DIR --json --show | jq       the same list for programs
 
@@ -134,7 +140,7 @@ not what the images say is kept, with the reason. Reasons that --allow sets asid
   other-type, other-mode, other-size
                    the link remap is not the file that was dumped
   changed-since    the link remap was changed after the images were written
-  restored-since   the checkpoint was restored, so rules may be a newer dump's
+  restored-since   the checkpoint was restored, so it may be a newer dump's
   newer-dump       a link remap was changed since, so rules may be a newer dump's
   foreign-content  the table or chain holds something that CRIU did not write
 

@@ -10,6 +10,7 @@ mod network;
 
 use crate::plan::{Item, Plan, Verdict};
 use crate::probe::{Finding, Presence, Survey};
+use crate::save::{Keeper, Saved};
 
 /// An item of a plan and what happened with it.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Done {
     pub item: Item,
     /// What happened.
     pub outcome: Outcome,
+    /// What of it was kept elsewhere first.
+    pub saved: Option<Saved>,
 }
 
 /// What happened with an object.
@@ -36,14 +39,14 @@ pub enum Outcome {
 /// The outcome of an object to which the run did not come.
 const NOT_REACHED: &str = "it was not reached";
 
-/// Carries out the plan.
-pub fn execute(plan: Plan) -> Vec<Done> {
+/// Carries out the plan. With a keeper no link is removed before its file is kept.
+pub fn execute(plan: Plan, keeper: Option<Keeper<'_>>) -> Vec<Done> {
     let mut done: Vec<Done> = plan.into_items().into_iter().map(Done::before).collect();
     network::remove_rules(&mut done);
     network::remove_tables(&mut done);
     network::remove_chains(&mut done);
     settle_connections(&mut done);
-    files::remove_links(&mut done);
+    files::remove_links(&mut done, keeper);
     done
 }
 
@@ -70,7 +73,7 @@ impl Done {
             Verdict::Nothing => Outcome::AlreadyGone,
             Verdict::CannotTell => Outcome::Failed("it could not be looked for".to_owned()),
         };
-        Done { item, outcome }
+        Done { item, outcome, saved: None }
     }
 
     fn is_to_be_removed(&self) -> bool {

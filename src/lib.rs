@@ -8,6 +8,8 @@
 //!     ─plan, pure→ Plan ─┬─ show: report, stop
 //!                        └─ gc: execute: look again → act → Outcome ─→ probe again → report → exit status
 //! ```
+#![forbid(unsafe_code)]
+
 pub mod checkpoint;
 pub mod cli;
 pub mod execute;
@@ -21,6 +23,7 @@ pub mod reach;
 pub mod report;
 pub mod residue;
 pub mod run;
+pub mod save;
 pub mod system;
 pub mod terminal;
 pub mod time;

@@ -84,3 +84,9 @@ impl Images {
         self.work_directory().read_file(OsStr::from_bytes(name.as_bytes()))
     }
 }
+
+/// Whether CRIU gives this name to an image, a log or statistics of its own.
+pub fn is_crius_own(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.ends_with(b".img") || ImageKind::of_file_name(name).is_some() || matches!(name, b"dump.log" | b"restore.log")
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The program: parse, run, print an error that is left, exit.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -5,11 +5,12 @@
 //! nothing speaks against it: every objection is a [`KeepReason`], and the user can set aside those that are a matter
 //! of judgement, one kind at a time.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
 use crate::probe::{Finding, FoundChain, FoundFile, FoundTable, Presence, Survey, TreeState};
 use crate::residue::{ConnectionLock, Flow, LinkRemap, LockTable, Residue, Unknown};
+use crate::time::Timestamp;
 
 mod reason;
 
@@ -61,6 +62,8 @@ pub struct Plan {
 pub struct Policy {
     /// The reasons that do not count (`--allow`).
     pub allowed: BTreeSet<KeepReason>,
+    /// Changes of inodes, by device and inode number, that an earlier run made when it kept their files (`--save`).
+    pub own_changes: HashMap<((u32, u32), u64), Timestamp>,
 }
 
 impl Plan {
@@ -104,6 +107,12 @@ impl Policy {
         let reasons: BTreeSet<KeepReason> = reasons.into_iter().filter(counts).collect();
         reasons.into_iter().collect()
     }
+
+    /// Whether the last change of a file is one that the tool made itself, after it had found the file to be the
+    /// dump's. It is no evidence about anything else: what a newer dump would have changed is still a sign of one.
+    fn is_own_change(&self, file: &FoundFile) -> bool {
+        self.own_changes.get(&(file.identity.device, file.identity.inode)) == Some(&file.identity.changed)
+    }
 }
 
 /// Decides about everything that was found.
@@ -122,6 +131,8 @@ struct Context<'a> {
     general: Vec<KeepReason>,
     /// What speaks against removing something that does not say by itself whose it is.
     unsigned: Vec<KeepReason>,
+    /// Whether the tree runs, restored from the images.
+    is_restored: bool,
     /// What is to happen with the lock tables, and so with the connections that are locked by them.
     tables: Verdict,
 }
@@ -135,7 +146,14 @@ impl<'a> Context<'a> {
         if survey.findings.iter().any(|finding| is_made_anew(checkpoint, finding)) {
             unsigned.push(KeepReason::NewerDump);
         }
-        Context { checkpoint, policy, general: general_reasons(&survey.tree), unsigned, tables: Verdict::Nothing }
+        Context {
+            checkpoint,
+            policy,
+            general: general_reasons(&survey.tree),
+            unsigned,
+            is_restored: survey.tree.is_restored(),
+            tables: Verdict::Nothing,
+        }
     }
 
     /// The gravest verdict on a lock table.
@@ -180,8 +198,12 @@ impl<'a> Context<'a> {
         if link.size.is_some_and(|expected| expected != file.identity.size) {
             reasons.push(KeepReason::OtherSize);
         }
-        if is_changed_since(self.checkpoint, file) {
+        if is_changed_since(self.checkpoint, file) && !self.policy.is_own_change(file) {
             reasons.push(KeepReason::ChangedSince);
+        }
+        // A restore takes the link away; and while the restored tree lives, no newer dump can have killed it.
+        if self.checkpoint.restored.is_some() && !self.is_restored {
+            reasons.push(KeepReason::RestoredSince);
         }
         reasons
     }

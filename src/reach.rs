@@ -54,15 +54,15 @@ impl From<FileError> for OpenError {
 
 /// The bases that are open, for one purpose.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenBases {
     purpose: Purpose,
     bases: HashMap<Base, Result<Arc<Directory>, OpenError>>,
 }
 
-impl Opened {
+impl OpenBases {
     /// None yet.
     pub fn new(purpose: Purpose) -> Self {
-        Opened { purpose, bases: HashMap::new() }
+        OpenBases { purpose, bases: HashMap::new() }
     }
 
     /// Opens the directory that holds the file of a place.

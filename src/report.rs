@@ -112,6 +112,8 @@ pub struct Object {
     pub outcome: Option<Outcome>,
     /// Why it could not be removed.
     pub failure: Option<String>,
+    /// Where its file was kept before it was removed (`--save`).
+    pub saved_as: Option<Bytes>,
     /// Bytes that its removal frees on its filesystem.
     pub frees_bytes: u64,
     /// The entries of the images that name it.
@@ -281,6 +283,13 @@ pub struct EvidenceReport {
     pub record: u64,
     /// Its offset in bytes.
     pub offset: u64,
+}
+
+impl EvidenceReport {
+    /// What is told of an entry.
+    pub(crate) fn of(evidence: &crate::residue::Evidence) -> Self {
+        EvidenceReport { image: evidence.image.to_string(), record: evidence.record, offset: evidence.offset }
+    }
 }
 
 /// Counts of one checkpoint.

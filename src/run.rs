@@ -11,13 +11,14 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::cli::{Arguments, External};
 use crate::execute;
 use crate::exit::ExitStatus;
-use crate::locate::Images;
+use crate::locate::{self, Images};
 use crate::mounts::MountHints;
-use crate::plan::{self, Plan, Policy};
-use crate::probe::{self, Hints, Survey};
+use crate::plan::{self, Item, Plan, Policy, Verdict};
+use crate::probe::{self, Hints, Presence, Survey};
 use crate::report::text::{self, Detail, Style};
 use crate::report::{self, CheckpointReport, Document, Mode, SCHEMA_VERSION};
 use crate::residue;
+use crate::save::{Destination, Keeper, SaveDirectory, SaveError};
 use crate::system::dir::Directory;
 use crate::system::process;
 use crate::terminal::{Answer, Line, Terminal};
@@ -37,7 +38,13 @@ pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
         return Ok(ExitStatus::Unusable);
     }
     process::allow_many_open_files();
-    let options = Options::of(arguments);
+    let options = match Options::of(arguments) {
+        Ok(options) => options,
+        Err(error) => {
+            terminal.error(&cannot_save(&error));
+            return Ok(ExitStatus::Unusable);
+        }
+    };
     let prepared: Vec<Prepared> = directories.iter().map(|directory| prepare(directory, &options)).collect();
     let run = Run { terminal, options };
     if arguments.show { run.show(prepared, arguments) } else { run.remove(prepared, arguments) }
@@ -52,10 +59,11 @@ struct Options {
     hints: Hints,
     policy: Policy,
     work_dir: Option<PathBuf>,
+    save: Option<Destination>,
 }
 
 impl Options {
-    fn of(arguments: &Arguments) -> Self {
+    fn of(arguments: &Arguments) -> Result<Self, SaveError> {
         let mut hints = Hints { namespaces: arguments.netns.clone(), ..Hints::default() };
         hints.mounts = MountHints { root: arguments.root.clone(), external: Vec::new() };
         for external in &arguments.external {
@@ -64,8 +72,20 @@ impl Options {
                 External::NetworkNamespace { key, path } => hints.external_namespaces.push((key, path)),
             }
         }
-        let policy = Policy { allowed: arguments.allow.iter().copied().collect() };
-        Options { hints, policy, work_dir: arguments.work_dir.clone() }
+        let save = arguments.save.as_deref().map(Destination::check).transpose()?;
+        let policy = Policy {
+            allowed: arguments.allow.iter().copied().collect(),
+            own_changes: save.as_ref().map(|save| save.own_changes().clone()).unwrap_or_default(),
+        };
+        Ok(Options { hints, policy, work_dir: arguments.work_dir.clone(), save })
+    }
+
+    /// What a person is asked before anything is removed.
+    fn question(&self) -> &'static str {
+        match self.save {
+            None => "Remove this? The dump cannot be restored on this host afterwards.",
+            Some(_) => "Save the files, and remove this? The dump cannot be restored on this host afterwards.",
+        }
     }
 }
 
@@ -80,6 +100,13 @@ struct Ready {
     checkpoint: Checkpoint,
     plan: Plan,
     context: report::Context,
+}
+
+impl Ready {
+    fn removes_files(&self) -> bool {
+        let is_file = |item: &&Item| matches!(item.finding.presence, Presence::File(_));
+        self.plan.items().iter().filter(is_file).any(|item| item.verdict == Verdict::Remove)
+    }
 }
 
 fn prepare(directory: &Path, options: &Options) -> Prepared {
@@ -117,15 +144,25 @@ impl Run {
         if removes && !arguments.yes && self.terminal.can_ask() {
             let reports: Vec<CheckpointReport> = prepared.iter().map(planned_report).collect();
             self.print_text(&reports, Mode::Show)?;
-            let question = "Remove this? The dump cannot be restored on this host afterwards.";
-            if self.terminal.ask(question)? == Answer::No {
+            if self.terminal.ask(self.options.question())? == Answer::No {
                 self.terminal.message("nothing was removed");
                 return Ok(ExitStatus::Left);
             }
         }
+        // Made before anything is removed: if files cannot be saved there at all, the network locks stay as well.
+        let removes_files = prepared.iter().any(|each| each.state.as_ref().is_ok_and(Ready::removes_files));
+        let destination = self.options.save.as_ref().filter(|_| removes_files);
+        let save = destination.map(Destination::open).transpose();
+        let mut save = match save {
+            Ok(save) => save,
+            Err(error) => {
+                self.terminal.error(&cannot_save(&error));
+                return Ok(ExitStatus::Unusable);
+            }
+        };
         let mut reports = Vec::new();
         for each in prepared {
-            reports.push(self.remove_one(each));
+            reports.push(self.remove_one(each, save.as_mut()));
         }
         let status = match (
             reports.iter().any(|report| report.error.is_some()),
@@ -138,7 +175,8 @@ impl Run {
         self.print(reports, Mode::Gc, status, arguments)
     }
 
-    fn remove_one(&self, prepared: Prepared) -> CheckpointReport {
+    #[expect(clippy::disallowed_methods, reason = "this is the removal: --show does not come here")]
+    fn remove_one(&self, prepared: Prepared, save: Option<&mut SaveDirectory>) -> CheckpointReport {
         let ready = match prepared.state {
             Ok(ready) => ready,
             Err(error) => return report::failed_checkpoint(&prepared.directory, &error),
@@ -150,7 +188,9 @@ impl Run {
                 return report::failed_checkpoint(&prepared.directory, &format!("cannot read /proc: {error}"));
             }
         };
-        let mut done = execute::execute(plan);
+        let run_id = checkpoint.run_id().map(|id| id.text);
+        let keeper = save.map(|directory| Keeper { directory, images: &prepared.directory, run_id });
+        let mut done = execute::execute(plan, keeper);
         match survey(&images, &checkpoint, &self.options.hints) {
             Ok(after) => execute::confirm(&mut done, &after),
             Err(error) => context.cannot_be_known.push(format!("what is left after the removal: {error}")),
@@ -220,11 +260,19 @@ fn open_terminal(arguments: &Arguments) -> Result<Terminal, String> {
     let (Some(parent), Some(name)) = (full.parent(), full.file_name()) else {
         return Err(format!("cannot write messages into {}: it has no file name", path.display()));
     };
+    if locate::is_crius_own(name) {
+        let path = full.display();
+        return Err(format!("cannot write messages into {path}: CRIU gives this name to a file of its own"));
+    }
     let parent = if parent == Path::new("") { Path::new(".") } else { parent };
     let log = Directory::open(parent)
         .and_then(|directory| directory.create_file(OsStr::new(name)))
         .map_err(|error| error.to_string_with_cause())?;
     Ok(Terminal::new(arguments.verbose, Some(log)))
+}
+
+fn cannot_save(error: &SaveError) -> String {
+    format!("nothing was removed, because no file can be saved: {error}")
 }
 
 /// An error's message followed by those of its causes.

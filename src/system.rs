@@ -8,6 +8,8 @@
 pub mod command;
 pub mod dir;
 pub mod interfaces;
+pub mod keep;
+pub mod ledger;
 pub mod mount;
 pub mod mountinfo;
 pub mod netlink;

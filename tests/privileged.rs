@@ -6,14 +6,84 @@
 
 #[path = "privileged/case.rs"]
 mod case;
+#[path = "privileged/closed.rs"]
+mod closed;
+#[path = "privileged/connections.rs"]
+mod connections;
+#[path = "privileged/container_links.rs"]
+mod container_links;
+#[path = "privileged/filters.rs"]
+mod filters;
+#[path = "support/image_file.rs"]
+mod image_file;
+#[path = "privileged/incomplete.rs"]
+mod incomplete;
 #[path = "privileged/links.rs"]
 mod links;
+#[path = "privileged/look_alikes.rs"]
+mod look_alikes;
+#[path = "privileged/looking.rs"]
+mod looking;
+#[path = "privileged/neighbours.rs"]
+mod neighbours;
+#[path = "privileged/old_images.rs"]
+mod old_images;
+#[path = "privileged/reader.rs"]
+mod reader;
+#[path = "privileged/refusals.rs"]
+mod refusals;
+#[path = "privileged/replaced.rs"]
+mod replaced;
+#[path = "privileged/restored.rs"]
+mod restored;
+#[path = "privileged/save.rs"]
+mod save;
+#[path = "privileged/save_copies.rs"]
+mod save_copies;
+#[path = "privileged/saving.rs"]
+mod saving;
+#[path = "privileged/shared_namespaces.rs"]
+mod shared_namespaces;
+#[path = "privileged/stale.rs"]
+mod stale;
+#[path = "privileged/tables.rs"]
+mod tables;
+#[path = "privileged/terminal.rs"]
+mod terminal;
+#[path = "privileged/ties.rs"]
+mod ties;
 #[path = "privileged/tool.rs"]
 mod tool;
+#[path = "privileged/traffic.rs"]
+mod traffic;
+#[path = "privileged/xt_compat.rs"]
+mod xt_compat;
 
 use libtest_mimic::Arguments;
 
 fn main() -> std::process::ExitCode {
-    let cases = [links::CASES];
+    let cases = [
+        links::CASES,
+        container_links::CASES,
+        refusals::CASES,
+        replaced::CASES,
+        stale::CASES,
+        save::CASES,
+        save_copies::CASES,
+        neighbours::CASES,
+        incomplete::CASES,
+        old_images::CASES,
+        closed::CASES,
+        shared_namespaces::CASES,
+        ties::CASES,
+        tables::CASES,
+        restored::CASES,
+        looking::CASES,
+        connections::CASES,
+        look_alikes::CASES,
+        terminal::CASES,
+        xt_compat::CASES,
+        reader::CASES,
+    ];
     libtest_mimic::run(&Arguments::from_args(), case::trials(&cases)).exit_code()
 }

@@ -63,7 +63,8 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let remaps: Vec<RemapRecord> = reader.all(ImageKind::RemapFilePath, 0)?;
     let mut tasks = reader.tasks()?;
     let (wanted, programs) = reader.wanted_files(&remaps, &tasks)?;
-    let Files { files, sockets, layout } = reader.files(&wanted)?;
+    let Files { files, sockets, layout, link_remaps, socket_inodes } = reader.files(&wanted)?;
+    reader.note_cut_between_records(&remaps, &link_remaps, &socket_inodes);
     for task in &mut tasks {
         let program = programs.get(&task.pid).and_then(|id| files.get(id));
         task.executable = program.map(|file| file.entry.name.clone());
@@ -97,10 +98,15 @@ struct Reader<'a> {
     written: Option<Timestamp>,
 }
 
+#[derive(Default)]
 struct Files {
     files: HashMap<u32, FileRecord>,
     sockets: Vec<SocketRecord>,
     layout: Layout,
+    /// The ids of files that look like the link of a link remap.
+    link_remaps: Vec<u32>,
+    /// The inode numbers of the TCP sockets.
+    socket_inodes: HashSet<u32>,
 }
 
 impl Reader<'_> {
@@ -185,7 +191,7 @@ impl Reader<'_> {
     /// before 3.4, as restore does (`files_collected` in `criu/cr-restore.c`).
     fn files(&mut self, wanted: &HashSet<u32>) -> Result<Files, ReadError> {
         let path = self.images.path().to_owned();
-        let mut found = Files { files: HashMap::new(), sockets: Vec::new(), layout: Layout::Files };
+        let mut found = Files::default();
         let mut is_empty = true;
         self.records(ImageKind::Files, 0, |entry: FileEntry, evidence, order| {
             is_empty = false;
@@ -292,6 +298,28 @@ impl Reader<'_> {
         Ok(facts)
     }
 
+    /// An image that ends between two records looks whole. That it is not can be told from other images, where they
+    /// have what it should name.
+    fn note_cut_between_records(&mut self, remaps: &[RemapRecord], link_remaps: &[u32], sockets: &HashSet<u32>) {
+        let linked: HashSet<u32> = remaps
+            .iter()
+            .filter_map(|remap| match remap.entry.remap() {
+                Remap::Linked { file_id } => Some(file_id),
+                _ => None,
+            })
+            .collect();
+        let links = link_remaps.iter().filter(|id| !linked.contains(id)).count();
+        if links > 0 {
+            let image = ImageKind::RemapFilePath.file_name(0);
+            self.problems.push(ImageProblem { image, kind: ImageProblemKind::LacksLinkRemaps { count: links } });
+        }
+        let queues = self.images.ids(ImageKind::TcpStream).into_iter().filter(|inode| !sockets.contains(inode)).count();
+        if queues > 0 {
+            let image = ImageKind::Files.file_name(0);
+            self.problems.push(ImageProblem { image, kind: ImageProblemKind::LacksSockets { count: queues } });
+        }
+    }
+
     fn note_missing(&mut self, has_inventory: bool, has_no_files: bool, remaps: &[RemapRecord]) {
         let already = |problems: &[ImageProblem], image: &str| problems.iter().any(|problem| problem.image == image);
         let inventory = ImageKind::Inventory.file_name(0);
@@ -318,6 +346,9 @@ impl Files {
         if id.is_some_and(|id| id != entry.id) {
             return Err(entry_error(path, evidence, "has another id inside than outside"));
         }
+        if is_link(&entry) {
+            self.link_remaps.push(entry.id);
+        }
         if !wanted.contains(&entry.id) {
             return Ok(());
         }
@@ -337,12 +368,19 @@ impl Files {
         if !socket.is_tcp_connection() {
             return Ok(());
         }
+        self.socket_inodes.insert(socket.ino);
         let (Some(local), Some(peer)) = (socket.local(order), socket.peer(order)) else {
             return Err(entry_error(path, evidence, "is a TCP connection whose addresses make no sense"));
         };
         self.sockets.push(SocketRecord { connection: Connection { local, peer }, evidence });
         Ok(())
     }
+}
+
+/// Whether the file is the link of a link remap: only for those CRIU writes neither mode nor size nor mount.
+fn is_link(file: &RegFileEntry) -> bool {
+    let has_attributes = file.mode.is_some() || file.size.is_some() || file.mount_id().is_some() || file.ext;
+    !has_attributes && file.name.ends_with(format!("/link_remap.{}", file.id).as_bytes())
 }
 
 enum Failure {

@@ -129,3 +129,6 @@ fn end(key: &[u8], address_length: usize) -> Option<(SocketAddr, &[u8])> {
     };
     Some((SocketAddr::new(address, u16::from_be_bytes([port[0], port[1]])), rest))
 }
+
+#[cfg(test)]
+mod tests;

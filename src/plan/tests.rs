@@ -1,122 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-use std::collections::HashSet;
-use std::path::PathBuf;
-use std::sync::Arc;
+mod allow;
+mod objects;
 
 use super::*;
-use crate::checkpoint::example::{checkpoint, evidence};
-use crate::firewall::{Backend, ChainView, FilterPlace, TableView};
-use crate::mounts::{Base, Place, Unreachable, Vanished};
-use crate::probe::{Cause, FoundRules, LiveTask, Tie, UnknownTree};
-use crate::residue::{Connection, Evidence, FileMount, LockChain, LockedConnection, RuleForms, TableForm, TableName};
-use crate::system::dir::FileIdentity;
-use crate::system::netns::{self, NetNamespace};
-use crate::system::xtables::IpVersion;
+use crate::checkpoint::example::checkpoint;
+use crate::mounts::{Unreachable, Vanished};
+use crate::probe::{Cause, Tie};
+use crate::residue::{TableForm, TableName};
 use crate::time::Timestamp;
-
-const FILE: u32 = 0o100_640;
-
-fn namespace() -> Arc<NetNamespace> {
-    Arc::new(netns::current().unwrap())
-}
-
-fn named_by() -> Vec<Evidence> {
-    vec![evidence("files.img", 1)]
-}
-
-fn identity(changed: Timestamp) -> FileIdentity {
-    let (device, inode, links, size, allocated) = ((8, 1), 77, 2, 41, 4096);
-    FileIdentity { device, inode, mode: FILE, links, size, allocated, changed, mount_id: 22 }
-}
-
-/// A link remap that is there, as it was dumped.
-fn link() -> (LinkRemap, FoundFile) {
-    let link = LinkRemap {
-        id: 6,
-        link: b"/srv/link_remap.6".to_vec(),
-        original: Some(b"/srv/data".to_vec()),
-        mode: Some(FILE),
-        size: Some(41),
-        mount: FileMount::Shared,
-        evidence: named_by(),
-    };
-    let place = Place { base: Base::Root(PathBuf::from("/")), relative: PathBuf::from("srv/link_remap.6") };
-    let before = Timestamp::new(999, 0);
-    (link, FoundFile { place, directory: identity(before), identity: identity(before) })
-}
-
-fn link_finding((link, file): (LinkRemap, FoundFile)) -> Finding {
-    Finding { residue: Residue::LinkRemap(link), presence: Presence::File(file) }
-}
-
-/// A link remap that a newer dump made again.
-fn newer_link() -> Finding {
-    let (link, mut file) = link();
-    file.identity.changed = Timestamp::new(1001, 0);
-    file.directory.changed = Timestamp::new(1001, 0);
-    link_finding((link, file))
-}
-
-fn flow() -> Flow {
-    Flow { source: "10.0.0.1:80".parse().unwrap(), destination: "10.0.0.2:4000".parse().unwrap() }
-}
-
-fn connection(lock: ConnectionLock, presence: Presence) -> Finding {
-    let connection = Connection { local: flow().source, peer: flow().destination };
-    Finding { residue: Residue::Connection(LockedConnection { connection, lock, evidence: named_by() }), presence }
-}
-
-fn rules() -> Finding {
-    let found = FoundRules { namespace: namespace(), rules: Vec::new() };
-    connection(ConnectionLock::Rules(RuleForms::Marked), Presence::Rules(found))
-}
-
-/// A table of connections in CRIU's own namespace.
-fn table(name: TableName) -> (LockTable, FoundTable) {
-    let view = TableView {
-        name: name.as_str().to_owned(),
-        handle: 3,
-        form: TableForm::Connections,
-        flows: HashSet::from([flow()]),
-        foreign: Vec::new(),
-    };
-    let lock = LockTable {
-        names: vec![name.clone()],
-        form: TableForm::Connections,
-        flows: vec![flow()],
-        evidence: named_by(),
-    };
-    (lock, FoundTable { namespace: namespace(), name, view, tie: Some(Tie::Own) })
-}
-
-fn signed() -> (LockTable, FoundTable) {
-    table(TableName::RunId("CRIU-id".to_owned()))
-}
-
-fn by_pid() -> (LockTable, FoundTable) {
-    table(TableName::RootPid("CRIU-7".to_owned()))
-}
-
-fn table_finding((table, found): (LockTable, FoundTable)) -> Finding {
-    Finding { residue: Residue::LockTable(table), presence: Presence::Table(found) }
-}
-
-fn chain(tie: Option<Tie>, foreign: &[&str]) -> Finding {
-    let foreign = foreign.iter().map(|text| (*text).to_owned()).collect();
-    let view = ChainView { handle: Some(1), jumps: Vec::new(), rules: Vec::new(), foreign };
-    let place = FilterPlace { backend: Backend::Nft, family: IpVersion::V4 };
-    let residue = Residue::LockChain(LockChain { namespace: Some(12), evidence: named_by() });
-    Finding { residue, presence: Presence::Chain(FoundChain { namespace: namespace(), place, view, tie }) }
-}
-
-fn survey(findings: Vec<Finding>) -> Survey {
-    Survey { findings, ..Survey::default() }
-}
-
-fn task() -> Vec<LiveTask> {
-    vec![LiveTask { pid: 100, name: b"job".to_vec(), state: b'S' }]
-}
+use objects::{
+    by_pid, chain, connection, link, link_finding, newer_link, rules, signed, survey, table, table_finding, task,
+};
 
 fn text(verdict: &Verdict) -> String {
     match verdict {
@@ -129,7 +24,7 @@ fn text(verdict: &Verdict) -> String {
 }
 
 fn decide_with(checkpoint: &Checkpoint, survey: Survey, allowed: &[KeepReason]) -> Vec<String> {
-    let policy = Policy { allowed: allowed.iter().copied().collect() };
+    let policy = Policy { allowed: allowed.iter().copied().collect(), ..Policy::default() };
     decide(checkpoint, survey, &policy).items().iter().map(|item| text(&item.verdict)).collect()
 }
 
@@ -239,6 +134,25 @@ fn a_time_with_a_fraction_is_exact() {
 }
 
 #[test]
+fn a_change_that_the_tool_made_itself_is_no_objection_but_still_a_sign() {
+    let Presence::File(file) = newer_link().presence else { panic!("no file") };
+    let inode = (file.identity.device, file.identity.inode);
+    let rules_kept = "keep: newer-dump";
+    let another = Timestamp::new(1001, 1);
+    let elsewhere = ((8, 2), inode.1);
+    for (inode, changed, expected) in [
+        (inode, file.identity.changed, [rules_kept, "Remove"]),
+        (inode, another, [rules_kept, "keep: changed-since"]),
+        (elsewhere, file.identity.changed, [rules_kept, "keep: changed-since"]),
+    ] {
+        let policy = Policy { own_changes: HashMap::from([(inode, changed)]), ..Policy::default() };
+        let plan = decide(&checkpoint(), survey(vec![rules(), newer_link()]), &policy);
+        let verdicts: Vec<String> = plan.items().iter().map(|item| text(&item.verdict)).collect();
+        assert_eq!(verdicts, expected);
+    }
+}
+
+#[test]
 fn a_table_that_holds_more_than_criu_writes_is_kept() {
     for kind in [signed, by_pid] {
         check_table(kind(), |_, found| found.view.foreign.push("set mine".to_owned()), "keep: foreign-content");
@@ -285,8 +199,30 @@ fn a_newer_dump_or_a_restore_spares_what_does_not_say_whose_it_is() {
     checkpoint.restored = Some(RestoreEvidence { file: "stats-restore".to_owned(), written });
     assert_eq!(decide_with(&checkpoint, survey(all()), &[]), [kept, "Remove", kept, kept]);
     let both = "keep: restored-since, newer-dump";
-    let expected = [both, "Remove", both, both, "keep: changed-since"];
+    let expected = [both, "Remove", both, both, "keep: changed-since, restored-since"];
     assert_eq!(decide_with(&checkpoint, survey(with_newer()), &[]), expected);
+}
+
+#[test]
+fn a_link_that_a_restore_should_have_taken_is_stale_only_while_the_restored_tree_lives() {
+    let mut checkpoint = checkpoint();
+    let written = Timestamp::new(1001, 0);
+    checkpoint.restored = Some(RestoreEvidence { file: "stats-restore".to_owned(), written });
+    let unchanged = || vec![link_finding(link())];
+    assert_eq!(decide_with(&checkpoint, survey(unchanged()), &[]), ["keep: restored-since"]);
+    let living = Survey { tree: TreeState { restored: task(), ..TreeState::default() }, ..survey(unchanged()) };
+    assert_eq!(decide_with(&checkpoint, living, &[]), ["Remove"]);
+}
+
+#[test]
+fn a_link_that_is_there_after_a_restore_is_a_newer_dumps_unless_the_restored_tree_lives() {
+    let mut checkpoint = checkpoint();
+    let written = Timestamp::new(1001, 0);
+    checkpoint.restored = Some(RestoreEvidence { file: "stats-restore".to_owned(), written });
+    let links = || survey(vec![link_finding(link())]);
+    assert_eq!(decide_with(&checkpoint, links(), &[]), ["keep: restored-since"]);
+    let living = Survey { tree: TreeState { restored: task(), ..TreeState::default() }, ..links() };
+    assert_eq!(decide_with(&checkpoint, living, &[]), ["Remove"]);
 }
 
 #[test]
@@ -300,109 +236,6 @@ fn a_connection_in_a_table_shares_the_gravest_verdict_on_the_tables() {
     check(vec![held(1)], &["Nothing"]);
 }
 
-fn living(alive: bool, criu: bool, unknown: bool) -> TreeState {
-    let tasks = |is_there: bool| if is_there { task() } else { Vec::new() };
-    TreeState {
-        alive: tasks(alive),
-        criu: tasks(criu),
-        unknown: unknown.then_some(UnknownTree::NoTasks),
-        ..TreeState::default()
-    }
-}
-
-#[test]
-fn while_the_tree_may_live_nothing_at_all_is_removed() {
-    for (tree, expected) in [
-        (living(true, false, false), "keep: tree-alive"),
-        (living(false, true, false), "keep: criu-at-work"),
-        (living(false, false, true), "keep: tree-unknown"),
-        (living(true, true, true), "keep: criu-at-work, tree-alive, tree-unknown"),
-    ] {
-        let all = vec![rules(), table_finding(signed()), chain(Some(Tie::Named), &[]), link_finding(link())];
-        assert_eq!(decide_with(&checkpoint(), Survey { tree, ..survey(all) }, &[]), [expected; 4]);
-    }
-}
-
-#[test]
-fn a_tree_that_came_back_while_a_question_was_asked_keeps_everything() {
-    let gone = Finding { residue: Residue::LinkRemap(link().0), presence: Presence::Gone };
-    let findings = vec![rules(), gone, chain(None, &[])];
-    let plan = decide(&checkpoint(), survey(findings), &Policy::default());
-    assert!(plan.removes_anything());
-    let allowed = Policy { allowed: BTreeSet::from([KeepReason::TreeAlive]) };
-    let plan = plan.guarded(&living(true, false, false), &allowed);
-    assert!(plan.removes_anything());
-    let plan = plan.guarded(&living(true, false, false), &Policy::default());
-    let verdicts: Vec<String> = plan.items().iter().map(|item| text(&item.verdict)).collect();
-    assert_eq!(verdicts, ["keep: tree-alive", "Nothing", "keep: untied-namespace"]);
-    assert!(!plan.removes_anything());
-}
-
-/// An object with every objection that it can have, all at once.
-fn everything() -> (Checkpoint, Survey) {
-    let mut checkpoint = checkpoint();
-    let written = Timestamp::new(1001, 0);
-    checkpoint.restored = Some(RestoreEvidence { file: "restore.log".to_owned(), written });
-    let Finding { residue, presence: Presence::File(mut file) } = newer_link() else { panic!("no file") };
-    (file.identity.mode, file.identity.size) = (0o100_600, 0);
-    let newer = Finding { residue, presence: Presence::File(file) };
-    let findings = vec![newer, chain(None, &["rule 2"])];
-    (checkpoint, Survey { tree: living(true, true, true), ..survey(findings) })
-}
-
-#[test]
-fn each_reason_is_set_aside_by_its_own_name_and_no_other() {
-    let (checkpoint, with_all) = everything();
-    let all = [
-        "keep: criu-at-work, tree-alive, tree-unknown, other-mode, other-size, changed-since",
-        "keep: criu-at-work, tree-alive, tree-unknown, restored-since, newer-dump, foreign-content, untied-namespace",
-    ];
-    assert_eq!(decide_with(&checkpoint, with_all, &[]), all);
-    for reason in KeepReason::ALL {
-        let without = |line: &str| {
-            let listed = line.strip_prefix("keep: ").unwrap().split(", ");
-            let left: Vec<&str> = listed.filter(|name| !reason.can_be_allowed() || *name != reason.name()).collect();
-            format!("keep: {}", left.join(", "))
-        };
-        assert_eq!(decide_with(&checkpoint, everything().1, &[reason]), all.map(without), "{reason}");
-    }
-}
-
-#[test]
-fn a_last_objection_set_aside_leads_to_the_removal() {
-    let object = |reason: KeepReason| -> Option<(TreeState, Finding)> {
-        let dead = TreeState::default();
-        let changed = |change: fn(&mut FoundFile)| {
-            let (link, mut file) = link();
-            change(&mut file);
-            Some((TreeState::default(), link_finding((link, file))))
-        };
-        match reason {
-            KeepReason::TreeAlive => Some((living(true, false, false), rules())),
-            KeepReason::TreeUnknown => Some((living(false, false, true), rules())),
-            KeepReason::OtherType => changed(|file| file.identity.mode = 0o010_640),
-            KeepReason::OtherMode => changed(|file| file.identity.mode = 0o100_600),
-            KeepReason::OtherSize => changed(|file| file.identity.size = 0),
-            KeepReason::ChangedSince => Some((dead, newer_link())),
-            KeepReason::RestoredSince => Some((TreeState { restored: task(), ..dead }, rules())),
-            KeepReason::ForeignContent => Some((dead, chain(Some(Tie::Named), &["rule 2"]))),
-            KeepReason::NewerDump | KeepReason::CriuAtWork | KeepReason::Directory | KeepReason::UntiedNamespace => {
-                None
-            }
-        }
-    };
-    for reason in KeepReason::ALL {
-        let Some((tree, finding)) = object(reason) else { continue };
-        let with_tree = |findings| Survey { tree: tree.clone(), ..survey(findings) };
-        let kept = decide_with(&checkpoint(), with_tree(vec![finding.clone()]), &[]);
-        assert_eq!(kept, [format!("keep: {reason}")]);
-        assert_eq!(decide_with(&checkpoint(), with_tree(vec![finding]), &[reason]), ["Remove"], "{reason}");
-    }
-    let newer = || survey(vec![rules(), newer_link()]);
-    let removed = decide_with(&checkpoint(), newer(), &[KeepReason::NewerDump]);
-    assert_eq!(removed, ["Remove", "keep: changed-since"]);
-}
-
 #[test]
 fn items_keep_the_order_of_the_findings_and_what_is_unknown() {
     let unknown = vec![Unknown::TableName];
@@ -411,15 +244,4 @@ fn items_keep_the_order_of_the_findings_and_what_is_unknown() {
     let plan = decide(&checkpoint(), Survey { unknown: unknown.clone(), ..survey(findings) }, &Policy::default());
     let planned: Vec<Residue> = plan.items().iter().map(|item| item.finding.residue.clone()).collect();
     assert_eq!((planned, plan.unknown()), (residues, unknown.as_slice()));
-}
-
-#[test]
-fn a_reason_that_names_a_fact_to_be_changed_first_cannot_be_allowed() {
-    let never = [KeepReason::CriuAtWork, KeepReason::Directory, KeepReason::UntiedNamespace];
-    for reason in KeepReason::ALL {
-        assert_eq!(reason.can_be_allowed(), !never.contains(&reason), "{reason}");
-        assert_eq!(reason.name().parse(), reason.can_be_allowed().then_some(reason).ok_or(reason::NotAReason));
-        assert_eq!(reason.remedy() == format!("--allow {reason}"), reason.can_be_allowed(), "{reason}");
-    }
-    assert!(KeepReason::ALL.is_sorted());
 }

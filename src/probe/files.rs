@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::{Cause, Finding, FoundFile, Presence, ProbeError, Survey};
 use crate::checkpoint::Checkpoint;
 use crate::mounts::{self, HostMounts, Location, MountHints, Place, Unreachable};
-use crate::reach::{OpenError, Opened};
+use crate::reach::{OpenBases, OpenError};
 use crate::residue::{FileMount, LinkRemap, Residue};
 use crate::system::mount::Purpose;
 use crate::system::{mountinfo, process};
@@ -21,7 +21,7 @@ pub(super) fn look(
         return Ok(());
     }
     let host = host_mounts(checkpoint)?;
-    let mut opened = Opened::new(Purpose::Look);
+    let mut opened = OpenBases::new(Purpose::Look);
     for residue in links {
         let Residue::LinkRemap(link) = &residue else { continue };
         let presence = match locate(checkpoint, link, &host, hints) {
@@ -69,7 +69,7 @@ fn host_mounts(checkpoint: &Checkpoint) -> Result<HostMounts, ProbeError> {
 }
 
 /// The first place that can be looked at decides: all of them show the same file.
-fn find(places: &[Place], opened: &mut Opened) -> Presence {
+fn find(places: &[Place], opened: &mut OpenBases) -> Presence {
     let mut cause = Cause::Mount(Unreachable::UnknownMount);
     for place in places {
         match look_at(place, opened) {
@@ -81,7 +81,7 @@ fn find(places: &[Place], opened: &mut Opened) -> Presence {
 }
 
 /// Of several readings of the images at most one can be right. One file is the answer; of two nobody can tell.
-fn find_either(readings: &[Vec<Place>], opened: &mut Opened) -> Presence {
+fn find_either(readings: &[Vec<Place>], opened: &mut OpenBases) -> Presence {
     let mut answers: Vec<Presence> = readings.iter().map(|places| find(places, opened)).collect();
     if let Some(at) = answers.iter().position(|answer| matches!(answer, Presence::Unreachable(_))) {
         return answers.swap_remove(at);
@@ -99,7 +99,7 @@ fn find_either(readings: &[Vec<Place>], opened: &mut Opened) -> Presence {
     }
 }
 
-fn look_at(place: &Place, opened: &mut Opened) -> Result<Presence, OpenError> {
+fn look_at(place: &Place, opened: &mut OpenBases) -> Result<Presence, OpenError> {
     let directory = match opened.directory_of(place) {
         Ok(directory) => directory,
         // The directory of the link is gone, and the link with it.

@@ -147,9 +147,11 @@ impl Scene {
         found
     }
 
+    /// A tree is in one network namespace: where that is known, the chains of all others are other dumps'.
     fn chains(&self) -> Vec<Presence> {
+        let is_known = self.views.iter().any(|view| view.tie.is_some());
         let mut found = Vec::new();
-        for view in &self.views {
+        for view in self.views.iter().filter(|view| view.tie.is_some() || !is_known) {
             for filter in &view.network.filters {
                 let Some(chain) = &filter.lock_chain else { continue };
                 found.push(Presence::Chain(FoundChain {

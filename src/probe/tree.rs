@@ -46,8 +46,10 @@ pub struct LiveTask {
 pub enum UnknownTree {
     /// No image names the processes.
     NoTasks,
-    /// The images do not say whether the pids are those of this host, or processes could not be read.
+    /// Processes could not be read.
     NotComparable,
+    /// A process has the pid of a dumped one, and the images were cut before anything by which to tell the two apart.
+    Nameless,
 }
 
 impl TreeState {
@@ -76,6 +78,7 @@ pub fn look(images: &Images, checkpoint: &Checkpoint) -> std::io::Result<TreeSta
         match matcher.classify(process) {
             Some(Age::Dumped) => state.alive.push(LiveTask::of(process)),
             Some(Age::Restored) => state.restored.push(LiveTask::of(process)),
+            Some(Age::DumpedPerhaps) => state.unknown = Some(UnknownTree::Nameless),
             None => {}
         }
     }
@@ -94,6 +97,8 @@ impl LiveTask {
 enum Age {
     Dumped,
     Restored,
+    /// Old enough, with the pid of a task of which the images have nothing else.
+    DumpedPerhaps,
 }
 
 struct Matcher<'a> {
@@ -119,10 +124,12 @@ impl<'a> Matcher<'a> {
             None => self.task(process.pid).or_else(|| self.task(*process.inner_pids.last()?))?,
         };
         let looks_alike = has_name(task, process) || has_program(task, process);
+        let is_nameless = task.name.is_none() && task.executable.is_none();
         match (is_older, shares) {
             // The dumped process had this pid, and whoever has it now was there before the images were.
             (true, Some(true)) => Some(Age::Dumped),
             (true, _) if looks_alike && self.has_root_of(process, has_inner) => Some(Age::Dumped),
+            (true, _) if is_nameless && self.has_root_of(process, has_inner) => Some(Age::DumpedPerhaps),
             (false, _) if looks_alike && self.has_root_of(process, has_inner) => Some(Age::Restored),
             _ => None,
         }
@@ -188,3 +195,6 @@ fn is_criu(process: &Process) -> bool {
             .take(FIRST_ARGUMENTS)
             .any(|argument| is_program(Path::new(OsStr::from_bytes(argument))))
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use crate::probe::{
     UnknownTree,
 };
 use crate::residue::{Evidence, Residue, TableForm, Unknown};
+use crate::save::{Method, Saved};
 
 /// What a survey told beside the objects.
 #[derive(Debug, Clone)]
@@ -81,15 +82,15 @@ pub fn failed_checkpoint(directory: &Path, error: &str) -> CheckpointReport {
 
 /// The objects of a plan that was not carried out.
 pub fn planned(items: &[Item]) -> Vec<Object> {
-    items.iter().map(|item| object(item, None)).collect()
+    items.iter().map(|item| object(item, None, None)).collect()
 }
 
 /// The objects of a plan that was carried out.
 pub fn done(done: &[Done]) -> Vec<Object> {
-    done.iter().map(|done| object(&done.item, Some(&done.outcome))).collect()
+    done.iter().map(|done| object(&done.item, Some(&done.outcome), done.saved.as_ref())).collect()
 }
 
-fn object(item: &Item, outcome: Option<&execute::Outcome>) -> Object {
+fn object(item: &Item, outcome: Option<&execute::Outcome>, saved: Option<&Saved>) -> Object {
     let Item { finding, verdict } = item;
     let (state, detail) = state(finding);
     let (outcome, failure) = match outcome {
@@ -113,8 +114,9 @@ fn object(item: &Item, outcome: Option<&execute::Outcome>) -> Object {
         reasons: reasons(finding, verdict),
         outcome,
         failure,
-        frees_bytes: frees(finding),
-        evidence: evidence(&finding.residue).iter().map(evidence_report).collect(),
+        saved_as: saved.map(|saved| Bytes::of_path(&saved.path)),
+        frees_bytes: frees(finding, saved),
+        evidence: evidence(&finding.residue).iter().map(EvidenceReport::of).collect(),
     }
 }
 
@@ -288,9 +290,10 @@ fn unreachable_text(unreachable: &Unreachable) -> String {
     }
 }
 
-/// Removal frees a file's space only where the link is its last name.
-fn frees(finding: &Finding) -> u64 {
+/// Removal frees a file's space only where the link is its last name, and it has not just got another.
+fn frees(finding: &Finding, saved: Option<&Saved>) -> u64 {
     match &finding.presence {
+        _ if saved.is_some_and(|saved| saved.method == Method::HardLink) => 0,
         Presence::File(file) if file.identity.links == 1 => file.identity.allocated,
         _ => 0,
     }
@@ -303,10 +306,6 @@ fn evidence(residue: &Residue) -> &[Evidence] {
         Residue::LockTable(table) => &table.evidence,
         Residue::LockChain(chain) => &chain.evidence,
     }
-}
-
-fn evidence_report(evidence: &Evidence) -> EvidenceReport {
-    EvidenceReport { image: evidence.image.to_string(), record: evidence.record, offset: evidence.offset }
 }
 
 fn lock_name(lock: criu_images::NetworkLock) -> &'static str {
@@ -365,6 +364,9 @@ fn cannot_be_known(
     );
     match tree.unknown {
         Some(UnknownTree::NoTasks) => sentences.push("no image says which processes were dumped".to_owned()),
+        Some(UnknownTree::Nameless) => {
+            sentences.push("a process has the pid of a dumped one, whose name no image tells".to_owned());
+        }
         Some(UnknownTree::NotComparable) => {
             sentences.push("not every process could be read, so one of the tree may be alive".to_owned());
         }
@@ -400,6 +402,12 @@ fn image_problem(problem: &crate::checkpoint::ImageProblem) -> String {
         ImageProblemKind::Cut(cut) => format!("{} is cut ({cut}): what it does not name is not known", problem.image),
         ImageProblemKind::Missing => {
             format!("{} is missing: the dump failed or was killed, and may have left more than is named", problem.image)
+        }
+        ImageProblemKind::LacksLinkRemaps { count } => {
+            format!("{} is cut: it does not name all link remaps that other images have ({count} more)", problem.image)
+        }
+        ImageProblemKind::LacksSockets { count } => {
+            format!("{} is cut: it lacks the sockets of {count} connections that have images", problem.image)
         }
         ImageProblemKind::OtherRun => {
             format!("{} is of another run than the images: the directory was used more than once", problem.image)

@@ -72,6 +72,10 @@ fn object_line(object: &Object, style: Style) -> Line {
         Some(facts) => line.quote(&facts).say("; "),
         None => line,
     };
+    let line = match &object.saved_as {
+        Some(path) => line.say("saved as ").quote(&path.0).say("; "),
+        None => line,
+    };
     let line = match fate(object) {
         (words, None) => line.say(words),
         (words, Some(why)) => line.say(words).say(": ").quote(why.as_bytes()),
@@ -119,7 +123,8 @@ fn facts(object: &Object) -> Option<Vec<u8>> {
             }
             facts.push(count(*size, "byte").into_bytes());
             facts.push(match links {
-                1 => b"its last name".to_vec(),
+                // Some filesystems do not count names.
+                0 | 1 => b"its last name".to_vec(),
                 _ => count(u64::from(*links - 1), "other name").into_bytes(),
             });
         }
@@ -249,3 +254,6 @@ fn count(number: u64, noun: &str) -> String {
         _ => format!("{number} {noun}s"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,6 +250,17 @@ impl Pinned {
             .map_err(failed("look at", &self.path))?;
         Ok(FileIdentity::of(&stat))
     }
+
+    /// The path by which the file was found; for people only.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl AsFd for Pinned {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl AsFd for Directory {

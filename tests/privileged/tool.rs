@@ -16,13 +16,14 @@ pub(crate) struct Tool<'a> {
     images: PathBuf,
     directories: Vec<PathBuf>,
     options: Vec<OsString>,
+    namespace: Option<PathBuf>,
 }
 
 impl<'a> Tool<'a> {
     /// criu-gc for these images. Snapshots are of the host's scratch directory, `/dev/shm` and the packet filters.
     pub(crate) fn new(host: &'a TestHost, images: &Path) -> Self {
         let directories = vec![host.dir().to_owned(), PathBuf::from("/dev/shm")];
-        Tool { host, images: images.to_owned(), directories, options: Vec::new() }
+        Tool { host, images: images.to_owned(), directories, options: Vec::new(), namespace: None }
     }
 
     /// The same with one more option, such as `--netns`, and its value.
@@ -31,9 +32,16 @@ impl<'a> Tool<'a> {
         self
     }
 
+    /// The same, run in another network namespace than the host's.
+    pub(crate) fn inside(mut self, namespace: &NetNamespace) -> Self {
+        self.namespace = Some(namespace.path());
+        self
+    }
+
     /// Runs `criu-gc -D IMAGES … ARGUMENTS`, whatever comes of it.
     pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
-        let mut command = self.host.command(binary());
+        let mut command = self.host.command("nsenter");
+        command.args(self.namespace.iter().map(|path| format!("--net={}", path.display()))).arg("--").arg(binary());
         command.arg("-D").arg(&self.images).args(&self.options).args(arguments);
         command.finish()
     }
@@ -108,15 +116,16 @@ pub(crate) const NOTHING: [&str; 0] = [];
 /// takes its empty tables away, whoever uses it.
 pub(crate) fn make_tables(host: &TestHost, namespaces: &[&NetNamespace]) {
     for program in ["iptables-nft", "ip6tables-nft"] {
-        for action in ["-A", "-D"] {
-            host.run(program, &[&action, &"OUTPUT", &"-j", &"ACCEPT"]);
+        for (chain, action) in [("INPUT", "-A"), ("INPUT", "-D"), ("OUTPUT", "-A"), ("OUTPUT", "-D")] {
+            host.run(program, &[&action, &chain, &"-j", &"ACCEPT"]);
             for namespace in namespaces {
-                host.run_in(namespace, program, &[&action, &"OUTPUT", &"-j", &"ACCEPT"]);
+                host.run_in(namespace, program, &[&action, &chain, &"-j", &"ACCEPT"]);
             }
         }
     }
 }
 
-fn binary() -> PathBuf {
+/// The program under test.
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os(BINARY).map_or_else(|| env!("CARGO_BIN_EXE_criu-gc").into(), PathBuf::from)
 }

@@ -11,8 +11,8 @@ const SKIP: Option<u32> = Some(2);
 const RULES: &str = "rules Marked: 10.0.0.1:80 -> 10.0.0.2:4000, by files.img 50";
 const IN_TABLE: &str = "in table: 10.0.0.1:80 -> 10.0.0.2:4000, by files.img 50";
 const CHAIN: &str = "chain of namespace 12, by inventory.img 0";
-const TABLE: &str = "table CRIU-01234567-89ab-cdef-0123-456789abcdef or CRIU-01234567-89ab-cdef-01: Connections, 2 flows, \
-     by inventory.img 0";
+const TABLE: &str = "table CRIU-01234567-89ab-cdef-0123-456789abcdef or CRIU-01234567-89ab-cdef-01: \
+                     Connections, 2 flows, by inventory.img 0";
 
 /// A checkpoint with one connection, locked in this way.
 fn example(scope: NetworkScope, method: Option<u32>) -> Checkpoint {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Criu;
 use super::options::{DumpOptions, FinalState};
+use super::restore::Restored;
 use crate::command::{CommandExt, Finished};
 use crate::container::Container;
 use crate::host::TestHost;
@@ -65,16 +66,50 @@ impl Criu {
         self.dump_command(host, tree, images, options).finish()
     }
 
+    /// Dumps a tree that was restored from the dump given, to a new directory. The tree is gone afterwards.
+    ///
+    /// # Panics
+    /// If the dump fails; the message holds the end of the log.
+    #[track_caller]
+    pub fn dump_again(
+        &self,
+        host: &TestHost,
+        restored: Restored,
+        of: &DumpResult,
+        images: &Path,
+        options: &DumpOptions,
+    ) -> DumpResult {
+        let start = Instant::now();
+        let mut command = self.command_for(host, restored.pid(), of.container.as_ref(), images, options);
+        let finished = command.finish();
+        let duration = start.elapsed();
+        assert!(finished.status.success(), "{finished}{}", end_of(&images.join(LOG)));
+        // Waits for its end.
+        drop(restored);
+        DumpResult { images: images.to_owned(), duration, container: of.container.clone() }
+    }
+
     /// The command that dumps the tree; makes the images directory.
     ///
     /// # Panics
     /// If the directory cannot be made.
     pub fn dump_command(&self, host: &TestHost, tree: &Workload, images: &Path, options: &DumpOptions) -> Command {
+        self.command_for(host, tree.pid(), tree.container(), images, options)
+    }
+
+    fn command_for(
+        &self,
+        host: &TestHost,
+        pid: u32,
+        container: Option<&Container>,
+        images: &Path,
+        options: &DumpOptions,
+    ) -> Command {
         fs::create_dir_all(images).expect("an images directory");
         let mut command = self.command(host, options.flavour);
-        command.args(["dump", "--tree", &tree.pid().to_string(), "--images-dir"]).arg(images);
+        command.args(["dump", "--tree", &pid.to_string(), "--images-dir"]).arg(images);
         command.args(["-v4", "--log-file", LOG]).args(options.arguments());
-        command.args(tree.container().map(Container::dump_options).unwrap_or_default());
+        command.args(container.map(Container::dump_options).unwrap_or_default());
         command
     }
 }

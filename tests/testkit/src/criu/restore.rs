@@ -23,6 +23,14 @@ pub struct Restored {
 }
 
 impl Restored {
+    /// The root process, as the host numbers it.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn pid(&self) -> u32 {
+        *process::numbers(self.real_pid).get(1).expect("a process of a host")
+    }
+
     /// The root process, as the machine numbers it.
     pub fn real_pid(&self) -> u32 {
         self.real_pid
@@ -72,7 +80,8 @@ impl Criu {
         self.restore_command(host, dump, options).finish()
     }
 
-    fn restore_command(&self, host: &TestHost, dump: &DumpResult, options: &DumpOptions) -> Command {
+    /// The command that restores what was dumped.
+    pub fn restore_command(&self, host: &TestHost, dump: &DumpResult, options: &DumpOptions) -> Command {
         let mut command = self.command(host, options.flavour);
         command.args(["restore", "--restore-detached", "--images-dir"]).arg(&dump.images);
         command.args(["-v4", "--log-file", LOG]).args(options.tcp.option());

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+use std::path::PathBuf;
+
+use criu_images::MntEntry;
+
+use super::*;
+use crate::checkpoint::example::checkpoint;
+
+/// No process has this pid, so that nothing more can be read of it.
+const PID: u32 = u32::MAX;
+
+/// The images were written at second 1000.
+const OLDER: Timestamp = Timestamp::new(999, 0);
+const YOUNGER: Timestamp = Timestamp::new(1001, 0);
+
+/// A process with nothing of the example's task but its pid.
+fn process(pid: u32, started: Timestamp) -> Process {
+    let executable = Some(PathBuf::from("/bin/sh"));
+    Process { pid, inner_pids: Vec::new(), name: b"sh".to_vec(), state: b'S', started, executable }
+}
+
+fn with_name(process: Process) -> Process {
+    Process { name: b"job".to_vec(), ..process }
+}
+
+fn with_program(process: Process) -> Process {
+    Process { executable: Some(PathBuf::from("/usr/bin/job")), ..process }
+}
+
+/// The same as process 100 of a pid namespace below this one.
+fn inside(process: Process) -> Process {
+    Process { pid: PID, inner_pids: vec![100], ..process }
+}
+
+/// The example, dumped in a pid namespace of its own.
+fn container() -> Checkpoint {
+    let mut checkpoint = checkpoint();
+    checkpoint.ids_mut().pid_ns_id = Some(90);
+    checkpoint
+}
+
+#[track_caller]
+fn check(checkpoint: &Checkpoint, process: Process, expected: &str) {
+    let found = match Matcher::new(checkpoint).classify(&process) {
+        Some(Age::Dumped) => "dumped",
+        Some(Age::Restored) => "restored",
+        Some(Age::DumpedPerhaps) => "perhaps dumped",
+        None => "none of the tree",
+    };
+    assert_eq!(found, expected, "{process:?}");
+}
+
+#[test]
+fn an_older_process_with_the_pid_is_the_dumped_one_whatever_it_is_called_now() {
+    check(&checkpoint(), process(100, OLDER), "dumped");
+    check(&checkpoint(), process(101, OLDER), "none of the tree");
+    check(&checkpoint(), with_name(process(101, OLDER)), "none of the tree");
+}
+
+#[test]
+fn a_younger_process_with_the_pid_was_restored_if_it_has_the_name_or_the_program() {
+    check(&checkpoint(), with_name(process(100, YOUNGER)), "restored");
+    check(&checkpoint(), with_program(process(100, YOUNGER)), "restored");
+    check(&checkpoint(), process(100, YOUNGER), "none of the tree");
+    check(&checkpoint(), with_name(with_program(process(101, YOUNGER))), "none of the tree");
+}
+
+#[test]
+fn a_process_of_the_very_second_of_the_images_is_an_older_one() {
+    check(&checkpoint(), process(100, Timestamp::new(1000, 999_999_999)), "dumped");
+    let mut exact = checkpoint();
+    exact.written = Some(Timestamp::new(1000, 5));
+    check(&exact, process(100, Timestamp::new(1000, 5)), "dumped");
+    check(&exact, process(100, Timestamp::new(1000, 6)), "none of the tree");
+}
+
+#[test]
+fn without_the_time_of_the_images_every_process_counts_as_older() {
+    let mut checkpoint = checkpoint();
+    checkpoint.written = None;
+    check(&checkpoint, process(100, YOUNGER), "dumped");
+}
+
+#[test]
+fn pids_of_a_namespace_are_compared_with_those_of_namespaces() {
+    check(&container(), with_name(inside(process(PID, OLDER))), "dumped");
+    check(&container(), with_name(inside(process(PID, YOUNGER))), "restored");
+    check(&container(), with_name(process(100, OLDER)), "none of the tree");
+    check(&checkpoint(), with_name(inside(process(PID, OLDER))), "none of the tree");
+}
+
+#[test]
+fn a_pid_of_a_namespace_alone_is_no_evidence() {
+    check(&container(), inside(process(PID, OLDER)), "none of the tree");
+    check(&container(), inside(process(PID, YOUNGER)), "none of the tree");
+}
+
+#[test]
+fn the_innermost_pid_of_a_process_is_the_one_that_counts() {
+    let nested = |inner: &[u32]| Process { inner_pids: inner.to_vec(), ..with_name(process(PID, OLDER)) };
+    check(&container(), nested(&[7, 100]), "dumped");
+    check(&container(), nested(&[100, 7]), "none of the tree");
+}
+
+#[test]
+fn without_an_inventory_either_kind_of_pid_may_be_meant() {
+    let mut checkpoint = checkpoint();
+    checkpoint.inventory = None;
+    check(&checkpoint, with_name(process(100, OLDER)), "dumped");
+    check(&checkpoint, with_name(inside(process(PID, OLDER))), "dumped");
+    check(&checkpoint, process(100, OLDER), "none of the tree");
+}
+
+#[test]
+fn a_task_without_name_and_program_may_be_whoever_has_its_pid() {
+    let cut = |inventory: bool, own: bool| {
+        let mut checkpoint = if own { container() } else { checkpoint() };
+        (checkpoint.tasks[0].name, checkpoint.tasks[0].executable) = (None, None);
+        if !inventory {
+            checkpoint.inventory = None;
+        }
+        checkpoint
+    };
+    check(&cut(true, false), process(100, OLDER), "dumped");
+    check(&cut(true, false), process(100, YOUNGER), "none of the tree");
+    check(&cut(true, true), inside(process(PID, OLDER)), "perhaps dumped");
+    check(&cut(true, true), inside(process(PID, YOUNGER)), "none of the tree");
+    check(&cut(false, false), process(100, OLDER), "perhaps dumped");
+    check(&cut(false, false), process(101, OLDER), "none of the tree");
+}
+
+#[test]
+fn a_root_filesystem_that_cannot_be_compared_counts_as_the_same() {
+    let mut checkpoint = container();
+    checkpoint.ids_mut().mnt_ns_id = Some(9);
+    check(&checkpoint, with_name(inside(process(PID, OLDER))), "dumped");
+    checkpoint.add_mount(9, MntEntry { mountpoint: b"/".to_vec(), ..MntEntry::default() });
+    check(&checkpoint, with_name(inside(process(PID, OLDER))), "dumped");
+}
+
+#[test]
+fn a_process_with_another_root_filesystem_is_of_another_container() {
+    let mut checkpoint = container();
+    checkpoint.ids_mut().mnt_ns_id = Some(9);
+    let impossible = MntEntry { root_dev: u32::MAX, mountpoint: b"/".to_vec(), ..MntEntry::default() };
+    checkpoint.add_mount(9, impossible);
+    let readable = |process: Process| Process { pid: std::process::id(), ..process };
+    check(&checkpoint, readable(with_name(inside(process(PID, OLDER)))), "none of the tree");
+    check(&checkpoint, readable(with_name(inside(process(PID, YOUNGER)))), "none of the tree");
+}
+
+#[test]
+fn a_tree_is_restored_only_if_none_of_it_is_from_before() {
+    let task = || vec![LiveTask::of(&process(100, OLDER))];
+    let state = |alive, restored| TreeState { alive, restored, ..TreeState::default() }.is_restored();
+    assert_eq!(
+        [state(vec![], vec![]), state(task(), vec![]), state(vec![], task()), state(task(), task())],
+        [false, false, true, false]
+    );
+}
+
+#[test]
+fn a_criu_is_known_by_its_name_or_program() {
+    let named = |name: &str| Process { name: name.into(), ..process(PID, OLDER) };
+    let running = |path: &str| Process { executable: Some(PathBuf::from(path)), ..process(PID, OLDER) };
+    assert!(is_criu(&named("criu")));
+    assert!(is_criu(&running("/usr/sbin/criu")));
+    assert!(!is_criu(&named("criu-gc")));
+    assert!(!is_criu(&running("/opt/criu-gc")));
+    assert!(!is_criu(&running("/opt/criu/sh")));
+}

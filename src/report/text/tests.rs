@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+use super::*;
+use crate::report::{Bytes, EvidenceReport, Reason, RuleReport, Summary, TreeReport};
+
+const STYLE: Style = Style { escaping: Escaping::Terminal, detail: Detail::Plain };
+
+fn bytes(text: &str) -> Bytes {
+    Bytes(text.into())
+}
+
+fn link() -> Subject {
+    Subject::LinkRemap { id: 6, link: bytes("/srv/link_remap.6"), original: Some(bytes("/srv/data")) }
+}
+
+fn connection() -> Subject {
+    Subject::LockedConnection { local: "10.0.0.1:80".to_owned(), peer: "::1:4000".to_owned() }
+}
+
+fn table() -> Subject {
+    Subject::NetworkLockTable { names: vec!["CRIU-a".to_owned()] }
+}
+
+const CHAIN: Subject = Subject::NetworkLockChain { chain: "CRIU" };
+
+fn file_at(path: &str, links: u32, size: u64) -> Location {
+    Location::File { path: bytes(path), device: "8:1".to_owned(), inode: 77, links, size }
+}
+
+fn rules(commands: &[&str]) -> Location {
+    let rule = |command: &&str| RuleReport { command: (*command).to_owned(), chain: "INPUT", handle: Some(4) };
+    Location::Rules { namespace: "/proc/self/ns/net".to_owned(), rules: commands.iter().map(rule).collect() }
+}
+
+fn table_at(drops: Drops) -> Location {
+    Location::Table { namespace: "/run/netns/pod".to_owned(), name: "CRIU-a".to_owned(), handle: 5, drops }
+}
+
+fn chain_at(jumps: usize, tie: Option<&'static str>) -> Location {
+    let (namespace, command) = ("/run/netns/pod".to_owned(), "iptables-nft".to_owned());
+    Location::Chain { namespace, command, jumps, tie }
+}
+
+/// An object that is there and is to be removed.
+fn object(subject: Subject, location: Location) -> Object {
+    Object {
+        subject,
+        location: Some(location),
+        state: State::Present,
+        detail: None,
+        verdict: Verdict::Remove,
+        reasons: Vec::new(),
+        outcome: None,
+        failure: None,
+        saved_as: None,
+        frees_bytes: 0,
+        evidence: vec![EvidenceReport { image: "files.img".to_owned(), record: 3, offset: 128 }],
+    }
+}
+
+/// A link that is not there.
+fn absent(state: State, verdict: Verdict, detail: &str) -> Object {
+    let detail = Some(detail.to_owned()).filter(|text| !text.is_empty());
+    Object { location: None, state, verdict, detail, ..object(link(), file_at("", 1, 0)) }
+}
+
+fn reason(name: &'static str, remedy: &str) -> Reason {
+    Reason { name, explanation: "it is so", remedy: remedy.to_owned() }
+}
+
+fn kept(reasons: &[Reason]) -> Object {
+    Object { verdict: Verdict::Keep, reasons: reasons.to_vec(), ..object(link(), file_at("/srv/link_remap.6", 2, 41)) }
+}
+
+fn report(objects: Vec<Object>, summary: Summary) -> CheckpointReport {
+    let mut report = crate::report::failed_checkpoint("/images".as_ref(), "");
+    (report.error, report.objects, report.summary) = (None, objects, summary);
+    report
+}
+
+fn written(lines: &[Line]) -> Vec<String> {
+    lines.iter().map(|line| String::from_utf8(line.as_bytes().to_vec()).unwrap()).collect()
+}
+
+#[track_caller]
+fn check_object(object: &Object, expected: &str) {
+    assert_eq!(written(&[object_line(object, STYLE)]), [expected]);
+}
+
+#[track_caller]
+fn check_summary(mode: Mode, objects: Vec<Object>, summary: Summary, expected: &[&str]) {
+    assert_eq!(written(&summary_lines(&report(objects, summary), mode, STYLE)), expected);
+}
+
+#[test]
+fn a_link_begins_as_in_2016_and_ends_with_what_is_known() {
+    let at = |location: Location| object(link(), location);
+    let head = "Link remap: /srv/link_remap.6 -> /srv/data";
+    let place = "/srv/link_remap.6";
+    check_object(&at(file_at(place, 2, 41)), &format!("{head} (41 bytes, 1 other name; to be removed)"));
+    check_object(&at(file_at(place, 1, 1)), &format!("{head} (1 byte, its last name; to be removed)"));
+    check_object(&at(file_at(place, 4, 0)), &format!("{head} (0 bytes, 3 other names; to be removed)"));
+    // Some filesystems do not count names.
+    check_object(&at(file_at(place, 0, 1)), &format!("{head} (1 byte, its last name; to be removed)"));
+    let elsewhere = format!("{head} (at /roots/one/l, 1 byte, its last name; to be removed)");
+    check_object(&at(file_at("/roots/one/l", 1, 1)), &elsewhere);
+    let nameless = Subject::LinkRemap { id: 6, link: bytes(place), original: None };
+    let expected = "Link remap: /srv/link_remap.6 -> ? (1 byte, its last name; to be removed)";
+    check_object(&object(nameless, file_at(place, 1, 1)), expected);
+}
+
+#[test]
+fn a_connection_begins_as_in_2016() {
+    let head = "Locked tcp connection: 10.0.0.1:80 -> ::1:4000";
+    let one = object(connection(), rules(&["iptables-nft"]));
+    check_object(&one, &format!("{head} (1 rule of iptables-nft; to be removed)"));
+    let both = object(connection(), rules(&["iptables-nft", "iptables-legacy", "iptables-nft"]));
+    check_object(&both, &format!("{head} (1 rule of iptables-legacy, 2 rules of iptables-nft; to be removed)"));
+    let detail = Some("2 flows in the lock table".to_owned());
+    let in_table = Object { location: None, detail, ..object(connection(), rules(&[])) };
+    check_object(&in_table, &format!("{head} (2 flows in the lock table; to be removed)"));
+}
+
+#[test]
+fn tables_and_chains_have_lines_of_the_same_style() {
+    let head = "Network lock table: inet CRIU-a -> /run/netns/pod";
+    check_object(&object(table(), table_at(Drops::Everything)), &format!("{head} (drops every packet; to be removed)"));
+    check_object(&object(table(), table_at(Drops::Flows(1))), &format!("{head} (drops 1 flow; to be removed)"));
+    check_object(&object(table(), table_at(Drops::Flows(0))), &format!("{head} (drops 0 flows; to be removed)"));
+    let names = Subject::NetworkLockTable { names: vec!["CRIU-a".to_owned(), "CRIU-b".to_owned()] };
+    let gone = Object { subject: names, ..absent(State::Gone, Verdict::Nothing, "") };
+    check_object(&gone, "Network lock table: inet CRIU-a or CRIU-b -> no network namespace (gone)");
+    let head = "Network lock chain: CRIU -> /run/netns/pod";
+    check_object(&object(CHAIN, chain_at(2, None)), &format!("{head} (iptables-nft, 2 jumps; to be removed)"));
+    let tied = object(CHAIN, chain_at(1, Some("named by --netns")));
+    check_object(&tied, &format!("{head} (iptables-nft, 1 jump, named by --netns; to be removed)"));
+}
+
+#[test]
+fn the_line_ends_with_what_happens_or_happened() {
+    let head = "Link remap: /srv/link_remap.6 -> /srv/data";
+    let facts = "41 bytes, 1 other name";
+    let outcome = |outcome: Outcome, failure: Option<&str>| {
+        let failure = failure.map(str::to_owned);
+        let outcome = Some(outcome);
+        Object { outcome, failure, ..object(link(), file_at("/srv/link_remap.6", 2, 41)) }
+    };
+    let check = |object: &Object, end: &str| check_object(object, &format!("{head} ({end})"));
+    check(&outcome(Outcome::Removed, None), &format!("{facts}; removed"));
+    check(&outcome(Outcome::AlreadyGone, None), &format!("{facts}; gone"));
+    let why = "cannot remove it: Operation not permitted";
+    check(&outcome(Outcome::Failed, Some(why)), &format!("{facts}; NOT removed: {why}"));
+    let two = [reason("tree-alive", ""), reason("other-size", "")];
+    check(&kept(&two), &format!("{facts}; kept: tree-alive, other-size"));
+    check(&Object { outcome: Some(Outcome::Kept), ..kept(&two) }, &format!("{facts}; kept: tree-alive, other-size"));
+}
+
+#[test]
+fn a_file_that_was_kept_elsewhere_is_named() {
+    let saved = Object {
+        outcome: Some(Outcome::Removed),
+        saved_as: Some(bytes("/saved/1\n")),
+        ..object(link(), file_at("/srv/link_remap.6", 1, 41))
+    };
+    let expected =
+        r"Link remap: /srv/link_remap.6 -> /srv/data (41 bytes, its last name; saved as /saved/1\n; removed)";
+    check_object(&saved, expected);
+}
+
+#[test]
+fn an_absent_object_says_why_it_is_absent() {
+    let check = |object: &Object, end: &str| {
+        check_object(object, &format!("Link remap: /srv/link_remap.6 -> /srv/data ({end})"));
+    };
+    check(&absent(State::Gone, Verdict::Nothing, ""), "gone");
+    check(&absent(State::Vanished, Verdict::Nothing, "it was on a tmpfs"), "gone: it was on a tmpfs");
+    let unreachable = absent(State::Unreachable, Verdict::CannotTell, "it is mounted nowhere");
+    check(&unreachable, "not known: it is mounted nowhere");
+    check(&Object { outcome: Some(Outcome::Failed), ..unreachable }, "not known: it is mounted nowhere");
+}
+
+#[test]
+fn names_from_images_cannot_break_a_line_or_move_the_cursor() {
+    let subject =
+        Subject::LinkRemap { id: 6, link: Bytes(b"/a\n\x1b[2J\xff/l".to_vec()), original: Some(bytes("/\u{202e}gpj")) };
+    let line = object_line(&object(subject, file_at("/b\r", 1, 0)), STYLE);
+    assert!(line.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte)), "{line:?}");
+}
+
+#[test]
+fn entries_and_the_places_of_the_search_follow_on_request() {
+    let summary = Summary { objects: 1, removed: 1, ..Summary::default() };
+    let mut report = report(vec![object(link(), file_at("/srv/link_remap.6", 2, 41))], summary);
+    report.network_namespaces.push("/run/netns/a\n".to_owned());
+    let whole = [
+        "Link remap: /srv/link_remap.6 -> /srv/data (41 bytes, 1 other name; to be removed)",
+        "    named by files.img record 3 at offset 128",
+        r"Looked in network namespace /run/netns/a\n",
+        "1 object: 1 to be removed.",
+    ];
+    for (verbosity, expected) in [(0, &[whole[0], whole[3]][..]), (1, &[whole[0], whole[1], whole[3]]), (2, &whole)] {
+        let style = Style { detail: Detail::of_verbosity(verbosity), ..STYLE };
+        assert_eq!(written(&lines(&report, Mode::Show, style)), expected);
+    }
+}
+
+#[test]
+fn the_summary_counts_and_leaves_out_what_there_is_none_of() {
+    let all = Summary { objects: 10, removed: 1, kept: 2, gone: 3, failed: 4, freed_bytes: 4096 };
+    let shown = "10 objects: 1 to be removed (4096 bytes), 2 kept, 3 gone, 4 not known.";
+    check_summary(Mode::Show, Vec::new(), all, &[shown]);
+    check_summary(
+        Mode::Gc,
+        Vec::new(),
+        Summary { freed_bytes: 1, ..all },
+        &["10 objects: 1 removed (1 byte), 2 kept, 3 gone, 4 not removed."],
+    );
+    let one = Summary { objects: 1, removed: 1, ..Summary::default() };
+    check_summary(Mode::Gc, Vec::new(), one, &["1 object: 1 removed."]);
+    let failed = Summary { objects: 2, failed: 1, gone: 1, ..Summary::default() };
+    check_summary(Mode::Gc, Vec::new(), failed, &["2 objects: 1 gone, 1 not removed."]);
+}
+
+#[test]
+fn nothing_is_left_only_where_all_is_known() {
+    for mode in [Mode::Show, Mode::Gc] {
+        for gone in [0, 3] {
+            let summary = Summary { objects: gone, gone, ..Summary::default() };
+            check_summary(mode, Vec::new(), summary, &["Nothing is left."]);
+            let mut unsure = report(Vec::new(), summary);
+            unsure.cannot_be_known.push("files.img is missing".to_owned());
+            let expected = ["Not known: files.img is missing", "Nothing was found, but not everything is known."];
+            assert_eq!(written(&lines(&unsure, mode, STYLE)), expected);
+        }
+    }
+}
+
+#[test]
+fn each_reason_is_explained_once_with_its_remedy() {
+    let untied = |path: &str| kept(&[reason("untied-namespace", &format!("--netns {path}"))]);
+    let objects = vec![
+        kept(&[reason("tree-alive", "--allow tree-alive"), reason("other-size", "--allow other-size")]),
+        kept(&[reason("tree-alive", "--allow tree-alive")]),
+        untied("/run/netns/a"),
+        untied("/run/netns/b"),
+        object(link(), file_at("", 1, 0)),
+    ];
+    let summary = Summary { objects: 5, kept: 4, removed: 1, ..Summary::default() };
+    let expected = [
+        "5 objects: 1 to be removed, 4 kept.",
+        "Kept, other-size (1 object): it is so. To remove: --allow other-size",
+        "Kept, tree-alive (2 objects): it is so. To remove: --allow tree-alive",
+        "Kept, untied-namespace (1 object): it is so. To remove: --netns /run/netns/a",
+        "Kept, untied-namespace (1 object): it is so. To remove: --netns /run/netns/b",
+    ];
+    check_summary(Mode::Show, objects, summary, &expected);
+}
+
+#[test]
+fn processes_that_stand_in_the_way_are_named() {
+    let process = |name: &str| ProcessReport { pid: 7, name: bytes(name), state: 'S' };
+    let said = |state: &'static str, criu: Vec<ProcessReport>| {
+        let mut report = report(Vec::new(), Summary::default());
+        report.tree = TreeReport { state, processes: vec![process("job\n")], criu };
+        written(&tree_lines(&report, STYLE))
+    };
+    let alive = r"Process 7 (job\n, state S) of the dumped tree is alive: nothing is removed while it lives";
+    assert_eq!(said("alive", Vec::new()), [alive]);
+    let criu = "Process 7 (criu, state S) is a criu at work on these images: nothing is removed while it runs";
+    assert_eq!(said("alive", vec![process("criu")]), [criu, alive]);
+    let restored = said("restored", Vec::new());
+    assert!(restored[0].starts_with(r"Process 7 (job\n, state S) was restored from these images: "), "{restored:?}");
+    assert_eq!(said("dead", Vec::new()), [""; 0]);
+    assert_eq!(said("unknown", Vec::new()), [""; 0]);
+}

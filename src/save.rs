@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Keeps the files of link remaps in a directory of the user's (`--save`) before their links are removed.
+//!
+//! A file is kept under a name made of two numbers, so that no image has a say in it, and nothing that is in the
+//! directory is ever replaced. The manifest gets its line after the file is whole and before the link is removed: a run
+//! that is cut short leaves at worst a file that the manifest does not name, and the link.
+
+mod manifest;
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::probe::FoundFile;
+use crate::report::{Bytes, EvidenceReport};
+use crate::residue::LinkRemap;
+use crate::system::dir::{Directory, FileError, Pinned};
+use crate::system::keep::{self, Attributes};
+use crate::system::ledger::{self, Ledger, LedgerError};
+use crate::time::Timestamp;
+use manifest::{Entry, Facts, MANIFEST, RefusedAttribute, VERSION};
+
+pub use crate::system::keep::Method;
+
+/// An inode of this host: the device number, `(major, minor)`, and the number of the inode.
+pub type InodeId = ((u32, u32), u64);
+
+/// The last change of inodes.
+pub type Changes = HashMap<InodeId, Timestamp>;
+
+/// Why nothing can be saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// A call failed.
+    #[error("{}", .0.to_string_with_cause())]
+    File(#[from] FileError),
+    /// The manifest cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] LedgerError),
+    /// Somebody else could replace what is kept.
+    #[error("{} can be written by others than root and the user who runs this", .0.display())]
+    OthersWrite(PathBuf),
+}
+
+/// Where the user wants files to be kept. Nothing is made there yet.
+#[derive(Debug)]
+pub struct Destination {
+    path: PathBuf,
+    own_changes: Changes,
+}
+
+impl Destination {
+    /// Looks whether files can be kept in `path`, which may be absent if its parent is there.
+    pub fn check(path: &Path) -> Result<Self, SaveError> {
+        let own_changes = match open(path) {
+            Ok(directory) => read_own_changes(&directory)?,
+            Err(SaveError::File(error)) if error.is_not_found() => {
+                let parent = path.parent().ok_or(error)?;
+                let parent = if parent == Path::new("") { Path::new(".") } else { parent };
+                let _ = Directory::open(parent)?;
+                Changes::new()
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Destination { path: path.to_owned(), own_changes })
+    }
+
+    /// How earlier runs changed inodes by linking them there. A run that was cut short has changed the inode of a link
+    /// that it did not come to remove: this tells that change from anybody else's.
+    pub fn own_changes(&self) -> &Changes {
+        &self.own_changes
+    }
+
+    /// Makes the directory if it is absent, and takes it for this run.
+    pub fn open(&self) -> Result<SaveDirectory, SaveError> {
+        keep::make_directory(&self.path)?;
+        let directory = open(&self.path)?;
+        let manifest = Ledger::open(&directory, OsStr::new(MANIFEST))?;
+        let next = first_free_number(&directory.names()?);
+        Ok(SaveDirectory { directory, manifest, next })
+    }
+}
+
+/// Opens the directory, and makes sure that nobody else can replace what is kept in it.
+fn open(path: &Path) -> Result<Directory, SaveError> {
+    let directory = Directory::open(path)?;
+    if !Attributes::of(&directory, path)?.is_out_of_others_reach() {
+        return Err(SaveError::OthersWrite(path.to_owned()));
+    }
+    Ok(directory)
+}
+
+fn read_own_changes(directory: &Directory) -> Result<Changes, SaveError> {
+    let Some(file) = ledger::read(directory, OsStr::new(MANIFEST))? else { return Ok(Changes::new()) };
+    let changes = manifest::own_changes(BufReader::new(file));
+    Ok(changes.map_err(|source| LedgerError::failed("read", &directory.path().join(MANIFEST), source))?)
+}
+
+/// A directory in which this run, and no other, keeps files.
+#[derive(Debug)]
+pub struct SaveDirectory {
+    directory: Directory,
+    manifest: Ledger,
+    /// The number with which the name of the next file begins.
+    next: u64,
+}
+
+/// Keeps the files of one checkpoint.
+#[derive(Debug)]
+pub struct Keeper<'a> {
+    /// Where.
+    pub directory: &'a mut SaveDirectory,
+    /// The images directory, as the user named it.
+    pub images: &'a Path,
+    /// The dump's run id, where it is known.
+    pub run_id: Option<String>,
+}
+
+/// A file that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// Where.
+    pub path: PathBuf,
+    /// How.
+    pub method: Method,
+}
+
+impl Keeper<'_> {
+    /// Keeps the file that `link` is a name of, which was found as `found` and is held as `file`.
+    pub(crate) fn keep(&mut self, link: &LinkRemap, found: &FoundFile, file: &Pinned) -> Result<Saved, SaveError> {
+        let before = Attributes::of(file, file.path())?;
+        let name = self.directory.new_name(link.id);
+        let kept = keep::keep(file, &self.directory.directory, OsStr::new(&name))?;
+        let after = Attributes::of(file, file.path())?;
+        let path = self.directory.directory.path().join(&name);
+        let entry = Entry {
+            manifest: VERSION,
+            file: &name,
+            method: kept.method,
+            link: Bytes(link.link.clone()),
+            original: link.original.clone().map(Bytes),
+            path: Bytes::of_path(&found.place.path()),
+            facts: Facts::of(&found.identity, &before),
+            changed_by_saving: (kept.method == Method::HardLink).then_some(after.changed),
+            refused_attributes: kept.refused.iter().map(RefusedAttribute::of).collect(),
+            images_directory: absolute(self.images),
+            run_id: self.run_id.as_deref(),
+            evidence: link.evidence.iter().map(EvidenceReport::of).collect(),
+            saved: now(),
+            tool: concat!("criu-gc ", env!("CARGO_PKG_VERSION")),
+        };
+        self.directory.note(&name, &entry)?;
+        Ok(Saved { path, method: kept.method })
+    }
+}
+
+impl SaveDirectory {
+    fn new_name(&mut self, id: u32) -> String {
+        let name = format!("{}-link_remap.{id}", self.next);
+        self.next = self.next.saturating_add(1);
+        name
+    }
+
+    /// Appends to the manifest what was kept as `name`, and waits until both are on disk.
+    fn note(&mut self, name: &str, entry: &Entry<'_>) -> Result<(), SaveError> {
+        let line = serde_json::to_vec(entry)
+            .map_err(|error| LedgerError::failed("append to", &self.directory.path().join(MANIFEST), error.into()));
+        let noted = line.and_then(|line| self.manifest.append(&line));
+        if noted.is_err() {
+            // What the manifest does not name is of no use to anybody; that it stays for once harms nobody.
+            let _ = self.directory.unlink(OsStr::new(name));
+        }
+        noted?;
+        Ok(keep::sync(&self.directory)?)
+    }
+}
+
+/// One more than the highest number with which a name begins, be it that of a file that did not become whole.
+fn first_free_number(names: &[Vec<u8>]) -> u64 {
+    let number = |name: &Vec<u8>| -> Option<u64> {
+        let digits = name.split(|byte| *byte == b'-').next()?;
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    };
+    names.iter().filter_map(number).max().map_or(1, |highest| highest.saturating_add(1))
+}
+
+/// A relative path says nothing to who reads the manifest later.
+fn absolute(path: &Path) -> Bytes {
+    Bytes::of_path(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
+}
+
+#[cfg(test)]
+mod tests;

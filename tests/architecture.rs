@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What ARCHITECTURE.md promises and no compiler checks, read from the sources. The promises that clippy can check are
+//! in clippy.toml.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A source file of the tool.
+struct Source {
+    /// Its path below `src`.
+    path: String,
+    text: String,
+}
+
+/// Modules that do not ask the system, and what they may know of it all the same: plain data.
+const PURE: [&str; 3] = ["residue", "mounts", "plan"];
+const PLAIN_DATA: [&str; 4] = ["nft::Expression", "nft::{Expression, Verdict}", "xtables::IpVersion", "mountinfo::"];
+const IMPURE: [&str; 10] = [
+    "std::fs",
+    "std::process",
+    "std::env",
+    "std::io",
+    "std::thread",
+    "std::os::unix::net",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "rustix",
+];
+
+/// Invariant 2.
+fn impure_lines(source: &Source) -> Vec<String> {
+    let module = source.path.split(['/', '.']).next().unwrap_or_default();
+    if !PURE.contains(&module) {
+        return Vec::new();
+    }
+    let is_impure = |line: &&str| {
+        let system = line.split("crate::system::").skip(1);
+        IMPURE.iter().any(|word| line.contains(word))
+            || line.contains("system::{")
+            || system.into_iter().any(|rest| !PLAIN_DATA.iter().any(|data| rest.starts_with(data)))
+    };
+    source.code().filter(is_impure).map(|line| format!("{}: {line}", source.path)).collect()
+}
+
+/// House style: who may use a file, and what it is for, stands at its head.
+fn headless(source: &Source) -> Vec<String> {
+    let mut lines = source.text.lines();
+    let has_licence = lines.next() == Some("// SPDX-License-Identifier: Apache-2.0 OR MIT");
+    let says_purpose = source.is_test() || lines.next().is_some_and(|line| line.starts_with("//! "));
+    if has_licence && says_purpose { Vec::new() } else { vec![source.path.clone()] }
+}
+
+impl Source {
+    /// The lines that are compiled into the tool, without comments.
+    fn code(&self) -> impl Iterator<Item = &str> {
+        let text = if self.is_test() { "" } else { self.text.as_str() };
+        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        text.lines().filter(|line| !line.trim_start().starts_with("//"))
+    }
+
+    fn is_test(&self) -> bool {
+        ["/tests.rs", "/tests/", "/example.rs"].iter().any(|part| self.path.contains(part))
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    walk(&top, &mut paths);
+    let read = |path: PathBuf| Source {
+        text: fs::read_to_string(&path).expect("a source file"),
+        path: path.strip_prefix(&top).expect("a path below src").display().to_string(),
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn walk(directory: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a directory of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { walk(&path, paths) } else { paths.push(path) }
+    }
+}
+
+/// The rule holds for all sources, and is broken by a file of this path and text: a rule that nothing can break holds
+/// nothing.
+#[track_caller]
+fn check(rule: fn(&Source) -> Vec<String>, path: &str, broken: &[&str]) {
+    let found: Vec<String> = sources().iter().flat_map(rule).collect();
+    assert!(found.is_empty(), "{found:#?}");
+    for text in broken {
+        let source = Source { path: path.to_owned(), text: (*text).to_owned() };
+        assert!(!rule(&source).is_empty(), "not noticed: {text}");
+    }
+}
+
+#[test]
+fn residue_mounts_and_plan_do_not_ask_the_system() {
+    let broken = [
+        "use std::fs;",
+        "use std::net::{IpAddr, TcpStream};",
+        "    rustix::process::getpid()",
+        "use crate::system::nft::Nft;",
+        "use crate::system::{dir, nft};",
+        "let x = crate::system::process::pids();",
+        "    use crate::system;\n    system::{process};",
+    ];
+    check(impure_lines, "mounts/overlay.rs", &broken);
+    check(impure_lines, "plan.rs", &["use std::env;"]);
+}
+
+#[test]
+fn every_file_has_its_licence_and_says_what_it_is_for() {
+    let licence = "// SPDX-License-Identifier: Apache-2.0 OR MIT\n";
+    check(headless, "new.rs", &["", "//! What for.\n", licence, &format!("{licence}use std::fs;\n")]);
+    check(headless, "new/tests.rs", &["use super::*;\n"]);
+}

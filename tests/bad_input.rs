@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Images that CRIU did not write, or that contradict themselves: an error that names the file and the place, status 2,
+//! and nothing is touched. Needs no root, and asks nothing of the machine's packet filters.
+
+#[path = "bad_input/checkpoint.rs"]
+mod checkpoint;
+#[path = "support/image_file.rs"]
+mod image_file;
+#[path = "bad_input/refusal.rs"]
+mod refusal;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use checkpoint::{Checkpoint, LINK, ORIGINAL, named, offset, regular, remap, socket};
+use criu_images::{InetSkEntry, RegFileEntry};
+use image_file::Framing;
+use refusal::{check, check_error, names_below};
+
+/// Without this the other tests could succeed because nothing of their images is right.
+#[test]
+fn what_the_other_tests_change_is_removed_while_it_is_right() {
+    for framing in [Framing::OneMagic, Framing::TwoMagics] {
+        let checkpoint = Checkpoint::new();
+        checkpoint.write_framed(framing);
+        let output = checkpoint.run(&[]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{text}{:?}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("; removed)\n") && !checkpoint.link().exists(), "{text}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_none_or_holds_no_image_is_named() {
+    let checkpoint = Checkpoint::new();
+    fs::write(checkpoint.images().join("notes.txt"), "").unwrap();
+    check_error(&checkpoint, &["no CRIU image in ", checkpoint.images().to_str().unwrap()]);
+    fs::remove_dir_all(checkpoint.images()).unwrap();
+    check_error(&checkpoint, &["cannot open directory ", checkpoint.images().to_str().unwrap(), "No such file"]);
+    fs::write(checkpoint.images(), "").unwrap();
+    check_error(&checkpoint, &["cannot open directory ", checkpoint.images().to_str().unwrap(), "Not a directory"]);
+}
+
+#[test]
+fn a_file_with_the_name_of_an_image_has_to_be_that_image() {
+    for (name, bytes) in [("files.img", &b"\x7fELF\x02\x01\x01\0"[..]), ("remap-fpath.img", b"#!/bin/sh\n")] {
+        let checkpoint = Checkpoint::new();
+        checkpoint.write();
+        checkpoint.write_bytes(name, bytes);
+        check(&checkpoint, name, 0, "the magic number is ");
+    }
+    let checkpoint = Checkpoint::new();
+    checkpoint.write();
+    fs::rename(checkpoint.images().join("remap-fpath.img"), checkpoint.images().join("files.img")).unwrap();
+    check(&checkpoint, "files.img", 4, "the magic number is 0x59133954, but that of this kind of image is 0x56303138");
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_read() {
+    let replace = |make: &dyn Fn(&Path)| {
+        let checkpoint = Checkpoint::new();
+        checkpoint.write();
+        let path = checkpoint.images().join("files.img");
+        fs::rename(&path, checkpoint.images().join("away")).unwrap();
+        make(&path);
+        check_error(&checkpoint, &[path.to_str().unwrap()]);
+    };
+    replace(&|path| symlink("away", path).unwrap());
+    replace(&|path| fs::create_dir(path).unwrap());
+    replace(&|path| {
+        rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    });
+}
+
+#[test]
+fn a_huge_or_malformed_record_is_refused() {
+    let checkpoint = Checkpoint::new();
+    checkpoint.write();
+    let image = fs::read(checkpoint.images().join("files.img")).unwrap();
+    let second = offset(&checkpoint.files, 1);
+    let with = |at: usize, bytes: &[u8]| [&image[..at], bytes, &image[at + bytes.len()..]].concat();
+    checkpoint.write_bytes("files.img", &with(second, &u32::MAX.to_le_bytes()));
+    check(&checkpoint, "files.img", second, "the record says it is 4294967295 bytes long");
+    checkpoint.write_bytes("files.img", &with(second + 4, &[0xff; 4]));
+    check(&checkpoint, "files.img", second, "");
+}
+
+#[test]
+fn a_link_remap_has_the_name_that_criu_gives_it() {
+    let names: [&[u8]; 7] = [
+        b"data.keep",
+        b"link_remap.7",
+        b"link_remap.09",
+        b"link_remap.9.bak",
+        b"link_remap.9 ",
+        b"LINK_REMAP.9",
+        b"xlink_remap.9",
+    ];
+    for name in names {
+        let mut checkpoint = Checkpoint::new();
+        fs::write(checkpoint.data().join("link_remap.7"), "a user's own").unwrap();
+        let directory = checkpoint.data().to_str().unwrap().to_owned();
+        checkpoint.link_entry().name = [directory.as_bytes(), b"/", name].concat();
+        checkpoint.write();
+        check(&checkpoint, "files.img", offset(&checkpoint.files, 0), "is said to be link remap 9, but its name is ");
+    }
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_is_refused() {
+    let ways = ["/../data/link_remap.9", "/./link_remap.9", "//link_remap.9", "/link_remap.9/", "/link_remap.9/.."];
+    for way in ways.map(String::from).into_iter().chain([format!("/{}/link_remap.9", "x".repeat(256))]) {
+        let mut checkpoint = Checkpoint::new();
+        let directory = checkpoint.data().to_str().unwrap().to_owned();
+        checkpoint.link_entry().name = format!("{directory}{way}").into();
+        checkpoint.write();
+        check(&checkpoint, "files.img", offset(&checkpoint.files, 0), "its name is not a plain path");
+    }
+    for name in ["../../link_remap.9", "link_remap.9/../../../link_remap.9", "", "/", "/data\0/link_remap.9"] {
+        let mut checkpoint = Checkpoint::new();
+        checkpoint.link_entry().name = name.into();
+        checkpoint.write();
+        check(&checkpoint, "files.img", offset(&checkpoint.files, 0), "is said to be link remap 9, but its name is");
+    }
+    let mut checkpoint = Checkpoint::new();
+    checkpoint.original_entry().name.extend_from_slice(b"/../data");
+    checkpoint.write();
+    check(&checkpoint, "files.img", offset(&checkpoint.files, 1), "has a name that is not a plain path");
+}
+
+#[test]
+fn the_original_of_a_link_remap_is_in_its_directory_or_below() {
+    for name in ["/elsewhere/data", "/data"] {
+        let mut checkpoint = Checkpoint::new();
+        checkpoint.original_entry().name = name.into();
+        checkpoint.write();
+        let at = offset(&checkpoint.files, 1);
+        check(&checkpoint, "files.img", at, "has its link remap outside its own directories, at ");
+    }
+}
+
+#[test]
+fn a_link_remap_has_what_criu_records_of_it_and_no_more() {
+    let changes: [fn(&mut RegFileEntry); 4] =
+        [|file| file.mode = Some(0), |file| file.size = Some(4), |file| file.mnt_id = Some(1), |file| file.ext = true];
+    for change in changes {
+        let mut checkpoint = Checkpoint::new();
+        change(checkpoint.link_entry());
+        checkpoint.write();
+        check(&checkpoint, "files.img", offset(&checkpoint.files, 0), "is said to be link remap 9, but ");
+    }
+    let mut checkpoint = Checkpoint::new();
+    checkpoint.original_entry().ext = true;
+    checkpoint.write();
+    check(&checkpoint, "files.img", offset(&checkpoint.files, 1), "is an external file");
+}
+
+#[test]
+fn ids_that_lead_nowhere_or_twice_to_one_place_are_refused() {
+    let mut checkpoint = Checkpoint::new();
+    checkpoint.remaps.push(remap(ORIGINAL, LINK + 1));
+    checkpoint.write();
+    check(&checkpoint, "remap-fpath.img", offset(&checkpoint.remaps, 1), "names file 10");
+    checkpoint.remaps[1] = remap(ORIGINAL, LINK);
+    checkpoint.write();
+    check(&checkpoint, "remap-fpath.img", offset(&checkpoint.remaps, 1), "uses file 9 for a second remap");
+    checkpoint.remaps = vec![remap(ORIGINAL + 100, LINK)];
+    checkpoint.write();
+    check(&checkpoint, "remap-fpath.img", offset(&checkpoint.remaps, 0), "remaps file 108");
+    let mut checkpoint = Checkpoint::new();
+    checkpoint.files.push(regular(named(LINK, &checkpoint.data().join("another"))));
+    checkpoint.write();
+    check(&checkpoint, "files.img", offset(&checkpoint.files, 2), "has the id of another file");
+    checkpoint.files.pop();
+    checkpoint.files[1].id = ORIGINAL + 1;
+    checkpoint.write();
+    check(&checkpoint, "files.img", offset(&checkpoint.files, 1), "has another id inside than outside");
+}
+
+#[test]
+fn a_link_remap_is_on_a_mount_of_the_images() {
+    let mut checkpoint = Checkpoint::new();
+    checkpoint.mount_at("/elsewhere");
+    checkpoint.write();
+    check(&checkpoint, "files.img", offset(&checkpoint.files, 1), "has its link remap outside its mount, /elsewhere");
+    checkpoint.original_entry().mnt_id = Some(78);
+    checkpoint.write();
+    check(&checkpoint, "files.img", offset(&checkpoint.files, 1), "is on mount 78, of which the images have no entry");
+    checkpoint.mounts.push(checkpoint.mounts[0].clone());
+    checkpoint.write();
+    check(&checkpoint, "mountpoints-3.img", offset(&checkpoint.mounts, 1), "has the id of another mount");
+}
+
+#[test]
+fn a_connection_has_two_addresses() {
+    let mut checkpoint = Checkpoint::new();
+    let entry = InetSkEntry { id: 1, family: 2, sock_type: 1, proto: 6, dst_port: 80, ..InetSkEntry::default() };
+    checkpoint.files.push(socket(entry));
+    checkpoint.write();
+    check(&checkpoint, "files.img", offset(&checkpoint.files, 2), "is a TCP connection whose addresses make no sense");
+}
+
+/// No image is wrong here; whoever can write to the directory has turned the way.
+#[test]
+fn a_symbolic_link_on_the_way_to_a_link_remap_is_not_followed() {
+    let checkpoint = Checkpoint::new();
+    checkpoint.write();
+    let away = checkpoint.data().with_file_name("away");
+    fs::rename(checkpoint.data(), &away).unwrap();
+    symlink("away", checkpoint.data()).unwrap();
+    let before = names_below(&away);
+    let output = checkpoint.run(&[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("cannot be reached") && !text.contains("Nothing is left"), "{text}");
+    assert_eq!(names_below(&away), before);
+}
+
+#[test]
+fn a_bad_checkpoint_does_not_keep_a_good_one_from_being_cleaned() {
+    let (bad, good) = (Checkpoint::new(), Checkpoint::new());
+    bad.write();
+    bad.write_bytes("files.img", b"none");
+    good.write();
+    let output = bad.run(&["-D", good.images().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!((bad.link().exists(), good.link().exists()), (true, false), "{output:?}");
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Network namespaces that a dump closed and that outlived it: every process in them is without network.
+
+use testkit::{Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, NetNamespace, Network, TestHost, Workload};
+
+use crate::case::Case;
+use crate::filters::{Filters, make_tables, tables};
+use crate::tool::{NOTHING, Tool};
+use crate::traffic::Net;
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "the table of a closed namespace is found by its name and removed", test: table },
+    Case { name: "the chain of a closed namespace is kept until the namespace is named", test: chain },
+    Case { name: "a chain that is jumped to two or three times is removed with all jumps", test: jumps },
+    Case { name: "a chain with a rule of somebody else's is kept until that is allowed", test: foreign_rule },
+    Case { name: "a chain that somebody else jumps to is kept, whatever is allowed", test: foreign_jump },
+];
+
+pub(crate) const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
+
+/// A host with a namespace that a dump has closed.
+pub(crate) struct Closed<'a> {
+    host: &'a TestHost,
+    pub(crate) namespace: NetNamespace,
+}
+
+impl<'a> Closed<'a> {
+    /// Makes the namespace, and the tables of this iptables in it and in the host: CRIU tries there what it can do.
+    pub(crate) fn new(host: &'a TestHost, flavour: IptablesFlavour) -> Self {
+        let namespace = host.net_namespace("blue");
+        make_tables(host, None, flavour);
+        make_tables(host, Some(&namespace.path()), flavour);
+        Closed { host, namespace }
+    }
+
+    pub(crate) fn tree(&self) -> Workload {
+        let launch = Launch::new(&[&"listen-connect", &"127.0.0.1:0"]);
+        launch.network(Network::Named(self.namespace.clone())).start(self.host)
+    }
+
+    /// Dumps the tree, with this iptables.
+    pub(crate) fn dump(&self, criu: &Criu, tree: &Workload, images: &str, flavour: IptablesFlavour) {
+        let options = DumpOptions { flavour, ..DumpOptions::default() };
+        criu.dump(self.host, tree, &self.host.dir().with_file_name(images), &options);
+    }
+
+    pub(crate) fn lets_packets_pass(&self) -> bool {
+        Net::at(self.host, &self.namespace.path()).lets_packets_pass()
+    }
+
+    pub(crate) fn tool(&self, images: &str) -> Tool<'a> {
+        Tool::new(self.host, &self.host.dir().with_file_name(images))
+    }
+
+    pub(crate) fn named(&self, images: &str) -> Tool<'a> {
+        self.tool(images).option("--netns", self.namespace.path())
+    }
+}
+
+fn table(criu: &Criu) {
+    let host = TestHost::new();
+    let closed = Closed::new(&host, IptablesFlavour::Nft);
+    let tree = closed.tree();
+    let tool = closed.tool("images");
+    let before = tool.snapshot();
+    assert!(closed.lets_packets_pass());
+    let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
+    criu.dump(&host, &tree, &host.dir().with_file_name("images"), &options);
+    let names = tables(&host, Some(&closed.namespace.path()));
+    let [name] = &names[..] else { panic!("void: {names:?}") };
+    assert!(!closed.lets_packets_pass());
+    let lines = tool.removes_everything_since(&before);
+    let line = format!("Network lock table: inet {name} -> /run/netns/blue (drops every packet; to be removed)");
+    assert_eq!(lines, [line.as_str(), "1 object: 1 to be removed."]);
+    assert!(closed.lets_packets_pass());
+}
+
+fn chain(criu: &Criu) {
+    for (flavour, backend) in [(IptablesFlavour::Nft, "nft"), (IptablesFlavour::Legacy, "legacy")] {
+        let host = TestHost::new();
+        let closed = Closed::new(&host, flavour);
+        let tree = closed.tree();
+        let before = closed.tool("images").snapshot();
+        closed.dump(criu, &tree, "images", flavour);
+        assert!(!closed.lets_packets_pass());
+        // Then no other namespace has what the images record, a loopback device; but that is no proof.
+        host.run("ip", &[&"link", &"set", &"lo", &"down"]);
+        let chain = |program: &str, fate: &str| {
+            format!("Network lock chain: CRIU -> /run/netns/blue ({program}-{backend}, 2 jumps{fate})")
+        };
+        let kept = PROGRAMS.map(|program| chain(program, "; kept: untied-namespace"));
+        let lines = closed.tool("images").show();
+        assert_eq!(lines[..2], kept);
+        closed.tool("images").keeps_everything("untied-namespace");
+        let (_, remedy) = lines.last().and_then(|line| line.split_once("To remove: ")).expect("a remedy");
+        let (option, value) = remedy.split_once(' ').expect("an option and its value");
+        assert_eq!((option, value), ("--netns", "/run/netns/blue"));
+        let lines = closed.tool("images").option(option, value).removes_everything_since(&before);
+        let removed = PROGRAMS.map(|program| chain(program, ", named by the user; to be removed"));
+        assert_eq!(lines[..2], removed);
+        assert!(closed.lets_packets_pass());
+    }
+}
+
+/// Each further lock, as by a restore that failed, adds jumps to the chain that is there.
+fn jumps(criu: &Criu) {
+    for (flavour, more) in [(IptablesFlavour::Nft, 1), (IptablesFlavour::Legacy, 2)] {
+        let host = TestHost::new();
+        let closed = Closed::new(&host, flavour);
+        let tree = closed.tree();
+        let before = closed.tool("images").snapshot();
+        closed.dump(criu, &tree, "images", flavour);
+        let path = closed.namespace.path();
+        let filters = Filters::of_namespace(&host, &path, flavour);
+        for chain in ["INPUT", "OUTPUT"].repeat(more) {
+            PROGRAMS.iter().for_each(|program| drop(filters.run(program, &format!("-I {chain} -j CRIU"))));
+        }
+        let lines = closed.named("images").removes_everything_since(&before);
+        let count = format!(", {} jumps, named by the user; to be removed)", 2 + 2 * more);
+        assert_eq!(lines.iter().filter(|line| line.ends_with(&count)).count(), 2, "{lines:#?}");
+        assert!(closed.lets_packets_pass());
+    }
+}
+
+fn foreign_rule(criu: &Criu) {
+    for flavour in IptablesFlavour::ALL {
+        let host = TestHost::new();
+        let closed = Closed::new(&host, flavour);
+        let tree = closed.tree();
+        let before = closed.tool("images").snapshot();
+        closed.dump(criu, &tree, "images", flavour);
+        let path = closed.namespace.path();
+        let filters = Filters::of_namespace(&host, &path, flavour);
+        PROGRAMS.iter().for_each(|program| drop(filters.run(program, "-I CRIU 2 -p tcp --dport 22 -j ACCEPT")));
+        closed.named("images").keeps_everything("foreign-content");
+        closed.named("images").option("--allow", "foreign-content").removes_everything_since(&before);
+        assert!(closed.lets_packets_pass());
+    }
+}
+
+/// The kernel deletes no chain that is jumped to; then neither its jumps nor its rules may be gone.
+fn foreign_jump(criu: &Criu) {
+    for flavour in IptablesFlavour::ALL {
+        let host = TestHost::new();
+        let closed = Closed::new(&host, flavour);
+        let tree = closed.tree();
+        closed.dump(criu, &tree, "images", flavour);
+        let path = closed.namespace.path();
+        let filters = Filters::of_namespace(&host, &path, flavour);
+        PROGRAMS.iter().for_each(|program| drop(filters.run(program, "-N mine")));
+        for rule in ["-A FORWARD -j CRIU", "-A mine -j CRIU", "-A mine -g CRIU", "-A INPUT -p udp -j CRIU"] {
+            PROGRAMS.iter().for_each(|program| drop(filters.run(program, rule)));
+            closed.named("images").keeps_everything("foreign-content");
+            let tool = closed.named("images").option("--allow", "foreign-content");
+            let before = tool.snapshot();
+            let failed = tool.run(&[]);
+            assert_eq!((failed.code(), failed.stdout.matches("; NOT removed: ").count()), (1, 2), "{rule}: {failed}");
+            assert_eq!(tool.difference_to(&before), NOTHING, "{failed}");
+            PROGRAMS.iter().for_each(|program| filters.delete(program, rule));
+        }
+        assert_eq!(closed.named("images").run(&[]).code(), 0);
+    }
+}

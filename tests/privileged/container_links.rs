@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Link remaps of trees with a mount namespace of their own: found on the host by filesystem, without a hint.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use testkit::{Access, Container, Criu, DumpOptions, Launch, Snapshot, TestHost, Word};
+
+use crate::case::Case;
+use crate::links::images_of;
+use crate::neighbours::link_in;
+use crate::tool::{NOTHING, Tool};
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "a link remap in a container's root directory is removed", test: root_directory },
+    Case { name: "a link remap in a container's volume is removed", test: volume },
+    Case { name: "a link remap is removed where the host shows the volume read-only elsewhere", test: read_only },
+    Case { name: "a link remap in a /dev/shm that a container shares with the host is removed", test: shared_memory },
+    Case { name: "a link remap in a container's own tmpfs is gone with it", test: private_tmpfs },
+    Case { name: "--external says where a volume of the dump is now", test: external },
+    Case { name: "--root says where the container's root directory is now", test: root_option },
+    Case { name: "a link remap on a filesystem that is mounted nowhere is not known", test: unmounted },
+    Case { name: "a link remap on a filesystem that is mounted elsewhere only is not known", test: other_namespace },
+    Case { name: "a filesystem with the same device number is not the one of the dump", test: reused_device },
+];
+
+fn root_directory(criu: &Criu) {
+    let host = TestHost::new();
+    let container = Container::new(&host, "root");
+    let dump = Dump::of(criu, &host, &container, &[&"deleted", &"/tmp/one", &"deleted-dir", &"/tmp/gone/two"]);
+    let lines = dump.tool().removes_everything_since(&dump.before);
+    let at = format!("(at {}/tmp/link_remap.", container.root().display());
+    for file in ["/tmp/one", "/tmp/gone/two"] {
+        let is_told = |line: &String| line.starts_with("Link remap: /tmp/link_remap.") && line.contains(&at);
+        assert!(lines.iter().any(|line| is_told(line) && line.contains(&format!(" -> {file} ("))), "{lines:#?}");
+    }
+}
+
+fn volume(criu: &Criu) {
+    let host = TestHost::new();
+    let volume = directory(&host, "volume");
+    let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
+    let container = container.bind(&volume, "/again".as_ref(), Access::ReadOnly);
+    let dump = Dump::of(criu, &host, &container, &[&"deleted", &"/data/one"]);
+    let lines = dump.tool().removes_everything_since(&dump.before);
+    assert_is_at(&lines, &volume);
+}
+
+/// The read-only mount comes first in the host's table, where a search that takes the first one meets it.
+fn read_only(criu: &Criu) {
+    let host = TestHost::new();
+    let (shown, volume) = (directory(&host, "shown"), directory(&host, "volume"));
+    mount_tmpfs(&host, &shown);
+    bind(&host, &shown, &volume);
+    host.run("mount", &[&"-o", &"remount,bind,ro", &shown]);
+    let dump = Dump::with_volume(criu, &host, &volume);
+    let lines = dump.tool().removes_everything_since(&dump.before);
+    assert_is_at(&lines, &volume);
+}
+
+fn shared_memory(criu: &Criu) {
+    let host = TestHost::new();
+    let shared = Path::new("/dev/shm");
+    let container = Container::new(&host, "root").bind(shared, shared, Access::ReadWrite);
+    let dump = Dump::of(criu, &host, &container, &[&"semaphore", &"name"]);
+    let lines = dump.tool().removes_everything_since(&dump.before);
+    assert!(lines[0].starts_with("Link remap: /dev/shm/link_remap."), "{lines:#?}");
+    assert!(host.path("/dev/shm/sem.name").exists());
+}
+
+fn private_tmpfs(criu: &Criu) {
+    let host = TestHost::new();
+    let container = Container::new(&host, "root").tmpfs("/dev/shm".as_ref());
+    let dump = Dump::of(criu, &host, &container, &[&"semaphore", &"name"]);
+    let lines = dump.tool().show();
+    assert!(lines[0].starts_with("Link remap: /dev/shm/link_remap."), "void: {lines:#?}");
+    assert!(lines[0].ends_with(" (gone: with the tree's own tmpfs)"), "{lines:#?}");
+    dump.tool().finds_nothing();
+}
+
+fn external(criu: &Criu) {
+    let host = TestHost::new();
+    let (volume, alias) = (directory(&host, "volume"), directory(&host, "alias"));
+    bind(&host, &volume, &alias);
+    let dump = Dump::with_volume(criu, &host, &volume);
+    let tool = dump.tool().option("--external", format!("mnt[/data]:{}", alias.display()));
+    let lines = tool.removes_everything_since(&dump.before);
+    assert_is_at(&lines, &alias);
+}
+
+fn root_option(criu: &Criu) {
+    let host = TestHost::new();
+    let container = Container::new(&host, "root");
+    let dump = Dump::of(criu, &host, &container, &[&"deleted", &"/tmp/one"]);
+    assert_ne!(dump.tool().difference_to(&dump.before), NOTHING, "void: the dump left nothing");
+    let moved = host.dir().join("moved");
+    fs::rename(container.root(), &moved).expect("the root of a container that is gone");
+    let tool = dump.tool().option("--root", moved.clone());
+    assert_is_at(&tool.show(), &moved.join("tmp"));
+    let removed = tool.run(&[]);
+    assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
+    tool.finds_nothing();
+    fs::rename(&moved, container.root()).expect("the root of a container that is gone");
+    assert_eq!(tool.difference_to(&dump.before), NOTHING, "{}", removed.stdout);
+}
+
+fn unmounted(criu: &Criu) {
+    let host = TestHost::new();
+    let volume = directory(&host, "volume");
+    mount_tmpfs(&host, &volume);
+    let dump = Dump::with_volume(criu, &host, &volume);
+    host.run("umount", &[&volume]);
+    is_not_known(&dump.tool(), "is mounted nowhere here");
+}
+
+fn other_namespace(criu: &Criu) {
+    let host = TestHost::new();
+    let volume = directory(&host, "volume");
+    mount_tmpfs(&host, &volume);
+    let dump = Dump::with_volume(criu, &host, &volume);
+    let elsewhere =
+        Launch::new(&[]).container(&Container::new(&host, "other").bind(&volume, "/data".as_ref(), Access::ReadWrite));
+    let elsewhere = elsewhere.start(&host);
+    host.run("umount", &[&volume]);
+    is_not_known(&dump.tool(), "is mounted only in the mount namespace of process ");
+    link_in(format!("/proc/{}/root/data", elsewhere.real_pid()).as_ref());
+}
+
+/// A kernel hands an anonymous device number out again: the next tmpfs often gets that of the last.
+fn reused_device(criu: &Criu) {
+    let host = TestHost::new();
+    let volume = directory(&host, "volume");
+    mount_tmpfs(&host, &volume);
+    let device = device_of(&host, &volume);
+    let dump = Dump::with_volume(criu, &host, &volume);
+    let link = link_in(&host.path(&volume));
+    host.run("umount", &[&volume]);
+    for number in 0..256 {
+        let place = directory(&host, &format!("tmpfs {number}"));
+        host.run("mount", &[&"-t", &"tmpfs", &"-o", &"size=8m", &"somebody", &place]);
+        if device_of(&host, &place) == device {
+            // A link of the very name, as the dump of another container's tree would leave it.
+            fs::write(host.path(&place).join(link.file_name().expect("a name")), "precious").expect("a new file");
+            is_not_known(&dump.tool(), "another filesystem has the device number");
+            return;
+        }
+    }
+    // Another test holds the number: what is then to be seen is the same as without the new filesystem.
+    is_not_known(&dump.tool(), "cannot be reached");
+}
+
+/// A container's tree that was dumped, and the host as it was before.
+struct Dump<'a> {
+    host: &'a TestHost,
+    images: PathBuf,
+    before: Snapshot,
+}
+
+impl<'a> Dump<'a> {
+    fn of(criu: &Criu, host: &'a TestHost, container: &Container, words: &[Word<'_>]) -> Self {
+        let tree = Launch::new(words).container(container).start(host);
+        let images = images_of(host);
+        let before = Tool::new(host, &images).snapshot();
+        criu.dump(host, &tree, &images, &DumpOptions::default());
+        Dump { host, images, before }
+    }
+
+    /// A tree with a link remap in the directory, which it has as its volume `/data`.
+    fn with_volume(criu: &Criu, host: &'a TestHost, volume: &Path) -> Self {
+        let container = Container::new(host, "root").bind(volume, "/data".as_ref(), Access::ReadWrite);
+        Self::of(criu, host, &container, &[&"deleted", &"/data/one"])
+    }
+
+    fn tool(&self) -> Tool<'a> {
+        Tool::new(self.host, &self.images)
+    }
+}
+
+/// The only object cannot be looked for, and nothing pretends otherwise.
+fn is_not_known(tool: &Tool<'_>, why: &str) {
+    let lines = tool.show();
+    assert!(lines[0].contains("(not known: cannot be reached: ") && lines[0].contains(why), "{lines:#?}");
+    assert_eq!(tool.run(&["--show", "--exit-code"]).code(), 1);
+    let before = tool.snapshot();
+    let removed = tool.run(&[]);
+    assert_eq!(removed.code(), 1, "{}{}", removed.stdout, removed.stderr);
+    assert_eq!(tool.difference_to(&before), NOTHING, "{}", removed.stdout);
+    assert!(removed.stdout.contains(why) && !removed.stdout.contains("Nothing is left"), "{}", removed.stdout);
+}
+
+fn assert_is_at(lines: &[String], directory: &Path) {
+    let place = format!("(at {}/link_remap.", directory.display());
+    assert!(lines[0].starts_with("Link remap: /") && lines[0].contains(&place), "{lines:#?}");
+}
+
+fn directory(host: &TestHost, name: &str) -> PathBuf {
+    let directory = host.dir().join(name);
+    fs::create_dir(&directory).expect("a new directory");
+    directory
+}
+
+fn mount_tmpfs(host: &TestHost, place: &Path) {
+    host.run("mount", &[&"-t", &"tmpfs", &"volume", &place]);
+}
+
+fn bind(host: &TestHost, source: &Path, place: &Path) {
+    host.run("mount", &[&"--bind", &source, &place]);
+}
+
+fn device_of(host: &TestHost, place: &Path) -> u64 {
+    fs::metadata(host.path(place)).expect("a mount").dev()
+}

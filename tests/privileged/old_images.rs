@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Images and rules as versions of CRIU wrote them that do not run any more: made of real dumps.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use criu_images::{FileEntry, ImageKind, ImageReader, InetSkEntry, Inventory, RegFileEntry, Remap, RemapFilePathEntry};
+use prost::Message;
+use testkit::{Container, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, TestHost, Word};
+
+use crate::case::Case;
+use crate::filters;
+use crate::image_file::{Framing, image};
+use crate::links::images_of;
+use crate::tool::{NOTHING, Tool, make_tables};
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "images from before 1.4 lead to the same removal", test: before_1_4 },
+    Case { name: "images from before 3.4 of a container lead to the same removal", test: container },
+    Case { name: "rules without a mark are removed by images from before 3.4, and by no newer ones", test: unmarked },
+    Case {
+        name: "a table with the pid's name is removed by images without a run id, and by no others",
+        test: pid_table,
+    },
+    Case { name: "a table with the pid's name that drops another flow is kept", test: foreign_pid_table },
+];
+
+/// The mark of a ghost file's id before there were types of remap.
+const GHOST: u32 = 1 << 31;
+
+/// Also a ghost file, whose id must not be taken for that of a link.
+fn before_1_4(criu: &Criu) {
+    let host = TestHost::new();
+    make_tables(&host, &[]);
+    let [data, ghost] = ["data", "ghost"].map(|name| host.dir().join(name));
+    let kept = host.dir().join("ghost.keep");
+    let words: [Word<'_>; 8] =
+        [&"deleted", &data, &"deleted", &ghost, &"remove", &kept, &"listen-connect", &"127.0.0.1:0"];
+    let tree = host.workload(&words);
+    let tool = Tool::new(&host, &images_of(&host));
+    let before = tool.snapshot();
+    criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
+    let new_lines = tool.show();
+    let old = Old::of(&images_of(&host));
+    assert!(old.ghosts > 0, "void: there is no ghost");
+    old.write(&images_of(&host));
+    let lines = tool.removes_everything_since(&before);
+    assert_eq!(lines, new_lines);
+}
+
+fn container(criu: &Criu) {
+    let host = TestHost::new();
+    let container = Container::new(&host, "root");
+    let tree = Launch::new(&[&"deleted", &"/tmp/one"]).container(&container).start(&host);
+    let tool = Tool::new(&host, &images_of(&host));
+    let before = tool.snapshot();
+    criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
+    let new_lines = tool.show();
+    Old::of(&images_of(&host)).write(&images_of(&host));
+    assert_eq!(tool.removes_everything_since(&before), new_lines);
+}
+
+/// CRIU before 2.10 had no exception for its own packets.
+fn unmarked(criu: &Criu) {
+    for flavour in IptablesFlavour::ALL {
+        let host = TestHost::new();
+        filters::make_tables(&host, None, flavour);
+        let program = match flavour {
+            IptablesFlavour::Nft => "iptables-nft",
+            IptablesFlavour::Legacy => "iptables-legacy",
+        };
+        let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+        let tool = Tool::new(&host, &images_of(&host));
+        let before = tool.snapshot();
+        criu.dump(&host, &tree, &images_of(&host), &DumpOptions { flavour, ..DumpOptions::default() });
+        assert_eq!(take_marks_away(&host, program), 4, "void: not both rules of both ends");
+        tool.finds_nothing();
+        assert_ne!(tool.difference_to(&before), NOTHING);
+        Old::of(&images_of(&host)).write(&images_of(&host));
+        tool.removes_everything_since(&before);
+    }
+}
+
+/// Puts a rule without the match of the mark into the place of each; gives how many there are.
+fn take_marks_away(host: &TestHost, program: &str) -> usize {
+    const MATCH: &str = "-m mark ! --mark 0xc114 ";
+    let rules = host.run(program, &[&"-S"]).stdout;
+    let marked: Vec<&str> = rules.lines().filter(|rule| rule.contains(MATCH)).collect();
+    for rule in &marked {
+        let plain = rule.replace(MATCH, "");
+        for (action, rule) in [("-D ", *rule), ("-A ", &plain)] {
+            let line = rule.replacen("-A ", action, 1);
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let words: Vec<Word<'_>> = words.iter().map(|word| word as Word<'_>).collect();
+            host.run(program, &words);
+        }
+    }
+    marked.len()
+}
+
+fn pid_table(criu: &Criu) {
+    let host = TestHost::new();
+    let (tool, before) = dump_with_pid_table(criu, &host);
+    tool.finds_nothing();
+    assert_ne!(tool.difference_to(&before), NOTHING, "void: the table is gone");
+    forget_run_id(&images_of(&host));
+    let lines = tool.removes_everything_since(&before);
+    assert!(lines.iter().any(|line| line.starts_with("Network lock table: inet CRIU-")), "{lines:#?}");
+}
+
+fn foreign_pid_table(criu: &Criu) {
+    let host = TestHost::new();
+    let (tool, _) = dump_with_pid_table(criu, &host);
+    forget_run_id(&images_of(&host));
+    let listing = host.run("nft", &[&"list", &"tables"]).stdout;
+    let table = listing.lines().find_map(|line| line.strip_prefix("table inet ")).expect("a table");
+    let element = "{ 192.0.2.1 . 1 . 192.0.2.2 . 2 }";
+    host.run("nft", &[&"add", &"element", &"inet", &table, &"conns4", &element]);
+    tool.keeps_everything("foreign-content");
+}
+
+/// A dump whose table has the name that CRIU 3.16 to 4.0 would have given it.
+fn dump_with_pid_table<'a>(criu: &Criu, host: &'a TestHost) -> (Tool<'a>, testkit::Snapshot) {
+    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let name = format!("CRIU-{}", tree.pid());
+    let tool = Tool::new(host, &images_of(host));
+    let before = tool.snapshot();
+    let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
+    criu.dump(host, &tree, &images_of(host), &options);
+    let listing = host.run("nft", &[&"list", &"tables"]).stdout;
+    let real = listing.lines().find_map(|line| line.strip_prefix("table inet ")).expect("void: no table");
+    let content = host.run("nft", &[&"list", &"table", &"inet", &real]).stdout;
+    let file = host.dir().with_file_name("table.nft");
+    fs::write(&file, content.replace(real, &name)).expect("a new file");
+    host.run("nft", &[&"delete", &"table", &"inet", &real]);
+    host.run("nft", &[&"-f", &file]);
+    (tool, before)
+}
+
+/// The run id came with 4.1. The log has it too, and is not always kept.
+fn forget_run_id(images: &Path) {
+    let mut inventory: Inventory = entries(images, ImageKind::Inventory).remove(0);
+    inventory.dump_criu_run_id = None;
+    write(images, ImageKind::Inventory, Framing::TwoMagics, &[inventory]);
+    fs::remove_file(images.join("dump.log")).expect("the log of a dump");
+}
+
+/// What of a dump has another form in old images.
+struct Old {
+    inventory: Inventory,
+    files: Vec<RegFileEntry>,
+    sockets: Vec<InetSkEntry>,
+    remaps: Vec<RemapFilePathEntry>,
+    ghosts: usize,
+}
+
+impl Old {
+    fn of(images: &Path) -> Self {
+        let new: Inventory = entries(images, ImageKind::Inventory).remove(0);
+        let inventory = Inventory { img_version: 1, root_ids: new.root_ids, ns_per_id: true, ..Inventory::default() };
+        let entries_of_files: Vec<FileEntry> = entries(images, ImageKind::Files);
+        let files = entries_of_files.iter().filter_map(|file| file.reg.as_deref()).cloned();
+        // Mount and size came with 1.3, the mode with 2.4; without the mount no container's file could be found.
+        let files = files.map(|file| RegFileEntry { size: file.mnt_id.and(file.size), mode: None, ..file }).collect();
+        let sockets = entries_of_files.iter().filter_map(|file| file.isk.as_deref()).cloned().collect();
+        let remaps: Vec<RemapFilePathEntry> = entries(images, ImageKind::RemapFilePath);
+        let ghosts = remaps.iter().filter(|remap| matches!(remap.remap(), Remap::Ghost { .. })).count();
+        Old { inventory, files, sockets, remaps: remaps.into_iter().map(untyped).collect(), ghosts }
+    }
+
+    fn write(&self, images: &Path) {
+        fs::remove_file(images.join("files.img")).expect("an image");
+        fs::remove_file(images.join("dump.log")).expect("the log of a dump");
+        for path in fs::read_dir(images).expect("images").flatten().map(|entry| entry.path()) {
+            take_common_magic_away(&path);
+        }
+        write(images, ImageKind::Inventory, Framing::OneMagic, std::slice::from_ref(&self.inventory));
+        write(images, ImageKind::RegFiles, Framing::OneMagic, &self.files);
+        write(images, ImageKind::InetSockets, Framing::OneMagic, &self.sockets);
+        write(images, ImageKind::RemapFilePath, Framing::OneMagic, &self.remaps);
+    }
+}
+
+/// A remap as it was before 1.4.
+fn untyped(remap: RemapFilePathEntry) -> RemapFilePathEntry {
+    let remap_id = match remap.remap() {
+        Remap::Linked { file_id } => file_id,
+        Remap::Ghost { ghost_id } => ghost_id | GHOST,
+        other => panic!("{other:?} has no old form"),
+    };
+    RemapFilePathEntry { remap_id, remap_type: None, ..remap }
+}
+
+fn take_common_magic_away(path: &Path) {
+    let bytes = fs::read(path).expect("an image");
+    let common = ImageKind::Files.head_magic().expect("a common magic number").to_le_bytes();
+    if let Some(rest) = bytes.strip_prefix(&common) {
+        fs::write(path, rest).expect("an image");
+    }
+}
+
+fn write<M: Message>(images: &Path, kind: ImageKind, framing: Framing, entries: &[M]) {
+    fs::write(images.join(kind.file_name(0)), image(kind, framing, entries)).expect("an image");
+}
+
+/// The entries of an image of which there is one.
+fn entries<M: Message + Default>(images: &Path, kind: ImageKind) -> Vec<M> {
+    let Ok(file) = File::open(images.join(kind.file_name(0))) else { return Vec::new() };
+    let mut reader = ImageReader::open(kind, file).expect("an image");
+    std::iter::from_fn(|| reader.next_record().expect("a record")).map(|record| record.message).collect()
+}
