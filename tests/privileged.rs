@@ -24,6 +24,8 @@ mod links;
 mod look_alikes;
 #[path = "privileged/looking.rs"]
 mod looking;
+#[path = "privileged/namespace_links.rs"]
+mod namespace_links;
 #[path = "privileged/neighbours.rs"]
 mod neighbours;
 #[path = "privileged/old_images.rs"]
@@ -65,6 +67,7 @@ fn main() -> std::process::ExitCode {
     let cases = [
         links::CASES,
         container_links::CASES,
+        namespace_links::CASES,
         refusals::CASES,
         replaced::CASES,
         stale::CASES,

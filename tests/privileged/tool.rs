@@ -38,6 +38,12 @@ impl<'a> Tool<'a> {
         self
     }
 
+    /// The same; snapshots are of this directory of the host too.
+    pub(crate) fn watching(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directories.push(directory.into());
+        self
+    }
+
     /// Runs `criu-gc -D IMAGES … ARGUMENTS`, whatever comes of it.
     pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
         let mut command = self.host.command("nsenter");
