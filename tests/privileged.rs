@@ -30,6 +30,8 @@ mod namespace_links;
 mod neighbours;
 #[path = "privileged/old_images.rs"]
 mod old_images;
+#[path = "privileged/overlay_links.rs"]
+mod overlay_links;
 #[path = "privileged/reader.rs"]
 mod reader;
 #[path = "privileged/refusals.rs"]
@@ -68,6 +70,7 @@ fn main() -> std::process::ExitCode {
         links::CASES,
         container_links::CASES,
         namespace_links::CASES,
+        overlay_links::CASES,
         refusals::CASES,
         replaced::CASES,
         stale::CASES,

@@ -99,7 +99,8 @@ impl Launch {
         }
         command.arg("--").arg(Artifacts::of_workspace().workload()).args(container.entry());
         command.arg("session").args(&self.directives).arg("ready").arg(Path::new("/").join(name));
-        (command, container.root().join(name))
+        // What is mounted on its root shows in the host only.
+        (command, host.path(container.root().join(name)))
     }
 }
 

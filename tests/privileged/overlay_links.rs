@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Link remaps in a container whose root is an overlay, mounted again or nowhere.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, Snapshot, TestHost, Word, Workload};
+
+use crate::case::Case;
+use crate::container_links::directory;
+use crate::links::images_of;
+use crate::refusals::until;
+use crate::tool::{NOTHING, Tool};
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "a link remap on an overlay is removed where that is mounted", test: mounted },
+    Case { name: "a link remap on an overlay that was mounted anew is removed", test: mounted_anew },
+    Case {
+        name: "a link remap on an overlay that is mounted nowhere is removed from its upper directory",
+        test: upper,
+    },
+    Case { name: "a link remap on an overlay whose upper directory was removed is gone", test: removed_upper },
+    Case { name: "the link remap of a file that an overlay copied up is removed", test: copied_up },
+    Case { name: "a deleted file of an overlay's lower directory leaves nothing", test: lower },
+];
+
+const DELETED: [&str; 2] = ["deleted", "/tmp/one"];
+
+fn mounted(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted(&host);
+    let tree = overlay.tree(&DELETED);
+    let before = overlay.dump(criu, &tree);
+    assert_is_in(&overlay.tool().removes_everything_since(&before), overlay.root());
+    overlay.is_clean();
+}
+
+/// Under another device number, that is.
+fn mounted_anew(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted(&host);
+    let tree = overlay.tree(&DELETED);
+    let number = overlay.device();
+    let before = overlay.dump(criu, &tree);
+    overlay.unmount();
+    overlay.mount();
+    while overlay.device() == number {
+        overlay.unmount();
+        host.run("mount", &[&"-t", &"tmpfs", &"takes a number", &"/mnt"]);
+        overlay.mount();
+    }
+    assert_is_in(&overlay.tool().removes_everything_since(&before), overlay.root());
+    overlay.is_clean();
+}
+
+fn upper(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted(&host);
+    let tree = overlay.tree(&DELETED);
+    overlay.unmount();
+    let before = overlay.dump(criu, &tree);
+    assert_is_in(&overlay.tool().removes_everything_since(&before), &overlay.upper);
+    overlay.mount();
+    overlay.is_clean();
+}
+
+fn removed_upper(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted(&host);
+    let tree = overlay.tree(&DELETED);
+    overlay.unmount();
+    overlay.dump(criu, &tree);
+    fs::remove_dir_all(&overlay.upper).expect("an upper directory");
+    let lines = overlay.tool().show();
+    assert!(lines[0].starts_with("Link remap: /tmp/link_remap.") && lines[0].ends_with(" (gone)"), "{lines:#?}");
+    overlay.tool().finds_nothing();
+}
+
+/// Of two names in the lower directory one is deleted: the link is to what the overlay copied up for it.
+fn copied_up(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted_on(&host, "on", |lower| {
+        fs::write(lower.join("tmp/one"), "of the image").expect("a new file");
+        fs::hard_link(lower.join("tmp/one"), lower.join("tmp/one.keep")).expect("a new link");
+    });
+    let tree = overlay.tree(&["open", "/tmp/one", "remove", "/tmp/one"]);
+    overlay.unmount();
+    let before = overlay.dump(criu, &tree);
+    assert_is_in(&overlay.tool().removes_everything_since(&before), &overlay.upper);
+    overlay.mount();
+    let inside = host.path(overlay.root()).join("tmp");
+    assert_eq!(names(&inside), ["one.keep"]);
+    assert_eq!(fs::metadata(inside.join("one.keep")).expect("a file").nlink(), 1);
+    assert_eq!(fs::read(inside.join("one.keep")).expect("a file"), b"of the image");
+}
+
+fn lower(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted_on(&host, "off", |lower| {
+        fs::write(lower.join("tmp/one"), "of the image").expect("a new file")
+    });
+    let tree = overlay.tree(&["open", "/tmp/one", "remove", "/tmp/one"]);
+    let before = overlay.dump(criu, &tree);
+    assert_eq!(overlay.tool().difference_to(&before), NOTHING);
+    overlay.tool().finds_nothing();
+    assert!(is_whiteout(&overlay.upper.join("tmp/one")), "void: nothing was deleted");
+}
+
+/// A container's root with an overlay mounted on it, of which it is the lower directory.
+struct Overlay<'a> {
+    host: &'a TestHost,
+    container: Container,
+    upper: PathBuf,
+    work: PathBuf,
+    /// Whether it keeps the hard links of its lower directory together.
+    index: &'static str,
+}
+
+impl<'a> Overlay<'a> {
+    fn mounted(host: &'a TestHost) -> Self {
+        Self::mounted_on(host, "off", |_| ())
+    }
+
+    /// The same, with more in the lower directory.
+    fn mounted_on(host: &'a TestHost, index: &'static str, prepare: impl FnOnce(&Path)) -> Self {
+        let container = Container::new(host, "root");
+        prepare(container.root());
+        // The kernel empties the work directory with each mount.
+        let work = host.dir().with_file_name("work");
+        fs::create_dir(&work).expect("a new directory");
+        let overlay = Self { host, container, upper: directory(host, "the upper"), work, index };
+        overlay.mount();
+        overlay
+    }
+
+    fn mount(&self) {
+        let [lower, upper, work] = [self.root(), &self.upper, &self.work].map(Path::display);
+        let options = format!("lowerdir={lower},upperdir={upper},workdir={work},index={}", self.index);
+        let mount =
+            || self.host.command("mount").args(["-t", "overlay", "-o", &options, "overlay"]).arg(self.root()).finish();
+        // With an index, not before the mount of a tree that has just ended is gone.
+        until(|| mount().status.success().then_some(())).expect("an overlay");
+    }
+
+    fn unmount(&self) {
+        self.host.run("umount", &[&self.root()]);
+    }
+
+    fn root(&self) -> &Path {
+        self.container.root()
+    }
+
+    fn device(&self) -> u64 {
+        fs::metadata(self.host.path(self.root())).expect("a mount").dev()
+    }
+
+    fn tree(&self, words: &[&str]) -> Workload {
+        let words: Vec<Word<'_>> = words.iter().map(|word| word as Word<'_>).collect();
+        Launch::new(&words).container(&self.container).start(self.host)
+    }
+
+    /// What was there before.
+    fn dump(&self, criu: &Criu, tree: &Workload) -> Snapshot {
+        let before = self.tool().snapshot();
+        criu.dump(self.host, tree, &images_of(self.host), &DumpOptions::default());
+        before
+    }
+
+    fn tool(&self) -> Tool<'a> {
+        Tool::new(self.host, &images_of(self.host))
+    }
+
+    /// Through the overlay, the file's other name is there, as its only one; below it no whiteout was made.
+    fn is_clean(&self) {
+        let inside = self.host.path(self.root()).join("tmp");
+        assert_eq!(names(&inside), ["one.keep"]);
+        assert_eq!(fs::metadata(inside.join("one.keep")).expect("a file").nlink(), 1);
+        assert_eq!(names(&self.upper.join("tmp")), ["one.keep"]);
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("a directory").flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn is_whiteout(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_char_device() && file.rdev() == 0)
+}
+
+fn assert_is_in(lines: &[String], root: &Path) {
+    let place = format!("(at {}/tmp/link_remap.", root.display());
+    assert!(lines[0].starts_with("Link remap: /tmp/link_remap.") && lines[0].contains(&place), "{lines:#?}");
+}
