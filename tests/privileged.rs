@@ -24,6 +24,8 @@ mod links;
 mod look_alikes;
 #[path = "privileged/looking.rs"]
 mod looking;
+#[path = "privileged/mount_links.rs"]
+mod mount_links;
 #[path = "privileged/namespace_links.rs"]
 mod namespace_links;
 #[path = "privileged/neighbours.rs"]
@@ -70,6 +72,7 @@ fn main() -> std::process::ExitCode {
         links::CASES,
         container_links::CASES,
         namespace_links::CASES,
+        mount_links::CASES,
         overlay_links::CASES,
         refusals::CASES,
         replaced::CASES,
