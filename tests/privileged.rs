@@ -12,6 +12,8 @@ mod closed;
 mod connections;
 #[path = "privileged/container_links.rs"]
 mod container_links;
+#[path = "privileged/device_links.rs"]
+mod device_links;
 #[path = "privileged/filters.rs"]
 mod filters;
 #[path = "support/image_file.rs"]
@@ -71,6 +73,7 @@ fn main() -> std::process::ExitCode {
     let cases = [
         links::CASES,
         container_links::CASES,
+        device_links::CASES,
         namespace_links::CASES,
         mount_links::CASES,
         overlay_links::CASES,

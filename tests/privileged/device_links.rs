@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Link remaps on a block device that is mounted nowhere any more.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{major, minor};
+use testkit::{Criu, TestHost};
+
+use crate::case::Case;
+use crate::container_links::{Dump, directory};
+use crate::neighbours::link_in;
+use crate::refusals::until;
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "a link remap on a device that is mounted nowhere is removed", test: unmounted },
+    Case { name: "a link remap on a device that somebody else works on is kept", test: in_use },
+];
+
+fn unmounted(criu: &Criu) {
+    let host = TestHost::new();
+    let (disk, dump) = dump_on_disk(criu, &host);
+    let content = disk.content();
+    let lines = dump.tool().show();
+    assert!(disk.content() == content, "--show changed the device");
+    let place = format!("(at {}/link_remap.", disk.place());
+    assert!(lines[0].starts_with("Link remap: /data/link_remap.") && lines[0].contains(&place), "{lines:#?}");
+    let removed = dump.tool().run(&[]);
+    assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
+    disk.await_unmount();
+    disk.assert_is_clean();
+    let content = disk.content();
+    dump.tool().finds_nothing();
+    disk.await_unmount();
+    assert!(disk.content() == content, "a run with nothing to do changed the device");
+    disk.release();
+}
+
+fn in_use(criu: &Criu) {
+    let host = TestHost::new();
+    let (disk, dump) = dump_on_disk(criu, &host);
+    let mut user = host.spawn("sh", &[&"-c", &"exec 5<\"$0\"; exec sleep 1000", &disk.node]);
+    let user_pid = until(|| user_of(&host, &disk.node)).expect("a user of the device");
+    let content = disk.content();
+    let kept = dump.tool().run(&[]);
+    assert_eq!(kept.code(), 1, "{}{}", kept.stdout, kept.stderr);
+    let why = format!("process {user_pid} has {} open, so it is not mounted writable", disk.node.display());
+    assert!(kept.stdout.contains(&why), "{}", kept.stdout);
+    assert!(disk.content() == content, "a device in use was changed");
+    host.run("kill", &[&user_pid]);
+    user.wait().expect("a child");
+    let removed = dump.tool().run(&[]);
+    assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
+    disk.await_unmount();
+    disk.assert_is_clean();
+    disk.release();
+}
+
+/// The process of the host that has the file open, as the host numbers it.
+fn user_of(host: &TestHost, file: &Path) -> Option<String> {
+    let processes = fs::read_dir(host.path("/proc")).ok()?.flatten();
+    let numbered = processes.filter(|process| process.file_name().to_string_lossy().parse::<u32>().is_ok());
+    let has_open = |process: &fs::DirEntry| fs::read_link(process.path().join("fd/5")).is_ok_and(|open| open == file);
+    numbered.filter(has_open).map(|process| process.file_name().to_string_lossy().into_owned()).next()
+}
+
+/// A tree had a file on a disk; now both the tree and the mount are gone.
+fn dump_on_disk<'a>(criu: &Criu, host: &'a TestHost) -> (Disk<'a>, Dump<'a>) {
+    let disk = Disk::mounted(host);
+    let dump = Dump::with_volume(criu, host, &disk.mountpoint);
+    link_in(&host.path(&disk.mountpoint));
+    host.run("umount", &[&disk.mountpoint]);
+    disk.await_unmount();
+    (disk, dump)
+}
+
+/// A file that is a block device. The kernel frees the device with the last that has it open, and while it is not
+/// mounted that is this process, which the host does not see: however the test ends, the device is free then.
+struct Disk<'a> {
+    host: &'a TestHost,
+    file: PathBuf,
+    mountpoint: PathBuf,
+    node: PathBuf,
+    open: File,
+}
+
+impl<'a> Disk<'a> {
+    /// An ext4 filesystem, mounted.
+    fn mounted(host: &'a TestHost) -> Self {
+        let file = host.dir().with_file_name("disk");
+        File::create_new(&file).and_then(|file| file.set_len(16 << 20)).expect("a new file");
+        host.run("mkfs.ext4", &[&"-q", &file]);
+        let mountpoint = directory(host, "volume");
+        host.run("mount", &[&"-o", &"loop", &file, &mountpoint]);
+        let node = host.run("findmnt", &[&"-nro", &"SOURCE", &mountpoint]).stdout.trim().into();
+        let open = File::open(&node).expect("a block device");
+        Self { host, file, mountpoint, node, open }
+    }
+
+    /// What criu-gc calls the root directory of a device that is mounted nowhere.
+    fn place(&self) -> String {
+        let number = self.open.metadata().expect("a block device").rdev();
+        format!("/dev/block/{}:{}", major(number), minor(number))
+    }
+
+    fn content(&self) -> Vec<u8> {
+        fs::read(&self.file).expect("the file behind the device")
+    }
+
+    /// Waits until the kernel has the filesystem mounted in no namespace and for no process.
+    fn await_unmount(&self) {
+        let name = self.node.file_name().expect("a name");
+        let filesystem = Path::new("/sys/fs/ext4").join(name);
+        until(|| (!filesystem.exists()).then_some(())).expect("the filesystem stays mounted");
+    }
+
+    /// Mounts it, and looks whether the link is gone, and the file's other name is there as its only one.
+    fn assert_is_clean(&self) {
+        self.host.run("mount", &[&"-o", &"ro", &self.node, &self.mountpoint]);
+        let inside = self.host.path(&self.mountpoint);
+        let mut names: Vec<_> =
+            fs::read_dir(&inside).expect("a mount").flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["lost+found", "one.keep"]);
+        assert_eq!(fs::metadata(inside.join("one.keep")).expect("a file").nlink(), 1);
+        self.host.run("umount", &[&self.mountpoint]);
+        self.await_unmount();
+    }
+
+    /// Nobody else has the device any more.
+    fn release(self) {
+        let backing = Path::new("/sys/block").join(self.node.file_name().expect("a name")).join("loop/backing_file");
+        drop(self.open);
+        let is_free =
+            || fs::read(&backing).map_or(true, |file| !file.starts_with(self.file.as_os_str().as_encoded_bytes()));
+        until(|| is_free().then_some(())).expect("the device is still in use");
+    }
+}
