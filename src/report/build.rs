@@ -337,7 +337,8 @@ fn summary(objects: &[Object]) -> Summary {
                 summary.removed += 1;
                 summary.freed_bytes += object.frees_bytes;
             }
-            (Some(Outcome::Failed), _) | (None, Verdict::CannotTell) => summary.failed += 1,
+            (_, Verdict::CannotTell) => summary.unknown += 1,
+            (Some(Outcome::Failed), _) => summary.failed += 1,
             (Some(Outcome::Kept), _) | (None, Verdict::Keep) => summary.kept += 1,
             (Some(Outcome::AlreadyGone), _) | (None, Verdict::Nothing) => summary.gone += 1,
         }
