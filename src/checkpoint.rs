@@ -10,11 +10,13 @@ pub mod log;
 mod read;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use criu_images::{Inventory, MntEntry, NetworkLock, Problem, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
-use crate::residue::{Connection, Evidence, NetworkScope};
+use crate::connection::Connection;
 use crate::time::Timestamp;
 
 pub use log::{FinalState, LogFacts};
@@ -49,6 +51,34 @@ pub struct Checkpoint {
     pub layout: Layout,
     /// Images that end too early, and what else was noticed.
     pub problems: Vec<ImageProblem>,
+}
+
+/// Where in the images a fact stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Evidence {
+    /// The image file, by its name in the images directory.
+    pub image: Arc<str>,
+    /// Which record of it, from 0.
+    pub record: u64,
+    /// Offset of the record in the file, in bytes.
+    pub offset: u64,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} record {} at offset {}", self.image, self.record, self.offset)
+    }
+}
+
+/// In which network namespace a dump locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkScope {
+    /// CRIU's own: each connection by itself.
+    Criu,
+    /// One of the tree's own, as a whole.
+    Own,
+    /// The images do not tell.
+    Unknown,
 }
 
 /// Whether all that CRIU writes is there.

@@ -61,8 +61,13 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH")]
     pub root: Option<PathBuf>,
 
-    /// Where an external mount or network namespace of the dump is on this host: mnt[KEY]:PATH or net[KEY]:PATH
-    #[arg(long, value_name = "RESOURCE", value_parser = OsStringValueParser::new().try_map(parse_external))]
+    /// Where an external mount or network namespace of the dump is on this host: `mnt[KEY]:PATH` or `net[KEY]:PATH`
+    #[arg(
+        long,
+        value_name = "RESOURCE",
+        value_parser = OsStringValueParser::new().try_map(parse_external),
+        help = "Where an external mount or network namespace of the dump is on this host: mnt[KEY]:PATH or net[KEY]:PATH"
+    )]
     pub external: Vec<External>,
 
     /// The directory where CRIU put its log and statistics [default: the images directory]

@@ -12,6 +12,7 @@
 
 pub mod checkpoint;
 pub mod cli;
+pub mod connection;
 pub mod execute;
 pub mod exit;
 pub mod firewall;

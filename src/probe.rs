@@ -45,6 +45,8 @@ pub struct Survey {
     pub unknown: Vec<Unknown>,
     /// What could not be looked at.
     pub failures: Vec<LookFailure>,
+    /// What the reader should know to understand what was found.
+    pub notes: Vec<String>,
     /// The network namespaces that were looked into, by names for people.
     pub namespaces: Vec<String>,
 }

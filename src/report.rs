@@ -303,8 +303,10 @@ pub struct Summary {
     pub kept: usize,
     /// Not there any more.
     pub gone: usize,
-    /// Failed, or not to be told.
+    /// Could not be removed.
     pub failed: usize,
+    /// Not to be told whether they are there.
+    pub unknown: usize,
     /// Bytes freed, or to be freed.
     pub freed_bytes: u64,
 }

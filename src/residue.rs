@@ -4,38 +4,17 @@
 //! Nothing here is a residue because of how it looks on the host: each one is named by entries of the images, which
 //! it carries as its evidence. Whether it is still there, and is what the images say, is for others to find out.
 
-pub mod connection;
 pub mod link_remap;
 pub mod network_lock;
 pub mod rule_shape;
 
-use std::fmt;
-use std::sync::Arc;
-
 use crate::checkpoint::{Checkpoint, RemapRecord};
 
-pub use connection::{Connection, Direction, Flow};
+pub use crate::checkpoint::{Evidence, NetworkScope};
+pub use crate::connection::{Connection, Direction, Flow};
+
 pub use link_remap::{FileMount, LinkRemap};
-pub use network_lock::{
-    ConnectionLock, LockChain, LockTable, LockedConnection, NetworkScope, RuleForms, TableForm, TableName,
-};
-
-/// Where in the images a fact stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Evidence {
-    /// The image file, by its name in the images directory.
-    pub image: Arc<str>,
-    /// Which record of it, from 0.
-    pub record: u64,
-    /// Offset of the record in the file, in bytes.
-    pub offset: u64,
-}
-
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} record {} at offset {}", self.image, self.record, self.offset)
-    }
-}
+pub use network_lock::{ConnectionLock, LockChain, LockTable, LockedConnection, RuleForms, TableForm, TableName};
 
 /// Images that say what CRIU never writes. Such images are not used at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -67,8 +67,6 @@ mod traffic;
 #[path = "privileged/xt_compat.rs"]
 mod xt_compat;
 
-use libtest_mimic::Arguments;
-
 fn main() -> std::process::ExitCode {
     let cases = [
         links::CASES,
@@ -97,5 +95,5 @@ fn main() -> std::process::ExitCode {
         xt_compat::CASES,
         reader::CASES,
     ];
-    libtest_mimic::run(&Arguments::from_args(), case::trials(&cases)).exit_code()
+    testkit::suite::conclude(case::trials(&cases))
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use criu_images::{Inventory, MntEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
 use super::{Checkpoint, Completeness, Layout, LogFacts, MountRecord, Network, Record, SocketRecord, Task};
-use crate::residue::{Connection, Evidence};
+use crate::checkpoint::Evidence;
+use crate::connection::Connection;
 use crate::time::Timestamp;
 
 /// The run id of the example.

@@ -5,6 +5,8 @@
 //! is called incomplete. Anything else that is wrong with an image is an error, and then none of them is used.
 //! One record is in memory at a time; only what residue can be told from is kept.
 
+mod files;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -12,16 +14,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use criu_images::{
-    CoreEntry, FdType, FileEntry, ImageKind, ImageReader, InetSkEntry, Inventory, MmEntry, MntEntry, NetDeviceEntry,
-    NetDeviceType, NetNsEntry, Problem, PstreeEntry, RegFileEntry, Remap, StatsEntry, TaskKobjIds,
+    CoreEntry, ImageKind, ImageReader, Inventory, MmEntry, MntEntry, NetDeviceEntry, NetDeviceType, NetNsEntry,
+    Problem, PstreeEntry, Remap, StatsEntry, TaskKobjIds,
 };
 
+use self::files::Files;
 use super::{
-    Checkpoint, Completeness, Device, DeviceAddress, FileRecord, ImageProblem, ImageProblemKind, Layout, LogFacts,
-    MountRecord, Network, Record, RemapRecord, RestoreEvidence, SocketRecord, Task, log,
+    Checkpoint, Completeness, Device, DeviceAddress, Evidence, ImageProblem, ImageProblemKind, LogFacts, MountRecord,
+    Network, Record, RemapRecord, RestoreEvidence, Task, log,
 };
 use crate::locate::Images;
-use crate::residue::{Connection, Evidence};
 use crate::system::dir::{self, FileError};
 use crate::time::Timestamp;
 
@@ -96,17 +98,6 @@ struct Reader<'a> {
     images: &'a Images,
     problems: Vec<ImageProblem>,
     written: Option<Timestamp>,
-}
-
-#[derive(Default)]
-struct Files {
-    files: HashMap<u32, FileRecord>,
-    sockets: Vec<SocketRecord>,
-    layout: Layout,
-    /// The ids of files that look like the link of a link remap.
-    link_remaps: Vec<u32>,
-    /// The inode numbers of the TCP sockets.
-    socket_inodes: HashSet<u32>,
 }
 
 impl Reader<'_> {
@@ -185,38 +176,6 @@ impl Reader<'_> {
             }
         }
         Ok((wanted, programs))
-    }
-
-    /// The wanted regular files and the TCP sockets: from `files.img`, or where that has no records from the images
-    /// before 3.4, as restore does (`files_collected` in `criu/cr-restore.c`).
-    fn files(&mut self, wanted: &HashSet<u32>) -> Result<Files, ReadError> {
-        let path = self.images.path().to_owned();
-        let mut found = Files::default();
-        let mut is_empty = true;
-        self.records(ImageKind::Files, 0, |entry: FileEntry, evidence, order| {
-            is_empty = false;
-            match (entry.fd_type(), entry.reg, entry.isk) {
-                (FdType::Reg, Some(file), _) => found.add_file(&path, Some(entry.id), *file, wanted, evidence),
-                (FdType::InetSk, _, Some(socket)) => found.add_socket(&path, &socket, evidence, order),
-                _ => Ok(()),
-            }
-        })?;
-        if !is_empty {
-            return Ok(found);
-        }
-        let mut has_old_images = false;
-        self.records(ImageKind::RegFiles, 0, |file: RegFileEntry, evidence, _| {
-            has_old_images = true;
-            found.add_file(&path, None, file, wanted, evidence)
-        })?;
-        self.records(ImageKind::InetSockets, 0, |socket: InetSkEntry, evidence, order| {
-            has_old_images = true;
-            found.add_socket(&path, &socket, evidence, order)
-        })?;
-        if has_old_images {
-            found.layout = Layout::OnePerKind;
-        }
-        Ok(found)
     }
 
     fn mounts(&mut self) -> Result<BTreeMap<u32, MountRecord>, ReadError> {
@@ -332,55 +291,6 @@ impl Reader<'_> {
             self.problems.push(ImageProblem { image: files, kind: ImageProblemKind::Missing });
         }
     }
-}
-
-impl Files {
-    fn add_file(
-        &mut self,
-        path: &std::path::Path,
-        id: Option<u32>,
-        entry: RegFileEntry,
-        wanted: &HashSet<u32>,
-        evidence: Evidence,
-    ) -> Result<(), ReadError> {
-        if id.is_some_and(|id| id != entry.id) {
-            return Err(entry_error(path, evidence, "has another id inside than outside"));
-        }
-        if is_link(&entry) {
-            self.link_remaps.push(entry.id);
-        }
-        if !wanted.contains(&entry.id) {
-            return Ok(());
-        }
-        match self.files.insert(entry.id, Record { entry, evidence: evidence.clone() }) {
-            None => Ok(()),
-            Some(_) => Err(entry_error(path, evidence, "has the id of another file")),
-        }
-    }
-
-    fn add_socket(
-        &mut self,
-        path: &std::path::Path,
-        socket: &InetSkEntry,
-        evidence: Evidence,
-        order: criu_images::ByteOrder,
-    ) -> Result<(), ReadError> {
-        if !socket.is_tcp_connection() {
-            return Ok(());
-        }
-        self.socket_inodes.insert(socket.ino);
-        let (Some(local), Some(peer)) = (socket.local(order), socket.peer(order)) else {
-            return Err(entry_error(path, evidence, "is a TCP connection whose addresses make no sense"));
-        };
-        self.sockets.push(SocketRecord { connection: Connection { local, peer }, evidence });
-        Ok(())
-    }
-}
-
-/// Whether the file is the link of a link remap: only for those CRIU writes neither mode nor size nor mount.
-fn is_link(file: &RegFileEntry) -> bool {
-    let has_attributes = file.mode.is_some() || file.size.is_some() || file.mount_id().is_some() || file.ext;
-    !has_attributes && file.name.ends_with(format!("/link_remap.{}", file.id).as_bytes())
 }
 
 enum Failure {

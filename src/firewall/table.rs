@@ -122,12 +122,12 @@ fn flow(key: &[u8], address_length: usize) -> Option<Flow> {
 
 fn end(key: &[u8], address_length: usize) -> Option<(SocketAddr, &[u8])> {
     let (address, rest) = key.split_at_checked(address_length)?;
-    let (port, rest) = rest.split_at_checked(4)?;
+    let ([high, low, 0, 0], rest) = rest.split_first_chunk()? else { return None };
     let address: IpAddr = match address_length {
         4 => <[u8; 4]>::try_from(address).ok()?.into(),
         _ => <[u8; 16]>::try_from(address).ok()?.into(),
     };
-    Some((SocketAddr::new(address, u16::from_be_bytes([port[0], port[1]])), rest))
+    Some((SocketAddr::new(address, u16::from_be_bytes([*high, *low])), rest))
 }
 
 #[cfg(test)]

@@ -215,17 +215,6 @@ fn a_link_that_a_restore_should_have_taken_is_stale_only_while_the_restored_tree
 }
 
 #[test]
-fn a_link_that_is_there_after_a_restore_is_a_newer_dumps_unless_the_restored_tree_lives() {
-    let mut checkpoint = checkpoint();
-    let written = Timestamp::new(1001, 0);
-    checkpoint.restored = Some(RestoreEvidence { file: "stats-restore".to_owned(), written });
-    let links = || survey(vec![link_finding(link())]);
-    assert_eq!(decide_with(&checkpoint, links(), &[]), ["keep: restored-since"]);
-    let living = Survey { tree: TreeState { restored: task(), ..TreeState::default() }, ..links() };
-    assert_eq!(decide_with(&checkpoint, living, &[]), ["Remove"]);
-}
-
-#[test]
 fn a_connection_in_a_table_shares_the_gravest_verdict_on_the_tables() {
     let held = |flows: usize| connection(ConnectionLock::Table, Presence::InTable(flows));
     check(vec![held(2), held(0), table_finding(signed())], &["Remove", "Nothing", "Remove"]);

@@ -36,11 +36,12 @@ pub(super) fn look(
             }
             Residue::LockTable(table) => {
                 let found = scene.tables(table);
-                survey.findings.extend(scene.spread(residue, found));
+                survey.findings.extend(spread(residue, found, !scene.failures.is_empty()));
             }
             Residue::LockChain(_) => {
                 let found = scene.chains();
-                survey.findings.extend(scene.spread(residue, found));
+                survey.findings.extend(spread(residue, found, scene.is_blind_for_chains()));
+                survey.notes.extend(scene.chains_elsewhere());
             }
             Residue::LinkRemap(_) => {}
         }
@@ -148,10 +149,13 @@ impl Scene {
     }
 
     /// A tree is in one network namespace: where that is known, the chains of all others are other dumps'.
+    fn is_tied(&self) -> bool {
+        self.views.iter().any(|view| view.tie.is_some())
+    }
+
     fn chains(&self) -> Vec<Presence> {
-        let is_known = self.views.iter().any(|view| view.tie.is_some());
         let mut found = Vec::new();
-        for view in self.views.iter().filter(|view| view.tie.is_some() || !is_known) {
+        for view in self.views.iter().filter(|view| view.tie.is_some() || !self.is_tied()) {
             for filter in &view.network.filters {
                 let Some(chain) = &filter.lock_chain else { continue };
                 found.push(Presence::Chain(FoundChain {
@@ -165,14 +169,26 @@ impl Scene {
         found
     }
 
-    /// One finding for each place where an object was found, or one that says that it was found nowhere.
-    fn spread(&self, residue: Residue, mut found: Vec<Presence>) -> Vec<Finding> {
-        if found.is_empty() {
-            let presence =
-                if self.failures.is_empty() { Presence::Gone } else { Presence::Unreachable(Cause::Firewall) };
-            found.push(presence);
+    /// Whether a chain may be where nobody could look.
+    fn is_blind_for_chains(&self) -> bool {
+        match self.is_tied() {
+            true => self.views.iter().any(|view| view.tie.is_some() && !view.network.failures.is_empty()),
+            false => !self.failures.is_empty(),
         }
-        found.into_iter().map(|presence| Finding { residue: residue.clone(), presence }).collect()
+    }
+
+    /// Whoever named the wrong namespace should hear of the others that are closed too.
+    fn chains_elsewhere(&self) -> Option<String> {
+        let has_chain = |view: &&View| view.network.filters.iter().any(|filter| filter.lock_chain.is_some());
+        let others: Vec<String> = self
+            .views
+            .iter()
+            .filter(|view| self.is_tied() && view.tie.is_none())
+            .filter(has_chain)
+            .map(|view| view.network.namespace.to_string())
+            .collect();
+        let is_any = !others.is_empty();
+        is_any.then(|| format!("a chain CRIU is also in {}, which is taken for another dump's", others.join(", ")))
     }
 
     /// A connection that was locked by elements of a table is where the table is.
@@ -195,6 +211,14 @@ impl Scene {
             }
         }
     }
+}
+
+/// One finding for each place where an object was found, or one that says that it was found nowhere.
+fn spread(residue: Residue, mut found: Vec<Presence>, is_blind: bool) -> Vec<Finding> {
+    if found.is_empty() {
+        found.push(if is_blind { Presence::Unreachable(Cause::Firewall) } else { Presence::Gone });
+    }
+    found.into_iter().map(|presence| Finding { residue: residue.clone(), presence }).collect()
 }
 
 /// The name of the tool's own namespace: it says which one is meant, and `--netns` takes it.

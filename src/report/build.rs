@@ -35,7 +35,7 @@ impl Context {
         Context {
             tree: survey.tree.clone(),
             namespaces: survey.namespaces.clone(),
-            notes: notes(checkpoint),
+            notes: notes(checkpoint).into_iter().chain(survey.notes.iter().cloned()).collect(),
             cannot_be_known: cannot_be_known(checkpoint, &survey.tree, &survey.unknown, &survey.failures),
         }
     }
@@ -341,7 +341,8 @@ fn summary(objects: &[Object]) -> Summary {
                 summary.removed += 1;
                 summary.freed_bytes += object.frees_bytes;
             }
-            (Some(Outcome::Failed), _) | (None, Verdict::CannotTell) => summary.failed += 1,
+            (_, Verdict::CannotTell) => summary.unknown += 1,
+            (Some(Outcome::Failed), _) => summary.failed += 1,
             (Some(Outcome::Kept), _) | (None, Verdict::Keep) => summary.kept += 1,
             (Some(Outcome::AlreadyGone), _) | (None, Verdict::Nothing) => summary.gone += 1,
         }

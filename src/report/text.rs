@@ -202,7 +202,7 @@ fn tree_lines(report: &CheckpointReport, style: Style) -> Vec<Line> {
 fn summary_lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Line> {
     let summary = &report.summary;
     let line = |text: &str| Line::new(style.escaping).say(text);
-    if summary.removed + summary.kept + summary.failed == 0 {
+    if summary.removed + summary.kept + summary.failed + summary.unknown == 0 {
         let text = match (mode, report.cannot_be_known.is_empty()) {
             (_, false) => "Nothing was found, but not everything is known.",
             (_, true) => "Nothing is left.",
@@ -213,15 +213,16 @@ fn summary_lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Lin
         0 => String::new(),
         bytes => format!(" ({})", count(bytes, "byte")),
     };
-    let (removed, failed) = match mode {
-        Mode::Show => ("to be removed", "not known"),
-        Mode::Gc => ("removed", "not removed"),
+    let removed = match mode {
+        Mode::Show => "to be removed",
+        Mode::Gc => "removed",
     };
     let parts = [
         (summary.removed, format!("{removed}{freed}")),
         (summary.kept, "kept".to_owned()),
         (summary.gone, "gone".to_owned()),
-        (summary.failed, failed.to_owned()),
+        (summary.failed, "not removed".to_owned()),
+        (summary.unknown, "not known".to_owned()),
     ];
     let parts: Vec<String> =
         parts.iter().filter(|(objects, _)| *objects > 0).map(|(objects, what)| format!("{objects} {what}")).collect();

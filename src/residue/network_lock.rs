@@ -7,22 +7,11 @@
 
 use criu_images::NetworkLock;
 
-use super::{Connection, Derived, Direction, Evidence, Flow, Residue, Unknown};
+use super::{Connection, Derived, Direction, Evidence, Flow, NetworkScope, Residue, Unknown};
 use crate::checkpoint::{Checkpoint, RunId};
 
 /// Length of the cut run id: CRIU 4.1 and 4.2 build `inet CRIU-<run id>` in 32 bytes.
 const CUT_RUN_ID: usize = 21;
-
-/// In which network namespace a dump locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NetworkScope {
-    /// CRIU's own: each connection by itself.
-    Criu,
-    /// One of the tree's own, as a whole.
-    Own,
-    /// The images do not tell.
-    Unknown,
-}
 
 /// A connection whose packets the dump dropped from then on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! The cases of the suite, and how each becomes one test a version of CRIU.
 
 use libtest_mimic::Trial;
-use testkit::Criu;
+use testkit::{Criu, suite};
 
 /// A test that is run with each CRIU.
 #[derive(Clone, Copy)]
@@ -13,26 +13,21 @@ pub(crate) struct Case {
     pub(crate) test: fn(&Criu),
 }
 
-/// All tests. Where they cannot run, each is ignored with the reason in its name, or fails if it must run.
+/// All tests, each once a version of CRIU.
 pub(crate) fn trials(cases: &[&[Case]]) -> Vec<Trial> {
-    let cases = cases.iter().copied().flatten().copied();
-    if let Some(reason) = testkit::cannot_run() {
-        let is_required = std::env::var_os(testkit::REQUIRED).is_some();
-        return cases.map(|case| cannot_run(case, &reason, is_required)).collect();
-    }
     let criu = Criu::all();
-    cases.flat_map(|case| criu.iter().map(move |criu| trial(case, criu.clone()))).collect()
+    let cases = cases.iter().copied().flatten().copied();
+    cases.flat_map(|case| trials_of(case, &criu)).collect()
 }
 
-fn trial(case: Case, criu: Criu) -> Trial {
-    let name = format!("{} (criu {})", case.name, criu.version());
-    Trial::test(name, move || {
-        (case.test)(&criu);
-        Ok(())
-    })
-}
-
-fn cannot_run(case: Case, reason: &str, is_required: bool) -> Trial {
-    let why = reason.to_owned();
-    Trial::test(format!("{}: {reason}", case.name), move || Err(why.into())).with_ignored_flag(!is_required)
+fn trials_of(case: Case, criu: &[Criu]) -> Vec<Trial> {
+    if criu.is_empty() {
+        // It cannot run, and says why.
+        return vec![suite::trial(case.name.to_owned(), || unreachable!("there is no CRIU"))];
+    }
+    let trial = |criu: &Criu| {
+        let (name, criu) = (format!("{} (criu {})", case.name, criu.version()), criu.clone());
+        suite::trial(name, move || (case.test)(&criu))
+    };
+    criu.iter().map(trial).collect()
 }

@@ -66,19 +66,6 @@ pub fn cannot_run() -> Option<String> {
     None
 }
 
-/// For tests of the standard harness: whether the test can run. Says why not, on the standard
-/// error.
-///
-/// # Panics
-/// If the test cannot run though the environment demands that it does.
-#[track_caller]
-pub fn is_ready() -> bool {
-    let Some(reason) = cannot_run() else { return true };
-    assert!(std::env::var_os(REQUIRED).is_none(), "{REQUIRED} is set, but {reason}");
-    eprintln!("skipped: {reason}");
-    false
-}
-
 /// Whether this process may do what only root may.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

@@ -29,10 +29,11 @@ mod host;
 mod launch;
 mod process;
 mod snapshot;
+pub mod suite;
 mod workload;
 mod xtables;
 
-pub use artifacts::{Artifacts, REQUIRED, TARGET, cannot_run, is_ready, is_root};
+pub use artifacts::{Artifacts, REQUIRED, TARGET, cannot_run, is_root};
 pub use command::{CommandExt, Finished};
 pub use container::{Access, Container};
 pub use crit::Crit;

@@ -3,10 +3,28 @@
 
 use std::path::Path;
 
+use testkit::suite::{self, Case};
 use testkit::{
-    Access, Connection, Container, Crit, Criu, DumpOptions, DumpResult, Launch, LockMethod, Network, TestHost,
-    Workload, is_ready,
+    Access, Connection, Container, Crit, Criu, DumpOptions, DumpResult, Launch, LockMethod, Network, TestHost, Workload,
 };
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        Case {
+            name: "links are made in the root and in bind mounts",
+            test: links_are_made_in_the_root_and_in_bind_mounts,
+        },
+        Case { name: "a named network namespace stays locked", test: a_named_network_namespace_stays_locked },
+        Case {
+            name: "the devices of a network namespace are recorded",
+            test: the_devices_of_a_network_namespace_are_recorded,
+        },
+        Case {
+            name: "nothing outlives a network namespace of ones own",
+            test: nothing_outlives_a_network_namespace_of_ones_own,
+        },
+    ])
+}
 
 fn images(host: &TestHost) -> std::path::PathBuf {
     host.dir().with_file_name("images")
@@ -19,11 +37,7 @@ fn dump(criu: &Criu, host: &TestHost, tree: &Workload, options: &DumpOptions) ->
     dump
 }
 
-#[test]
 fn links_are_made_in_the_root_and_in_bind_mounts() {
-    if !is_ready() {
-        return;
-    }
     for criu in Criu::all() {
         let host = TestHost::new();
         let volume = host.dir().join("volume");
@@ -51,11 +65,7 @@ fn links_are_made_in_the_root_and_in_bind_mounts() {
     }
 }
 
-#[test]
 fn a_named_network_namespace_stays_locked() {
-    if !is_ready() {
-        return;
-    }
     for criu in Criu::all() {
         for (lock, text) in
             [(LockMethod::Iptables, "+ filter: -A INPUT -j CRIU"), (LockMethod::Nftables, "+ table inet CRIU-")]
@@ -74,11 +84,7 @@ fn a_named_network_namespace_stays_locked() {
     }
 }
 
-#[test]
 fn the_devices_of_a_network_namespace_are_recorded() {
-    if !is_ready() {
-        return;
-    }
     for criu in Criu::all() {
         let host = TestHost::new();
         let blue = host.net_namespace("blue");
@@ -97,11 +103,7 @@ fn the_devices_of_a_network_namespace_are_recorded() {
     }
 }
 
-#[test]
 fn nothing_outlives_a_network_namespace_of_ones_own() {
-    if !is_ready() {
-        return;
-    }
     for criu in Criu::all() {
         let host = TestHost::new();
         let container = Container::new(&host, "root");

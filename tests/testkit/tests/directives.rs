@@ -4,14 +4,19 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use testkit::{Crit, Criu, DumpOptions, TestHost, is_ready};
+use testkit::suite::{self, Case};
+use testkit::{Crit, Criu, DumpOptions, TestHost};
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        Case { name: "files", test: files },
+        Case { name: "sockets", test: sockets },
+        Case { name: "a process can be process 1 of a host", test: a_process_can_be_process_1_of_a_host },
+    ])
+}
 
 /// How many links the directives make CRIU make, in the host's directory and in /dev/shm.
-#[test]
 fn files() {
-    if !is_ready() {
-        return;
-    }
     for criu in Criu::all() {
         let host = TestHost::new();
         let file = |name: &str| host.dir().join(name);
@@ -52,11 +57,7 @@ fn files() {
     }
 }
 
-#[test]
 fn sockets() {
-    if !is_ready() {
-        return;
-    }
     for criu in Criu::all() {
         let host = TestHost::new();
         let server = host.workload(&[&"serve", &"127.0.0.1:0"]);
@@ -87,11 +88,7 @@ fn sockets() {
     }
 }
 
-#[test]
 fn a_process_can_be_process_1_of_a_host() {
-    if !is_ready() {
-        return;
-    }
     let host = TestHost::new();
     let container = testkit::Container::new(&host, "root");
     let launch = testkit::Launch::new(&[&"deleted", &"/tmp/data", &"child", &"deleted", &"/tmp/more", &"end"]);

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Dumps of trees in the host's own namespaces leave links, and locks of all three kinds.
 
-use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, Snapshot, TestHost, is_ready};
+use testkit::suite::{self, Case};
+use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, Snapshot, TestHost};
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[Case { name: "iptables", test: iptables }, Case { name: "nftables", test: nftables }])
+}
 
 /// Dumps a tree with a deleted file and a connection; gives what is new on the host.
 fn residue(criu: &Criu, options: &DumpOptions) -> Vec<String> {
@@ -20,11 +25,7 @@ fn count(residue: &[String], texts: &[&str]) -> usize {
     residue.iter().filter(|line| texts.iter().all(|text| line.contains(text))).count()
 }
 
-#[test]
 fn iptables() {
-    if !is_ready() {
-        return;
-    }
     for criu in Criu::all() {
         for flavour in IptablesFlavour::ALL {
             let residue = residue(&criu, &DumpOptions { flavour, ..DumpOptions::default() });
@@ -38,11 +39,7 @@ fn iptables() {
     }
 }
 
-#[test]
 fn nftables() {
-    if !is_ready() {
-        return;
-    }
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
     for criu in Criu::all() {
         let residue = residue(&criu, &options);

@@ -6,7 +6,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use testkit::{CommandExt, TestHost, is_ready};
+use testkit::suite::{self, Case};
+use testkit::{CommandExt, TestHost};
+
+fn main() -> std::process::ExitCode {
+    suite::run(&[
+        Case { name: "hosts are private", test: hosts_are_private },
+        Case { name: "a dropped host leaves nothing", test: a_dropped_host_leaves_nothing },
+        Case { name: "a killed test takes its host along", test: a_killed_test_takes_its_host_along },
+    ])
+}
 
 /// Tells a test to be the process that is killed.
 const VICTIM: &str = "TESTKIT_VICTIM";
@@ -15,11 +24,7 @@ fn rules_of_machine() -> String {
     Command::new("nft").args(["-a", "list", "ruleset"]).env("PATH", "/usr/sbin").succeed().stdout
 }
 
-#[test]
 fn hosts_are_private() {
-    if !is_ready() {
-        return;
-    }
     let before = rules_of_machine();
     let (one, other) = (TestHost::new(), TestHost::new());
     let picture = || other.snapshot(&["/dev/shm".as_ref(), "/run".as_ref(), other.dir()]);
@@ -37,11 +42,7 @@ fn hosts_are_private() {
     assert_ne!(other.run("hostname", &[]).stdout, "mine\n");
 }
 
-#[test]
 fn a_dropped_host_leaves_nothing() {
-    if !is_ready() {
-        return;
-    }
     let host = TestHost::new();
     let (directory, init) = (host.dir().to_owned(), host.init());
     let tree = host.workload(&[&"listen", &"127.0.0.1:0"]);
@@ -54,11 +55,7 @@ fn a_dropped_host_leaves_nothing() {
     assert!(!stray.wait().unwrap().success());
 }
 
-#[test]
 fn a_killed_test_takes_its_host_along() {
-    if !is_ready() {
-        return;
-    }
     if std::env::var_os(VICTIM).is_some() {
         let host = TestHost::new();
         let tree = host.workload(&[&"listen", &"127.0.0.1:0"]);
@@ -66,7 +63,7 @@ fn a_killed_test_takes_its_host_along() {
         std::thread::sleep(Duration::from_secs(60));
     }
     let mut victim = Command::new(std::env::current_exe().unwrap());
-    victim.args(["--exact", "a_killed_test_takes_its_host_along", "--nocapture"]).env(VICTIM, "1");
+    victim.args(["--exact", "a killed test takes its host along", "--nocapture"]).env(VICTIM, "1");
     let mut victim = victim.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let lines = std::io::BufReader::new(victim.stdout.take().unwrap()).lines();
     let line = lines.map(Result::unwrap).find(|line| line.starts_with("victim ")).unwrap();

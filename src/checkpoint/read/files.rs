@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The open files of a checkpoint: regular files and TCP sockets, from either generation of images.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use criu_images::{ByteOrder, FdType, FileEntry, ImageKind, InetSkEntry, RegFileEntry};
+
+use super::{ReadError, Reader, entry_error};
+use crate::checkpoint::{Evidence, FileRecord, Layout, Record, SocketRecord};
+use crate::connection::Connection;
+
+/// What is kept of them.
+#[derive(Default)]
+pub(super) struct Files {
+    pub(super) files: HashMap<u32, FileRecord>,
+    pub(super) sockets: Vec<SocketRecord>,
+    pub(super) layout: Layout,
+    /// The ids of files that look like the link of a link remap.
+    pub(super) link_remaps: Vec<u32>,
+    /// The inode numbers of the TCP sockets.
+    pub(super) socket_inodes: HashSet<u32>,
+}
+
+impl Reader<'_> {
+    /// The wanted regular files and the TCP sockets: from `files.img`, or where that has no records from the images
+    /// before 3.4, as restore does (`files_collected` in `criu/cr-restore.c`).
+    pub(super) fn files(&mut self, wanted: &HashSet<u32>) -> Result<Files, ReadError> {
+        let path = self.images.path().to_owned();
+        let mut found = Files::default();
+        let mut is_empty = true;
+        self.records(ImageKind::Files, 0, |entry: FileEntry, evidence, order| {
+            is_empty = false;
+            match (entry.fd_type(), entry.reg, entry.isk) {
+                (FdType::Reg, Some(file), _) => found.add_file(&path, Some(entry.id), *file, wanted, evidence),
+                (FdType::InetSk, _, Some(socket)) => found.add_socket(&path, &socket, evidence, order),
+                _ => Ok(()),
+            }
+        })?;
+        if !is_empty {
+            return Ok(found);
+        }
+        let mut has_old_images = false;
+        self.records(ImageKind::RegFiles, 0, |file: RegFileEntry, evidence, _| {
+            has_old_images = true;
+            found.add_file(&path, None, file, wanted, evidence)
+        })?;
+        self.records(ImageKind::InetSockets, 0, |socket: InetSkEntry, evidence, order| {
+            has_old_images = true;
+            found.add_socket(&path, &socket, evidence, order)
+        })?;
+        if has_old_images {
+            found.layout = Layout::OnePerKind;
+        }
+        Ok(found)
+    }
+}
+
+impl Files {
+    fn add_file(
+        &mut self,
+        path: &Path,
+        id: Option<u32>,
+        entry: RegFileEntry,
+        wanted: &HashSet<u32>,
+        evidence: Evidence,
+    ) -> Result<(), ReadError> {
+        if id.is_some_and(|id| id != entry.id) {
+            return Err(entry_error(path, evidence, "has another id inside than outside"));
+        }
+        if is_link(&entry) {
+            self.link_remaps.push(entry.id);
+        }
+        if !wanted.contains(&entry.id) {
+            return Ok(());
+        }
+        match self.files.insert(entry.id, Record { entry, evidence: evidence.clone() }) {
+            None => Ok(()),
+            Some(_) => Err(entry_error(path, evidence, "has the id of another file")),
+        }
+    }
+
+    fn add_socket(
+        &mut self,
+        path: &Path,
+        socket: &InetSkEntry,
+        evidence: Evidence,
+        order: ByteOrder,
+    ) -> Result<(), ReadError> {
+        if !socket.is_tcp_connection() {
+            return Ok(());
+        }
+        self.socket_inodes.insert(socket.ino);
+        let (Some(local), Some(peer)) = (socket.local(order), socket.peer(order)) else {
+            return Err(entry_error(path, evidence, "is a TCP connection whose addresses make no sense"));
+        };
+        self.sockets.push(SocketRecord { connection: Connection { local, peer }, evidence });
+        Ok(())
+    }
+}
+
+/// Whether the file is the link of a link remap: only for those CRIU writes neither mode nor size nor mount.
+fn is_link(file: &RegFileEntry) -> bool {
+    let has_attributes = file.mode.is_some() || file.size.is_some() || file.mount_id().is_some() || file.ext;
+    !has_attributes && file.name.ends_with(format!("/link_remap.{}", file.id).as_bytes())
+}
