@@ -2,6 +2,7 @@
 //! Link remaps on a block device that is mounted nowhere any more.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -9,13 +10,14 @@ use rustix::fs::{major, minor};
 use testkit::{Criu, TestHost};
 
 use crate::case::Case;
-use crate::container_links::{Dump, directory};
+use crate::container_links::{Dump, directory, is_not_known};
 use crate::neighbours::link_in;
 use crate::refusals::until;
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "a link remap on a device that is mounted nowhere is removed", test: unmounted },
     Case { name: "a link remap on a device that somebody else works on is kept", test: in_use },
+    Case { name: "a link remap on a device whose journal has to be replayed is not known", test: crashed },
 ];
 
 fn unmounted(criu: &Criu) {
@@ -50,6 +52,34 @@ fn in_use(criu: &Criu) {
     assert!(disk.content() == content, "a device in use was changed");
     host.run("kill", &[&user_pid]);
     user.wait().expect("a child");
+    let removed = dump.tool().run(&[]);
+    assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
+    disk.await_unmount();
+    disk.assert_is_clean();
+    disk.release();
+}
+
+/// What only the journal holds does not show, and must not be taken for gone.
+fn crashed(criu: &Criu) {
+    let host = TestHost::new();
+    let disk = Disk::mounted(&host);
+    let dump = Dump::with_volume(criu, &host, &disk.mountpoint);
+    // Writes the content of the file and the journal, and no name to its place yet.
+    host.run("sync", &[&disk.mountpoint.join("one.keep"), &disk.mountpoint]);
+    // As the power failure finds it.
+    let content = disk.content();
+    host.run("umount", &[&disk.mountpoint]);
+    disk.await_unmount();
+    assert!(disk.content() != content, "void: nothing was in the journal only");
+    let mut device = File::options().write(true).open(&disk.node).expect("a block device");
+    device.write_all(&content).and_then(|()| device.sync_all()).expect("as large a device");
+    drop(device);
+    is_not_known(&dump.tool(), "has not been replayed");
+    assert!(disk.content() == content, "the device was changed");
+    host.run("mount", &[&disk.node, &disk.mountpoint]);
+    link_in(&host.path(&disk.mountpoint));
+    host.run("umount", &[&disk.mountpoint]);
+    disk.await_unmount();
     let removed = dump.tool().run(&[]);
     assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
     disk.await_unmount();
