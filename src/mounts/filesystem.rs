@@ -86,10 +86,14 @@ fn has_same_options(mount: &MntEntry, candidate: &HostMount) -> bool {
     significant(&mount.options) == significant(&candidate.options)
 }
 
-/// The options of a filesystem that CRIU keeps in its images, sorted: it moves the flags among them elsewhere.
+/// The options of a filesystem that CRIU keeps in its images, sorted: it moves the flags among them elsewhere. Which
+/// subvolume of a btrfs a mount shows is no option of the filesystem; its root says the same.
 fn significant(options: &[u8]) -> Vec<&[u8]> {
     const FLAGS: [&[u8]; 7] = [b"rw", b"ro", b"sync", b"dirsync", b"mand", b"lazytime", b""];
-    let mut options: Vec<&[u8]> = options.split(|byte| *byte == b',').filter(|each| !FLAGS.contains(each)).collect();
+    const OF_THE_MOUNT: [&[u8]; 2] = [b"subvolid=", b"subvol="];
+    let is_significant =
+        |each: &&[u8]| !FLAGS.contains(each) && !OF_THE_MOUNT.iter().any(|option| each.starts_with(option));
+    let mut options: Vec<&[u8]> = options.split(|byte| *byte == b',').filter(is_significant).collect();
     options.sort_unstable();
     options
 }

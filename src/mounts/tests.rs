@@ -224,6 +224,17 @@ fn flags_among_the_options_make_no_difference() {
 }
 
 #[test]
+fn which_subvolume_a_mount_shows_makes_no_difference() {
+    let mounted = host("30 22 0:52 / /pool rw - btrfs /dev/sdb1 rw,ssd,subvolid=5,subvol=/");
+    let of = |options: &str| {
+        let mount = MntEntry { options: options.into(), ..mount((0, 52), "/volume", "/in") };
+        on_mount(b"/in/l", &mount, &mounted, &MountHints::default()).as_ref().map(text)
+    };
+    assert_eq!(of("ssd,subvolid=256,subvol=/volume").as_deref(), Some("30 /pool + volume/l"));
+    assert_ne!(of("subvolid=256,subvol=/volume").as_deref(), Some("30 /pool + volume/l"));
+}
+
+#[test]
 fn the_source_of_a_mount_with_a_key_of_crius_own_is_not_the_kernels() {
     let with_key = |key: &str| MntEntry {
         ext_key: Some(key.into()),

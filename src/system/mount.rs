@@ -3,12 +3,13 @@
 //!
 //! A block device whose only mount ended with a container can be looked at in no other way. To look, it is mounted
 //! read-only and without journal recovery, so that not one byte on it changes; only to remove something that was found
-//! that way is it mounted writable, which replays a journal that was not clean. No set-user-id bit, no device node and
-//! no program on it counts.
+//! that way is it mounted writable. Where a journal is known to hold changes that are not on their places yet, what can
+//! be seen is not what is there, and nothing is. No set-user-id bit, no device node and no program on it counts.
 //!
 //! Since Linux 5.2 (fsopen, fsmount).
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -48,6 +49,12 @@ pub enum MountError {
         /// Who has it open.
         pid: u32,
     },
+    /// A crash left changes in the journal, or somebody has it mounted where this process cannot see it.
+    #[error("the journal of {} has not been replayed: the filesystem has to be mounted once, or is elsewhere", path.display())]
+    NotReplayed {
+        /// The device.
+        path: PathBuf,
+    },
     /// None of the filesystems that can be looked at without changing them is on it.
     #[error("{} holds no filesystem of a kind that can be mounted without changing it ({})", path.display(), known())]
     UnknownFilesystem {
@@ -82,6 +89,9 @@ pub fn block_device(device: (u32, u32), purpose: Purpose) -> Result<Directory, M
         && let Some(pid) = process::user_of_device(rustix::fs::makedev(device.0, device.1))
     {
         return Err(MountError::InUse { path, pid });
+    }
+    if has_pending_journal(&path) {
+        return Err(MountError::NotReplayed { path });
     }
     let available = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     for (fstype, option, value) in FILESYSTEMS {
@@ -139,6 +149,21 @@ fn mount_once(
     fsconfig_create(&context)?;
     let root = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
     Ok(Directory::of_mount(root, path))
+}
+
+/// Whether the superblock of an ext4 or a btrfs says that changes wait in the journal. XFS tells only in the log itself.
+fn has_pending_journal(path: &Path) -> bool {
+    let read = |offset: u64, length: usize| {
+        let mut bytes = vec![0; length];
+        fs::File::open(path).and_then(|device| device.read_exact_at(&mut bytes, offset)).ok().map(|()| bytes)
+    };
+    let has_magic = |offset: u64, magic: &[u8]| read(offset, magic.len()).is_some_and(|bytes| bytes == magic);
+    if has_magic(0x438, &[0x53, 0xef]) {
+        // INCOMPAT_RECOVER, which the kernel sets for as long as it has the filesystem mounted writable.
+        return read(0x460, 1).is_some_and(|features| features[0] & 4 != 0);
+    }
+    // log_root
+    has_magic(0x1_0040, b"_BHRfS_M") && read(0x1_0060, 8).is_some_and(|root| root.iter().any(|byte| *byte != 0))
 }
 
 /// The node of a block device, whatever it is called, and only if it has that number.

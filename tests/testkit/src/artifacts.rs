@@ -10,7 +10,18 @@ pub const TARGET: &str = "CRIU_GC_TARGET";
 pub const REQUIRED: &str = "CRIU_GC_REQUIRE_PRIVILEGED";
 
 /// The programs of the host that the tests need, found on [`crate::host::SEARCH_PATH`].
-const PROGRAMS: [&str; 7] = ["iptables-nft", "iptables-legacy", "nft", "ip", "unshare", "nsenter", "mount"];
+const PROGRAMS: [&str; 10] = [
+    "iptables-nft",
+    "iptables-legacy",
+    "nft",
+    "ip",
+    "unshare",
+    "nsenter",
+    "mount",
+    "mkfs.ext4",
+    "mkfs.xfs",
+    "mkfs.btrfs",
+];
 
 /// Where the CRIUs and the workload are.
 #[derive(Clone, Debug)]
