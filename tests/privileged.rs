@@ -14,6 +14,8 @@ mod connections;
 mod container_links;
 #[path = "privileged/device_links.rs"]
 mod device_links;
+#[path = "privileged/disk.rs"]
+mod disk;
 #[path = "privileged/filters.rs"]
 mod filters;
 #[path = "support/image_file.rs"]

@@ -3,21 +3,22 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{major, minor};
 use testkit::{Criu, TestHost};
 
 use crate::case::Case;
-use crate::container_links::{Dump, assert_is_at, directory, is_not_known};
+use crate::container_links::{Dump, assert_is_at, is_not_known};
+use crate::disk::Disk;
 use crate::neighbours::link_in;
 use crate::refusals::until;
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "a link remap on a device that is mounted nowhere is removed", test: unmounted },
     Case { name: "a link remap on an XFS that is mounted nowhere is removed", test: xfs },
+    Case { name: "a link remap on another subvolume of a mounted btrfs is removed", test: subvolume },
     Case { name: "a link remap on a btrfs that was mounted anew is removed where the user says", test: btrfs },
+    Case { name: "--save copies the file of a link remap on a device that is mounted nowhere", test: saved },
     Case { name: "a link remap on a device that somebody else works on is kept", test: in_use },
     Case { name: "a link remap on a device whose journal has to be replayed is not known", test: crashed },
 ];
@@ -50,15 +51,29 @@ fn is_removed_from(criu: &Criu, fstype: &'static str, megabytes: u64) {
     disk.release();
 }
 
+/// What the tree had of it, and what the host has, are different subvolumes in their options.
+fn subvolume(criu: &Criu) {
+    let host = TestHost::new();
+    let (disk, volume) = btrfs_with_subvolume(&host);
+    let dump = Dump::with_volume(criu, &host, &volume);
+    assert_is_at(&dump.tool().removes_everything_since(&dump.before), &volume);
+    host.run("umount", &[&disk.mountpoint]);
+    disk.release();
+}
+
+fn btrfs_with_subvolume(host: &TestHost) -> (Disk<'_>, PathBuf) {
+    let disk = Disk::mounted(host, "btrfs", 128);
+    let volume = disk.mountpoint.join("volume");
+    host.run("btrfs", &[&"-q", &"subvolume", &"create", &volume]);
+    (disk, volume)
+}
+
 /// Its device numbers are anonymous, new with each mount, and its images do not tell which device it is on.
 fn btrfs(criu: &Criu) {
     let host = TestHost::new();
-    let disk = Disk::mounted(&host, "btrfs", 128);
-    let volume = disk.mountpoint.join("volume");
-    host.run("btrfs", &[&"-q", &"subvolume", &"create", &volume]);
+    let (disk, volume) = btrfs_with_subvolume(&host);
     let dump = Dump::with_volume(criu, &host, &volume);
     let link = link_in(&host.path(&volume));
-    assert_is_at(&dump.tool().show(), &volume);
     host.run("umount", &[&disk.mountpoint]);
     is_not_known(&dump.tool(), "is mounted nowhere here");
     host.run("mount", &[&disk.node, &disk.mountpoint]);
@@ -67,6 +82,24 @@ fn btrfs(criu: &Criu) {
     assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
     assert!(!link.exists(), "{}", removed.stdout);
     host.run("umount", &[&disk.mountpoint]);
+    disk.release();
+}
+
+fn saved(criu: &Criu) {
+    let host = TestHost::new();
+    let disk = Disk::mounted(&host, "ext4", 16);
+    let dump = dump_on(criu, &host, &disk);
+    let directory = host.dir().join("saved");
+    let removed = dump.tool().option("--save", directory.clone()).run(&[]);
+    assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
+    let files = fs::read_dir(&directory).expect("a directory").flatten();
+    let sizes: Vec<u64> = files
+        .filter(|file| file.file_name() != "manifest.jsonl")
+        .map(|file| file.metadata().expect("a file").len())
+        .collect();
+    assert_eq!(sizes, [41]);
+    disk.await_unmount();
+    disk.assert_is_clean();
     disk.release();
 }
 
@@ -134,68 +167,4 @@ fn dump_on<'a>(criu: &Criu, host: &'a TestHost, disk: &Disk<'_>) -> Dump<'a> {
     host.run("umount", &[&disk.mountpoint]);
     disk.await_unmount();
     dump
-}
-
-/// A file that is a block device. The kernel frees the device with the last that has it open, and while it is not
-/// mounted that is this process, which the host does not see: however the test ends, the device is free then.
-struct Disk<'a> {
-    host: &'a TestHost,
-    fstype: &'static str,
-    file: PathBuf,
-    mountpoint: PathBuf,
-    node: PathBuf,
-    open: File,
-}
-
-impl<'a> Disk<'a> {
-    /// A filesystem, mounted.
-    fn mounted(host: &'a TestHost, fstype: &'static str, megabytes: u64) -> Self {
-        let file = host.dir().with_file_name("disk");
-        File::create_new(&file).and_then(|file| file.set_len(megabytes << 20)).expect("a new file");
-        host.run(format!("mkfs.{fstype}"), &[&"-q", &file]);
-        let mountpoint = directory(host, "volume");
-        host.run("mount", &[&"-o", &"loop", &file, &mountpoint]);
-        let node = host.run("findmnt", &[&"-nro", &"SOURCE", &mountpoint]).stdout.trim().into();
-        let open = File::open(&node).expect("a block device");
-        Self { host, fstype, file, mountpoint, node, open }
-    }
-
-    /// What criu-gc calls the root directory of a device that is mounted nowhere.
-    fn place(&self) -> String {
-        let number = self.open.metadata().expect("a block device").rdev();
-        format!("/dev/block/{}:{}", major(number), minor(number))
-    }
-
-    fn content(&self) -> Vec<u8> {
-        fs::read(&self.file).expect("the file behind the device")
-    }
-
-    /// Waits until the kernel has the filesystem mounted in no namespace and for no process.
-    fn await_unmount(&self) {
-        let name = self.node.file_name().expect("a name");
-        let filesystem = Path::new("/sys/fs").join(self.fstype).join(name);
-        until(|| (!filesystem.exists()).then_some(())).expect("the filesystem stays mounted");
-    }
-
-    /// Mounts it, and looks whether the link is gone, and the file's other name is there as its only one.
-    fn assert_is_clean(&self) {
-        self.host.run("mount", &[&"-o", &"ro", &self.node, &self.mountpoint]);
-        let inside = self.host.path(&self.mountpoint);
-        let mut names: Vec<_> =
-            fs::read_dir(&inside).expect("a mount").flatten().map(|entry| entry.file_name()).collect();
-        names.retain(|name| name != "lost+found");
-        assert_eq!(names, ["one.keep"]);
-        assert_eq!(fs::metadata(inside.join("one.keep")).expect("a file").nlink(), 1);
-        self.host.run("umount", &[&self.mountpoint]);
-        self.await_unmount();
-    }
-
-    /// Nobody else has the device any more.
-    fn release(self) {
-        let backing = Path::new("/sys/block").join(self.node.file_name().expect("a name")).join("loop/backing_file");
-        drop(self.open);
-        let is_free =
-            || fs::read(&backing).map_or(true, |file| !file.starts_with(self.file.as_os_str().as_encoded_bytes()));
-        until(|| is_free().then_some(())).expect("the device is still in use");
-    }
 }

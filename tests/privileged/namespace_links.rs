@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, TestHost, Word, Workload};
 
 use crate::case::Case;
-use crate::container_links::{assert_is_at, directory, is_not_known, mount_tmpfs};
+use crate::container_links::{Dump, assert_is_at, directory, is_not_known, mount_tmpfs};
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::tool::Tool;
@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a link remap on a volume that only another container has mounted is removed", test: container },
     Case { name: "a link remap on a /dev/shm that only another mount namespace has is removed", test: shared_memory },
     Case { name: "a link remap on a volume whose last mount namespace ended is not known", test: ended },
+    Case { name: "link remaps of one path in two mount namespaces of a tree are removed", test: nested },
 ];
 
 fn container(criu: &Criu) {
@@ -50,6 +51,25 @@ fn ended(criu: &Criu) {
     host.run("kill", &[&other]);
     until(|| (!fs::exists(host.path(format!("/proc/{other}"))).expect("proc")).then_some(())).expect("the end");
     is_not_known(&tool, "is mounted nowhere here");
+}
+
+/// Each of the two links is `/data/link_remap.N`; only the mount of its file tells which directory that is.
+fn nested(criu: &Criu) {
+    let host = TestHost::new();
+    let [one, other] = ["one", "other"].map(|name| directory(&host, name));
+    let container = Container::new(&host, "root").bind(&one, "/data".as_ref(), Access::ReadWrite);
+    let container = container.bind(&other, "/other".as_ref(), Access::ReadWrite);
+    let child: [Word<'_>; 7] = [&"child", &"own-mounts", &"/other", &"/data", &"deleted", &"/data/one", &"end"];
+    let words: Vec<Word<'_>> = [&"deleted" as Word<'_>, &"/data/one"].into_iter().chain(child).collect();
+    let dump = Dump::of(criu, &host, &container, &words);
+    let lines = dump.tool().removes_everything_since(&dump.before);
+    for place in [one, other] {
+        let is_there = |line: &String| {
+            line.starts_with("Link remap: /data/link_remap.")
+                && line.contains(&format!("(at {}/link_remap.", place.display()))
+        };
+        assert!(lines.iter().any(is_there), "{}: {lines:#?}", place.display());
+    }
 }
 
 /// A tree that has a tmpfs from outside at this place.

@@ -31,6 +31,13 @@ pub(crate) fn enter(entry: &Entry) -> Outcome {
     Err(Command::new(PROGRAM).args(&entry.arguments).exec().into())
 }
 
+/// Binds a directory in a mount namespace that is from now on this process's own.
+#[expect(deprecated, reason = "its successor is unsafe for the sake of descriptor tables, which this leaves alone")]
+pub(crate) fn mount_alone(source: &Path, target: &Path) -> Outcome {
+    rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNS)?;
+    Ok(mount_bind(source, target)?)
+}
+
 fn make(entry: &Entry, extra: &Mount) -> Outcome {
     match extra {
         Mount::Bind(source, inside) => Ok(mount_bind(source, &target(entry, inside)?)?),

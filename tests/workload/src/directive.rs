@@ -44,6 +44,8 @@ pub(crate) enum Directive {
     Listen(SocketAddr),
     /// `serve ADDRESS`
     Serve(SocketAddr),
+    /// `own-mounts SOURCE TARGET`: take a mount namespace of one's own, and bind one directory to another in it.
+    OwnMounts(PathBuf, PathBuf),
     /// `child DIRECTIVES … end`
     Child(Vec<OsString>),
     /// `ready FILE`
@@ -104,6 +106,7 @@ impl Words<'_> {
             "connect" => Directive::Connect(self.address()?),
             "listen" => Directive::Listen(self.address()?),
             "serve" => Directive::Serve(self.address()?),
+            "own-mounts" => Directive::OwnMounts(self.path()?, self.path()?),
             "child" => Directive::Child(self.until_end()?),
             "ready" => Directive::Ready(self.path()?),
             _ => return Err(format!("{keyword:?} is no directive").into()),

@@ -73,6 +73,7 @@ fn apply(directive: &Directive, held: &mut Held, report: &mut Report) -> Outcome
         Directive::Connect(address) => keep(sockets::connect(*address, report)?),
         Directive::Listen(address) => keep(sockets::listen(*address, report)?),
         Directive::Serve(address) => held.server = Some(sockets::server(*address, report)?),
+        Directive::OwnMounts(source, target) => container::mount_alone(source, target)?,
         Directive::Child(arguments) => children::start(arguments, report)?,
         Directive::Ready(path) => report.write_to(path),
     }
