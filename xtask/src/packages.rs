@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::program;
 
 /// Each program, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("iptables-nft", "iptables"),
     ("iptables-legacy", "iptables"),
     ("nft", "nftables"),
@@ -15,6 +15,10 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("mount", "mount"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("mkfs.btrfs", "btrfs-progs"),
+    ("script", "bsdutils"),
     ("python3", "python3"),
 ];
 
