@@ -6,6 +6,7 @@
 
 mod build;
 pub mod text;
+mod words;
 
 use std::path::Path;
 

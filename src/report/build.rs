@@ -3,20 +3,20 @@
 
 use std::path::Path;
 
+use super::words::{cannot_be_known, cause_text, notes};
 use super::{
     Bytes, CheckpointReport, Drops, EvidenceReport, Location, Object, Outcome, ProcessReport, Reason, RuleReport,
     State, Subject, Summary, TreeReport, Verdict,
 };
-use crate::checkpoint::{Checkpoint, Completeness, FinalState, ImageProblemKind};
+use crate::checkpoint::{Checkpoint, Completeness};
 use crate::execute::{self, Done};
-use crate::firewall::{LookFailure, RuleId};
-use crate::mounts::{Unreachable, Vanished};
+use crate::firewall::RuleId;
+use crate::mounts::Vanished;
 use crate::plan::{self, Item, KeepReason};
 use crate::probe::{
-    Cause, Finding, FoundChain, FoundFile, FoundRules, FoundTable, LiveTask, Presence, Survey, Tie, TreeState,
-    UnknownTree,
+    Finding, FoundChain, FoundFile, FoundRules, FoundTable, LiveTask, Presence, Survey, Tie, TreeState,
 };
-use crate::residue::{Evidence, Residue, TableForm, Unknown};
+use crate::residue::{Evidence, Residue, TableForm};
 use crate::save::{Method, Saved};
 
 /// What a survey told beside the objects.
@@ -256,40 +256,6 @@ fn foreign(foreign: &[String]) -> Option<String> {
     (!foreign.is_empty()).then(|| format!("not CRIU's: {}", foreign.join(", ")))
 }
 
-fn cause_text(cause: &Cause) -> String {
-    match cause {
-        Cause::Open(error) => format!("cannot be reached: {error}"),
-        Cause::Ambiguous(paths) => {
-            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-            format!("the images can mean each of these files: {}", paths.join(", "))
-        }
-        Cause::Firewall => "cannot be told: not every place where it could be was to be looked at".to_owned(),
-        Cause::Mount(unreachable) => format!("cannot be reached: {}", unreachable_text(unreachable)),
-    }
-}
-
-fn unreachable_text(unreachable: &Unreachable) -> String {
-    match unreachable {
-        Unreachable::NotMounted { device: (major, minor), mountpoint } => format!(
-            "the filesystem {major}:{minor} that the tree had at {} is mounted nowhere here",
-            mountpoint.display()
-        ),
-        Unreachable::NotShown { device: (major, minor) } => {
-            format!("the filesystem {major}:{minor} is mounted, but nowhere with the directory of the file")
-        }
-        Unreachable::Plugin => "a plugin of CRIU dumped the mount that it is on".to_owned(),
-        Unreachable::DeviceReused { device: (major, minor) } => {
-            format!("another filesystem has the device number {major}:{minor} now")
-        }
-        Unreachable::RootDeleted => "the directory that was mounted there had been deleted".to_owned(),
-        Unreachable::ExternalKeyOnly { key } => format!(
-            "the images give only the key of its mount; name it with --external mnt[{}]:PATH",
-            key.to_string_lossy()
-        ),
-        Unreachable::UnknownMount => "the images do not say on which mount it is".to_owned(),
-    }
-}
-
 /// Removal frees a file's space only where the link is its last name, and it has not just got another.
 fn frees(finding: &Finding, saved: Option<&Saved>) -> u64 {
     match &finding.presence {
@@ -348,87 +314,4 @@ fn summary(objects: &[Object]) -> Summary {
         }
     }
     summary
-}
-
-fn cannot_be_known(
-    checkpoint: &Checkpoint,
-    tree: &TreeState,
-    unknown: &[Unknown],
-    failures: &[LookFailure],
-) -> Vec<String> {
-    let mut sentences: Vec<String> = checkpoint.problems.iter().map(image_problem).collect();
-    sentences.extend(unknown.iter().map(unknown_text));
-    sentences.extend(
-        failures
-            .iter()
-            .map(|failure| format!("cannot look at {} in {}: {}", failure.part, failure.namespace, failure.error)),
-    );
-    match tree.unknown {
-        Some(UnknownTree::NoTasks) => sentences.push("no image says which processes were dumped".to_owned()),
-        Some(UnknownTree::Nameless) => {
-            sentences.push("a process has the pid of a dumped one, whose name no image tells".to_owned());
-        }
-        Some(UnknownTree::NotComparable) => {
-            sentences.push("not every process could be read, so one of the tree may be alive".to_owned());
-        }
-        None => {}
-    }
-    sentences
-}
-
-/// What the reader should know to understand the list.
-fn notes(checkpoint: &Checkpoint) -> Vec<String> {
-    let mut notes = Vec::new();
-    if checkpoint.is_pre_dump() {
-        notes.push("these are the images of a pre-dump, which leaves nothing".to_owned());
-    }
-    match checkpoint.log.final_state {
-        Some(FinalState::Alive) => notes.push(
-            "dump.log says that the tasks were left running, and then CRIU takes back what it had left".to_owned(),
-        ),
-        Some(FinalState::Stopped) => notes.push(
-            "dump.log says that the tasks were left stopped: their sockets stay in repair mode, which no removal mends"
-                .to_owned(),
-        ),
-        Some(FinalState::Dead) | None => {}
-    }
-    if let Some(restored) = &checkpoint.restored {
-        notes.push(format!("{} shows that a restore from these images came to its end", restored.file));
-    }
-    notes
-}
-
-fn image_problem(problem: &crate::checkpoint::ImageProblem) -> String {
-    match &problem.kind {
-        ImageProblemKind::Cut(cut) => format!("{} is cut ({cut}): what it does not name is not known", problem.image),
-        ImageProblemKind::Missing => {
-            format!("{} is missing: the dump failed or was killed, and may have left more than is named", problem.image)
-        }
-        ImageProblemKind::LacksLinkRemaps { count } => {
-            format!("{} is cut: it does not name all link remaps that other images have ({count} more)", problem.image)
-        }
-        ImageProblemKind::LacksSockets { count } => {
-            format!("{} is cut: it lacks the sockets of {count} connections that have images", problem.image)
-        }
-        ImageProblemKind::OtherRun => {
-            format!("{} is of another run than the images: the directory was used more than once", problem.image)
-        }
-    }
-}
-
-fn unknown_text(unknown: &Unknown) -> String {
-    match unknown {
-        Unknown::RemapType { remap_type, evidence } => {
-            format!("{evidence} is a remap of type {remap_type}, which this version does not know")
-        }
-        Unknown::NamelessLinkRemap { evidence } => {
-            format!("{evidence} is a link remap, but the images are cut before its name")
-        }
-        Unknown::LockMethod { method } => {
-            format!("the network was locked by method {method}, which this version does not know")
-        }
-        Unknown::TableName => {
-            "the network was locked with nftables, but nothing tells the name of the table".to_owned()
-        }
-    }
 }
