@@ -36,9 +36,6 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// The outcome of an object to which the run did not come.
-const NOT_REACHED: &str = "it was not reached";
-
 /// Carries out the plan. With a keeper no link is removed before its file is kept.
 pub fn execute(plan: Plan, keeper: Option<Keeper<'_>>) -> Vec<Done> {
     let mut done: Vec<Done> = plan.into_items().into_iter().map(Done::before).collect();
@@ -68,7 +65,7 @@ impl Done {
     /// What is known before anything is done: an object to be removed counts as failed until it is.
     fn before(item: Item) -> Self {
         let outcome = match &item.verdict {
-            Verdict::Remove => Outcome::Failed(NOT_REACHED.to_owned()),
+            Verdict::Remove => Outcome::Failed("it was not reached".to_owned()),
             Verdict::Keep(_) => Outcome::Kept,
             Verdict::Nothing => Outcome::AlreadyGone,
             Verdict::CannotTell => Outcome::Failed("it could not be looked for".to_owned()),

@@ -31,12 +31,18 @@ type Attempt<T> = Result<T, Failure>;
 
 /// Removes the rules of single connections: all of one filter table together.
 pub(super) fn remove_rules(done: &mut [Done]) {
+    let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
     for ((_, place), (namespace, wanted)) in rules_by_place(done) {
         let rules: Vec<&FoundRule> = wanted.iter().map(|(_, rule)| rule).collect();
         let result = in_namespace(&namespace, || repeat(|| remove_rules_once(place, &rules)));
-        for (at, _) in &wanted {
-            note(&mut done[*at].outcome, result.clone());
+        let outcome = result.unwrap_or_else(Outcome::Failed);
+        for (at, _) in wanted {
+            let all = outcomes.entry(at).or_insert_with(|| outcome.clone());
+            *all = together(all, &outcome);
         }
+    }
+    for (at, outcome) in outcomes {
+        done[at].outcome = outcome;
     }
 }
 
@@ -75,14 +81,14 @@ fn rules_by_place(done: &[Done]) -> BTreeMap<((u64, u64), FilterPlace), Wanted> 
     places
 }
 
-/// Adds what happened with some of an object's rules to what happened with the others: a failure stays one.
-fn note(outcome: &mut Outcome, result: Result<Outcome, String>) {
-    *outcome = match (result, &outcome) {
-        (Err(why), _) => Outcome::Failed(why),
-        (Ok(_), Outcome::Failed(why)) if why != super::NOT_REACHED => return,
-        (Ok(Outcome::AlreadyGone), Outcome::Removed) => return,
-        (Ok(new), _) => new,
-    };
+/// What happened with an object some of whose rules were in one table and some in another.
+fn together(one: &Outcome, other: &Outcome) -> Outcome {
+    match (one, other) {
+        (Outcome::Failed(_), _) => one.clone(),
+        (_, Outcome::Failed(_)) => other.clone(),
+        (Outcome::Removed, _) => Outcome::Removed,
+        _ => other.clone(),
+    }
 }
 
 fn in_namespace(

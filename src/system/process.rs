@@ -5,10 +5,9 @@
 //! have given. What may not be read is counted, so that nobody takes "not seen" for "not there".
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -112,19 +111,19 @@ pub fn arguments(pid: u32) -> Vec<Vec<u8>> {
 
 /// Whether the process holds the file or directory with this device and inode open, by a descriptor.
 pub fn holds_open(pid: u32, device: u64, inode: u64) -> bool {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    descriptors
-        .flatten()
-        .any(|descriptor| fs::metadata(descriptor.path()).is_ok_and(|file| file.dev() == device && file.ino() == inode))
+    open_files(pid).any(|file| file.dev() == device && file.ino() == inode)
+}
+
+/// What the descriptors of a process lead to; none where that may not be seen.
+fn open_files(pid: u32) -> impl Iterator<Item = fs::Metadata> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    descriptors.filter_map(|descriptor| fs::metadata(descriptor.path()).ok())
 }
 
 /// A process that has the block device with this number open.
 pub fn user_of_device(number: u64) -> Option<u32> {
     let is_device = |file: &fs::Metadata| file.file_type().is_block_device() && file.rdev() == number;
-    pids().ok()?.into_iter().find(|pid| {
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        descriptors.filter_map(|descriptor| fs::metadata(descriptor.path()).ok()).any(|file| is_device(&file))
-    })
+    pids().ok()?.into_iter().find(|pid| open_files(*pid).any(|file| is_device(&file)))
 }
 
 /// The mount table of the process's mount namespace, as `/proc/PID/mountinfo` gives it.
@@ -189,12 +188,6 @@ fn has_ended(error: &io::Error) -> bool {
 
 fn malformed(directory: &Path, file: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("cannot understand {}/{file}", directory.display()))
-}
-
-/// The last component of a path's bytes, as a program's name.
-pub fn base_name(path: &[u8]) -> OsString {
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-    OsString::from_vec(name.to_vec())
 }
 
 /// Whether the path of a program ends in exactly this name.
