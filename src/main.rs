@@ -2,19 +2,38 @@
 //! The program: parse, run, print an error that is left, exit.
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use criu_gc::cli::Arguments;
 use criu_gc::exit::ExitStatus;
+use criu_gc::invocation::{Invocation, plugin};
 use criu_gc::run;
+use criu_gc::terminal::{self, Terminal};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::of_command_line(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    match run::run(&arguments) {
-        Ok(status) => status.into(),
-        Err(error) => {
-            criu_gc::terminal::report_failure(&error);
-            ExitStatus::Unusable.into()
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let status = match Invocation::of(words.first().map(OsString::as_os_str).unwrap_or_default()) {
+        Invocation::Tool => clean(words),
+        Invocation::CheckpointctlPlugin if words[1..] == [plugin::DESCRIPTION_OPTION] => describe(),
+        Invocation::CheckpointctlPlugin => {
+            words[0] = plugin::COMMAND.into();
+            clean(words)
         }
-    }
+    };
+    status.unwrap_or_else(|error| {
+        terminal::report_failure(&error);
+        ExitStatus::Unusable.into()
+    })
+}
+
+fn clean(words: Vec<OsString>) -> io::Result<ExitCode> {
+    let arguments = Arguments::of_command_line(words).unwrap_or_else(|error| error.exit());
+    run::run(&arguments).map(ExitCode::from)
+}
+
+fn describe() -> io::Result<ExitCode> {
+    Terminal::new(0, None).print_document(plugin::DESCRIPTION)?;
+    Ok(plugin::DESCRIPTION_STATUS.into())
 }
