@@ -5,12 +5,15 @@
 //! touched. One failure does not stop the rest. Network locks go first and link remaps last: a link remap that has
 //! changed is what tells that rules may be a newer dump's, and a run that was cut short must not lose that sign.
 
+mod confirm;
 mod files;
 mod network;
 
 use crate::plan::{Item, Plan, Verdict};
-use crate::probe::{Finding, Presence, Survey};
+use crate::probe::Presence;
 use crate::save::{Keeper, Saved};
+
+pub use confirm::confirm;
 
 /// An item of a plan and what happened with it.
 #[derive(Debug)]
@@ -75,34 +78,5 @@ impl Done {
 
     fn is_to_be_removed(&self) -> bool {
         self.item.verdict == Verdict::Remove
-    }
-}
-
-/// Compares what was done with what a look afterwards shows: what is still there was not removed, whatever the call
-/// that removed it said.
-pub fn confirm(done: &mut [Done], after: &Survey) {
-    for done in done.iter_mut().filter(|done| done.outcome == Outcome::Removed) {
-        if after.findings.iter().any(|finding| is_still_there(&done.item.finding, finding)) {
-            done.outcome = Outcome::Failed("it is still there after its removal, or there again".to_owned());
-        }
-    }
-}
-
-fn is_still_there(before: &Finding, after: &Finding) -> bool {
-    match (&before.presence, &after.presence) {
-        (Presence::File(before), Presence::File(after)) => {
-            before.identity.is_same_inode(&after.identity) && before.place.path() == after.place.path()
-        }
-        (Presence::Rules(before), Presence::Rules(after)) => {
-            before.namespace.is_same(&after.namespace) && before.rules.iter().any(|rule| after.rules.contains(rule))
-        }
-        (Presence::Table(before), Presence::Table(after)) => {
-            before.namespace.is_same(&after.namespace) && before.view.handle == after.view.handle
-        }
-        (Presence::Chain(before), Presence::Chain(after)) => {
-            before.namespace.is_same(&after.namespace) && before.place == after.place
-        }
-        (Presence::InTable(_), Presence::InTable(flows)) => before.residue == after.residue && *flows > 0,
-        _ => false,
     }
 }

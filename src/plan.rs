@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
 use crate::probe::{Finding, FoundChain, FoundFile, FoundTable, Presence, Survey, TreeState};
 use crate::residue::{ConnectionLock, Flow, LinkRemap, LockTable, Residue, Unknown};
+use crate::system::dir::InodeId;
 use crate::time::Timestamp;
 
 mod reason;
@@ -63,7 +64,7 @@ pub struct Policy {
     /// The reasons that do not count (`--allow`).
     pub allowed: BTreeSet<KeepReason>,
     /// Changes of inodes, by device and inode number, that an earlier run made when it kept their files (`--save`).
-    pub own_changes: HashMap<((u32, u32), u64), Timestamp>,
+    pub own_changes: HashMap<InodeId, Timestamp>,
 }
 
 impl Plan {
@@ -111,7 +112,7 @@ impl Policy {
     /// Whether the last change of a file is one that the tool made itself, after it had found the file to be the
     /// dump's. It is no evidence about anything else: what a newer dump would have changed is still a sign of one.
     fn is_own_change(&self, file: &FoundFile) -> bool {
-        self.own_changes.get(&(file.identity.device, file.identity.inode)) == Some(&file.identity.changed)
+        self.own_changes.get(&file.identity.id()) == Some(&file.identity.changed)
     }
 }
 

@@ -115,7 +115,7 @@ pub struct FoundRules {
 }
 
 /// A rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FoundRule {
     /// Which of the filter tables.
     pub place: FilterPlace,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::mounts::{Base, Place};
-use crate::system::dir::{Directory, FileError, Reach};
+use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 use crate::system::mount::{self, MountError, Purpose};
 
 /// Why a place could not be opened.
@@ -52,24 +52,42 @@ impl From<FileError> for OpenError {
     }
 }
 
-/// The bases that are open, for one purpose.
+/// The bases that are open, for one purpose, and the directory that was opened last: the links of one directory follow
+/// one another.
 #[derive(Debug)]
 pub struct OpenBases {
     purpose: Purpose,
     bases: HashMap<Base, Result<Arc<Directory>, OpenError>>,
+    last: Option<(Base, PathBuf, Arc<OpenDirectory>)>,
+}
+
+/// A directory that holds links.
+#[derive(Debug)]
+pub struct OpenDirectory {
+    /// The directory.
+    pub directory: Directory,
+    /// What it was when it was opened. Only its times can change while it is open.
+    pub identity: FileIdentity,
 }
 
 impl OpenBases {
     /// None yet.
     pub fn new(purpose: Purpose) -> Self {
-        OpenBases { purpose, bases: HashMap::new() }
+        OpenBases { purpose, bases: HashMap::new(), last: None }
     }
 
     /// Opens the directory that holds the file of a place.
-    pub fn directory_of(&mut self, place: &Place) -> Result<Directory, OpenError> {
-        let base = self.base(&place.base)?;
-        let (directory, _) = place.split();
-        Ok(base.below(directory, reach(&place.base))?)
+    pub fn directory_of(&mut self, place: &Place) -> Result<Arc<OpenDirectory>, OpenError> {
+        let (path, _) = place.split();
+        if let Some((base, last, directory)) = &self.last
+            && (base, last.as_path()) == (&place.base, path)
+        {
+            return Ok(Arc::clone(directory));
+        }
+        let directory = self.base(&place.base)?.below(path, reach(&place.base))?;
+        let opened = Arc::new(OpenDirectory { identity: directory.identity()?, directory });
+        self.last = Some((place.base.clone(), path.to_owned(), Arc::clone(&opened)));
+        Ok(opened)
     }
 
     fn base(&mut self, base: &Base) -> Result<Arc<Directory>, OpenError> {

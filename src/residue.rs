@@ -8,6 +8,8 @@ pub mod link_remap;
 pub mod network_lock;
 pub mod rule_shape;
 
+use std::sync::Arc;
+
 use crate::checkpoint::{Checkpoint, RemapRecord};
 
 pub use crate::checkpoint::{Evidence, NetworkScope};
@@ -30,7 +32,7 @@ pub struct Contradiction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Residue {
     /// A hard link.
-    LinkRemap(LinkRemap),
+    LinkRemap(Arc<LinkRemap>),
     /// A connection whose packets are dropped.
     Connection(LockedConnection),
     /// An nftables table.
@@ -80,7 +82,7 @@ pub fn derive(checkpoint: &Checkpoint) -> Result<Derived, Contradiction> {
     }
     network_lock::derive(checkpoint, &mut derived);
     let (links, nameless) = link_remap::derive(checkpoint)?;
-    derived.residues.extend(links.into_iter().map(Residue::LinkRemap));
+    derived.residues.extend(links.into_iter().map(|link| Residue::LinkRemap(Arc::new(link))));
     derived.unknown.extend(nameless.into_iter().map(|evidence| Unknown::NamelessLinkRemap { evidence }));
     derived.unknown.extend(checkpoint.remaps.iter().filter_map(unknown_remap));
     Ok(derived)

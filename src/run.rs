@@ -17,7 +17,7 @@ use crate::plan::{self, Item, Plan, Policy, Verdict};
 use crate::probe::{self, Hints, Presence, Survey};
 use crate::report::text::{self, Detail, Style};
 use crate::report::{self, CheckpointReport, Document, Mode, SCHEMA_VERSION};
-use crate::residue;
+use crate::residue::{self, Derived};
 use crate::save::{Destination, Keeper, SaveDirectory, SaveError};
 use crate::system::dir::Directory;
 use crate::system::process;
@@ -98,6 +98,7 @@ struct Prepared {
 struct Ready {
     images: Images,
     checkpoint: Checkpoint,
+    derived: Derived,
     plan: Plan,
     context: report::Context,
 }
@@ -116,14 +117,14 @@ fn prepare(directory: &Path, options: &Options) -> Prepared {
 fn ready(directory: &Path, options: &Options) -> Result<Ready, String> {
     let images = Images::open(directory, options.work_dir.as_deref()).map_err(|error| with_causes(&error))?;
     let checkpoint = checkpoint::read(&images).map_err(|error| with_causes(&error))?;
-    let survey = survey(&images, &checkpoint, &options.hints)?;
+    let derived = residue::derive(&checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
+    let survey = survey(&images, &checkpoint, derived.clone(), &options.hints)?;
     let context = report::Context::new(&checkpoint, &survey);
     let plan = plan::decide(&checkpoint, survey, &options.policy);
-    Ok(Ready { images, checkpoint, plan, context })
+    Ok(Ready { images, checkpoint, derived, plan, context })
 }
 
-fn survey(images: &Images, checkpoint: &Checkpoint, hints: &Hints) -> Result<Survey, String> {
-    let derived = residue::derive(checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
+fn survey(images: &Images, checkpoint: &Checkpoint, derived: Derived, hints: &Hints) -> Result<Survey, String> {
     probe::look(images, checkpoint, derived, hints).map_err(|error| with_causes(&error))
 }
 
@@ -181,7 +182,7 @@ impl Run {
             Ok(ready) => ready,
             Err(error) => return report::failed_checkpoint(&prepared.directory, &error),
         };
-        let Ready { images, checkpoint, plan, mut context } = ready;
+        let Ready { images, checkpoint, derived, plan, mut context } = ready;
         let plan = match probe::tree::look(&images, &checkpoint) {
             Ok(tree) => plan.guarded(&tree, &self.options.policy),
             Err(error) => {
@@ -191,7 +192,7 @@ impl Run {
         let run_id = checkpoint.run_id().map(|id| id.text);
         let keeper = save.map(|directory| Keeper { directory, images: &prepared.directory, run_id });
         let mut done = execute::execute(plan, keeper);
-        match survey(&images, &checkpoint, &self.options.hints) {
+        match survey(&images, &checkpoint, derived, &self.options.hints) {
             Ok(after) => execute::confirm(&mut done, &after),
             Err(error) => context.cannot_be_known.push(format!("what is left after the removal: {error}")),
         }

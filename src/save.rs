@@ -16,16 +16,13 @@ use std::time::SystemTime;
 use crate::probe::FoundFile;
 use crate::report::{Bytes, EvidenceReport};
 use crate::residue::LinkRemap;
-use crate::system::dir::{Directory, FileError, Pinned};
+use crate::system::dir::{Directory, FileError, InodeId, Pinned};
 use crate::system::keep::{self, Attributes};
 use crate::system::ledger::{self, Ledger, LedgerError};
 use crate::time::Timestamp;
 use manifest::{Entry, Facts, MANIFEST, RefusedAttribute, VERSION};
 
 pub use crate::system::keep::Method;
-
-/// An inode of this host: the device number, `(major, minor)`, and the number of the inode.
-pub type InodeId = ((u32, u32), u64);
 
 /// The last change of inodes.
 pub type Changes = HashMap<InodeId, Timestamp>;

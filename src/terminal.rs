@@ -151,6 +151,9 @@ pub fn report_failure(error: &io::Error) {
 
 /// Appends `text`, escaped.
 fn escape(text: &[u8], escaping: Escaping, bytes: &mut Vec<u8>) {
+    if text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        return bytes.extend_from_slice(text);
+    }
     for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {
             if is_harmless(character, escaping) {

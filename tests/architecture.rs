@@ -14,7 +14,8 @@ struct Source {
 
 /// Modules that do not ask the system, and what they may know of it all the same: plain data.
 const PURE: [&str; 3] = ["residue", "mounts", "plan"];
-const PLAIN_DATA: [&str; 4] = ["nft::Expression", "nft::{Expression, Verdict}", "xtables::IpVersion", "mountinfo::"];
+const PLAIN_DATA: [&str; 5] =
+    ["nft::Expression", "nft::{Expression, Verdict}", "xtables::IpVersion", "mountinfo::", "dir::InodeId"];
 const IMPURE: [&str; 10] = [
     "std::fs",
     "std::process",

@@ -1,83 +1,123 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Removes link remaps, and has their files kept before where that is wanted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
+use std::sync::Arc;
 
 use super::{Done, Outcome};
 use crate::mounts::Base;
 use crate::probe::{Finding, FoundFile, Presence};
-use crate::reach::OpenBases;
+use crate::reach::{OpenBases, OpenDirectory};
 use crate::residue::{LinkRemap, Residue};
 use crate::save::{Keeper, Saved};
-use crate::system::dir::{Directory, FileIdentity, Pinned};
+use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Pinned};
 use crate::system::mount::Purpose;
 use crate::time::Timestamp;
 
 /// Removes every link remap that the plan removes.
-pub(super) fn remove_links(done: &mut [Done], mut keeper: Option<Keeper<'_>>) {
-    let mut touched = Touched::default();
-    let mut bases = OpenBases::new(Purpose::Remove);
+pub(super) fn remove_links(done: &mut [Done], keeper: Option<Keeper<'_>>) {
+    let mut removal = Removal {
+        keeper,
+        shared: shared_inodes(done),
+        touched: Touched::default(),
+        bases: OpenBases::new(Purpose::Remove),
+    };
     for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
-        let Finding { residue: Residue::LinkRemap(link), presence: Presence::File(found) } = &done.item.finding else {
-            continue;
-        };
-        let removed = match &mut keeper {
-            None => remove(found, &mut touched, &mut bases, |_, _| Ok(())),
-            Some(keeper) => remove(found, &mut touched, &mut bases, |opened, touched| {
-                done.saved = Some(keep(keeper, link, found, opened, touched)?);
-                look_again(opened)
-            }),
-        };
-        done.outcome = removed.unwrap_or_else(Outcome::Failed);
+        let Some((link, found)) = link_remap(&done.item.finding) else { continue };
+        done.outcome = removal.remove(link, found, &mut done.saved).unwrap_or_else(Outcome::Failed);
     }
+}
+
+fn link_remap(finding: &Finding) -> Option<(&LinkRemap, &FoundFile)> {
+    match finding {
+        Finding { residue: Residue::LinkRemap(link), presence: Presence::File(found) } => Some((link, found)),
+        _ => None,
+    }
+}
+
+/// The inodes of which more than one name is to be removed.
+fn shared_inodes(done: &[Done]) -> HashSet<InodeId> {
+    let mut once = HashSet::new();
+    let planned = done.iter().filter(|done| done.is_to_be_removed()).filter_map(|done| link_remap(&done.item.finding));
+    planned.map(|(_, found)| found.identity.id()).filter(|inode| !once.insert(*inode)).collect()
+}
+
+/// The removal of all link remaps of a plan.
+struct Removal<'a> {
+    keeper: Option<Keeper<'a>>,
+    shared: HashSet<InodeId>,
+    touched: Touched,
+    bases: OpenBases,
+}
+
+/// A link that was found again.
+struct Opened<'a> {
+    directory: &'a Directory,
+    name: &'a OsStr,
+    file: Pinned,
+}
+
+impl Removal<'_> {
+    fn remove(&mut self, link: &LinkRemap, found: &FoundFile, saved: &mut Option<Saved>) -> Result<Outcome, String> {
+        let Some(opened) = open_again(found, &mut self.bases)? else { return Ok(Outcome::AlreadyGone) };
+        let directory = &opened.directory;
+        let (_, name) = found.place.split();
+        // Whoever needs the file beyond its name holds on to it. Ten thousand others save three calls each.
+        if self.keeper.is_some() || self.shared.contains(&found.identity.id()) {
+            let Some(file) = directory.pin(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
+            return self.remove_pinned(link, found, &Opened { directory, name, file }, saved);
+        }
+        let Some(now) = directory.entry(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
+        self.check(found, &now)?;
+        unlink(directory, name)
+    }
+
+    fn remove_pinned(
+        &mut self,
+        link: &LinkRemap,
+        found: &FoundFile,
+        opened: &Opened<'_>,
+        saved: &mut Option<Saved>,
+    ) -> Result<Outcome, String> {
+        self.check(found, &opened.file.identity().map_err(said)?)?;
+        if let Some(keeper) = &mut self.keeper {
+            *saved = Some(keep(keeper, link, found, opened, &mut self.touched)?);
+            look_again(opened)?;
+        }
+        let outcome = unlink(opened.directory, opened.name)?;
+        if let Ok(now) = opened.file.identity() {
+            self.touched.note(&now);
+        }
+        Ok(outcome)
+    }
+
+    fn check(&self, planned: &FoundFile, now: &FileIdentity) -> Result<(), String> {
+        if self.touched.expects(&planned.identity, now) {
+            return Ok(());
+        }
+        Err("it has changed since it was looked at; nothing was done".to_owned())
+    }
+}
+
+fn unlink(directory: &Directory, name: &OsStr) -> Result<Outcome, String> {
+    Ok(if directory.unlink(name).map_err(said)? { Outcome::Removed } else { Outcome::AlreadyGone })
 }
 
 /// The inodes of which this run has made or removed a name, with the time of that change: the next name of the same
 /// inode is expected to show it.
 #[derive(Default)]
-struct Touched(HashMap<((u32, u32), u64), Timestamp>);
+struct Touched(HashMap<InodeId, Timestamp>);
 
 impl Touched {
     fn expects(&self, planned: &FileIdentity, now: &FileIdentity) -> bool {
-        let changed = self.0.get(&(planned.device, planned.inode)).unwrap_or(&planned.changed);
+        let changed = self.0.get(&planned.id()).unwrap_or(&planned.changed);
         planned.is_same_inode(now) && (planned.mode, planned.size, *changed) == (now.mode, now.size, now.changed)
     }
 
     fn note(&mut self, file: &FileIdentity) {
-        self.0.insert((file.device, file.inode), file.changed);
+        self.0.insert(file.id(), file.changed);
     }
-}
-
-/// A link that was found again.
-struct Opened<'a> {
-    directory: Directory,
-    name: &'a OsStr,
-    file: Pinned,
-}
-
-fn remove(
-    found: &FoundFile,
-    touched: &mut Touched,
-    bases: &mut OpenBases,
-    before: impl FnOnce(&Opened<'_>, &mut Touched) -> Result<(), String>,
-) -> Result<Outcome, String> {
-    let Some(directory) = open_again(found, bases)? else { return Ok(Outcome::AlreadyGone) };
-    let (_, name) = found.place.split();
-    let file = match directory.pin(name).map_err(|error| error.to_string_with_cause())? {
-        Some(file) => file,
-        None => return Ok(Outcome::AlreadyGone),
-    };
-    if !touched.expects(&found.identity, &file.identity().map_err(|error| error.to_string_with_cause())?) {
-        return Err("it has changed since it was looked at; nothing was done".to_owned());
-    }
-    let opened = Opened { directory, name, file };
-    before(&opened, touched)?;
-    let removed = opened.directory.unlink(name).map_err(|error| error.to_string_with_cause())?;
-    if let Ok(now) = opened.file.identity() {
-        touched.note(&now);
-    }
-    Ok(if removed { Outcome::Removed } else { Outcome::AlreadyGone })
 }
 
 fn keep(
@@ -97,8 +137,8 @@ fn keep(
 
 /// To copy a large file takes long.
 fn look_again(opened: &Opened<'_>) -> Result<(), String> {
-    let kept = opened.file.identity().map_err(|error| error.to_string_with_cause())?;
-    match opened.directory.entry(opened.name).map_err(|error| error.to_string_with_cause())? {
+    let kept = opened.file.identity().map_err(said)?;
+    match opened.directory.entry(opened.name).map_err(said)? {
         Some(now) if !now.is_same_inode(&kept) => {
             Err("another file has its name since it was saved; nothing was removed".to_owned())
         }
@@ -107,18 +147,21 @@ fn look_again(opened: &Opened<'_>) -> Result<(), String> {
 }
 
 /// Opens the directory of the link anew, and makes sure that it is the one that was looked at.
-fn open_again(found: &FoundFile, bases: &mut OpenBases) -> Result<Option<Directory>, String> {
-    let directory = match bases.directory_of(&found.place) {
-        Ok(directory) => directory,
+fn open_again(found: &FoundFile, bases: &mut OpenBases) -> Result<Option<Arc<OpenDirectory>>, String> {
+    let opened = match bases.directory_of(&found.place) {
+        Ok(opened) => opened,
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    let identity = directory.identity().map_err(|error| error.to_string_with_cause())?;
     // A filesystem that has to be mounted for it is on another mount each time.
     let is_mounted_anew = matches!(found.place.base, Base::Device { .. });
-    let is_same_mount = is_mounted_anew || identity.mount_id == found.directory.mount_id;
-    if !is_same_mount || !identity.is_same_inode(&found.directory) {
+    let is_same_mount = is_mounted_anew || opened.identity.mount_id == found.directory.mount_id;
+    if !is_same_mount || !opened.identity.is_same_inode(&found.directory) {
         return Err("its directory is not the one that was looked at; nothing was done".to_owned());
     }
-    Ok(Some(directory))
+    Ok(Some(opened))
+}
+
+fn said(error: FileError) -> String {
+    error.to_string_with_cause()
 }

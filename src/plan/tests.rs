@@ -66,7 +66,7 @@ fn what_is_not_there_needs_nothing_and_what_cannot_be_looked_for_cannot_be_told(
         (Presence::Unreachable(Cause::Mount(Unreachable::UnknownMount)), "CannotTell"),
         (Presence::Unreachable(Cause::Firewall), "CannotTell"),
     ] {
-        check(vec![Finding { residue: Residue::LinkRemap(link().0), presence }], &[expected]);
+        check(vec![Finding { residue: Residue::LinkRemap(link().0.into()), presence }], &[expected]);
     }
 }
 
@@ -136,7 +136,7 @@ fn a_time_with_a_fraction_is_exact() {
 #[test]
 fn a_change_that_the_tool_made_itself_is_no_objection_but_still_a_sign() {
     let Presence::File(file) = newer_link().presence else { panic!("no file") };
-    let inode = (file.identity.device, file.identity.inode);
+    let inode = file.identity.id();
     let rules_kept = "keep: newer-dump";
     let another = Timestamp::new(1001, 1);
     let elsewhere = ((8, 2), inode.1);

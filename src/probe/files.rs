@@ -22,6 +22,7 @@ pub(super) fn look(
     }
     let host = host_mounts(checkpoint)?;
     let mut opened = OpenBases::new(Purpose::Look);
+    survey.findings.reserve(links.len());
     for residue in links {
         let Residue::LinkRemap(link) = &residue else { continue };
         let presence = match locate(checkpoint, link, &host, hints) {
@@ -100,17 +101,19 @@ fn find_either(readings: &[Vec<Place>], opened: &mut OpenBases) -> Presence {
 }
 
 fn look_at(place: &Place, opened: &mut OpenBases) -> Result<Presence, OpenError> {
-    let directory = match opened.directory_of(place) {
-        Ok(directory) => directory,
+    let opened = match opened.directory_of(place) {
+        Ok(opened) => opened,
         // The directory of the link is gone, and the link with it.
         Err(error) if error.is_not_found() => return Ok(Presence::Gone),
         Err(error) => return Err(error),
     };
     let (_, name) = place.split();
-    match directory.entry(name)? {
-        None => Ok(Presence::Gone),
-        Some(identity) => {
-            Ok(Presence::File(FoundFile { place: place.clone(), directory: directory.identity()?, identity }))
-        }
-    }
+    let Some(identity) = opened.directory.entry(name)? else { return Ok(Presence::Gone) };
+    // Making a link changes the times of both. So what was made after the directory had been opened shows in the file,
+    // and only then does the directory have to be looked at again.
+    let directory = match identity.changed > opened.identity.changed {
+        true => opened.directory.identity()?,
+        false => opened.identity,
+    };
+    Ok(Presence::File(FoundFile { place: place.clone(), directory, identity }))
 }

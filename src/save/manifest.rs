@@ -9,9 +9,9 @@ use std::io::{self, BufRead};
 use base64::Engine;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Changes, InodeId};
+use super::Changes;
 use crate::report::{Bytes, EvidenceReport};
-use crate::system::dir::FileIdentity;
+use crate::system::dir::{FileIdentity, InodeId};
 use crate::system::keep::{Attributes, ExtendedAttribute, Method};
 use crate::time::Timestamp;
 

@@ -139,7 +139,7 @@ fn a_later_run_knows_the_changes_that_an_earlier_one_made() {
     let scene = Scene::new();
     let _ = scene.keep();
     let (found, _) = scene.found();
-    let key = (found.identity.device, found.identity.inode);
+    let key = found.identity.id();
     assert_eq!(scene.destination().unwrap().own_changes().get(&key), Some(&found.identity.changed));
 }
 

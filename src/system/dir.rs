@@ -62,6 +62,9 @@ pub struct Directory {
     path: PathBuf,
 }
 
+/// An inode of this host: the device number, `(major, minor)`, and the number of the inode.
+pub type InodeId = ((u32, u32), u64);
+
 /// What names a file for as long as its filesystem lives, and what can be compared with an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileIdentity {
@@ -102,9 +105,14 @@ impl FileIdentity {
         FileType::from_raw_mode(self.mode)
     }
 
+    /// Which inode it is.
+    pub fn id(&self) -> InodeId {
+        (self.device, self.inode)
+    }
+
     /// Whether both are the same inode of the same filesystem.
     pub fn is_same_inode(&self, other: &FileIdentity) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
+        self.id() == other.id()
     }
 }
 

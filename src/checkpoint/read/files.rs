@@ -27,7 +27,7 @@ impl Reader<'_> {
     /// before 3.4, as restore does (`files_collected` in `criu/cr-restore.c`).
     pub(super) fn files(&mut self, wanted: &HashSet<u32>) -> Result<Files, ReadError> {
         let path = self.images.path().to_owned();
-        let mut found = Files::default();
+        let mut found = Files { files: HashMap::with_capacity(wanted.len()), ..Files::default() };
         let mut is_empty = true;
         self.records(ImageKind::Files, 0, |entry: FileEntry, evidence, order| {
             is_empty = false;

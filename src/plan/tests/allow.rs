@@ -19,7 +19,7 @@ fn while_the_tree_may_live_nothing_at_all_is_removed() {
 
 #[test]
 fn a_tree_that_came_back_while_a_question_was_asked_keeps_everything() {
-    let gone = Finding { residue: Residue::LinkRemap(link().0), presence: Presence::Gone };
+    let gone = Finding { residue: Residue::LinkRemap(link().0.into()), presence: Presence::Gone };
     let findings = vec![rules(), gone, chain(None, &[])];
     let plan = decide(&checkpoint(), survey(findings), &Policy::default());
     assert!(plan.removes_anything());

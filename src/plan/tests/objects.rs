@@ -49,7 +49,7 @@ pub(super) fn link() -> (LinkRemap, FoundFile) {
 }
 
 pub(super) fn link_finding((link, file): (LinkRemap, FoundFile)) -> Finding {
-    Finding { residue: Residue::LinkRemap(link), presence: Presence::File(file) }
+    Finding { residue: Residue::LinkRemap(link.into()), presence: Presence::File(file) }
 }
 
 /// A link remap that a newer dump made again.

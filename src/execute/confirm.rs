@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Compares what was done with what a look afterwards shows: what is still there was not removed, whatever the call
+//! that removed it said.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use super::{Done, Outcome};
+use crate::firewall::FilterPlace;
+use crate::probe::{Finding, FoundRule, Presence, Survey, namespace_id};
+use crate::residue::{Connection, Residue};
+use crate::system::dir::InodeId;
+
+/// Which network namespace: device and inode.
+type NamespaceId = (u64, u64);
+
+/// Takes back the word "removed" for each object that the look afterwards has found.
+pub fn confirm(done: &mut [Done], after: &Survey) {
+    let left = Left::of(&after.findings);
+    for done in done.iter_mut().filter(|done| done.outcome == Outcome::Removed) {
+        if left.has(&done.item.finding) {
+            done.outcome = Outcome::Failed("it is still there after its removal, or there again".to_owned());
+        }
+    }
+}
+
+/// What is there, by what tells one object from another. Ten thousand objects are looked up in it.
+#[derive(Default)]
+struct Left<'a> {
+    files: HashSet<(InodeId, PathBuf)>,
+    rules: HashSet<(NamespaceId, &'a FoundRule)>,
+    tables: HashSet<(NamespaceId, u64)>,
+    chains: HashSet<(NamespaceId, FilterPlace)>,
+    in_tables: HashSet<Connection>,
+}
+
+impl<'a> Left<'a> {
+    fn of(findings: &'a [Finding]) -> Self {
+        let mut left = Left::default();
+        for finding in findings {
+            left.add(finding);
+        }
+        left
+    }
+
+    fn add(&mut self, finding: &'a Finding) {
+        match &finding.presence {
+            Presence::File(file) => drop(self.files.insert((file.identity.id(), file.place.path()))),
+            Presence::Rules(found) => {
+                let namespace = namespace_id(&found.namespace);
+                self.rules.extend(found.rules.iter().map(|rule| (namespace, rule)));
+            }
+            Presence::Table(found) => drop(self.tables.insert((namespace_id(&found.namespace), found.view.handle))),
+            Presence::Chain(found) => drop(self.chains.insert((namespace_id(&found.namespace), found.place))),
+            Presence::InTable(flows) if *flows > 0 => self.in_tables.extend(connection(finding)),
+            _ => {}
+        }
+    }
+
+    fn has(&self, removed: &Finding) -> bool {
+        match &removed.presence {
+            Presence::File(file) => {
+                !self.files.is_empty() && self.files.contains(&(file.identity.id(), file.place.path()))
+            }
+            Presence::Rules(found) => {
+                let namespace = namespace_id(&found.namespace);
+                found.rules.iter().any(|rule| self.rules.contains(&(namespace, rule)))
+            }
+            Presence::Table(found) => self.tables.contains(&(namespace_id(&found.namespace), found.view.handle)),
+            Presence::Chain(found) => self.chains.contains(&(namespace_id(&found.namespace), found.place)),
+            Presence::InTable(_) => connection(removed).is_some_and(|removed| self.in_tables.contains(&removed)),
+            _ => false,
+        }
+    }
+}
+
+fn connection(finding: &Finding) -> Option<Connection> {
+    match &finding.residue {
+        Residue::Connection(locked) => Some(locked.connection),
+        _ => None,
+    }
+}
