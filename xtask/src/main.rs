@@ -6,6 +6,7 @@
 
 mod against_stubs;
 mod apt;
+mod bench;
 mod cargo;
 mod criu;
 mod demo;
@@ -49,6 +50,8 @@ enum Command {
     },
     /// Dump a tree in a throw-away host, and let criu-gc show and remove what that leaves
     Demo,
+    /// Measure removals against bare unlinking
+    Bench,
     /// Prove that the privileged tests fail for programs that only look like criu-gc
     AgainstStubs {
         /// The test target of the root package that holds the privileged tests
@@ -73,6 +76,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Setup { refresh: false } => setup::run(Freshness::AsFound),
         Command::Test { arguments } => test::run(&arguments),
         Command::Demo => demo::run(),
+        Command::Bench => bench::run(),
         Command::AgainstStubs { suite } => against_stubs::run(&suite),
     }
 }
