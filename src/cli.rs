@@ -154,7 +154,11 @@ Exit status:
      Removal: nothing is left.
   1  --show --exit-code: something is left, or cannot be known.
      Removal: something was kept, could not be removed, or cannot be known.
-  2  The command line is wrong, or a checkpoint cannot be read: nothing of it was touched.";
+  2  The command line is wrong, or a checkpoint cannot be read, or another run has it locked: nothing of it was \
+touched.
+SIGHUP, SIGINT and SIGTERM end a removal after the step at hand; it is looked again and reported, and then the \
+program ends by the signal (a shell shows 129, 130 or 143). A second signal ends it at once. In either case run it \
+again.";
 
 fn parse_reason(name: &str) -> Result<KeepReason, String> {
     name.parse().map_err(|_| {

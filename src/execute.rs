@@ -9,6 +9,7 @@ mod confirm;
 mod files;
 mod network;
 
+use crate::interrupt::Interrupt;
 use crate::plan::{Item, Plan, Verdict};
 use crate::probe::Presence;
 use crate::save::{Keeper, Saved};
@@ -39,14 +40,15 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// Carries out the plan. With a keeper no link is removed before its file is kept.
-pub fn execute(plan: Plan, keeper: Option<Keeper<'_>>) -> Vec<Done> {
+/// Carries out the plan. With a keeper no link is removed before its file is kept. An interrupt keeps what was not
+/// reached from being begun; all rules of one filter table are one step.
+pub fn execute(plan: Plan, keeper: Option<Keeper<'_>>, interrupt: &Interrupt) -> Vec<Done> {
     let mut done: Vec<Done> = plan.into_items().into_iter().map(Done::before).collect();
-    network::remove_rules(&mut done);
-    network::remove_tables(&mut done);
-    network::remove_chains(&mut done);
+    network::remove_rules(&mut done, interrupt);
+    network::remove_tables(&mut done, interrupt);
+    network::remove_chains(&mut done, interrupt);
     settle_connections(&mut done);
-    files::remove_links(&mut done, keeper);
+    files::remove_links(&mut done, keeper, interrupt);
     done
 }
 

@@ -16,6 +16,7 @@ pub mod connection;
 pub mod execute;
 pub mod exit;
 pub mod firewall;
+pub mod interrupt;
 pub mod invocation;
 pub mod locate;
 pub mod mounts;

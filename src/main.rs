@@ -30,7 +30,12 @@ fn main() -> ExitCode {
 
 fn clean(words: Vec<OsString>) -> io::Result<ExitCode> {
     let arguments = Arguments::of_command_line(words).unwrap_or_else(|error| error.exit());
-    run::run(&arguments).map(ExitCode::from)
+    let status = run::run(&arguments)?;
+    if let Some(signal) = status.signal() {
+        // It only returns if it failed, and then the number has to do.
+        let _ = signal.end_program();
+    }
+    Ok(status.into())
 }
 
 fn describe() -> io::Result<ExitCode> {

@@ -4,6 +4,8 @@
 //! `--show` and removal go the same way up to the plan. All plans are made before anything is removed, so that what a
 //! person is asked about is all that will happen.
 
+mod locks;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +13,8 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::cli::{Arguments, External};
 use crate::execute;
 use crate::exit::ExitStatus;
-use crate::locate::{self, Images};
+use crate::interrupt::Interrupt;
+use crate::locate::{self, Images, LocateError};
 use crate::mounts::MountHints;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
 use crate::probe::{self, Hints, Presence, Survey};
@@ -22,6 +25,7 @@ use crate::save::{Destination, Keeper, SaveDirectory, SaveError};
 use crate::system::dir::Directory;
 use crate::system::process;
 use crate::terminal::{Answer, Line, Terminal};
+use locks::{Locks, Taken};
 
 /// Does what the command line says. What cannot be printed is the only error that is not reported here.
 pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
@@ -45,7 +49,8 @@ pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
             return Ok(ExitStatus::Unusable);
         }
     };
-    let prepared: Vec<Prepared> = directories.iter().map(|directory| prepare(directory, &options)).collect();
+    let purpose = if arguments.show { locks::Purpose::Show } else { locks::Purpose::Remove };
+    let (_locks, prepared) = prepare(&directories, &options, purpose, &mut terminal);
     let run = Run { terminal, options };
     if arguments.show { run.show(prepared, arguments) } else { run.remove(prepared, arguments) }
 }
@@ -110,15 +115,37 @@ impl Ready {
     }
 }
 
-fn prepare(directory: &Path, options: &Options) -> Prepared {
-    Prepared { directory: directory.to_owned(), state: ready(directory, options) }
+/// Locks the checkpoints, and then reads and looks for each.
+fn prepare(
+    directories: &[PathBuf],
+    options: &Options,
+    purpose: locks::Purpose,
+    terminal: &mut Terminal,
+) -> (Locks, Vec<Prepared>) {
+    let open = |directory: &PathBuf| Images::open(directory, options.work_dir.as_deref());
+    let opened: Vec<Result<Images, LocateError>> = directories.iter().map(open).collect();
+    let usable: Vec<&Images> = opened.iter().flatten().collect();
+    let (locks, taken) = locks::take(&usable, purpose, terminal);
+    let mut taken = taken.into_iter();
+    let state = |images: Result<Images, LocateError>| match images {
+        Ok(images) => ready(images, taken.next().unwrap_or(Taken::Yes), options),
+        Err(error) => Err(with_causes(&error)),
+    };
+    let states = opened.into_iter().map(state);
+    let prepared = directories.iter().zip(states);
+    (locks, prepared.map(|(directory, state)| Prepared { directory: directory.clone(), state }).collect())
 }
 
-fn ready(directory: &Path, options: &Options) -> Result<Ready, String> {
-    let images = Images::open(directory, options.work_dir.as_deref()).map_err(|error| with_causes(&error))?;
+fn ready(images: Images, taken: Taken, options: &Options) -> Result<Ready, String> {
+    let note = match taken {
+        Taken::Yes => None,
+        Taken::Without(note) => Some(note),
+        Taken::No(why) => return Err(why),
+    };
     let checkpoint = checkpoint::read(&images).map_err(|error| with_causes(&error))?;
     let derived = residue::derive(&checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
-    let survey = survey(&images, &checkpoint, derived.clone(), &options.hints)?;
+    let mut survey = survey(&images, &checkpoint, derived.clone(), &options.hints)?;
+    survey.notes.extend(note);
     let context = report::Context::new(&checkpoint, &survey);
     let plan = plan::decide(&checkpoint, survey, &options.policy);
     Ok(Ready { images, checkpoint, derived, plan, context })
@@ -161,23 +188,34 @@ impl Run {
                 return Ok(ExitStatus::Unusable);
             }
         };
+        let interrupt = Interrupt::watch()?;
         let mut reports = Vec::new();
         for each in prepared {
-            reports.push(self.remove_one(each, save.as_mut()));
+            reports.push(self.remove_one(each, save.as_mut(), &interrupt));
+        }
+        if let Some(signal) = interrupt.signal() {
+            self.terminal.message(&format!("{}: no further step was begun", signal.name()));
         }
         let status = match (
+            interrupt.signal(),
             reports.iter().any(|report| report.error.is_some()),
             reports.iter().any(CheckpointReport::leaves_something),
         ) {
-            (true, _) => ExitStatus::Unusable,
-            (false, true) => ExitStatus::Left,
-            (false, false) => ExitStatus::Done,
+            (Some(signal), ..) => ExitStatus::of_signal(signal),
+            (None, true, _) => ExitStatus::Unusable,
+            (None, false, true) => ExitStatus::Left,
+            (None, false, false) => ExitStatus::Done,
         };
         self.print(reports, Mode::Gc, status, arguments)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the removal: --show does not come here")]
-    fn remove_one(&self, prepared: Prepared, save: Option<&mut SaveDirectory>) -> CheckpointReport {
+    fn remove_one(
+        &self,
+        prepared: Prepared,
+        save: Option<&mut SaveDirectory>,
+        interrupt: &Interrupt,
+    ) -> CheckpointReport {
         let ready = match prepared.state {
             Ok(ready) => ready,
             Err(error) => return report::failed_checkpoint(&prepared.directory, &error),
@@ -191,7 +229,7 @@ impl Run {
         };
         let run_id = checkpoint.run_id().map(|id| id.text);
         let keeper = save.map(|directory| Keeper { directory, images: &prepared.directory, run_id });
-        let mut done = execute::execute(plan, keeper);
+        let mut done = execute::execute(plan, keeper, interrupt);
         match survey(&images, &checkpoint, derived, &self.options.hints) {
             Ok(after) => execute::confirm(&mut done, &after),
             Err(error) => context.cannot_be_known.push(format!("what is left after the removal: {error}")),

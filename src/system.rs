@@ -10,6 +10,7 @@ pub mod dir;
 pub mod interfaces;
 pub mod keep;
 pub mod ledger;
+pub mod lock;
 pub mod mount;
 pub mod mountinfo;
 pub mod netlink;

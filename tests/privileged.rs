@@ -24,6 +24,8 @@ mod image_file;
 mod incomplete;
 #[path = "privileged/links.rs"]
 mod links;
+#[path = "privileged/locks.rs"]
+mod locks;
 #[path = "privileged/look_alikes.rs"]
 mod look_alikes;
 #[path = "privileged/looking.rs"]
@@ -54,6 +56,8 @@ mod save_copies;
 mod saving;
 #[path = "privileged/shared_namespaces.rs"]
 mod shared_namespaces;
+#[path = "privileged/signals.rs"]
+mod signals;
 #[path = "privileged/stale.rs"]
 mod stale;
 #[path = "privileged/tables.rs"]
@@ -64,6 +68,8 @@ mod terminal;
 mod ties;
 #[path = "privileged/tool.rs"]
 mod tool;
+#[path = "privileged/trace.rs"]
+mod trace;
 #[path = "privileged/traffic.rs"]
 mod traffic;
 #[path = "privileged/xt_compat.rs"]
@@ -96,6 +102,8 @@ fn main() -> std::process::ExitCode {
         terminal::CASES,
         xt_compat::CASES,
         reader::CASES,
+        signals::CASES,
+        locks::CASES,
     ];
     testkit::suite::conclude(case::trials(&cases))
 }

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::{Done, Outcome};
+use crate::interrupt::Interrupt;
 use crate::mounts::Base;
 use crate::probe::{Finding, FoundFile, Presence};
 use crate::reach::{OpenBases, OpenDirectory};
@@ -16,7 +17,7 @@ use crate::system::mount::Purpose;
 use crate::time::Timestamp;
 
 /// Removes every link remap that the plan removes.
-pub(super) fn remove_links(done: &mut [Done], keeper: Option<Keeper<'_>>) {
+pub(super) fn remove_links(done: &mut [Done], keeper: Option<Keeper<'_>>, interrupt: &Interrupt) {
     let mut removal = Removal {
         keeper,
         shared: shared_inodes(done),
@@ -25,7 +26,9 @@ pub(super) fn remove_links(done: &mut [Done], keeper: Option<Keeper<'_>>) {
     };
     for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
         let Some((link, found)) = link_remap(&done.item.finding) else { continue };
-        done.outcome = removal.remove(link, found, &mut done.saved).unwrap_or_else(Outcome::Failed);
+        let may_go_on = removal.touched.may_go_on_with(&found.identity, interrupt);
+        let removed = may_go_on.and_then(|()| removal.remove(link, found, &mut done.saved));
+        done.outcome = removed.unwrap_or_else(Outcome::Failed);
     }
 }
 
@@ -110,6 +113,12 @@ fn unlink(directory: &Directory, name: &OsStr) -> Result<Outcome, String> {
 struct Touched(HashMap<InodeId, Timestamp>);
 
 impl Touched {
+    /// An interrupt does not part the names of one inode: the first to go changes the inode and perhaps the directory,
+    /// and the next run could not tell that from a newer dump's doing.
+    fn may_go_on_with(&self, file: &FileIdentity, interrupt: &Interrupt) -> Result<(), String> {
+        if self.0.contains_key(&file.id()) { Ok(()) } else { interrupt.may_go_on() }
+    }
+
     fn expects(&self, planned: &FileIdentity, now: &FileIdentity) -> bool {
         let changed = self.0.get(&planned.id()).unwrap_or(&planned.changed);
         planned.is_same_inode(now) && (planned.mode, planned.size, *changed) == (now.mode, now.size, now.changed)

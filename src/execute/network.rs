@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::{Done, Outcome};
 use crate::firewall::{self, Backend, ChainView, FILTER_TABLE, FilterPlace, FilterView, RuleId, TableView};
+use crate::interrupt::Interrupt;
 use crate::probe::{self, FoundChain, FoundRule, FoundTable, Presence};
 use crate::residue::rule_shape::LOCK_CHAIN;
 use crate::system::netns::{self, NetNamespace};
@@ -30,11 +31,11 @@ enum Failure {
 type Attempt<T> = Result<T, Failure>;
 
 /// Removes the rules of single connections: all of one filter table together.
-pub(super) fn remove_rules(done: &mut [Done]) {
+pub(super) fn remove_rules(done: &mut [Done], interrupt: &Interrupt) {
     let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
     for ((_, place), (namespace, wanted)) in rules_by_place(done) {
         let rules: Vec<&FoundRule> = wanted.iter().map(|(_, rule)| rule).collect();
-        let result = in_namespace(&namespace, || repeat(|| remove_rules_once(place, &rules)));
+        let result = in_namespace(&namespace, interrupt, || repeat(|| remove_rules_once(place, &rules)));
         let outcome = result.unwrap_or_else(Outcome::Failed);
         for (at, _) in wanted {
             let all = outcomes.entry(at).or_insert_with(|| outcome.clone());
@@ -47,20 +48,20 @@ pub(super) fn remove_rules(done: &mut [Done]) {
 }
 
 /// Removes nftables tables.
-pub(super) fn remove_tables(done: &mut [Done]) {
+pub(super) fn remove_tables(done: &mut [Done], interrupt: &Interrupt) {
     for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
         if let Presence::Table(found) = &done.item.finding.presence {
-            let result = in_namespace(&found.namespace, || repeat(|| remove_table_once(found)));
+            let result = in_namespace(&found.namespace, interrupt, || repeat(|| remove_table_once(found)));
             done.outcome = result.unwrap_or_else(Outcome::Failed);
         }
     }
 }
 
 /// Removes lock chains with the jumps to them.
-pub(super) fn remove_chains(done: &mut [Done]) {
+pub(super) fn remove_chains(done: &mut [Done], interrupt: &Interrupt) {
     for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
         if let Presence::Chain(found) = &done.item.finding.presence {
-            let result = in_namespace(&found.namespace, || repeat(|| remove_chain_once(found)));
+            let result = in_namespace(&found.namespace, interrupt, || repeat(|| remove_chain_once(found)));
             done.outcome = result.unwrap_or_else(Outcome::Failed);
         }
     }
@@ -93,8 +94,10 @@ fn together(one: &Outcome, other: &Outcome) -> Outcome {
 
 fn in_namespace(
     namespace: &NetNamespace,
+    interrupt: &Interrupt,
     work: impl FnOnce() -> Result<Outcome, String> + Send,
 ) -> Result<Outcome, String> {
+    interrupt.may_go_on()?;
     netns::within(namespace, work).map_err(|error| error.to_string())?
 }
 

@@ -77,6 +77,22 @@ pub fn allow_many_open_files() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
+/// A set of signals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Signals(u64);
+
+impl Signals {
+    /// Whether the signal of this number is one of them.
+    pub fn contains(self, number: i32) -> bool {
+        number > 0 && self.0.checked_shr(number.unsigned_abs() - 1).is_some_and(|bits| bits & 1 == 1)
+    }
+}
+
+/// The signals that this process ignores, by the will of whoever started it; none where that cannot be read.
+pub fn ignored_signals() -> Signals {
+    parse_ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default())
+}
+
 /// Every process that `/proc` shows, but zombies: those hold nothing any more.
 pub fn all() -> io::Result<Processes> {
     let clock = BootClock::read();
@@ -180,6 +196,11 @@ fn parse_inner_pids(status: &[u8]) -> Vec<u32> {
     text.split_ascii_whitespace().skip(1).filter_map(|pid| pid.parse().ok()).collect()
 }
 
+fn parse_ignored(status: &str) -> Signals {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    Signals(mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default())
+}
+
 fn has_ended(error: &io::Error) -> bool {
     // A read under way when the process ends gives ESRCH, an open after that ENOENT.
     const ESRCH: i32 = 3;
@@ -216,6 +237,16 @@ mod tests {
     fn the_pids_of_inner_namespaces_follow_the_outer_one() {
         assert_eq!(parse_inner_pids(b"Name:\tsh\nNSpid:\t901\t17\t1\nState:\tS\n"), vec![17, 1]);
         assert_eq!(parse_inner_pids(b"Name:\tsh\nNSpid:\t901\n"), Vec::<u32>::new());
+    }
+
+    #[test]
+    fn ignored_signals_are_told() {
+        let ignored = parse_ignored("Name:\tsh\nSigBlk:\t0000000000000002\nSigIgn:\t0000000000004001\n");
+        assert_eq!(
+            [1, 2, 15, 0, -1, 99].map(|number| ignored.contains(number)),
+            [true, false, true, false, false, false]
+        );
+        assert_eq!(parse_ignored("SigIgn:\tx\n"), Signals::default());
     }
 
     #[test]

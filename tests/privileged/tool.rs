@@ -3,9 +3,12 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use testkit::{CommandExt, Finished, NetNamespace, Snapshot, TestHost};
+
+use crate::trace::tampering;
 
 /// Names another program to test instead of criu-gc: the suite has to fail with it (`cargo xtask against-stubs`).
 const BINARY: &str = "CRIU_GC_BINARY";
@@ -17,13 +20,14 @@ pub(crate) struct Tool<'a> {
     directories: Vec<PathBuf>,
     options: Vec<OsString>,
     namespace: Option<PathBuf>,
+    wrapper: Vec<OsString>,
 }
 
 impl<'a> Tool<'a> {
     /// criu-gc for these images. Snapshots are of the host's scratch directory, `/dev/shm` and the packet filters.
     pub(crate) fn new(host: &'a TestHost, images: &Path) -> Self {
         let directories = vec![host.dir().to_owned(), PathBuf::from("/dev/shm")];
-        Tool { host, images: images.to_owned(), directories, options: Vec::new(), namespace: None }
+        Tool { host, images: images.to_owned(), directories, options: Vec::new(), namespace: None, wrapper: Vec::new() }
     }
 
     /// The same with one more option, such as `--netns`, and its value.
@@ -38,6 +42,18 @@ impl<'a> Tool<'a> {
         self
     }
 
+    /// The same, run by another program, whose own arguments these are.
+    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(OsString::from).collect();
+        self
+    }
+
+    /// The same, with system calls tampered with.
+    pub(crate) fn under_strace(self, injections: &[&str]) -> Self {
+        let words = tampering(injections);
+        self.under(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
     /// The same; snapshots are of this directory of the host too.
     pub(crate) fn watching(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directories.push(directory.into());
@@ -46,10 +62,16 @@ impl<'a> Tool<'a> {
 
     /// Runs `criu-gc -D IMAGES … ARGUMENTS`, whatever comes of it.
     pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
+        self.command(arguments).finish()
+    }
+
+    /// The command for that.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.host.command("nsenter");
-        command.args(self.namespace.iter().map(|path| format!("--net={}", path.display()))).arg("--").arg(binary());
+        command.args(self.namespace.iter().map(|path| format!("--net={}", path.display()))).arg("--");
+        command.args(&self.wrapper).arg(binary());
         command.arg("-D").arg(&self.images).args(&self.options).args(arguments);
-        command.finish()
+        command
     }
 
     /// The lines of `--show`, which must succeed, say nothing on standard error, and change nothing.

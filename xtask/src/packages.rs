@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::program;
 
 /// Each program, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("iptables-nft", "iptables"),
     ("iptables-legacy", "iptables"),
     ("nft", "nftables"),
@@ -19,6 +19,7 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("mkfs.xfs", "xfsprogs"),
     ("mkfs.btrfs", "btrfs-progs"),
     ("script", "bsdutils"),
+    ("strace", "strace"),
     ("python3", "python3"),
 ];
 

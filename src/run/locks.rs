@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One run at a time removes what a checkpoint left: each images directory is locked while it is worked on.
+//!
+//! A plan is made under the lock, since what another run removes in the meantime would look like a newer dump's doing.
+//! Locks are taken in the order of their inodes, and each directory once however often it is named, so that no two
+//! runs wait for each other; and none waits for ever, since anybody who can open the directory can lock it.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::locate::Images;
+use crate::system::dir::FileIdentity;
+use crate::system::lock::{self, Kind, Lock, Refusal};
+use crate::terminal::Terminal;
+
+/// How long a removal waits for another run to end.
+const REMOVAL_WAIT: Duration = Duration::from_secs(20);
+/// How long `--show` waits; then it shows what there is.
+const SHOW_WAIT: Duration = Duration::from_secs(5);
+/// A wait as long as that is told.
+const SILENT_WAIT: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// What the lock is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To look, beside others who look.
+    Show,
+    /// To remove.
+    Remove,
+}
+
+/// What became of the lock of one images directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Nobody else works on it.
+    Yes,
+    /// There is none, and it is gone on without: what the user should know about it.
+    Without(String),
+    /// It must not be worked on, and why.
+    No(String),
+}
+
+/// The locks of a run, until they are dropped.
+#[derive(Debug, Default)]
+pub(super) struct Locks {
+    _held: Vec<Lock>,
+}
+
+/// Locks the directories, and tells of each what became of it.
+pub(super) fn take(images: &[&Images], purpose: Purpose, terminal: &mut Terminal) -> (Locks, Vec<Taken>) {
+    let mut locks = Locks::default();
+    let mut taken = vec![Taken::Yes; images.len()];
+    let mut by_inode: BTreeMap<((u32, u32), u64), Vec<usize>> = BTreeMap::new();
+    for (at, images) in images.iter().enumerate() {
+        match images.directory().identity() {
+            Ok(identity) => by_inode.entry((identity.device, identity.inode)).or_default().push(at),
+            Err(error) => taken[at] = Taken::No(error.to_string_with_cause()),
+        }
+    }
+    for same in by_inode.into_values() {
+        let (lock, result) = wait_for(images[same[0]], purpose, terminal);
+        locks._held.extend(lock);
+        for at in same {
+            taken[at] = result.clone();
+        }
+    }
+    (locks, taken)
+}
+
+fn wait_for(images: &Images, purpose: Purpose, terminal: &mut Terminal) -> (Option<Lock>, Taken) {
+    let (kind, limit) = match purpose {
+        Purpose::Show => (Kind::Shared, SHOW_WAIT),
+        Purpose::Remove => (Kind::Exclusive, REMOVAL_WAIT),
+    };
+    let path = images.path().display();
+    let started = Instant::now();
+    let mut is_told = false;
+    loop {
+        match lock::try_lock(images.directory(), kind) {
+            Ok(lock) => return (Some(lock), Taken::Yes),
+            Err(Refusal::Impossible(error)) => {
+                let note = format!("{path} cannot be locked ({error}), so another run on it would not be noticed");
+                return (None, Taken::Without(note));
+            }
+            Err(Refusal::Taken) if started.elapsed() >= limit => break,
+            Err(Refusal::Taken) => {}
+        }
+        if !is_told && started.elapsed() >= SILENT_WAIT {
+            terminal.message(&format!("waits for {path}, which {} has locked", holder(images)));
+            is_told = true;
+        }
+        thread::sleep(INTERVAL);
+    }
+    let holder = holder(images);
+    let result = match purpose {
+        Purpose::Show => Taken::Without(format!("{holder} has locked {path}: what is listed may be going just now")),
+        Purpose::Remove => {
+            let waited = limit.as_secs();
+            Taken::No(format!("{path} has been locked by {holder} for {waited} seconds; try again when that has ended"))
+        }
+    };
+    (None, result)
+}
+
+/// Who has the lock, for people.
+fn holder(images: &Images) -> String {
+    let holder =
+        images.directory().identity().ok().and_then(|FileIdentity { device, inode, .. }| lock::holder(device, inode));
+    match holder {
+        Some(holder) => format!("process {} ({})", holder.pid, String::from_utf8_lossy(&holder.name)),
+        None => "another process".to_owned(),
+    }
+}
