@@ -40,6 +40,8 @@ mod neighbours;
 mod old_images;
 #[path = "privileged/overlay_links.rs"]
 mod overlay_links;
+#[path = "privileged/pod.rs"]
+mod pod;
 #[path = "privileged/reader.rs"]
 mod reader;
 #[path = "privileged/refusals.rs"]
@@ -48,6 +50,8 @@ mod refusals;
 mod replaced;
 #[path = "privileged/restored.rs"]
 mod restored;
+#[path = "privileged/runc.rs"]
+mod runc;
 #[path = "privileged/save.rs"]
 mod save;
 #[path = "privileged/save_copies.rs"]
@@ -104,6 +108,7 @@ fn main() -> std::process::ExitCode {
         reader::CASES,
         signals::CASES,
         locks::CASES,
+        runc::CASES,
     ];
     testkit::suite::conclude(case::trials(&cases))
 }

@@ -42,6 +42,11 @@ impl Net {
         std::thread::scope(|scope| scope.spawn(enter).join().expect("work in a network namespace"))
     }
 
+    /// Whether a server answers to processes in the namespace, within the time that it takes where nothing is locked.
+    pub(crate) fn reaches(&self, server: SocketAddr) -> bool {
+        self.within(|| TcpStream::connect_timeout(&server, AT_ONCE).is_ok())
+    }
+
     /// Whether processes in the namespace can talk with each other; panics if only some packets pass.
     pub(crate) fn lets_packets_pass(&self) -> bool {
         let passes =

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::program;
 
 /// Each program, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("iptables-nft", "iptables"),
     ("iptables-legacy", "iptables"),
     ("nft", "nftables"),
@@ -21,6 +21,8 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("script", "bsdutils"),
     ("strace", "strace"),
     ("python3", "python3"),
+    ("runc", "runc"),
+    ("podman", "podman"),
 ];
 
 /// Installs the packages whose programs are missing; asks the network only if there are any.

@@ -10,7 +10,7 @@ pub const TARGET: &str = "CRIU_GC_TARGET";
 pub const REQUIRED: &str = "CRIU_GC_REQUIRE_PRIVILEGED";
 
 /// The programs of the host that the tests need, found on [`crate::host::SEARCH_PATH`].
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 12] = [
     "iptables-nft",
     "iptables-legacy",
     "nft",
@@ -21,6 +21,8 @@ const PROGRAMS: [&str; 10] = [
     "mkfs.ext4",
     "mkfs.xfs",
     "mkfs.btrfs",
+    "runc",
+    "podman",
 ];
 
 /// Where the CRIUs and the workload are.

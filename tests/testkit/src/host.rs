@@ -119,6 +119,12 @@ impl TestHost {
         Snapshot::take(self, directories)
     }
 
+    /// The process that the host numbers so, as the machine numbers it.
+    pub(crate) fn real_pid(&self, pid: u32) -> Option<u32> {
+        let is_it = |candidate: &u32| process::numbers(*candidate).get(1) == Some(&pid);
+        process::tree(self.init()).into_iter().find(is_it)
+    }
+
     /// A path that no other call gives, outside of [`TestHost::dir`].
     pub(crate) fn unused_path(&self, prefix: &str) -> PathBuf {
         let number = self.names.fetch_add(1, Ordering::Relaxed);

@@ -78,7 +78,7 @@ impl DumpOptions {
 }
 
 impl LockMethod {
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Iptables => "iptables",
             Self::Nftables => "nftables",

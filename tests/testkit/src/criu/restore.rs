@@ -66,9 +66,7 @@ impl Criu {
         assert!(finished.status.success(), "{finished}{}", end_of(&dump.images.join(LOG)));
         let pid = fs::read_to_string(file).expect("the number of the restored process");
         let pid = pid.trim().parse().expect("the number of the restored process");
-        let is_it = |candidate: &u32| process::numbers(*candidate).get(1) == Some(&pid);
-        let real_pid = process::tree(host.init()).into_iter().find(is_it);
-        Restored { real_pid: real_pid.expect("the restored process") }
+        Restored { real_pid: host.real_pid(pid).expect("the restored process") }
     }
 
     /// The same, for a restore that is meant to fail.

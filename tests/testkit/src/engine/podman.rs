@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Containers of podman, with runc as its runtime and a store of the host's own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Engines, Specification, await_end};
+use crate::command::{CommandExt, Finished};
+
+/// Where podman keeps all that it has, if it is not told otherwise.
+const STORE: &str = "/var/lib/containers";
+
+/// The image of all containers.
+const IMAGE: &str = "localhost/workload";
+
+/// podman, in a host.
+#[derive(Debug)]
+pub struct Podman<'a> {
+    engines: &'a Engines<'a>,
+}
+
+impl Engines<'_> {
+    /// Gives the host a store of its own, on a disk, with an image of the workload in it.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn podman(&self) -> Podman<'_> {
+        let store = self.host.unused_path("containers");
+        fs::create_dir(&store).expect("a new directory");
+        self.host.run("mkdir", &[&"-p", &STORE]);
+        self.host.run("mount", &[&"--bind", &store, &STORE]);
+        let podman = Podman { engines: self };
+        podman.import(&self.root_directory());
+        podman
+    }
+}
+
+impl Podman<'_> {
+    /// Starts a container and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    pub fn start(&self, name: &str, specification: &Specification) {
+        let mut command = self.command("run");
+        command.args(["--detach", "--name", name, "--network"]);
+        command.arg(format!("ns:{}", specification.network.display()));
+        let (annotation, value) = self.engines.annotation();
+        command.arg("--annotation").arg(format!("{annotation}={}", value.display()));
+        command.arg("--volume").arg(format!("{}:/data", specification.volume.display()));
+        command.args(["--volume", "/dev/shm:/dev/shm"]);
+        // Machines of tests may let root raise no limit, and have no controllers in this hierarchy.
+        command.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]);
+        command.args(["--pids-limit", "0", "--cgroups", "no-conmon", IMAGE]);
+        command.args(specification.arguments(name)).succeed();
+        specification.await_ready(name);
+    }
+
+    /// Checkpoints the container, which stays as one that has ended.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[track_caller]
+    pub fn checkpoint(&self, name: &str, options: &[&str]) {
+        let pid = self.pid(name).expect("a running container");
+        let finished = self.try_checkpoint(name, options);
+        assert!(finished.status.success(), "{finished}");
+        await_end(pid);
+    }
+
+    /// The same, whatever comes of it.
+    ///
+    /// # Panics
+    /// If podman hangs.
+    #[track_caller]
+    pub fn try_checkpoint(&self, name: &str, options: &[&str]) -> Finished {
+        let mut command = self.command("container");
+        command.args(["checkpoint", "--tcp-established"]).args(options).arg(name).finish()
+    }
+
+    /// Restores the container.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[track_caller]
+    pub fn restore(&self, name: &str, options: &[&str]) {
+        self.command("container").args(["restore", "--tcp-established"]).args(options).arg(name).succeed();
+    }
+
+    /// Kills and removes the container.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[track_caller]
+    pub fn remove(&self, name: &str) {
+        self.command("rm").args(["--force", "--time", "0", name]).succeed();
+    }
+
+    /// The container's first process, as the machine numbers it; nothing if it does not run.
+    pub fn pid(&self, name: &str) -> Option<u32> {
+        let pid = self.inspect(name, "{{.State.Pid}}").parse().expect("a number");
+        let is_running = self.inspect(name, "{{.State.Running}}") == "true";
+        is_running.then(|| self.engines.host.real_pid(pid)).flatten()
+    }
+
+    /// Where the files of the container's root directory are that it has changed.
+    pub fn upper_directory(&self, name: &str) -> PathBuf {
+        self.inspect(name, "{{.GraphDriver.Data.UpperDir}}").into()
+    }
+
+    /// The container's directory, in which `checkpoint` has the images.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        self.inspect(name, "{{.StaticDir}}").into()
+    }
+
+    /// The container's number.
+    pub fn id(&self, name: &str) -> String {
+        self.inspect(name, "{{.Id}}")
+    }
+
+    #[track_caller]
+    fn inspect(&self, name: &str, format: &str) -> String {
+        self.command("inspect").args(["--format", format, name]).succeed().stdout.trim().to_owned()
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = self.engines.command("podman");
+        command.args(["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
+        command.args(["--storage-driver", "overlay", verb]);
+        command
+    }
+
+    fn import(&self, root: &Path) {
+        let archive = self.engines.host.unused_path("image.tar");
+        self.engines.host.run("tar", &[&"-C", &root, &"-cf", &archive, &"."]);
+        self.command("import").arg(archive).arg(IMAGE).succeed();
+    }
+}
