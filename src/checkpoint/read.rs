@@ -66,12 +66,14 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let mut tasks = reader.tasks()?;
     let (wanted, programs) = reader.wanted_files(&remaps, &tasks)?;
     let Files { files, sockets, layout, link_remaps, socket_inodes } = reader.files(&wanted)?;
-    reader.note_cut_between_records(&remaps, &link_remaps, &socket_inodes);
+    if !reader.dump_succeeded()? {
+        reader.note_cut_between_records(&remaps, &link_remaps, &socket_inodes);
+    }
     for task in &mut tasks {
         let program = programs.get(&task.pid).and_then(|id| files.get(id));
         task.executable = program.map(|file| file.entry.name.clone());
     }
-    let mounts = reader.mounts()?;
+    let mounts = reader.mounts(&tasks)?;
     let network = reader.network(tasks.first())?;
     let restored = reader.restore_evidence()?;
     let log = reader.dump_log(inventory.as_ref())?;
@@ -178,10 +180,14 @@ impl Reader<'_> {
         Ok((wanted, programs))
     }
 
-    fn mounts(&mut self) -> Result<BTreeMap<u32, MountRecord>, ReadError> {
+    /// The mounts of the tree's namespaces. Other tables are of an earlier dump into the same directory, which CRIU
+    /// does not empty, and their ids may have been given anew since.
+    fn mounts(&mut self, tasks: &[Task]) -> Result<BTreeMap<u32, MountRecord>, ReadError> {
         let mut mounts = BTreeMap::new();
         let path = self.images.path().to_owned();
-        for namespace in self.images.ids(ImageKind::Mountpoints) {
+        let own: HashSet<u32> = tasks.iter().filter_map(|task| task.ids.as_ref()?.mnt_ns_id).collect();
+        let tables = self.images.ids(ImageKind::Mountpoints);
+        for namespace in tables.into_iter().filter(|namespace| own.is_empty() || own.contains(namespace)) {
             self.records(ImageKind::Mountpoints, namespace, |entry: MntEntry, evidence, _| {
                 let id = entry.mnt_id;
                 match mounts.insert(id, MountRecord { entry, namespace, evidence: evidence.clone() }) {
@@ -225,6 +231,14 @@ impl Reader<'_> {
             return Ok(Vec::new());
         }
         Ok(addresses.into_iter().map(|found| DeviceAddress { index: found.ifindex, address: found.address }).collect())
+    }
+
+    /// A dump writes `stats-dump` when all images are written (`cr_dump_finish` in `criu/cr-dump.c`).
+    fn dump_succeeded(&mut self) -> Result<bool, ReadError> {
+        let Some(file) = self.images.work_file("stats-dump")? else { return Ok(false) };
+        let Ok(written) = dir::last_written(&file) else { return Ok(false) };
+        let is_later = self.written.is_none_or(|images| images <= written.latest());
+        Ok(is_later && statistics(file).is_some_and(|statistics| statistics.dump.is_some()))
     }
 
     /// A restore writes `stats-restore` only when it succeeded (`criu/stats.c`). Older ones than the images are from
@@ -319,8 +333,12 @@ fn shows_restore(name: &str, file: File) -> bool {
     if name.ends_with(".log") {
         return log::read(file).is_ok_and(|facts| facts.restore_finished);
     }
+    statistics(file).is_some_and(|statistics| statistics.restore.is_some())
+}
+
+fn statistics(file: impl Read) -> Option<StatsEntry> {
     let record = ImageReader::open(ImageKind::Stats, file).and_then(|mut stats| stats.next_record::<StatsEntry>());
-    matches!(record, Ok(Some(record)) if record.message.restore.is_some())
+    Some(record.ok()??.message)
 }
 
 fn entry_error(directory: &std::path::Path, evidence: Evidence, text: &'static str) -> ReadError {
