@@ -42,6 +42,8 @@ mod old_images;
 mod overlay_links;
 #[path = "privileged/pod.rs"]
 mod pod;
+#[path = "privileged/podman.rs"]
+mod podman;
 #[path = "privileged/reader.rs"]
 mod reader;
 #[path = "privileged/refusals.rs"]
@@ -109,6 +111,7 @@ fn main() -> std::process::ExitCode {
         signals::CASES,
         locks::CASES,
         runc::CASES,
+        podman::CASES,
     ];
     testkit::suite::conclude(case::trials(&cases))
 }

@@ -9,6 +9,8 @@ use testkit::{IptablesFlavour, LockMethod, NetNamespace, Specification, TestHost
 
 use crate::closed::PROGRAMS;
 use crate::filters::{Filters, make_tables, tables};
+use crate::neighbours::link_in;
+use crate::tool::NOTHING;
 use crate::traffic::{Net, Outside, Peer};
 
 /// How CRIU may lock a network namespace.
@@ -17,6 +19,12 @@ pub(crate) const LOCKS: [(LockMethod, IptablesFlavour); 3] = [
     (LockMethod::Iptables, IptablesFlavour::Legacy),
     (LockMethod::Nftables, IptablesFlavour::Nft),
 ];
+
+/// The outer ends of the connections of the two containers.
+pub(crate) struct Peers {
+    pub(crate) sidecar: Peer,
+    pub(crate) container: Peer,
+}
 
 /// Where the sidecar serves.
 const SIDECAR: &str = "10.9.0.2:8080";
@@ -65,22 +73,46 @@ impl<'a> Pod<'a> {
     }
 
     /// Whether the sidecar answers to the host.
-    pub(crate) fn sidecar_answers(&self) -> bool {
+    fn sidecar_answers(&self) -> bool {
         let server: SocketAddr = SIDECAR.parse().expect("an address");
         Net::of_host(self.host).reaches(server)
     }
 
+    /// Proves that the checkpoint left what it is known to leave: three link remaps, by the place of the container's
+    /// root directory, and a network without packets.
+    pub(crate) fn has_residue(&self, root: &Path, flavour: IptablesFlavour, peers: &mut Peers) {
+        for place in [&self.volume, Path::new("/dev/shm"), &root.join("tmp")] {
+            link_in(&self.host.path(place));
+        }
+        assert!(!self.locks(flavour).is_empty() && !self.sidecar_answers(), "void: the network is not locked");
+        peers.sidecar.send();
+        peers.sidecar.gets_no_answer();
+    }
+
+    /// The sidecar has its network again, and what waited for it is through; the container's peer learns of its end.
+    pub(crate) fn has_network_again(&self, flavour: IptablesFlavour, peers: &mut Peers) {
+        assert_eq!(self.locks(flavour), NOTHING);
+        assert!(self.sidecar_answers());
+        peers.sidecar.gets_an_answer();
+        peers.container.send();
+        peers.container.is_reset();
+    }
+
+    /// The container lives again, and its connections with it.
+    pub(crate) fn is_restored(&self, peers: &mut Peers) {
+        for peer in [&mut peers.sidecar, &mut peers.container] {
+            peer.send();
+            peer.gets_an_answer();
+        }
+        assert!(self.sidecar_answers());
+    }
+
     /// The chains and tables of the network namespace that have CRIU's name.
-    pub(crate) fn locks(&self, flavour: IptablesFlavour) -> Vec<String> {
+    fn locks(&self, flavour: IptablesFlavour) -> Vec<String> {
         let path = self.network.path();
         let filters = Filters::of_namespace(self.host, &path, flavour);
         let chains =
             PROGRAMS.iter().flat_map(|program| filters.lines(program)).filter(|line| line.starts_with(":CRIU"));
         chains.chain(tables(self.host, Some(&path)).into_iter().filter(|name| name.starts_with("CRIU-"))).collect()
-    }
-
-    /// Where the link remaps of the container lie, by the place of its root directory's files.
-    pub(crate) fn link_places(&self, root: &Path) -> [PathBuf; 3] {
-        [self.volume.clone(), "/dev/shm".into(), root.join("tmp")]
     }
 }
