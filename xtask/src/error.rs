@@ -55,6 +55,27 @@ pub(crate) enum Error {
 
     #[error("the demonstration cannot run: {0}")]
     NoDemo(String),
+
+    #[error("the tests cannot run: {0}")]
+    NoZdtm(String),
+
+    #[error("Python does not answer with literals, but with {0:?}")]
+    NoLiteral(String),
+
+    #[error("{} is no source tree of CRIU: it has no test/zdtm/static/Makefile", .0.display())]
+    NoSource(PathBuf),
+
+    #[error("{tests} is built in {}; to build them: make -C {}/test/zdtm", source_tree.display(), source_tree.display())]
+    NotBuilt { source_tree: PathBuf, tests: String },
+
+    #[error("there is no test {0}")]
+    NoTest(String),
+
+    #[error("no criu {0} was brought; there are {1}. A path, as of a build of your own, has a / in it")]
+    NoSuchCriu(String, String),
+
+    #[error("{0} of {1} runs failed")]
+    Unclean(usize, usize),
 }
 
 fn list(paths: &[PathBuf]) -> String {

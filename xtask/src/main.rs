@@ -17,6 +17,7 @@ mod setup;
 mod sources;
 mod test;
 mod versions;
+mod zdtm;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -52,6 +53,8 @@ enum Command {
     Demo,
     /// Measure removals against bare unlinking
     Bench,
+    /// Dump tests of this project and of CRIU's own suite, clean up after them, and check that all is as before
+    Zdtm(zdtm::Options),
     /// Prove that the privileged tests fail for programs that only look like criu-gc
     AgainstStubs {
         /// The test target of the root package that holds the privileged tests
@@ -77,6 +80,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Test { arguments } => test::run(&arguments),
         Command::Demo => demo::run(),
         Command::Bench => bench::run(),
+        Command::Zdtm(options) => zdtm::run(&options),
         Command::AgainstStubs { suite } => against_stubs::run(&suite),
     }
 }

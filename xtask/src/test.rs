@@ -10,6 +10,7 @@ use crate::cargo::cargo;
 use crate::error::Error;
 use crate::program;
 use crate::setup::{self, Freshness};
+use crate::zdtm;
 
 pub(crate) fn run(arguments: &[OsString]) -> Result<(), Error> {
     setup::run(Freshness::AsFound)?;
@@ -18,7 +19,8 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<(), Error> {
         command.args(["test", "--workspace", which, "--"]).args(arguments);
         program::stream(&mut command)?;
     }
-    Ok(())
+    // Arguments are for the test programs, most of them names of tests.
+    if arguments.is_empty() { zdtm::run(&zdtm::Options::default()) } else { Ok(()) }
 }
 
 /// The command, with an environment in which a privileged test must run.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::artifacts::Artifacts;
+use crate::command::CommandExt;
 use crate::host::TestHost;
 use crate::xtables::IptablesFlavour;
 
@@ -18,7 +19,7 @@ use crate::xtables::IptablesFlavour;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Criu {
     version: String,
-    directory: PathBuf,
+    program: PathBuf,
 }
 
 impl Criu {
@@ -38,19 +39,30 @@ impl Criu {
         Self::all().pop().expect("a CRIU: run `cargo xtask setup`")
     }
 
+    /// The one whose program this is: a build of one's own, say.
+    ///
+    /// # Panics
+    /// If it does not say its version.
+    pub fn at(program: &Path) -> Self {
+        let said = Command::new(program).arg("--version").succeed().stdout;
+        let version = said.lines().find_map(|line| line.strip_prefix("Version: "));
+        let version = version.unwrap_or_else(|| panic!("{program:?} is no criu: {said}")).to_owned();
+        Self { version, program: program.to_owned() }
+    }
+
     /// Its version, without that of the package.
     pub fn version(&self) -> &str {
         &self.version
     }
 
     /// The program.
-    pub fn program(&self) -> PathBuf {
-        self.directory.join("criu")
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Where its Python modules are.
-    pub(crate) fn python_path(&self) -> PathBuf {
-        self.directory.join("tree/usr/lib/python3/dist-packages")
+    pub fn python_path(&self) -> PathBuf {
+        self.program.with_file_name("tree/usr/lib/python3/dist-packages")
     }
 
     /// A command that runs it in the host, with the iptables given.
@@ -63,8 +75,8 @@ impl Criu {
     fn of(directory: &Path) -> Option<Self> {
         let version = directory.file_name()?.to_str()?;
         let is_version = version.starts_with(|first: char| first.is_ascii_digit());
-        let criu = Self { version: version.to_owned(), directory: directory.canonicalize().ok()? };
-        (is_version && criu.program().exists()).then_some(criu)
+        let program = directory.canonicalize().ok()?.join("criu");
+        (is_version && program.exists()).then(|| Self { version: version.to_owned(), program })
     }
 }
 

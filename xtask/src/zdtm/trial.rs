@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One run of one test: start, dump, look, remove, and look without criu-gc whether all is as before.
+
+use std::any::Any;
+use std::fs;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+
+use testkit::{CommandExt, Criu, Finished, IptablesFlavour, TestHost};
+
+use super::description::{Description, Flavour};
+use super::expectation::Expectation;
+use super::guest::{self, Guest};
+use super::outcome::{Outcome, kinds};
+use super::picture::{Picture, settle};
+use super::running::{Obstacle, Running};
+use super::suite::Test;
+use super::transcript::Transcript;
+use super::{eligibility, literal, own};
+
+/// The last line of criu-gc when nothing is left.
+const NOTHING: &str = "Nothing is left.";
+
+/// A run that is to be.
+pub(crate) struct Trial<'a> {
+    /// What is dumped.
+    pub(crate) test: &'a Test,
+    /// What it says of itself.
+    pub(crate) description: &'a Description,
+    /// In which namespaces.
+    pub(crate) flavour: Flavour,
+    /// By which criu.
+    pub(crate) criu: &'a Criu,
+    /// The criu-gc that is tried.
+    pub(crate) tool: &'a Path,
+}
+
+/// A test that is running, and all that is used on it.
+struct Stage<'a> {
+    trial: &'a Trial<'a>,
+    host: &'a TestHost,
+    running: Running,
+    images: PathBuf,
+}
+
+impl Trial<'_> {
+    /// Runs it. A panic of the fixture is a failure of this run, not the end of all.
+    pub(crate) fn run(&self) -> (Outcome, Transcript) {
+        let mut transcript = Transcript::default();
+        let result = panic::catch_unwind(AssertUnwindSafe(|| self.run_in(&TestHost::new(), &mut transcript)));
+        let outcome = result.unwrap_or_else(|cause| Outcome::Failed(vec![said(cause.as_ref())]));
+        (outcome, transcript)
+    }
+
+    fn run_in(&self, host: &TestHost, transcript: &mut Transcript) -> Outcome {
+        let expectation = match self.expectation(transcript) {
+            Ok(expectation) => expectation,
+            Err(problem) => return Outcome::Failed(vec![problem]),
+        };
+        let running = match self.start(host, transcript) {
+            Ok(running) => running,
+            Err(Obstacle::Skipped(why)) => return Outcome::Skipped(why),
+            Err(Obstacle::NotStarted(why)) => return Outcome::NotStarted(why),
+        };
+        let images = host.dir().with_file_name("images");
+        let stage = Stage { trial: self, host, running, images };
+        let outcome = stage.dump_and_clean(expectation.as_ref(), transcript);
+        stage.call_hook("--clean", "hook-clean", transcript);
+        outcome
+    }
+
+    fn start(&self, host: &TestHost, transcript: &mut Transcript) -> Result<Running, Obstacle> {
+        eligibility::check(self.test, self.description)?;
+        eligibility::check_features(self.criu, host, self.description)?;
+        match &self.test.tree {
+            None => own::start(self.description, self.flavour, host),
+            Some(tree) => {
+                let guest = Guest::new(self.test, tree, self.description, self.flavour, host);
+                guest.start(&[self.tool, self.criu.program()], transcript)
+            }
+        }
+    }
+
+    /// What the hook says; nothing if there is none.
+    fn expectation(&self, transcript: &mut Transcript) -> Result<Option<Expectation>, String> {
+        let Some(hook) = &self.test.hook else { return Ok(None) };
+        let finished = std::process::Command::new(hook).arg("--gc").finish();
+        transcript.record("hook-gc", &finished);
+        let wrong = |problem: String| format!("the hook {} does not say what it expects: {problem}", hook.display());
+        if !finished.status.success() {
+            return Err(wrong(finished.status.to_string()));
+        }
+        let value = literal::value_of(&finished.stdout).map_err(|error| wrong(error.to_string()))?;
+        value.and_then(Expectation::of).map(Some).map_err(wrong)
+    }
+}
+
+impl Stage<'_> {
+    fn dump_and_clean(&self, expectation: Option<&Expectation>, transcript: &mut Transcript) -> Outcome {
+        settle(self.host);
+        let before = self.picture();
+        self.call_hook("--pre-dump", "hook-pre-dump", transcript);
+        let dump = self.dump(transcript);
+        if !dump.status.success() {
+            return self.of_failed_dump(&before);
+        }
+        if !self.running.ends(self.host) {
+            return Outcome::Failed(vec![format!("process {} outlives its dump", self.running.pid)]);
+        }
+        let dumped = self.picture();
+        let show = self.tool("--show", expectation);
+        transcript.record("show", &show);
+        let mut problems = self.problems_of("--show", &show, expectation);
+        let changed = dumped.difference(&self.picture(), &self.running);
+        problems.extend(changed.iter().map(|line| format!("--show changed the system: {line}")));
+        let left = before.difference(&dumped, &self.running);
+        problems.extend(problem_of_last_line(&left, &show));
+        let removal = self.tool("--yes", expectation);
+        transcript.record("gc", &removal);
+        problems.extend(self.problems_of("the removal", &removal, expectation));
+        problems.extend(before.difference(&self.picture(), &self.running).iter().map(|line| blame(line)));
+        match (problems.is_empty(), left.is_empty()) {
+            (false, _) => Outcome::Failed(problems),
+            (true, true) => Outcome::LeftNothing,
+            (true, false) => Outcome::Cleaned(kinds(&show.stdout)),
+        }
+    }
+
+    /// What is wrong with what criu-gc said, when it looked and when it removed.
+    fn problems_of(&self, action: &str, finished: &Finished, expectation: Option<&Expectation>) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !finished.status.success() {
+            problems.push(format!("{action} ended with {}", finished.status));
+        }
+        let missing = expectation.map(|expectation| expectation.missing(self.trial.flavour, &finished.stdout));
+        problems.extend(missing.into_iter().flatten().map(|missing| format!("{action}: {missing}")));
+        problems
+    }
+
+    /// criu takes back what it did when it fails: there is nothing for criu-gc to do.
+    fn of_failed_dump(&self, before: &Picture) -> Outcome {
+        let left = before.difference(&self.picture(), &self.running);
+        let log = fs::read(self.images.join("dump.log")).unwrap_or_default();
+        let reason = reason_of(&String::from_utf8_lossy(&log));
+        match left.is_empty() {
+            true if self.trial.description.is_to_fail() => {
+                Outcome::NotDumped(format!("as it is meant to be: {reason}"))
+            }
+            true => Outcome::NotDumped(reason),
+            false => {
+                let left = left.iter().map(|line| format!("the dump failed ({reason}) and left {line}"));
+                Outcome::Failed(left.collect())
+            }
+        }
+    }
+
+    fn dump(&self, transcript: &mut Transcript) -> Finished {
+        fs::create_dir(&self.images).expect("a new directory");
+        let mut command = self.trial.criu.command(self.host, IptablesFlavour::Nft);
+        command.args(["dump", "--tree", &self.running.pid.to_string(), "--images-dir"]).arg(&self.images);
+        command.args(["-v4", "--log-file", "dump.log"]).args(&self.trial.description.dump_options);
+        let dump = command.args(&self.running.dump_options).finish();
+        transcript.record("dump", &dump);
+        let log = fs::read(self.images.join("dump.log")).unwrap_or_default();
+        transcript.record_file("dump-log", String::from_utf8_lossy(&log).into_owned());
+        dump
+    }
+
+    fn tool(&self, action: &str, expectation: Option<&Expectation>) -> Finished {
+        let mut command = self.host.command(self.trial.tool);
+        command.arg(action).arg("-D").arg(&self.images);
+        command.args(expectation.map_or(&[] as &[String], |expectation| &expectation.options)).finish()
+    }
+
+    fn picture(&self) -> Picture {
+        Picture::take(self.host, &self.running)
+    }
+
+    /// Calls the hook that belongs to the test itself, not to criu-gc.
+    fn call_hook(&self, action: &str, name: &'static str, transcript: &mut Transcript) {
+        let Some(directory) = &self.running.directory else { return };
+        let program = directory.join("zdtm").join(&self.trial.test.name);
+        let finished = guest::call_hook(self.host, directory, &program, action, Some(self.running.pid));
+        finished.iter().for_each(|finished| transcript.record(name, finished));
+    }
+}
+
+/// `--show` has to say that nothing is left if and only if nothing is.
+fn problem_of_last_line(left: &[String], show: &Finished) -> Option<String> {
+    let says_nothing = show.stdout.lines().last() == Some(NOTHING);
+    match (left.is_empty(), says_nothing) {
+        (true, false) => Some("the dump left nothing, but --show does not say so".to_owned()),
+        (false, true) => Some(format!("--show says that nothing is left, but there is {}", left.join("; "))),
+        _ => None,
+    }
+}
+
+/// A difference to the time before the dump, after everything should be as then.
+fn blame(line: &str) -> String {
+    match line.contains(": - ") {
+        true => format!("gone, though it was there before the dump: {line}"),
+        false => format!("still there, or not known to criu-gc: {line}"),
+    }
+}
+
+/// The first error of a log: later ones follow from it.
+fn reason_of(log: &str) -> String {
+    let error = log.lines().find_map(|line| line.split_once("Error ").map(|(_, error)| error));
+    let error = error.or_else(|| log.lines().last()).unwrap_or("it wrote no log");
+    // `(criu/files.c:123): text` with numbers of processes that differ from run to run is of no use to compare.
+    error.split_once("): ").map_or(error, |(_, text)| text).trim().to_owned()
+}
+
+fn said(cause: &(dyn Any + Send)) -> String {
+    let text = cause.downcast_ref::<String>().map(String::as_str).or(cause.downcast_ref::<&str>().copied());
+    text.unwrap_or("the fixture panicked").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_dump_failed() {
+        let log =
+            "(00.1) Warn  (a.c:1): x\n(00.2) Error (criu/files.c:12): Can't a\n(00.3) Error (b.c:1): Dumping FAILED.\n";
+        assert_eq!(reason_of(log), "Can't a");
+        assert_eq!(reason_of("(00.1) one\n(00.2) two\n"), "(00.2) two");
+        assert_eq!(reason_of(""), "it wrote no log");
+    }
+
+    #[test]
+    fn what_a_difference_means() {
+        assert!(blame("files of /d: - a file mode 644").starts_with("gone, though"));
+        assert!(blame("nft in the host: + table inet x").starts_with("still there"));
+    }
+}
