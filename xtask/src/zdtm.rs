@@ -23,18 +23,21 @@ mod suite;
 mod transcript;
 mod trial;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use testkit::Criu;
+use clap::ValueEnum;
+use testkit::{Criu, IptablesFlavour};
 
 use crate::cargo;
 use crate::error::Error;
 use crate::setup::{self, Freshness};
-use description::{Description, Flavour};
+use description::Flavour;
 use outcome::Outcome;
 use report::Record;
 use suite::Test;
-use trial::Trial;
+use transcript::Transcript;
+use trial::{Means, Trial};
 
 /// What to run.
 #[derive(clap::Args, Default)]
@@ -55,9 +58,25 @@ pub(crate) struct Options {
     /// that `setup` brought]
     #[arg(long, value_name = "VERSION|PATH")]
     criu: Vec<String>,
+    /// Let criu find this iptables
+    #[arg(long, value_enum, default_value_t)]
+    iptables: Iptables,
+    /// Give criu one more option for every dump: `--criu-option=--network-lock=nftables`; may be repeated
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    criu_option: Vec<OsString>,
     /// Keep what every action of every run said in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+}
+
+/// Which iptables criu finds.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Iptables {
+    /// The one that keeps its rules in nftables
+    #[default]
+    Nft,
+    /// The one with tables of its own
+    Legacy,
 }
 
 /// Runs what is asked for, and fails if a run does.
@@ -66,15 +85,17 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     if let Some(reason) = testkit::cannot_run() {
         return Err(Error::NoZdtm(reason));
     }
-    let tool = cargo::build_tool()?;
-    let (criu, tests) = (criu(&options.criu)?, tests(options)?);
-    let runs: Vec<_> = criu.iter().flat_map(|criu| runs(&tests, options).map(move |run| (criu, run))).collect();
-    let attempt = |(criu, (test, flavour)): &(&Criu, (&Test, Flavour))| attempt(test, *flavour, criu, &tool, options);
+    let (means, tests) = (means(options)?, tests(options)?);
+    let trials: Vec<_> = means.iter().flat_map(|means| trials(&tests, means, options)).collect();
+    if trials.is_empty() {
+        return Err(Error::NothingToRun);
+    }
+    let attempt = |(means, test, flavour): &(&Means, &Test, Flavour)| attempt(test, *flavour, means, options);
     let is_last = |record: &Result<Record, Error>| match record {
         Ok(record) => record.outcome.is_failure() && !options.all,
         Err(_) => true,
     };
-    let records: Vec<Record> = parallel::map(&runs, attempt, is_last).into_iter().collect::<Result<_, _>>()?;
+    let records: Vec<Record> = parallel::map(&trials, attempt, is_last).into_iter().collect::<Result<_, _>>()?;
     print!("\n{}", report::tables(&records));
     match records.iter().filter(|record| record.outcome.is_failure()).count() {
         0 => Ok(()),
@@ -96,40 +117,46 @@ fn tests(options: &Options) -> Result<Vec<Test>, Error> {
 }
 
 /// Each test once for every flavour that it has and that is asked for.
-fn runs<'a>(tests: &'a [Test], options: &'a Options) -> impl Iterator<Item = (&'a Test, Flavour)> {
+fn trials<'a>(tests: &'a [Test], means: &'a Means, options: &Options) -> Vec<(&'a Means, &'a Test, Flavour)> {
     let is_asked_for = |flavour: &Flavour| options.flavour.is_empty() || options.flavour.contains(flavour);
-    tests.iter().flat_map(move |test| {
+    let of_test = |test: &'a Test| {
+        // One whose description cannot be read is to be seen once.
         let flavours = test.description.as_ref().map_or_else(|_| vec![Flavour::Host], |it| it.flavours.clone());
-        flavours.into_iter().filter(is_asked_for).map(move |flavour| (test, flavour))
-    })
+        flavours.into_iter().filter(is_asked_for).map(move |flavour| (means, test, flavour))
+    };
+    tests.iter().flat_map(of_test).collect()
 }
 
-fn attempt(test: &Test, flavour: Flavour, criu: &Criu, tool: &Path, options: &Options) -> Result<Record, Error> {
+fn attempt(test: &Test, flavour: Flavour, means: &Means, options: &Options) -> Result<Record, Error> {
+    let skipped = |why: String| (Outcome::Skipped(why), Transcript::default());
     let (outcome, transcript) = match &test.description {
-        Err(problem) => (Outcome::Skipped(problem.clone()), Default::default()),
+        Err(problem) => skipped(problem.clone()),
         Ok(description) if description.is_manual() && options.tests.is_empty() => {
-            (Outcome::Skipped("it runs only if it is asked for".to_owned()), Default::default())
+            skipped("it runs only if it is asked for".to_owned())
         }
-        Ok(description) => trial(test, description, flavour, criu, tool).run(),
+        Ok(description) => Trial { test, description, flavour, means }.run(),
     };
-    let record = Record { criu: criu.version().to_owned(), test: test.name.clone(), flavour, outcome };
+    let outcome = if options.all { outcome } else { outcome.of_required() };
+    let record = Record { criu: means.criu.version().to_owned(), test: test.name.clone(), flavour, outcome };
     let said = if record.outcome.is_failure() { format!("\n{transcript}") } else { String::new() };
     // One call: other runs end at the same time.
     println!("{} {} criu {}: {}{said}", record.test, flavour.name(), record.criu, record.outcome);
     if let Some(directory) = &options.keep {
-        transcript.keep(&directory.join(&record.criu).join(flavour.name()).join(&record.test))?;
+        let criu = record.criu.replace('/', "_");
+        transcript.keep(&directory.join(criu).join(flavour.name()).join(&record.test))?;
     }
     Ok(record)
 }
 
-fn trial<'a>(
-    test: &'a Test,
-    description: &'a Description,
-    flavour: Flavour,
-    criu: &'a Criu,
-    tool: &'a Path,
-) -> Trial<'a> {
-    Trial { test, description, flavour, criu, tool }
+/// One for each criu that is asked for.
+fn means(options: &Options) -> Result<Vec<Means>, Error> {
+    let tool = cargo::build_tool()?;
+    let iptables = match options.iptables {
+        Iptables::Nft => IptablesFlavour::Nft,
+        Iptables::Legacy => IptablesFlavour::Legacy,
+    };
+    let means = |criu| Means { criu, iptables, criu_options: options.criu_option.clone(), tool: tool.clone() };
+    Ok(criu(&options.criu)?.into_iter().map(means).collect())
 }
 
 /// The CRIUs that are asked for.
@@ -140,7 +167,7 @@ fn criu(names: &[String]) -> Result<Vec<Criu>, Error> {
     }
     let one = |name: &String| match name.contains('/') {
         true => match Path::new(name).canonicalize() {
-            Ok(path) => Ok(Criu::at(&path)),
+            Ok(path) => Criu::at(&path).ok_or(Error::NoCriuProgram(path)),
             Err(source) => Err(Error::File { action: "find", path: name.into(), source }),
         },
         false => all.iter().find(|criu| criu.version() == name).cloned().ok_or_else(|| {

@@ -19,6 +19,12 @@ use super::{privacy, root};
 /// The user and groups of tests that need no root, as the host numbers them.
 const USER: [(&str, &str); 3] = [("ZDTM_UID", "18943"), ("ZDTM_GID", "58467"), ("ZDTM_GROUPS", "27495 48244")];
 
+/// How many seconds a test may take to get ready.
+const TIME_LIMIT: &str = "45";
+
+/// The exit status of `timeout` if it ended what it ran.
+const TIMED_OUT: i32 = 124;
+
 /// What may belong to a program, by the extension of its name.
 const COMPANIONS: [&str; 3] = ["hook", "checkskip", "profile"];
 
@@ -120,8 +126,16 @@ impl<'a> Guest<'a> {
     fn make(&self, transcript: &mut Transcript) -> Finished {
         let place = if self.flavour == Flavour::Host { self.directory() } else { PathBuf::from(root::PLACE) };
         let (group, name) = self.test.name.split_once('/').unwrap_or(("static", &self.test.name));
-        let mut make = self.at(&place, "make".as_ref());
-        make.args(["--no-print-directory", "-C", &format!("zdtm/{group}"), &format!("{name}.pid")]);
+        let mut make = self.at(&place, "timeout".as_ref());
+        make.args([
+            "--kill-after=5",
+            TIME_LIMIT,
+            "make",
+            "--no-print-directory",
+            "-C",
+            &format!("zdtm/{group}"),
+            &format!("{name}.pid"),
+        ]);
         make.envs(self.environment());
         let (started, hook) = thread::scope(|scope| {
             let started = scope.spawn(move || make.finish());
@@ -160,6 +174,9 @@ impl<'a> Guest<'a> {
     /// What the test said before it gave up.
     fn last_words(&self, started: &Finished) -> String {
         let log = fs::read_to_string(with_extension(&self.program(), "out.inprogress")).unwrap_or_default();
+        if started.code() == TIMED_OUT {
+            return format!("it was not ready after {TIME_LIMIT} seconds");
+        }
         let line = log.lines().last().or_else(|| started.stderr.lines().find(|line| !line.starts_with("make:")));
         line.unwrap_or("it said nothing").trim().to_owned()
     }

@@ -13,6 +13,8 @@ pub(crate) enum Outcome {
     NotStarted(String),
     /// The dump failed and left nothing; why it failed.
     NotDumped(String),
+    /// The same, for a test that criu is to refuse.
+    Refused(String),
     /// The dump left nothing, and criu-gc says so.
     LeftNothing,
     /// The dump left this, of which nothing is left.
@@ -27,6 +29,14 @@ impl Outcome {
         !matches!(self, Self::Skipped(_) | Self::NotStarted(_))
     }
 
+    /// The outcome of a test that has to be dumped: that it was not is a failure.
+    pub(crate) fn of_required(self) -> Self {
+        match self {
+            Self::NotStarted(_) | Self::NotDumped(_) => Self::Failed(vec![self.to_string()]),
+            other => other,
+        }
+    }
+
     /// Whether the run says against criu-gc, or against the protocol.
     pub(crate) fn is_failure(&self) -> bool {
         matches!(self, Self::Failed(_))
@@ -39,6 +49,7 @@ impl Display for Outcome {
             Self::Skipped(why) => write!(formatter, "skipped: {why}"),
             Self::NotStarted(why) => write!(formatter, "not started: {why}"),
             Self::NotDumped(why) => write!(formatter, "not dumped: {why}"),
+            Self::Refused(why) => write!(formatter, "refused by criu, as it is meant to be: {why}"),
             Self::LeftNothing => write!(formatter, "left nothing"),
             Self::Cleaned(what) => write!(formatter, "cleaned: {what}"),
             Self::Failed(problems) => {
@@ -67,6 +78,16 @@ pub(crate) fn kinds(output: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_required_test_that_was_not_dumped_has_failed() {
+        let dumped = |outcome: Outcome| !outcome.of_required().is_failure();
+        assert!(!dumped(Outcome::NotStarted(String::new())) && !dumped(Outcome::NotDumped(String::new())));
+        assert!(dumped(Outcome::Refused(String::new())) && dumped(Outcome::Skipped(String::new())));
+        assert!(dumped(Outcome::LeftNothing) && dumped(Outcome::Cleaned(String::new())));
+        let outcome = Outcome::NotDumped("why".to_owned()).of_required();
+        assert_eq!(outcome.to_string(), "FAILED\n  not dumped: why");
+    }
 
     #[test]
     fn kinds_of_what_is_there() {

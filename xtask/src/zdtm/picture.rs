@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use testkit::{CommandExt, Snapshot, TestHost};
+use testkit::{CommandExt, IptablesFlavour, Snapshot, TestHost};
 
 use super::running::Running;
 
@@ -39,15 +39,19 @@ impl Picture {
 }
 
 /// Makes what any use of iptables and criu makes and nobody ever takes away, so that a dump only adds what is its own:
-/// the empty tables of iptables-nft, its lock file, criu's notes about the kernel.
+/// the empty tables of iptables, and its lock file.
 ///
 /// # Panics
 /// If iptables fails.
-pub(crate) fn settle(host: &TestHost) {
+pub(crate) fn settle(host: &TestHost, flavour: IptablesFlavour) {
+    let programs = match flavour {
+        IptablesFlavour::Nft => ["iptables-nft", "ip6tables-nft"],
+        IptablesFlavour::Legacy => ["iptables-legacy", "ip6tables-legacy"],
+    };
     let names = fs::read_dir(host.path("/run/netns")).into_iter().flatten().flatten();
     let named = names.map(|entry| Some(format!("--net=/run/netns/{}", entry.file_name().display())));
     for place in std::iter::once(None).chain(named) {
-        for program in ["iptables-nft", "ip6tables-nft"] {
+        for program in programs {
             for (chain, action) in [("INPUT", "-A"), ("INPUT", "-D"), ("OUTPUT", "-A"), ("OUTPUT", "-D")] {
                 let mut command = host.command("nsenter");
                 command.args(&place).args(["--", program, "-w", action, chain, "-j", "ACCEPT"]).succeed();

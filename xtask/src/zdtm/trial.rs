@@ -2,9 +2,11 @@
 //! One run of one test: start, dump, look, remove, and look without criu-gc whether all is as before.
 
 use std::any::Any;
+use std::ffi::OsString;
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::ExitStatus;
 
 use testkit::{CommandExt, Criu, Finished, IptablesFlavour, TestHost};
 
@@ -21,6 +23,9 @@ use super::{eligibility, literal, own};
 /// The last line of criu-gc when nothing is left.
 const NOTHING: &str = "Nothing is left.";
 
+/// What every criu says where it may not raise its own limits; it goes on all the same.
+const HARMLESS: &str = "Can't setup RLIMIT_NOFILE";
+
 /// A run that is to be.
 pub(crate) struct Trial<'a> {
     /// What is dumped.
@@ -29,10 +34,20 @@ pub(crate) struct Trial<'a> {
     pub(crate) description: &'a Description,
     /// In which namespaces.
     pub(crate) flavour: Flavour,
-    /// By which criu.
-    pub(crate) criu: &'a Criu,
+    /// By what.
+    pub(crate) means: &'a Means,
+}
+
+/// What dumps and what cleans up.
+pub(crate) struct Means {
+    /// The criu.
+    pub(crate) criu: Criu,
+    /// The iptables that it finds.
+    pub(crate) iptables: IptablesFlavour,
+    /// Options for every dump.
+    pub(crate) criu_options: Vec<OsString>,
     /// The criu-gc that is tried.
-    pub(crate) tool: &'a Path,
+    pub(crate) tool: PathBuf,
 }
 
 /// A test that is running, and all that is used on it.
@@ -71,12 +86,12 @@ impl Trial<'_> {
 
     fn start(&self, host: &TestHost, transcript: &mut Transcript) -> Result<Running, Obstacle> {
         eligibility::check(self.test, self.description)?;
-        eligibility::check_features(self.criu, host, self.description)?;
+        eligibility::check_features(&self.means.criu, host, self.description)?;
         match &self.test.tree {
             None => own::start(self.description, self.flavour, host),
             Some(tree) => {
                 let guest = Guest::new(self.test, tree, self.description, self.flavour, host);
-                guest.start(&[self.tool, self.criu.program()], transcript)
+                guest.start(&[&self.means.tool, self.means.criu.program()], transcript)
             }
         }
     }
@@ -97,7 +112,7 @@ impl Trial<'_> {
 
 impl Stage<'_> {
     fn dump_and_clean(&self, expectation: Option<&Expectation>, transcript: &mut Transcript) -> Outcome {
-        settle(self.host);
+        settle(self.host, self.trial.means.iptables);
         let before = self.picture();
         self.call_hook("--pre-dump", "hook-pre-dump", transcript);
         let dump = self.dump(transcript);
@@ -118,7 +133,8 @@ impl Stage<'_> {
         let removal = self.tool("--yes", expectation);
         transcript.record("gc", &removal);
         problems.extend(self.problems_of("the removal", &removal, expectation));
-        problems.extend(before.difference(&self.picture(), &self.running).iter().map(|line| blame(line)));
+        let differences = before.difference(&self.picture(), &self.running);
+        problems.extend(differences.iter().map(|line| blame(line, removal.status)));
         match (problems.is_empty(), left.is_empty()) {
             (false, _) => Outcome::Failed(problems),
             (true, true) => Outcome::LeftNothing,
@@ -143,9 +159,7 @@ impl Stage<'_> {
         let log = fs::read(self.images.join("dump.log")).unwrap_or_default();
         let reason = reason_of(&String::from_utf8_lossy(&log));
         match left.is_empty() {
-            true if self.trial.description.is_to_fail() => {
-                Outcome::NotDumped(format!("as it is meant to be: {reason}"))
-            }
+            true if self.trial.description.is_to_fail() => Outcome::Refused(reason),
             true => Outcome::NotDumped(reason),
             false => {
                 let left = left.iter().map(|line| format!("the dump failed ({reason}) and left {line}"));
@@ -156,10 +170,11 @@ impl Stage<'_> {
 
     fn dump(&self, transcript: &mut Transcript) -> Finished {
         fs::create_dir(&self.images).expect("a new directory");
-        let mut command = self.trial.criu.command(self.host, IptablesFlavour::Nft);
+        let Means { criu, iptables, criu_options, .. } = self.trial.means;
+        let mut command = criu.command(self.host, *iptables);
         command.args(["dump", "--tree", &self.running.pid.to_string(), "--images-dir"]).arg(&self.images);
         command.args(["-v4", "--log-file", "dump.log"]).args(&self.trial.description.dump_options);
-        let dump = command.args(&self.running.dump_options).finish();
+        let dump = command.args(&self.running.dump_options).args(criu_options).finish();
         transcript.record("dump", &dump);
         let log = fs::read(self.images.join("dump.log")).unwrap_or_default();
         transcript.record_file("dump-log", String::from_utf8_lossy(&log).into_owned());
@@ -167,7 +182,7 @@ impl Stage<'_> {
     }
 
     fn tool(&self, action: &str, expectation: Option<&Expectation>) -> Finished {
-        let mut command = self.host.command(self.trial.tool);
+        let mut command = self.host.command(&self.trial.means.tool);
         command.arg(action).arg("-D").arg(&self.images);
         command.args(expectation.map_or(&[] as &[String], |expectation| &expectation.options)).finish()
     }
@@ -195,17 +210,21 @@ fn problem_of_last_line(left: &[String], show: &Finished) -> Option<String> {
     }
 }
 
-/// A difference to the time before the dump, after everything should be as then.
-fn blame(line: &str) -> String {
-    match line.contains(": - ") {
-        true => format!("gone, though it was there before the dump: {line}"),
-        false => format!("still there, or not known to criu-gc: {line}"),
+/// What a difference to the time before the dump means, after everything should be as then. A success of criu-gc says
+/// that nothing is left which it knows.
+fn blame(line: &str, status: ExitStatus) -> String {
+    let is_gone = line.split(": ").any(|part| part.starts_with("- "));
+    match (is_gone, status.success()) {
+        (true, _) => format!("gone, though it was there before the dump: {line}"),
+        (false, true) => format!("left, and criu-gc does not know it: {line}"),
+        (false, false) => format!("left by criu-gc: {line}"),
     }
 }
 
-/// The first error of a log: later ones follow from it.
+/// The first error of a log that matters: later ones follow from it.
 fn reason_of(log: &str) -> String {
-    let error = log.lines().find_map(|line| line.split_once("Error ").map(|(_, error)| error));
+    let mut errors = log.lines().filter_map(|line| line.split_once("Error ").map(|(_, error)| error));
+    let error = errors.find(|error| !error.contains(HARMLESS));
     let error = error.or_else(|| log.lines().last()).unwrap_or("it wrote no log");
     // `(criu/files.c:123): text` with numbers of processes that differ from run to run is of no use to compare.
     error.split_once("): ").map_or(error, |(_, text)| text).trim().to_owned()
@@ -218,6 +237,8 @@ fn said(cause: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
     use super::*;
 
     #[test]
@@ -231,7 +252,10 @@ mod tests {
 
     #[test]
     fn what_a_difference_means() {
-        assert!(blame("files of /d: - a file mode 644").starts_with("gone, though"));
-        assert!(blame("nft in the host: + table inet x").starts_with("still there"));
+        let (success, failure) = (ExitStatus::from_raw(0), ExitStatus::from_raw(1 << 8));
+        let check = |line: &str, status, expected: &str| assert_eq!(blame(line, status), format!("{expected}: {line}"));
+        check("files of /d: - a file mode 644", success, "gone, though it was there before the dump");
+        check("nft in the host: + table inet x", success, "left, and criu-gc does not know it");
+        check("iptables-nft-save in the host: + filter: -A INPUT", failure, "left by criu-gc");
     }
 }
