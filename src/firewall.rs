@@ -106,6 +106,8 @@ pub struct RuleKey {
 pub struct FilterView {
     /// Which one.
     pub place: FilterPlace,
+    /// nf_tables' handle of the table.
+    pub table: Option<u64>,
     /// The rules that drop one flow, in `INPUT` and `OUTPUT`.
     pub drops: HashMap<RuleKey, Vec<RuleId>>,
     /// The chain `CRIU`, if there is one.
@@ -115,6 +117,8 @@ pub struct FilterView {
 /// A chain `CRIU`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainView {
+    /// nf_tables' handle of the table that it is in.
+    pub table: Option<u64>,
     /// nf_tables' handle of the chain.
     pub handle: Option<u64>,
     /// The rules that jump to it from `INPUT` and `OUTPUT`.
@@ -225,7 +229,7 @@ fn failure(namespace: &NetNamespace, part: &'static str, error: &dyn std::error:
 }
 
 fn nft_filter(place: FilterPlace, table: &nft::Table) -> FilterView {
-    let mut builder = Builder::new(place);
+    let mut builder = Builder::new(place, Some(table.handle));
     for chain in &table.chains {
         let rules = chain.rules.iter().map(|rule| {
             let shape = rule_shape::of_nft(Some(place.family), &rule.expressions);
@@ -249,7 +253,7 @@ fn nft_filter(place: FilterPlace, table: &nft::Table) -> FilterView {
 }
 
 fn legacy_filter(place: FilterPlace, table: &xtables::FilterTable) -> FilterView {
-    let mut builder = Builder::new(place);
+    let mut builder = Builder::new(place, None);
     let mut jumps_from_elsewhere = 0;
     for chain in &table.chains {
         let rules = chain.rules.iter().map(|words| {
@@ -277,6 +281,7 @@ fn goes_to_lock_chain(words: &[String]) -> bool {
 /// Sorts the rules of a filter table.
 struct Builder {
     place: FilterPlace,
+    table: Option<u64>,
     drops: HashMap<RuleKey, Vec<RuleId>>,
     jumps: Vec<(Direction, RuleId)>,
     rules: Vec<RuleId>,
@@ -284,8 +289,8 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(place: FilterPlace) -> Self {
-        Builder { place, drops: HashMap::new(), jumps: Vec::new(), rules: Vec::new(), foreign: Vec::new() }
+    fn new(place: FilterPlace, table: Option<u64>) -> Self {
+        Builder { place, table, drops: HashMap::new(), jumps: Vec::new(), rules: Vec::new(), foreign: Vec::new() }
     }
 
     fn add(&mut self, chain: &str, rules: impl Iterator<Item = (RuleId, RuleShape)>) {
@@ -315,8 +320,8 @@ impl Builder {
 
     /// `lock_chain` is the handle of the chain, where there is one, and where the backend has handles.
     fn build(self, lock_chain: Option<Option<u64>>) -> FilterView {
-        let Builder { place, drops, jumps, rules, foreign } = self;
-        let lock_chain = lock_chain.map(|handle| ChainView { handle, jumps, rules, foreign });
-        FilterView { place, drops, lock_chain }
+        let Builder { place, table, drops, jumps, rules, foreign } = self;
+        let lock_chain = lock_chain.map(|handle| ChainView { table, handle, jumps, rules, foreign });
+        FilterView { place, table, drops, lock_chain }
     }
 }

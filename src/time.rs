@@ -2,6 +2,7 @@
 //! Points in time, as files and processes carry them.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// A point in time since 1970-01-01 00:00:00 UTC, in seconds and nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,9 +34,42 @@ impl Timestamp {
     }
 }
 
+/// Text that is no time as [`Timestamp`] prints it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a time in seconds with nine decimals")]
+pub struct NotATime;
+
+impl FromStr for Timestamp {
+    type Err = NotATime;
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        let (seconds, decimals) = text.split_once('.').ok_or(NotATime)?;
+        let is_exact = decimals.len() == 9 && decimals.bytes().all(|byte| byte.is_ascii_digit());
+        let parsed = (seconds.parse(), decimals.parse());
+        let (Ok(seconds), Ok(nanoseconds), true) = (parsed.0, parsed.1, is_exact) else { return Err(NotATime) };
+        Ok(Timestamp::new(seconds, nanoseconds))
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// Seconds since the epoch with nine decimals: exact, and what `stat -c %.9Z` prints.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:09}", self.seconds, self.nanoseconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_can_be_read() {
+        for time in [Timestamp::new(0, 0), Timestamp::new(1_790_000_000, 7), Timestamp::new(-5, 999_999_999)] {
+            assert_eq!(time.to_string().parse(), Ok(time));
+        }
+        for text in ["", "1", "1.", "1.5", "1.0000000000", "x.000000000", "1.+00000001", "1.00000000-"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(NotATime), "{text}");
+        }
     }
 }

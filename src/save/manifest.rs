@@ -137,9 +137,8 @@ impl Earlier {
             return None;
         }
         let (major, minor) = self.device.split_once(':')?;
-        let (seconds, nanoseconds) = self.changed_by_saving.as_deref()?.split_once('.')?;
         let device = (major.parse().ok()?, minor.parse().ok()?);
-        Some(((device, self.inode), Timestamp::new(seconds.parse().ok()?, nanoseconds.parse().ok()?)))
+        Some(((device, self.inode), self.changed_by_saving.as_deref()?.parse().ok()?))
     }
 }
 

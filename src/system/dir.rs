@@ -82,12 +82,18 @@ pub struct FileIdentity {
     pub allocated: u64,
     /// Last change of the inode: content, links, owner or mode.
     pub changed: Timestamp,
+    /// When the inode was made, where the filesystem tells it: inode numbers are used again.
+    pub born: Option<Timestamp>,
     /// The kernel's id of the mount through which the file was reached; 0 where the kernel does not tell (before 5.8).
     pub mount_id: u64,
 }
 
+/// What is asked of a file.
+const IDENTITY: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
+
 impl FileIdentity {
     fn of(stat: &Statx) -> Self {
+        let has = |field: StatxFlags| stat.stx_mask & field.bits() != 0;
         FileIdentity {
             device: (stat.stx_dev_major, stat.stx_dev_minor),
             inode: stat.stx_ino,
@@ -96,7 +102,8 @@ impl FileIdentity {
             size: stat.stx_size,
             allocated: stat.stx_blocks.saturating_mul(512),
             changed: Timestamp::new(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
-            mount_id: if stat.stx_mask & StatxFlags::MNT_ID.bits() == 0 { 0 } else { stat.stx_mnt_id },
+            born: has(StatxFlags::BTIME).then(|| Timestamp::new(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec)),
+            mount_id: if has(StatxFlags::MNT_ID) { stat.stx_mnt_id } else { 0 },
         }
     }
 
@@ -160,8 +167,8 @@ impl Directory {
 
     /// The directory itself.
     pub fn identity(&self) -> Result<FileIdentity, FileError> {
-        let stat = rustix::fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)
-            .map_err(failed("look at", &self.path))?;
+        let stat =
+            rustix::fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, IDENTITY).map_err(failed("look at", &self.path))?;
         Ok(FileIdentity::of(&stat))
     }
 
@@ -169,7 +176,7 @@ impl Directory {
     pub fn entry(&self, name: &OsStr) -> Result<Option<FileIdentity>, FileError> {
         debug_assert!(!name.as_bytes().contains(&b'/'));
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        match rustix::fs::statx(&self.fd, name, flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID) {
+        match rustix::fs::statx(&self.fd, name, flags, IDENTITY) {
             Ok(stat) => Ok(Some(FileIdentity::of(&stat))),
             Err(Errno::NOENT) => Ok(None),
             Err(source) => Err(failed("look at", &self.path.join(name))(source)),
@@ -254,8 +261,8 @@ pub struct Pinned {
 impl Pinned {
     /// What the file is now.
     pub fn identity(&self) -> Result<FileIdentity, FileError> {
-        let stat = rustix::fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)
-            .map_err(failed("look at", &self.path))?;
+        let stat =
+            rustix::fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, IDENTITY).map_err(failed("look at", &self.path))?;
         Ok(FileIdentity::of(&stat))
     }
 

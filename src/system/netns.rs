@@ -15,8 +15,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::LinkNameSpaceType;
 
+mod cookie;
 mod find;
 
+pub use cookie::{CookieError, cookie};
 pub use find::{Found, Problem, find_all};
 
 /// `NSFS_MAGIC` (linux/magic.h): the filesystem on which all namespaces are.

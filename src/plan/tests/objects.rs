@@ -17,23 +17,23 @@ use crate::system::netns::{self, NetNamespace};
 use crate::system::xtables::IpVersion;
 use crate::time::Timestamp;
 
-pub(super) const FILE: u32 = 0o100_640;
+pub(in crate::plan) const FILE: u32 = 0o100_640;
 
-pub(super) fn namespace() -> Arc<NetNamespace> {
+pub(in crate::plan) fn namespace() -> Arc<NetNamespace> {
     Arc::new(netns::current().unwrap())
 }
 
-pub(super) fn named_by() -> Vec<Evidence> {
+pub(in crate::plan) fn named_by() -> Vec<Evidence> {
     vec![evidence("files.img", 1)]
 }
 
-pub(super) fn identity(changed: Timestamp) -> FileIdentity {
+pub(in crate::plan) fn identity(changed: Timestamp) -> FileIdentity {
     let (device, inode, links, size, allocated) = ((8, 1), 77, 2, 41, 4096);
-    FileIdentity { device, inode, mode: FILE, links, size, allocated, changed, mount_id: 22 }
+    FileIdentity { device, inode, mode: FILE, links, size, allocated, changed, born: None, mount_id: 22 }
 }
 
 /// A link remap that is there, as it was dumped.
-pub(super) fn link() -> (LinkRemap, FoundFile) {
+pub(in crate::plan) fn link() -> (LinkRemap, FoundFile) {
     let link = LinkRemap {
         id: 6,
         link: b"/srv/link_remap.6".to_vec(),
@@ -48,34 +48,34 @@ pub(super) fn link() -> (LinkRemap, FoundFile) {
     (link, FoundFile { place, directory: identity(before), identity: identity(before) })
 }
 
-pub(super) fn link_finding((link, file): (LinkRemap, FoundFile)) -> Finding {
+pub(in crate::plan) fn link_finding((link, file): (LinkRemap, FoundFile)) -> Finding {
     Finding { residue: Residue::LinkRemap(link.into()), presence: Presence::File(file) }
 }
 
 /// A link remap that a newer dump made again.
-pub(super) fn newer_link() -> Finding {
+pub(in crate::plan) fn newer_link() -> Finding {
     let (link, mut file) = link();
     file.identity.changed = Timestamp::new(1001, 0);
     file.directory.changed = Timestamp::new(1001, 0);
     link_finding((link, file))
 }
 
-pub(super) fn flow() -> Flow {
+pub(in crate::plan) fn flow() -> Flow {
     Flow { source: "10.0.0.1:80".parse().unwrap(), destination: "10.0.0.2:4000".parse().unwrap() }
 }
 
-pub(super) fn connection(lock: ConnectionLock, presence: Presence) -> Finding {
+pub(in crate::plan) fn connection(lock: ConnectionLock, presence: Presence) -> Finding {
     let connection = Connection { local: flow().source, peer: flow().destination };
     Finding { residue: Residue::Connection(LockedConnection { connection, lock, evidence: named_by() }), presence }
 }
 
-pub(super) fn rules() -> Finding {
+pub(in crate::plan) fn rules() -> Finding {
     let found = FoundRules { namespace: namespace(), rules: Vec::new() };
     connection(ConnectionLock::Rules(RuleForms::Marked), Presence::Rules(found))
 }
 
 /// A table of connections in CRIU's own namespace.
-pub(super) fn table(name: TableName) -> (LockTable, FoundTable) {
+pub(in crate::plan) fn table(name: TableName) -> (LockTable, FoundTable) {
     let view = TableView {
         name: name.as_str().to_owned(),
         handle: 3,
@@ -92,35 +92,35 @@ pub(super) fn table(name: TableName) -> (LockTable, FoundTable) {
     (lock, FoundTable { namespace: namespace(), name, view, tie: Some(Tie::Own) })
 }
 
-pub(super) fn signed() -> (LockTable, FoundTable) {
+pub(in crate::plan) fn signed() -> (LockTable, FoundTable) {
     table(TableName::RunId("CRIU-id".to_owned()))
 }
 
-pub(super) fn by_pid() -> (LockTable, FoundTable) {
+pub(in crate::plan) fn by_pid() -> (LockTable, FoundTable) {
     table(TableName::RootPid("CRIU-7".to_owned()))
 }
 
-pub(super) fn table_finding((table, found): (LockTable, FoundTable)) -> Finding {
+pub(in crate::plan) fn table_finding((table, found): (LockTable, FoundTable)) -> Finding {
     Finding { residue: Residue::LockTable(table), presence: Presence::Table(found) }
 }
 
-pub(super) fn chain(tie: Option<Tie>, foreign: &[&str]) -> Finding {
+pub(in crate::plan) fn chain(tie: Option<Tie>, foreign: &[&str]) -> Finding {
     let foreign = foreign.iter().map(|text| (*text).to_owned()).collect();
-    let view = ChainView { handle: Some(1), jumps: Vec::new(), rules: Vec::new(), foreign };
+    let view = ChainView { table: Some(2), handle: Some(1), jumps: Vec::new(), rules: Vec::new(), foreign };
     let place = FilterPlace { backend: Backend::Nft, family: IpVersion::V4 };
     let residue = Residue::LockChain(LockChain { namespace: Some(12), evidence: named_by() });
     Finding { residue, presence: Presence::Chain(FoundChain { namespace: namespace(), place, view, tie }) }
 }
 
-pub(super) fn survey(findings: Vec<Finding>) -> Survey {
+pub(in crate::plan) fn survey(findings: Vec<Finding>) -> Survey {
     Survey { findings, ..Survey::default() }
 }
 
-pub(super) fn task() -> Vec<LiveTask> {
+pub(in crate::plan) fn task() -> Vec<LiveTask> {
     vec![LiveTask { pid: 100, name: b"job".to_vec(), state: b'S' }]
 }
 
-pub(super) fn living(alive: bool, criu: bool, unknown: bool) -> TreeState {
+pub(in crate::plan) fn living(alive: bool, criu: bool, unknown: bool) -> TreeState {
     let tasks = |is_there: bool| if is_there { task() } else { Vec::new() };
     TreeState {
         alive: tasks(alive),
