@@ -17,6 +17,7 @@ use std::sync::Arc;
 use criu_images::{Inventory, MntEntry, NetworkLock, Problem, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
 use crate::connection::Connection;
+use crate::record::Beside;
 use crate::time::Timestamp;
 
 pub use log::{FinalState, LogFacts};
@@ -47,6 +48,8 @@ pub struct Checkpoint {
     pub log: LogFacts,
     /// Evidence that a restore from these images succeeded.
     pub restored: Option<RestoreEvidence>,
+    /// The record that criu-gc made when the tree was dumped.
+    pub record: Beside,
     /// Which generation of image files this is.
     pub layout: Layout,
     /// Images that end too early, and what else was noticed.

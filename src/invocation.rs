@@ -7,8 +7,14 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use crate::record::action::OnFailure;
+
 /// The file name that makes it `checkpointctl gc`.
 const PLUGIN: &str = "checkpointctl-gc";
+/// The file name that makes it an action script of CRIU's.
+const ACTION_SCRIPT: &str = "criu-gc-record";
+/// The same, for those who would rather have no dump than one without a record.
+const STRICT_ACTION_SCRIPT: &str = "criu-gc-record-or-fail";
 
 /// What the program is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,13 +24,17 @@ pub enum Invocation {
     /// A plugin of checkpointctl, which runs it with the words that follow `checkpointctl gc` (`cmd/plugin.go` in
     /// <https://github.com/checkpoint-restore/checkpointctl>).
     CheckpointctlPlugin,
+    /// An action script of CRIU's.
+    ActionScript(OnFailure),
 }
 
 impl Invocation {
     /// Judges by the first word of a command line.
     pub fn of(program: &OsStr) -> Self {
-        match Path::new(program).file_name() {
-            Some(name) if name == PLUGIN => Invocation::CheckpointctlPlugin,
+        match Path::new(program).file_name().and_then(OsStr::to_str) {
+            Some(PLUGIN) => Invocation::CheckpointctlPlugin,
+            Some(ACTION_SCRIPT) => Invocation::ActionScript(OnFailure::KeepDump),
+            Some(STRICT_ACTION_SCRIPT) => Invocation::ActionScript(OnFailure::FailDump),
             _ => Invocation::Tool,
         }
     }
@@ -54,6 +64,9 @@ mod tests {
             ("checkpointctl-gc", Invocation::CheckpointctlPlugin),
             ("/checkpointctl-gc/criu-gc", Invocation::Tool),
             ("checkpointctl-gc.old", Invocation::Tool),
+            ("/usr/libexec/criu-gc-record", Invocation::ActionScript(OnFailure::KeepDump)),
+            ("criu-gc-record-or-fail", Invocation::ActionScript(OnFailure::FailDump)),
+            ("criu-gc-recorder", Invocation::Tool),
             ("", Invocation::Tool),
         ] {
             assert_eq!(Invocation::of(OsStr::new(program)), expected, "{program}");

@@ -23,6 +23,7 @@ pub mod mounts;
 pub mod plan;
 pub mod probe;
 pub mod reach;
+pub mod record;
 pub mod report;
 pub mod residue;
 pub mod run;

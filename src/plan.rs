@@ -8,14 +8,16 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
-use crate::probe::{Finding, FoundChain, FoundFile, FoundTable, Presence, Survey, TreeState};
+use crate::probe::{Finding, FoundChain, FoundFile, FoundTable, Presence, RecordedNamespace, Survey, Tie, TreeState};
 use crate::residue::{ConnectionLock, Flow, LinkRemap, LockTable, Residue, Unknown};
 use crate::system::dir::InodeId;
 use crate::time::Timestamp;
 
 mod reason;
+mod recorded;
 
 pub use reason::KeepReason;
+pub use recorded::Answer;
 
 /// What is to happen with one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct Item {
     pub finding: Finding,
     /// What is to happen.
     pub verdict: Verdict,
+    /// What the record of the dump says about it, where it says something.
+    pub record: Option<Answer>,
 }
 
 /// What will be done about one checkpoint.
@@ -120,8 +124,10 @@ impl Policy {
 pub fn decide(checkpoint: &Checkpoint, survey: Survey, policy: &Policy) -> Plan {
     let mut context = Context::new(checkpoint, &survey, policy);
     context.tables = context.verdict_on_tables(&survey);
-    let verdicts: Vec<Verdict> = survey.findings.iter().map(|finding| context.verdict(finding)).collect();
-    let items = survey.findings.into_iter().zip(verdicts).map(|(finding, verdict)| Item { finding, verdict }).collect();
+    let decided: Vec<(Verdict, Option<Answer>)> =
+        survey.findings.iter().map(|finding| (context.verdict(finding), context.answer(finding))).collect();
+    let items = survey.findings.into_iter().zip(decided);
+    let items = items.map(|(finding, (verdict, record))| Item { finding, verdict, record }).collect();
     Plan { items, unknown: survey.unknown }
 }
 
@@ -134,6 +140,8 @@ struct Context<'a> {
     unsigned: Vec<KeepReason>,
     /// Whether the tree runs, restored from the images.
     is_restored: bool,
+    /// Where the network namespace of the record is.
+    namespace: RecordedNamespace,
     /// What is to happen with the lock tables, and so with the connections that are locked by them.
     tables: Verdict,
 }
@@ -144,16 +152,39 @@ impl<'a> Context<'a> {
         if was_restored(checkpoint.restored.as_ref(), &survey.tree) {
             unsigned.push(KeepReason::RestoredSince);
         }
-        if survey.findings.iter().any(|finding| is_made_anew(checkpoint, finding)) {
-            unsigned.push(KeepReason::NewerDump);
-        }
-        Context {
+        let mut context = Context {
             checkpoint,
             policy,
             general: general_reasons(&survey.tree),
             unsigned,
             is_restored: survey.tree.is_restored(),
+            namespace: survey.recorded_namespace,
             tables: Verdict::Nothing,
+        };
+        if survey.findings.iter().any(|finding| context.is_made_anew(finding)) {
+            context.unsigned.push(KeepReason::NewerDump);
+        }
+        context
+    }
+
+    /// What the record says about an object.
+    fn answer(&self, finding: &Finding) -> Option<Answer> {
+        recorded::ask(self.checkpoint.record.record(), self.namespace, finding)
+    }
+
+    /// Whether an object may be a link that a newer dump made.
+    fn is_made_anew(&self, finding: &Finding) -> bool {
+        let Presence::File(file) = &finding.presence else { return false };
+        let answer = self.answer(finding);
+        answer == Some(Answer::Other) || self.is_changed(file, answer)
+    }
+
+    /// Whether a link may have been made anew since. A record is more exact than the times of the images.
+    fn is_changed(&self, file: &FoundFile, answer: Option<Answer>) -> bool {
+        match answer {
+            Some(Answer::Same) => false,
+            Some(Answer::Unclear) => true,
+            Some(Answer::Other) | None => is_changed_since(self.checkpoint, file),
         }
     }
 
@@ -165,25 +196,29 @@ impl<'a> Context<'a> {
     }
 
     fn verdict(&self, finding: &Finding) -> Verdict {
-        let reasons = match (&finding.presence, &finding.residue) {
+        let answer = self.answer(finding);
+        let mut reasons = match (&finding.presence, &finding.residue) {
             (Presence::Gone | Presence::Vanished(_), _) => return Verdict::Nothing,
             (Presence::Unreachable(_), _) => return Verdict::CannotTell,
-            (Presence::File(file), Residue::LinkRemap(link)) => self.about_file(link, file),
+            (Presence::File(file), Residue::LinkRemap(link)) => self.about_file(link, file, answer),
             (Presence::Rules(_), Residue::Connection(connection)) => match connection.lock {
-                ConnectionLock::Rules(_) => self.unsigned.clone(),
+                ConnectionLock::Rules(_) => self.about_unsigned(answer),
                 ConnectionLock::Table => return self.tables.clone(),
             },
             (Presence::InTable(0), _) => return Verdict::Nothing,
             (Presence::InTable(_), _) => return self.tables.clone(),
-            (Presence::Table(found), Residue::LockTable(table)) => self.about_table(table, found),
-            (Presence::Chain(found), _) => self.about_chain(found),
+            (Presence::Table(found), Residue::LockTable(table)) => self.about_table(table, found, answer),
+            (Presence::Chain(found), _) => self.about_chain(found, answer),
             _ => return Verdict::CannotTell,
         };
+        if answer == Some(Answer::Other) {
+            reasons.push(KeepReason::NotRecorded);
+        }
         let reasons = self.policy.objections(self.general.iter().copied().chain(reasons));
         if reasons.is_empty() { Verdict::Remove } else { Verdict::Keep(reasons) }
     }
 
-    fn about_file(&self, link: &LinkRemap, file: &FoundFile) -> Vec<KeepReason> {
+    fn about_file(&self, link: &LinkRemap, file: &FoundFile, answer: Option<Answer>) -> Vec<KeepReason> {
         const TYPE: u32 = 0o170_000;
         const DIRECTORY: u32 = 0o040_000;
         let mut reasons = Vec::new();
@@ -199,17 +234,22 @@ impl<'a> Context<'a> {
         if link.size.is_some_and(|expected| expected != file.identity.size) {
             reasons.push(KeepReason::OtherSize);
         }
-        if is_changed_since(self.checkpoint, file) && !self.policy.is_own_change(file) {
+        if self.is_changed(file, answer) && !self.policy.is_own_change(file) {
             reasons.push(KeepReason::ChangedSince);
         }
         // A restore takes the link away; and while the restored tree lives, no newer dump can have killed it.
-        if self.checkpoint.restored.is_some() && !self.is_restored {
+        if self.checkpoint.restored.is_some() && !self.is_restored && answer != Some(Answer::Same) {
             reasons.push(KeepReason::RestoredSince);
         }
         reasons
     }
 
-    fn about_table(&self, table: &LockTable, found: &FoundTable) -> Vec<KeepReason> {
+    /// What speaks against removing something that does not say by itself whose it is, unless the record does.
+    fn about_unsigned(&self, answer: Option<Answer>) -> Vec<KeepReason> {
+        if answer == Some(Answer::Same) { Vec::new() } else { self.unsigned.clone() }
+    }
+
+    fn about_table(&self, table: &LockTable, found: &FoundTable, answer: Option<Answer>) -> Vec<KeepReason> {
         let mut reasons = Vec::new();
         if !found.view.foreign.is_empty() || !table.form.admits(found.view.form) {
             reasons.push(KeepReason::ForeignContent);
@@ -221,16 +261,16 @@ impl<'a> Context<'a> {
         if !found.view.flows.iter().all(|flow| known.contains(flow)) {
             reasons.push(KeepReason::ForeignContent);
         }
-        if found.tie.is_none() {
+        if !is_tied(found.tie, answer) {
             reasons.push(KeepReason::UntiedNamespace);
         }
-        reasons.extend(&self.unsigned);
+        reasons.extend(self.about_unsigned(answer));
         reasons
     }
 
-    fn about_chain(&self, found: &FoundChain) -> Vec<KeepReason> {
-        let mut reasons = self.unsigned.clone();
-        if found.tie.is_none() {
+    fn about_chain(&self, found: &FoundChain, answer: Option<Answer>) -> Vec<KeepReason> {
+        let mut reasons = self.about_unsigned(answer);
+        if !is_tied(found.tie, answer) {
             reasons.push(KeepReason::UntiedNamespace);
         }
         if !found.view.foreign.is_empty() {
@@ -254,12 +294,16 @@ fn general_reasons(tree: &TreeState) -> Vec<KeepReason> {
     reasons
 }
 
-fn was_restored(evidence: Option<&RestoreEvidence>, tree: &TreeState) -> bool {
-    evidence.is_some() || tree.is_restored()
+/// What a record ties is the object that it names, and no other in the same network namespace.
+fn is_tied(tie: Option<Tie>, answer: Option<Answer>) -> bool {
+    match tie {
+        Some(Tie::Named | Tie::Own | Tie::Devices) => true,
+        Some(Tie::Recorded) | None => answer == Some(Answer::Same),
+    }
 }
 
-fn is_made_anew(checkpoint: &Checkpoint, finding: &Finding) -> bool {
-    matches!(&finding.presence, Presence::File(file) if is_changed_since(checkpoint, file))
+fn was_restored(evidence: Option<&RestoreEvidence>, tree: &TreeState) -> bool {
+    evidence.is_some() || tree.is_restored()
 }
 
 /// Whether the link may have been made after the images were written. Making a link changes both its inode and its

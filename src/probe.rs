@@ -6,6 +6,7 @@
 
 mod files;
 mod network;
+mod recorded;
 pub mod tree;
 
 use std::path::PathBuf;
@@ -32,6 +33,18 @@ pub struct Hints {
     pub namespaces: Vec<PathBuf>,
     /// `--external net[KEY]:PATH`: where the external network namespace of that key is.
     pub external_namespaces: Vec<(Vec<u8>, PathBuf)>,
+    /// Which other network namespaces are looked into.
+    pub search: Search,
+}
+
+/// Which network namespaces are looked into, beside the tool's own and those that were named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Search {
+    /// Every one that can be found.
+    #[default]
+    Everywhere,
+    /// No other.
+    Named,
 }
 
 /// What was found.
@@ -49,6 +62,20 @@ pub struct Survey {
     pub notes: Vec<String>,
     /// The network namespaces that were looked into, by names for people.
     pub namespaces: Vec<String>,
+    /// Where the network namespace of the record is.
+    pub recorded_namespace: RecordedNamespace,
+}
+
+/// Where the network namespace is that the record of a dump names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RecordedNamespace {
+    /// There is no record of one, or nobody can tell.
+    #[default]
+    Unknown,
+    /// It is none of those that were found.
+    NotFound,
+    /// It is the one with this device and inode number.
+    Found((u64, u64)),
 }
 
 /// An object and what was found of it.
@@ -119,6 +146,8 @@ pub struct FoundRules {
 pub struct FoundRule {
     /// Which of the filter tables.
     pub place: FilterPlace,
+    /// nf_tables' handle of that table.
+    pub table: Option<u64>,
     /// What it says.
     pub key: RuleKey,
     /// Which one it is.
@@ -160,6 +189,8 @@ pub enum Tie {
     Own,
     /// It has the devices and addresses that the images record, and no other namespace has.
     Devices,
+    /// The record of the dump names it.
+    Recorded,
 }
 
 /// An error that makes any answer worthless.
@@ -181,8 +212,15 @@ pub enum ProbeError {
 
 /// Looks for everything that was derived.
 pub fn look(images: &Images, checkpoint: &Checkpoint, derived: Derived, hints: &Hints) -> Result<Survey, ProbeError> {
-    let tree = tree::look(images, checkpoint).map_err(|source| ProbeError::Proc { what: "/proc", source })?;
-    let mut survey = Survey { tree, unknown: derived.unknown, ..Survey::default() };
+    let mut tree = tree::look(images, checkpoint).map_err(|source| ProbeError::Proc { what: "/proc", source })?;
+    let mut survey = objects(checkpoint, derived, hints)?;
+    tree.criu.append(&mut survey.tree.criu);
+    Ok(Survey { tree, ..survey })
+}
+
+/// The same, without asking for the tree: of `tree` only those criu are there whose sockets were seen.
+pub fn objects(checkpoint: &Checkpoint, derived: Derived, hints: &Hints) -> Result<Survey, ProbeError> {
+    let mut survey = Survey { unknown: derived.unknown, ..Survey::default() };
     let (links, locks): (Vec<Residue>, Vec<Residue>) =
         derived.residues.into_iter().partition(|residue| matches!(residue, Residue::LinkRemap(_)));
     network::look(checkpoint, locks, hints, &mut survey)?;

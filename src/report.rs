@@ -11,8 +11,8 @@ mod words;
 use std::path::Path;
 
 use base64::Engine;
-use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use build::{Context, checkpoint, done, failed_checkpoint, planned};
 
@@ -119,6 +119,20 @@ pub struct Object {
     pub frees_bytes: u64,
     /// The entries of the images that name it.
     pub evidence: Vec<EvidenceReport>,
+    /// What the record of the dump says about it; absent where it says nothing.
+    pub record: Option<RecordAnswer>,
+}
+
+/// What the record of a dump says about an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordAnswer {
+    /// It is the one that the dump left.
+    Same,
+    /// It is another one.
+    Other,
+    /// It cannot tell which.
+    Unclear,
 }
 
 /// What an object is.
@@ -331,6 +345,23 @@ impl Serialize for Bytes {
             Err(_) => map.serialize_entry("bytes", &base64::engine::general_purpose::STANDARD.encode(&self.0))?,
         }
         map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Encoded {
+            Text(String),
+            Bytes(String),
+        }
+        match Encoded::deserialize(deserializer)? {
+            Encoded::Text(text) => Ok(Bytes(text.into_bytes())),
+            Encoded::Bytes(text) => {
+                base64::engine::general_purpose::STANDARD.decode(text).map(Bytes).map_err(serde::de::Error::custom)
+            }
+        }
     }
 }
 

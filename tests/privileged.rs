@@ -46,6 +46,10 @@ mod pod;
 mod podman;
 #[path = "privileged/reader.rs"]
 mod reader;
+#[path = "privileged/recorded.rs"]
+mod recorded;
+#[path = "privileged/recording.rs"]
+mod recording;
 #[path = "privileged/refusals.rs"]
 mod refusals;
 #[path = "privileged/replaced.rs"]
@@ -90,6 +94,8 @@ fn main() -> std::process::ExitCode {
         mount_links::CASES,
         overlay_links::CASES,
         refusals::CASES,
+        recording::CASES,
+        recorded::CASES,
         replaced::CASES,
         stale::CASES,
         save::CASES,

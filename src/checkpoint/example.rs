@@ -9,6 +9,7 @@ use criu_images::{Inventory, MntEntry, RegFileEntry, RemapFilePathEntry, TaskKob
 use super::{Checkpoint, Completeness, Layout, LogFacts, MountRecord, Network, Record, SocketRecord, Task};
 use crate::checkpoint::Evidence;
 use crate::connection::Connection;
+use crate::record::Beside;
 use crate::time::Timestamp;
 
 /// The run id of the example.
@@ -54,6 +55,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         network: Network::default(),
         log: LogFacts::default(),
         restored: None,
+        record: Beside::Nothing,
         layout: Layout::Files,
         problems: Vec::new(),
     }

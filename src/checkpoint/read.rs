@@ -24,6 +24,7 @@ use super::{
     Network, Record, RemapRecord, RestoreEvidence, Task, log,
 };
 use crate::locate::Images;
+use crate::record::{self, Beside, ImagesId};
 use crate::system::dir::{self, FileError};
 use crate::time::Timestamp;
 
@@ -79,7 +80,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let log = reader.dump_log(inventory.as_ref())?;
     reader.note_missing(inventory.is_some(), files.is_empty() && sockets.is_empty(), &remaps);
     let completeness = if reader.problems.is_empty() { Completeness::Complete } else { Completeness::Incomplete };
-    Ok(Checkpoint {
+    let mut checkpoint = Checkpoint {
         completeness,
         inventory,
         written: reader.written,
@@ -91,9 +92,14 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         network,
         log,
         restored,
+        record: Beside::Nothing,
         layout,
         problems: reader.problems,
-    })
+    };
+    let run_id = checkpoint.run_id().map(|id| id.text);
+    let id = ImagesId { run_id: run_id.as_deref(), written: checkpoint.written };
+    checkpoint.record = record::read(images.directory(), id);
+    Ok(checkpoint)
 }
 
 struct Reader<'a> {

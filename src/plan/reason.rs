@@ -21,6 +21,8 @@ pub enum KeepReason {
     OtherMode,
     /// The file has another size than the dumped one.
     OtherSize,
+    /// The record that was made at the dump names another object.
+    NotRecorded,
     /// The file was changed after the images were written.
     ChangedSince,
     /// A restore from these images succeeded.
@@ -35,7 +37,7 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All of them, the gravest first.
-    pub const ALL: [KeepReason; 12] = [
+    pub const ALL: [KeepReason; 13] = [
         KeepReason::CriuAtWork,
         KeepReason::TreeAlive,
         KeepReason::TreeUnknown,
@@ -43,6 +45,7 @@ impl KeepReason {
         KeepReason::OtherType,
         KeepReason::OtherMode,
         KeepReason::OtherSize,
+        KeepReason::NotRecorded,
         KeepReason::ChangedSince,
         KeepReason::RestoredSince,
         KeepReason::NewerDump,
@@ -60,6 +63,7 @@ impl KeepReason {
             KeepReason::OtherType => "other-type",
             KeepReason::OtherMode => "other-mode",
             KeepReason::OtherSize => "other-size",
+            KeepReason::NotRecorded => "not-recorded",
             KeepReason::ChangedSince => "changed-since",
             KeepReason::RestoredSince => "restored-since",
             KeepReason::NewerDump => "newer-dump",
@@ -78,6 +82,9 @@ impl KeepReason {
             KeepReason::OtherType => "it is of another type than the dumped file",
             KeepReason::OtherMode => "it has other permissions than the dumped file",
             KeepReason::OtherSize => "it has another size than the dumped file",
+            KeepReason::NotRecorded => {
+                "the record that was made at the dump names another object, so this one was made since"
+            }
             KeepReason::ChangedSince => {
                 "it was changed after the images were written, so it may belong to a newer dump of the same tree"
             }
@@ -108,6 +115,7 @@ impl KeepReason {
             KeepReason::OtherType => "--allow other-type",
             KeepReason::OtherMode => "--allow other-mode",
             KeepReason::OtherSize => "--allow other-size",
+            KeepReason::NotRecorded => "--allow not-recorded",
             KeepReason::ChangedSince => "--allow changed-since",
             KeepReason::RestoredSince => "--allow restored-since",
             KeepReason::NewerDump => "--allow newer-dump",

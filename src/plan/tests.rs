@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
 mod allow;
-mod objects;
+pub(super) mod objects;
 
 use super::*;
 use crate::checkpoint::example::checkpoint;
@@ -13,7 +13,7 @@ use objects::{
     by_pid, chain, connection, link, link_finding, newer_link, rules, signed, survey, table, table_finding, task,
 };
 
-fn text(verdict: &Verdict) -> String {
+pub(super) fn text(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Keep(reasons) => {
             let names: Vec<&str> = reasons.iter().map(|reason| reason.name()).collect();
@@ -23,7 +23,7 @@ fn text(verdict: &Verdict) -> String {
     }
 }
 
-fn decide_with(checkpoint: &Checkpoint, survey: Survey, allowed: &[KeepReason]) -> Vec<String> {
+pub(super) fn decide_with(checkpoint: &Checkpoint, survey: Survey, allowed: &[KeepReason]) -> Vec<String> {
     let policy = Policy { allowed: allowed.iter().copied().collect(), ..Policy::default() };
     decide(checkpoint, survey, &policy).items().iter().map(|item| text(&item.verdict)).collect()
 }

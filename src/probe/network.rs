@@ -11,14 +11,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{
-    Cause, Finding, FoundChain, FoundRule, FoundRules, FoundTable, Hints, LiveTask, Presence, ProbeError, Survey, Tie,
+    Cause, Finding, FoundChain, FoundRule, FoundRules, FoundTable, Hints, LiveTask, Presence, ProbeError,
+    RecordedNamespace, Search, Survey, Tie, recorded,
 };
 use crate::checkpoint::{Checkpoint, Device, Network};
-use crate::firewall::{self, LookFailure, NetworkView, Parts, RuleKey};
+use crate::firewall::{self, Backend, LookFailure, NetworkView, Parts, RuleKey};
+use crate::record::document::Role;
 use crate::residue::{
     Connection, ConnectionLock, Direction, LockTable, LockedConnection, Residue, RuleForms, TableName,
 };
-use crate::system::netns::{self, NetNamespace};
+use crate::system::netns::{self, Found, NetNamespace};
 use crate::system::{interfaces, process};
 
 pub(super) fn look(
@@ -49,15 +51,18 @@ pub(super) fn look(
     scene.note_tables_of_connections(survey);
     survey.tree.criu.extend(scene.criu);
     survey.failures.extend(scene.failures);
+    survey.recorded_namespace = scene.recorded;
     survey.namespaces = scene.views.iter().map(|view| view.network.namespace.to_string()).collect();
     Ok(())
 }
 
 /// The namespaces with what they hold.
+#[derive(Default)]
 struct Scene {
     views: Vec<View>,
     failures: Vec<LookFailure>,
     criu: Vec<LiveTask>,
+    recorded: RecordedNamespace,
 }
 
 struct View {
@@ -71,14 +76,17 @@ struct View {
 impl Scene {
     fn open(checkpoint: &Checkpoint, locks: &[Residue], hints: &Hints) -> Result<Self, ProbeError> {
         let named = named_namespaces(checkpoint, hints)?;
-        let mut scene = Scene { views: Vec::new(), failures: Vec::new(), criu: Vec::new() };
+        let mut scene = Scene::default();
         let run_id = checkpoint.run_id();
         if locks.is_empty() && run_id.is_none() {
             return Ok(scene);
         }
         let mut own = netns::current()?;
         own.paths.insert(0, PathBuf::from(OWN_NAMESPACE));
-        let found = netns::find_all();
+        let found = match hints.search {
+            Search::Everywhere => netns::find_all(),
+            Search::Named => Found::default(),
+        };
         scene.failures.extend(found.problems.iter().map(|problem| LookFailure {
             namespace: "this host".to_owned(),
             part: "network namespaces",
@@ -90,13 +98,17 @@ impl Scene {
         for namespace in named.into_iter().chain([own]).chain(found.namespaces) {
             namespaces.entry(namespace_id(&namespace)).or_insert_with(|| Arc::new(namespace));
         }
+        let record = checkpoint.record.record();
+        scene.recorded = recorded::find(record, namespaces.values());
+        let crius = recorded::believed(record, scene.recorded, Role::Criu).unwrap_or(own_id);
+        let closed = recorded::believed(record, scene.recorded, Role::Tree);
         for (id, namespace) in namespaces {
-            let is_crius = if named_ids.is_empty() { id == own_id } else { named_ids.contains(&id) };
+            let is_crius = if named_ids.is_empty() { id == crius } else { named_ids.contains(&id) };
             let network = firewall::look(&namespace, parts(locks, is_crius));
             if let Some(run_id) = &run_id {
                 scene.criu.extend(criu_by_socket(&namespace, &run_id.text));
             }
-            let tie = named_ids.contains(&id).then_some(Tie::Named);
+            let tie = named_ids.contains(&id).then_some(Tie::Named).or((Some(id) == closed).then_some(Tie::Recorded));
             scene.failures.extend(network.failures.iter().cloned());
             scene.views.push(View { network, tie, is_crius });
         }
@@ -162,7 +174,7 @@ impl Scene {
                     namespace: Arc::clone(&view.network.namespace),
                     place: filter.place,
                     view: chain.clone(),
-                    tie: view.tie,
+                    tie: view.tie.filter(|tie| *tie != Tie::Recorded || filter.place.backend == Backend::Nft),
                 }));
             }
         }
@@ -256,7 +268,7 @@ fn rules_of(connection: &Connection, forms: RuleForms, network: &NetworkView) ->
             for marked in marks {
                 let key = RuleKey { direction, flow: connection.flow(direction), marked: *marked };
                 let ids = filter.drops.get(&key).into_iter().flatten();
-                rules.extend(ids.map(|id| FoundRule { place: filter.place, key, id: id.clone() }));
+                rules.extend(ids.map(|id| FoundRule { place: filter.place, table: filter.table, key, id: id.clone() }));
             }
         }
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::words::{cannot_be_known, cause_text, notes};
 use super::{
-    Bytes, CheckpointReport, Drops, EvidenceReport, Location, Object, Outcome, ProcessReport, Reason, RuleReport,
-    State, Subject, Summary, TreeReport, Verdict,
+    Bytes, CheckpointReport, Drops, EvidenceReport, Location, Object, Outcome, ProcessReport, Reason, RecordAnswer,
+    RuleReport, State, Subject, Summary, TreeReport, Verdict,
 };
 use crate::checkpoint::{Checkpoint, Completeness};
 use crate::execute::{self, Done};
@@ -91,7 +91,7 @@ pub fn done(done: &[Done]) -> Vec<Object> {
 }
 
 fn object(item: &Item, outcome: Option<&execute::Outcome>, saved: Option<&Saved>) -> Object {
-    let Item { finding, verdict } = item;
+    let Item { finding, verdict, record } = item;
     let (state, detail) = state(finding);
     let (outcome, failure) = match outcome {
         None => (None, None),
@@ -117,6 +117,11 @@ fn object(item: &Item, outcome: Option<&execute::Outcome>, saved: Option<&Saved>
         saved_as: saved.map(|saved| Bytes::of_path(&saved.path)),
         frees_bytes: frees(finding, saved),
         evidence: evidence(&finding.residue).iter().map(EvidenceReport::of).collect(),
+        record: record.map(|answer| match answer {
+            plan::Answer::Same => RecordAnswer::Same,
+            plan::Answer::Other => RecordAnswer::Other,
+            plan::Answer::Unclear => RecordAnswer::Unclear,
+        }),
     }
 }
 
@@ -233,6 +238,7 @@ fn tie_name(tie: Tie) -> &'static str {
         Tie::Named => "named by the user",
         Tie::Own => "the namespace of criu-gc itself",
         Tie::Devices => "has the devices and addresses of the images",
+        Tie::Recorded => "named by the record of the dump",
     }
 }
 

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{CheckpointReport, Drops, Location, Mode, Object, Outcome, ProcessReport, State, Subject, Verdict};
+use super::{
+    CheckpointReport, Drops, Location, Mode, Object, Outcome, ProcessReport, RecordAnswer, State, Subject, Verdict,
+};
 use crate::terminal::{Escaping, Line};
 
 /// How the lines are to be written.
@@ -50,6 +52,7 @@ pub fn lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Line> {
                 let text = format!("    named by {} record {} at offset {}", entry.image, entry.record, entry.offset);
                 Line::new(style.escaping).say(&text)
             }));
+            lines.extend(object.record.map(|answer| Line::new(style.escaping).say(record_line(answer))));
         }
     }
     if style.detail >= Detail::Search {
@@ -64,6 +67,14 @@ pub fn lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Line> {
     );
     lines.extend(summary_lines(report, mode, style));
     lines
+}
+
+fn record_line(answer: RecordAnswer) -> &'static str {
+    match answer {
+        RecordAnswer::Same => "    the record of the dump names this very object",
+        RecordAnswer::Other => "    the record of the dump names another object",
+        RecordAnswer::Unclear => "    the record of the dump cannot tell whether it was made anew since",
+    }
 }
 
 fn object_line(object: &Object, style: Style) -> Line {

@@ -5,6 +5,7 @@ use crate::checkpoint::{Checkpoint, FinalState, ImageProblem, ImageProblemKind};
 use crate::firewall::LookFailure;
 use crate::mounts::Unreachable;
 use crate::probe::{Cause, TreeState, UnknownTree};
+use crate::record::{Beside, Boot, FILE_NAME, Trust};
 use crate::residue::Unknown;
 
 /// Why an object could not be looked for.
@@ -88,7 +89,24 @@ pub(super) fn notes(checkpoint: &Checkpoint) -> Vec<String> {
     if let Some(restored) = &checkpoint.restored {
         notes.push(format!("{} shows that a restore from these images came to its end", restored.file));
     }
+    notes.extend(record_note(&checkpoint.record));
     notes
+}
+
+fn record_note(record: &Beside) -> Option<String> {
+    match record {
+        Beside::Nothing => None,
+        Beside::Ignored(why) => Some(format!("{FILE_NAME} is not used: {why}")),
+        Beside::Found(record) => match (record.trust, record.boot) {
+            (Trust::KeepOnly, _) => Some(format!(
+                "others than root can write {FILE_NAME} or its directory: it can only be a reason to keep something"
+            )),
+            (Trust::Full, Boot::Earlier) => {
+                Some(format!("{FILE_NAME} was made before this machine was last started: it identifies files only"))
+            }
+            (Trust::Full, Boot::This) => None,
+        },
+    }
 }
 
 fn image_problem(problem: &ImageProblem) -> String {

@@ -143,7 +143,7 @@ fn dump(criu: &Criu, host: &TestHost) -> Places {
 }
 
 /// File systems keep time in ticks: waits for one in which nothing of the dump was written.
-fn await_later_time(images: &Path) {
+pub(crate) fn await_later_time(images: &Path) {
     let changed = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).expect("a file's time");
     let (written, probe) = (changed(&images.join("inventory.img")), images.with_file_name("later"));
     for _ in 0..1_000_000 {

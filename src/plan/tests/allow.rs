@@ -80,9 +80,11 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
             KeepReason::ChangedSince => Some((dead, newer_link())),
             KeepReason::RestoredSince => Some((TreeState { restored: task(), ..dead }, rules())),
             KeepReason::ForeignContent => Some((dead, chain(Some(Tie::Named), &["rule 2"]))),
-            KeepReason::NewerDump | KeepReason::CriuAtWork | KeepReason::Directory | KeepReason::UntiedNamespace => {
-                None
-            }
+            KeepReason::NotRecorded
+            | KeepReason::NewerDump
+            | KeepReason::CriuAtWork
+            | KeepReason::Directory
+            | KeepReason::UntiedNamespace => None,
         }
     };
     for reason in KeepReason::ALL {

@@ -55,6 +55,7 @@ fn object(subject: Subject, location: Location) -> Object {
         saved_as: None,
         frees_bytes: 0,
         evidence: vec![EvidenceReport { image: "files.img".to_owned(), record: 3, offset: 128 }],
+        record: None,
     }
 }
 
@@ -192,13 +193,17 @@ fn entries_and_the_places_of_the_search_follow_on_request() {
     let summary = Summary { objects: 1, removed: 1, ..Summary::default() };
     let mut report = report(vec![object(link(), file_at("/srv/link_remap.6", 2, 41))], summary);
     report.network_namespaces.push("/run/netns/a\n".to_owned());
+    report.objects[0].record = Some(RecordAnswer::Same);
     let whole = [
         "Link remap: /srv/link_remap.6 -> /srv/data (41 bytes, 1 other name; to be removed)",
         "    named by files.img record 3 at offset 128",
+        "    the record of the dump names this very object",
         r"Looked in network namespace /run/netns/a\n",
         "1 object: 1 to be removed.",
     ];
-    for (verbosity, expected) in [(0, &[whole[0], whole[3]][..]), (1, &[whole[0], whole[1], whole[3]]), (2, &whole)] {
+    for (verbosity, expected) in
+        [(0, &[whole[0], whole[4]][..]), (1, &[whole[0], whole[1], whole[2], whole[4]]), (2, &whole)]
+    {
         let style = Style { detail: Detail::of_verbosity(verbosity), ..STYLE };
         assert_eq!(written(&lines(&report, Mode::Show, style)), expected);
     }

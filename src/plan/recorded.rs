@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the record of a dump says about an object that was found. Pure.
+//!
+//! A file's inode, and nf_tables' handles within a network namespace, say which object it is. The *name* of a link has
+//! no number of its own: that nobody made it anew since is certain only where the inode or the directory has not been
+//! changed since. Rules of legacy iptables have none either.
+
+use crate::probe::{Finding, FoundChain, FoundFile, FoundRules, FoundTable, Presence, RecordedNamespace, namespace_id};
+use crate::record::document::{Chain, Link, Network, Rule, Time};
+use crate::record::{Boot, Record, Trust};
+use crate::residue::{LinkRemap, Residue};
+
+/// What a record says about an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It is the one that the dump left.
+    Same,
+    /// It is another one.
+    Other,
+    /// It may be the one that the dump left, and may have been made anew.
+    Unclear,
+}
+
+/// Asks the record, if there is one that can tell. One that may be anybody's tells only what is another object.
+pub(super) fn ask(record: Option<&Record>, namespace: RecordedNamespace, finding: &Finding) -> Option<Answer> {
+    let record = record?;
+    let answer = match (&finding.residue, &finding.presence) {
+        (Residue::LinkRemap(link), Presence::File(file)) => about_link(record, link, file),
+        (Residue::Connection(locked), Presence::Rules(found)) => {
+            about_network(record, namespace, namespace_id(&found.namespace), |network| {
+                about_rules(record.rules(&locked.connection), network, found)
+            })
+        }
+        // A name with the run id is proof enough.
+        (Residue::LockTable(_), Presence::Table(found)) if !found.name.is_signed() => {
+            about_network(record, namespace, namespace_id(&found.namespace), |network| about_table(network, found))
+        }
+        (Residue::LockChain(_), Presence::Chain(found)) => {
+            about_network(record, namespace, namespace_id(&found.namespace), |network| about_chain(network, found))
+        }
+        _ => None,
+    };
+    answer.filter(|answer| record.trust == Trust::Full || *answer == Answer::Other)
+}
+
+fn about_link(record: &Record, link: &LinkRemap, file: &FoundFile) -> Option<Answer> {
+    let recorded = record.link(link.id, &link.link)?;
+    if !is_same_file(recorded, file, record.boot)? {
+        return Some(Answer::Other);
+    }
+    let directory = &recorded.directory;
+    // To make a link changes the inode and the directory, and each time that is another time: the record was not made
+    // before the clock of files had gone on.
+    let is_unchanged = recorded.changed == Time(file.identity.changed)
+        || (directory.inode, directory.changed) == (file.directory.inode, Time(file.directory.changed));
+    Some(if is_unchanged { Answer::Same } else { Answer::Unclear })
+}
+
+/// `None` where it cannot be told: an overlay's files have other numbers than those of its upper directory, and what
+/// has no device of its own gets another number with each mount.
+fn is_same_file(recorded: &Link, file: &FoundFile, boot: Boot) -> Option<bool> {
+    let found = &file.identity;
+    let is_same_birth = match (recorded.born, found.born) {
+        (Some(Time(recorded)), Some(found)) => Some(recorded == found),
+        _ => None,
+    };
+    let is_same_inode = recorded.inode == found.inode;
+    let has_lasting_number = boot == Boot::This || found.device.0 != 0;
+    if recorded.device.0 == found.device && has_lasting_number {
+        return Some(is_same_inode && is_same_birth != Some(false));
+    }
+    (is_same_inode && is_same_birth == Some(true)).then_some(true)
+}
+
+/// What is in another network namespace than the recorded one is not this dump's, unless nobody can tell which is which.
+fn about_network(
+    record: &Record,
+    recorded: RecordedNamespace,
+    found: (u64, u64),
+    compare: impl FnOnce(&Network) -> Option<Answer>,
+) -> Option<Answer> {
+    let network = record.network()?;
+    match recorded {
+        RecordedNamespace::Unknown => None,
+        RecordedNamespace::Found(id) if id == found => compare(network),
+        RecordedNamespace::Found(_) | RecordedNamespace::NotFound => Some(Answer::Other),
+    }
+}
+
+fn about_rules(recorded: Option<&[Rule]>, network: &Network, found: &FoundRules) -> Option<Answer> {
+    let recorded = match recorded {
+        None if !network.complete => return None,
+        recorded => recorded.unwrap_or_default(),
+    };
+    let answers = found.rules.iter().map(|rule| {
+        let rule = Rule::of(rule.place, rule.key.direction, rule.table, &rule.id);
+        about_rule(&rule, recorded)
+    });
+    gravest(answers)
+}
+
+/// A rule without a handle is equal to any other of its text.
+fn about_rule(found: &Rule, recorded: &[Rule]) -> Answer {
+    match (recorded.contains(found), found.handle) {
+        (true, Some(_)) => Answer::Same,
+        (true, None) => Answer::Unclear,
+        (false, _) => Answer::Other,
+    }
+}
+
+fn gravest(answers: impl Iterator<Item = Answer>) -> Option<Answer> {
+    answers.max_by_key(|answer| match answer {
+        Answer::Same => 0,
+        Answer::Unclear => 1,
+        Answer::Other => 2,
+    })
+}
+
+fn about_table(network: &Network, found: &FoundTable) -> Option<Answer> {
+    match network.tables.iter().find(|table| table.name == found.name.as_str()) {
+        Some(recorded) if recorded.handle == found.view.handle => Some(Answer::Same),
+        None if !network.complete => None,
+        _ => Some(Answer::Other),
+    }
+}
+
+fn about_chain(network: &Network, found: &FoundChain) -> Option<Answer> {
+    let command = found.place.to_string();
+    match network.chains.iter().find(|chain| chain.command == command) {
+        Some(recorded) if network.is_closed_once() => Some(compare_chain(recorded, found)),
+        // Another dump had closed the namespace before, with the same chain.
+        Some(recorded) => Some(match compare_chain(recorded, found) {
+            Answer::Other => Answer::Other,
+            Answer::Same | Answer::Unclear => Answer::Unclear,
+        }),
+        None if !network.complete => None,
+        None => Some(Answer::Other),
+    }
+}
+
+/// A jump more is another lock of the namespace, by the same chain.
+fn compare_chain(recorded: &Chain, found: &FoundChain) -> Answer {
+    let view = &found.view;
+    if view.jumps.len() > recorded.jumps.len() || (recorded.table, recorded.handle) != (view.table, view.handle) {
+        return Answer::Other;
+    }
+    let jumps = view.jumps.iter().map(|(direction, id)| {
+        let jump = Rule::of(found.place, *direction, view.table, id);
+        about_rule(&jump, &recorded.jumps)
+    });
+    let of_chain = if recorded.handle.is_some() { Answer::Same } else { Answer::Unclear };
+    gravest(jumps.chain([of_chain])).unwrap_or(of_chain)
+}
+
+#[cfg(test)]
+mod tests;

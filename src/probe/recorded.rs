@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Finds the network namespace that the record of a dump names.
+
+use std::sync::Arc;
+
+use super::{RecordedNamespace, namespace_id};
+use crate::record::document::Role;
+use crate::record::{Record, Trust};
+use crate::system::netns::{self, NetNamespace};
+
+/// Which of these namespaces is the recorded one. Its inode number may have been used again since; its cookie is not,
+/// until the machine stops.
+pub(super) fn find<'a>(
+    record: Option<&Record>,
+    mut namespaces: impl Iterator<Item = &'a Arc<NetNamespace>>,
+) -> RecordedNamespace {
+    let network = record.and_then(Record::network);
+    let Some((network, cookie)) = network.and_then(|network| Some((network, network.cookie?))) else {
+        return RecordedNamespace::Unknown;
+    };
+    let id = (network.device, network.inode);
+    match namespaces.find(|namespace| namespace_id(namespace) == id).map(|namespace| netns::cookie(namespace)) {
+        Some(Ok(found)) if found == cookie => RecordedNamespace::Found(id),
+        Some(Ok(_)) | None => RecordedNamespace::NotFound,
+        Some(Err(_)) => RecordedNamespace::Unknown,
+    }
+}
+
+/// The recorded namespace, if it was this to the dump, and the record is believed. One that another dump had closed
+/// before is not this dump's alone.
+pub(super) fn believed(record: Option<&Record>, found: RecordedNamespace, role: Role) -> Option<(u64, u64)> {
+    let network = record.filter(|record| record.trust == Trust::Full)?.network()?;
+    match found {
+        RecordedNamespace::Found(id) if network.role == role && network.is_closed_once() => Some(id),
+        _ => None,
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Makes a record of what was just found.
+
+use std::path::Path;
+
+use super::document::{
+    Chain, Connection, Device, Directory, Document, Dump, Link, Machine, Network, Role, Rule, Table, Time, VERSION,
+};
+use crate::checkpoint::{Checkpoint, NetworkScope};
+use crate::probe::{Finding, FoundChain, FoundFile, FoundRules, FoundTable, Presence, Survey};
+use crate::report::Bytes;
+use crate::residue::{LockedConnection, Residue};
+use crate::system::machine;
+use crate::system::netns::{self, NetNamespace};
+
+/// The record of a survey that was made while the tree was still frozen. `namespace` is the one that the dump locked;
+/// nothing is told of others.
+pub(super) fn document(
+    directory: &Path,
+    checkpoint: &Checkpoint,
+    survey: &Survey,
+    namespace: Option<&NetNamespace>,
+) -> Document {
+    let links: Vec<Link> = survey.findings.iter().filter_map(link).collect();
+    let latest = links.iter().flat_map(|link| [link.changed.0, link.directory.changed.0]).max();
+    // Whatever changes one of them after the record was made gets another time than the one in the record.
+    if let Some(latest) = latest {
+        machine::await_later_file_time(latest);
+    }
+    let mut not_recorded: Vec<String> = survey.findings.iter().filter_map(not_found).collect();
+    not_recorded.extend(survey.failures.iter().map(|failure| format!("{}: {}", failure.part, failure.error)));
+    let network = namespace.map(|namespace| network(checkpoint, survey, namespace, &mut not_recorded));
+    Document {
+        criu_gc_record: VERSION,
+        tool: concat!("criu-gc ", env!("CARGO_PKG_VERSION")).to_owned(),
+        recorded: Time(machine::now()),
+        machine: Machine { boot_id: machine::boot_id(), machine_id: machine::machine_id(), name: machine::host_name() },
+        dump: Dump {
+            run_id: checkpoint.run_id().map(|id| id.text),
+            images_written: checkpoint.written.map(Time),
+            images_directory: Bytes::of_path(directory),
+        },
+        links,
+        network,
+        not_recorded,
+    }
+}
+
+fn link(finding: &Finding) -> Option<Link> {
+    let Finding { residue: Residue::LinkRemap(link), presence: Presence::File(file) } = finding else { return None };
+    let FoundFile { place, directory, identity } = file;
+    Some(Link {
+        id: link.id,
+        link: Bytes(link.link.clone()),
+        path: Bytes::of_path(&place.path()),
+        device: Device(identity.device),
+        inode: identity.inode,
+        born: identity.born.map(Time),
+        changed: Time(identity.changed),
+        links: identity.links,
+        size: identity.size,
+        directory: Directory { inode: directory.inode, changed: Time(directory.changed) },
+    })
+}
+
+/// A link that ended with the tree needs no record.
+fn not_found(finding: &Finding) -> Option<String> {
+    let Residue::LinkRemap(link) = &finding.residue else { return None };
+    let what = match finding.presence {
+        Presence::Gone => "was not there",
+        Presence::Unreachable(_) => "could not be looked for",
+        _ => return None,
+    };
+    Some(format!("{} {what}", String::from_utf8_lossy(&link.link)))
+}
+
+fn network(
+    checkpoint: &Checkpoint,
+    survey: &Survey,
+    namespace: &NetNamespace,
+    not_recorded: &mut Vec<String>,
+) -> Network {
+    let cookie = netns::cookie(namespace).map_err(|error| not_recorded.push(error.to_string())).ok();
+    let is_here = |other: &NetNamespace| other.is_same(namespace);
+    let mut network = Network {
+        role: if checkpoint.network_scope() == NetworkScope::Criu { Role::Criu } else { Role::Tree },
+        name: namespace.to_string(),
+        device: namespace.device,
+        inode: namespace.inode,
+        cookie,
+        complete: survey.failures.is_empty(),
+        connections: Vec::new(),
+        tables: Vec::new(),
+        chains: Vec::new(),
+    };
+    for finding in &survey.findings {
+        match (&finding.residue, &finding.presence) {
+            (Residue::Connection(locked), Presence::Rules(found)) if is_here(&found.namespace) => {
+                network.connections.push(connection(locked, found));
+            }
+            (Residue::LockTable(_), Presence::Table(found)) if is_here(&found.namespace) => {
+                network.tables.push(table(found));
+            }
+            (Residue::LockChain(_), Presence::Chain(found)) if is_here(&found.namespace) => {
+                network.chains.push(chain(found));
+            }
+            _ => {}
+        }
+    }
+    network
+}
+
+fn connection(locked: &LockedConnection, found: &FoundRules) -> Connection {
+    let rules = found.rules.iter().map(|each| Rule::of(each.place, each.key.direction, each.table, &each.id)).collect();
+    Connection { local: locked.connection.local, peer: locked.connection.peer, rules }
+}
+
+fn table(found: &FoundTable) -> Table {
+    Table { name: found.name.as_str().to_owned(), handle: found.view.handle }
+}
+
+fn chain(found: &FoundChain) -> Chain {
+    let FoundChain { place, view, .. } = found;
+    let jumps = view.jumps.iter().map(|(direction, id)| Rule::of(*place, *direction, view.table, id)).collect();
+    Chain { command: place.to_string(), table: view.table, handle: view.handle, jumps }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Finds the record beside the images, and judges whether it is theirs and whether it can be believed.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::document::{Document, Dump, Machine, VERSION};
+use super::{Beside, Boot, FILE_NAME, Record, Trust};
+use crate::system::dir::{Directory, FileError};
+use crate::system::keep::Attributes;
+use crate::system::machine;
+use crate::time::Timestamp;
+
+/// A hundred thousand link remaps make a record of less than this.
+const LIMIT: u64 = 64 * 1024 * 1024;
+
+/// Which images these are.
+#[derive(Debug, Clone, Copy)]
+pub struct ImagesId<'a> {
+    /// The run id of the dump, where it is known.
+    pub run_id: Option<&'a str>,
+    /// When the images that name residue were last written.
+    pub written: Option<Timestamp>,
+}
+
+/// Reads the record of an images directory. Whatever is wrong with it, the images can be used without it.
+pub fn read(directory: &Directory, images: ImagesId<'_>) -> Beside {
+    match find(directory, images) {
+        Ok(None) => Beside::Nothing,
+        Ok(Some(record)) => Beside::Found(Box::new(record)),
+        Err(why) => Beside::Ignored(why),
+    }
+}
+
+fn find(directory: &Directory, images: ImagesId<'_>) -> Result<Option<Record>, String> {
+    let unreadable = |error: FileError| error.to_string_with_cause();
+    let Some(file) = directory.read_file(OsStr::new(FILE_NAME)).map_err(unreadable)? else { return Ok(None) };
+    let trust = trust(directory, &file).map_err(unreadable)?;
+    let document = parse(file)?;
+    check_dump(&document.dump, images)?;
+    let here = Machine { boot_id: machine::boot_id(), machine_id: machine::machine_id(), name: machine::host_name() };
+    let boot = boot(&document.machine, &here)?;
+    Ok(Some(Record::new(document, trust, boot)))
+}
+
+/// Both the record and the directory, in which it could be replaced, have to be out of others' reach.
+fn trust(directory: &Directory, file: &File) -> Result<Trust, FileError> {
+    let path = directory.path().join(FILE_NAME);
+    let parts = [Attributes::of(directory, directory.path())?, Attributes::of(file, &path)?];
+    let is_safe = parts.iter().all(Attributes::is_out_of_others_reach);
+    Ok(if is_safe { Trust::Full } else { Trust::KeepOnly })
+}
+
+fn parse(file: File) -> Result<Document, String> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        criu_gc_record: u32,
+    }
+    let mut text = Vec::new();
+    let read = file.take(LIMIT + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
+    if read as u64 > LIMIT {
+        return Err("it is longer than any record".to_owned());
+    }
+    let wrong = |error: serde_json::Error| format!("it is not a record: {error}");
+    let Versioned { criu_gc_record: version } = serde_json::from_slice(&text).map_err(wrong)?;
+    if version != VERSION {
+        return Err(format!("it has version {version}, which this criu-gc does not know"));
+    }
+    serde_json::from_slice(&text).map_err(wrong)
+}
+
+/// A run id belongs to one dump only. Without one the times of the images have to be those of the record; an archive
+/// may have kept them to the second only.
+fn check_dump(recorded: &Dump, images: ImagesId<'_>) -> Result<(), String> {
+    match (recorded.run_id.as_deref(), images.run_id) {
+        (Some(recorded), Some(found)) if recorded == found => Ok(()),
+        (Some(recorded), Some(found)) => {
+            Err(format!("it belongs to the dump with run id {recorded}, and the images to {found}"))
+        }
+        (None, None) => match (recorded.images_written, images.written) {
+            (Some(recorded), Some(found)) if is_same_time(recorded.0, found) => Ok(()),
+            _ => Err("the images were written at another time than those that it belongs to".to_owned()),
+        },
+        _ => Err("it belongs to a dump by another version of CRIU".to_owned()),
+    }
+}
+
+fn is_same_time(recorded: Timestamp, found: Timestamp) -> bool {
+    recorded == found || (found.nanoseconds() == 0 && found.seconds() == recorded.seconds())
+}
+
+fn boot(recorded: &Machine, here: &Machine) -> Result<Boot, String> {
+    let is_same = |one: &Option<String>, other: &Option<String>| one.is_some() && one == other;
+    if is_same(&recorded.boot_id, &here.boot_id) {
+        return Ok(Boot::This);
+    }
+    if is_same(&recorded.machine_id, &here.machine_id) {
+        return Ok(Boot::Earlier);
+    }
+    Err(format!("it was made on another machine, {}", Path::new(&recorded.name).display()))
+}
+
+#[cfg(test)]
+mod tests;

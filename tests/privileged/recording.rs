@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! criu-gc as CRIU's action script: the record that it makes, and what becomes of the dump.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, TestHost};
+
+use crate::case::Case;
+use crate::links::images_of;
+use crate::neighbours::link_in;
+use crate::refusals::tree_of_all;
+use crate::tool::{NOTHING, Tool, binary};
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "a dump is recorded with the identities of what it has just left", test: identities },
+    Case { name: "the links of a container are recorded where they are on the host", test: container },
+    Case { name: "CRIU's configuration file can name the recorder", test: configured },
+    Case { name: "at every other action the recorder does nothing", test: other_actions },
+    Case { name: "a dump that cannot be recorded succeeds all the same", test: cannot_record },
+    Case { name: "a dump that cannot be recorded is undone where that is asked for", test: cannot_record_or_fail },
+    Case { name: "a dump that left nothing is recorded too", test: nothing },
+];
+
+/// The name of the record in the images directory.
+pub(crate) const RECORD: &str = "criu-gc-record.json";
+
+/// A link to criu-gc of this name, as an action script.
+pub(crate) fn recorder(host: &TestHost, name: &str) -> Vec<OsString> {
+    let link = host.dir().with_file_name(name);
+    if !link.exists() {
+        symlink(binary(), &link).expect("a new link");
+    }
+    vec!["--action-script".into(), link.into_os_string()]
+}
+
+/// Dumps like these, and records them.
+pub(crate) fn recording(host: &TestHost, options: &DumpOptions) -> DumpOptions {
+    let extra = options.extra.iter().cloned().chain(recorder(host, "criu-gc-record")).collect();
+    DumpOptions { extra, ..options.clone() }
+}
+
+pub(crate) fn record_of(images: &Path) -> Value {
+    serde_json::from_slice(&fs::read(images.join(RECORD)).expect("a record")).expect("one JSON document")
+}
+
+fn identities(criu: &Criu) {
+    let host = TestHost::new();
+    let (tree, before) = tree_of_all(&host);
+    let images = images_of(&host);
+    let dump = criu.dump(&host, &tree, &images, &recording(&host, &DumpOptions::default()));
+    assert_eq!(fs::metadata(images.join(RECORD)).expect("a record").permissions().mode(), 0o100_600);
+    let record = record_of(&images);
+    assert_eq!((&record["criu_gc_record"], &record["not_recorded"]), (&1.into(), &Value::Array(Vec::new())));
+    let tool = Tool::new(&host, &images);
+    assert_eq!(record["links"].as_array().map(Vec::len), Some(2), "{record:#}");
+    for link in record["links"].as_array().into_iter().flatten() {
+        let path = PathBuf::from(link["path"]["text"].as_str().expect("a path"));
+        is_identity_of(link, &host.path(&path));
+    }
+    is_recorded_rule(&host, &record);
+    assert!(dump.log().contains("criu-gc: recorded in criu-gc-record.json: link remaps: 2, network locks: 2\n"));
+    let own = host.run("readlink", &[&"/proc/self/ns/net"]).stdout;
+    assert_eq!(own.trim(), format!("net:[{}]", record["network"]["inode"]));
+    assert!(record["network"]["cookie"].is_u64(), "{record:#}");
+    // The last change of a link is older than the record, so that every later change differs from it.
+    assert!(record["links"][0]["changed"].as_str() < record["recorded"].as_str(), "{record:#}");
+    let shown = tool.run(&["--show", "-v"]).stdout;
+    assert_eq!(shown.matches("    the record of the dump names this very object\n").count(), 4, "{shown}");
+    tool.removes_everything_since(&before);
+}
+
+/// What `stat` says of the link, and of its directory.
+#[track_caller]
+fn is_identity_of(link: &Value, path: &Path) {
+    let time = |seconds: i64, nanoseconds: i64| format!("{seconds}.{nanoseconds:09}");
+    let file = fs::symlink_metadata(path).expect("a link");
+    let directory = fs::metadata(path.parent().expect("a directory")).expect("a directory");
+    let device = format!("{}:{}", rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
+    assert_eq!(link["device"], device.as_str());
+    assert_eq!((&link["inode"], &link["directory"]["inode"]), (&file.ino().into(), &directory.ino().into()));
+    assert_eq!(link["changed"], time(file.ctime(), file.ctime_nsec()));
+    assert_eq!(link["directory"]["changed"], time(directory.ctime(), directory.ctime_nsec()));
+    let born = file.created().expect("a file system with birth times");
+    let born = born.duration_since(std::time::UNIX_EPOCH).expect("a time after 1970");
+    assert_eq!(link["born"], format!("{}.{:09}", born.as_secs(), born.subsec_nanos()));
+}
+
+/// What `nft` says of the rules of each connection.
+#[track_caller]
+fn is_recorded_rule(host: &TestHost, record: &Value) {
+    let listed = host.run("nft", &[&"--handle", &"list", &"table", &"ip", &"filter"]).stdout;
+    let table = format!("table ip filter {{ # handle {}", record["network"]["connections"][0]["rules"][0]["table"]);
+    assert!(listed.contains(&table), "{table}: {listed}");
+    let connections = record["network"]["connections"].as_array().expect("connections");
+    let rules: Vec<&Value> = connections.iter().flat_map(|each| each["rules"].as_array().expect("rules")).collect();
+    assert_eq!(rules.len(), 4, "{record:#}");
+    for rule in rules {
+        let end = format!(" # handle {}", rule["handle"]);
+        assert!(listed.lines().any(|line| line.contains("drop") && line.ends_with(&end)), "{end}: {listed}");
+    }
+}
+
+fn container(criu: &Criu) {
+    let host = TestHost::new();
+    let container = Container::new(&host, "root").tmpfs("/run".as_ref());
+    fs::create_dir(container.root().join("run")).expect("a new directory");
+    let words: [testkit::Word<'_>; 4] = [&"deleted", &"/tmp/one", &"deleted", &"/run/two"];
+    let tree = Launch::new(&words).container(&container).start(&host);
+    let images = images_of(&host);
+    let before = Tool::new(&host, &images).snapshot();
+    criu.dump(&host, &tree, &images, &recording(&host, &DumpOptions::default()));
+    let record = record_of(&images);
+    // The second one ends with the tree, after the record is made.
+    assert_eq!(record["links"].as_array().map(Vec::len), Some(2), "{record:#}");
+    is_identity_of(&record["links"][0], &link_in(&container.root().join("tmp")));
+    assert_eq!(record["not_recorded"], Value::Array(Vec::new()));
+    let shown = Tool::new(&host, &images).run(&["--show", "-v"]).stdout;
+    assert_eq!(shown.matches("names this very object\n").count(), 1, "{shown}");
+    Tool::new(&host, &images).removes_everything_since(&before);
+}
+
+fn configured(criu: &Criu) {
+    let host = TestHost::new();
+    let (tree, before) = tree_of_all(&host);
+    let file = host.dir().with_file_name("criu.conf");
+    let script = recorder(&host, "criu-gc-record").pop().expect("a program");
+    fs::write(&file, format!("action-script {}\n", script.display())).expect("a file");
+    let extra = vec!["--config".into(), file.into_os_string()];
+    criu.dump(&host, &tree, &images_of(&host), &DumpOptions { extra, ..DumpOptions::default() });
+    assert_eq!(record_of(&images_of(&host))["links"].as_array().map(Vec::len), Some(2));
+    Tool::new(&host, &images_of(&host)).removes_everything_since(&before);
+}
+
+fn other_actions(criu: &Criu) {
+    let host = TestHost::new();
+    let (tree, before) = tree_of_all(&host);
+    let options = recording(&host, &DumpOptions::default());
+    let dump = criu.dump(&host, &tree, &images_of(&host), &options);
+    let record = fs::read(dump.images.join(RECORD)).expect("a record");
+    assert_eq!(dump.log().matches("criu-gc: ").count(), 1, "{}", dump.log());
+    assert!(dump.log().matches("/criu-gc-record]").count() > 1, "void: {}", dump.log());
+    let restored = criu.restore(&host, &dump, &options);
+    let log = fs::read_to_string(dump.images.join("restore.log")).expect("a log");
+    assert!(log.matches("/criu-gc-record]").count() > 1 && !log.contains("criu-gc: "), "{log}");
+    assert_eq!(fs::read(dump.images.join(RECORD)).expect("a record"), record);
+    assert_eq!(Tool::new(&host, &dump.images).difference_to(&before), NOTHING);
+    drop(restored);
+    // By hand.
+    let program = recorder(&host, "criu-gc-record").pop().expect("a program");
+    let by_hand = host.command(&program).current_dir("/").finish();
+    assert_eq!((by_hand.code(), by_hand.stdout.as_str()), (2, ""), "{by_hand}");
+    let silent = host.command(&program).env("CRTOOLS_SCRIPT_ACTION", "post-restore").finish();
+    assert_eq!((silent.code(), silent.stdout.as_str(), silent.stderr.as_str()), (0, "", ""));
+}
+
+/// A directory is in the place of the record.
+fn cannot_record(criu: &Criu) {
+    let host = TestHost::new();
+    let (tree, before) = tree_of_all(&host);
+    fs::create_dir_all(images_of(&host).join(RECORD)).expect("a new directory");
+    let dump = criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
+    let message = "criu-gc: error: the dump could not be recorded: cannot replace ";
+    assert!(dump.log().contains(message), "{}", dump.log());
+    let tool = Tool::new(&host, &images_of(&host));
+    let note = format!("Note: {RECORD} is not used: cannot ");
+    assert!(tool.show().iter().any(|line| line.starts_with(&note)), "{:#?}", tool.show());
+    tool.removes_everything_since(&before);
+}
+
+fn cannot_record_or_fail(criu: &Criu) {
+    let host = TestHost::new();
+    let (tree, before) = tree_of_all(&host);
+    fs::create_dir_all(images_of(&host).join(RECORD)).expect("a new directory");
+    let extra = recorder(&host, "criu-gc-record-or-fail");
+    let options = DumpOptions { extra, ..DumpOptions::default() };
+    let failed = criu.try_dump(&host, &tree, &images_of(&host), &options);
+    assert!(!failed.status.success(), "{failed}");
+    // CRIU has taken back what it had left.
+    assert_eq!(Tool::new(&host, &images_of(&host)).difference_to(&before), NOTHING);
+    assert_eq!(tree.state(), Some('S'));
+    fs::remove_dir(images_of(&host).join(RECORD)).expect("a directory");
+    criu.dump(&host, &tree, &images_of(&host), &options);
+    assert_eq!(record_of(&images_of(&host))["links"].as_array().map(Vec::len), Some(2));
+    Tool::new(&host, &images_of(&host)).removes_everything_since(&before);
+}
+
+fn nothing(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = host.workload(&[]);
+    let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
+    let before = Tool::new(&host, &images_of(&host)).snapshot();
+    criu.dump(&host, &tree, &images_of(&host), &recording(&host, &options));
+    let record = record_of(&images_of(&host));
+    assert_eq!(record["links"], Value::Array(Vec::new()));
+    // The table is made whether there is a connection or not.
+    let table = &record["network"]["tables"][0];
+    let name = table["name"].as_str().expect("a name");
+    let listed = host.run("nft", &[&"--handle", &"list", &"table", &"inet", &name]).stdout;
+    let line = format!("table inet {name} {{ # handle {}", table["handle"]);
+    assert!(listed.lines().any(|each| each == line), "{line}: {listed}");
+    Tool::new(&host, &images_of(&host)).removes_everything_since(&before);
+    let skip = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
+    let other = images_of(&host).with_file_name("other");
+    criu.dump(&host, &host.workload(&[]), &other, &recording(&host, &skip));
+    assert_eq!(record_of(&other)["network"], Value::Null);
+}
