@@ -47,7 +47,7 @@ pub fn run(on_failure: OnFailure) -> ExitCode {
     if action != "post-dump" {
         return ExitCode::SUCCESS;
     }
-    match within_time(record) {
+    match within(TIME_LIMIT, record) {
         Ok(told) => {
             terminal.message(&told);
             ExitCode::SUCCESS
@@ -63,12 +63,12 @@ pub fn run(on_failure: OnFailure) -> ExitCode {
 }
 
 /// Runs `work` on a thread of its own; one that panics or hangs has failed.
-fn within_time(work: fn() -> Result<String, String>) -> Result<String, String> {
+fn within(limit: Duration, work: fn() -> Result<String, String>) -> Result<String, String> {
     let (sender, receiver) = mpsc::channel();
     let worker = thread::Builder::new().spawn(move || sender.send(work()));
     worker.map_err(|error| format!("cannot start a thread: {error}"))?;
-    receiver.recv_timeout(TIME_LIMIT).unwrap_or_else(|error| match error {
-        RecvTimeoutError::Timeout => Err(format!("it took longer than {} seconds", TIME_LIMIT.as_secs())),
+    receiver.recv_timeout(limit).unwrap_or_else(|error| match error {
+        RecvTimeoutError::Timeout => Err(format!("it took longer than {} seconds", limit.as_secs_f32())),
         RecvTimeoutError::Disconnected => Err("criu-gc has a defect".to_owned()),
     })
 }
@@ -122,4 +122,22 @@ fn told(document: &Document) -> String {
         told = format!("{told}; not recorded: {missing}");
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorder_that_panics_or_hangs_has_failed() {
+        assert_eq!(within(TIME_LIMIT, || Ok("done".to_owned())), Ok("done".to_owned()));
+        assert_eq!(within(TIME_LIMIT, || Err("not done".to_owned())), Err("not done".to_owned()));
+        assert_eq!(within(TIME_LIMIT, || panic!("a defect")), Err("criu-gc has a defect".to_owned()));
+        let hangs = || -> Result<String, String> {
+            thread::sleep(TIME_LIMIT);
+            Ok(String::new())
+        };
+        let limit = Duration::from_millis(10);
+        assert_eq!(within(limit, hangs), Err("it took longer than 0.01 seconds".to_owned()));
+    }
 }

@@ -10,6 +10,7 @@ use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, Snapshot, TestHo
 use crate::case::Case;
 use crate::container_links::directory;
 use crate::links::images_of;
+use crate::recording::recording;
 use crate::refusals::until;
 use crate::tool::{NOTHING, Tool};
 
@@ -20,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "a link remap on an overlay that is mounted nowhere is removed from its upper directory",
         test: upper,
     },
+    Case { name: "a recorded link on an overlay is the same one in its upper directory", test: recorded },
     Case { name: "a link remap on an overlay whose upper directory was removed is gone", test: removed_upper },
     Case { name: "the link remap of a file that an overlay copied up is removed", test: copied_up },
     Case { name: "a deleted file of an overlay's lower directory leaves nothing", test: lower },
@@ -63,6 +65,19 @@ fn upper(criu: &Criu) {
     assert_is_in(&overlay.tool().removes_everything_since(&before), &overlay.upper);
     overlay.mount();
     overlay.is_clean();
+}
+
+/// The overlay has another device number than its upper directory, and is mounted while the record is made.
+fn recorded(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted(&host);
+    let tree = overlay.tree(&DELETED);
+    overlay.unmount();
+    let before = overlay.tool().snapshot();
+    criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
+    let [object] = &overlay.tool().objects()[..] else { panic!("not one object") };
+    assert_eq!((&object["record"], &object["verdict"]), (&"same".into(), &"remove".into()), "{object:#}");
+    assert_is_in(&overlay.tool().removes_everything_since(&before), &overlay.upper);
 }
 
 fn removed_upper(criu: &Criu) {

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use testkit::{Criu, DumpOptions, IptablesFlavour, TcpMode, TestHost, Word, Workload};
+use testkit::{Criu, DumpOptions, FinalState, IptablesFlavour, TcpMode, TestHost, Word, Workload};
 
 use crate::case::Case;
 use crate::closed::Closed;
@@ -28,6 +28,10 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a chain that closes the namespace for two dumps is not tied by a record", test: closed_twice },
     Case { name: "rules are found by their record, from another network namespace", test: elsewhere },
     Case { name: "rules of a newer dump of the same connection are kept by the record alone", test: newer_rules },
+    Case {
+        name: "rules of the dump that followed one with --leave-running are kept by the record",
+        test: left_running,
+    },
     Case { name: "rules that a restore left are removed by their record", test: left_by_restore },
     Case { name: "a record that others can write ties nothing, and keeps what it does not know", test: untrusted },
     Case { name: "a record of another machine or another start of it ties nothing", test: another_machine },
@@ -40,7 +44,7 @@ fn rename(images: &Path, from: &str, to: &str) {
 }
 
 /// What criu-gc does with these images if there is no record.
-fn without_record<T>(images: &Path, look: impl FnOnce() -> T) -> T {
+pub(crate) fn without_record<T>(images: &Path, look: impl FnOnce() -> T) -> T {
     rename(images, RECORD, "aside");
     let seen = look();
     rename(images, "aside", RECORD);
@@ -48,7 +52,7 @@ fn without_record<T>(images: &Path, look: impl FnOnce() -> T) -> T {
 }
 
 /// The lines of objects, by what is to happen.
-fn fates(tool: &Tool<'_>) -> Vec<String> {
+pub(crate) fn fates(tool: &Tool<'_>) -> Vec<String> {
     let is_object = |line: &String| line.starts_with("Link remap: ") || line.contains("ock");
     let fate = |line: String| line.rsplit_once("; ").map(|(_, fate)| fate.trim_end_matches(')').to_owned());
     let objects = tool.show().into_iter().filter(is_object);
@@ -238,6 +242,24 @@ fn newer_rules(criu: &Criu) {
     tool.keeps_everything("not-recorded");
     Tool::new(&host, &images.with_file_name("newer")).removes_everything_since(&before);
     tool.finds_nothing();
+}
+
+/// CRIU takes back what it had left right after the record was made.
+fn left_running(criu: &Criu) {
+    let host = TestHost::new();
+    make_tables(&host, &[]);
+    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let tool = Tool::new(&host, &images_of(&host));
+    let before = tool.snapshot();
+    let running = DumpOptions { final_state: FinalState::Running, ..DumpOptions::default() };
+    criu.dump(&host, &tree, &images_of(&host), &recording(&host, &running));
+    assert_eq!(tool.difference_to(&before), NOTHING, "void: the dump left something");
+    let newer = images_of(&host).with_file_name("newer");
+    criu.dump(&host, &tree, &newer, &recording(&host, &DumpOptions::default()));
+    assert_eq!(without_record(&images_of(&host), || fates(&tool)), ["to be removed"; 2], "void");
+    assert_eq!(fates(&tool), ["kept: not-recorded"; 2]);
+    tool.keeps_everything("not-recorded");
+    Tool::new(&host, &newer).removes_everything_since(&before);
 }
 
 /// A restore that closes the connections leaves the rules of the dump, and its statistics beside the images.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! criu-gc as CRIU's action script: the record that it makes, and what becomes of the dump.
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -28,22 +27,26 @@ pub(crate) const CASES: &[Case] = &[
 /// The name of the record in the images directory.
 pub(crate) const RECORD: &str = "criu-gc-record.json";
 
-/// A link to criu-gc of this name, as an action script.
-pub(crate) fn recorder(host: &TestHost, name: &str) -> Vec<OsString> {
+/// A link to criu-gc of this name, for an action script.
+pub(crate) fn recorder(host: &TestHost, name: &str) -> PathBuf {
     let link = host.dir().with_file_name(name);
     if !link.exists() {
         symlink(binary(), &link).expect("a new link");
     }
-    vec!["--action-script".into(), link.into_os_string()]
+    link
 }
 
 /// Dumps like these, and records them.
 pub(crate) fn recording(host: &TestHost, options: &DumpOptions) -> DumpOptions {
-    let extra = options.extra.iter().cloned().chain(recorder(host, "criu-gc-record")).collect();
-    DumpOptions { extra, ..options.clone() }
+    with_script(options, recorder(host, "criu-gc-record"))
 }
 
-pub(crate) fn record_of(images: &Path) -> Value {
+fn with_script(options: &DumpOptions, script: PathBuf) -> DumpOptions {
+    let words = ["--action-script".into(), script.into_os_string()];
+    DumpOptions { extra: options.extra.iter().cloned().chain(words).collect(), ..options.clone() }
+}
+
+fn record_of(images: &Path) -> Value {
     serde_json::from_slice(&fs::read(images.join(RECORD)).expect("a record")).expect("one JSON document")
 }
 
@@ -127,7 +130,7 @@ fn configured(criu: &Criu) {
     let host = TestHost::new();
     let (tree, before) = tree_of_all(&host);
     let file = host.dir().with_file_name("criu.conf");
-    let script = recorder(&host, "criu-gc-record").pop().expect("a program");
+    let script = recorder(&host, "criu-gc-record");
     fs::write(&file, format!("action-script {}\n", script.display())).expect("a file");
     let extra = vec!["--config".into(), file.into_os_string()];
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions { extra, ..DumpOptions::default() });
@@ -150,7 +153,7 @@ fn other_actions(criu: &Criu) {
     assert_eq!(Tool::new(&host, &dump.images).difference_to(&before), NOTHING);
     drop(restored);
     // By hand.
-    let program = recorder(&host, "criu-gc-record").pop().expect("a program");
+    let program = recorder(&host, "criu-gc-record");
     let by_hand = host.command(&program).current_dir("/").finish();
     assert_eq!((by_hand.code(), by_hand.stdout.as_str()), (2, ""), "{by_hand}");
     let silent = host.command(&program).env("CRTOOLS_SCRIPT_ACTION", "post-restore").finish();
@@ -175,8 +178,7 @@ fn cannot_record_or_fail(criu: &Criu) {
     let host = TestHost::new();
     let (tree, before) = tree_of_all(&host);
     fs::create_dir_all(images_of(&host).join(RECORD)).expect("a new directory");
-    let extra = recorder(&host, "criu-gc-record-or-fail");
-    let options = DumpOptions { extra, ..DumpOptions::default() };
+    let options = with_script(&DumpOptions::default(), recorder(&host, "criu-gc-record-or-fail"));
     let failed = criu.try_dump(&host, &tree, &images_of(&host), &options);
     assert!(!failed.status.success(), "{failed}");
     // CRIU has taken back what it had left.

@@ -5,10 +5,13 @@ use testkit::{Bundle, Criu, Engines, IptablesFlavour, LockMethod, Runtime, Snaps
 
 use crate::case::Case;
 use crate::pod::{LOCKS, Peers, Pod};
+use crate::recorded::{fates, without_record};
+use crate::recording::recorder;
 use crate::tool::{NOTHING, Tool};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "what a checkpoint by runc left is removed, and its pod has a network again", test: removed },
+    Case { name: "by a record of runc's checkpoint a pod has a network again without being named", test: recorded },
     Case { name: "runc restores a container after criu-gc only showed", test: restored_after_show },
 ];
 
@@ -52,6 +55,22 @@ fn removed(criu: &Criu) {
         tool.removes_everything_since(&checkpointed.before);
         pod.has_network_again(flavour, &mut checkpointed.peers);
     }
+}
+
+/// CRIU's configuration file names the recorder; runc need not know of it.
+fn recorded(criu: &Criu) {
+    let host = TestHost::new();
+    let flavour = IptablesFlavour::Nft;
+    let pod = Pod::new(&host, flavour);
+    let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
+    engines.configure(&format!("action-script {}", recorder(&host, "criu-gc-record").display()));
+    let mut checkpointed = Checkpointed::new(&host, &pod, &engines);
+    pod.has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
+    let images = checkpointed.container.images();
+    let untied = without_record(&images, || fates(&checkpointed.tool()));
+    assert_eq!(untied.iter().filter(|fate| *fate == "kept: untied-namespace").count(), 2, "void: {untied:?}");
+    checkpointed.tool().removes_everything_since(&checkpointed.before);
+    pod.has_network_again(flavour, &mut checkpointed.peers);
 }
 
 fn restored_after_show(criu: &Criu) {

@@ -61,6 +61,15 @@ impl<'a> Engines<'a> {
         Self { host, group, search_path, configuration }
     }
 
+    /// Adds a line to CRIU's configuration file.
+    ///
+    /// # Panics
+    /// If the file cannot be written.
+    pub fn configure(&self, line: &str) {
+        let text = fs::read_to_string(&self.configuration).expect("a file");
+        fs::write(&self.configuration, format!("{text}{line}\n")).expect("a file");
+    }
+
     /// A command of an engine.
     pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = self.group.command(self.host, program.as_ref());
