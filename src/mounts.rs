@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use criu_images::MntEntry;
 
+pub(crate) use path::is_plain_path;
+
 pub use crate::system::mountinfo::HostMount;
 
 /// What the user said about mounts, in the words of `criu restore`.
@@ -187,6 +189,12 @@ pub fn relative_to<'a>(name: &'a [u8], mount: &MntEntry) -> Option<&'a [u8]> {
 pub fn mountpoint(mount: &MntEntry) -> &[u8] {
     let mountpoint = mount.mountpoint.strip_prefix(b".").unwrap_or(&mount.mountpoint);
     if mountpoint.is_empty() { b"/" } else { mountpoint }
+}
+
+/// Whether the root of a mount can be the directory of a filesystem that it shows, as the kernel writes it. That of an
+/// external mount of old images is a key instead.
+pub(crate) fn has_plain_root(mount: &MntEntry) -> bool {
+    mount.ext_mount || mount.root == b"/" || is_plain_path(&mount.root)
 }
 
 fn unknowable(mount: &MntEntry) -> Option<Unreachable> {

@@ -21,6 +21,7 @@ use crate::residue::{Derived, Residue, TableName, Unknown};
 use crate::system::dir::FileIdentity;
 use crate::system::netns::NetNamespace;
 
+pub use files::location_of;
 pub(crate) use network::namespace_id;
 pub use tree::{LiveTask, TreeState, UnknownTree};
 

@@ -48,13 +48,16 @@ pub(super) fn is_of_the_kernel(mount: &MntEntry) -> bool {
     )
 }
 
-/// The upper directory of an overlay, if it is named by an absolute path.
+/// The upper directory of an overlay, if it is named by an absolute path that does not lead up again.
 pub(super) fn upper_directory(mount: &MntEntry) -> Option<Vec<u8>> {
     if mount.fs_type() != FsType::Overlayfs {
         return None;
     }
     let upper = unescape(option(&mount.options, b"upperdir=")?);
-    upper.starts_with(b"/").then_some(upper)
+    // As whoever mounted it wrote it: with doubled slashes, perhaps.
+    let mut components = upper.split(|byte| *byte == b'/');
+    let is_absolute = upper.starts_with(b"/") && !upper.contains(&0);
+    (is_absolute && components.all(|component| component != b"..")).then_some(upper)
 }
 
 fn all(host: &HostMounts) -> impl Iterator<Item = (Option<u32>, &HostMount)> {

@@ -28,6 +28,16 @@ pub(super) fn join(directory: &[u8], relative: &[u8]) -> Vec<u8> {
     [directory, b"/", relative].concat()
 }
 
+/// Whether an absolute path has none of the components that CRIU's canonical ones never have.
+pub(crate) fn is_plain_path(path: &[u8]) -> bool {
+    path.len() < 4096
+        && path.strip_prefix(b"/").is_some_and(|rest| {
+            rest.split(|byte| *byte == b'/').all(|component| {
+                !matches!(component, b"" | b"." | b"..") && component.len() <= 255 && !component.contains(&0)
+            })
+        })
+}
+
 pub(super) fn owned(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }

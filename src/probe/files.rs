@@ -25,7 +25,7 @@ pub(super) fn look(
     survey.findings.reserve(links.len());
     for residue in links {
         let Residue::LinkRemap(link) = &residue else { continue };
-        let presence = match locate(checkpoint, link, &host, hints) {
+        let presence = match location_of(checkpoint, link, &host, hints) {
             Location::At(places) => find(&places, &mut opened),
             Location::Either(readings) => find_either(&readings, &mut opened),
             Location::Vanished(how) => Presence::Vanished(how),
@@ -36,7 +36,8 @@ pub(super) fn look(
     Ok(())
 }
 
-fn locate(checkpoint: &Checkpoint, link: &LinkRemap, host: &HostMounts, hints: &MountHints) -> Location {
+/// Where a link remap can be on a host with these mounts. Pure.
+pub fn location_of(checkpoint: &Checkpoint, link: &LinkRemap, host: &HostMounts, hints: &MountHints) -> Location {
     let unknown = Location::Unreachable(Unreachable::UnknownMount);
     match link.mount {
         FileMount::Shared => mounts::in_shared_namespace(&link.link, hints),

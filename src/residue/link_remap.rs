@@ -100,7 +100,7 @@ fn add_original(checkpoint: &Checkpoint, remap: &mut LinkRemap, original: &FileR
     if original.entry.ext {
         return Err(wrong("is an external file, and yet is said to have a link remap".into()));
     }
-    if !is_plain_path(&name) {
+    if !mounts::is_plain_path(&name) {
         return Err(wrong("has a name that is not a plain path".into()));
     }
     let (link_directory, _) = split(&remap.link);
@@ -121,6 +121,9 @@ fn add_original(checkpoint: &Checkpoint, remap: &mut LinkRemap, original: &FileR
             remap.mount = FileMount::Unknown;
             return Ok(());
         };
+        if !mounts::has_plain_root(&mount.entry) {
+            return Err(wrong(format!("is on mount {id}, whose root is {}", lossy(&mount.entry.root))));
+        }
         if mounts::relative_to(&remap.link, &mount.entry).is_none() {
             let mountpoint = lossy(mounts::mountpoint(&mount.entry));
             return Err(wrong(format!("has its link remap outside its mount, {mountpoint}")));
@@ -142,7 +145,7 @@ fn check_link_entry(id: u32, file: &FileRecord, link: &[u8]) -> Result<(), Contr
     if entry.mount_id().is_some() || entry.size.is_some() || entry.mode.is_some() {
         return Err(wrong("has a mount, size or mode, which CRIU never writes there"));
     }
-    if !is_plain_path(link) {
+    if !mounts::is_plain_path(link) {
         return Err(wrong("its name is not a plain path"));
     }
     if !is_link_name(split(link).1, id) {
@@ -185,16 +188,6 @@ fn mount_of(checkpoint: &Checkpoint, original: &FileRecord, link: &[u8]) -> File
 /// CRIU writes names with a leading slash; some old versions left it out.
 fn absolute(name: &[u8]) -> Vec<u8> {
     if name.starts_with(b"/") { name.to_vec() } else { [b"/", name].concat() }
-}
-
-/// Whether an absolute path has none of the components that CRIU's canonical ones never have.
-fn is_plain_path(path: &[u8]) -> bool {
-    path.len() < 4096
-        && path.strip_prefix(b"/").is_some_and(|rest| {
-            rest.split(|byte| *byte == b'/').all(|component| {
-                !matches!(component, b"" | b"." | b"..") && component.len() <= 255 && !component.contains(&0)
-            })
-        })
 }
 
 /// The directory (without a trailing slash, empty for the root) and the last name of an absolute path.

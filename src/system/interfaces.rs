@@ -107,5 +107,19 @@ fn address(message: &Message<'_>) -> Result<Option<LinkAddress>, Malformed> {
     Ok(Some(LinkAddress { index, address, prefix_length }))
 }
 
+/// For the fuzz targets: what the kernel sends is read here without a kernel.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use crate::system::netlink::Messages;
+
+    /// Reads every message as an interface and as an address.
+    pub fn decode(bytes: &[u8]) {
+        for message in Messages::new(bytes).flatten() {
+            let _ = super::link(&message);
+            let _ = super::address(&message);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

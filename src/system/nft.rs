@@ -15,6 +15,8 @@ use super::netlink::{self, Fields, Malformed, Message, Replies, Request, Socket}
 
 mod decode;
 mod expression;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod read;
 mod transaction;
 

@@ -54,7 +54,8 @@ pub(crate) fn build_tool() -> Result<PathBuf, Error> {
     Ok(Path::new(directory).join("debug/criu-gc"))
 }
 
-fn host_target() -> Result<String, Error> {
+/// The target that the compiler builds for by itself.
+pub(crate) fn host_target() -> Result<String, Error> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let said = program::output(Command::new(rustc).args(["--print", "host-tuple"]))?;
     Ok(said.trim().to_owned())

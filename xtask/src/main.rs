@@ -11,6 +11,7 @@ mod cargo;
 mod criu;
 mod demo;
 mod error;
+mod fuzz;
 mod packages;
 mod program;
 mod setup;
@@ -55,6 +56,14 @@ enum Command {
     Bench,
     /// Dump tests of this project and of CRIU's own suite, clean up after them, and check that all is as before
     Zdtm(zdtm::Options),
+    /// Build the fuzz targets, seed them with real dumps, and run each of them for a while
+    Fuzz {
+        /// How long each target runs
+        #[arg(long, default_value_t = 5)]
+        seconds: u32,
+        /// The targets; all of them if none is named
+        targets: Vec<String>,
+    },
     /// Prove that the privileged tests fail for programs that only look like criu-gc
     AgainstStubs {
         /// The test target of the root package that holds the privileged tests
@@ -81,6 +90,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Demo => demo::run(),
         Command::Bench => bench::run(),
         Command::Zdtm(options) => zdtm::run(&options),
+        Command::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),
         Command::AgainstStubs { suite } => against_stubs::run(&suite),
     }
 }

@@ -6,7 +6,7 @@ use criu_images::MntEntry;
 use super::*;
 
 fn mount(mnt_id: u32, mountpoint: &[u8]) -> MntEntry {
-    MntEntry { mnt_id, mountpoint: mountpoint.to_vec(), ..MntEntry::default() }
+    MntEntry { mnt_id, root: b"/".to_vec(), mountpoint: mountpoint.to_vec(), ..MntEntry::default() }
 }
 
 /// The same in a mount namespace of its own, with two mounts.
@@ -60,4 +60,16 @@ fn without_a_recorded_mount_the_longest_mount_point_of_the_root_task_is_meant() 
     check_changed(without_id(), by_root(10, 32, b"/srv"), &on("31", 1));
     check_changed(without_id(), |checkpoint| drop(checkpoint.mounts.remove(&31)), &on("30", 0));
     check_changed(without_id(), |checkpoint| checkpoint.mounts.clear(), &WHOLE.replace("Shared", "Unknown"));
+}
+
+#[test]
+fn a_mount_whose_root_is_no_plain_path_is_a_contradiction() {
+    for root in ["", "tmp", "/tmp/../etc", "/tmp//x", "/./tmp", "/a\0b"] {
+        let mut checkpoint = in_own_namespace();
+        for record in checkpoint.mounts.values_mut() {
+            record.entry.root = root.into();
+        }
+        let wrong = super::derive(&checkpoint).unwrap_err();
+        assert!(wrong.text.contains("whose root is "), "{root}: {wrong}");
+    }
 }

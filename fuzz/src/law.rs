@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The law: no step of a plan leads out of the checkpoint's scope, whoever wrote its images.
+//!
+//! The scope is told here once more, from the entries and by other means than the tool's: on filesystems a name
+//! `link_remap.N` of an entry N that a remap entry calls linked, below a directory that the images' mount of the file
+//! shows, on the filesystem that it names; in the packet filter what has the run id or pid, or the addresses, of the
+//! images.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+use criu_gc::checkpoint::{self, Checkpoint};
+use criu_gc::locate::Images;
+use criu_gc::mounts::{Base, HostMount, HostMounts, Location, MountHints, Place};
+use criu_gc::plan::{self, Policy, Verdict};
+use criu_gc::probe::{self, Finding, FoundFile, Presence, Survey};
+use criu_gc::residue::{self, LinkRemap, Residue};
+use criu_gc::system::dir::FileIdentity;
+use criu_gc::time::Timestamp;
+use criu_images::{MntEntry, Remap};
+
+/// Reads the directory, plans with everything found where it can be, and checks each step.
+pub fn no_step_leads_out_of_scope(directory: &Path) {
+    let Ok(images) = Images::open(directory, None) else { return };
+    let Ok(checkpoint) = checkpoint::read(&images) else { return };
+    let Ok(derived) = residue::derive(&checkpoint) else { return };
+    let host = host();
+    let mut survey = Survey::default();
+    for residue in derived.residues {
+        match &residue {
+            Residue::LinkRemap(link) => {
+                check_link(&checkpoint, link);
+                for place in places(&probe::location_of(&checkpoint, link, &host, &MountHints::default())) {
+                    check_place(&checkpoint, link, &place, &host);
+                    let presence = Presence::File(found(link, place));
+                    survey.findings.push(Finding { residue: residue.clone(), presence });
+                }
+            }
+            other => check_lock(&checkpoint, other),
+        }
+    }
+    let findings = survey.findings.len();
+    let plan = plan::decide(&checkpoint, survey, &Policy::default());
+    assert_eq!(plan.items().len(), findings);
+    for item in plan.items().iter().filter(|item| item.verdict == Verdict::Remove) {
+        let (Residue::LinkRemap(link), Presence::File(file)) = (&item.finding.residue, &item.finding.presence) else {
+            panic!("not a file: {item:?}");
+        };
+        check_place(&checkpoint, link, &file.place, &host);
+        assert!(checkpoint.restored.is_none(), "the images were restored since");
+    }
+}
+
+/// An entry of the images calls it linked, and another names it so.
+fn check_link(checkpoint: &Checkpoint, link: &LinkRemap) {
+    let is_linked = |remap: Remap| matches!(remap, Remap::Linked { file_id } if file_id == link.id);
+    assert!(checkpoint.remaps.iter().any(|record| is_linked(record.entry.remap())), "{link:?}");
+    let entry = &checkpoint.files[&link.id].entry;
+    assert!(entry.name == link.link || [b"/", entry.name.as_slice()].concat() == link.link, "{link:?}");
+    assert!(!entry.ext && entry.size.is_none() && entry.mode.is_none() && entry.mount_id().is_none(), "{link:?}");
+}
+
+fn check_place(checkpoint: &Checkpoint, link: &LinkRemap, place: &Place, host: &HostMounts) {
+    let (_, name) = place.split();
+    let name = name.to_str().unwrap_or_default();
+    let rest = name.strip_prefix(&format!("link_remap.{}", link.id)).unwrap_or_else(|| panic!("{place:?}"));
+    assert!(rest.is_empty() || rest.strip_prefix('.').is_some_and(|hex| !hex.is_empty()), "{place:?}");
+    let is_normal = |component: Component<'_>| matches!(component, Component::Normal(_));
+    assert!(place.relative.components().all(is_normal), "{place:?}");
+    let bytes = place.relative.as_os_str().as_bytes();
+    assert!(!bytes.contains(&0) && !bytes.windows(2).any(|pair| pair == b"//"), "{place:?}");
+    let mount = || &mount_of(checkpoint, link).unwrap_or_else(|| panic!("on no mount: {place:?}")).entry;
+    match &place.base {
+        Base::Root(root) => {
+            assert!(root == Path::new("/") && !checkpoint.has_own_mount_namespace_of(link), "{place:?}");
+            assert_eq!(root.join(&place.relative), Path::new(OsStr::from_bytes(&link.link)));
+        }
+        Base::Mount { namespace_of, mountpoint, id, .. } => {
+            let all = |pid: &Option<u32>| match pid {
+                None => host.own.clone(),
+                Some(pid) => {
+                    host.others.iter().filter(|(other, _)| other == pid).flat_map(|(_, all)| all.clone()).collect()
+                }
+            };
+            let is_it = |shown: &HostMount| shown.id == *id && OsStr::from_bytes(&shown.mountpoint) == mountpoint;
+            let shown = all(namespace_of).into_iter().find(is_it).unwrap_or_else(|| panic!("no mount: {place:?}"));
+            check_filesystem(mount(), &shown);
+            let inside = Path::new(OsStr::from_bytes(&shown.root)).join(&place.relative);
+            check_below_root(mount(), &inside);
+        }
+        Base::Upper(upper) => {
+            let option = [b"upperdir=", upper.as_os_str().as_bytes()].concat();
+            assert!(contains_unescaped(&mount().options, &option), "{place:?}");
+            assert!(upper.is_absolute() && upper.components().skip(1).all(is_normal), "{place:?}");
+            check_below_root(mount(), &Path::new("/").join(&place.relative));
+        }
+        Base::Device { device } => {
+            assert_eq!(*device, mount().device());
+            assert!(device.0 != 0, "an anonymous device: {place:?}");
+            check_below_root(mount(), &Path::new("/").join(&place.relative));
+        }
+        Base::Named(_) => panic!("nobody named anything: {place:?}"),
+    }
+}
+
+fn check_filesystem(mount: &MntEntry, shown: &HostMount) {
+    if shown.fstype == b"overlay" {
+        let upper = shown.options.split(|byte| *byte == b',').find(|option| option.starts_with(b"upperdir="));
+        assert!(mount.options.split(|byte| *byte == b',').any(|option| Some(option) == upper), "{mount:?} {shown:?}");
+    } else {
+        assert_eq!(mount.device(), shown.device, "{mount:?} {shown:?}");
+    }
+}
+
+/// A path within a filesystem lies below the directory of it that the mount of the images showed.
+fn check_below_root(mount: &MntEntry, inside: &Path) {
+    let readings = [mount.root.clone(), unescape(&mount.root)];
+    let is_below = |root: &Vec<u8>| inside.starts_with(Path::new(OsStr::from_bytes(root)));
+    assert!(readings.iter().any(is_below), "{} is not below {mount:?}", inside.display());
+}
+
+fn unescape(path: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(path);
+    match text.as_bytes() == path {
+        true => text.replace("\\012", "\n").replace("\\043", "#").into_bytes(),
+        false => path.to_vec(),
+    }
+}
+
+fn contains_unescaped(options: &[u8], option: &[u8]) -> bool {
+    let unescaped = criu_gc::system::mountinfo::unescape(options);
+    [options, &unescaped].iter().any(|text| text.windows(option.len()).any(|window| window == option))
+}
+
+/// What locks a network is known by what the images hold, and has a name of CRIU's.
+fn check_lock(checkpoint: &Checkpoint, residue: &Residue) {
+    match residue {
+        Residue::Connection(lock) => {
+            assert!(checkpoint.sockets.iter().any(|socket| socket.connection == lock.connection), "{lock:?}");
+        }
+        Residue::LockTable(table) => {
+            for name in &table.names {
+                let rest = name.as_str().strip_prefix("CRIU-").unwrap_or_else(|| panic!("{name:?}"));
+                let is_id = checkpoint.run_id().is_some_and(|id| id.text.starts_with(rest) && rest.len() >= 21);
+                let is_pid = checkpoint.real_root_pid().is_some_and(|pid| pid.to_string() == rest);
+                assert!(is_id || is_pid, "{name:?}");
+            }
+        }
+        Residue::LockChain(_) => {}
+        Residue::LinkRemap(link) => panic!("not a lock: {link:?}"),
+    }
+}
+
+/// The mount of the images that a link is on.
+fn mount_of<'a>(checkpoint: &'a Checkpoint, link: &LinkRemap) -> Option<&'a checkpoint::MountRecord> {
+    match link.mount {
+        residue::FileMount::Id(id) => checkpoint.mounts.get(&id),
+        _ => None,
+    }
+}
+
+trait Namespaces {
+    fn has_own_mount_namespace_of(&self, link: &LinkRemap) -> bool;
+}
+
+impl Namespaces for Checkpoint {
+    /// A file with a mount of its own in the images is never looked for by its path on the host alone.
+    fn has_own_mount_namespace_of(&self, link: &LinkRemap) -> bool {
+        mount_of(self, link).is_some()
+    }
+}
+
+fn places(location: &Location) -> Vec<Place> {
+    match location {
+        Location::At(places) => places.clone(),
+        Location::Either(readings) => readings.concat(),
+        Location::Vanished(_) | Location::Unreachable(_) => Vec::new(),
+    }
+}
+
+/// The file as the images say it is, made long before them.
+fn found(link: &LinkRemap, place: Place) -> FoundFile {
+    let identity = FileIdentity {
+        device: (254, 1),
+        inode: u64::from(link.id),
+        mode: link.mode.unwrap_or(0o100_644),
+        links: 1,
+        size: link.size.unwrap_or_default(),
+        allocated: 0,
+        changed: Timestamp::new(1, 0),
+        mount_id: 0,
+    };
+    FoundFile { place, directory: identity, identity }
+}
+
+/// The mounts of a host: its own filesystem, a directory of it elsewhere, a tmpfs, an overlay, and another namespace.
+fn host() -> HostMounts {
+    let mount = |id, device, root: &str, mountpoint: &str, fstype: &str, source: &str, options: &str| HostMount {
+        id,
+        parent: 1,
+        device,
+        root: root.into(),
+        mountpoint: mountpoint.into(),
+        is_read_only: false,
+        fstype: fstype.into(),
+        source: source.into(),
+        options: options.into(),
+    };
+    let upper = "rw,lowerdir=/l,upperdir=/var/lib/c1/upper,workdir=/w";
+    let own = vec![
+        mount(1, (254, 1), "/", "/", "ext4", "/dev/vda1", "rw"),
+        mount(2, (254, 1), "/srv/data", "/mnt", "ext4", "/dev/vda1", "rw"),
+        mount(3, (0, 25), "/", "/dev/shm", "tmpfs", "tmpfs", "rw,size=65536k"),
+        mount(4, (0, 40), "/", "/var/lib/c1/merged", "overlay", "overlay", upper),
+    ];
+    let others = vec![(77, vec![mount(9, (0, 25), "/srv", "/data", "tmpfs", "tmpfs", "rw,size=65536k")])];
+    HostMounts { own, others }
+}

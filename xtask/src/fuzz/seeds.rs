@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Seeds for the fuzz targets: the images, logs, rules, mounts and netlink answers of real dumps.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, TestHost, Word};
+
+use crate::error::Error;
+
+/// Writes them, each target's into its own directory. Where the machine cannot dump, the targets begin with nothing.
+pub(crate) fn write(corpus: &Path) -> Result<(), Error> {
+    for target in super::TARGETS {
+        create(&corpus.join(target))?;
+        create(&crate::cargo::workspace().join("fuzz/artifacts"))?;
+    }
+    if let Some(reason) = testkit::cannot_run() {
+        println!("fuzz: no seeds, since {reason}");
+        return Ok(());
+    }
+    for criu in Criu::all() {
+        let seeds = Seeds { corpus, version: criu.version().to_owned() };
+        for lock in [LockMethod::Iptables, LockMethod::Nftables] {
+            seeds.of_host_tree(&criu, lock)?;
+        }
+        seeds.of_container(&criu)?;
+    }
+    Ok(())
+}
+
+struct Seeds<'a> {
+    corpus: &'a Path,
+    version: String,
+}
+
+impl Seeds<'_> {
+    fn of_host_tree(&self, criu: &Criu, lock: LockMethod) -> Result<(), Error> {
+        let host = TestHost::new();
+        let file = |name: &str| host.dir().join(name);
+        let (one, two, fifo) = (file("one"), file("two"), file("fifo"));
+        let words: [Word<'_>; 12] = [
+            &"deleted",
+            &one,
+            &"deleted-twice",
+            &two,
+            &"fifo-deleted",
+            &fifo,
+            &"semaphore",
+            &"name",
+            &"listen-connect",
+            &"127.0.0.1:0",
+            &"listen-connect",
+            &"[::1]:0",
+        ];
+        let tree = host.workload(&words);
+        let images = host.dir().join("images");
+        criu.dump(&host, &tree, &images, &DumpOptions { lock, ..DumpOptions::default() });
+        self.add(&format!("host-{lock:?}"), &images)?;
+        let listing = host.command("iptables-legacy-save").finish().stdout;
+        self.add_bytes("xtables", &format!("{lock:?}"), listing.as_bytes())?;
+        self.add_answers(&host, &format!("{lock:?}"))
+    }
+
+    fn of_container(&self, criu: &Criu) -> Result<(), Error> {
+        let host = TestHost::new();
+        let outside = host.dir().join("outside");
+        create(&outside)?;
+        let container = Container::new(&host, "root");
+        create(&container.root().join("data"))?;
+        let container = container.bind(&outside, Path::new("/data"), Access::ReadWrite).tmpfs(Path::new("/tmp"));
+        let words: [Word<'_>; 4] = [&"deleted", &"/data/one", &"deleted", &"/tmp/two"];
+        let tree = Launch::new(&words).container(&container).start(&host);
+        let images = host.dir().join("images");
+        criu.dump(&host, &tree, &images, &DumpOptions::default());
+        let mounts = fs::read(host.path("/proc/1/mountinfo")).unwrap_or_default();
+        self.add_bytes("mountinfo", "host", &mounts)?;
+        self.add("container", &images)
+    }
+
+    /// A directory of images, and each file in it.
+    fn add(&self, name: &str, images: &Path) -> Result<(), Error> {
+        // Even: files follow (`fuzz/src/directory.rs`).
+        let mut whole = vec![0];
+        for path in paths_in(images)? {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let content = fs::read(&path).map_err(failed("read", &path))?;
+            let target = match file.as_str() {
+                "dump.log" | "restore.log" => "log",
+                other if other.starts_with("ifaddr-") => "addresses",
+                _ => "image",
+            };
+            self.add_bytes(target, &format!("{name}-{file}"), &content)?;
+            // Memory pages and the like are not read by the tool.
+            if let (Ok(name_length), Ok(length)) = (u8::try_from(file.len()), u16::try_from(content.len())) {
+                whole.push(name_length);
+                whole.extend(file.as_bytes());
+                whole.extend(length.to_le_bytes());
+                whole.extend(content);
+            }
+        }
+        self.add_bytes("directory", name, &whole)
+    }
+
+    /// What the kernel answers when it is asked for rules and interfaces, taken down by `strace`.
+    fn add_answers(&self, host: &TestHost, name: &str) -> Result<(), Error> {
+        for command in [&["nft", "list", "ruleset"][..], &["ip", "address"]] {
+            let trace = host.dir().join("trace");
+            let mut strace = host.command("strace");
+            strace.args(["-f", "-e", "trace=recvmsg,recvfrom", "-e", "read=all", "-o"]).arg(&trace).args(command);
+            strace.succeed();
+            let text = fs::read_to_string(&trace).map_err(failed("read", &trace))?;
+            self.add_bytes("netlink", &format!("{name}-{}", command[0]), &hexadecimal(&text))?;
+        }
+        Ok(())
+    }
+
+    fn add_bytes(&self, target: &str, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.corpus.join(target).join(format!("{}-{name}", self.version));
+        fs::write(&path, bytes).map_err(failed("write", &path))
+    }
+}
+
+/// The bytes of a dump such as ` | 00010  68 6f 73 74 …  host… |`.
+fn hexadecimal(text: &str) -> Vec<u8> {
+    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("| ")?.get(5..));
+    let columns = lines.filter_map(|line| line.get(..51.min(line.len())));
+    columns.flat_map(str::split_whitespace).filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect()
+}
+
+fn paths_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(directory).map_err(failed("read", directory))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn create(directory: &Path) -> Result<(), Error> {
+    fs::create_dir_all(directory).map_err(failed("create", directory))
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { action, path, source }
+}
