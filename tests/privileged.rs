@@ -12,10 +12,14 @@ mod closed;
 mod connections;
 #[path = "privileged/container_links.rs"]
 mod container_links;
+#[path = "privileged/crash.rs"]
+mod crash;
 #[path = "privileged/device_links.rs"]
 mod device_links;
 #[path = "privileged/disk.rs"]
 mod disk;
+#[path = "privileged/faults.rs"]
+mod faults;
 #[path = "privileged/filters.rs"]
 mod filters;
 #[path = "support/image_file.rs"]
@@ -119,5 +123,8 @@ fn main() -> std::process::ExitCode {
         runc::CASES,
         podman::CASES,
     ];
-    testkit::suite::conclude(case::trials(&cases))
+    let with_newest = [crash::CASES, faults::CASES];
+    let mut trials = case::trials(&cases);
+    trials.extend(case::trials_with_newest(&with_newest));
+    testkit::suite::conclude(trials)
 }

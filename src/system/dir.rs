@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::time::Timestamp;
 
@@ -42,7 +42,10 @@ impl FileError {
 
     /// The message with the kernel's answer behind it.
     pub fn to_string_with_cause(&self) -> String {
-        format!("{self}: {}", self.source)
+        match self.source {
+            Errno::NOSYS => format!("{self}: {}; criu-gc needs Linux 5.6 or later", self.source),
+            source => format!("{self}: {source}"),
+        }
     }
 }
 
@@ -229,7 +232,7 @@ impl Directory {
 
     /// Removes the entry `name`, which must not be a directory. `false` where it was gone already.
     pub fn unlink(&self, name: &OsStr) -> Result<bool, FileError> {
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(source) => Err(failed("remove", &self.path.join(name))(source)),

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! System calls that fail, one by one and for good: whatever cannot be looked at is not called clean, whatever cannot be
+//! removed is told, nothing else is touched, and a run without the fault completes the work.
+
+use testkit::{Criu, Finished, IptablesFlavour, LockMethod};
+
+use crate::case::Case;
+use crate::crash::Scene;
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "--show under every fault of a system call never says that nothing is left", test: shown },
+    Case { name: "a removal under every fault of a system call is completed by the next", test: removed },
+    Case { name: "the error of a call that removes a link is told, and the others are removed", test: unlinking },
+    Case { name: "on a kernel that lacks openat2 or nf_tables' netlink nothing is called clean", test: old_kernel },
+];
+
+const ERRORS: [&str; 7] = ["EPERM", "EACCES", "EIO", "EROFS", "EBUSY", "ENOSYS", "ENOMEM"];
+
+/// Each removal needs a dump of its own, so that it is with fewer of them.
+const REMOVAL_ERRORS: [&str; 3] = ["EPERM", "EIO", "ENOSYS"];
+
+/// The calls by which the tool looks. The loader makes the first ones of some, and ends the program with status 127 if
+/// they fail; the number is that of the first call of the tool's own.
+const LOOKING: [(&str, u32); 12] = [
+    ("openat", 4),
+    ("openat2", 1),
+    ("statx", 1),
+    ("read", 4),
+    ("getdents64", 1),
+    ("readlink", 1),
+    ("socket", 1),
+    ("connect", 1),
+    ("sendto", 1),
+    ("recvfrom", 1),
+    ("setns", 1),
+    ("flock", 1),
+];
+
+/// How many single calls of each kind are made to fail.
+const SINGLE: u32 = 6;
+
+fn shown(criu: &Criu) {
+    let scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
+    let mut runs = 0;
+    for (call, first) in LOOKING {
+        for error in ERRORS.into_iter().chain(["EINTR"]) {
+            for when in once_and_always(first) {
+                let injection = format!("{call}:error={error}:when={when}");
+                // Interrupted for ever is a hang, which no kernel makes.
+                if error == "EINTR" && when.ends_with('+') {
+                    continue;
+                }
+                let run = scene.tool().under_strace(&[&injection]).run(&["--show", "--exit-code"]);
+                check_words(&injection, &run);
+                assert!(matches!(run.code(), 1 | 2), "{injection}: {run}");
+                runs += 1;
+            }
+        }
+    }
+    scene.check_scope();
+    println!("{runs} runs of --show, each under another fault");
+    scene.is_completed();
+}
+
+fn removed(criu: &Criu) {
+    let mut scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
+    let (mut runs, mut dumps) = (0, 1);
+    for (call, first) in LOOKING.into_iter().chain([("unlinkat", 1), ("clone3", 1), ("setsockopt", 1)]) {
+        for error in REMOVAL_ERRORS {
+            for when in [format!("{first}+"), format!("{}+", first + 7)] {
+                let injection = format!("{call}:error={error}:when={when}");
+                let run = scene.tool().under_strace(&[&injection]).run(&[]);
+                check_words(&injection, &run);
+                assert!(matches!(run.code(), 0..=2), "{injection}: {run}");
+                scene.check_scope();
+                runs += 1;
+                let is_clean = scene.left().is_empty();
+                assert!(run.code() != 0 || is_clean, "status 0, and something is left: {injection}: {run}");
+                if is_clean {
+                    scene.is_completed();
+                    scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
+                    dumps += 1;
+                }
+            }
+        }
+    }
+    println!("{runs} removals, each under another fault, of {dumps} dumps");
+    scene.is_completed();
+}
+
+fn unlinking(criu: &Criu) {
+    let texts = [
+        ("EPERM", "Operation not permitted"),
+        ("EACCES", "Permission denied"),
+        ("EIO", "Input/output error"),
+        ("EROFS", "Read-only file system"),
+        ("EBUSY", "Device or resource busy"),
+        ("ENOSYS", "Function not implemented"),
+        ("ENOMEM", "Cannot allocate memory"),
+    ];
+    for (error, text) in texts {
+        let scene = Scene::new(criu, LockMethod::Skip, IptablesFlavour::Nft);
+        let run = scene.tool().under_strace(&[&format!("unlinkat:error={error}:when=2")]).run(&[]);
+        assert_eq!(run.code(), 1, "{run}");
+        let is_told = |line: &&str| line.contains("; NOT removed: cannot remove ") && line.contains(text);
+        assert_eq!(run.stdout.lines().filter(is_told).count(), 1, "{run}");
+        assert!(run.stdout.contains("5 objects: 4 removed, 1 not removed."), "{run}");
+        scene.check_scope();
+        scene.is_completed();
+    }
+    // A call that was interrupted is made again.
+    let scene = Scene::new(criu, LockMethod::Skip, IptablesFlavour::Nft);
+    let run = scene.tool().under_strace(&["unlinkat:error=EINTR:when=1..3"]).run(&[]);
+    assert_eq!(run.code(), 0, "{run}");
+    scene.is_completed();
+}
+
+fn old_kernel(criu: &Criu) {
+    for (call, words) in
+        [("openat2", "Linux 5.6"), ("statx", "Linux 5.6"), ("setns", "network namespace"), ("socket", "netlink")]
+    {
+        let scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
+        let run = scene.tool().under_strace(&[&format!("{call}:error=ENOSYS")]).run(&[]);
+        assert!(matches!(run.code(), 1 | 2), "{run}");
+        assert!(run.stdout.contains(words) || run.stderr.contains(words), "{words}: {run}");
+        scene.check_scope();
+        scene.is_completed();
+    }
+}
+
+/// Some single calls, and all from the first one on.
+fn once_and_always(first: u32) -> Vec<String> {
+    let single = (first..first + SINGLE).map(|number| number.to_string());
+    single.chain([format!("{first}+"), format!("{}+", first + SINGLE)]).collect()
+}
+
+/// It ended by itself, with a message if it failed, and did not call clean what is not.
+#[track_caller]
+fn check_words(injection: &str, run: &Finished) {
+    assert!(!run.stderr.contains("panicked"), "{injection}: {run}");
+    assert!(run.code() != 2 || run.stderr.contains("criu-gc: error: "), "{injection}: {run}");
+    assert!(run.code() == 0 || !run.stdout.contains("Nothing is left"), "{injection}: {run}");
+}
