@@ -157,7 +157,8 @@ impl Stage<'_> {
     fn of_failed_dump(&self, before: &Picture) -> Outcome {
         let left = before.difference(&self.picture(), &self.running);
         let log = fs::read(self.images.join("dump.log")).unwrap_or_default();
-        let reason = reason_of(&String::from_utf8_lossy(&log));
+        let log = String::from_utf8_lossy(&log).replace(&self.host.dir().display().to_string(), "");
+        let reason = reason_of(&log);
         match left.is_empty() {
             true if self.trial.description.is_to_fail() => Outcome::Refused(reason),
             true => Outcome::NotDumped(reason),
