@@ -71,3 +71,37 @@ impl Display for Transcript {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use testkit::CommandExt;
+
+    use super::*;
+
+    fn transcript() -> Transcript {
+        let mut transcript = Transcript::default();
+        transcript.record("hook", &Command::new("sh").args(["-c", "seq 30; echo bad >&2; exit 3"]).finish());
+        transcript.record_file("log", "a line\n".to_owned());
+        transcript
+    }
+
+    #[test]
+    fn the_end_of_what_was_said_is_shown() {
+        let text = transcript().to_string();
+        let expected = "  hook: exit status: 3\n    … 10 lines before\n    11\n    12\n";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.ends_with("    30\n    bad\n  log: a file\n    a line\n"), "{text}");
+    }
+
+    #[test]
+    fn everything_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("4.3/h/static/a");
+        transcript().keep(&place).unwrap();
+        let read = |name: &str| fs::read_to_string(place.join(name)).unwrap();
+        assert_eq!(read("00-hook.out").lines().count(), 30);
+        assert_eq!((read("00-hook.err"), read("01-log.out")), ("bad\n".to_owned(), "a line\n".to_owned()));
+    }
+}
