@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The runs as tables, in Markdown: to be read in a terminal, and to be published as they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use regex::Regex;
@@ -51,18 +51,19 @@ fn counts(records: &[Record]) -> String {
 
 /// What each test left; runs that left the same are one line.
 fn residue(records: &[Record]) -> String {
-    let mut lines: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    let mut lines: BTreeMap<(&str, &str), Vec<&Record>> = BTreeMap::new();
     for record in records {
         if let Outcome::Cleaned(what) = &record.outcome {
-            lines.entry((&record.test, what)).or_default().push(run_of(record));
+            lines.entry((&record.test, what)).or_default().push(record);
         }
     }
     if lines.is_empty() {
         return String::new();
     }
+    let all: BTreeSet<_> = records.iter().map(|record| record.criu.as_str()).collect();
     let mut text = "| Test | runs | left, and cleaned |\n|---|---|---|\n".to_owned();
     for ((test, what), runs) in lines {
-        line(&mut text, format_args!("| {test} | {} | {what} |", together(&runs)));
+        line(&mut text, format_args!("| {test} | {} | {what} |", together(&runs, &all)));
     }
     text
 }
@@ -94,22 +95,25 @@ fn failures(records: &[Record]) -> String {
 }
 
 fn run_of(record: &Record) -> String {
-    format!("{} {}", record.flavour.name(), record.criu)
+    format!("{} criu {}", record.flavour.name(), record.criu)
 }
 
-/// `h 4.2.1, h 4.3, ns 4.3` as `h (4.2.1, 4.3), ns (4.3)`.
-fn together(runs: &[String]) -> String {
-    let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (flavour, version) in runs.iter().filter_map(|run| run.split_once(' ')) {
-        versions.entry(flavour).or_default().push(version);
+/// The flavours, each with the versions of criu, if it is not all of them: `h, uns, ns (4.3)`.
+fn together(runs: &[&Record], all: &BTreeSet<&str>) -> String {
+    let mut versions: BTreeMap<Flavour, BTreeSet<&str>> = BTreeMap::new();
+    for record in runs {
+        versions.entry(record.flavour).or_default().insert(&record.criu);
     }
-    let flavours = versions.into_iter().map(|(flavour, versions)| format!("{flavour} ({})", versions.join(", ")));
-    flavours.collect::<Vec<_>>().join(", ")
+    let text = |(flavour, versions): (Flavour, BTreeSet<&str>)| match versions == *all {
+        true => flavour.name().to_owned(),
+        false => format!("{} ({})", flavour.name(), versions.into_iter().collect::<Vec<_>>().join(", ")),
+    };
+    versions.into_iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
-/// Numbers of processes and mounts would make every run a reason of its own.
+/// Numbers of processes, mounts and sockets would make every run a reason of its own; those in names stay.
 fn without_numbers(text: &str) -> String {
-    Regex::new(r"\d+").expect("an expression").replace_all(text, "N").into_owned()
+    Regex::new(r"\b(?:0x)?[0-9a-f]*\d[0-9a-f]*\b").expect("an expression").replace_all(text, "N").into_owned()
 }
 
 fn cell(text: &str) -> String {
@@ -135,9 +139,9 @@ mod tests {
         let records = [
             record("4.2.1", "static/a", Host, cleaned()),
             record("4.3", "static/a", Host, cleaned()),
-            record("4.3", "static/a", Own, Outcome::LeftNothing),
-            record("4.3", "static/b", Host, Outcome::NotDumped("a | 12".to_owned())),
-            record("4.3", "static/c", Host, Outcome::NotDumped("a | 345".to_owned())),
+            record("4.3", "static/a", Own, cleaned()),
+            record("4.3", "static/b", Host, Outcome::NotDumped("a | 12 0x1f".to_owned())),
+            record("4.3", "static/c", Host, Outcome::NotDumped("a | 345 0x2be".to_owned())),
             record("4.3", "static/d", Host, Outcome::Skipped("it is for vax".to_owned())),
             record("4.3", "static/e", Own, Outcome::Failed(vec!["still there: x".to_owned()])),
         ];
@@ -146,18 +150,18 @@ mod tests {
 |---|---|---|---|---|---|---|
 | 4.2.1 | h | 1 | 1 | 1 | 1 | 0 |
 | 4.3 | h | 3 | 1 | 1 | 1 | 0 |
-| 4.3 | ns | 2 | 2 | 1 | 0 | 1 |
+| 4.3 | ns | 2 | 2 | 2 | 1 | 1 |
 
 | Test | runs | left, and cleaned |
 |---|---|---|
-| static/a | h (4.2.1, 4.3) | 1 link remap |
+| static/a | h, ns (4.3) | 1 link remap |
 
 | Not dumped | runs | tests |
 |---|---|---|
-| not dumped: a \\| N | 2 | static/b, static/c |
+| not dumped: a \\| N N | 2 | static/b, static/c |
 | skipped: it is for vax | 1 | static/d |
 
-static/e ns 4.3: FAILED
+static/e ns criu 4.3: FAILED
   still there: x
 ";
         assert_eq!(tables(&records), expected);
