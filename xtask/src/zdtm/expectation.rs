@@ -5,12 +5,20 @@
 //! sides of a line. Ours beyond it: `locks`, for tables and chains that close a network, and `options`, which criu-gc
 //! needs beside the images.
 
+use std::path::Path;
+use std::process::Command;
+
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
+use testkit::CommandExt;
 
 use super::description::Flavour;
 use super::literal;
+use super::transcript::Transcript;
+
+/// What hooks answer to.
+pub(crate) const QUESTION: &str = "--gc";
 
 /// Lines that criu-gc must print about a dump.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +39,18 @@ struct Dictionary {
 }
 
 impl Expectation {
+    /// What the hook says when it is called, which it has to do.
+    pub(crate) fn of_hook(hook: &Path, transcript: &mut Transcript) -> Result<Self, String> {
+        let finished = Command::new(hook).arg(QUESTION).finish();
+        transcript.record("hook-gc", &finished);
+        let wrong = |problem: String| format!("the hook {} does not say what it expects: {problem}", hook.display());
+        if !finished.status.success() {
+            return Err(wrong(finished.status.to_string()));
+        }
+        let value = literal::value_of(&finished.stdout).map_err(|error| wrong(error.to_string()))?;
+        value.and_then(Self::of).map_err(wrong)
+    }
+
     /// From the value of what the hook prints.
     pub(crate) fn of(value: Value) -> Result<Self, String> {
         let dictionary: Dictionary = literal::dictionary(value)?;
@@ -48,7 +68,9 @@ impl Expectation {
     pub(crate) fn missing(&self, flavour: Flavour, output: &str) -> Vec<String> {
         let of_flavour: &[Regex] = if flavour == Flavour::Host { &self.on_host } else { &[] };
         let expected = self.everywhere.iter().chain(of_flavour);
-        let is_missing = |line: &&Regex| !output.lines().any(|found| line.is_match(found));
+        // An object that nobody can find is no residue; one that went with its filesystem is what 2016 would have shown.
+        let is_missing =
+            |line: &&Regex| !output.lines().any(|found| line.is_match(found) && !found.ends_with("(gone)"));
         expected.filter(is_missing).map(|line| format!("no line is {line}")).collect()
     }
 }
@@ -68,9 +90,12 @@ fn lines(start: &str, pairs: &[(String, String)]) -> Result<Vec<Regex>, String> 
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use serde_json::json;
 
     use super::*;
+    use crate::zdtm::parallel;
 
     const OUTPUT: &str = "\
 Locked tcp connection: ::1:8880 -> ::1:40000 (2 rules of ip6tables-nft; to be removed)
@@ -98,11 +123,44 @@ Network lock table: inet CRIU-1 -> /run/netns/blue (drops every packet; to be re
     }
 
     #[test]
+    fn what_is_gone_is_not_found() {
+        let expected = Expectation::of(json!({"lremaps": [["/a", "/b"]]})).unwrap();
+        let missing = |output: &str| expected.missing(Flavour::Host, output).len();
+        assert_eq!(missing("Link remap: /a -> /b (gone)\n"), 1);
+        assert_eq!(missing("Link remap: /a -> /b (gone: with the tree's own tmpfs)\n"), 0);
+        assert_eq!(missing("Link remap: /a -> /b (9 bytes, its last name; removed)\n"), 0);
+    }
+
+    #[test]
     fn connections_are_compared_on_the_host_only() {
         let wrong = json!({"tcps": [["::1:8881", r"::1:\d+"]]});
         assert_eq!(missing(Flavour::Host, json!({"tcps": [["::1:8880", r"::1:\d+"]]})), 0);
         assert_eq!(missing(Flavour::Host, wrong.clone()), 1);
         assert_eq!((missing(Flavour::Own, wrong.clone()), missing(Flavour::User, wrong)), (0, 0));
+    }
+
+    #[test]
+    fn every_hook_of_the_project_answers() {
+        let directories = ["own", "hooks/static", "hooks/transition"].map(|name| Path::new("tests/zdtm").join(name));
+        let read = |directory| std::fs::read_dir(crate::cargo::workspace().join(directory)).unwrap();
+        let paths = directories.iter().flat_map(read).map(|entry| entry.unwrap().path());
+        let is_hook = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "hook");
+        let hooks: Vec<_> = paths.filter(|path| is_hook(path) && !path.is_symlink()).collect();
+        assert!(hooks.len() > 25, "{hooks:?}");
+        let ask = |hook: &PathBuf| Expectation::of_hook(hook, &mut Transcript::default()).map(drop);
+        assert_eq!(parallel::map(&hooks, ask, Result::is_err), vec![Ok(()); hooks.len()]);
+    }
+
+    #[test]
+    fn what_is_no_hook() {
+        let problem = |hook: &str| Expectation::of_hook(hook.as_ref(), &mut Transcript::default()).unwrap_err();
+        let said = problem("/bin/false");
+        assert_eq!(said, "the hook /bin/false does not say what it expects: exit status: 1");
+        assert!(
+            problem("/bin/true").contains("true does not say what it expects: SyntaxError"),
+            "{}",
+            problem("/bin/true")
+        );
     }
 
     #[test]

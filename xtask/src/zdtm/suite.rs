@@ -10,14 +10,12 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::description::Description;
+use super::expectation::QUESTION;
 use super::literal;
 use crate::error::Error;
 
 /// The directories of CRIU's suite that hold tests.
 const GROUPS: [&str; 2] = ["static", "transition"];
-
-/// What hooks answer to.
-const QUESTION: &str = "--gc";
 
 /// One test.
 #[derive(Clone, Debug)]
