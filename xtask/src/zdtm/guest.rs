@@ -52,7 +52,7 @@ impl<'a> Guest<'a> {
     pub(crate) fn start(&self, programs: &[&Path], transcript: &mut Transcript) -> Result<Running, Obstacle> {
         let artifacts = Artifacts::of_workspace();
         let needed: Vec<_> = programs.iter().copied().chain([artifacts.target()]).collect();
-        let is_private = privacy::establish(self.host, &needed);
+        let is_private = privacy::establish(self.host, &needed).map_err(Obstacle::NotStarted)?;
         self.copy().map_err(|error| Obstacle::NotStarted(format!("cannot copy it: {error}")))?;
         self.check_skip(transcript)?;
         if self.flavour != Flavour::Host {

@@ -8,11 +8,14 @@ use testkit::TestHost;
 /// Where the machine's /tmp is for a moment.
 const ASIDE: &str = "/mnt/tmp";
 
-/// Gives the host both. What is needed of the machine's /tmp stays there; says whether nothing is.
+/// Gives the host both. What is needed of the machine's /tmp stays there; says whether nothing is. Nothing of /mnt stays.
 ///
 /// # Panics
 /// If the kernel refuses.
-pub(crate) fn establish(host: &TestHost, needed: &[&Path]) -> bool {
+pub(crate) fn establish(host: &TestHost, needed: &[&Path]) -> Result<bool, String> {
+    if let Some(path) = needed.iter().find(|path| path.starts_with("/mnt")) {
+        return Err(format!("{} is needed, and would be hidden by the /mnt of the test's host", path.display()));
+    }
     let kept = entries_of_tmp(needed);
     host.run("mount", &[&"-t", &"tmpfs", &"zdtm", &"/mnt"]);
     host.run("mkdir", &[&ASIDE]);
@@ -25,7 +28,7 @@ pub(crate) fn establish(host: &TestHost, needed: &[&Path]) -> bool {
     }
     host.run("umount", &[&ASIDE]);
     host.run("rmdir", &[&ASIDE]);
-    kept.is_empty()
+    Ok(kept.is_empty())
 }
 
 /// The directories right below /tmp that hold what is needed.
