@@ -216,9 +216,11 @@ fn remove_chain_once(found: &FoundChain) -> Attempt<Outcome> {
     Ok(Outcome::Removed)
 }
 
-/// Whether the chain is still what the plan saw. A jump more or less is the same lock; anything foreign is not.
+/// Whether the chain is still what the plan saw. A jump less is the same lock; one more is that of another dump, which
+/// has closed the namespace by the same chain since.
 fn check_chain(planned: &ChainView, now: &ChainView) -> Attempt<()> {
-    if planned.foreign != now.foreign || planned.handle != now.handle {
+    let has_more = now.jumps.len() > planned.jumps.len() || !now.jumps.iter().all(|jump| planned.jumps.contains(jump));
+    if has_more || (&planned.foreign, planned.table, planned.handle) != (&now.foreign, now.table, now.handle) {
         return Err(Failure::Final("the chain has changed since it was looked at; nothing was done".to_owned()));
     }
     Ok(())

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! criu-gc at a terminal, which script(1) makes.
 
-use testkit::{CommandExt, Criu, DumpOptions, Finished, TestHost};
+use testkit::{CommandExt, Criu, DumpOptions, Finished, IptablesFlavour, TestHost};
 
 use crate::case::Case;
+use crate::closed::{Closed, PROGRAMS};
+use crate::filters::Filters;
 use crate::tool::{NOTHING, Tool, make_tables};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "at a terminal only a yes removes, and only once is asked", test: asks_once },
+    Case { name: "a chain that got a second lock while a person was asked is not removed", test: locked_meanwhile },
     Case { name: "names cannot move the cursor or deceive the eye at a terminal", test: escapes },
 ];
 
@@ -34,6 +37,31 @@ fn asks_once(criu: &Criu) {
     assert_eq!((again.code(), again.stdout.contains("[y/N]")), (0, false), "asked about nothing: {}", again.stdout);
 }
 
+/// Another dump in the namespace, as in a pod, uses the same chain and jumps to it once more.
+fn locked_meanwhile(criu: &Criu) {
+    for flavour in IptablesFlavour::ALL {
+        let host = TestHost::new();
+        let closed = Closed::new(&host, flavour);
+        closed.dump(criu, &closed.tree(), "images", flavour);
+        let path = closed.namespace.path();
+        let filters = Filters::of_namespace(&host, &path, flavour);
+        let locked = PROGRAMS.map(|program| filters.lines(program));
+        let jumps = ["INPUT", "OUTPUT"].map(|chain| format!("-I {chain} -j CRIU"));
+        let enter = format!("nsenter --net={} --", path.display());
+        let add = PROGRAMS.iter().flat_map(|program| jumps.iter().map(|jump| (filters.command(program), jump)));
+        let add: Vec<String> = add.map(|(program, jump)| format!("{enter} {program} {jump}")).collect();
+        let arguments = format!("-D {} --netns {}", host.dir().with_file_name("images").display(), path.display());
+        let answered = at_terminal_after(&host, &arguments, &add.join("; "), "y");
+        let refused = "; NOT removed: the chain has changed since it was looked at; nothing was done)";
+        assert_eq!((answered.code(), answered.stdout.matches(refused).count()), (1, 2), "{answered}");
+        for (program, before) in PROGRAMS.iter().zip(locked) {
+            let without_new = filters.lines(program).len() - jumps.len();
+            assert_eq!(without_new, before.len(), "{answered}");
+        }
+        assert!(!closed.lets_packets_pass());
+    }
+}
+
 fn escapes(criu: &Criu) {
     let host = TestHost::new();
     let file = host.dir().join("a\u{202e}b\u{1b}[2Jc");
@@ -45,6 +73,17 @@ fn escapes(criu: &Criu) {
     assert!(!shown.stdout.contains(['\u{1b}', '\u{202e}']), "{:?}", shown.stdout);
     let shown = Tool::new(&host, &images).show();
     assert!(shown.iter().any(|line| line.contains("a\u{202e}b\\u{1b}[2Jc")), "{shown:?}");
+}
+
+/// The same, where the answer is typed when the question has been put and these commands have been run.
+fn at_terminal_after(host: &TestHost, arguments: &str, commands: &str, answer: &str) -> Finished {
+    let shown = host.dir().with_file_name("shown");
+    let (command, shown) = (format!("{} {arguments}", crate::tool::binary().display()), shown.display());
+    let asked = format!("until grep -qs '\\[y/N\\]' {shown}; do sleep 0.01; done");
+    let typed = format!(
+        "{{ {asked}; {commands}; echo {answer}; }} | script --quiet --flush --return --command '{command}' {shown}"
+    );
+    host.command("sh").args(["-c", &typed]).finish()
 }
 
 /// Runs criu-gc with a terminal on its streams, on which a line is typed.
