@@ -18,6 +18,7 @@ use criu_images::{Inventory, MntEntry, NetworkLock, Problem, RegFileEntry, Remap
 
 use crate::connection::Connection;
 use crate::record::Beside;
+use crate::system::author::Author;
 use crate::time::Timestamp;
 
 pub use log::{FinalState, LogFacts};
@@ -32,6 +33,8 @@ pub struct Checkpoint {
     pub inventory: Option<Record<Inventory>>,
     /// When the images that name residue were last written.
     pub written: Option<Timestamp>,
+    /// Who may have written the images.
+    pub author: Author,
     /// The remaps of `remap-fpath.img`.
     pub remaps: Vec<RemapRecord>,
     /// The regular files that remaps and tasks refer to, by file id.

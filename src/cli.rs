@@ -144,6 +144,7 @@ not what the images say is kept, with the reason. Reasons that --allow sets asid
   tree-unknown     whether the tree is dead cannot be told
   other-type, other-mode, other-size
                    the link remap is not the file that was dumped
+  foreign-images   others than root may have written the images, who could not have removed it
   not-recorded     the record made at the dump names another object
   changed-since    the link remap was changed after the images were written
   restored-since   the checkpoint was restored, so it may be a newer dump's

@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
 use crate::probe::{Finding, FoundChain, FoundFile, FoundTable, Presence, RecordedNamespace, Survey, Tie, TreeState};
 use crate::residue::{ConnectionLock, Flow, LinkRemap, LockTable, Residue, Unknown};
+use crate::system::author::Author;
 use crate::system::dir::InodeId;
 use crate::time::Timestamp;
 
@@ -214,6 +215,9 @@ impl<'a> Context<'a> {
         if answer == Some(Answer::Other) {
             reasons.push(KeepReason::NotRecorded);
         }
+        if answer != Some(Answer::Same) && !may_remove(self.checkpoint.author, &finding.presence) {
+            reasons.push(KeepReason::ForeignImages);
+        }
         let reasons = self.policy.objections(self.general.iter().copied().chain(reasons));
         if reasons.is_empty() { Verdict::Remove } else { Verdict::Keep(reasons) }
     }
@@ -292,6 +296,16 @@ fn general_reasons(tree: &TreeState) -> Vec<KeepReason> {
         reasons.push(KeepReason::TreeUnknown);
     }
     reasons
+}
+
+/// Whether the author of the images could have removed the object without the tool: else their word would have it
+/// remove what they cannot. Of files that is who owns the file or its directory; of packet filters root alone.
+fn may_remove(author: Author, presence: &Presence) -> bool {
+    match (author, presence) {
+        (Author::Trusted, _) => true,
+        (Author::User(user), Presence::File(file)) => [file.identity.owner, file.directory.owner].contains(&user),
+        (Author::User(_) | Author::Anybody, _) => false,
+    }
 }
 
 /// What a record ties is the object that it names, and no other in the same network namespace.

@@ -68,6 +68,8 @@ mod save;
 mod save_copies;
 #[path = "privileged/saving.rs"]
 mod saving;
+#[path = "privileged/scope.rs"]
+mod scope;
 #[path = "privileged/shared_namespaces.rs"]
 mod shared_namespaces;
 #[path = "privileged/signals.rs"]
@@ -123,7 +125,7 @@ fn main() -> std::process::ExitCode {
         runc::CASES,
         podman::CASES,
     ];
-    let with_newest = [crash::CASES, faults::CASES];
+    let with_newest = [crash::CASES, faults::CASES, scope::CASES];
     let mut trials = case::trials(&cases);
     trials.extend(case::trials_with_newest(&with_newest));
     testkit::suite::conclude(trials)

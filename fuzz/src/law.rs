@@ -185,9 +185,11 @@ fn found(link: &LinkRemap, place: Place) -> FoundFile {
         device: (254, 1),
         inode: u64::from(link.id),
         mode: link.mode.unwrap_or(0o100_644),
+        owner: 0,
         links: 1,
         size: link.size.unwrap_or_default(),
         allocated: 0,
+        born: None,
         changed: Timestamp::new(1, 0),
         mount_id: 0,
     };

@@ -10,6 +10,7 @@ use super::{Checkpoint, Completeness, Layout, LogFacts, MountRecord, Network, Re
 use crate::checkpoint::Evidence;
 use crate::connection::Connection;
 use crate::record::Beside;
+use crate::system::author::Author;
 use crate::time::Timestamp;
 
 /// The run id of the example.
@@ -47,6 +48,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         completeness: Completeness::Complete,
         inventory: Some(Record { entry: inventory, evidence: evidence("inventory.img", 0) }),
         written: Some(Timestamp::new(1000, 0)),
+        author: Author::Trusted,
         remaps: Vec::new(),
         files: HashMap::new(),
         sockets: Vec::new(),

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::locate::Images;
 use crate::record::{self, Beside, ImagesId};
+use crate::system::author::Author;
 use crate::system::dir::{self, FileError};
 use crate::time::Timestamp;
 
@@ -61,7 +62,7 @@ pub enum ReadError {
 
 /// Reads what the checkpoint's images and logs say.
 pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
-    let mut reader = Reader { images, problems: Vec::new(), written: None };
+    let mut reader = Reader { images, problems: Vec::new(), written: None, author: Author::Trusted };
     let inventory = reader.first::<Inventory>(ImageKind::Inventory, 0)?;
     let remaps: Vec<RemapRecord> = reader.all(ImageKind::RemapFilePath, 0)?;
     let mut tasks = reader.tasks()?;
@@ -84,6 +85,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         completeness,
         inventory,
         written: reader.written,
+        author: reader.author,
         remaps,
         files,
         sockets,
@@ -106,6 +108,7 @@ struct Reader<'a> {
     images: &'a Images,
     problems: Vec<ImageProblem>,
     written: Option<Timestamp>,
+    author: Author,
 }
 
 impl Reader<'_> {
@@ -118,6 +121,7 @@ impl Reader<'_> {
     ) -> Result<(), ReadError> {
         let name = kind.file_name(id);
         let Some(file) = self.images.image(&name)? else { return Ok(()) };
+        self.author = self.author.or(Author::of(&file).unwrap_or(Author::Anybody));
         if matches!(kind, ImageKind::Inventory | ImageKind::Files | ImageKind::RegFiles | ImageKind::RemapFilePath) {
             self.written = self.written.max(dir::last_written(&file).ok());
         }
@@ -266,6 +270,7 @@ impl Reader<'_> {
     fn dump_log(&mut self, inventory: Option<&Record<Inventory>>) -> Result<LogFacts, ReadError> {
         let name = "dump.log";
         let Some(file) = self.images.work_file(name)? else { return Ok(LogFacts::default()) };
+        let author = Author::of(&file).unwrap_or(Author::Anybody);
         let Ok(facts) = log::read(BufReader::with_capacity(BUFFER, file)) else { return Ok(LogFacts::default()) };
         let recorded = inventory.and_then(|inventory| inventory.entry.dump_criu_run_id.as_deref());
         if let (Some(logged), Some(recorded)) = (&facts.run_id, recorded)
@@ -274,6 +279,7 @@ impl Reader<'_> {
             self.problems.push(ImageProblem { image: name.into(), kind: ImageProblemKind::OtherRun });
             return Ok(LogFacts::default());
         }
+        self.author = self.author.or(author);
         Ok(facts)
     }
 

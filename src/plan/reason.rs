@@ -21,6 +21,8 @@ pub enum KeepReason {
     OtherMode,
     /// The file has another size than the dumped one.
     OtherSize,
+    /// Whoever may have written the images could not have removed it.
+    ForeignImages,
     /// The record that was made at the dump names another object.
     NotRecorded,
     /// The file was changed after the images were written.
@@ -37,7 +39,7 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All of them, the gravest first.
-    pub const ALL: [KeepReason; 13] = [
+    pub const ALL: [KeepReason; 14] = [
         KeepReason::CriuAtWork,
         KeepReason::TreeAlive,
         KeepReason::TreeUnknown,
@@ -45,6 +47,7 @@ impl KeepReason {
         KeepReason::OtherType,
         KeepReason::OtherMode,
         KeepReason::OtherSize,
+        KeepReason::ForeignImages,
         KeepReason::NotRecorded,
         KeepReason::ChangedSince,
         KeepReason::RestoredSince,
@@ -63,6 +66,7 @@ impl KeepReason {
             KeepReason::OtherType => "other-type",
             KeepReason::OtherMode => "other-mode",
             KeepReason::OtherSize => "other-size",
+            KeepReason::ForeignImages => "foreign-images",
             KeepReason::NotRecorded => "not-recorded",
             KeepReason::ChangedSince => "changed-since",
             KeepReason::RestoredSince => "restored-since",
@@ -82,6 +86,9 @@ impl KeepReason {
             KeepReason::OtherType => "it is of another type than the dumped file",
             KeepReason::OtherMode => "it has other permissions than the dumped file",
             KeepReason::OtherSize => "it has another size than the dumped file",
+            KeepReason::ForeignImages => {
+                "others than root may have written the images, who could not have removed it themselves"
+            }
             KeepReason::NotRecorded => {
                 "the record that was made at the dump names another object, so this one was made since"
             }
@@ -115,6 +122,7 @@ impl KeepReason {
             KeepReason::OtherType => "--allow other-type",
             KeepReason::OtherMode => "--allow other-mode",
             KeepReason::OtherSize => "--allow other-size",
+            KeepReason::ForeignImages => "--allow foreign-images",
             KeepReason::NotRecorded => "--allow not-recorded",
             KeepReason::ChangedSince => "--allow changed-since",
             KeepReason::RestoredSince => "--allow restored-since",

@@ -77,6 +77,8 @@ pub struct FileIdentity {
     pub inode: u64,
     /// Type and permission bits, as `st_mode`.
     pub mode: u32,
+    /// Who owns it: a user's number.
+    pub owner: u32,
     /// Number of hard links.
     pub links: u32,
     /// Size in bytes.
@@ -101,6 +103,7 @@ impl FileIdentity {
             device: (stat.stx_dev_major, stat.stx_dev_minor),
             inode: stat.stx_ino,
             mode: u32::from(stat.stx_mode),
+            owner: stat.stx_uid,
             links: stat.stx_nlink,
             size: stat.stx_size,
             allocated: stat.stx_blocks.saturating_mul(512),

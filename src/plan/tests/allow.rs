@@ -80,7 +80,8 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
             KeepReason::ChangedSince => Some((dead, newer_link())),
             KeepReason::RestoredSince => Some((TreeState { restored: task(), ..dead }, rules())),
             KeepReason::ForeignContent => Some((dead, chain(Some(Tie::Named), &["rule 2"]))),
-            KeepReason::NotRecorded
+            KeepReason::ForeignImages
+            | KeepReason::NotRecorded
             | KeepReason::NewerDump
             | KeepReason::CriuAtWork
             | KeepReason::Directory
@@ -108,4 +109,31 @@ fn a_reason_that_names_a_fact_to_be_changed_first_cannot_be_allowed() {
         assert_eq!(reason.remedy() == format!("--allow {reason}"), reason.can_be_allowed(), "{reason}");
     }
     assert!(KeepReason::ALL.is_sorted());
+}
+
+#[test]
+fn the_word_of_a_user_removes_what_that_user_could_have_removed() {
+    let by = |author: Author| Checkpoint { author, ..checkpoint() };
+    let owned_by = |file_owner: u32, directory_owner: u32| {
+        let (link, mut file) = link();
+        (file.identity.owner, file.directory.owner) = (file_owner, directory_owner);
+        survey(vec![link_finding((link, file))])
+    };
+    let kept = ["keep: foreign-images"];
+    for (author, file, directory, expected) in [
+        (Author::Trusted, 0, 0, ["Remove"]),
+        (Author::User(1000), 0, 0, kept),
+        (Author::User(1000), 1001, 1001, kept),
+        (Author::User(1000), 1000, 0, ["Remove"]),
+        (Author::User(1000), 0, 1000, ["Remove"]),
+        (Author::Anybody, 1000, 1000, kept),
+    ] {
+        assert_eq!(decide_with(&by(author), owned_by(file, directory), &[]), expected, "{author:?} {file} {directory}");
+        let allowed = [KeepReason::ForeignImages];
+        assert_eq!(decide_with(&by(author), owned_by(file, directory), &allowed), ["Remove"]);
+    }
+    for author in [Author::User(1000), Author::Anybody] {
+        let locks = || survey(vec![rules(), table_finding(signed()), chain(Some(Tie::Named), &[])]);
+        assert_eq!(decide_with(&by(author), locks(), &[]), ["keep: foreign-images"; 3]);
+    }
 }

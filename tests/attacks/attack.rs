@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! An attack, and what has to become of it.
+
+use std::fs;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use crate::checkpoint::Checkpoint;
+use crate::refusal::names_below;
+
+/// No attack may keep the tool busy for longer.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+
+/// What has to become of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fate {
+    /// The images are refused as a whole, in these words, whatever is allowed.
+    Refused(&'static str),
+    /// The object is kept for this reason.
+    Kept(&'static str),
+    /// It is not known whether there is anything, in these words.
+    NotKnown(&'static str),
+    /// There is nothing of the kind.
+    Nothing,
+}
+
+/// An attack.
+#[derive(Clone)]
+pub(crate) struct Attack {
+    pub(crate) name: String,
+    fate: Fate,
+    images: fn(&mut Checkpoint),
+    place: fn(&Checkpoint),
+    link: Option<fn(&Checkpoint) -> Vec<u8>>,
+}
+
+impl Attack {
+    /// By what the images say.
+    pub(crate) fn of_images(name: &str, fate: Fate, images: fn(&mut Checkpoint)) -> Self {
+        Attack { name: name.to_owned(), fate, images, place: |_| {}, link: None }
+    }
+
+    /// By what lies where the images say that the link is, or among them.
+    pub(crate) fn of_place(name: &str, fate: Fate, place: fn(&Checkpoint)) -> Self {
+        Attack { name: name.to_owned(), fate, images: |_| {}, place, link: None }
+    }
+
+    /// By the name of the link.
+    pub(crate) fn of_name(name: &str, fate: Fate, link: fn(&Checkpoint) -> Vec<u8>) -> Self {
+        Attack { name: name.to_owned(), fate, images: |_| {}, place: |_| {}, link: Some(link) }
+    }
+
+    /// Tries it.
+    pub(crate) fn is_refused(&self) {
+        let mut checkpoint = Checkpoint::new();
+        plant_victims(&checkpoint);
+        (self.images)(&mut checkpoint);
+        if let Some(link) = self.link {
+            checkpoint.link_entry().name = link(&checkpoint);
+        }
+        checkpoint.write();
+        (self.place)(&checkpoint);
+        let top = checkpoint.images().with_file_name("");
+        let before = names_below(&top);
+        let all = ["other-type", "other-mode", "other-size", "changed-since", "newer-dump", "tree-unknown"];
+        let allowing: Vec<&str> = all.iter().flat_map(|reason| ["--allow", reason]).collect();
+        let ways = match self.fate {
+            // These reasons are a person's to set aside.
+            Fate::Kept(_) => vec![Vec::new(), vec!["--show"]],
+            _ => vec![Vec::new(), vec!["--show"], allowing],
+        };
+        for arguments in ways {
+            let started = Instant::now();
+            let output = run(&checkpoint, &arguments);
+            assert!(started.elapsed() < TIME_LIMIT, "{arguments:?} took {:?}", started.elapsed());
+            self.check(&output, arguments.contains(&"--show"));
+            assert_eq!(names_below(&top), before, "{arguments:?} touched something");
+        }
+    }
+
+    fn check(&self, output: &Output, is_shown: bool) {
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let said = format!("{:?}: {:?}\n{stdout}{stderr}", self.fate, output.status);
+        assert!(!stdout.contains("removed)") && !stderr.contains("panicked"), "{said}");
+        let (status, words) = match self.fate {
+            Fate::Refused(words) => {
+                assert!(stdout.is_empty() && stderr.lines().count() == 1 && stderr.contains(words), "{said}");
+                return assert_eq!(output.status.code(), Some(2), "{said}");
+            }
+            Fate::Kept(reason) => (1, reason),
+            Fate::NotKnown(words) => (1, words),
+            Fate::Nothing => (0, "Nothing is left."),
+        };
+        assert!(stdout.contains(words), "{words:?}: {said}");
+        assert_eq!(output.status.code(), Some(if is_shown { 0 } else { status }), "{said}");
+    }
+}
+
+/// Runs criu-gc in an address space of 512 MiB.
+fn run(checkpoint: &Checkpoint, arguments: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_criu-gc")]);
+    command.arg("-D").arg(checkpoint.images()).args(arguments).output().expect("sh")
+}
+
+/// What looks like a link remap, is as large, has the same mode and is as old: only that the images do not name it, or
+/// name it wrongly, tells that it is not.
+fn plant_victims(checkpoint: &Checkpoint) {
+    let elsewhere = checkpoint.data().with_file_name("elsewhere");
+    fs::create_dir_all(elsewhere.join("deep")).expect("a new directory");
+    for directory in [checkpoint.data(), elsewhere.clone(), elsewhere.join("deep")] {
+        for name in ["link_remap.7", "link_remap.8", "link_remap.90", "precious"] {
+            fs::write(directory.join(name), "1234").expect("a new file");
+        }
+    }
+    fs::write(elsewhere.join("link_remap.9"), "1234").expect("a new file");
+}

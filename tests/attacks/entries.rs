@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Entries that contradict each other, or what CRIU writes.
+
+use criu_images::{InetSkEntry, RemapFilePathEntry};
+
+use crate::attack::{Attack, Fate};
+use crate::checkpoint::{Checkpoint, LINK, ORIGINAL, named, regular, remap, socket};
+
+const ATTRIBUTES: Fate = Fate::Refused("has a mount, size or mode, which CRIU never writes there");
+
+fn of_type(checkpoint: &mut Checkpoint, remap_type: Option<i32>, remap_id: u32) {
+    checkpoint.remaps = vec![RemapFilePathEntry { orig_id: ORIGINAL, remap_id, remap_type }];
+}
+
+pub(crate) fn attacks() -> Vec<Attack> {
+    let attack = Attack::of_images;
+    vec![
+        attack("a link that has a mode", ATTRIBUTES, |c| c.link_entry().mode = Some(0o100_644)),
+        attack("a link that has a size", ATTRIBUTES, |c| c.link_entry().size = Some(4)),
+        attack("a link that has a mount", ATTRIBUTES, |c| c.link_entry().mnt_id = Some(1)),
+        attack("a link that is an external file", Fate::Refused("is an external file"), |c| c.link_entry().ext = true),
+        attack("an original that is an external file", Fate::Refused("is an external file"), |c| {
+            c.original_entry().ext = true;
+        }),
+        attack("an original whose name leads up", Fate::Refused("has a name that is not a plain path"), |c| {
+            c.original_entry().name.extend_from_slice(b"/../../elsewhere/x");
+        }),
+        attack("an original whose name has a NUL", Fate::Refused("has a name that is not a plain path"), |c| {
+            c.original_entry().name.extend_from_slice(b"\0");
+        }),
+        attack("a remap of a file that no entry describes", Fate::Refused("remaps file 108"), |c| {
+            c.remaps = vec![remap(108, LINK)];
+        }),
+        attack("a remap to a file that no entry describes", Fate::Refused("names file 77"), |c| {
+            c.remaps.push(remap(ORIGINAL, 77));
+        }),
+        attack("two remaps to one link", Fate::Refused("uses file 9 for a second remap"), |c| {
+            c.remaps.push(remap(ORIGINAL, LINK));
+        }),
+        attack("two remaps that lead to each other", Fate::Refused("has a mount, size or mode"), |c| {
+            c.remaps.push(remap(LINK, ORIGINAL));
+        }),
+        attack("a user's file for the link of a remap", Fate::Refused("its name is "), |c| {
+            let precious = c.data().join("precious");
+            c.files.push(regular(named(10, &precious)));
+            c.remaps.push(remap(ORIGINAL, 10));
+        }),
+        attack("two files with one id", Fate::Refused("has the id of another file"), |c| {
+            let precious = c.data().join("precious");
+            c.files.push(regular(named(LINK, &precious)));
+        }),
+        attack("another id inside than outside", Fate::Refused("has another id inside than outside"), |c| {
+            c.files[0].id = ORIGINAL;
+        }),
+        attack("a remap of a type to come", Fate::NotKnown("which this version does not know"), |c| {
+            of_type(c, Some(3), LINK)
+        }),
+        attack("a remap of a negative type", Fate::NotKnown("which this version does not know"), |c| {
+            of_type(c, Some(-1), LINK)
+        }),
+        attack("a link that is remapped as a ghost", Fate::NotKnown("does not name all link remaps"), |c| {
+            of_type(c, Some(1), LINK)
+        }),
+        attack("a link that is remapped as a process", Fate::NotKnown("does not name all link remaps"), |c| {
+            of_type(c, Some(2), LINK)
+        }),
+        attack(
+            "a link that is remapped as a ghost of old images",
+            Fate::NotKnown("does not name all link remaps"),
+            |c| {
+                of_type(c, None, LINK | 1 << 31);
+            },
+        ),
+        attack("a connection without addresses", Fate::Refused("whose addresses make no sense"), |c| {
+            let entry =
+                InetSkEntry { id: 1, family: 2, sock_type: 1, proto: 6, dst_port: 80, ..InetSkEntry::default() };
+            c.files.push(socket(entry));
+        }),
+        attack("a way of locking that is to come", Fate::NotKnown("which this version does not know"), |c| {
+            c.inventory.network_lock_method = Some(9);
+            c.remaps.clear();
+            c.files.clear();
+        }),
+        attack("images of a pre-dump that name a link", Fate::Nothing, |c| c.inventory.img_version = 0),
+    ]
+}

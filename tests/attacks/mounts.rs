@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Mounts in the images that are not what they say, or are not where they say.
+
+use criu_images::{FsType, MntEntry};
+
+use crate::attack::{Attack, Fate};
+use crate::checkpoint::Checkpoint;
+
+const NO_ROOT: Fate = Fate::Refused("is on mount 77, whose root is ");
+
+/// The file lies on a mount of the tree's root directory, which this changes.
+fn on_mount(checkpoint: &mut Checkpoint, change: impl FnOnce(&mut MntEntry)) {
+    checkpoint.mount_at("/");
+    change(&mut checkpoint.mounts[0]);
+}
+
+fn with_root(checkpoint: &mut Checkpoint, root: &[u8]) {
+    on_mount(checkpoint, |mount| mount.root = root.to_vec());
+}
+
+fn overlay(checkpoint: &mut Checkpoint, options: &str) {
+    on_mount(checkpoint, |mount| {
+        mount.fstype = fs_type(FsType::Overlayfs);
+        mount.root_dev = 4095;
+        mount.options = options.into();
+    });
+}
+
+fn fs_type(wanted: FsType) -> u32 {
+    (0..99).find(|number| FsType::from(*number) == wanted).expect("a type of filesystem")
+}
+
+pub(crate) fn attacks() -> Vec<Attack> {
+    let attack = Attack::of_images;
+    vec![
+        attack(
+            "a mount that the images do not have",
+            Fate::Refused("is on mount 78, of which the images have no entry"),
+            |c| {
+                c.mount_at("/");
+                c.original_entry().mnt_id = Some(78);
+            },
+        ),
+        attack("two mounts with one id", Fate::Refused("has the id of another mount"), |c| {
+            c.mount_at("/");
+            c.mounts.push(c.mounts[0].clone());
+        }),
+        attack("a link outside the mount of its file", Fate::Refused("has its link remap outside its mount"), |c| {
+            c.mount_at("/elsewhere");
+        }),
+        attack(
+            "a mount point whose name begins as the file's",
+            Fate::Refused("has its link remap outside its mount"),
+            |c| {
+                let data = c.data();
+                c.mount_at(&data.to_str().expect("a name")[..data.as_os_str().len() - 1]);
+            },
+        ),
+        attack("a mount point that leads up", Fate::Refused("has its link remap outside its mount"), |c| {
+            let data = c.data();
+            c.mount_at(&format!("{}/../elsewhere", data.display()));
+        }),
+        attack("a mount of a root that leads up", NO_ROOT, |c| with_root(c, b"/data/../elsewhere")),
+        attack("a mount of a relative root", NO_ROOT, |c| with_root(c, b"data")),
+        attack("a mount of an empty root", NO_ROOT, |c| with_root(c, b"")),
+        attack("a mount of a root with a NUL", NO_ROOT, |c| with_root(c, b"/data\0")),
+        attack("a mount of a root with an empty component", NO_ROOT, |c| with_root(c, b"/data//x")),
+        attack("a mount of a namespace's file", NO_ROOT, |c| with_root(c, b"net:[4026531840]")),
+        attack("a mount of a deleted root", Fate::NotKnown("had been deleted"), |c| {
+            on_mount(c, |mount| mount.deleted = true)
+        }),
+        attack("a mount that a plugin dumped", Fate::NotKnown("a plugin of CRIU dumped the mount"), |c| {
+            on_mount(c, |mount| mount.with_plugin = true);
+        }),
+        attack(
+            "a mount of which there is only a key",
+            Fate::NotKnown("the images give only the key of its mount"),
+            |c| {
+                on_mount(c, |mount| {
+                    mount.ext_mount = true;
+                    mount.root = b"/etc".to_vec();
+                });
+            },
+        ),
+        attack("an anonymous device number that nothing has", Fate::NotKnown("is mounted nowhere here"), |c| {
+            on_mount(c, |mount| mount.root_dev = 4095);
+        }),
+        attack("an overlay whose upper directory leads up", Fate::NotKnown("cannot be reached: "), |c| {
+            let top = c.data().with_file_name("data");
+            overlay(c, &format!("lowerdir=/l,upperdir={}/../../../..,workdir=/w", top.display()));
+        }),
+        attack("an overlay whose upper directory is relative", Fate::NotKnown("cannot be reached: "), |c| {
+            overlay(c, "lowerdir=/l,upperdir=etc,workdir=/w");
+        }),
+        attack("an overlay without an upper directory", Fate::NotKnown("cannot be reached: "), |c| {
+            overlay(c, "lowerdir=/l")
+        }),
+        attack("an overlay whose upper directory is /etc", Fate::Nothing, |c| {
+            overlay(c, "lowerdir=/l,upperdir=/etc,workdir=/w");
+        }),
+        attack("a link on the kernel's own proc", Fate::Nothing, |c| {
+            on_mount(c, |mount| mount.fstype = fs_type(FsType::Proc))
+        }),
+        attack("a link on a tmpfs of the tree's own", Fate::Nothing, |c| {
+            on_mount(c, |mount| {
+                mount.fstype = fs_type(FsType::Tmpfs);
+                mount.root_dev = 4095;
+            });
+        }),
+    ]
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Images that are made to cost memory or time. The tool runs within 512 MiB of address space here.
+
+use std::fs;
+
+use criu_images::{ImageKind, RegFileEntry};
+
+use crate::attack::{Attack, Fate};
+use crate::checkpoint::{Checkpoint, LINK, ORIGINAL, named, regular, remap};
+
+const MILLION: u32 = 1_000_000;
+
+/// The length of a record, and what stands for its content.
+fn record_of(checkpoint: &Checkpoint, length: u32, content: &[u8]) {
+    let kind = ImageKind::Files;
+    let head = kind.head_magic().into_iter().chain([kind.magic(), length]).flat_map(u32::to_le_bytes);
+    let bytes: Vec<u8> = head.chain(content.iter().copied()).collect();
+    checkpoint.write_bytes("files.img", &bytes);
+}
+
+pub(crate) fn attacks() -> Vec<Attack> {
+    vec![
+        Attack::of_images("a million remaps to one link", Fate::Refused("uses file 9 for a second remap"), |c| {
+            c.remaps = vec![remap(ORIGINAL, LINK); MILLION as usize];
+        }),
+        Attack::of_images("a million links of one file that are not there", Fate::Nothing, |c| {
+            // A tenth of it: each is looked for.
+            let directory = c.data().join("no directory");
+            let links = 100..100 + MILLION / 10;
+            c.files = links.clone().map(|id| regular(named(id, &directory.join(format!("link_remap.{id}"))))).collect();
+            c.files.push(regular(RegFileEntry { size: Some(4), ..named(ORIGINAL, &directory.join("data")) }));
+            c.remaps = links.map(|id| remap(ORIGINAL, id)).collect();
+        }),
+        Attack::of_place("a record that says it is four gigabytes long", Fate::Refused("bytes long"), |c| {
+            record_of(c, u32::MAX, b"");
+        }),
+        Attack::of_place("a record as long as may be, and cut", Fate::NotKnown("is cut"), |c| {
+            record_of(c, 1024 * 1024, b"\x08\x01");
+        }),
+        Attack::of_place("a field that says it is longer than its record", Fate::Refused("files.img"), |c| {
+            record_of(c, 7, b"\x1a\xff\xff\xff\xff\x0f\x00");
+        }),
+        Attack::of_place("messages within messages without end", Fate::Refused("files.img"), |c| {
+            // Groups, which nest without a length.
+            let nested = [0x1b; 4096];
+            record_of(c, 4096, &nested);
+        }),
+        Attack::of_place("a log of one endless line", Fate::NotKnown("cannot be reached"), |c| {
+            fs::write(c.images().join("dump.log"), vec![b'x'; 64 * 1024 * 1024]).expect("a log");
+            fs::rename(c.data(), c.data().with_file_name("away")).expect("another name");
+            std::os::unix::fs::symlink("away", c.data()).expect("a symbolic link");
+        }),
+    ]
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Images that others than root may have written: their word removes no more than these could have removed themselves.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use testkit::{Criu, IptablesFlavour, LockMethod};
+
+use crate::case::Case;
+use crate::crash::Scene;
+use crate::links::images_of;
+use crate::tool::NOTHING;
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "images that a user may have written remove nothing that is not that user's", test: of_a_user },
+    Case { name: "images that anybody may have written remove nothing", test: of_anybody },
+    Case { name: "images that a user may have written remove that user's own links", test: own_links },
+    Case { name: "an inventory that a user has put among root's images is not trusted with the network", test: mixed },
+];
+
+const USER: u32 = 1000;
+
+fn scene(criu: &Criu, lock: LockMethod) -> Scene {
+    Scene::new(criu, lock, IptablesFlavour::Nft)
+}
+
+/// Changes every image of the scene's dump.
+fn change_images(scene: &Scene, change: impl Fn(&std::path::Path)) {
+    for entry in fs::read_dir(images_of(&scene.host)).expect("a directory") {
+        change(&entry.expect("an entry").path());
+    }
+}
+
+fn of_a_user(criu: &Criu) {
+    for lock in [LockMethod::Iptables, LockMethod::Nftables] {
+        let scene = scene(criu, lock);
+        change_images(&scene, |image| chown(image, Some(USER), Some(USER)).expect("an owner"));
+        is_kept_until_allowed(&scene);
+    }
+}
+
+fn of_anybody(criu: &Criu) {
+    let scene = scene(criu, LockMethod::Iptables);
+    let everybody_writes = fs::Permissions::from_mode(0o666);
+    change_images(&scene, |image| fs::set_permissions(image, everybody_writes.clone()).expect("a mode"));
+    is_kept_until_allowed(&scene);
+}
+
+/// The directory is the user's, as is what lies in it; /dev/shm is not.
+fn own_links(criu: &Criu) {
+    let scene = scene(criu, LockMethod::Iptables);
+    change_images(&scene, |image| chown(image, Some(USER), Some(USER)).expect("an owner"));
+    chown(scene.host.dir(), Some(USER), Some(USER)).expect("an owner");
+    let run = scene.tool().run(&[]);
+    assert_eq!(run.code(), 1, "{run}");
+    let count = |words: &str| {
+        run.stdout.lines().filter(|line| line.starts_with("Link remap: ") && line.ends_with(words)).count()
+    };
+    assert_eq!((count("; removed)"), count("; kept: foreign-images)")), (4, 1), "{run}");
+    assert_eq!(run.stdout.matches("rules of iptables-nft; kept: foreign-images").count(), 2, "{run}");
+    assert_eq!(scene.tool().run(&["--allow", "foreign-images"]).code(), 0);
+}
+
+/// As if to have the table of another dump's run id removed.
+fn mixed(criu: &Criu) {
+    let scene = scene(criu, LockMethod::Nftables);
+    let inventory = images_of(&scene.host).join("inventory.img");
+    chown(inventory, Some(USER), Some(USER)).expect("an owner");
+    is_kept_until_allowed(&scene);
+}
+
+fn is_kept_until_allowed(scene: &Scene) {
+    let all = scene.left();
+    scene.tool().keeps_everything("foreign-images");
+    assert_eq!(scene.left(), all);
+    let run = scene.tool().run(&["--allow", "foreign-images"]);
+    assert_eq!(run.code(), 0, "{run}");
+    assert_eq!(scene.left(), NOTHING);
+}
