@@ -6,7 +6,7 @@
 
 mod files;
 mod network;
-mod recorded;
+mod record;
 pub mod tree;
 
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::{
     Cause, Finding, FoundChain, FoundRule, FoundRules, FoundTable, Hints, LiveTask, Presence, ProbeError,
-    RecordedNamespace, Search, Survey, Tie, recorded,
+    RecordedNamespace, Search, Survey, Tie, record,
 };
 use crate::checkpoint::{Checkpoint, Device, Network};
 use crate::firewall::{self, Backend, LookFailure, NetworkView, Parts, RuleKey};
@@ -98,10 +98,10 @@ impl Scene {
         for namespace in named.into_iter().chain([own]).chain(found.namespaces) {
             namespaces.entry(namespace_id(&namespace)).or_insert_with(|| Arc::new(namespace));
         }
-        let record = checkpoint.record.record();
-        scene.recorded = recorded::find(record, namespaces.values());
-        let crius = recorded::believed(record, scene.recorded, Role::Criu).unwrap_or(own_id);
-        let closed = recorded::believed(record, scene.recorded, Role::Tree);
+        let dump = checkpoint.record.record();
+        scene.recorded = record::find(dump, namespaces.values());
+        let crius = record::believed(dump, scene.recorded, Role::Criu).unwrap_or(own_id);
+        let closed = record::believed(dump, scene.recorded, Role::Tree);
         for (id, namespace) in namespaces {
             let is_crius = if named_ids.is_empty() { id == crius } else { named_ids.contains(&id) };
             let network = firewall::look(&namespace, parts(locks, is_crius));

@@ -21,6 +21,7 @@ use crate::exit::ExitStatus;
 use crate::locate::Images;
 use crate::probe::{self, Hints, Search};
 use crate::residue;
+use crate::system::dir::Directory;
 use crate::system::netns::{self, NetNamespace};
 use crate::system::replace;
 use crate::terminal::Terminal;
@@ -76,10 +77,14 @@ fn within(limit: Duration, work: fn() -> Result<String, String>) -> Result<Strin
 fn record() -> Result<String, String> {
     let directory = env::var_os("CRTOOLS_IMAGE_DIR").ok_or("CRIU does not name the images directory")?;
     // CRIU runs its scripts in its work directory.
-    let images = Images::open(Path::new(&directory), Some(Path::new("."))).map_err(|error| error.to_string())?;
-    let document = document(&images, &target(Path::new(&directory)))?;
+    let path = Path::new(&directory);
+    let images = Images::open(path, Some(Path::new("."))).map_err(|error| error.to_string())?;
+    let document = document(&images, &target(path))?;
     let text = serde_json::to_vec_pretty(&document).map_err(|error| error.to_string())?;
-    replace::replace(images.directory(), OsStr::new(FILE_NAME), &text).map_err(|error| error.to_string_with_cause())?;
+    // The same directory: the name is that of CRIU's descriptor.
+    Directory::open(path)
+        .and_then(|directory| replace::replace(&directory, OsStr::new(FILE_NAME), &text))
+        .map_err(|error| error.to_string_with_cause())?;
     Ok(told(&document))
 }
 
