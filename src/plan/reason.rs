@@ -23,7 +23,7 @@ pub enum KeepReason {
     OtherSize,
     /// Whoever may have written the images could not have removed it.
     ForeignImages,
-    /// The record that was made at the dump names another object.
+    /// By the record that was made at the dump, it is another object, or has a part that was made since.
     NotRecorded,
     /// The file was changed after the images were written.
     ChangedSince,
@@ -89,9 +89,7 @@ impl KeepReason {
             KeepReason::ForeignImages => {
                 "others than root may have written the images, who could not have removed it themselves"
             }
-            KeepReason::NotRecorded => {
-                "the record that was made at the dump names another object, so this one was made since"
-            }
+            KeepReason::NotRecorded => "by the record that was made at the dump, it or a part of it was made since",
             KeepReason::ChangedSince => {
                 "it was changed after the images were written, so it may belong to a newer dump of the same tree"
             }

@@ -2,8 +2,9 @@
 //! criu-gc as CRIU's action script: makes the record, and never anything else.
 //!
 //! CRIU calls a script at `post-dump` when all images are written, while the tree is still frozen, the links and locks
-//! are in place, and CRIU waits (`cr_dump_finish` in `criu/cr-dump.c`). A status other than 0, or no answer, would undo
-//! the dump; so a failure is told, in CRIU's log, and is a success all the same unless the user wants it otherwise.
+//! are in place, and CRIU waits (`cr_dump_finish` in `criu/cr-dump.c`). A status other than 0 undoes the dump, and while
+//! there is none the tree stands still; so a failure is told, in CRIU's log, and is a success all the same unless the
+//! user wants it otherwise.
 
 use std::env;
 use std::ffi::OsStr;

@@ -72,7 +72,7 @@ pub fn lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Line> {
 fn record_line(answer: RecordAnswer) -> &'static str {
     match answer {
         RecordAnswer::Same => "    the record of the dump names this very object",
-        RecordAnswer::Other => "    the record of the dump names another object",
+        RecordAnswer::Other => "    the record of the dump does not name this object",
         RecordAnswer::Unclear => "    the record of the dump cannot tell whether it was made anew since",
     }
 }
