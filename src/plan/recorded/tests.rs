@@ -127,6 +127,45 @@ fn a_record_that_may_be_anybodys_only_adds_reasons() {
     check_link(both, untrusted, "keep: not-recorded, changed-since");
 }
 
+/// Every combination of what can be equal and what not.
+#[test]
+fn whatever_an_untrusted_record_says_no_reason_to_keep_goes_away() {
+    let times = [Timestamp::new(999, 0), Timestamp::new(999, 5), LATER];
+    let with = |found: (u64, Timestamp, Timestamp), told: (u64, Timestamp, Timestamp)| {
+        let (link, mut file) = link();
+        (file.identity.inode, file.identity.changed, file.directory.changed) = found;
+        let directory = Directory { inode: file.directory.inode, changed: Time(told.2) };
+        let recorded = Link { inode: told.0, born: None, changed: Time(told.1), directory, ..recorded_link() };
+        let decide = |record: Beside| {
+            let restored = Some(RestoreEvidence { file: "stats-restore".to_owned(), written: LATER });
+            let checkpoint = Checkpoint { record, restored, ..checkpoint() };
+            decide_with(&checkpoint, survey(vec![link_finding((link.clone(), file.clone()))]), &[]).remove(0)
+        };
+        let record =
+            |trust| Beside::Found(Box::new(Record::new(document(vec![recorded.clone()], None), trust, Boot::This)));
+        [decide(Beside::Nothing), decide(record(Trust::KeepOnly)), decide(record(Trust::Full))]
+    };
+    let all: Vec<(u64, Timestamp, Timestamp)> = [77, 78]
+        .into_iter()
+        .flat_map(|inode| times.into_iter().flat_map(move |one| times.map(|other| (inode, one, other))))
+        .collect();
+    let mut removed = 0;
+    for (found, told) in all.iter().flat_map(|found| all.iter().map(move |told| (*found, *told))) {
+        let [without, untrusted, believed] = with(found, told);
+        let reasons = |verdict: &str| -> Vec<String> {
+            verdict.trim_start_matches("keep: ").split(", ").map(str::to_owned).collect()
+        };
+        assert!(without.starts_with("keep: ") && untrusted.starts_with("keep: "), "{found:?} {told:?}");
+        let left = reasons(&untrusted);
+        assert!(reasons(&without).iter().all(|reason| left.contains(reason)), "{without} {untrusted}");
+        // One that is believed takes reasons away only from the same inode, of which one time is the same too.
+        let is_same = found.0 == told.0 && (found.1 == told.1 || found.2 == told.2);
+        assert_eq!(believed == "Remove", is_same, "{found:?} {told:?}: {believed}");
+        removed += usize::from(is_same);
+    }
+    assert_eq!((all.len(), removed), (18, 90));
+}
+
 #[test]
 fn numbers_of_devices_that_are_given_anew_prove_nothing() {
     let earlier = (Trust::Full, Boot::Earlier);
