@@ -4,13 +4,13 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::apt::Apt;
 use crate::error::Error;
 use crate::setup::Freshness;
+use crate::tree::{self, entries, file, remove, unpack, write, write_script};
 use crate::versions::{self, OLDEST, Version};
 use crate::{program, sources};
 
@@ -66,7 +66,7 @@ fn bring_one(apt: &Apt, directory: &Path, version: &Version) -> Result<(), Error
     apt.download(&[of_version("python3-pycriu"), "python3-protobuf".to_owned()], &packages)?;
     unpack(&packages, &new.join("tree"))?;
     remove(&packages)?;
-    write_wrappers(&new, version)?;
+    write_wrappers(&new)?;
     check(&new, version)?;
     write(&new.join("package"), &stamp_of(version))?;
     remove(&place)?;
@@ -77,46 +77,14 @@ fn stamp_of(version: &Version) -> String {
     format!("{LAYOUT}\n{}\n", version.package)
 }
 
-fn unpack(packages: &Path, tree: &Path) -> Result<(), Error> {
-    // Packages have /usr/lib only; what they refer to may begin with /lib.
-    for part in ["bin", "lib", "lib64", "sbin"] {
-        let path = tree.join("usr").join(part);
-        fs::create_dir_all(&path).map_err(file("create", &path))?;
-        symlink(Path::new("usr").join(part), tree.join(part)).map_err(file("create", tree))?;
-    }
-    for path in entries(packages)? {
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            program::output(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(tree))?;
-        }
-    }
-    Ok(())
-}
-
 /// `criu`, which runs by its own dynamic linker, and `crit`, which runs on the host's Python.
-fn write_wrappers(place: &Path, version: &Version) -> Result<(), Error> {
-    let missing = |what| Error::Layout { version: version.upstream.clone(), what };
-    let libraries = entries(&place.join("tree/usr/lib"))?
-        .into_iter()
-        .find(|directory| directory.join("libc.so.6").exists())
-        .ok_or_else(|| missing("libc.so.6"))?;
-    let is_linker = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-"));
-    let linker = entries(&libraries)?.into_iter().find(is_linker).ok_or_else(|| missing("dynamic linker"))?;
-    let relative = |path: &Path| path.strip_prefix(place).map(|path| path.display().to_string()).unwrap_or_default();
-    let criu = format!(
-        "exec \"$here/{}\" --library-path \"$here/{}\" \"$here/tree/usr/sbin/criu\" \"$@\"",
-        relative(&linker),
-        relative(&libraries)
-    );
+fn write_wrappers(place: &Path) -> Result<(), Error> {
+    let criu = tree::by_own_linker(place, "usr/sbin/criu")?;
     let crit = "export PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python PYTHONDONTWRITEBYTECODE=1\n\
                 export PYTHONPATH=\"$here/tree/usr/lib/python3/dist-packages\"\n\
                 exec python3 -m crit \"$@\"";
     write_script(&place.join("criu"), &criu)?;
     write_script(&place.join("crit"), crit)
-}
-
-fn write_script(path: &Path, text: &str) -> Result<(), Error> {
-    write(path, &format!("#!/bin/sh\nhere=$(dirname \"$(readlink -f \"$0\")\")\n{text}\n"))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(file("make executable", path))
 }
 
 /// What was brought must run here, and be what it should be.
@@ -144,27 +112,4 @@ fn remove_superseded(directory: &Path, wanted: &[Version]) -> Result<(), Error> 
         }
     }
     Ok(())
-}
-
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let read = fs::read_dir(directory).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
-    let mut paths: Vec<_> = read.map_err(file("read", directory))?;
-    paths.sort();
-    Ok(paths)
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Error> {
-    fs::write(path, text).map_err(file("write", path))
-}
-
-fn remove(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(file("remove", path)),
-    }
-}
-
-fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::File { action, path, source }
 }

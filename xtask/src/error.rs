@@ -32,11 +32,14 @@ pub(crate) enum Error {
     #[error("the suites {suites} of {mirror} hold no criu from {oldest} on; they hold {found}")]
     NoCriu { mirror: String, suites: String, oldest: String, found: String },
 
-    #[error("the packages of criu {version} hold no {what}: the layout of the packages has changed")]
-    Layout { version: String, what: &'static str },
+    #[error("the packages in {} hold no {what}: the layout of the packages has changed", place.display())]
+    Layout { place: PathBuf, what: &'static str },
 
     #[error("{} says that it is {said:?}, not {version}", program.display())]
     WrongVersion { program: PathBuf, version: String, said: String },
+
+    #[error("{} was built without CRIU: it says that it is {said:?}", program.display())]
+    WithoutCriu { program: PathBuf, said: String },
 
     #[error("only root can {0}; run this as root")]
     NotRoot(&'static str),

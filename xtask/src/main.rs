@@ -9,6 +9,7 @@ mod apt;
 mod bench;
 mod cargo;
 mod criu;
+mod crun;
 mod demo;
 mod error;
 mod fuzz;
@@ -17,6 +18,7 @@ mod program;
 mod setup;
 mod sources;
 mod test;
+mod tree;
 mod versions;
 mod zdtm;
 

@@ -7,7 +7,7 @@ use std::fs;
 use testkit::Artifacts;
 
 use crate::error::Error;
-use crate::{cargo, criu, packages};
+use crate::{cargo, criu, crun, packages};
 
 /// Whether the archive is asked for newer versions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,5 +26,6 @@ pub(crate) fn run(freshness: Freshness) -> Result<(), Error> {
     }
     packages::install_missing()?;
     criu::bring(&artifacts.criu(), freshness)?;
+    crun::bring(&artifacts.crun(), freshness)?;
     cargo::build_workload(&artifacts.workload())
 }

@@ -48,6 +48,11 @@ impl Artifacts {
         self.target.join("criu")
     }
 
+    /// A crun that was built with CRIU: `crun` and `tree`.
+    pub fn crun(&self) -> PathBuf {
+        self.target.join("crun")
+    }
+
     /// The static program that is dumped.
     pub fn workload(&self) -> PathBuf {
         self.target.join("workload/workload")
@@ -68,8 +73,8 @@ pub fn cannot_run() -> Option<String> {
     if let Some(program) = PROGRAMS.iter().find(|program| !is_on_search_path(program)) {
         return Some(format!("the program {program} is missing: run `cargo xtask setup`"));
     }
-    if !artifacts.workload().exists() {
-        let path = artifacts.workload();
+    let brought = [artifacts.workload(), artifacts.crun().join("crun")];
+    if let Some(path) = brought.iter().find(|path| !path.exists()) {
         return Some(format!("{} is missing: run `cargo xtask setup`", path.display()));
     }
     if crate::Criu::all().is_empty() {

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::{Engines, Specification, await_end};
+use crate::artifacts::Artifacts;
 use crate::command::{CommandExt, Finished, wait_for};
 
 /// A runtime whose containers are bundles.
@@ -15,6 +16,8 @@ use crate::command::{CommandExt, Finished, wait_for};
 pub enum Runtime {
     /// runc
     Runc,
+    /// crun
+    Crun,
 }
 
 /// A container whose configuration is in a directory.
@@ -175,6 +178,7 @@ impl Runtime {
     fn program(self) -> PathBuf {
         match self {
             Self::Runc => "runc".into(),
+            Self::Crun => Artifacts::of_workspace().crun().join("crun"),
         }
     }
 }
