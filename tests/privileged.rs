@@ -4,6 +4,8 @@
 //! Each test first proves without criu-gc that the residue is there, else it is void. A test that cannot run says why
 //! and counts as ignored; where the suite is meant to run whole (`CRIU_GC_REQUIRE_PRIVILEGED`), it has failed.
 
+#[path = "privileged/bundles.rs"]
+mod bundles;
 #[path = "privileged/case.rs"]
 mod case;
 #[path = "privileged/closed.rs"]
@@ -60,8 +62,6 @@ mod refusals;
 mod replaced;
 #[path = "privileged/restored.rs"]
 mod restored;
-#[path = "privileged/runc.rs"]
-mod runc;
 #[path = "privileged/save.rs"]
 mod save;
 #[path = "privileged/save_copies.rs"]
@@ -122,7 +122,7 @@ fn main() -> std::process::ExitCode {
         reader::CASES,
         signals::CASES,
         locks::CASES,
-        runc::CASES,
+        bundles::CASES,
         podman::CASES,
     ];
     let with_newest = [crash::CASES, faults::CASES, scope::CASES];

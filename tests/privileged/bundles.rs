@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Containers of a real runc that share a network namespace: one is checkpointed, the other goes on.
+//! Containers of real runc and crun that share a network namespace: one is checkpointed, the other goes on.
 
 use testkit::{Bundle, Criu, Engines, IptablesFlavour, LockMethod, Runtime, Snapshot, TestHost};
 
@@ -10,8 +10,22 @@ use crate::recording::recorder;
 use crate::tool::{NOTHING, Tool};
 
 pub(crate) const CASES: &[Case] = &[
-    Case { name: "what a checkpoint by runc left is removed, and its pod has a network again", test: removed },
-    Case { name: "by a record of runc's checkpoint a pod has a network again without being named", test: recorded },
+    Case {
+        name: "what a checkpoint by runc left is removed, and its pod has a network again",
+        test: |criu| removed(criu, Runtime::Runc),
+    },
+    Case {
+        name: "what a checkpoint by crun left is removed, and its pod has a network again",
+        test: |criu| removed(criu, Runtime::Crun),
+    },
+    Case {
+        name: "by a record of runc's checkpoint a pod has a network again without being named",
+        test: |criu| recorded(criu, Runtime::Runc),
+    },
+    Case {
+        name: "by a record of crun's checkpoint a pod has a network again without being named",
+        test: |criu| recorded(criu, Runtime::Crun),
+    },
     Case { name: "runc restores a container after criu-gc only showed", test: restored_after_show },
 ];
 
@@ -24,10 +38,10 @@ struct Checkpointed<'a> {
 }
 
 impl<'a> Checkpointed<'a> {
-    fn new(host: &'a TestHost, pod: &Pod<'_>, engines: &'a Engines<'a>) -> Self {
-        engines.bundle(Runtime::Runc, "sidecar", &pod.sidecar()).start();
+    fn new(host: &'a TestHost, pod: &Pod<'_>, engines: &'a Engines<'a>, runtime: Runtime) -> Self {
+        engines.bundle(runtime, "sidecar", &pod.sidecar()).start();
         let sidecar = pod.peer();
-        let container = engines.bundle(Runtime::Runc, "container", &pod.container());
+        let container = engines.bundle(runtime, "container", &pod.container());
         container.start();
         let peers = Peers { sidecar, container: pod.peer() };
         let before = tool(host, &container).snapshot();
@@ -44,12 +58,12 @@ fn tool<'a>(host: &'a TestHost, container: &Bundle<'_>) -> Tool<'a> {
     Tool::new(host, &container.images()).watching(container.root())
 }
 
-fn removed(criu: &Criu) {
+fn removed(criu: &Criu, runtime: Runtime) {
     for (lock, flavour) in LOCKS {
         let host = TestHost::new();
         let pod = Pod::new(&host, flavour);
         let engines = Engines::new(&host, criu, lock, flavour);
-        let mut checkpointed = Checkpointed::new(&host, &pod, &engines);
+        let mut checkpointed = Checkpointed::new(&host, &pod, &engines, runtime);
         pod.has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
         let tool = checkpointed.tool().option("--netns", pod.network.path());
         tool.removes_everything_since(&checkpointed.before);
@@ -57,14 +71,14 @@ fn removed(criu: &Criu) {
     }
 }
 
-/// CRIU's configuration file names the recorder; runc need not know of it.
-fn recorded(criu: &Criu) {
+/// CRIU's configuration file names the recorder; runtimes need not know of it.
+fn recorded(criu: &Criu, runtime: Runtime) {
     let host = TestHost::new();
     let flavour = IptablesFlavour::Nft;
     let pod = Pod::new(&host, flavour);
     let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
     engines.configure(&format!("action-script {}", recorder(&host, "criu-gc-record").display()));
-    let mut checkpointed = Checkpointed::new(&host, &pod, &engines);
+    let mut checkpointed = Checkpointed::new(&host, &pod, &engines, runtime);
     pod.has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
     let images = checkpointed.container.images();
     let untied = without_record(&images, || fates(&checkpointed.tool()));
@@ -73,12 +87,14 @@ fn recorded(criu: &Criu) {
     pod.has_network_again(flavour, &mut checkpointed.peers);
 }
 
+/// Not with crun: it has CRIU make the container's groups anew in all hierarchies, also in those of version 1, which are
+/// the machine's.
 fn restored_after_show(criu: &Criu) {
     let host = TestHost::new();
     let flavour = IptablesFlavour::Nft;
     let pod = Pod::new(&host, flavour);
     let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
-    let mut checkpointed = Checkpointed::new(&host, &pod, &engines);
+    let mut checkpointed = Checkpointed::new(&host, &pod, &engines, Runtime::Runc);
     pod.has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
     checkpointed.tool().show();
     checkpointed.container.restore();
