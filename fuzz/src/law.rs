@@ -121,12 +121,20 @@ fn check_below_root(mount: &MntEntry, inside: &Path) {
     assert!(readings.iter().any(is_below), "{} is not below {mount:?}", inside.display());
 }
 
+/// Without the two escapes that CRIU leaves.
 fn unescape(path: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(path);
-    match text.as_bytes() == path {
-        true => text.replace("\\012", "\n").replace("\\043", "#").into_bytes(),
-        false => path.to_vec(),
+    let mut unescaped = Vec::new();
+    let mut rest = path;
+    while let Some((first, tail)) = rest.split_first() {
+        let (byte, after) = match (rest.strip_prefix(b"\\012"), rest.strip_prefix(b"\\043")) {
+            (Some(after), _) => (b'\n', after),
+            (_, Some(after)) => (b'#', after),
+            _ => (*first, tail),
+        };
+        unescaped.push(byte);
+        rest = after;
     }
+    unescaped
 }
 
 fn contains_unescaped(options: &[u8], option: &[u8]) -> bool {
