@@ -23,6 +23,7 @@ use crate::report::{self, CheckpointReport, Document, Mode, SCHEMA_VERSION};
 use crate::residue::{self, Derived};
 use crate::save::{Destination, Keeper, SaveDirectory, SaveError};
 use crate::system::dir::Directory;
+use crate::system::privilege::{self, Duty};
 use crate::system::process;
 use crate::terminal::{Answer, Line, Terminal};
 use locks::{Locks, Taken};
@@ -41,6 +42,11 @@ pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
         terminal.error("no images directory: name the one of the dump with -D DIR (see --help)");
         return Ok(ExitStatus::Unusable);
     }
+    if let Err(error) = privilege::confine(duty(arguments)) {
+        terminal
+            .error(&format!("nothing was done, because privileges that are not needed cannot be given up: {error}"));
+        return Ok(ExitStatus::Unusable);
+    }
     process::allow_many_open_files();
     let options = match Options::of(arguments) {
         Ok(options) => options,
@@ -53,6 +59,14 @@ pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
     let (_locks, prepared) = prepare(&directories, &options, purpose, &mut terminal);
     let run = Run { terminal, options };
     if arguments.show { run.show(prepared, arguments) } else { run.remove(prepared, arguments) }
+}
+
+fn duty(arguments: &Arguments) -> Duty {
+    match (arguments.show, &arguments.save) {
+        (true, _) => Duty::Look,
+        (false, None) => Duty::Remove,
+        (false, Some(_)) => Duty::Save,
+    }
 }
 
 struct Run {

@@ -18,6 +18,7 @@ pub mod mountinfo;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod privilege;
 pub mod process;
 pub mod replace;
 pub mod xtables;

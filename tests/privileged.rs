@@ -24,6 +24,8 @@ mod disk;
 mod faults;
 #[path = "privileged/filters.rs"]
 mod filters;
+#[path = "privileged/helpers.rs"]
+mod helpers;
 #[path = "support/image_file.rs"]
 mod image_file;
 #[path = "privileged/incomplete.rs"]
@@ -125,7 +127,7 @@ fn main() -> std::process::ExitCode {
         bundles::CASES,
         podman::CASES,
     ];
-    let with_newest = [crash::CASES, faults::CASES, scope::CASES];
+    let with_newest = [crash::CASES, faults::CASES, helpers::CASES, scope::CASES];
     let mut trials = case::trials(&cases);
     trials.extend(case::trials_with_newest(&with_newest));
     testkit::suite::conclude(trials)

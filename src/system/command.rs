@@ -21,7 +21,7 @@ use rustix::process::{Pid, Signal};
 /// Where programs are looked for, in this order.
 const SEARCH_PATH: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 /// How long a program may run.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// How much a program may write: several hundred thousand firewall rules.
 const OUTPUT_LIMIT: u64 = 64 * 1024 * 1024;
 /// How much of the end of what it says on standard error goes into an error.

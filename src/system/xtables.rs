@@ -19,7 +19,10 @@ mod save;
 pub use save::{FilterTable, LegacyChain, ParseError};
 
 /// How long to wait for the lock of iptables: less than a program may run, so that it is never killed for waiting.
-const LOCK_WAIT: &str = "--wait=30";
+const LOCK_WAIT: &str = "--wait=20";
+const LOCK_WAIT_SECONDS: u32 = 20;
+/// `RESOURCE_PROBLEM` (xtables.h): how the programs end that have waited for the lock in vain.
+const LOCK_STATUS: i32 = 4;
 const FILTER: &str = "filter";
 
 /// For which addresses.
@@ -89,6 +92,11 @@ pub enum ApplyError {
         /// The end of what it says.
         message: String,
     },
+    /// Somebody else held the lock of iptables all the time.
+    #[error(
+        "another program has had the lock of iptables for {LOCK_WAIT_SECONDS} seconds; try again when that has ended"
+    )]
+    Locked,
     /// The program could not be run to its end: look again to see what is there.
     #[error("cannot change the legacy iptables rules")]
     CouldNotRun(#[source] command::Error),
@@ -151,6 +159,7 @@ pub fn apply(version: IpVersion, changes: &[Change]) -> Result<(), ApplyError> {
     let script = script(changes)?;
     match command::run(program, &["--noflush", LOCK_WAIT], script.as_bytes()) {
         Ok(_) => Ok(()),
+        Err(command::Error::Failed { status, .. }) if status.code() == Some(LOCK_STATUS) => Err(ApplyError::Locked),
         Err(command::Error::Failed { status, message, .. }) if status.code().is_some() => {
             Err(ApplyError::Refused { program, message })
         }
