@@ -52,6 +52,8 @@ mod overlay_links;
 mod pod;
 #[path = "privileged/podman.rs"]
 mod podman;
+#[path = "privileged/races.rs"]
+mod races;
 #[path = "privileged/reader.rs"]
 mod reader;
 #[path = "privileged/recorded.rs"]
@@ -127,7 +129,7 @@ fn main() -> std::process::ExitCode {
         bundles::CASES,
         podman::CASES,
     ];
-    let with_newest = [crash::CASES, faults::CASES, helpers::CASES, scope::CASES];
+    let with_newest = [crash::CASES, faults::CASES, helpers::CASES, races::CASES, scope::CASES];
     let mut trials = case::trials(&cases);
     trials.extend(case::trials_with_newest(&with_newest));
     testkit::suite::conclude(trials)

@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "images that a user may have written remove nothing that is not that user's", test: of_a_user },
     Case { name: "images that anybody may have written remove nothing", test: of_anybody },
     Case { name: "images that a user may have written remove that user's own links", test: own_links },
+    Case { name: "a user is told what only root can see, and nothing is called clean", test: looked_at_by_a_user },
     Case { name: "an inventory that a user has put among root's images is not trusted with the network", test: mixed },
 ];
 
@@ -76,4 +77,26 @@ fn is_kept_until_allowed(scene: &Scene) {
     let run = scene.tool().run(&["--allow", "foreign-images"]);
     assert_eq!(run.code(), 0, "{run}");
     assert_eq!(scene.left(), NOTHING);
+}
+
+/// A user sees less, and is told what.
+fn looked_at_by_a_user(criu: &Criu) {
+    let scene = scene(criu, LockMethod::Iptables);
+    let run = |arguments: &[&str]| {
+        let as_user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
+        scene.tool().under(&as_user).run(arguments)
+    };
+    for is_left in [true, false] {
+        let shown = run(&["--show", "--exit-code"]);
+        assert_eq!(shown.code(), 1, "{shown}");
+        assert!(!shown.stdout.contains("Nothing is left"), "{shown}");
+        assert!(shown.stdout.contains("Locked tcp connection: ") && shown.stdout.contains("(not known: "), "{shown}");
+        assert!(shown.stdout.contains("Not known: cannot look at ") && shown.stdout.contains("run as root"), "{shown}");
+        if is_left {
+            let all = scene.left();
+            assert_eq!(run(&[]).code(), 1);
+            assert_eq!(scene.left(), all, "a user has removed something");
+            scene.is_completed();
+        }
+    }
 }
