@@ -240,6 +240,8 @@ pub enum ImageProblemKind {
     },
     /// The log is of another run than the inventory: the directory was used twice.
     OtherRun,
+    /// The log may not be read.
+    NotPermitted,
 }
 
 impl Checkpoint {

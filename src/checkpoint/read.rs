@@ -269,7 +269,16 @@ impl Reader<'_> {
     /// images may be a mixture, and nothing of the log is used.
     fn dump_log(&mut self, inventory: Option<&Record<Inventory>>) -> Result<LogFacts, ReadError> {
         let name = "dump.log";
-        let Some(file) = self.images.work_file(name)? else { return Ok(LogFacts::default()) };
+        let file = match self.images.work_file(name) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(LogFacts::default()),
+            // CRIU lets only its own user read it. It is a hint, and whoever may not read it can be told the rest.
+            Err(error) if error.is_not_permitted() => {
+                self.problems.push(ImageProblem { image: name.into(), kind: ImageProblemKind::NotPermitted });
+                return Ok(LogFacts::default());
+            }
+            Err(error) => return Err(error.into()),
+        };
         let author = Author::of(&file).unwrap_or(Author::Anybody);
         let Ok(facts) = log::read(BufReader::with_capacity(BUFFER, file)) else { return Ok(LogFacts::default()) };
         let recorded = inventory.and_then(|inventory| inventory.entry.dump_criu_run_id.as_deref());

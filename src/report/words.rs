@@ -121,6 +121,9 @@ fn image_problem(problem: &ImageProblem) -> String {
         ImageProblemKind::LacksSockets { count } => {
             format!("{} is cut: it lacks the sockets of {count} connections that have images", problem.image)
         }
+        ImageProblemKind::NotPermitted => {
+            format!("{} may not be read by this user: what it says about the dump is not known", problem.image)
+        }
         ImageProblemKind::OtherRun => {
             format!("{} is of another run than the images: the directory was used more than once", problem.image)
         }

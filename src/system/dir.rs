@@ -35,6 +35,11 @@ impl FileError {
         self.source == Errno::NOENT
     }
 
+    /// Whether it is not for this user.
+    pub fn is_not_permitted(&self) -> bool {
+        matches!(self.source, Errno::ACCESS | Errno::PERM)
+    }
+
     /// Whether a mount point was in the way.
     pub fn is_mount_point(&self) -> bool {
         self.source == Errno::XDEV
