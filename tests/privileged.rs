@@ -96,6 +96,7 @@ mod traffic;
 mod xt_compat;
 
 fn main() -> std::process::ExitCode {
+    take_signals_back();
     let cases = [
         links::CASES,
         container_links::CASES,
@@ -133,4 +134,14 @@ fn main() -> std::process::ExitCode {
     let mut trials = case::trials(&cases);
     trials.extend(case::trials_with_newest(&with_newest));
     testkit::suite::conclude(trials)
+}
+
+/// Whoever starts the tests in the background may have signals ignored, which programs that are started inherit. One
+/// that is caught they do not.
+fn take_signals_back() {
+    use signal_hook::consts::{SIGHUP, SIGINT};
+    for signal in [SIGHUP, SIGINT] {
+        let as_ever = std::sync::Arc::new(true.into());
+        signal_hook::flag::register_conditional_default(signal, as_ever).expect("a signal");
+    }
 }

@@ -9,6 +9,7 @@ use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, Snapshot, TestHost
 
 use crate::case::Case;
 use crate::closed::Closed;
+use crate::faults::tell;
 use crate::filters::make_tables;
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool};
@@ -47,6 +48,7 @@ fn rules(criu: &Criu) {
         let scene = Scene::new(criu, lock, flavour);
         let crashes = scene.crash_at_each("clone3", &[]);
         assert!(crashes > 3, "void: {crashes} crashes");
+        tell(&format!("{crashes} runs killed at a step of the packet filter"));
         scene.is_completed();
     }
 }
@@ -56,6 +58,7 @@ fn messages(criu: &Criu) {
         let scene = Scene::new(criu, lock, flavour);
         let crashes = ["sendto", "recvfrom"].map(|call| scene.crash_at_each(call, &[]));
         assert!(crashes[0] > 3, "void: {crashes:?} crashes");
+        tell(&format!("{} runs killed at a message to or from the kernel", crashes[0] + crashes[1]));
         scene.is_completed();
     }
 }
@@ -86,6 +89,7 @@ fn chain(criu: &Criu) {
             }
         }
         assert!(crashes > 3, "void: {crashes} crashes");
+        tell(&format!("{crashes} runs killed over a closed namespace"));
         assert_eq!(closed.named("images").difference_to(&before), NOTHING);
         closed.named("images").finds_nothing();
     }
@@ -105,7 +109,8 @@ fn by_section(difference: &[String]) -> BTreeMap<String, BTreeSet<String>> {
 fn saving(criu: &Criu) {
     for call in ["mkdirat", "linkat", "pwrite64", "fsync", "fdatasync", "unlinkat", "ftruncate", "copy_file_range"] {
         let scene = Scene::new(criu, LockMethod::Skip, IptablesFlavour::Nft);
-        scene.crash_at_each(call, &["--save", "/run/saved"]);
+        let crashes = scene.crash_at_each(call, &["--save", "/run/saved"]);
+        tell(&format!("{crashes} runs killed at {call} of --save"));
         scene.is_completed();
         let saved = scene.host.path("/run/saved");
         let names: BTreeSet<String> = manifest(&saved).iter().map(|line| line["link"]["text"].to_string()).collect();

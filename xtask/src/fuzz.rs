@@ -18,7 +18,7 @@ use crate::program;
 use crate::setup::{self, Freshness};
 
 /// What is fuzzed.
-const TARGETS: [&str; 7] = ["directory", "image", "addresses", "mountinfo", "netlink", "xtables", "log"];
+const TARGETS: [&str; 8] = ["directory", "image", "addresses", "mountinfo", "netlink", "xtables", "log", "record"];
 
 /// As `cargo fuzz` sets them without a sanitizer.
 const FLAGS: [&str; 8] = [
@@ -58,7 +58,7 @@ fn build() -> Result<PathBuf, Error> {
     let mut command = cargo::cargo();
     command.current_dir(workspace().join("fuzz"));
     // With a target of its own, build scripts and macros are left alone.
-    command.args(["build", "--quiet", "--locked", "--release", "--target", &host]).arg("--target-dir").arg(&directory);
+    command.args(["build", "--quiet", "--release", "--target", &host]).arg("--target-dir").arg(&directory);
     command.env("RUSTFLAGS", FLAGS.join(" "));
     program::stream(&mut command)?;
     Ok(directory.join(host).join("release"))

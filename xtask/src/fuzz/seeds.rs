@@ -54,7 +54,10 @@ impl Seeds<'_> {
         ];
         let tree = host.workload(&words);
         let images = host.dir().join("images");
-        criu.dump(&host, &tree, &images, &DumpOptions { lock, ..DumpOptions::default() });
+        let script = host.dir().join("criu-gc-record");
+        std::os::unix::fs::symlink(crate::cargo::build_tool()?, &script).map_err(failed("create", &script))?;
+        let extra = vec!["--action-script".into(), script.into_os_string()];
+        criu.dump(&host, &tree, &images, &DumpOptions { lock, extra, ..DumpOptions::default() });
         self.add(&format!("host-{lock:?}"), &images)?;
         let listing = host.command("iptables-legacy-save").finish().stdout;
         self.add_bytes("xtables", &format!("{lock:?}"), listing.as_bytes())?;
@@ -86,6 +89,7 @@ impl Seeds<'_> {
             let content = fs::read(&path).map_err(failed("read", &path))?;
             let target = match file.as_str() {
                 "dump.log" | "restore.log" => "log",
+                "criu-gc-record.json" => "record",
                 other if other.starts_with("ifaddr-") => "addresses",
                 _ => "image",
             };

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The record beside the images, which whoever can write in their directory may have written.
+#![no_main]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+
+use criu_gc::record::{self, Beside, ImagesId};
+use criu_gc::system::dir::Directory;
+use criu_gc::time::Timestamp;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let path = PathBuf::from(format!("/dev/shm/criu-gc-fuzz.record.{}", std::process::id()));
+    fs::create_dir_all(&path).expect("a directory");
+    fs::write(path.join(OsStr::new(record::FILE_NAME)), data).expect("a file");
+    let directory = Directory::open(&path).expect("a directory");
+    // By its run id, as far as one can be found in it, or by its time.
+    let text = String::from_utf8_lossy(data);
+    let id = text.split("\"run_id\"").nth(1).and_then(|rest| rest.split('"').nth(1));
+    for (run_id, written) in [(id, None), (None, Some(Timestamp::new(1_764_000_000, 0))), (None, None)] {
+        if let Beside::Found(record) = record::read(&directory, ImagesId { run_id, written }) {
+            assert!(!data.is_empty() && record.network().is_none_or(|_| text.contains("network")));
+        }
+    }
+});
