@@ -43,9 +43,22 @@ impl Podman<'_> {
     /// If it does not start.
     #[track_caller]
     pub fn start(&self, name: &str, specification: &Specification) {
+        self.run(name, &format!("ns:{}", specification.network.display()), specification);
+    }
+
+    /// The same; the network namespace is not named but that of another container, on which this one depends.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    pub fn start_dependent(&self, name: &str, other: &str, specification: &Specification) {
+        self.run(name, &format!("container:{other}"), specification);
+    }
+
+    #[track_caller]
+    fn run(&self, name: &str, network: &str, specification: &Specification) {
         let mut command = self.command("run");
-        command.args(["--detach", "--name", name, "--network"]);
-        command.arg(format!("ns:{}", specification.network.display()));
+        command.args(["--detach", "--name", name, "--network", network]);
         let (annotation, value) = self.engines.annotation();
         command.arg("--annotation").arg(format!("{annotation}={}", value.display()));
         command.arg("--volume").arg(format!("{}:/data", specification.volume.display()));
