@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "podman restores a container after criu-gc only showed", test: restored_after_show },
     Case { name: "images that an earlier checkpoint by podman left in the directory are not read", test: kept_twice },
     Case { name: "what stays after podman refused to export a checkpoint is removed", test: refused_export },
+    Case { name: "what a checkpoint left is removed by podman's export, unpacked", test: unpacked_export },
 ];
 
 /// The container that is checkpointed.
@@ -129,6 +130,24 @@ fn refused_export(criu: &Criu) {
     assert_eq!((refused.code(), archive.exists(), pair.podman.pid(NAME)), (125, false, None), "void: {refused}");
     pod.has_residue(&pair.root(), flavour, &mut pair.peers);
     let tool = pair.images().option("--netns", pod.network.path());
+    tool.removes_everything_since(&pair.before);
+    pod.has_network_again(flavour, &mut pair.peers);
+}
+
+/// The export is on a disk for good; podman's own images of the container go with the container.
+fn unpacked_export(criu: &Criu) {
+    let (host, flavour) = (TestHost::new(), IptablesFlavour::Nft);
+    let pod = Pod::new(&host, flavour);
+    let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
+    let mut pair = Pair::start(&host, &pod, &engines);
+    let archive = host.dir().with_file_name("export.tar");
+    let options = ["--compress", "none", "--export", archive.to_str().expect("a UTF-8 path")];
+    pair.podman.checkpoint(NAME, &options);
+    pod.has_residue(&pair.root(), flavour, &mut pair.peers);
+    let unpacked = host.dir().with_file_name("export");
+    fs::create_dir(&unpacked).expect("a new directory");
+    host.run("tar", &[&"-xpf", &archive, &"-C", &unpacked]);
+    let tool = pair.tool(&unpacked.join("checkpoint")).option("--netns", pod.network.path());
     tool.removes_everything_since(&pair.before);
     pod.has_network_again(flavour, &mut pair.peers);
 }
