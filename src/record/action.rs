@@ -24,6 +24,7 @@ use crate::probe::{self, Hints, Search};
 use crate::residue;
 use crate::system::dir::Directory;
 use crate::system::netns::{self, NetNamespace};
+use crate::system::privilege::{self, Duty};
 use crate::system::replace;
 use crate::terminal::Terminal;
 
@@ -48,6 +49,11 @@ pub fn run(on_failure: OnFailure) -> ExitCode {
     };
     if action != "post-dump" {
         return ExitCode::SUCCESS;
+    }
+    // The record is written into a directory of any owner's. What cannot be given up is no reason to fail a dump.
+    let confined = privilege::confine(Duty::Remove);
+    if let Err(error) = confined {
+        terminal.message(&format!("privileges that are not needed cannot be given up: {error}"));
     }
     match within(TIME_LIMIT, record) {
         Ok(told) => {

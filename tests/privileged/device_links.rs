@@ -161,7 +161,8 @@ fn user_of(host: &TestHost, file: &Path) -> Option<String> {
 }
 
 /// A tree had a file on the disk; now both the tree and the mount are gone.
-fn dump_on<'a>(criu: &Criu, host: &'a TestHost, disk: &Disk<'_>) -> Dump<'a> {
+/// Dumps a container with a volume on a disk, which is mounted nowhere then.
+pub(crate) fn dump_on<'a>(criu: &Criu, host: &'a TestHost, disk: &Disk<'_>) -> Dump<'a> {
     let dump = Dump::with_volume(criu, host, &disk.mountpoint);
     link_in(&host.path(&disk.mountpoint));
     host.run("umount", &[&disk.mountpoint]);

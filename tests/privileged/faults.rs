@@ -2,15 +2,19 @@
 //! System calls that fail, one by one and for good: whatever cannot be looked at is not called clean, whatever cannot be
 //! removed is told, nothing else is touched, and a run without the fault completes the work.
 
-use testkit::{Criu, Finished, IptablesFlavour, LockMethod};
+use testkit::{Criu, Finished, IptablesFlavour, LockMethod, TestHost};
 
 use crate::case::Case;
 use crate::crash::Scene;
+use crate::device_links::dump_on;
+use crate::disk::Disk;
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "--show under every fault of a system call never says that nothing is left", test: shown },
     Case { name: "a removal under every fault of a system call is completed by the next", test: removed },
     Case { name: "the error of a call that removes a link is told, and the others are removed", test: unlinking },
+    Case { name: "a device that cannot be mounted to look at it is not known", test: unmountable },
+    Case { name: "a full disk keeps nothing but the log from being written", test: full_log },
     Case { name: "on a kernel that lacks openat2 or nf_tables' netlink nothing is called clean", test: old_kernel },
 ];
 
@@ -43,7 +47,7 @@ fn shown(criu: &Criu) {
     let scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
     let mut runs = 0;
     for (call, first) in LOOKING {
-        for error in ERRORS.into_iter().chain(["EINTR"]) {
+        for error in ERRORS.into_iter().chain(["EINTR", "ENOBUFS", "EMFILE"]) {
             for when in once_and_always(first) {
                 let injection = format!("{call}:error={error}:when={when}");
                 // Interrupted for ever is a hang, which no kernel makes.
@@ -126,6 +130,47 @@ fn old_kernel(criu: &Criu) {
         scene.check_scope();
         scene.is_completed();
     }
+}
+
+fn unmountable(criu: &Criu) {
+    let host = TestHost::new();
+    let disk = Disk::mounted(&host, "ext4", 16);
+    let dump = dump_on(criu, &host, &disk);
+    for call in ["fsopen", "fsconfig", "fsmount"] {
+        for error in ERRORS {
+            let injection = format!("{call}:error={error}");
+            let run = dump.tool().under_strace(&[&injection]).run(&["--show", "--exit-code"]);
+            assert_eq!(run.code(), 1, "{injection}: {run}");
+            assert!(
+                run.stdout.contains("(not known: ") && !run.stdout.contains("Nothing is left"),
+                "{injection}: {run}"
+            );
+            // To remove it the device is mounted once more.
+            let run = dump.tool().under_strace(&[&format!("{injection}:when=2+")]).run(&[]);
+            assert!(matches!(run.code(), 1), "{injection}: {run}");
+            assert!(!run.stdout.contains("; removed)"), "{injection}: {run}");
+            disk.await_unmount();
+        }
+    }
+    let removed = dump.tool().run(&[]);
+    assert_eq!(removed.code(), 0, "{removed}");
+    dump.tool().finds_nothing();
+    disk.await_unmount();
+    disk.release();
+}
+
+fn full_log(criu: &Criu) {
+    let scene = Scene::new(criu, LockMethod::Skip, IptablesFlavour::Nft);
+    let host = &scene.host;
+    host.run("mkdir", &[&"/run/full"]);
+    host.run("mount", &[&"-t", &"tmpfs", &"-o", &"size=4k", &"full", &"/run/full"]);
+    host.run("sh", &[&"-c", &"echo > /run/full/gc.log; head -c 1M /dev/zero > /run/full/rest || true"]);
+    let refused = scene.tool().option("-D", "/run/full").run(&["-o", "/run/full/gc.log", "--show"]);
+    assert_eq!(refused.code(), 2, "{refused}");
+    assert!(refused.stderr.contains("criu-gc: error: no CRIU image in /run/full"), "{refused}");
+    let run = scene.tool().run(&["-o", "/run/full/gc.log"]);
+    assert_eq!(run.code(), 0, "{run}");
+    scene.is_completed();
 }
 
 /// Some single calls, and all from the first one on.
