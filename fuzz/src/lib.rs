@@ -7,26 +7,6 @@ pub mod law;
 
 use criu_images::ImageKind;
 
-/// The kinds of image that the tool reads.
-pub const KINDS: [ImageKind; 16] = [
-    ImageKind::Inventory,
-    ImageKind::Pstree,
-    ImageKind::Ids,
-    ImageKind::Core,
-    ImageKind::Mm,
-    ImageKind::Files,
-    ImageKind::RegFiles,
-    ImageKind::InetSockets,
-    ImageKind::RemapFilePath,
-    ImageKind::GhostFile,
-    ImageKind::Mountpoints,
-    ImageKind::NetNs,
-    ImageKind::NetDevices,
-    ImageKind::Stats,
-    ImageKind::TcpStream,
-    ImageKind::PidNs,
-];
-
 /// The magic numbers at the head of an image, as CRIU writes them since 1.6.
 pub fn head(kind: ImageKind) -> Vec<u8> {
     kind.head_magic().into_iter().chain([kind.magic()]).flat_map(u32::to_le_bytes).collect()

@@ -3,7 +3,7 @@
 //! kind, its first byte chooses one.
 #![no_main]
 
-use criu_gc_fuzz::{KINDS, head};
+use criu_gc_fuzz::head;
 use criu_images::{
     ByteOrder, CoreEntry, FileEntry, GhostFileEntry, ImageKind, ImageReader, InetSkEntry, Inventory, MmEntry, MntEntry,
     NetDeviceEntry, NetNsEntry, PidNsEntry, PstreeEntry, RegFileEntry, RemapFilePathEntry, StatsEntry, TaskKobjIds,
@@ -12,10 +12,10 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, rest)) = data.split_first() else { return };
-    match KINDS.into_iter().find(|kind| data.starts_with(&head(*kind))) {
-        Some(kind) => read_as_everything(kind, data),
+    match ImageKind::ALL.iter().find(|kind| data.starts_with(&head(**kind))) {
+        Some(kind) => read_as_everything(*kind, data),
         None => {
-            let kind = KINDS[usize::from(*first) % KINDS.len()];
+            let kind = ImageKind::ALL[usize::from(*first) % ImageKind::ALL.len()];
             read_as_everything(kind, &[head(kind), rest.to_vec()].concat());
         }
     }

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::program;
 
 /// Each program, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: [(&str, &str); 16] = [
     ("iptables-nft", "iptables"),
     ("iptables-legacy", "iptables"),
     ("nft", "nftables"),
@@ -20,6 +20,7 @@ const PROGRAMS: [(&str, &str); 15] = [
     ("mkfs.btrfs", "btrfs-progs"),
     ("script", "bsdutils"),
     ("strace", "strace"),
+    ("g++", "g++"),
     ("python3", "python3"),
     ("runc", "runc"),
     ("podman", "podman"),
