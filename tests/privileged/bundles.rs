@@ -96,7 +96,8 @@ fn restored_after_show(criu: &Criu) {
     let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
     let mut checkpointed = Checkpointed::new(&host, &pod, &engines, Runtime::Runc);
     pod.has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
-    checkpointed.tool().show();
+    let lines = checkpointed.tool().show();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("Link remap: ")).count(), 3, "{lines:#?}");
     checkpointed.container.restore();
     assert!(checkpointed.container.pid().is_some());
     pod.is_restored(&mut checkpointed.peers);

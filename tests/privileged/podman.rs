@@ -86,7 +86,8 @@ fn restored_after_show(criu: &Criu) {
     let mut pair = Pair::start(&host, &pod, &engines);
     pair.podman.checkpoint(NAME, &["--keep"]);
     pod.has_residue(&pair.root(), flavour, &mut pair.peers);
-    pair.images().show();
+    let lines = pair.images().show();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("Link remap: ")).count(), 3, "{lines:#?}");
     pair.podman.restore(NAME, &["--keep"]);
     assert!(pair.podman.pid(NAME).is_some());
     pod.is_restored(&mut pair.peers);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Engines, Specification, await_end};
 use crate::artifacts::Artifacts;
-use crate::command::{CommandExt, Finished, wait_for};
+use crate::command::{CommandExt, wait_for};
 
 /// A runtime whose containers are bundles.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -79,19 +79,9 @@ impl Bundle<'_> {
     #[track_caller]
     pub fn checkpoint(&self) {
         let pid = self.pid().expect("a running container");
-        let finished = self.try_checkpoint();
-        assert!(finished.status.success(), "{finished}");
-        await_end(pid);
-    }
-
-    /// The same, whatever comes of it.
-    ///
-    /// # Panics
-    /// If the runtime hangs.
-    #[track_caller]
-    pub fn try_checkpoint(&self) -> Finished {
         let mut command = self.command("checkpoint");
-        command.arg("--image-path").arg(self.images()).args(["--tcp-established", &self.name]).finish()
+        command.arg("--image-path").arg(self.images()).args(["--tcp-established", &self.name]).succeed();
+        await_end(pid);
     }
 
     /// Restores the container from its images and lets it run.
@@ -111,15 +101,6 @@ impl Bundle<'_> {
         let state: Value = serde_json::from_str(&state.stdout).ok()?;
         let pid = u32::try_from(state["pid"].as_u64()?).ok()?;
         (state["status"] == "running").then(|| self.engines.host.real_pid(pid)).flatten()
-    }
-
-    /// Kills the container and removes what the runtime knows of it.
-    ///
-    /// # Panics
-    /// If that fails.
-    #[track_caller]
-    pub fn remove(&self) {
-        self.command("delete").args(["--force", &self.name]).succeed();
     }
 
     fn command(&self, verb: &str) -> Command {

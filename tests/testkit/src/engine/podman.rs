@@ -101,15 +101,6 @@ impl Podman<'_> {
         self.command("container").args(["restore", "--tcp-established"]).args(options).arg(name).succeed();
     }
 
-    /// Kills and removes the container.
-    ///
-    /// # Panics
-    /// If that fails.
-    #[track_caller]
-    pub fn remove(&self, name: &str) {
-        self.command("rm").args(["--force", "--time", "0", name]).succeed();
-    }
-
     /// The container's first process, as the machine numbers it; nothing if it does not run.
     pub fn pid(&self, name: &str) -> Option<u32> {
         let pid = self.inspect(name, "{{.State.Pid}}").parse().expect("a number");
@@ -125,11 +116,6 @@ impl Podman<'_> {
     /// The container's directory, in which `checkpoint` has the images.
     pub fn directory(&self, name: &str) -> PathBuf {
         self.inspect(name, "{{.StaticDir}}").into()
-    }
-
-    /// The container's number.
-    pub fn id(&self, name: &str) -> String {
-        self.inspect(name, "{{.Id}}")
     }
 
     #[track_caller]
