@@ -23,11 +23,11 @@ use crate::plan::KeepReason;
 #[derive(Debug, Parser)]
 #[command(name = "criu-gc", version, disable_version_flag = true, after_long_help = AFTER_HELP)]
 pub struct Arguments {
-    /// The images directory of a dump; may be given several times
+    /// The images directory of a dump, or a container's directory as its runtime has it; may be given several times
     #[arg(short = 'D', long, value_name = "DIR")]
     pub images_dir: Vec<PathBuf>,
 
-    /// Images directories, the same as -D
+    /// The same as -D
     #[arg(value_name = "DIR")]
     pub directories: Vec<PathBuf>,
 

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! From what the user named to the images.
+//! From what the user named to the images: a directory that holds them in a layout of people's or of a runtime's.
 //!
-//! The images directory is opened once; every image is opened by its name in that directory, so that nobody can put
-//! another directory in its place while it is read.
+//! What something is, its content tells, never the end of its name. Nothing is unpacked, written or followed: of a
+//! runtime's directory only files of known names are opened, from directories that are open already.
+
+pub mod context;
+mod directory;
+mod images;
+mod layout;
+mod metadata;
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -13,12 +18,19 @@ use criu_images::ImageKind;
 
 use crate::system::dir::{Directory, FileError};
 
-/// An images directory, and the work directory that goes with it.
+pub use context::Context;
+pub use images::{ImageFile, Images, Written};
+pub use layout::Layout;
+
+/// A checkpoint that was found.
 #[derive(Debug)]
-pub struct Images {
-    directory: Directory,
-    work: Option<Directory>,
-    names: Vec<Vec<u8>>,
+pub struct Located {
+    /// Its images.
+    pub images: Images,
+    /// How they are held.
+    pub layout: Layout,
+    /// What the metadata beside them says.
+    pub context: Context,
 }
 
 /// Why what the user named cannot be used.
@@ -27,62 +39,26 @@ pub enum LocateError {
     /// A directory could not be opened or read.
     #[error(transparent)]
     Directory(#[from] FileError),
-    /// There is not one image in the directory.
+    /// There is not one image in the directory, nor where known layouts have them.
     #[error("no CRIU image in {}: it holds no inventory.img, pstree.img, files.img or the like", path.display())]
     NoImages {
         /// The directory.
         path: PathBuf,
     },
+    /// There are too many.
+    #[error("more than {limit} checkpoints in {}: name the directory of one", path.display())]
+    TooManyCheckpoints {
+        /// The directory.
+        path: PathBuf,
+        /// How many are too many.
+        limit: usize,
+    },
 }
 
-impl Images {
-    /// Opens the images directory `path`, and `work_dir` beside it: the directory where CRIU put its log and its
-    /// statistics (`-W`), by default the images directory itself.
-    pub fn open(path: &Path, work_dir: Option<&Path>) -> Result<Self, LocateError> {
-        let directory = Directory::open(path)?;
-        let names = directory.names()?;
-        if !names.iter().any(|name| ImageKind::of_file_name(name).is_some()) {
-            return Err(LocateError::NoImages { path: path.to_owned() });
-        }
-        let work = work_dir.map(Directory::open).transpose()?;
-        Ok(Images { directory, work, names })
-    }
-
-    /// The path by which the user named the directory.
-    pub fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// The directory of the images.
-    pub fn directory(&self) -> &Directory {
-        &self.directory
-    }
-
-    /// The directory of CRIU's logs and statistics.
-    pub fn work_directory(&self) -> &Directory {
-        self.work.as_ref().unwrap_or(&self.directory)
-    }
-
-    /// The ids for which there is an image of this kind, ascending.
-    pub fn ids(&self, kind: ImageKind) -> Vec<u32> {
-        let of_kind = |name: &Vec<u8>| match ImageKind::of_file_name(name) {
-            Some((found, Some(id))) if found == kind => Some(id),
-            _ => None,
-        };
-        let mut ids: Vec<u32> = self.names.iter().filter_map(of_kind).collect();
-        ids.sort_unstable();
-        ids
-    }
-
-    /// Opens the image `name`; `None` where there is none.
-    pub fn image(&self, name: &str) -> Result<Option<File>, FileError> {
-        self.directory.read_file(OsStr::from_bytes(name.as_bytes()))
-    }
-
-    /// Opens a file of CRIU's in the work directory; `None` where there is none.
-    pub fn work_file(&self, name: &str) -> Result<Option<File>, FileError> {
-        self.work_directory().read_file(OsStr::from_bytes(name.as_bytes()))
-    }
+/// Finds the checkpoints in what the user named; at least one. CRIU's log and statistics are looked for in `work_dir`
+/// (`-W`), by default where the layout has them.
+pub fn locate(named: &Path, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    directory::locate(Directory::open(named)?, work_dir)
 }
 
 /// Whether CRIU gives this name to an image, a log or statistics of its own.

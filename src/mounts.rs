@@ -106,6 +106,11 @@ impl Place {
         }
     }
 
+    /// Where the file `name`, as the tree saw it, is if its mount is below this base; `None` if it is not on the mount.
+    pub fn below(base: Base, name: &[u8], mount: &MntEntry) -> Option<Self> {
+        Some(Place { base, relative: path::owned(relative_to(name, mount)?) })
+    }
+
     /// The directory part of `relative` and the name in it.
     pub fn split(&self) -> (&Path, &OsStr) {
         let directory = self.relative.parent().unwrap_or(Path::new(""));
@@ -167,7 +172,7 @@ pub fn in_shared_namespace(name: &[u8], hints: &MountHints) -> Location {
 pub fn on_mount(name: &[u8], mount: &MntEntry, host: &HostMounts, hints: &MountHints) -> Option<Location> {
     let relative = relative_to(name, mount)?;
     if let Some(base) = named_by_user(mount, hints) {
-        return Some(Location::At(vec![Place { base: Base::Named(base), relative: path::owned(relative) }]));
+        return Some(Location::At(vec![Place::below(Base::Named(base), name, mount)?]));
     }
     if let Some(cause) = unknowable(mount) {
         return Some(Location::Unreachable(cause));

@@ -311,7 +311,7 @@ fn may_remove(author: Author, presence: &Presence) -> bool {
 /// What a record ties is the object that it names, and no other in the same network namespace.
 fn is_tied(tie: Option<Tie>, answer: Option<Answer>) -> bool {
     match tie {
-        Some(Tie::Named | Tie::Own | Tie::Devices) => true,
+        Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Metadata) => true,
         Some(Tie::Recorded) | None => answer == Some(Answer::Same),
     }
 }

@@ -5,6 +5,7 @@
 //! is decided here.
 
 mod files;
+mod metadata;
 mod network;
 mod record;
 pub mod tree;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::Checkpoint;
 use crate::firewall::{ChainView, FilterPlace, LookFailure, RuleId, RuleKey, TableView};
-use crate::locate::Images;
+use crate::locate::{Context, Images};
 use crate::mounts::{MountHints, Place, Unreachable, Vanished};
 use crate::reach::OpenError;
 use crate::residue::{Derived, Residue, TableName, Unknown};
@@ -34,6 +35,8 @@ pub struct Hints {
     pub namespaces: Vec<PathBuf>,
     /// `--external net[KEY]:PATH`: where the external network namespace of that key is.
     pub external_namespaces: Vec<(Vec<u8>, PathBuf)>,
+    /// What a runtime's metadata says.
+    pub metadata: Context,
     /// Which other network namespaces are looked into.
     pub search: Search,
 }
@@ -192,6 +195,8 @@ pub enum Tie {
     Devices,
     /// The record of the dump names it.
     Recorded,
+    /// The metadata of this host's own engine names it, and it is older than the images.
+    Metadata,
 }
 
 /// An error that makes any answer worthless.
@@ -225,6 +230,6 @@ pub fn objects(checkpoint: &Checkpoint, derived: Derived, hints: &Hints) -> Resu
     let (links, locks): (Vec<Residue>, Vec<Residue>) =
         derived.residues.into_iter().partition(|residue| matches!(residue, Residue::LinkRemap(_)));
     network::look(checkpoint, locks, hints, &mut survey)?;
-    files::look(checkpoint, links, &hints.mounts, &mut survey)?;
+    files::look(checkpoint, links, hints, &mut survey)?;
     Ok(survey)
 }

@@ -5,6 +5,7 @@
 //! [`SCHEMA_VERSION`]. `docs/json.md` describes them for the reader of the output.
 
 mod build;
+mod origin;
 pub mod text;
 mod words;
 
@@ -15,6 +16,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use build::{Context, checkpoint, done, failed_checkpoint, planned};
+pub use origin::{MetadataReport, Origin};
 
 /// The version of the JSON schema; it grows when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -47,8 +49,12 @@ pub enum Mode {
 /// One checkpoint.
 #[derive(Debug, Serialize)]
 pub struct CheckpointReport {
-    /// The images directory, as it was named.
+    /// The images directory, as it was named or found; of an archive also where in it the images are.
     pub images_directory: Bytes,
+    /// How the images are held; absent if the checkpoint could not be used.
+    pub layout: Option<&'static str>,
+    /// What a runtime's metadata says, where there is some.
+    pub metadata: Option<MetadataReport>,
     /// Why the checkpoint could not be used; then all that follows is empty.
     pub error: Option<String>,
     /// Whether the images are whole.

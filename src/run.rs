@@ -5,28 +5,25 @@
 //! person is asked about is all that will happen.
 
 mod locks;
+mod prepare;
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::checkpoint::{self, Checkpoint};
-use crate::cli::{Arguments, External};
+use self::prepare::{Options, Prepared, Ready, survey};
+use crate::cli::Arguments;
 use crate::execute;
 use crate::exit::ExitStatus;
 use crate::interrupt::Interrupt;
-use crate::locate::{self, Images, LocateError};
-use crate::mounts::MountHints;
-use crate::plan::{self, Item, Plan, Policy, Verdict};
-use crate::probe::{self, Hints, Presence, Survey};
+use crate::locate;
+use crate::probe;
 use crate::report::text::{self, Detail, Style};
 use crate::report::{self, CheckpointReport, Document, Mode, SCHEMA_VERSION};
-use crate::residue::{self, Derived};
 use crate::save::{Destination, Keeper, SaveDirectory, SaveError};
 use crate::system::dir::Directory;
 use crate::system::privilege::{self, Duty};
 use crate::system::process;
 use crate::terminal::{Answer, Line, Terminal};
-use locks::{Locks, Taken};
 
 /// Does what the command line says. What cannot be printed is the only error that is not reported here.
 pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
@@ -56,7 +53,7 @@ pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
         }
     };
     let purpose = if arguments.show { locks::Purpose::Show } else { locks::Purpose::Remove };
-    let (_locks, prepared) = prepare(&directories, &options, purpose, &mut terminal);
+    let (_locks, prepared) = prepare::all(&directories, &options, purpose, &mut terminal);
     let run = Run { terminal, options };
     if arguments.show { run.show(prepared, arguments) } else { run.remove(prepared, arguments) }
 }
@@ -74,104 +71,9 @@ struct Run {
     options: Options,
 }
 
-struct Options {
-    hints: Hints,
-    policy: Policy,
-    work_dir: Option<PathBuf>,
-    save: Option<Destination>,
-}
-
-impl Options {
-    fn of(arguments: &Arguments) -> Result<Self, SaveError> {
-        let mut hints = Hints { namespaces: arguments.netns.clone(), ..Hints::default() };
-        hints.mounts = MountHints { root: arguments.root.clone(), external: Vec::new() };
-        for external in &arguments.external {
-            match external.clone() {
-                External::Mount { key, path } => hints.mounts.external.push((key, path)),
-                External::NetworkNamespace { key, path } => hints.external_namespaces.push((key, path)),
-            }
-        }
-        let save = arguments.save.as_deref().map(Destination::check).transpose()?;
-        let policy = Policy {
-            allowed: arguments.allow.iter().copied().collect(),
-            own_changes: save.as_ref().map(|save| save.own_changes().clone()).unwrap_or_default(),
-        };
-        Ok(Options { hints, policy, work_dir: arguments.work_dir.clone(), save })
-    }
-
-    /// What a person is asked before anything is removed.
-    fn question(&self) -> &'static str {
-        match self.save {
-            None => "Remove this? The dump cannot be restored on this host afterwards.",
-            Some(_) => "Save the files, and remove this? The dump cannot be restored on this host afterwards.",
-        }
-    }
-}
-
-/// A checkpoint that was read and looked for, or why it cannot be used.
-struct Prepared {
-    directory: PathBuf,
-    state: Result<Ready, String>,
-}
-
-struct Ready {
-    images: Images,
-    checkpoint: Checkpoint,
-    derived: Derived,
-    plan: Plan,
-    context: report::Context,
-}
-
-impl Ready {
-    fn removes_files(&self) -> bool {
-        let is_file = |item: &&Item| matches!(item.finding.presence, Presence::File(_));
-        self.plan.items().iter().filter(is_file).any(|item| item.verdict == Verdict::Remove)
-    }
-}
-
-/// Locks the checkpoints, and then reads and looks for each.
-fn prepare(
-    directories: &[PathBuf],
-    options: &Options,
-    purpose: locks::Purpose,
-    terminal: &mut Terminal,
-) -> (Locks, Vec<Prepared>) {
-    let open = |directory: &PathBuf| Images::open(directory, options.work_dir.as_deref());
-    let opened: Vec<Result<Images, LocateError>> = directories.iter().map(open).collect();
-    let usable: Vec<&Images> = opened.iter().flatten().collect();
-    let (locks, taken) = locks::take(&usable, purpose, terminal);
-    let mut taken = taken.into_iter();
-    let state = |images: Result<Images, LocateError>| match images {
-        Ok(images) => ready(images, taken.next().unwrap_or(Taken::Yes), options),
-        Err(error) => Err(with_causes(&error)),
-    };
-    let states = opened.into_iter().map(state);
-    let prepared = directories.iter().zip(states);
-    (locks, prepared.map(|(directory, state)| Prepared { directory: directory.clone(), state }).collect())
-}
-
-fn ready(images: Images, taken: Taken, options: &Options) -> Result<Ready, String> {
-    let note = match taken {
-        Taken::Yes => None,
-        Taken::Without(note) => Some(note),
-        Taken::No(why) => return Err(why),
-    };
-    let checkpoint = checkpoint::read(&images).map_err(|error| with_causes(&error))?;
-    let derived = residue::derive(&checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
-    let mut survey = survey(&images, &checkpoint, derived.clone(), &options.hints)?;
-    survey.notes.extend(note);
-    let context = report::Context::new(&checkpoint, &survey);
-    let plan = plan::decide(&checkpoint, survey, &options.policy);
-    Ok(Ready { images, checkpoint, derived, plan, context })
-}
-
-fn survey(images: &Images, checkpoint: &Checkpoint, derived: Derived, hints: &Hints) -> Result<Survey, String> {
-    probe::look(images, checkpoint, derived, hints).map_err(|error| with_causes(&error))
-}
-
 impl Run {
     fn show(mut self, prepared: Vec<Prepared>, arguments: &Arguments) -> std::io::Result<ExitStatus> {
-        let reports: Vec<CheckpointReport> = prepared.into_iter().map(|each| planned_report(&each)).collect();
+        let reports: Vec<CheckpointReport> = prepared.iter().map(Prepared::report).collect();
         let is_left = reports.iter().any(CheckpointReport::leaves_something);
         let status = match (reports.iter().any(|report| report.error.is_some()), arguments.exit_code && is_left) {
             (true, _) => ExitStatus::Unusable,
@@ -182,9 +84,9 @@ impl Run {
     }
 
     fn remove(mut self, prepared: Vec<Prepared>, arguments: &Arguments) -> std::io::Result<ExitStatus> {
-        let removes = prepared.iter().any(|each| each.state.as_ref().is_ok_and(|ready| ready.plan.removes_anything()));
+        let removes = prepared.iter().any(Prepared::removes_anything);
         if removes && !arguments.yes && self.terminal.can_ask() {
-            let reports: Vec<CheckpointReport> = prepared.iter().map(planned_report).collect();
+            let reports: Vec<CheckpointReport> = prepared.iter().map(Prepared::report).collect();
             self.print_text(&reports, Mode::Show)?;
             if self.terminal.ask(self.options.question())? == Answer::No {
                 self.terminal.message("nothing was removed");
@@ -192,7 +94,7 @@ impl Run {
             }
         }
         // Made before anything is removed: if files cannot be saved there at all, the network locks stay as well.
-        let removes_files = prepared.iter().any(|each| each.state.as_ref().is_ok_and(Ready::removes_files));
+        let removes_files = prepared.iter().any(Prepared::removes_files);
         let destination = self.options.save.as_ref().filter(|_| removes_files);
         let save = destination.map(Destination::open).transpose();
         let mut save = match save {
@@ -232,23 +134,23 @@ impl Run {
     ) -> CheckpointReport {
         let ready = match prepared.state {
             Ok(ready) => ready,
-            Err(error) => return report::failed_checkpoint(&prepared.directory, &error),
+            Err(error) => return report::failed_checkpoint(&prepared.path, &error),
         };
-        let Ready { images, checkpoint, derived, plan, mut context } = ready;
+        let Ready { images, checkpoint, derived, hints, plan, origin, mut context } = ready;
         let plan = match probe::tree::look(&images, &checkpoint) {
             Ok(tree) => plan.guarded(&tree, &self.options.policy),
             Err(error) => {
-                return report::failed_checkpoint(&prepared.directory, &format!("cannot read /proc: {error}"));
+                return report::failed_checkpoint(&prepared.path, &format!("cannot read /proc: {error}"));
             }
         };
         let run_id = checkpoint.run_id().map(|id| id.text);
-        let keeper = save.map(|directory| Keeper { directory, images: &prepared.directory, run_id });
+        let keeper = save.map(|directory| Keeper { directory, images: &prepared.path, run_id });
         let mut done = execute::execute(plan, keeper, interrupt);
-        match survey(&images, &checkpoint, derived, &self.options.hints) {
+        match survey(&images, &checkpoint, derived, &hints) {
             Ok(after) => execute::confirm(&mut done, &after),
             Err(error) => context.cannot_be_known.push(format!("what is left after the removal: {error}")),
         }
-        report::checkpoint(&prepared.directory, &checkpoint, context, report::done(&done))
+        report::checkpoint(&prepared.path, &checkpoint, origin, context, report::done(&done))
     }
 
     fn print(
@@ -289,18 +191,6 @@ impl Run {
             self.terminal.print(&text::lines(report, mode, style))?;
         }
         Ok(())
-    }
-}
-
-fn planned_report(prepared: &Prepared) -> CheckpointReport {
-    match &prepared.state {
-        Ok(ready) => report::checkpoint(
-            &prepared.directory,
-            &ready.checkpoint,
-            ready.context.clone(),
-            report::planned(ready.plan.items()),
-        ),
-        Err(error) => report::failed_checkpoint(&prepared.directory, error),
     }
 }
 

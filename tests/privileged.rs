@@ -24,6 +24,8 @@ mod disk;
 mod faults;
 #[path = "privileged/filters.rs"]
 mod filters;
+#[path = "privileged/held.rs"]
+mod held;
 #[path = "privileged/helpers.rs"]
 mod helpers;
 #[path = "support/image_file.rs"]
@@ -124,6 +126,7 @@ fn main() -> std::process::ExitCode {
         look_alikes::CASES,
         terminal::CASES,
         xt_compat::CASES,
+        held::CASES,
         reader::CASES,
         signals::CASES,
         locks::CASES,

@@ -8,7 +8,6 @@
 mod files;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,11 +22,10 @@ use super::{
     Checkpoint, Completeness, Device, DeviceAddress, Evidence, ImageProblem, ImageProblemKind, LogFacts, MountRecord,
     Network, Record, RemapRecord, RestoreEvidence, Task, log,
 };
-use crate::locate::Images;
+use crate::locate::{ImageFile, Images, Written};
 use crate::record::{self, Beside, ImagesId};
 use crate::system::author::Author;
-use crate::system::dir::{self, FileError};
-use crate::time::Timestamp;
+use crate::system::dir::FileError;
 
 /// An image buffer: few reads even for images of hundreds of megabytes.
 const BUFFER: usize = 256 * 1024;
@@ -84,7 +82,8 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let mut checkpoint = Checkpoint {
         completeness,
         inventory,
-        written: reader.written,
+        written: reader.written.map(|written| written.said),
+        written_until: reader.written.map(|written| written.until),
         author: reader.author,
         remaps,
         files,
@@ -100,14 +99,16 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     };
     let run_id = checkpoint.run_id().map(|id| id.text);
     let id = ImagesId { run_id: run_id.as_deref(), written: checkpoint.written };
-    checkpoint.record = record::read(images.directory(), id);
+    if let Some(directory) = images.directory() {
+        checkpoint.record = record::read(directory, id);
+    }
     Ok(checkpoint)
 }
 
 struct Reader<'a> {
     images: &'a Images,
     problems: Vec<ImageProblem>,
-    written: Option<Timestamp>,
+    written: Option<Written>,
     author: Author,
 }
 
@@ -121,9 +122,9 @@ impl Reader<'_> {
     ) -> Result<(), ReadError> {
         let name = kind.file_name(id);
         let Some(file) = self.images.image(&name)? else { return Ok(()) };
-        self.author = self.author.or(Author::of(&file).unwrap_or(Author::Anybody));
+        self.author = self.author.or(file.author);
         if matches!(kind, ImageKind::Inventory | ImageKind::Files | ImageKind::RegFiles | ImageKind::RemapFilePath) {
-            self.written = self.written.max(dir::last_written(&file).ok());
+            self.written = later(self.written, file.written);
         }
         match read_records(&name, kind, file, &mut each) {
             Ok(()) => Ok(()),
@@ -246,8 +247,8 @@ impl Reader<'_> {
     /// A dump writes `stats-dump` when all images are written (`cr_dump_finish` in `criu/cr-dump.c`).
     fn dump_succeeded(&mut self) -> Result<bool, ReadError> {
         let Some(file) = self.images.work_file("stats-dump")? else { return Ok(false) };
-        let Ok(written) = dir::last_written(&file) else { return Ok(false) };
-        let is_later = self.written.is_none_or(|images| images <= written.latest());
+        let Some(Written { said: written, .. }) = file.written else { return Ok(false) };
+        let is_later = self.written.is_none_or(|images| images.said <= written.latest());
         Ok(is_later && statistics(file).is_some_and(|statistics| statistics.dump.is_some()))
     }
 
@@ -256,8 +257,8 @@ impl Reader<'_> {
     fn restore_evidence(&mut self) -> Result<Option<RestoreEvidence>, ReadError> {
         for name in ["stats-restore", "restore.log"] {
             let Some(file) = self.images.work_file(name)? else { continue };
-            let Ok(written) = dir::last_written(&file) else { continue };
-            let is_later = self.written.is_none_or(|images| images <= written.latest());
+            let Some(Written { said: written, .. }) = file.written else { continue };
+            let is_later = self.written.is_none_or(|images| images.said <= written.latest());
             if is_later && shows_restore(name, file) {
                 return Ok(Some(RestoreEvidence { file: name.into(), written }));
             }
@@ -279,7 +280,7 @@ impl Reader<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        let author = Author::of(&file).unwrap_or(Author::Anybody);
+        let author = file.author;
         let Ok(facts) = log::read(BufReader::with_capacity(BUFFER, file)) else { return Ok(LogFacts::default()) };
         let recorded = inventory.and_then(|inventory| inventory.entry.dump_criu_run_id.as_deref());
         if let (Some(logged), Some(recorded)) = (&facts.run_id, recorded)
@@ -336,7 +337,7 @@ enum Failure {
 fn read_records<M: prost::Message + Default>(
     name: &str,
     kind: ImageKind,
-    file: File,
+    file: ImageFile,
     each: &mut impl FnMut(M, Evidence, criu_images::ByteOrder) -> Result<(), ReadError>,
 ) -> Result<(), Failure> {
     let mut reader = ImageReader::open(kind, BufReader::with_capacity(BUFFER, file)).map_err(Failure::Image)?;
@@ -349,7 +350,15 @@ fn read_records<M: prost::Message + Default>(
     Ok(())
 }
 
-fn shows_restore(name: &str, file: File) -> bool {
+/// The last time of several images.
+fn later(known: Option<Written>, new: Option<Written>) -> Option<Written> {
+    match (known, new) {
+        (Some(known), Some(new)) => Some(Written { said: known.said.max(new.said), until: known.until.max(new.until) }),
+        (known, new) => known.or(new),
+    }
+}
+
+fn shows_restore(name: &str, file: ImageFile) -> bool {
     let file = BufReader::with_capacity(BUFFER, file);
     if name.ends_with(".log") {
         return log::read(file).is_ok_and(|facts| facts.restore_finished);

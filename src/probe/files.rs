@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cause, Finding, FoundFile, Presence, ProbeError, Survey};
+use super::{Cause, Finding, FoundFile, Hints, Presence, ProbeError, Survey, metadata};
 use crate::checkpoint::Checkpoint;
 use crate::mounts::{self, HostMounts, Location, MountHints, Place, Unreachable};
 use crate::reach::{OpenBases, OpenError};
@@ -14,7 +14,7 @@ use crate::system::{mountinfo, process};
 pub(super) fn look(
     checkpoint: &Checkpoint,
     links: Vec<Residue>,
-    hints: &MountHints,
+    hints: &Hints,
     survey: &mut Survey,
 ) -> Result<(), ProbeError> {
     if links.is_empty() {
@@ -25,11 +25,17 @@ pub(super) fn look(
     survey.findings.reserve(links.len());
     for residue in links {
         let Residue::LinkRemap(link) = &residue else { continue };
-        let presence = match location_of(checkpoint, link, &host, hints) {
+        let presence = match location_of(checkpoint, link, &host, &hints.mounts) {
             Location::At(places) => find(&places, &mut opened),
             Location::Either(readings) => find_either(&readings, &mut opened),
             Location::Vanished(how) => Presence::Vanished(how),
             Location::Unreachable(why) => Presence::Unreachable(Cause::Mount(why)),
+        };
+        let presence = match presence {
+            Presence::Gone | Presence::Unreachable(_) => {
+                metadata::file(checkpoint, link, &hints.metadata, &mut opened).unwrap_or(presence)
+            }
+            found => found,
         };
         survey.findings.push(Finding { residue, presence });
     }
@@ -101,7 +107,7 @@ fn find_either(readings: &[Vec<Place>], opened: &mut OpenBases) -> Presence {
     }
 }
 
-fn look_at(place: &Place, opened: &mut OpenBases) -> Result<Presence, OpenError> {
+pub(super) fn look_at(place: &Place, opened: &mut OpenBases) -> Result<Presence, OpenError> {
     let opened = match opened.directory_of(place) {
         Ok(opened) => opened,
         // The directory of the link is gone, and the link with it.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::{
     Cause, Finding, FoundChain, FoundRule, FoundRules, FoundTable, Hints, LiveTask, Presence, ProbeError,
-    RecordedNamespace, Search, Survey, Tie, record,
+    RecordedNamespace, Search, Survey, Tie, metadata, record,
 };
 use crate::checkpoint::{Checkpoint, Device, Network};
 use crate::firewall::{self, Backend, LookFailure, NetworkView, Parts, RuleKey};
@@ -29,7 +29,11 @@ pub(super) fn look(
     hints: &Hints,
     survey: &mut Survey,
 ) -> Result<(), ProbeError> {
-    let scene = Scene::open(checkpoint, &locks, hints)?;
+    let scene = Scene::open(checkpoint, &locks, hints, &mut survey.notes)?;
+    let has_chain = locks.iter().any(|lock| matches!(lock, Residue::LockChain(_)));
+    if has_chain && !scene.is_tied() {
+        survey.notes.extend(metadata::words_of_strangers(&hints.metadata));
+    }
     for residue in locks {
         match &residue {
             Residue::Connection(locked) => {
@@ -73,8 +77,19 @@ struct View {
     is_crius: bool,
 }
 
+impl View {
+    fn has_chain(&self) -> bool {
+        self.network.filters.iter().any(|filter| filter.lock_chain.is_some())
+    }
+}
+
 impl Scene {
-    fn open(checkpoint: &Checkpoint, locks: &[Residue], hints: &Hints) -> Result<Self, ProbeError> {
+    fn open(
+        checkpoint: &Checkpoint,
+        locks: &[Residue],
+        hints: &Hints,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, ProbeError> {
         let named = named_namespaces(checkpoint, hints)?;
         let mut scene = Scene::default();
         let run_id = checkpoint.run_id();
@@ -92,10 +107,16 @@ impl Scene {
             part: "network namespaces",
             error: problem.to_string(),
         }));
+        // What the user says is not asked of the metadata.
+        let of_metadata = match named.is_empty() && !locks.is_empty() {
+            true => metadata::network_namespaces(checkpoint, &hints.metadata, notes),
+            false => Vec::new(),
+        };
         let own_id = namespace_id(&own);
+        let configured: HashSet<(u64, u64)> = of_metadata.iter().map(namespace_id).collect();
         let named_ids: HashSet<(u64, u64)> = named.iter().map(namespace_id).collect();
         let mut namespaces: BTreeMap<(u64, u64), Arc<NetNamespace>> = BTreeMap::new();
-        for namespace in named.into_iter().chain([own]).chain(found.namespaces) {
+        for namespace in named.into_iter().chain([own]).chain(found.namespaces).chain(of_metadata) {
             namespaces.entry(namespace_id(&namespace)).or_insert_with(|| Arc::new(namespace));
         }
         let dump = checkpoint.record.record();
@@ -108,7 +129,12 @@ impl Scene {
             if let Some(run_id) = &run_id {
                 scene.criu.extend(criu_by_socket(&namespace, &run_id.text));
             }
-            let tie = named_ids.contains(&id).then_some(Tie::Named).or((Some(id) == closed).then_some(Tie::Recorded));
+            let tie = match (named_ids.contains(&id), Some(id) == closed, configured.contains(&id)) {
+                (true, ..) => Some(Tie::Named),
+                (false, true, _) => Some(Tie::Recorded),
+                (false, false, true) => Some(Tie::Metadata),
+                (false, false, false) => None,
+            };
             scene.failures.extend(network.failures.iter().cloned());
             scene.views.push(View { network, tie, is_crius });
         }
@@ -125,6 +151,10 @@ impl Scene {
             (0..self.views.len()).filter(|at| has_devices(&self.views[*at].network.namespace, recorded)).collect();
         if let [only] = matching[..] {
             self.views[only].tie.get_or_insert(Tie::Devices);
+            // What is in a namespace says more than what somebody wrote about it.
+            for (at, view) in self.views.iter_mut().enumerate() {
+                view.tie = view.tie.filter(|tie| at == only || *tie != Tie::Metadata);
+            }
         }
     }
 
@@ -160,9 +190,13 @@ impl Scene {
         found
     }
 
-    /// A tree is in one network namespace: where that is known, the chains of all others are other dumps'.
+    /// A tree is in one network namespace: where that is known, the chains of all others are other dumps'. Metadata is
+    /// known to be right only where there is such a chain.
     fn is_tied(&self) -> bool {
-        self.views.iter().any(|view| view.tie.is_some())
+        self.views.iter().any(|view| match view.tie {
+            Some(Tie::Metadata) => view.has_chain(),
+            tie => tie.is_some(),
+        })
     }
 
     fn chains(&self) -> Vec<Presence> {
@@ -191,12 +225,11 @@ impl Scene {
 
     /// Whoever named the wrong namespace should hear of the others that are closed too.
     fn chains_elsewhere(&self) -> Option<String> {
-        let has_chain = |view: &&View| view.network.filters.iter().any(|filter| filter.lock_chain.is_some());
         let others: Vec<String> = self
             .views
             .iter()
             .filter(|view| self.is_tied() && view.tie.is_none())
-            .filter(has_chain)
+            .filter(|view| view.has_chain())
             .map(|view| view.network.namespace.to_string())
             .collect();
         let is_any = !others.is_empty();

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::words::{cannot_be_known, cause_text, notes};
 use super::{
-    Bytes, CheckpointReport, Drops, EvidenceReport, Location, Object, Outcome, ProcessReport, Reason, RecordAnswer,
-    RuleReport, State, Subject, Summary, TreeReport, Verdict,
+    Bytes, CheckpointReport, Drops, EvidenceReport, Location, MetadataReport, Object, Origin, Outcome, ProcessReport,
+    Reason, RecordAnswer, RuleReport, State, Subject, Summary, TreeReport, Verdict,
 };
 use crate::checkpoint::{Checkpoint, Completeness};
 use crate::execute::{self, Done};
@@ -45,11 +45,14 @@ impl Context {
 pub fn checkpoint(
     directory: &Path,
     checkpoint: &Checkpoint,
+    origin: Origin,
     context: Context,
     objects: Vec<Object>,
 ) -> CheckpointReport {
     CheckpointReport {
         images_directory: Bytes::of_path(directory),
+        layout: Some(origin.layout.name()),
+        metadata: MetadataReport::of(&origin),
         error: None,
         is_complete: checkpoint.completeness == Completeness::Complete,
         run_id: checkpoint.run_id().map(|id| id.text),
@@ -58,7 +61,7 @@ pub fn checkpoint(
         tree: tree_report(&context.tree),
         summary: summary(&objects),
         objects,
-        notes: context.notes,
+        notes: origin.metadata.notes.into_iter().chain(context.notes).collect(),
         cannot_be_known: context.cannot_be_known,
     }
 }
@@ -67,6 +70,8 @@ pub fn checkpoint(
 pub fn failed_checkpoint(directory: &Path, error: &str) -> CheckpointReport {
     CheckpointReport {
         images_directory: Bytes::of_path(directory),
+        layout: None,
+        metadata: None,
         error: Some(error.to_owned()),
         is_complete: false,
         run_id: None,
@@ -237,6 +242,7 @@ fn tie_name(tie: Tie) -> &'static str {
     match tie {
         Tie::Named => "named by the user",
         Tie::Own => "the namespace of criu-gc itself",
+        Tie::Metadata => "named by the container's configuration",
         Tie::Devices => "has the devices and addresses of the images",
         Tie::Recorded => "named by the record of the dump",
     }

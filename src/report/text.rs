@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::origin::{MetadataReport, NamedReport};
 use super::{
     CheckpointReport, Drops, Location, Mode, Object, Outcome, ProcessReport, RecordAnswer, State, Subject, Verdict,
 };
@@ -44,7 +45,7 @@ impl Detail {
 
 /// All lines about a checkpoint.
 pub fn lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Line> {
-    let mut lines = Vec::new();
+    let mut lines: Vec<Line> = report.metadata.iter().map(|metadata| origin_line(metadata, style)).collect();
     for object in &report.objects {
         lines.push(object_line(object, style));
         if style.detail >= Detail::Evidence {
@@ -75,6 +76,26 @@ fn record_line(answer: RecordAnswer) -> &'static str {
         RecordAnswer::Other => "    the record of the dump does not name this object",
         RecordAnswer::Unclear => "    the record of the dump cannot tell whether it was made anew since",
     }
+}
+
+/// How the images are held, and whose they are. Ids are cut as engines cut them.
+fn origin_line(metadata: &MetadataReport, style: Style) -> Line {
+    let short = |id: &String| id.chars().take(12).collect::<String>();
+    let named = |what: &str, named: &NamedReport| match (&named.name, &named.id) {
+        (Some(name), Some(id)) => Some(format!("{what} {name} ({})", short(id))),
+        (Some(name), None) => Some(format!("{what} {name}")),
+        (None, Some(id)) => Some(format!("{what} {}", short(id))),
+        (None, None) => None,
+    };
+    let engine = metadata.engine.name.as_ref().map(|name| match &metadata.engine.id {
+        Some(version) => format!("{name} {version}"),
+        None => name.clone(),
+    });
+    let criu = metadata.criu_version.as_ref().map(|version| format!("criu {version}"));
+    let facts = [named("container", &metadata.container), named("pod", &metadata.pod), engine, criu];
+    let facts: Vec<String> = facts.into_iter().flatten().collect();
+    let line = Line::new(style.escaping).say("Layout: ").say(metadata.words);
+    if facts.is_empty() { line } else { line.say(": ").quote(facts.join(", ").as_bytes()) }
 }
 
 fn object_line(object: &Object, style: Style) -> Line {

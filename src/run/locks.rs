@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::locate::Images;
-use crate::system::dir::FileIdentity;
+use crate::system::dir::{Directory, FileIdentity};
 use crate::system::lock::{self, Kind, Lock, Refusal};
 use crate::terminal::Terminal;
 
@@ -54,13 +54,16 @@ pub(super) fn take(images: &[&Images], purpose: Purpose, terminal: &mut Terminal
     let mut taken = vec![Taken::Yes; images.len()];
     let mut by_inode: BTreeMap<((u32, u32), u64), Vec<usize>> = BTreeMap::new();
     for (at, images) in images.iter().enumerate() {
-        match images.directory().identity() {
+        // What came from an archive has no directory that another run could be at work on.
+        let Some(directory) = images.directory() else { continue };
+        match directory.identity() {
             Ok(identity) => by_inode.entry((identity.device, identity.inode)).or_default().push(at),
             Err(error) => taken[at] = Taken::No(error.to_string_with_cause()),
         }
     }
     for same in by_inode.into_values() {
-        let (lock, result) = wait_for(images[same[0]], purpose, terminal);
+        let Some(directory) = images[same[0]].directory() else { continue };
+        let (lock, result) = wait_for(directory, purpose, terminal);
         locks._held.extend(lock);
         for at in same {
             taken[at] = result.clone();
@@ -69,16 +72,16 @@ pub(super) fn take(images: &[&Images], purpose: Purpose, terminal: &mut Terminal
     (locks, taken)
 }
 
-fn wait_for(images: &Images, purpose: Purpose, terminal: &mut Terminal) -> (Option<Lock>, Taken) {
+fn wait_for(directory: &Directory, purpose: Purpose, terminal: &mut Terminal) -> (Option<Lock>, Taken) {
     let (kind, limit) = match purpose {
         Purpose::Show => (Kind::Shared, SHOW_WAIT),
         Purpose::Remove => (Kind::Exclusive, REMOVAL_WAIT),
     };
-    let path = images.path().display();
+    let path = directory.path().display();
     let started = Instant::now();
     let mut is_told = false;
     loop {
-        match lock::try_lock(images.directory(), kind) {
+        match lock::try_lock(directory, kind) {
             Ok(lock) => return (Some(lock), Taken::Yes),
             Err(Refusal::Impossible(error)) => {
                 let note = format!("{path} cannot be locked ({error}), so another run on it would not be noticed");
@@ -88,12 +91,12 @@ fn wait_for(images: &Images, purpose: Purpose, terminal: &mut Terminal) -> (Opti
             Err(Refusal::Taken) => {}
         }
         if !is_told && started.elapsed() >= SILENT_WAIT {
-            terminal.message(&format!("waits for {path}, which {} has locked", holder(images)));
+            terminal.message(&format!("waits for {path}, which {} has locked", holder(directory)));
             is_told = true;
         }
         thread::sleep(INTERVAL);
     }
-    let holder = holder(images);
+    let holder = holder(directory);
     let result = match purpose {
         Purpose::Show => Taken::Without(format!("{holder} has locked {path}: what is listed may be going just now")),
         Purpose::Remove => {
@@ -105,9 +108,8 @@ fn wait_for(images: &Images, purpose: Purpose, terminal: &mut Terminal) -> (Opti
 }
 
 /// Who has the lock, for people.
-fn holder(images: &Images) -> String {
-    let holder =
-        images.directory().identity().ok().and_then(|FileIdentity { device, inode, .. }| lock::holder(device, inode));
+fn holder(directory: &Directory) -> String {
+    let holder = directory.identity().ok().and_then(|FileIdentity { device, inode, .. }| lock::holder(device, inode));
     match holder {
         Some(holder) => format!("process {} ({})", holder.pid, String::from_utf8_lossy(&holder.name)),
         None => "another process".to_owned(),

@@ -40,6 +40,11 @@ impl FileError {
         matches!(self.source, Errno::ACCESS | Errno::PERM)
     }
 
+    /// Whether there was no such directory: nothing, or something else of that name.
+    pub fn is_no_directory(&self) -> bool {
+        matches!(self.source, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+    }
+
     /// Whether a mount point was in the way.
     pub fn is_mount_point(&self) -> bool {
         self.source == Errno::XDEV
@@ -171,6 +176,23 @@ impl Directory {
         Ok(Directory { fd, path })
     }
 
+    /// The directory that holds this one, across mounts; `None` for the root directory.
+    pub fn parent(&self) -> Result<Option<Self>, FileError> {
+        let path = self.path.join("..");
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, "..", flags, Mode::empty()).map_err(failed("open directory", &path))?;
+        let parent = Directory { fd, path };
+        Ok((parent.identity()? != self.identity()?).then_some(parent))
+    }
+
+    /// The same directory once more, open for reading its names and for a lock of its own.
+    pub fn reopened(&self) -> Result<Self, FileError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd =
+            rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(failed("read directory", &self.path))?;
+        Ok(Directory { fd, path: self.path.clone() })
+    }
+
     /// The path by which the directory was opened; for people only.
     pub fn path(&self) -> &Path {
         &self.path
@@ -208,7 +230,8 @@ impl Directory {
 
     /// The names in this directory, without `.` and `..`, sorted.
     pub fn names(&self) -> Result<Vec<Vec<u8>>, FileError> {
-        let entries = rustix::fs::Dir::read_from(&self.fd).map_err(failed("read directory", &self.path))?;
+        // Not every directory here was opened for reading.
+        let entries = rustix::fs::Dir::new(self.reopened()?.fd).map_err(failed("read directory", &self.path))?;
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry.map_err(failed("read directory", &self.path))?;

@@ -15,6 +15,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::LinkNameSpaceType;
 
+use crate::time::Timestamp;
+
 mod cookie;
 mod find;
 
@@ -31,6 +33,9 @@ pub struct NetNamespace {
     pub device: u64,
     /// What `readlink /proc/PID/ns/net` shows in brackets.
     pub inode: u64,
+    /// Since when something has kept it from vanishing without interruption: a mount, or an open descriptor. One that
+    /// only processes are in may be older.
+    pub since: Timestamp,
     /// By what it can be named, the most lasting first: `/run/netns`, other mounts, processes.
     pub paths: Vec<PathBuf>,
     fd: OwnedFd,
@@ -124,6 +129,7 @@ struct File {
     fd: OwnedFd,
     device: u64,
     inode: u64,
+    since: Timestamp,
     path: PathBuf,
 }
 
@@ -136,15 +142,16 @@ impl File {
             return Err(Error::NotANetNamespace { path: path.to_owned() });
         }
         let stat = rustix::fs::fstat(&fd).map_err(failed)?;
-        Ok(File { fd, device: stat.st_dev, inode: stat.st_ino, path: path.to_owned() })
+        let since = Timestamp::new(stat.st_ctime, u32::try_from(stat.st_ctime_nsec).unwrap_or(0));
+        Ok(File { fd, device: stat.st_dev, inode: stat.st_ino, since, path: path.to_owned() })
     }
 
     fn open(self) -> Result<NetNamespace, Error> {
-        let File { fd, device, inode, path } = self;
+        let File { fd, device, inode, since, path } = self;
         // By the descriptor, not by the path once more: that may lead elsewhere by now.
         let found = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
         match rustix::fs::open(found, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(fd) => Ok(NetNamespace { device, inode, paths: vec![path], fd }),
+            Ok(fd) => Ok(NetNamespace { device, inode, since, paths: vec![path], fd }),
             Err(source) => Err(Error::Open { path, source }),
         }
     }
@@ -154,7 +161,7 @@ impl File {
     fn open_checked(self) -> Result<NetNamespace, Error> {
         let outside = self.open()?;
         match within(&outside, current) {
-            Ok(inside) => Ok(NetNamespace { paths: outside.paths, ..inside? }),
+            Ok(inside) => Ok(NetNamespace { paths: outside.paths, since: outside.since, ..inside? }),
             Err(Error::Enter { source: Errno::INVAL, .. }) => {
                 Err(Error::NotANetNamespace { path: outside.paths.into_iter().collect() })
             }

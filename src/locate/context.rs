@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a runtime's metadata adds to the images: where a container's root, network namespace and volumes are, and whose
+//! checkpoint it is.
+//!
+//! All of it is hints. Nothing here is a residue, and nothing is removed because of it; at most it says where to look,
+//! or ties a network namespace to the checkpoint. It does so only where this host's own engine wrote it, which is what
+//! [`Trust`] keeps apart: a path that came with somebody's archive can be any path of this host.
+
+use std::path::{Path, PathBuf};
+
+/// What is known of a checkpoint beside its images.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The engine that made the checkpoint, and its version.
+    pub engine: Named,
+    /// The version of CRIU, which no image records.
+    pub criu_version: Option<String>,
+    /// The container.
+    pub container: Named,
+    /// The pod that it was in.
+    pub pod: Named,
+    /// The container's root directory on the host that dumped it.
+    pub root: Option<Recorded<PathBuf>>,
+    /// The network namespaces that were given to the container.
+    pub network_namespaces: Vec<Recorded<PathBuf>>,
+    /// The directories and files of the host that were mounted into the container.
+    pub binds: Vec<Recorded<Bind>>,
+    /// The addresses that the container had.
+    pub addresses: Vec<String>,
+    /// What of the metadata could not be used, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// A name, and what goes with it: an id or a version.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    /// The name.
+    pub name: Option<String>,
+    /// The id of a container or pod, the version of an engine.
+    pub id: Option<String>,
+}
+
+/// A fact with the file that says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded<T> {
+    /// The fact.
+    pub value: T,
+    /// The file, by its name.
+    pub file: String,
+    /// Whose word it is.
+    pub trust: Trust,
+}
+
+/// Whose word a fact is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// That of this host's own engine: the file and every directory on the way to it are root's (or the user's who
+    /// runs this), and nobody else can write them.
+    Host,
+    /// Somebody else's: it came in an archive, or others can write the file or a directory on the way.
+    Stranger,
+}
+
+/// A mount of the host's files into the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// Where the container had it; runtimes use this as the key of an external mount.
+    pub destination: PathBuf,
+    /// What it was on the host.
+    pub source: PathBuf,
+}
+
+impl Named {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.name.is_none() && self.id.is_none()
+    }
+
+    /// Takes what is not known yet.
+    pub(super) fn complete(&mut self, name: Option<String>, id: Option<String>) {
+        let known = |text: Option<String>| text.filter(|text| !text.is_empty());
+        self.name = self.name.take().or(known(name));
+        self.id = self.id.take().or(known(id));
+    }
+}
+
+impl Context {
+    /// The network namespaces of which this host's engine says that the container was in them.
+    pub fn own_network_namespaces(&self) -> impl Iterator<Item = &Path> {
+        let own = self.network_namespaces.iter().filter(|recorded| recorded.trust == Trust::Host);
+        own.map(|recorded| recorded.value.as_path())
+    }
+
+    /// Where on this host the container's root directory was, by the word of this host's engine.
+    pub fn own_root(&self) -> Option<&Path> {
+        self.root.as_ref().filter(|recorded| recorded.trust == Trust::Host).map(|recorded| recorded.value.as_path())
+    }
+
+    /// What this host's engine had mounted into the container.
+    pub fn own_binds(&self) -> impl Iterator<Item = &Bind> {
+        self.binds.iter().filter(|recorded| recorded.trust == Trust::Host).map(|recorded| &recorded.value)
+    }
+
+    pub(super) fn add_network_namespace(&mut self, path: PathBuf, file: &str, trust: Trust) {
+        add(&mut self.network_namespaces, path, file, trust);
+    }
+
+    pub(super) fn add_bind(&mut self, bind: Bind, file: &str, trust: Trust) {
+        add(&mut self.binds, bind, file, trust);
+    }
+
+    pub(super) fn set_root(&mut self, path: PathBuf, file: &str, trust: Trust) {
+        if self.root.as_ref().is_none_or(|root| root.trust == Trust::Stranger && trust == Trust::Host) {
+            self.root = Some(Recorded { value: path, file: file.to_owned(), trust });
+        }
+    }
+}
+
+/// Adds a fact once. That it also stands in a file which others can write takes nothing from it.
+fn add<T: PartialEq>(facts: &mut Vec<Recorded<T>>, value: T, file: &str, trust: Trust) {
+    let new = Recorded { value, file: file.to_owned(), trust };
+    match facts.iter_mut().find(|known| known.value == new.value) {
+        Some(known) if known.trust == Trust::Stranger => *known = new,
+        Some(_) => {}
+        None => facts.push(new),
+    }
+}

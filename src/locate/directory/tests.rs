@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+
+/// A tree of files, made by hand as the runtime documents it. A path that ends in a slash is a directory.
+fn tree(paths: &[&str]) -> tempfile::TempDir {
+    let top = tempfile::tempdir().unwrap();
+    for path in paths {
+        let full = top.path().join(path);
+        fs::create_dir_all(full.parent().unwrap()).unwrap();
+        if path.ends_with('/') { fs::create_dir_all(&full).unwrap() } else { fs::write(&full, "{}").unwrap() }
+    }
+    top
+}
+
+/// In the tree, `named` is found to hold these images, in this layout.
+#[track_caller]
+fn check(paths: &[&str], named: &str, layout: Layout, images: &[&str]) {
+    let top = tree(paths);
+    let found = locate(Directory::open(&top.path().join(named)).unwrap(), None).unwrap();
+    let places: Vec<PathBuf> = found.iter().map(|found| found.images.path().canonicalize().unwrap()).collect();
+    let expected: Vec<PathBuf> = images.iter().map(|images| top.path().join(images).canonicalize().unwrap()).collect();
+    assert_eq!(places, expected);
+    assert!(found.iter().all(|found| found.layout == layout), "{:?} is not {layout:?}", found[0].layout);
+}
+
+#[test]
+fn plain_images_stay_plain_whatever_their_directory_is_called() {
+    check(&["checkpoint/inventory.img"], "checkpoint", Layout::ImagesDirectory, &["checkpoint"]);
+    check(&["state/pstree.img", "config.json"], "state", Layout::ImagesDirectory, &["state"]);
+    check(&["x/inventory.img", "x/tty.info"], "x", Layout::Lxc, &["x"]);
+    check(&["x/inventory.img", "x/descriptors.json"], "x", Layout::RuntimeImages, &["x"]);
+}
+
+#[test]
+fn a_bundle_is_found_by_itself_and_by_its_images() {
+    let bundle = ["b/config.json", "b/checkpoint/inventory.img", "b/checkpoint/descriptors.json", "b/rootfs/"];
+    check(&bundle, "b", Layout::Bundle, &["b/checkpoint"]);
+    check(&bundle, "b/checkpoint", Layout::Bundle, &["b/checkpoint"]);
+    check(&bundle, "b/rootfs/../checkpoint", Layout::Bundle, &["b/checkpoint"]);
+    let other_name = ["b/config.json", "b/images/inventory.img", "b/images/descriptors.json"];
+    check(&other_name, "b/images", Layout::Bundle, &["b/images"]);
+}
+
+#[test]
+fn a_container_of_podman_is_found_by_any_of_its_directories() {
+    let container = ["ID/userdata/config.json", "ID/userdata/checkpoint/inventory.img", "ID/userdata/dump.log"];
+    for named in ["ID", "ID/userdata", "ID/userdata/checkpoint"] {
+        check(&container, named, Layout::Podman, &["ID/userdata/checkpoint"]);
+    }
+}
+
+#[test]
+fn an_unpacked_export_is_found() {
+    for metadata in ["config.dump", "spec.dump"] {
+        let path = format!("e/{metadata}");
+        check(&["e/checkpoint/inventory.img", &path], "e", Layout::Export, &["e/checkpoint"]);
+    }
+}
+
+#[test]
+fn all_checkpoints_of_a_docker_container_are_found() {
+    let container =
+        ["d/config.v2.json", "d/checkpoints/one/inventory.img", "d/checkpoints/two/inventory.img", "d/checkpoints/x/y"];
+    check(&container, "d", Layout::Docker, &["d/checkpoints/one", "d/checkpoints/two"]);
+    check(&container, "d/checkpoints/two", Layout::Docker, &["d/checkpoints/two"]);
+}
+
+#[test]
+fn an_instance_of_incus_is_found() {
+    let instance = ["i/rootfs/", "i/state/inventory.img", "i/backup.yaml"];
+    check(&instance, "i", Layout::Incus, &["i/state"]);
+    check(&instance, "i/state", Layout::Incus, &["i/state"]);
+    let migration = ["m/001/pages-1.img", "m/001/inventory.img", "m/final/inventory.img"];
+    check(&migration, "m", Layout::Incus, &["m/final"]);
+}
+
+#[test]
+fn zeropods_logs_are_in_its_work_directory() {
+    let paths = ["z/snapshot/inventory.img", "z/work/dump.log", "z/snapshot/pre-dump/inventory.img"];
+    check(&paths, "z", Layout::Zeropod, &["z/snapshot"]);
+    let top = tree(&paths);
+    let log = |work_dir: Option<&Path>| {
+        let found = locate(Directory::open(&top.path().join("z")).unwrap(), work_dir).unwrap();
+        found[0].images.work_file("dump.log").unwrap().is_some()
+    };
+    assert!(log(None));
+    assert!(!log(Some(&top.path().join("z/snapshot"))), "-W does not count");
+}
+
+#[test]
+fn every_container_of_a_pod_is_found() {
+    let pod = ["p/pod.options", "p/one/checkpoint/inventory.img", "p/one/config.dump", "p/two/inventory.img", "p/x/"];
+    check(&pod, "p", Layout::Pod, &["p/one/checkpoint", "p/two"]);
+}
+
+#[test]
+fn links_lead_nowhere() {
+    let top = tree(&["elsewhere/inventory.img", "b/config.json"]);
+    std::os::unix::fs::symlink("../elsewhere", top.path().join("b/checkpoint")).unwrap();
+    let error = locate(Directory::open(&top.path().join("b")).unwrap(), None).unwrap_err();
+    assert!(matches!(error, LocateError::NoImages { .. }), "{error}");
+}
+
+#[test]
+fn statistics_and_page_images_alone_are_no_checkpoint() {
+    let top = tree(&["x/stats-dump", "x/pages-1.img", "x/inventory.img.tmp"]);
+    assert!(locate(Directory::open(&top.path().join("x")).unwrap(), None).is_err());
+}

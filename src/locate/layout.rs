@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The layouts in which people and runtimes hold checkpoints.
+
+/// How the images are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `criu dump -D DIR`, and nothing that a runtime adds.
+    ImagesDirectory,
+    /// A directory that a runtime gave to CRIU, with its `descriptors.json` but without the container's configuration:
+    /// `runc checkpoint --image-path`, `docker checkpoint create --checkpoint-dir`, nerdctl.
+    RuntimeImages,
+    /// The bundle of an OCI runtime (runc, crun): `config.json` beside the images.
+    Bundle,
+    /// A container of podman's in its local storage: `userdata/checkpoint`.
+    Podman,
+    /// A container of Docker's: `checkpoints/NAME` beside `config.v2.json`.
+    Docker,
+    /// `lxc-checkpoint -D DIR`.
+    Lxc,
+    /// An instance of Incus or LXD: `state`, or `final` of a migration.
+    Incus,
+    /// `snapshot` beside `work`, as zeropod has them.
+    Zeropod,
+    /// What an engine exports: `checkpoint` with `config.dump` and `spec.dump` beside it.
+    Export,
+    /// A container of a pod's checkpoint: `pod.options`, and a directory for each container.
+    Pod,
+    /// An OCI image with a checkpoint in one of its layers.
+    OciImage,
+    /// An archive with images, and nothing that an engine adds.
+    Archive,
+}
+
+impl Layout {
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Layout::ImagesDirectory => "images-directory",
+            Layout::RuntimeImages => "runtime-images",
+            Layout::Bundle => "bundle",
+            Layout::Podman => "podman",
+            Layout::Docker => "docker",
+            Layout::Lxc => "lxc",
+            Layout::Incus => "incus",
+            Layout::Zeropod => "zeropod",
+            Layout::Export => "export",
+            Layout::Pod => "pod",
+            Layout::OciImage => "oci-image",
+            Layout::Archive => "archive",
+        }
+    }
+
+    /// What it is, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Layout::ImagesDirectory => "images directory",
+            Layout::RuntimeImages => "images of a container runtime",
+            Layout::Bundle => "bundle of an OCI runtime",
+            Layout::Podman => "container of podman",
+            Layout::Docker => "container of Docker",
+            Layout::Lxc => "checkpoint of LXC",
+            Layout::Incus => "instance of Incus or LXD",
+            Layout::Zeropod => "snapshot of zeropod",
+            Layout::Export => "exported container",
+            Layout::Pod => "checkpoint of a pod",
+            Layout::OciImage => "OCI image",
+            Layout::Archive => "archive",
+        }
+    }
+}

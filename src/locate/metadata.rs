@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Reads the metadata that runtimes and engines keep beside the images.
+//!
+//! Only the fields that are used are decoded, of files of a bounded size. A file that cannot be used takes nothing away
+//! from the images: it is told in a note, and that is all.
+
+mod docker;
+mod engine;
+mod image;
+mod spec;
+
+use std::io::Read;
+
+use serde::de::DeserializeOwned;
+
+use super::context::{Context, Trust};
+use super::images::{Files, ImageFile, Kept};
+use super::layout::Layout;
+use crate::system::dir::{Directory, FileError};
+use crate::system::keep::Attributes;
+
+pub(super) use image::annotations;
+
+/// The configuration of a bundle.
+const CONFIG: &str = "config.json";
+/// What makes a directory the checkpoint of a pod.
+pub(super) const POD_OPTIONS: &str = "pod.options";
+/// No metadata is larger than this; a container's configuration has some ten kilobytes.
+pub(super) const SIZE_LIMIT: u64 = 8 * 1024 * 1024;
+
+/// The names of all files that are read here: what of an archive has to be kept.
+#[allow(dead_code, reason = "archives come next")]
+pub(super) const FILES: [&str; 9] = [
+    CONFIG,
+    "spec.dump",
+    "config.dump",
+    "status.dump",
+    "bind.mounts",
+    "network.status",
+    "config.v2.json",
+    POD_OPTIONS,
+    "pod.dump",
+];
+
+/// The files of a container's directory, and whose word they are.
+pub(super) struct Metadata {
+    files: Files,
+    directory: Trust,
+}
+
+impl Metadata {
+    /// Those in a directory of this host.
+    pub(super) fn of_directory(directory: Directory) -> Self {
+        let trust = trust_in_directory(&directory);
+        Metadata { files: Files::Directory(directory), directory: trust }
+    }
+
+    /// Those of an archive.
+    #[allow(dead_code, reason = "archives come next")]
+    pub(super) fn of_archive(kept: Kept) -> Self {
+        Metadata { files: Files::Kept(kept), directory: Trust::Stranger }
+    }
+
+    /// A file of this host's engine that can be decoded, with whose word it is. `None` where there is none; one that
+    /// cannot be used is noted.
+    fn json<T: DeserializeOwned>(&self, name: &str, notes: &mut Vec<String>) -> Option<(T, Trust)> {
+        match self.decode(name) {
+            Ok(decoded) => decoded,
+            Err(why) => {
+                notes.push(format!("{name} beside the images is not used: {why}"));
+                None
+            }
+        }
+    }
+
+    fn decode<T: DeserializeOwned>(&self, name: &str) -> Result<Option<(T, Trust)>, String> {
+        let file = self.files.open(name).map_err(|error| error.to_string_with_cause())?;
+        let Some(file) = file else { return Ok(None) };
+        let trust = self.trust(&file);
+        let mut bytes = Vec::new();
+        let read = file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        if read as u64 > SIZE_LIMIT {
+            return Err(format!("it is larger than {SIZE_LIMIT} bytes"));
+        }
+        // The text of the error gives places and expected types, and sometimes words of the file: see terminal.rs.
+        serde_json::from_slice(&bytes).map(|value| Some((value, trust))).map_err(|error| error.to_string())
+    }
+
+    fn trust(&self, file: &ImageFile) -> Trust {
+        let is_safe = |file| Attributes::of(file, "".as_ref()).is_ok_and(|found| found.is_out_of_others_reach());
+        match (self.directory, file.file()) {
+            (Trust::Host, Some(file)) if is_safe(file) => Trust::Host,
+            _ => Trust::Stranger,
+        }
+    }
+}
+
+/// What the metadata says.
+pub(super) fn read(metadata: &Metadata, layout: Layout) -> Context {
+    let mut context = Context::default();
+    if layout == Layout::Docker {
+        docker::add(metadata, &mut context);
+        return context;
+    }
+    spec::add(metadata, CONFIG, &mut context);
+    spec::add(metadata, "spec.dump", &mut context);
+    engine::add(metadata, &mut context);
+    context
+}
+
+/// Whether the directory, and every one on the way to it, is root's and nobody else can write it.
+fn trust_in_directory(directory: &Directory) -> Trust {
+    match is_out_of_others_reach(directory) {
+        Ok(true) => Trust::Host,
+        _ => Trust::Stranger,
+    }
+}
+
+fn is_out_of_others_reach(directory: &Directory) -> Result<bool, FileError> {
+    if !Attributes::of(directory, directory.path())?.is_out_of_others_reach() {
+        return Ok(false);
+    }
+    match directory.parent()? {
+        Some(parent) => is_out_of_others_reach(&parent),
+        None => Ok(true),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a runtime's metadata says about where to look, checked against the system.
+//!
+//! A path is a name, and names are given anew: `/run/netns/blue` may be another namespace today, `/proc/4711/ns/net`
+//! that of another process. So a namespace counts only where what the path names was there before the images were
+//! written, and a file only where it passes for the one that was dumped, as anywhere else.
+
+use std::path::{Component, Path};
+
+use super::Presence;
+use super::files::look_at;
+use crate::checkpoint::Checkpoint;
+use crate::locate::context::{Context, Trust};
+use crate::mounts::{Base, Place};
+use crate::reach::OpenBases;
+use crate::residue::{FileMount, LinkRemap};
+use crate::system::netns::{self, NetNamespace};
+use crate::system::process;
+use crate::time::Timestamp;
+
+/// The network namespaces that this host's engine names, as far as they are still the same ones. Why one is not, the
+/// notes say.
+pub(super) fn network_namespaces(
+    checkpoint: &Checkpoint,
+    metadata: &Context,
+    notes: &mut Vec<String>,
+) -> Vec<NetNamespace> {
+    let mut found = Vec::new();
+    for recorded in &metadata.network_namespaces {
+        let (path, file) = (&recorded.value, &recorded.file);
+        if recorded.trust == Trust::Stranger {
+            continue;
+        }
+        match open(path, checkpoint.written) {
+            Ok(namespace) => found.push(namespace),
+            Err(why) => notes.push(format!("{file} names the network namespace {}, {why}", path.display())),
+        }
+    }
+    found
+}
+
+/// What metadata of strangers says about the network namespace. It ties nothing, but the user may know that it is true.
+pub(super) fn words_of_strangers(metadata: &Context) -> Vec<String> {
+    let strangers = metadata.network_namespaces.iter().filter(|recorded| recorded.trust == Trust::Stranger);
+    strangers
+        .map(|recorded| {
+            let (path, file) = (recorded.value.display(), &recorded.file);
+            format!(
+                "{file}, which others than this host's engine may have written, names the network namespace {path}: \
+                 if that is right, --netns {path}"
+            )
+        })
+        .collect()
+}
+
+/// Opens the namespace at the path; the error is the end of a sentence about it.
+fn open(path: &Path, written: Option<Timestamp>) -> Result<NetNamespace, String> {
+    let namespace = match netns::open(path) {
+        Ok(namespace) => namespace,
+        Err(netns::Error::Open { source, .. }) if source == rustix::io::Errno::NOENT => {
+            return Err("which is no more".to_owned());
+        }
+        Err(netns::Error::NotANetNamespace { .. }) => return Err("where there is none any more".to_owned()),
+        Err(error) => return Err(format!("which cannot be used: {error}")),
+    };
+    let since = match process_of(path) {
+        Some(pid) => started(pid),
+        None => Some(namespace.since),
+    };
+    let is_older = since.is_some_and(|since| written.is_some_and(|written| since <= written.latest()));
+    if is_older { Ok(namespace) } else { Err("but what has this name now is younger than the images".to_owned()) }
+}
+
+/// The process by which a path names a namespace.
+fn process_of(path: &Path) -> Option<u32> {
+    let mut components = path.components().filter(|component| *component != Component::RootDir);
+    let first = components.next()?;
+    (first.as_os_str() == "proc").then(|| components.next()?.as_os_str().to_str()?.parse().ok())?
+}
+
+fn started(pid: u32) -> Option<Timestamp> {
+    process::all().ok()?.list.iter().find(|process| process.pid == pid).map(|process| process.started)
+}
+
+/// The file of a link remap below the directory that this host's engine had mounted there, where mount arithmetic does
+/// not find it: the filesystem was mounted anew, or the directory moved.
+pub(super) fn file(
+    checkpoint: &Checkpoint,
+    link: &LinkRemap,
+    metadata: &Context,
+    opened: &mut OpenBases,
+) -> Option<Presence> {
+    let FileMount::Id(id) = link.mount else { return None };
+    let mount = &checkpoint.mounts.get(&id)?.entry;
+    let mountpoint = crate::mounts::mountpoint(mount);
+    let is_of_mount = |destination: &Path| {
+        let destination = destination.as_os_str().as_encoded_bytes();
+        destination == mountpoint || mount.ext_key.as_deref() == Some(destination)
+    };
+    let base = match mountpoint {
+        b"/" => metadata.own_root()?,
+        _ => &metadata.own_binds().find(|bind| is_of_mount(&bind.destination))?.source,
+    };
+    let place = Place::below(Base::Named(base.to_owned()), &link.link, mount)?;
+    match look_at(&place, opened) {
+        Ok(presence @ Presence::File(_)) => Some(presence),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_below_proc_names_a_process() {
+        assert_eq!(process_of(Path::new("/proc/4711/ns/net")), Some(4711));
+        assert_eq!(process_of(Path::new("//proc/./1/ns/net")), Some(1));
+        for path in ["/proc/self/ns/net", "/run/netns/4711", "/proc", "proc"] {
+            assert_eq!(process_of(Path::new(path)), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_gone_or_younger_than_the_images_is_not_used() {
+        let why = |path: &str, written| open(Path::new(path), written).map(|_| ()).unwrap_err();
+        assert_eq!(why("/run/netns/no-such", None), "which is no more");
+        assert_eq!(why("/dev/null", None), "where there is none any more");
+        let own = format!("/proc/{}/ns/net", std::process::id());
+        assert!(why(&own, Some(Timestamp::new(1000, 0))).contains("younger"));
+        assert!(why(&own, None).contains("younger"));
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What is told of where a checkpoint comes from: its layout, and what a runtime's metadata says.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::Bytes;
+use crate::locate::context::{Named, Recorded, Trust};
+use crate::locate::{Context, Layout};
+
+/// Where a checkpoint comes from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// How its images are held.
+    pub layout: Layout,
+    /// What the metadata beside them says.
+    pub metadata: Context,
+}
+
+/// What a runtime's metadata says. Hints: nothing is removed because of them.
+#[derive(Debug, Clone, Serialize)]
+pub struct MetadataReport {
+    /// The layout, in words for people.
+    pub words: &'static str,
+    /// The engine, and its version as `id`.
+    pub engine: NamedReport,
+    /// The version of CRIU.
+    pub criu_version: Option<String>,
+    /// The container.
+    pub container: NamedReport,
+    /// The pod.
+    pub pod: NamedReport,
+    /// The container's root directory.
+    pub root: Option<PathReport>,
+    /// The network namespaces that were given to the container.
+    pub network_namespaces: Vec<PathReport>,
+    /// What was mounted into the container.
+    pub binds: Vec<BindReport>,
+    /// The container's addresses.
+    pub addresses: Vec<String>,
+}
+
+/// A name with an id or a version.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct NamedReport {
+    /// The name.
+    pub name: Option<String>,
+    /// The id, or the version.
+    pub id: Option<String>,
+}
+
+/// A path of the host with whose word it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct PathReport {
+    /// The path.
+    pub path: Bytes,
+    /// The file that names it.
+    pub file: String,
+    /// Whether it is the word of this host's own engine.
+    pub is_own: bool,
+}
+
+/// A mount of the host's files into the container.
+#[derive(Debug, Clone, Serialize)]
+pub struct BindReport {
+    /// Where the container had it.
+    pub destination: Bytes,
+    /// What it was on the host.
+    #[serde(flatten)]
+    pub source: PathReport,
+}
+
+impl MetadataReport {
+    /// `None` for images that are held plainly, with nothing beside them.
+    pub(super) fn of(origin: &Origin) -> Option<Self> {
+        let Origin { layout, metadata } = origin;
+        if matches!(layout, Layout::ImagesDirectory) {
+            return None;
+        }
+        Some(MetadataReport {
+            words: layout.words(),
+            engine: NamedReport::of(&metadata.engine),
+            criu_version: metadata.criu_version.clone(),
+            container: NamedReport::of(&metadata.container),
+            pod: NamedReport::of(&metadata.pod),
+            root: metadata.root.as_ref().map(|root| PathReport::of(&root.value, root)),
+            network_namespaces: metadata
+                .network_namespaces
+                .iter()
+                .map(|recorded| PathReport::of(&recorded.value, recorded))
+                .collect(),
+            binds: metadata
+                .binds
+                .iter()
+                .map(|recorded| BindReport {
+                    destination: Bytes::of_path(&recorded.value.destination),
+                    source: PathReport::of(&recorded.value.source, recorded),
+                })
+                .collect(),
+            addresses: metadata.addresses.clone(),
+        })
+    }
+}
+
+impl NamedReport {
+    fn of(named: &Named) -> Self {
+        NamedReport { name: named.name.clone(), id: named.id.clone() }
+    }
+}
+
+impl PathReport {
+    fn of<T>(path: &Path, recorded: &Recorded<T>) -> Self {
+        PathReport { path: Bytes::of_path(path), file: recorded.file.clone(), is_own: recorded.trust == Trust::Host }
+    }
+}

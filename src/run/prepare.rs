@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Reads and looks for everything before anything is removed.
+
+use std::path::PathBuf;
+
+use super::locks::{self, Locks, Taken};
+use super::with_causes;
+use crate::checkpoint::{self, Checkpoint};
+use crate::cli::{Arguments, External};
+use crate::locate::{self, Images, Located};
+use crate::mounts::MountHints;
+use crate::plan::{self, Item, Plan, Policy, Verdict};
+use crate::probe::{self, Hints, Presence, Survey};
+use crate::report::{self, CheckpointReport, Origin};
+use crate::residue::{self, Derived};
+use crate::save::{Destination, SaveError};
+use crate::terminal::Terminal;
+
+/// What the command line says about every checkpoint.
+pub(super) struct Options {
+    pub(super) hints: Hints,
+    pub(super) policy: Policy,
+    work_dir: Option<PathBuf>,
+    pub(super) save: Option<Destination>,
+}
+
+impl Options {
+    pub(super) fn of(arguments: &Arguments) -> Result<Self, SaveError> {
+        let mut hints = Hints { namespaces: arguments.netns.clone(), ..Hints::default() };
+        hints.mounts = MountHints { root: arguments.root.clone(), external: Vec::new() };
+        for external in &arguments.external {
+            match external.clone() {
+                External::Mount { key, path } => hints.mounts.external.push((key, path)),
+                External::NetworkNamespace { key, path } => hints.external_namespaces.push((key, path)),
+            }
+        }
+        let save = arguments.save.as_deref().map(Destination::check).transpose()?;
+        let policy = Policy {
+            allowed: arguments.allow.iter().copied().collect(),
+            own_changes: save.as_ref().map(|save| save.own_changes().clone()).unwrap_or_default(),
+        };
+        Ok(Options { hints, policy, work_dir: arguments.work_dir.clone(), save })
+    }
+
+    /// What a person is asked before anything is removed.
+    pub(super) fn question(&self) -> &'static str {
+        match self.save {
+            None => "Remove this? The dump cannot be restored on this host afterwards.",
+            Some(_) => "Save the files, and remove this? The dump cannot be restored on this host afterwards.",
+        }
+    }
+}
+
+/// A checkpoint that was read and looked for, or why it cannot be used.
+pub(super) struct Prepared {
+    /// How it is named to people.
+    pub(super) path: PathBuf,
+    pub(super) state: Result<Ready, String>,
+}
+
+/// A checkpoint of which all is known.
+pub(super) struct Ready {
+    pub(super) images: Images,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) derived: Derived,
+    pub(super) hints: Hints,
+    pub(super) plan: Plan,
+    pub(super) origin: Origin,
+    pub(super) context: report::Context,
+}
+
+/// Finds the checkpoints in everything that the user named, locks them, and then reads and looks for each.
+pub(super) fn all(
+    named: &[PathBuf],
+    options: &Options,
+    purpose: locks::Purpose,
+    terminal: &mut Terminal,
+) -> (Locks, Vec<Prepared>) {
+    let mut found: Vec<(PathBuf, Result<Located, String>)> = Vec::new();
+    for path in named {
+        match locate::locate(path, options.work_dir.as_deref()) {
+            Ok(located) => found.extend(located.into_iter().map(|each| (each.images.path().to_owned(), Ok(each)))),
+            Err(error) => found.push((path.clone(), Err(with_causes(&error)))),
+        }
+    }
+    let usable: Vec<&Images> = found.iter().flat_map(|(_, located)| located).map(|located| &located.images).collect();
+    let (locks, taken) = locks::take(&usable, purpose, terminal);
+    let mut taken = taken.into_iter();
+    let mut prepare = |(path, located): (PathBuf, Result<Located, String>)| {
+        let state = located.and_then(|located| Ready::of(located, taken.next().unwrap_or(Taken::Yes), options));
+        Prepared { path, state }
+    };
+    (locks, found.into_iter().map(&mut prepare).collect())
+}
+
+impl Prepared {
+    /// What would be done.
+    pub(super) fn report(&self) -> CheckpointReport {
+        match &self.state {
+            Ok(ready) => report::checkpoint(
+                &self.path,
+                &ready.checkpoint,
+                ready.origin.clone(),
+                ready.context.clone(),
+                report::planned(ready.plan.items()),
+            ),
+            Err(error) => report::failed_checkpoint(&self.path, error),
+        }
+    }
+
+    /// Whether anything is to be removed.
+    pub(super) fn removes_anything(&self) -> bool {
+        self.state.as_ref().is_ok_and(|ready| ready.plan.removes_anything())
+    }
+
+    /// Whether files are among what is to be removed.
+    pub(super) fn removes_files(&self) -> bool {
+        self.state.as_ref().is_ok_and(Ready::removes_files)
+    }
+}
+
+impl Ready {
+    fn of(located: Located, taken: Taken, options: &Options) -> Result<Self, String> {
+        let note = match taken {
+            Taken::Yes => None,
+            Taken::Without(note) => Some(note),
+            Taken::No(why) => return Err(why),
+        };
+        let Located { images, layout, context: metadata } = located;
+        let checkpoint = checkpoint::read(&images).map_err(|error| with_causes(&error))?;
+        let origin = Origin { layout, metadata: metadata.clone() };
+        let hints = Hints { metadata, ..options.hints.clone() };
+        let derived = residue::derive(&checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
+        let mut survey = survey(&images, &checkpoint, derived.clone(), &hints)?;
+        survey.notes.extend(note);
+        let context = report::Context::new(&checkpoint, &survey);
+        let plan = plan::decide(&checkpoint, survey, &options.policy);
+        Ok(Ready { images, checkpoint, derived, hints, plan, origin, context })
+    }
+
+    fn removes_files(&self) -> bool {
+        let is_file = |item: &&Item| matches!(item.finding.presence, Presence::File(_));
+        self.plan.items().iter().filter(is_file).any(|item| item.verdict == Verdict::Remove)
+    }
+}
+
+/// Looks for what the checkpoint left.
+pub(super) fn survey(
+    images: &Images,
+    checkpoint: &Checkpoint,
+    derived: Derived,
+    hints: &Hints,
+) -> Result<Survey, String> {
+    probe::look(images, checkpoint, derived, hints).map_err(|error| with_causes(&error))
+}
