@@ -101,7 +101,13 @@ pub(super) fn is_an_image(name: &[u8]) -> bool {
 fn located(images: Directory, pod: Pod, work_dir: Option<&Path>) -> Result<Located, LocateError> {
     let surroundings = Surroundings::of(&images, pod)?;
     let context = match surroundings.container {
-        Some(container) => metadata::read(&Metadata::of_directory(container), surroundings.layout),
+        Some(container) => {
+            let metadata = match surroundings.layout {
+                Layout::Export | Layout::Pod => Metadata::of_export(container),
+                _ => Metadata::of_directory(container),
+            };
+            metadata::read(&metadata, surroundings.layout)
+        }
         None => Context::default(),
     };
     let work = match (work_dir, surroundings.work) {

@@ -55,6 +55,11 @@ impl Metadata {
         Metadata { files: Files::Directory(directory), directory: trust }
     }
 
+    /// Those of what was exported to be carried elsewhere: root may have unpacked what somebody else made.
+    pub(super) fn of_export(directory: Directory) -> Self {
+        Metadata { files: Files::Directory(directory), directory: Trust::Stranger }
+    }
+
     /// Those of an archive.
     #[allow(dead_code, reason = "archives come next")]
     pub(super) fn of_archive(kept: Kept) -> Self {

@@ -60,6 +60,19 @@ fn an_unpacked_export_is_found() {
     }
 }
 
+/// Root may have unpacked what somebody else made.
+#[test]
+fn what_an_export_says_ties_nothing() {
+    let spec = r#"{"linux": {"namespaces": [{"type": "network", "path": "/run/netns/blue"}]}}"#;
+    for (file, own) in [("e/spec.dump", 0), ("e/config.json", 1)] {
+        let top = tree(&[file, "e/checkpoint/inventory.img"]);
+        fs::write(top.path().join(file), spec).unwrap();
+        let found = locate(Directory::open(&top.path().join("e")).unwrap(), None).unwrap();
+        let context = &found[0].context;
+        assert_eq!((context.network_namespaces.len(), context.own_network_namespaces().count()), (1, own), "{file}");
+    }
+}
+
 #[test]
 fn all_checkpoints_of_a_docker_container_are_found() {
     let container =
