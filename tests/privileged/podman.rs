@@ -73,8 +73,8 @@ fn removed(criu: &Criu) {
         let mut pair = Pair::start(&host, &pod, &engines);
         pair.podman.checkpoint(NAME, &[]);
         pod.has_residue(&pair.root(), flavour, &mut pair.peers);
-        let tool = pair.images().option("--netns", pod.network.path());
-        tool.removes_everything_since(&pair.before);
+        let lines = pair.tool(&pair.podman.directory(NAME)).removes_everything_since(&pair.before);
+        assert!(!lines.iter().any(|line| line.starts_with("Note: ")), "{lines:#?}");
         pod.has_network_again(flavour, &mut pair.peers);
     }
 }
@@ -112,7 +112,7 @@ fn kept_twice(criu: &Criu) {
     let second = tables.iter().find(|table| *table != first).expect("void: the images of one dump only");
     // The kernel may give the ids of mounts that are gone to others.
     fs::copy(images.join(second), images.join(first)).expect("an image");
-    let tool = pair.images().option("--work-dir", pair.podman.directory(NAME));
+    let tool = pair.tool(&pair.podman.directory(NAME));
     tool.removes_everything_since(&pair.before);
     pod.has_network_again(flavour, &mut pair.peers);
 }
@@ -148,7 +148,7 @@ fn unpacked_export(criu: &Criu) {
     let unpacked = host.dir().with_file_name("export");
     fs::create_dir(&unpacked).expect("a new directory");
     host.run("tar", &[&"-xpf", &archive, &"-C", &unpacked]);
-    let tool = pair.tool(&unpacked.join("checkpoint")).option("--netns", pod.network.path());
+    let tool = pair.tool(&unpacked).option("--netns", pod.network.path());
     tool.removes_everything_since(&pair.before);
     pod.has_network_again(flavour, &mut pair.peers);
 }

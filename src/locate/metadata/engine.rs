@@ -68,8 +68,9 @@ pub(super) fn add(metadata: &Metadata, context: &mut Context) {
             }
         }
     }
-    let networks = metadata.json::<BTreeMap<String, NetworkStatus>>("network.status", &mut context.notes);
-    if let Some((networks, _)) = networks {
+    // `null` where podman made no network of its own.
+    let networks = metadata.json::<Option<BTreeMap<String, NetworkStatus>>>("network.status", &mut context.notes);
+    if let Some((Some(networks), _)) = networks {
         let interfaces =
             networks.into_values().flat_map(|network| network.interfaces.unwrap_or_default().into_values());
         let subnets = interfaces.flat_map(|interface| interface.subnets.unwrap_or_default());
