@@ -104,7 +104,13 @@ impl Run {
                 return Ok(ExitStatus::Unusable);
             }
         };
-        let interrupt = Interrupt::watch()?;
+        let interrupt = match Interrupt::watch() {
+            Ok(interrupt) => interrupt,
+            Err(error) => {
+                self.terminal.error(&format!("nothing was removed, because signals cannot be waited for: {error}"));
+                return Ok(ExitStatus::Unusable);
+            }
+        };
         let mut reports = Vec::new();
         for each in prepared {
             reports.push(self.remove_one(each, save.as_mut(), &interrupt));

@@ -133,3 +133,35 @@ fn images_are_exchanged_for_others() {
     });
     tell("an image", &figures);
 }
+
+/// What no system call can keep from happening, since none removes a name only if it is a certain file's: whoever can
+/// write in the directory has the name of the link removed from another file. No other name goes.
+#[test]
+fn a_file_is_exchanged_for_another_in_its_directory() {
+    let (mut of_the_link, mut of_another) = (0, 0);
+    for _ in 0..ROUNDS {
+        let checkpoint = Checkpoint::new();
+        checkpoint.write();
+        let precious = checkpoint.data().join("precious");
+        fs::write(&precious, "1234").expect("a new file");
+        let top = checkpoint.images().with_file_name("");
+        let before = names_below(&top);
+        let inode = before[&checkpoint.link()].0;
+        let exchange = || while renameat_with(CWD, checkpoint.link(), CWD, &precious, RenameFlags::EXCHANGE).is_ok() {};
+        let output = std::thread::scope(|scope| {
+            scope.spawn(exchange);
+            let output = checkpoint.run(&[]);
+            // Ends the other one, where the tool has not removed the name.
+            let _ = fs::rename(checkpoint.link(), checkpoint.data().join("link_remap.9 that stayed"));
+            output
+        });
+        let after = names_below(&top);
+        let stayed = after.contains_key(&checkpoint.data().join("link_remap.9 that stayed"));
+        assert_eq!(after.len(), before.len() - usize::from(!stayed), "{output:?}");
+        assert!(after.contains_key(&precious), "{output:?}");
+        let is_link_gone = after.values().filter(|(found, ..)| *found == inode).count() == 1;
+        of_the_link += usize::from(!stayed && is_link_gone);
+        of_another += usize::from(!stayed && !is_link_gone);
+    }
+    tell("a file", &format!("{ROUNDS} runs: the name was the link's {of_the_link} times, another file's {of_another}"));
+}
