@@ -185,9 +185,11 @@ pub fn on_mount(name: &[u8], mount: &MntEntry, host: &HostMounts, hints: &MountH
     Some(by_filesystem(&readings, mount, host))
 }
 
-/// What remains of the name `name` below the mount's mount point; `None` if it does not lie there.
+/// What remains of the name `name` below the mount's mount point; `None` if it does not lie there, or is the mount point
+/// itself: then what would be meant is the root of the mount, whatever its name.
 pub fn relative_to<'a>(name: &'a [u8], mount: &MntEntry) -> Option<&'a [u8]> {
-    path::readings(mountpoint(mount)).iter().find_map(|mountpoint| path::below(name, mountpoint))
+    let below = |mountpoint: &Vec<u8>| path::below(name, mountpoint).filter(|relative| !relative.is_empty());
+    path::readings(mountpoint(mount)).iter().find_map(below)
 }
 
 /// The mount point within the tree, absolute: CRIU before 1.3 wrote it with a leading dot.

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::{Done, Outcome};
@@ -63,9 +64,10 @@ struct Opened<'a> {
 
 impl Removal<'_> {
     fn remove(&mut self, link: &LinkRemap, found: &FoundFile, saved: &mut Option<Saved>) -> Result<Outcome, String> {
+        let (_, name) = found.place.split();
+        check_name(link, name)?;
         let Some(opened) = open_again(found, &mut self.bases)? else { return Ok(Outcome::AlreadyGone) };
         let directory = &opened.directory;
-        let (_, name) = found.place.split();
         // Whoever needs the file beyond its name holds on to it. Ten thousand others save three calls each.
         if self.keeper.is_some() || self.shared.contains(&found.identity.id()) {
             let Some(file) = directory.pin(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
@@ -100,6 +102,15 @@ impl Removal<'_> {
             return Ok(());
         }
         Err("it has changed since it was looked at; nothing was done".to_owned())
+    }
+}
+
+/// The last guard, which no image and no arithmetic has a part in: no other name is ever removed.
+fn check_name(link: &LinkRemap, name: &OsStr) -> Result<(), String> {
+    let is_its_name = |rest: &[u8]| rest.is_empty() || rest.starts_with(b".");
+    match name.as_bytes().strip_prefix(format!("link_remap.{}", link.id).as_bytes()) {
+        Some(rest) if is_its_name(rest) => Ok(()),
+        _ => Err(format!("{} is not the name of a link remap; nothing was done", name.display())),
     }
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Mounts in the images that are not what they say, or are not where they say.
 
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+
 use criu_images::{FsType, MntEntry};
 
 use crate::attack::{Attack, Fate};
@@ -60,6 +63,18 @@ pub(crate) fn attacks() -> Vec<Attack> {
             let data = c.data();
             c.mount_at(&format!("{}/../elsewhere", data.display()));
         }),
+        attack(
+            "a mount point that is the link itself, of a user's file",
+            Fate::Refused("has its link remap outside its mount"),
+            |c| {
+                let (link, precious) = (c.link(), c.data().join("precious"));
+                c.mount_at(link.to_str().expect("a name"));
+                let device = std::fs::metadata(&precious).expect("a file").dev();
+                let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+                c.mounts[0].root_dev = (major << 20) | minor;
+                c.mounts[0].root = precious.as_os_str().as_bytes().to_vec();
+            },
+        ),
         attack("a mount of a root that leads up", NO_ROOT, |c| with_root(c, b"/data/../elsewhere")),
         attack("a mount of a relative root", NO_ROOT, |c| with_root(c, b"data")),
         attack("a mount of an empty root", NO_ROOT, |c| with_root(c, b"")),

@@ -24,6 +24,7 @@ pub(crate) const CASES: &[Case] = &[
 
 /// Of each run that is killed, that many steps are done before.
 fn links(criu: &Criu) {
+    let mut crashes = 0;
     for steps in [0, 1, 2] {
         let scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
         let left = |scene: &Scene| scene.left().iter().filter(|line| line.contains(": + link_remap.")).count();
@@ -32,6 +33,7 @@ fn links(criu: &Criu) {
         while before > steps {
             let run = scene.tool().under_strace(&[&format!("unlinkat:signal=KILL:when={}", steps + 1)]).run(&[]);
             assert_eq!(run.code(), -9, "{run}");
+            crashes += 1;
             scene.check_after_crash();
             assert_eq!(left(&scene), before - steps, "{run}");
             before -= steps;
@@ -41,6 +43,7 @@ fn links(criu: &Criu) {
         }
         scene.is_completed();
     }
+    tell(&format!("{crashes} runs killed at a link"));
 }
 
 fn rules(criu: &Criu) {
