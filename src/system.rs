@@ -9,6 +9,7 @@ pub mod author;
 pub mod command;
 pub mod dir;
 pub mod interfaces;
+pub mod journal;
 pub mod keep;
 pub mod ledger;
 pub mod lock;

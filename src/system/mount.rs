@@ -9,7 +9,6 @@
 //! Since Linux 5.2 (fsopen, fsmount).
 
 use std::fs;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use rustix::mount::{
 };
 
 use super::dir::Directory;
+use super::journal::{self, Journal};
 use super::process;
 
 /// What a filesystem is mounted for.
@@ -55,6 +55,15 @@ pub enum MountError {
         /// The device.
         path: PathBuf,
     },
+    /// It cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The device.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// None of the filesystems that can be looked at without changing them is on it.
     #[error("{} holds no filesystem of a kind that can be mounted without changing it ({})", path.display(), known())]
     UnknownFilesystem {
@@ -74,9 +83,9 @@ pub enum MountError {
     },
 }
 
-/// The types of filesystem that have hard links and an option to leave their journal alone.
-const FILESYSTEMS: [(&str, &str, Option<&str>); 3] =
-    [("ext4", "noload", None), ("xfs", "norecovery", None), ("btrfs", "rescue", Some("nologreplay"))];
+/// The types of filesystem that have hard links, device numbers of their own, and an option to leave their journal
+/// alone. (A btrfs has an anonymous number, so that no number leads to its device.)
+const FILESYSTEMS: [(&str, &str); 2] = [("ext4", "noload"), ("xfs", "norecovery")];
 
 /// How often a device is tried that another mount has not quite let go yet, and how long to wait in between.
 const ATTEMPTS: u32 = 50;
@@ -90,16 +99,18 @@ pub fn block_device(device: (u32, u32), purpose: Purpose) -> Result<Directory, M
     {
         return Err(MountError::InUse { path, pid });
     }
-    if has_pending_journal(&path) {
-        return Err(MountError::NotReplayed { path });
+    match fs::File::open(&path).and_then(|device| journal::of_device(&device)) {
+        Ok(Journal::Empty) => {}
+        Ok(Journal::Pending) => return Err(MountError::NotReplayed { path }),
+        Err(source) => return Err(MountError::Unreadable { path, source }),
     }
     let available = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    for (fstype, option, value) in FILESYSTEMS {
+    for (fstype, option) in FILESYSTEMS {
         // Asking for a type that is not there would make the kernel load a module.
         if !available.lines().any(|line| line.trim() == fstype) {
             continue;
         }
-        match mount(&path, fstype, (option, value), purpose) {
+        match mount(&path, fstype, option, purpose) {
             Ok(directory) => return Ok(directory),
             // The superblock is of another type.
             Err(Errno::INVAL) => {}
@@ -109,12 +120,7 @@ pub fn block_device(device: (u32, u32), purpose: Purpose) -> Result<Directory, M
     Err(MountError::UnknownFilesystem { path })
 }
 
-fn mount(
-    path: &Path,
-    fstype: &str,
-    without_recovery: (&str, Option<&str>),
-    purpose: Purpose,
-) -> Result<Directory, Errno> {
+fn mount(path: &Path, fstype: &str, without_recovery: &str, purpose: Purpose) -> Result<Directory, Errno> {
     let mut attempt = 1;
     loop {
         match mount_once(path, fstype, without_recovery, purpose) {
@@ -126,12 +132,7 @@ fn mount(
     }
 }
 
-fn mount_once(
-    path: &Path,
-    fstype: &str,
-    (option, value): (&str, Option<&str>),
-    purpose: Purpose,
-) -> Result<Directory, Errno> {
+fn mount_once(path: &Path, fstype: &str, without_recovery: &str, purpose: Purpose) -> Result<Directory, Errno> {
     let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, "source", path)?;
     let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -141,29 +142,11 @@ fn mount_once(
     if purpose == Purpose::Look {
         attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
         fsconfig_set_flag(&context, "ro")?;
-        match value {
-            Some(value) => fsconfig_set_string(&context, option, value)?,
-            None => fsconfig_set_flag(&context, option)?,
-        }
+        fsconfig_set_flag(&context, without_recovery)?;
     }
     fsconfig_create(&context)?;
     let root = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
     Ok(Directory::of_mount(root, path))
-}
-
-/// Whether the superblock of an ext4 or a btrfs says that changes wait in the journal. XFS tells only in the log itself.
-fn has_pending_journal(path: &Path) -> bool {
-    let read = |offset: u64, length: usize| {
-        let mut bytes = vec![0; length];
-        fs::File::open(path).and_then(|device| device.read_exact_at(&mut bytes, offset)).ok().map(|()| bytes)
-    };
-    let has_magic = |offset: u64, magic: &[u8]| read(offset, magic.len()).is_some_and(|bytes| bytes == magic);
-    if has_magic(0x438, &[0x53, 0xef]) {
-        // INCOMPAT_RECOVER, which the kernel sets for as long as it has the filesystem mounted writable.
-        return read(0x460, 1).is_some_and(|features| features[0] & 4 != 0);
-    }
-    // log_root
-    has_magic(0x1_0040, b"_BHRfS_M") && read(0x1_0060, 8).is_some_and(|root| root.iter().any(|byte| *byte != 0))
 }
 
 /// The node of a block device, whatever it is called, and only if it has that number.
@@ -178,5 +161,5 @@ fn find(device: (u32, u32)) -> Option<PathBuf> {
 }
 
 fn known() -> String {
-    FILESYSTEMS.map(|(fstype, ..)| fstype).join(", ")
+    FILESYSTEMS.map(|(fstype, _)| fstype).join(", ")
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Link remaps on a block device that is mounted nowhere any more.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use testkit::{Criu, TestHost};
@@ -21,6 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "--save copies the file of a link remap on a device that is mounted nowhere", test: saved },
     Case { name: "a link remap on a device that somebody else works on is kept", test: in_use },
     Case { name: "a link remap on a device whose journal has to be replayed is not known", test: crashed },
+    Case { name: "a link remap on an XFS whose log has to be replayed is not known", test: crashed_xfs },
 ];
 
 fn unmounted(criu: &Criu) {
@@ -124,10 +124,18 @@ fn in_use(criu: &Criu) {
     disk.release();
 }
 
-/// What only the journal holds does not show, and must not be taken for gone.
 fn crashed(criu: &Criu) {
+    is_not_known_before_replay(criu, "ext4", 16);
+}
+
+fn crashed_xfs(criu: &Criu) {
+    is_not_known_before_replay(criu, "xfs", 320);
+}
+
+/// What only the journal holds does not show, and must not be taken for gone.
+fn is_not_known_before_replay(criu: &Criu, fstype: &'static str, megabytes: u64) {
     let host = TestHost::new();
-    let disk = Disk::mounted(&host, "ext4", 16);
+    let disk = Disk::mounted(&host, fstype, megabytes);
     let dump = Dump::with_volume(criu, &host, &disk.mountpoint);
     // Writes the content of the file and the journal, and no name to its place yet.
     host.run("sync", &[&disk.mountpoint.join("one.keep"), &disk.mountpoint]);
@@ -136,9 +144,7 @@ fn crashed(criu: &Criu) {
     host.run("umount", &[&disk.mountpoint]);
     disk.await_unmount();
     assert!(disk.content() != content, "void: nothing was in the journal only");
-    let mut device = File::options().write(true).open(&disk.node).expect("a block device");
-    device.write_all(&content).and_then(|()| device.sync_all()).expect("as large a device");
-    drop(device);
+    disk.put_back(&content);
     is_not_known(&dump.tool(), "has not been replayed");
     assert!(disk.content() == content, "the device was changed");
     host.run("mount", &[&disk.node, &disk.mountpoint]);

@@ -2,7 +2,7 @@
 //! Block devices made of files, for link remaps on filesystems of their own.
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{major, minor};
@@ -43,6 +43,19 @@ impl<'a> Disk<'a> {
 
     pub(crate) fn content(&self) -> Vec<u8> {
         fs::read(&self.file).expect("the file behind the device")
+    }
+
+    /// Writes an earlier content to the device, where it is another now.
+    pub(crate) fn put_back(&self, content: &[u8]) {
+        const CHUNK: usize = 1 << 20;
+        let device = File::options().write(true).open(&self.node).expect("a block device");
+        let now = self.content();
+        for (at, (then, now)) in content.chunks(CHUNK).zip(now.chunks(CHUNK)).enumerate() {
+            if then != now {
+                device.write_all_at(then, (at * CHUNK) as u64).expect("as large a device");
+            }
+        }
+        device.sync_all().expect("a device that is there");
     }
 
     /// Waits until the kernel has the filesystem mounted in no namespace and for no process.
