@@ -14,7 +14,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use criu_images::{Inventory, MntEntry, NetworkLock, Problem, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
+use criu_images::{
+    ImageKind, Inventory, MntEntry, NetworkLock, Problem, RegFileEntry, Remap, RemapFilePathEntry, TaskKobjIds,
+};
 
 use crate::connection::Connection;
 use crate::record::Beside;
@@ -121,6 +123,15 @@ pub struct Record<T> {
 pub type RemapRecord = Record<RemapFilePathEntry>;
 /// A regular file with its place.
 pub type FileRecord = Record<RegFileEntry>;
+
+/// An open file that had no name left, whose content is in an image of its own. The dump leaves nothing of it outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GhostFile {
+    /// The name that it had last, as the tree saw it; `None` where the images were cut.
+    pub name: Option<Vec<u8>>,
+    /// The image with its content.
+    pub image: String,
+}
 
 /// A TCP socket with a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -313,6 +324,18 @@ impl Checkpoint {
     pub fn locked_sockets(&self) -> impl Iterator<Item = &SocketRecord> {
         let closes = self.inventory.as_ref().is_some_and(|inventory| inventory.entry.tcp_close == Some(true));
         self.sockets.iter().filter(move |_| !closes)
+    }
+
+    /// The files whose content the images hold: those that had no name left, and those of which no link could be made
+    /// (deleted files of an overlay's lower directories, since 3.17).
+    pub fn ghost_files(&self) -> impl Iterator<Item = GhostFile> {
+        self.remaps.iter().filter_map(|record| match record.entry.remap() {
+            Remap::Ghost { ghost_id } => {
+                let name = self.files.get(&record.entry.orig_id).map(|file| file.entry.name.clone());
+                Some(GhostFile { name, image: ImageKind::GhostFile.file_name(ghost_id) })
+            }
+            _ => None,
+        })
     }
 
     /// What says how and where the network was locked.

@@ -69,6 +69,8 @@ pub struct CheckpointReport {
     pub tree: TreeReport,
     /// Every object.
     pub objects: Vec<Object>,
+    /// The files whose content is in the images, so that the dump left nothing of them.
+    pub ghost_files: Vec<GhostReport>,
     /// What the reader should know to understand the list.
     pub notes: Vec<String>,
     /// What cannot be known, and why.
@@ -153,6 +155,8 @@ pub enum Subject {
         link: Bytes,
         /// The file that it stands for; absent where the images were cut.
         original: Option<Bytes>,
+        /// Whether the original has the name that an NFS client gives an open file that is deleted.
+        is_silly_rename: bool,
     },
     /// A connection whose packets are dropped.
     LockedConnection {
@@ -293,6 +297,15 @@ pub struct Reason {
     pub explanation: &'static str,
     /// What would lead to the removal.
     pub remedy: String,
+}
+
+/// A file whose content is in the images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GhostReport {
+    /// Its last name, as the tree saw it; absent where the images were cut.
+    pub name: Option<Bytes>,
+    /// The image with its content.
+    pub image: String,
 }
 
 /// An entry of an image.

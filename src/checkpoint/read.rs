@@ -184,8 +184,10 @@ impl Reader<'_> {
         }
         let mut wanted: HashSet<u32> = programs.values().copied().collect();
         for remap in remaps {
-            if let Remap::Linked { file_id } = remap.entry.remap() {
-                wanted.extend([file_id, remap.entry.orig_id]);
+            match remap.entry.remap() {
+                Remap::Linked { file_id } => wanted.extend([file_id, remap.entry.orig_id]),
+                Remap::Ghost { .. } => wanted.extend([remap.entry.orig_id]),
+                _ => {}
             }
         }
         Ok((wanted, programs))

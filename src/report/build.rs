@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use super::words::{cannot_be_known, cause_text, notes};
+use super::words::{cannot_be_known, cause_text, count, notes};
 use super::{
-    Bytes, CheckpointReport, Drops, EvidenceReport, Location, MetadataReport, Object, Origin, Outcome, ProcessReport,
-    Reason, RecordAnswer, RuleReport, State, Subject, Summary, TreeReport, Verdict,
+    Bytes, CheckpointReport, Drops, EvidenceReport, GhostReport, Location, MetadataReport, Object, Origin, Outcome,
+    ProcessReport, Reason, RecordAnswer, RuleReport, State, Subject, Summary, TreeReport, Verdict,
 };
-use crate::checkpoint::{Checkpoint, Completeness};
+use crate::checkpoint::{Checkpoint, Completeness, GhostFile};
 use crate::execute::{self, Done};
 use crate::firewall::RuleId;
 use crate::mounts::Vanished;
@@ -61,6 +61,7 @@ pub fn checkpoint(
         tree: tree_report(&context.tree),
         summary: summary(&objects),
         objects,
+        ghost_files: checkpoint.ghost_files().map(ghost_report).collect(),
         notes: origin.metadata.notes.into_iter().chain(context.notes).collect(),
         cannot_be_known: context.cannot_be_known,
     }
@@ -79,6 +80,7 @@ pub fn failed_checkpoint(directory: &Path, error: &str) -> CheckpointReport {
         network_namespaces: Vec::new(),
         tree: TreeReport { state: "unknown", ..TreeReport::default() },
         objects: Vec::new(),
+        ghost_files: Vec::new(),
         notes: Vec::new(),
         cannot_be_known: Vec::new(),
         summary: Summary::default(),
@@ -161,6 +163,7 @@ fn subject(finding: &Finding) -> Subject {
             id: link.id,
             link: Bytes(link.link.clone()),
             original: link.original.clone().map(Bytes),
+            is_silly_rename: link.is_silly_rename(),
         },
         Residue::Connection(locked) => {
             Subject::LockedConnection { local: end(locked.connection.local), peer: end(locked.connection.peer) }
@@ -251,7 +254,7 @@ fn tie_name(tie: Tie) -> &'static str {
 fn state(finding: &Finding) -> (State, Option<String>) {
     match &finding.presence {
         Presence::Gone => (State::Gone, None),
-        Presence::Vanished(Vanished::PrivateTmpfs) => (State::Vanished, Some("with the tree's own tmpfs".to_owned())),
+        Presence::Vanished(Vanished::PrivateTmpfs) => (State::Vanished, Some(vanished_with_tmpfs(&finding.residue))),
         Presence::Vanished(Vanished::KernelFilesystem) => {
             (State::Vanished, Some("with the tree: it was on a filesystem of the kernel".to_owned()))
         }
@@ -261,6 +264,18 @@ fn state(finding: &Finding) -> (State, Option<String>) {
         Presence::Table(found) => (State::Present, foreign(&found.view.foreign)),
         Presence::Chain(found) => (State::Present, foreign(&found.view.foreign)),
         Presence::File(_) | Presence::Rules(_) => (State::Present, None),
+    }
+}
+
+/// The images hold what was on a tmpfs of the tree's own, and so the file.
+fn vanished_with_tmpfs(residue: &Residue) -> String {
+    let size = match residue {
+        Residue::LinkRemap(link) => link.size,
+        _ => None,
+    };
+    match size {
+        Some(size) => format!("with the tree's own tmpfs; its {} are in the images only", count(size, "byte")),
+        None => "with the tree's own tmpfs".to_owned(),
     }
 }
 
@@ -284,6 +299,10 @@ fn evidence(residue: &Residue) -> &[Evidence] {
         Residue::LockTable(table) => &table.evidence,
         Residue::LockChain(chain) => &chain.evidence,
     }
+}
+
+fn ghost_report(ghost: GhostFile) -> GhostReport {
+    GhostReport { name: ghost.name.map(Bytes), image: ghost.image }
 }
 
 fn lock_name(lock: criu_images::NetworkLock) -> &'static str {

@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 
 use super::origin::{MetadataReport, NamedReport};
+use super::words::count;
 use super::{
-    CheckpointReport, Drops, Location, Mode, Object, Outcome, ProcessReport, RecordAnswer, State, Subject, Verdict,
+    CheckpointReport, Drops, GhostReport, Location, Mode, Object, Outcome, ProcessReport, RecordAnswer, State, Subject,
+    Verdict,
 };
 use crate::terminal::{Escaping, Line};
 
@@ -55,6 +57,9 @@ pub fn lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Line> {
             }));
             lines.extend(object.record.map(|answer| Line::new(style.escaping).say(record_line(answer))));
         }
+    }
+    if style.detail >= Detail::Evidence {
+        lines.extend(report.ghost_files.iter().map(|ghost| ghost_line(ghost, style)));
     }
     if style.detail >= Detail::Search {
         lines.extend(report.network_namespaces.iter().map(|namespace| {
@@ -115,6 +120,15 @@ fn object_line(object: &Object, style: Style) -> Line {
     line.say(")")
 }
 
+fn ghost_line(ghost: &GhostReport, style: Style) -> Line {
+    let line = Line::new(style.escaping).say("Ghost file: ");
+    let line = match &ghost.name {
+        Some(name) => line.quote(&name.0),
+        None => line.say("?"),
+    };
+    line.say(&format!(" (its content is in {}; the dump left nothing of it)", ghost.image))
+}
+
 fn headline(object: &Object, style: Style) -> Line {
     let line = Line::new(style.escaping);
     match &object.subject {
@@ -149,7 +163,7 @@ fn namespace(object: &Object) -> String {
 fn facts(object: &Object) -> Option<Vec<u8>> {
     let mut facts: Vec<Vec<u8>> = Vec::new();
     match (&object.location, &object.subject) {
-        (Some(Location::File { path, links, size, .. }), Subject::LinkRemap { link, .. }) => {
+        (Some(Location::File { path, links, size, .. }), Subject::LinkRemap { link, is_silly_rename, .. }) => {
             if path != link {
                 facts.push([b"at ".as_slice(), &path.0].concat());
             }
@@ -159,6 +173,9 @@ fn facts(object: &Object) -> Option<Vec<u8>> {
                 0 | 1 => b"its last name".to_vec(),
                 _ => count(u64::from(*links - 1), "other name").into_bytes(),
             });
+            if *is_silly_rename {
+                facts.push(b"named as NFS names a deleted open file".to_vec());
+            }
         }
         (Some(Location::Rules { rules, .. }), _) => facts.push(rule_counts(rules).into_bytes()),
         (Some(Location::Table { drops, .. }), _) => facts.push(match drops {
@@ -279,13 +296,6 @@ fn kept_lines(report: &CheckpointReport, style: Style) -> Vec<Line> {
 
 fn is_kept(object: &Object) -> bool {
     matches!((object.outcome, object.verdict), (Some(Outcome::Kept), _) | (None, Verdict::Keep))
-}
-
-fn count(number: u64, noun: &str) -> String {
-    match number {
-        1 => format!("1 {noun}"),
-        _ => format!("{number} {noun}s"),
-    }
 }
 
 #[cfg(test)]

@@ -146,3 +146,11 @@ fn unknown_text(unknown: &Unknown) -> String {
         }
     }
 }
+
+/// A number of things.
+pub(super) fn count(number: u64, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}

@@ -43,6 +43,17 @@ pub enum FileMount {
     Unknown,
 }
 
+impl LinkRemap {
+    /// Whether the file has the name that an NFS client gives an open file that is deleted, and takes away when it is
+    /// closed: `.nfs` and at least 24 hexadecimal digits (`is_sillyrename_name` in `criu/files-reg.c`, since v1.1).
+    pub fn is_silly_rename(&self) -> bool {
+        const DIGITS: usize = 24;
+        let name = self.original.as_deref().map_or(&b""[..], |original| split(original).1);
+        name.strip_prefix(b".nfs")
+            .is_some_and(|rest| rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count() >= DIGITS)
+    }
+}
+
 /// The link remaps of a checkpoint; also those of which only the id is known, because the images were cut.
 pub(super) fn derive(checkpoint: &Checkpoint) -> Result<(Vec<LinkRemap>, Vec<Evidence>), Contradiction> {
     let mut links: BTreeMap<u32, LinkRemap> = BTreeMap::new();

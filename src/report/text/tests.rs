@@ -10,7 +10,12 @@ fn bytes(text: &str) -> Bytes {
 }
 
 fn link() -> Subject {
-    Subject::LinkRemap { id: 6, link: bytes("/srv/link_remap.6"), original: Some(bytes("/srv/data")) }
+    Subject::LinkRemap {
+        id: 6,
+        link: bytes("/srv/link_remap.6"),
+        original: Some(bytes("/srv/data")),
+        is_silly_rename: false,
+    }
 }
 
 fn connection() -> Subject {
@@ -105,9 +110,19 @@ fn a_link_begins_as_in_2016_and_ends_with_what_is_known() {
     check_object(&at(file_at(place, 0, 1)), &format!("{head} (1 byte, its last name; to be removed)"));
     let elsewhere = format!("{head} (at /roots/one/l, 1 byte, its last name; to be removed)");
     check_object(&at(file_at("/roots/one/l", 1, 1)), &elsewhere);
-    let nameless = Subject::LinkRemap { id: 6, link: bytes(place), original: None };
+    let nameless = Subject::LinkRemap { id: 6, link: bytes(place), original: None, is_silly_rename: false };
     let expected = "Link remap: /srv/link_remap.6 -> ? (1 byte, its last name; to be removed)";
     check_object(&object(nameless, file_at(place, 1, 1)), expected);
+}
+
+#[test]
+fn a_silly_rename_is_called_one() {
+    let name = bytes("/srv/.nfs000000000000002a00000001");
+    let link =
+        Subject::LinkRemap { id: 6, link: bytes("/srv/link_remap.6"), original: Some(name), is_silly_rename: true };
+    let expected = "Link remap: /srv/link_remap.6 -> /srv/.nfs000000000000002a00000001 \
+                    (41 bytes, its last name, named as NFS names a deleted open file; to be removed)";
+    check_object(&object(link, file_at("/srv/link_remap.6", 1, 41)), expected);
 }
 
 #[test]
@@ -182,8 +197,12 @@ fn an_absent_object_says_why_it_is_absent() {
 
 #[test]
 fn names_from_images_cannot_break_a_line_or_move_the_cursor() {
-    let subject =
-        Subject::LinkRemap { id: 6, link: Bytes(b"/a\n\x1b[2J\xff/l".to_vec()), original: Some(bytes("/\u{202e}gpj")) };
+    let subject = Subject::LinkRemap {
+        id: 6,
+        link: Bytes(b"/a\n\x1b[2J\xff/l".to_vec()),
+        original: Some(bytes("/\u{202e}gpj")),
+        is_silly_rename: false,
+    };
     let line = object_line(&object(subject, file_at("/b\r", 1, 0)), STYLE);
     assert!(line.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte)), "{line:?}");
 }

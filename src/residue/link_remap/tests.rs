@@ -227,6 +227,25 @@ fn cut_images_leave_unknown_what_they_do_not_name() {
 }
 
 #[test]
+fn a_name_that_nfs_gave_is_told_from_others() {
+    for (name, expected) in [
+        ("/srv/.nfs000000000000002a00000001", true),
+        ("/srv/.nfs000000000000002A00000001.x", true),
+        ("/srv/.nfs000000000000002a0000001", false),
+        ("/srv/.nfs000000000000002g00000001", false),
+        ("/.nfs000000000000002a00000001/data", false),
+    ] {
+        let mut checkpoint = example();
+        checkpoint.add_file(original(5, name.as_bytes()));
+        if name.starts_with("/.nfs") {
+            checkpoint.add_file(file(6, b"/link_remap.6"));
+        }
+        let (links, _) = derive(&checkpoint).unwrap();
+        assert_eq!(links[0].is_silly_rename(), expected, "{name}");
+    }
+}
+
+#[test]
 fn links_come_in_the_order_of_their_ids() {
     let mut checkpoint = example();
     checkpoint.add_file(original(3, b"/srv/more"));
