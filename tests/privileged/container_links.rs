@@ -18,6 +18,9 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a link remap is removed where the host shows the volume read-only elsewhere", test: read_only },
     Case { name: "a link remap in a /dev/shm that a container shares with the host is removed", test: shared_memory },
     Case { name: "a link remap in a container's own tmpfs is gone with it", test: private_tmpfs },
+    Case { name: "the link remaps of a container with users of its own are removed", test: user_namespace },
+    Case { name: "a link remap in a volume that CRIU found to be external by itself is removed", test: detected },
+    Case { name: "link remaps in binds within a container, and in binds of those, are removed", test: inner_binds },
     Case { name: "--external says where a volume of the dump is now", test: external },
     Case { name: "--root says where the container's root directory is now", test: root_option },
     Case { name: "a link remap on a tmpfs that is mounted nowhere is not known", test: unmounted },
@@ -74,8 +77,57 @@ fn private_tmpfs(criu: &Criu) {
     let dump = Dump::of(criu, &host, &container, &[&"semaphore", &"name"]);
     let lines = dump.tool().show();
     assert!(lines[0].starts_with("Link remap: /dev/shm/link_remap."), "void: {lines:#?}");
-    assert!(lines[0].ends_with(" (gone: with the tree's own tmpfs)"), "{lines:#?}");
+    assert!(
+        lines[0].ends_with(" (gone: with the tree's own tmpfs; its 32 bytes are in the images only)"),
+        "{lines:#?}"
+    );
     dump.tool().finds_nothing();
+}
+
+/// Its files belong to users that the host does not have; the links in its root and in a volume do as well.
+fn user_namespace(criu: &Criu) {
+    const FIRST: u32 = 700_000;
+    let host = TestHost::new();
+    let volume = directory(&host, "volume");
+    let container = Container::new(&host, "root").users_from(FIRST);
+    container.give(&volume);
+    let container = container.bind(&volume, "/data".as_ref(), Access::ReadWrite);
+    let dump = Dump::of(criu, &host, &container, &[&"deleted", &"/tmp/one", &"deleted", &"/data/two"]);
+    for place in [container.root().join("tmp"), volume.clone()] {
+        assert_eq!(fs::symlink_metadata(link_in(&place)).expect("a link").uid(), FIRST, "void");
+    }
+    dump.tool().removes_everything_since(&dump.before);
+}
+
+/// The images have no key of the user's then, and the place on the host instead of the source.
+fn detected(criu: &Criu) {
+    let host = TestHost::new();
+    let volume = directory(&host, "volume");
+    let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
+    let dump = Dump::of(criu, &host, &container.with_detected_mounts(), &[&"deleted", &"/data/one"]);
+    assert_is_at(&dump.tool().removes_everything_since(&dump.before), &volume);
+}
+
+/// Each file was opened by another mount of the three, and each is on the host where its directory is.
+fn inner_binds(criu: &Criu) {
+    let host = TestHost::new();
+    let volume = directory(&host, "volume");
+    fs::create_dir(volume.join("sub")).expect("a new directory");
+    let container = Container::new(&host, "root")
+        .bind(&volume, "/data".as_ref(), Access::ReadWrite)
+        .bind_inside("/data/sub".as_ref(), "/again".as_ref())
+        .bind_inside("/tmp".as_ref(), "/other".as_ref())
+        .bind_inside("/other".as_ref(), "/third".as_ref());
+    let words: [Word<'_>; 6] =
+        [&"deleted", &"/again/one", &"deleted", &"/other/two", &"deleted-dir", &"/third/gone/three"];
+    let dump = Dump::of(criu, &host, &container, &words);
+    let lines = dump.tool().removes_everything_since(&dump.before);
+    let tmp = container.root().join("tmp");
+    for (file, place) in [("/again/one", &volume.join("sub")), ("/other/two", &tmp), ("/third/gone/three", &tmp)] {
+        let place = format!("(at {}/link_remap.", place.display());
+        let is_told = |line: &&String| line.contains(&format!(" -> {file} (")) && line.contains(&place);
+        assert!(lines.iter().any(|line| is_told(&line)), "{file}: {lines:#?}");
+    }
 }
 
 fn external(criu: &Criu) {

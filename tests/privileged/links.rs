@@ -23,6 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case { name: "the link remap of a POSIX semaphore is removed from /dev/shm", test: semaphore },
     Case { name: "names of any bytes take one line each, and are base64 in JSON where they are no text", test: names },
+    Case { name: "link remaps with names and paths as long as can be are removed", test: long_names },
     Case { name: "a link remap that is the last name of its file is removed, and what that frees is told", test: last },
     Case { name: "a link remap is removed while somebody has the file open by its other name", test: in_use },
     Case { name: "a link remap whose directory went after the dump is gone", test: without_directory },
@@ -97,6 +98,22 @@ fn names(criu: &Criu) {
     let lines = tool.removes_everything_since(&before);
     assert_eq!(lines.len(), NAMES.len() + 1, "not one line an object and one for all: {lines:#?}");
     assert!(lines.iter().all(|line| !line.contains(char::is_control)), "{lines:#?}");
+}
+
+/// The longest name of a directory, and a path nearly as long as one can be opened by: the pictures of the host put
+/// `/proc/PID/root` before it, and the file's other name ends in `.keep`.
+fn long_names(criu: &Criu) {
+    const LONGEST: usize = 4095 - "/proc/1234567/root".len() - "/link_remap.1234".len();
+    let host = TestHost::new();
+    let mut directory = host.dir().to_owned();
+    while directory.as_os_str().len() + 256 < LONGEST {
+        directory.push("d".repeat(255));
+    }
+    directory.push("e".repeat(LONGEST - directory.as_os_str().len() - 1));
+    fs::create_dir_all(&directory).expect("new directories");
+    let file = directory.join("f");
+    let lines = removed_links(criu, &host, &[&"deleted", &file], 1);
+    assert!(lines[0].contains(&format!(" -> {} (", file.display())), "{lines:#?}");
 }
 
 fn check_json_names(tool: &Tool<'_>, files: &[PathBuf]) {

@@ -24,6 +24,10 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a recorded link on an overlay is the same one in its upper directory", test: recorded },
     Case { name: "a link remap on an overlay whose upper directory was removed is gone", test: removed_upper },
     Case { name: "the link remap of a file that an overlay copied up is removed", test: copied_up },
+    Case {
+        name: "the link remap of a file of which an overlay copied up all but the content is removed",
+        test: copied_up_without_content,
+    },
     Case { name: "a deleted file of an overlay's lower directory leaves nothing", test: lower },
 ];
 
@@ -94,8 +98,17 @@ fn removed_upper(criu: &Criu) {
 
 /// Of two names in the lower directory one is deleted: the link is to what the overlay copied up for it.
 fn copied_up(criu: &Criu) {
+    is_removed_after_copy_up(criu, "index=on");
+}
+
+/// Of the file the upper directory has the names and the owner, and the lower one the content.
+fn copied_up_without_content(criu: &Criu) {
+    is_removed_after_copy_up(criu, "index=on,metacopy=on");
+}
+
+fn is_removed_after_copy_up(criu: &Criu, options: &'static str) {
     let host = TestHost::new();
-    let overlay = Overlay::mounted_on(&host, "on", |lower| {
+    let overlay = Overlay::mounted_on(&host, options, |lower| {
         fs::write(lower.join("tmp/one"), "of the image").expect("a new file");
         fs::hard_link(lower.join("tmp/one"), lower.join("tmp/one.keep")).expect("a new link");
     });
@@ -112,13 +125,16 @@ fn copied_up(criu: &Criu) {
 
 fn lower(criu: &Criu) {
     let host = TestHost::new();
-    let overlay = Overlay::mounted_on(&host, "off", |lower| {
+    let overlay = Overlay::mounted_on(&host, "index=off", |lower| {
         fs::write(lower.join("tmp/one"), "of the image").expect("a new file")
     });
     let tree = overlay.tree(&["open", "/tmp/one", "remove", "/tmp/one"]);
     let before = overlay.dump(criu, &tree);
     assert_eq!(overlay.tool().difference_to(&before), NOTHING);
     overlay.tool().finds_nothing();
+    let detailed = overlay.tool().run(&["--show", "-v"]).stdout;
+    let ghost = "Ghost file: /tmp/one (its content is in ghost-file-1.img; the dump left nothing of it)";
+    assert!(detailed.lines().any(|line| line == ghost), "{detailed}");
     assert!(is_whiteout(&overlay.upper.join("tmp/one")), "void: nothing was deleted");
 }
 
@@ -128,30 +144,30 @@ struct Overlay<'a> {
     container: Container,
     upper: PathBuf,
     work: PathBuf,
-    /// Whether it keeps the hard links of its lower directory together.
-    index: &'static str,
+    /// Its other options: whether it keeps the hard links of its lower directory together, and copies content late.
+    options: &'static str,
 }
 
 impl<'a> Overlay<'a> {
     fn mounted(host: &'a TestHost) -> Self {
-        Self::mounted_on(host, "off", |_| ())
+        Self::mounted_on(host, "index=off", |_| ())
     }
 
     /// The same, with more in the lower directory.
-    fn mounted_on(host: &'a TestHost, index: &'static str, prepare: impl FnOnce(&Path)) -> Self {
+    fn mounted_on(host: &'a TestHost, options: &'static str, prepare: impl FnOnce(&Path)) -> Self {
         let container = Container::new(host, "root");
         prepare(container.root());
         // The kernel empties the work directory with each mount.
         let work = host.dir().with_file_name("work");
         fs::create_dir(&work).expect("a new directory");
-        let overlay = Self { host, container, upper: directory(host, "the upper"), work, index };
+        let overlay = Self { host, container, upper: directory(host, "the upper"), work, options };
         overlay.mount();
         overlay
     }
 
     fn mount(&self) {
         let [lower, upper, work] = [self.root(), &self.upper, &self.work].map(Path::display);
-        let options = format!("lowerdir={lower},upperdir={upper},workdir={work},index={}", self.index);
+        let options = format!("lowerdir={lower},upperdir={upper},workdir={work},{}", self.options);
         let mount =
             || self.host.command("mount").args(["-t", "overlay", "-o", &options, "overlay"]).arg(self.root()).finish();
         // With an index, not before the mount of a tree that has just ended is gone.

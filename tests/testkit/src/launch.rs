@@ -13,6 +13,7 @@ use crate::container::Container;
 use crate::host::TestHost;
 use crate::host::network::NetNamespace;
 use crate::process;
+use crate::user_namespace::UserNamespace;
 use crate::workload::{Report, Workload};
 
 /// The network namespace that a tree runs in.
@@ -62,9 +63,11 @@ impl Launch {
     #[track_caller]
     pub fn start(&self, host: &TestHost) -> Workload {
         let mut errors = unnamed_file();
+        let first_user = self.container.as_ref().and_then(Container::first_user);
+        let users = first_user.map(|first| UserNamespace::new(host, first));
         let (mut command, report) = match &self.container {
             None => self.on_host(host),
-            Some(container) => self.inside(container, host),
+            Some(container) => self.inside(container, users.as_ref(), host),
         };
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(handle(&errors));
         let mut launcher = command.spawn().expect("nsenter");
@@ -86,13 +89,19 @@ impl Launch {
         (command, report)
     }
 
-    fn inside(&self, container: &Container, host: &TestHost) -> (Command, std::path::PathBuf) {
+    fn inside(
+        &self,
+        container: &Container,
+        users: Option<&UserNamespace>,
+        host: &TestHost,
+    ) -> (Command, std::path::PathBuf) {
         let name = host.unused_path("ready");
         let name = name.file_name().expect("a name");
         let mut command = host.command("nsenter");
         if let Network::Named(namespace) = &self.network {
             command.arg(namespace.entry());
         }
+        command.args(users.map(UserNamespace::entry).unwrap_or_default());
         command.args(["--", "unshare", "--pid", "--fork", "--mount", "--propagation", "private"]);
         if let Network::Own = self.network {
             command.arg("--net");

@@ -31,6 +31,7 @@ mod launch;
 mod process;
 mod snapshot;
 pub mod suite;
+mod user_namespace;
 mod workload;
 mod xtables;
 
