@@ -26,12 +26,13 @@ pub(crate) fn run() -> Result<(), Error> {
     Ok(())
 }
 
-/// Dumps a tree with a deleted file and a connection.
+/// Dumps a tree with a deleted file, a named semaphore and a connection.
 fn dump(host: &TestHost) -> PathBuf {
     let (criu, images) = (Criu::newest(), host.dir().join("images"));
     let data = host.dir().join("data");
-    let tree = host.workload(&[&"deleted", &data, &"listen-connect", &"127.0.0.1:0"]);
-    println!("\nA process holds a file open that has lost its name, and a TCP connection. It is dumped:\n");
+    let tree = host.workload(&[&"deleted", &data, &"semaphore", &"queue", &"listen-connect", &"127.0.0.1:0"]);
+    println!("\nA process has a file open that has lost its name, the POSIX semaphore /queue, and a TCP connection.");
+    println!("It is dumped:\n");
     println!("# criu dump --tree {} --images-dir {} --link-remap --tcp-established", tree.pid(), images.display());
     let dump = criu.dump(host, &tree, &images, &DumpOptions::default());
     println!("criu {}, {:.2} s; the process is gone.", criu.version(), dump.duration.as_secs_f32());
@@ -39,7 +40,7 @@ fn dump(host: &TestHost) -> PathBuf {
 }
 
 fn show_residue(host: &TestHost) {
-    show(host, "ls".as_ref(), &[&"-il", &host.dir()]);
+    show(host, "ls".as_ref(), &[&"-il", &host.dir(), &"/dev/shm"]);
     show(host, "iptables".as_ref(), &[&"-S"]);
 }
 
