@@ -100,9 +100,9 @@ impl Trial<'_> {
 
 impl Stage<'_> {
     fn dump_and_clean(&self, expectation: Option<&Expectation>, transcript: &mut Transcript) -> Outcome {
+        self.call_hook("--pre-dump", "hook-pre-dump", transcript);
         settle(self.host, self.trial.means.iptables);
         let before = self.picture();
-        self.call_hook("--pre-dump", "hook-pre-dump", transcript);
         let dump = self.dump(transcript);
         if !dump.status.success() {
             return self.of_failed_dump(&before);
