@@ -19,7 +19,7 @@ use criu_images::ImageKind;
 use crate::system::dir::{Directory, FileError};
 
 pub use context::Context;
-pub use images::{ImageFile, Images, Written};
+pub use images::{ImageFile, Images};
 pub use layout::Layout;
 
 /// A checkpoint that was found.

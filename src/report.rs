@@ -49,7 +49,7 @@ pub enum Mode {
 /// One checkpoint.
 #[derive(Debug, Serialize)]
 pub struct CheckpointReport {
-    /// The images directory, as it was named or found; of an archive also where in it the images are.
+    /// The images directory, as it was named or found.
     pub images_directory: Bytes,
     /// How the images are held; absent if the checkpoint could not be used.
     pub layout: Option<&'static str>,

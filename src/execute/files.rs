@@ -11,7 +11,7 @@ use crate::interrupt::Interrupt;
 use crate::mounts::Base;
 use crate::probe::{Finding, FoundFile, Presence};
 use crate::reach::{OpenBases, OpenDirectory};
-use crate::residue::{LinkRemap, Residue};
+use crate::residue::{LinkRemap, Residue, link_remap};
 use crate::save::{Keeper, Saved};
 use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Pinned};
 use crate::system::mount::Purpose;
@@ -26,14 +26,14 @@ pub(super) fn remove_links(done: &mut [Done], keeper: Option<Keeper<'_>>, interr
         bases: OpenBases::new(Purpose::Remove),
     };
     for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
-        let Some((link, found)) = link_remap(&done.item.finding) else { continue };
+        let Some((link, found)) = planned_link(&done.item.finding) else { continue };
         let may_go_on = removal.touched.may_go_on_with(&found.identity, interrupt);
         let removed = may_go_on.and_then(|()| removal.remove(link, found, &mut done.saved));
         done.outcome = removed.unwrap_or_else(Outcome::Failed);
     }
 }
 
-fn link_remap(finding: &Finding) -> Option<(&LinkRemap, &FoundFile)> {
+fn planned_link(finding: &Finding) -> Option<(&LinkRemap, &FoundFile)> {
     match finding {
         Finding { residue: Residue::LinkRemap(link), presence: Presence::File(found) } => Some((link, found)),
         _ => None,
@@ -43,7 +43,8 @@ fn link_remap(finding: &Finding) -> Option<(&LinkRemap, &FoundFile)> {
 /// The inodes of which more than one name is to be removed.
 fn shared_inodes(done: &[Done]) -> HashSet<InodeId> {
     let mut once = HashSet::new();
-    let planned = done.iter().filter(|done| done.is_to_be_removed()).filter_map(|done| link_remap(&done.item.finding));
+    let planned =
+        done.iter().filter(|done| done.is_to_be_removed()).filter_map(|done| planned_link(&done.item.finding));
     planned.map(|(_, found)| found.identity.id()).filter(|inode| !once.insert(*inode)).collect()
 }
 
@@ -107,10 +108,9 @@ impl Removal<'_> {
 
 /// The last guard, which no image and no arithmetic has a part in: no other name is ever removed.
 fn check_name(link: &LinkRemap, name: &OsStr) -> Result<(), String> {
-    let is_its_name = |rest: &[u8]| rest.is_empty() || rest.starts_with(b".");
-    match name.as_bytes().strip_prefix(format!("link_remap.{}", link.id).as_bytes()) {
-        Some(rest) if is_its_name(rest) => Ok(()),
-        _ => Err(format!("{} is not the name of a link remap; nothing was done", name.display())),
+    match link_remap::is_link_name(name.as_bytes(), link.id) {
+        true => Ok(()),
+        false => Err(format!("{} is not the name of a link remap; nothing was done", name.display())),
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use criu_images::ImageKind;
 
 use super::context::Context;
-use super::images::{Files, Images, Work};
+use super::images::{Images, Work};
 use super::layout::Layout;
 use super::metadata::{self, Metadata};
 use super::{LocateError, Located};
@@ -112,11 +112,11 @@ fn located(images: Directory, pod: Pod, work_dir: Option<&Path>) -> Result<Locat
     };
     let work = match (work_dir, surroundings.work) {
         (Some(path), _) => Work::Named(Directory::open(path)?),
-        (None, Some(directory)) => Work::Beside(Files::Directory(directory)),
+        (None, Some(directory)) => Work::Beside(directory),
         (None, None) => Work::Images,
     };
     let path = images.path().to_owned();
-    let images = Images::new(&path, Files::Directory(images), work)?;
+    let images = Images::new(&path, images, work)?;
     Ok(Located { images, layout: surroundings.layout, context })
 }
 

@@ -25,10 +25,6 @@ pub enum Layout {
     Export,
     /// A container of a pod's checkpoint: `pod.options`, and a directory for each container.
     Pod,
-    /// An OCI image with a checkpoint in one of its layers.
-    OciImage,
-    /// An archive with images, and nothing that an engine adds.
-    Archive,
 }
 
 impl Layout {
@@ -45,8 +41,6 @@ impl Layout {
             Layout::Zeropod => "zeropod",
             Layout::Export => "export",
             Layout::Pod => "pod",
-            Layout::OciImage => "oci-image",
-            Layout::Archive => "archive",
         }
     }
 
@@ -63,8 +57,6 @@ impl Layout {
             Layout::Zeropod => "snapshot of zeropod",
             Layout::Export => "exported container",
             Layout::Pod => "checkpoint of a pod",
-            Layout::OciImage => "OCI image",
-            Layout::Archive => "archive",
         }
     }
 }

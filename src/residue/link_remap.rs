@@ -165,8 +165,8 @@ fn check_link_entry(id: u32, file: &FileRecord, link: &[u8]) -> Result<(), Contr
     Ok(())
 }
 
-/// `link_remap.N`, or `link_remap.N.HEX` as a proposed change to CRIU (pull request 2681) would name it.
-fn is_link_name(name: &[u8], id: u32) -> bool {
+/// Whether a name is `link_remap.N`, or `link_remap.N.HEX` as a proposed change to CRIU (pull request 2681) would have it.
+pub(crate) fn is_link_name(name: &[u8], id: u32) -> bool {
     let Some(rest) = name.strip_prefix(format!("link_remap.{id}").as_bytes()) else { return false };
     match rest.split_first() {
         None => true,

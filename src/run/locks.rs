@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::locate::Images;
-use crate::system::dir::{Directory, FileIdentity};
+use crate::system::dir::{Directory, FileIdentity, InodeId};
 use crate::system::lock::{self, Kind, Lock, Refusal};
 use crate::terminal::Terminal;
 
@@ -52,18 +52,15 @@ pub(super) struct Locks {
 pub(super) fn take(images: &[&Images], purpose: Purpose, terminal: &mut Terminal) -> (Locks, Vec<Taken>) {
     let mut locks = Locks::default();
     let mut taken = vec![Taken::Yes; images.len()];
-    let mut by_inode: BTreeMap<((u32, u32), u64), Vec<usize>> = BTreeMap::new();
+    let mut by_inode: BTreeMap<InodeId, Vec<usize>> = BTreeMap::new();
     for (at, images) in images.iter().enumerate() {
-        // What came from an archive has no directory that another run could be at work on.
-        let Some(directory) = images.directory() else { continue };
-        match directory.identity() {
-            Ok(identity) => by_inode.entry((identity.device, identity.inode)).or_default().push(at),
+        match images.directory().identity() {
+            Ok(identity) => by_inode.entry(identity.id()).or_default().push(at),
             Err(error) => taken[at] = Taken::No(error.to_string_with_cause()),
         }
     }
     for same in by_inode.into_values() {
-        let Some(directory) = images[same[0]].directory() else { continue };
-        let (lock, result) = wait_for(directory, purpose, terminal);
+        let (lock, result) = wait_for(images[same[0]].directory(), purpose, terminal);
         locks._held.extend(lock);
         for at in same {
             taken[at] = result.clone();
