@@ -139,27 +139,26 @@ fn descriptions(programs: &[PathBuf]) -> Result<Vec<Result<Description, String>>
 mod tests {
     use super::*;
 
-    /// A source tree with a program that is built, one that is not, and things that are no tests.
+    /// A source tree with two programs that are built, one that is not, and things that are no tests.
     fn tree() -> tempfile::TempDir {
         let tree = tempfile::tempdir().unwrap();
-        for (name, text, mode) in [
-            ("static/Makefile", "", 0o644),
-            ("transition/Makefile", "", 0o644),
-            ("static/a.b", "", 0o755),
-            ("static/a.b.c", "", 0o644),
-            ("static/a.b.desc", "{'flavor': 'h'}", 0o644),
-            ("static/a.b.hook", "a --gc hook", 0o755),
-            ("static/code", "", 0o755),
-            ("static/code.c", "", 0o644),
-            ("static/code.desc", "os.getenv('A') or {}", 0o644),
-            ("static/code.hook", "another hook", 0o755),
-            ("static/script.sh", "", 0o755),
-            ("static/unbuilt.c", "", 0o644),
-        ] {
+        let file = |name: &str, text: &str, mode: u32| {
             let path = tree.path().join("test/zdtm").join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for (name, description, hook) in
+            [("a.b", "{'flavor': 'h'}", "a --gc hook"), ("code", "os.getenv('A') or {}", "another hook")]
+        {
+            file(&format!("static/{name}"), "", 0o755);
+            file(&format!("static/{name}.c"), "", 0o644);
+            file(&format!("static/{name}.desc"), description, 0o644);
+            file(&format!("static/{name}.hook"), hook, 0o755);
+        }
+        file("static/script.sh", "", 0o755);
+        for name in ["static/Makefile", "transition/Makefile", "static/unbuilt.c"] {
+            file(name, "", 0o644);
         }
         tree
     }
