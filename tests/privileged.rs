@@ -40,6 +40,8 @@ mod locks;
 mod look_alikes;
 #[path = "privileged/looking.rs"]
 mod looking;
+#[path = "privileged/moment.rs"]
+mod moment;
 #[path = "privileged/mount_links.rs"]
 mod mount_links;
 #[path = "privileged/namespace_links.rs"]
@@ -133,7 +135,7 @@ fn main() -> std::process::ExitCode {
         bundles::CASES,
         podman::CASES,
     ];
-    let with_newest = [crash::CASES, faults::CASES, helpers::CASES, races::CASES, scope::CASES];
+    let with_newest = [crash::CASES, faults::CASES, helpers::CASES, moment::CASES, races::CASES, scope::CASES];
     let mut trials = case::trials(&cases);
     trials.extend(case::trials_with_newest(&with_newest));
     testkit::suite::conclude(trials)
