@@ -197,6 +197,7 @@ fn nothing_to_save(criu: &Criu) {
     let saving = Saving::on_the_same_disk();
     saving.dump(criu, &[&"deleted", &saving.host.dir().join("data")], 1, || ());
     assert_eq!(saving.tool().run(&[]).code(), 0);
+    assert!(saving.links().is_empty(), "void: there is something to save");
     let before = saving.tool().snapshot();
     let lines = saving.run(0);
     assert_eq!(lines.last().map(String::as_str), Some("Nothing is left."), "{lines:#?}");

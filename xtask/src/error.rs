@@ -53,8 +53,8 @@ pub(crate) enum Error {
     #[error("{} holds no executable file, so nothing can be tried against the tests", .0.display())]
     NoStubs(PathBuf),
 
-    #[error("the privileged tests pass with {}: they prove nothing", list(.0))]
-    StubsPass(Vec<PathBuf>),
+    #[error("these pass with a program that only pretends, and so prove nothing:\n{}", .0.join("\n"))]
+    StubsPass(Vec<String>),
 
     #[error("the demonstration cannot run: {0}")]
     NoDemo(String),
