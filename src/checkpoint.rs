@@ -33,8 +33,10 @@ pub struct Checkpoint {
     pub completeness: Completeness,
     /// `inventory.img`, which CRIU writes last; `None` after a dump that failed or was killed.
     pub inventory: Option<Record<Inventory>>,
-    /// When the images that name residue were last written.
+    /// When the images that name residue were last written, by what they say themselves.
     pub written: Option<Timestamp>,
+    /// No later than this they were written. It is another time where `written` is the word of an archive's maker.
+    pub written_until: Option<Timestamp>,
     /// Who may have written the images.
     pub author: Author,
     /// The remaps of `remap-fpath.img`.

@@ -10,6 +10,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod checkpoint;
 pub mod cli;
 pub mod connection;

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! From what the user named to the images: a directory that holds them in a layout of people's or of a runtime's.
+//! From what the user named to the images: a directory or an archive that holds them, in a layout of people's or of a
+//! runtime's.
 //!
 //! What something is, its content tells, never the end of its name. Nothing is unpacked, written or followed: of a
 //! runtime's directory only files of known names are opened, from directories that are open already.
 
+mod archive;
 pub mod context;
-mod directory;
+mod folder;
 mod images;
 mod layout;
 mod metadata;
+mod oci;
+mod search;
+mod surroundings;
+mod tree;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -16,10 +22,13 @@ use std::path::{Path, PathBuf};
 
 use criu_images::ImageKind;
 
-use crate::system::dir::{Directory, FileError};
+use self::folder::Folder;
+use crate::archive::{ArchiveError, Compression, Progress, Source};
+use crate::system::dir::{self, FileError, Opened};
 
 pub use context::Context;
-pub use images::{ImageFile, Images};
+pub use folder::{ImageFile, Written};
+pub use images::{Images, Lockable};
 pub use layout::Layout;
 
 /// A checkpoint that was found.
@@ -31,6 +40,8 @@ pub struct Located {
     pub layout: Layout,
     /// What the metadata beside them says.
     pub context: Context,
+    /// How the archive is compressed that they are in; `None` where they are in a directory.
+    pub archive: Option<Compression>,
 }
 
 /// Why what the user named cannot be used.
@@ -39,11 +50,27 @@ pub enum LocateError {
     /// A directory could not be opened or read.
     #[error(transparent)]
     Directory(#[from] FileError),
-    /// There is not one image in the directory, nor where known layouts have them.
+    /// There is not one image in the directory or archive, nor where known layouts have them.
     #[error("no CRIU image in {}: it holds no inventory.img, pstree.img, files.img or the like", path.display())]
     NoImages {
-        /// The directory.
+        /// The directory or archive.
         path: PathBuf,
+    },
+    /// An archive could not be used.
+    #[error("cannot use the archive {}: {source}", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong.
+        source: ArchiveError,
+    },
+    /// What leads to the layers of an image makes no sense.
+    #[error("cannot use the image: {} makes no sense", path.display())]
+    Document {
+        /// The document.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
     },
     /// There are too many.
     #[error("more than {limit} checkpoints in {}: name the directory of one", path.display())]
@@ -55,10 +82,26 @@ pub enum LocateError {
     },
 }
 
+/// What the user types for standard input.
+pub const STANDARD_INPUT: &str = "-";
+
 /// Finds the checkpoints in what the user named; at least one. CRIU's log and statistics are looked for in `work_dir`
-/// (`-W`), by default where the layout has them.
-pub fn locate(named: &Path, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
-    directory::locate(Directory::open(named)?, work_dir)
+/// (`-W`), by default where the layout has them. While an archive is read, `progress` is called.
+pub fn locate(
+    named: &Path,
+    work_dir: Option<&Path>,
+    progress: &dyn Fn(Progress<'_>),
+) -> Result<Vec<Located>, LocateError> {
+    if named == Path::new(STANDARD_INPUT) {
+        return archive::locate(Source::standard_input()?, work_dir, progress);
+    }
+    match dir::open_named(named)? {
+        Opened::File(file) => archive::locate(Source::of(file, named)?, work_dir, progress),
+        Opened::Directory(directory) if oci::is_layout(&directory) => {
+            oci::locate_in_directory(&directory, work_dir, progress)
+        }
+        Opened::Directory(directory) => search::locate(Folder::Host(directory), work_dir),
+    }
 }
 
 /// Whether CRIU gives this name to an image, a log or statistics of its own.

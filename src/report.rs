@@ -49,10 +49,12 @@ pub enum Mode {
 /// One checkpoint.
 #[derive(Debug, Serialize)]
 pub struct CheckpointReport {
-    /// The images directory, as it was named or found.
+    /// The images directory, as it was named or found; of an archive also where in it the images are.
     pub images_directory: Bytes,
     /// How the images are held; absent if the checkpoint could not be used.
     pub layout: Option<&'static str>,
+    /// How the archive is compressed that they are in: `tar` (not at all), `gzip` or `zstd`; absent for a directory.
+    pub archive: Option<&'static str>,
     /// What a runtime's metadata says, where there is some.
     pub metadata: Option<MetadataReport>,
     /// Why the checkpoint could not be used; then all that follows is empty.

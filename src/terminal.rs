@@ -6,8 +6,10 @@
 //! characters: one object is one line.
 #![expect(clippy::disallowed_methods, reason = "this is the place that prints")]
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 /// How much is escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +116,12 @@ impl Terminal {
         };
     }
 
+    /// A line that tells how far something has come.
+    pub fn progress(&self) -> ProgressLine {
+        let is_seen = self.log.is_none() && io::stderr().is_terminal();
+        ProgressLine { due: Cell::new(is_seen.then(|| Instant::now() + PATIENCE)), is_shown: Cell::new(false) }
+    }
+
     /// Writes an error: always to standard error, and to the log file if there is one.
     pub fn error(&mut self, text: &str) {
         let line = Line::new(Escaping::Terminal).say("criu-gc: error: ").quote(text.as_bytes()).say("\n");
@@ -131,6 +139,44 @@ impl Terminal {
         let mut answer = String::new();
         let _ = io::stdin().lock().read_line(&mut answer)?;
         Ok(if matches!(answer.trim(), "y" | "Y" | "yes" | "Yes") { Answer::Yes } else { Answer::No })
+    }
+}
+
+/// What takes no longer than this needs no word about it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the line is written anew.
+const INTERVAL: Duration = Duration::from_millis(200);
+/// Goes to the start of the line and empties it.
+const EMPTY_LINE: &str = "\r\x1b[K";
+
+/// How far something has come that takes long: a line on standard error, if that is a terminal, which is gone when this
+/// is dropped.
+#[derive(Debug)]
+pub struct ProgressLine {
+    /// When the line is to be written; never if nobody sees it.
+    due: Cell<Option<Instant>>,
+    is_shown: Cell<bool>,
+}
+
+impl ProgressLine {
+    /// Shows the text, if it is time to.
+    pub fn show(&self, text: impl FnOnce() -> String) {
+        let now = Instant::now();
+        if self.due.get().is_none_or(|due| now < due) {
+            return;
+        }
+        let line = Line::new(Escaping::Terminal).say(EMPTY_LINE).say("criu-gc: ").quote(text().as_bytes());
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+        self.due.set(Some(now + INTERVAL));
+        self.is_shown.set(true);
+    }
+}
+
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        if self.is_shown.get() {
+            let _ = io::stderr().lock().write_all(EMPTY_LINE.as_bytes());
+        }
     }
 }
 

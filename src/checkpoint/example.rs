@@ -48,6 +48,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         completeness: Completeness::Complete,
         inventory: Some(Record { entry: inventory, evidence: evidence("inventory.img", 0) }),
         written: Some(Timestamp::new(1000, 0)),
+        written_until: Some(Timestamp::new(1000, 0)),
         author: Author::Trusted,
         remaps: Vec::new(),
         files: HashMap::new(),

@@ -22,11 +22,10 @@ use super::{
     Checkpoint, Completeness, Device, DeviceAddress, Evidence, ImageProblem, ImageProblemKind, LogFacts, MountRecord,
     Network, Record, RemapRecord, RestoreEvidence, Task, log,
 };
-use crate::locate::{ImageFile, Images};
+use crate::locate::{ImageFile, Images, Written};
 use crate::record::{self, Beside, ImagesId};
 use crate::system::author::Author;
 use crate::system::dir::FileError;
-use crate::time::Timestamp;
 
 /// An image buffer: few reads even for images of hundreds of megabytes.
 const BUFFER: usize = 256 * 1024;
@@ -83,7 +82,8 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let mut checkpoint = Checkpoint {
         completeness,
         inventory,
-        written: reader.written,
+        written: reader.written.map(|written| written.said),
+        written_until: reader.written.map(|written| written.until),
         author: reader.author,
         remaps,
         files,
@@ -99,14 +99,16 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     };
     let run_id = checkpoint.run_id().map(|id| id.text);
     let id = ImagesId { run_id: run_id.as_deref(), written: checkpoint.written };
-    checkpoint.record = record::read(images.directory(), id);
+    if let Some(directory) = images.directory() {
+        checkpoint.record = record::read(directory, id);
+    }
     Ok(checkpoint)
 }
 
 struct Reader<'a> {
     images: &'a Images,
     problems: Vec<ImageProblem>,
-    written: Option<Timestamp>,
+    written: Option<Written>,
     author: Author,
 }
 
@@ -122,7 +124,7 @@ impl Reader<'_> {
         let Some(file) = self.images.image(&name)? else { return Ok(()) };
         self.author = self.author.or(file.author);
         if matches!(kind, ImageKind::Inventory | ImageKind::Files | ImageKind::RegFiles | ImageKind::RemapFilePath) {
-            self.written = self.written.max(file.written);
+            self.written = later(self.written, file.written);
         }
         match read_records(&name, kind, file, &mut each) {
             Ok(()) => Ok(()),
@@ -247,8 +249,8 @@ impl Reader<'_> {
     /// A dump writes `stats-dump` when all images are written (`cr_dump_finish` in `criu/cr-dump.c`).
     fn dump_succeeded(&mut self) -> Result<bool, ReadError> {
         let Some(file) = self.images.work_file("stats-dump")? else { return Ok(false) };
-        let Some(written) = file.written else { return Ok(false) };
-        let is_later = self.written.is_none_or(|images| images <= written.latest());
+        let Some(Written { said: written, .. }) = file.written else { return Ok(false) };
+        let is_later = self.written.is_none_or(|images| images.said <= written.latest());
         Ok(is_later && statistics(file).is_some_and(|statistics| statistics.dump.is_some()))
     }
 
@@ -257,8 +259,8 @@ impl Reader<'_> {
     fn restore_evidence(&mut self) -> Result<Option<RestoreEvidence>, ReadError> {
         for name in ["stats-restore", "restore.log"] {
             let Some(file) = self.images.work_file(name)? else { continue };
-            let Some(written) = file.written else { continue };
-            let is_later = self.written.is_none_or(|images| images <= written.latest());
+            let Some(Written { said: written, .. }) = file.written else { continue };
+            let is_later = self.written.is_none_or(|images| images.said <= written.latest());
             if is_later && shows_restore(name, file) {
                 return Ok(Some(RestoreEvidence { file: name.into(), written }));
             }
@@ -348,6 +350,14 @@ fn read_records<M: prost::Message + Default>(
         each(record.message, evidence, order).map_err(Failure::Entry)?;
     }
     Ok(())
+}
+
+/// The last time of several images.
+fn later(known: Option<Written>, new: Option<Written>) -> Option<Written> {
+    match (known, new) {
+        (Some(known), Some(new)) => Some(Written { said: known.said.max(new.said), until: known.until.max(new.until) }),
+        (known, new) => known.or(new),
+    }
 }
 
 fn shows_restore(name: &str, file: ImageFile) -> bool {

@@ -1,29 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The images of one checkpoint, in a directory held open.
-//!
-//! The directory is opened once, and each image by its name in it, so that nobody can put another directory in its place
-//! while it is read.
+//! The images of one checkpoint, wherever they are.
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::Arc;
 
 use criu_images::ImageKind;
 
 use super::LocateError;
-use crate::system::author::Author;
-use crate::system::dir::{self, Directory, FileError};
-use crate::time::Timestamp;
+use super::folder::{self, Folder, ImageFile};
+use crate::archive::Source;
+use crate::system::dir::{self, Directory, FileError, InodeId};
 
 /// The images of a checkpoint, and the files of CRIU's that go with them.
 #[derive(Debug)]
 pub struct Images {
-    path: PathBuf,
-    directory: Directory,
+    folder: Folder,
     names: Vec<Vec<u8>>,
     work: Work,
+    archive: Option<Arc<Source>>,
 }
 
 /// Where CRIU's logs and statistics are.
@@ -34,22 +29,39 @@ pub(super) enum Work {
     /// Where the user says (`-W`), and nowhere else.
     Named(Directory),
     /// Where the runtime puts them, or else where the images are.
-    Beside(Directory),
+    Beside(Folder),
 }
 
-/// An open file of a checkpoint.
-#[derive(Debug)]
-pub struct ImageFile {
-    file: File,
-    /// When it was written, where that can be told.
-    pub written: Option<Timestamp>,
-    /// Who may have written it.
-    pub author: Author,
+/// What others are kept off while the images are worked on.
+#[derive(Debug, Clone, Copy)]
+pub enum Lockable<'a> {
+    /// The images directory.
+    Directory(&'a Directory),
+    /// The archive.
+    Archive(&'a Source),
 }
 
-impl Read for ImageFile {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buffer)
+impl Lockable<'_> {
+    /// Its path, for people.
+    pub fn path(&self) -> &Path {
+        match self {
+            Lockable::Directory(directory) => directory.path(),
+            Lockable::Archive(archive) => archive.path(),
+        }
+    }
+
+    /// Which inode it is.
+    pub fn inode(&self) -> Result<InodeId, FileError> {
+        dir::identity_of(self, self.path()).map(|identity| identity.id())
+    }
+}
+
+impl AsFd for Lockable<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Lockable::Directory(directory) => directory.as_fd(),
+            Lockable::Archive(archive) => archive.as_fd(),
+        }
     }
 }
 
@@ -61,23 +73,35 @@ impl Images {
             return Err(LocateError::NoImages { path: path.to_owned() });
         }
         let work = work_dir.map(Directory::open).transpose()?.map_or(Work::Images, Work::Named);
-        Ok(Images::new(path, directory, work)?)
+        Ok(Images::new(Folder::Host(directory), work)?)
     }
 
-    /// The images in `directory`. `path` is what people are told.
-    pub(super) fn new(path: &Path, directory: Directory, work: Work) -> Result<Self, FileError> {
-        let names = directory.names()?;
-        Ok(Images { path: path.to_owned(), directory, names, work })
+    /// The images in a directory.
+    pub(super) fn new(folder: Folder, work: Work) -> Result<Self, FileError> {
+        let names = folder.names()?;
+        Ok(Images { folder, names, work, archive: None })
     }
 
-    /// The path of the directory, for people. With an image's name joined to it, it is one for that image.
+    /// The same, with the archive that they came from.
+    pub(super) fn of_archive(self, archive: Arc<Source>) -> Self {
+        Images { archive: Some(archive), ..self }
+    }
+
+    /// A path for people: of the directory, or of the archive with the directory in it. With an image's name joined to
+    /// it, it is one for that image.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
-    /// The directory of the images.
-    pub fn directory(&self) -> &Directory {
-        &self.directory
+    /// The directory of the images, unless they came from an archive.
+    pub fn directory(&self) -> Option<&Directory> {
+        self.folder.host()
+    }
+
+    /// What to lock; `None` where there is nothing that another run could work on at the same time.
+    pub fn lockable(&self) -> Option<Lockable<'_>> {
+        let directory = self.folder.host().map(Lockable::Directory);
+        directory.or_else(|| self.archive.as_deref().filter(|archive| archive.is_file()).map(Lockable::Archive))
     }
 
     /// The ids for which there is an image of this kind, ascending.
@@ -93,34 +117,19 @@ impl Images {
 
     /// Opens the image `name`; `None` where there is none.
     pub fn image(&self, name: &str) -> Result<Option<ImageFile>, FileError> {
-        open_in(&self.directory, name)
+        self.folder.open(name)
     }
 
     /// Opens a log or statistics of CRIU's; `None` where there is none.
     pub fn work_file(&self, name: &str) -> Result<Option<ImageFile>, FileError> {
         let beside = match &self.work {
             Work::Images => None,
-            Work::Named(directory) => return open_in(directory, name),
-            Work::Beside(directory) => open_in(directory, name)?,
+            Work::Named(directory) => return folder::open_in(directory, name),
+            Work::Beside(folder) => folder.open(name)?,
         };
         match beside {
             Some(file) => Ok(Some(file)),
-            None => open_in(&self.directory, name),
+            None => self.folder.open(name),
         }
     }
-}
-
-impl ImageFile {
-    /// The open file.
-    pub(super) fn file(&self) -> &File {
-        &self.file
-    }
-}
-
-/// Opens a file of a directory, with when and by whom it was written.
-pub(super) fn open_in(directory: &Directory, name: &str) -> Result<Option<ImageFile>, FileError> {
-    let Some(file) = directory.read_file(OsStr::from_bytes(name.as_bytes()))? else { return Ok(None) };
-    let written = dir::last_written(&file).ok();
-    let author = Author::of(&file).unwrap_or(Author::Anybody);
-    Ok(Some(ImageFile { file, written, author }))
 }

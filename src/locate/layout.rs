@@ -25,6 +25,8 @@ pub enum Layout {
     Export,
     /// A container of a pod's checkpoint: `pod.options`, and a directory for each container.
     Pod,
+    /// An image of containers, in which a layer holds what an engine exports, or the images alone.
+    OciImage,
 }
 
 impl Layout {
@@ -41,6 +43,7 @@ impl Layout {
             Layout::Zeropod => "zeropod",
             Layout::Export => "export",
             Layout::Pod => "pod",
+            Layout::OciImage => "oci-image",
         }
     }
 
@@ -57,6 +60,7 @@ impl Layout {
             Layout::Zeropod => "snapshot of zeropod",
             Layout::Export => "exported container",
             Layout::Pod => "checkpoint of a pod",
+            Layout::OciImage => "container image",
         }
     }
 }

@@ -14,7 +14,7 @@ use std::io::Read;
 use serde::de::DeserializeOwned;
 
 use super::context::{Context, Trust};
-use super::images::{self, ImageFile};
+use super::folder::{Folder, ImageFile};
 use super::layout::Layout;
 use crate::system::dir::{Directory, FileError};
 use crate::system::keep::Attributes;
@@ -28,22 +28,35 @@ pub(super) const POD_OPTIONS: &str = "pod.options";
 /// No metadata is larger than this; a container's configuration has some ten kilobytes.
 pub(super) const SIZE_LIMIT: u64 = 8 * 1024 * 1024;
 
+/// The names of all files that are read here: what of an archive has to be kept.
+pub(super) const FILES: [&str; 9] = [
+    CONFIG,
+    "spec.dump",
+    "config.dump",
+    "status.dump",
+    "bind.mounts",
+    "network.status",
+    "config.v2.json",
+    POD_OPTIONS,
+    "pod.dump",
+];
+
 /// The files of a container's directory, and whose word they are.
 pub(super) struct Metadata {
-    directory: Directory,
+    folder: Folder,
     trust: Trust,
 }
 
 impl Metadata {
-    /// Those in a directory of this host.
-    pub(super) fn of_directory(directory: Directory) -> Self {
-        let trust = trust_in_directory(&directory);
-        Metadata { directory, trust }
+    /// Those in a directory: of this host's engine, if nobody else can have written them.
+    pub(super) fn of(folder: Folder) -> Self {
+        let trust = folder.host().map_or(Trust::Stranger, trust_in_directory);
+        Metadata { folder, trust }
     }
 
-    /// Those of what was exported to be carried elsewhere: root may have unpacked what somebody else made.
-    pub(super) fn of_export(directory: Directory) -> Self {
-        Metadata { directory, trust: Trust::Stranger }
+    /// Those of what was made to be carried elsewhere.
+    pub(super) fn of_strangers(folder: Folder) -> Self {
+        Metadata { folder, trust: Trust::Stranger }
     }
 
     /// A file of this host's engine that can be decoded, with whose word it is. `None` where there is none; one that
@@ -59,7 +72,7 @@ impl Metadata {
     }
 
     fn decode<T: DeserializeOwned>(&self, name: &str) -> Result<Option<(T, Trust)>, String> {
-        let file = images::open_in(&self.directory, name).map_err(|error| error.to_string_with_cause())?;
+        let file = self.folder.open(name).map_err(|error| error.to_string_with_cause())?;
         let Some(file) = file else { return Ok(None) };
         let trust = self.trust_in(&file);
         let mut bytes = Vec::new();
@@ -72,9 +85,9 @@ impl Metadata {
     }
 
     fn trust_in(&self, file: &ImageFile) -> Trust {
-        let is_safe = || Attributes::of(file.file(), "".as_ref()).is_ok_and(|found| found.is_out_of_others_reach());
-        match self.trust {
-            Trust::Host if is_safe() => Trust::Host,
+        let is_safe = |file| Attributes::of(file, "".as_ref()).is_ok_and(|found| found.is_out_of_others_reach());
+        match (self.trust, file.file()) {
+            (Trust::Host, Some(file)) if is_safe(file) => Trust::Host,
             _ => Trust::Stranger,
         }
     }

@@ -13,6 +13,7 @@ use std::path::Path;
 use crate::checkpoint::{Checkpoint, FinalState, Task};
 use crate::locate::Images;
 use crate::mounts;
+use crate::system::dir::Directory;
 use crate::system::mountinfo;
 use crate::system::process::{self, Process, Processes};
 use crate::time::Timestamp;
@@ -110,7 +111,7 @@ struct Matcher<'a> {
 impl<'a> Matcher<'a> {
     fn new(checkpoint: &'a Checkpoint) -> Self {
         let tasks = checkpoint.tasks.iter().map(|task| (task.pid, task)).collect();
-        Matcher { checkpoint, tasks, written: checkpoint.written.map(Timestamp::latest) }
+        Matcher { checkpoint, tasks, written: checkpoint.written_until.map(Timestamp::latest) }
     }
 
     fn classify(&self, process: &Process) -> Option<Age> {
@@ -172,7 +173,7 @@ fn has_program(task: &Task, process: &Process) -> bool {
 /// Processes called criu that have the images directory open, as every criu has while it dumps, restores or serves
 /// pages (`open_image_dir` in `criu/image.c`).
 fn at_work(images: &Images, processes: &Processes) -> Vec<LiveTask> {
-    let Ok(directory) = images.directory().identity() else { return Vec::new() };
+    let Some(Ok(directory)) = images.directory().map(Directory::identity) else { return Vec::new() };
     let device = rustix::fs::makedev(directory.device.0, directory.device.1);
     processes
         .list

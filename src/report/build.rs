@@ -8,6 +8,7 @@ use super::{
     Bytes, CheckpointReport, Drops, EvidenceReport, GhostReport, Location, MetadataReport, Object, Origin, Outcome,
     ProcessReport, Reason, RecordAnswer, RuleReport, State, Subject, Summary, TreeReport, Verdict,
 };
+use crate::archive::Compression;
 use crate::checkpoint::{Checkpoint, Completeness, GhostFile};
 use crate::execute::{self, Done};
 use crate::firewall::RuleId;
@@ -52,6 +53,7 @@ pub fn checkpoint(
     CheckpointReport {
         images_directory: Bytes::of_path(directory),
         layout: Some(origin.layout.name()),
+        archive: origin.archive.map(Compression::name),
         metadata: MetadataReport::of(&origin),
         error: None,
         is_complete: checkpoint.completeness == Completeness::Complete,
@@ -72,6 +74,7 @@ pub fn failed_checkpoint(directory: &Path, error: &str) -> CheckpointReport {
     CheckpointReport {
         images_directory: Bytes::of_path(directory),
         layout: None,
+        archive: None,
         metadata: None,
         error: Some(error.to_owned()),
         is_complete: false,

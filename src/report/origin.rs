@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Bytes;
+use crate::archive::Compression;
 use crate::locate::context::{Named, Recorded, Trust};
 use crate::locate::{Context, Layout};
 
@@ -14,6 +15,8 @@ use crate::locate::{Context, Layout};
 pub struct Origin {
     /// How its images are held.
     pub layout: Layout,
+    /// How the archive is compressed that they are in; `None` where they are in a directory.
+    pub archive: Option<Compression>,
     /// What the metadata beside them says.
     pub metadata: Context,
 }
@@ -21,8 +24,8 @@ pub struct Origin {
 /// What a runtime's metadata says. Hints: nothing is removed because of them.
 #[derive(Debug, Clone, Serialize)]
 pub struct MetadataReport {
-    /// The layout, in words for people.
-    pub words: &'static str,
+    /// How the images are held, in words for people.
+    pub words: String,
     /// The engine, and its version as `id`.
     pub engine: NamedReport,
     /// The version of CRIU.
@@ -74,12 +77,12 @@ pub struct BindReport {
 impl MetadataReport {
     /// `None` for images that are held plainly, with nothing beside them.
     pub(super) fn of(origin: &Origin) -> Option<Self> {
-        let Origin { layout, metadata } = origin;
-        if matches!(layout, Layout::ImagesDirectory) {
+        let Origin { layout, archive, metadata } = origin;
+        if matches!(layout, Layout::ImagesDirectory) && archive.is_none() {
             return None;
         }
         Some(MetadataReport {
-            words: layout.words(),
+            words: format!("{}{}", layout.words(), archive.map_or("", Compression::words)),
             engine: NamedReport::of(&metadata.engine),
             criu_version: metadata.criu_version.clone(),
             container: NamedReport::of(&metadata.container),

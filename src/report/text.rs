@@ -99,7 +99,7 @@ fn origin_line(metadata: &MetadataReport, style: Style) -> Line {
     let criu = metadata.criu_version.as_ref().map(|version| format!("criu {version}"));
     let facts = [named("container", &metadata.container), named("pod", &metadata.pod), engine, criu];
     let facts: Vec<String> = facts.into_iter().flatten().collect();
-    let line = Line::new(style.escaping).say("Layout: ").say(metadata.words);
+    let line = Line::new(style.escaping).say("Layout: ").say(&metadata.words);
     if facts.is_empty() { line } else { line.say(": ").quote(facts.join(", ").as_bytes()) }
 }
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! One run at a time removes what a checkpoint left: each images directory is locked while it is worked on.
+//! One run at a time removes what a checkpoint left: each images directory or archive is locked while it is worked on.
 //!
 //! A plan is made under the lock, since what another run removes in the meantime would look like a newer dump's doing.
-//! Locks are taken in the order of their inodes, and each directory once however often it is named, so that no two
-//! runs wait for each other; and none waits for ever, since anybody who can open the directory can lock it.
+//! Locks are taken in the order of their inodes, and each once however often it is named, so that no two
+//! runs wait for each other; and none waits for ever, since anybody who can open it can lock it.
 
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::locate::Images;
-use crate::system::dir::{Directory, FileIdentity, InodeId};
+use crate::locate::{Images, Lockable};
+use crate::system::dir::InodeId;
 use crate::system::lock::{self, Kind, Lock, Refusal};
 use crate::terminal::Terminal;
 
@@ -31,7 +31,7 @@ pub(super) enum Purpose {
     Remove,
 }
 
-/// What became of the lock of one images directory.
+/// What became of the lock of one checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Taken {
     /// Nobody else works on it.
@@ -48,19 +48,22 @@ pub(super) struct Locks {
     _held: Vec<Lock>,
 }
 
-/// Locks the directories, and tells of each what became of it.
+/// Locks what the images are in, and tells of each what became of it.
 pub(super) fn take(images: &[&Images], purpose: Purpose, terminal: &mut Terminal) -> (Locks, Vec<Taken>) {
     let mut locks = Locks::default();
     let mut taken = vec![Taken::Yes; images.len()];
     let mut by_inode: BTreeMap<InodeId, Vec<usize>> = BTreeMap::new();
     for (at, images) in images.iter().enumerate() {
-        match images.directory().identity() {
-            Ok(identity) => by_inode.entry(identity.id()).or_default().push(at),
+        // What came through a pipe is nobody else's.
+        let Some(lockable) = images.lockable() else { continue };
+        match lockable.inode() {
+            Ok(inode) => by_inode.entry(inode).or_default().push(at),
             Err(error) => taken[at] = Taken::No(error.to_string_with_cause()),
         }
     }
     for same in by_inode.into_values() {
-        let (lock, result) = wait_for(images[same[0]].directory(), purpose, terminal);
+        let Some(lockable) = images[same[0]].lockable() else { continue };
+        let (lock, result) = wait_for(lockable, purpose, terminal);
         locks._held.extend(lock);
         for at in same {
             taken[at] = result.clone();
@@ -69,16 +72,16 @@ pub(super) fn take(images: &[&Images], purpose: Purpose, terminal: &mut Terminal
     (locks, taken)
 }
 
-fn wait_for(directory: &Directory, purpose: Purpose, terminal: &mut Terminal) -> (Option<Lock>, Taken) {
+fn wait_for(lockable: Lockable<'_>, purpose: Purpose, terminal: &mut Terminal) -> (Option<Lock>, Taken) {
     let (kind, limit) = match purpose {
         Purpose::Show => (Kind::Shared, SHOW_WAIT),
         Purpose::Remove => (Kind::Exclusive, REMOVAL_WAIT),
     };
-    let path = directory.path().display();
+    let path = lockable.path().display();
     let started = Instant::now();
     let mut is_told = false;
     loop {
-        match lock::try_lock(directory, kind) {
+        match lock::try_lock(&lockable, kind) {
             Ok(lock) => return (Some(lock), Taken::Yes),
             Err(Refusal::Impossible(error)) => {
                 let note = format!("{path} cannot be locked ({error}), so another run on it would not be noticed");
@@ -88,12 +91,12 @@ fn wait_for(directory: &Directory, purpose: Purpose, terminal: &mut Terminal) ->
             Err(Refusal::Taken) => {}
         }
         if !is_told && started.elapsed() >= SILENT_WAIT {
-            terminal.message(&format!("waits for {path}, which {} has locked", holder(directory)));
+            terminal.message(&format!("waits for {path}, which {} has locked", holder(lockable)));
             is_told = true;
         }
         thread::sleep(INTERVAL);
     }
-    let holder = holder(directory);
+    let holder = holder(lockable);
     let result = match purpose {
         Purpose::Show => Taken::Without(format!("{holder} has locked {path}: what is listed may be going just now")),
         Purpose::Remove => {
@@ -105,8 +108,8 @@ fn wait_for(directory: &Directory, purpose: Purpose, terminal: &mut Terminal) ->
 }
 
 /// Who has the lock, for people.
-fn holder(directory: &Directory) -> String {
-    let holder = directory.identity().ok().and_then(|FileIdentity { device, inode, .. }| lock::holder(device, inode));
+fn holder(lockable: Lockable<'_>) -> String {
+    let holder = lockable.inode().ok().and_then(|(device, inode)| lock::holder(device, inode));
     match holder {
         Some(holder) => format!("process {} ({})", holder.pid, String::from_utf8_lossy(&holder.name)),
         None => "another process".to_owned(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::locks::{self, Locks, Taken};
 use super::with_causes;
+use crate::archive::Progress;
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli::{Arguments, External};
 use crate::locate::{self, Images, Located};
@@ -78,7 +79,9 @@ pub(super) fn all(
 ) -> (Locks, Vec<Prepared>) {
     let mut found: Vec<(PathBuf, Result<Located, String>)> = Vec::new();
     for path in named {
-        match locate::locate(path, options.work_dir.as_deref()) {
+        let line = terminal.progress();
+        let tell = |progress: Progress<'_>| line.show(|| how_far(progress));
+        match locate::locate(path, options.work_dir.as_deref(), &tell) {
             Ok(located) => found.extend(located.into_iter().map(|each| (each.images.path().to_owned(), Ok(each)))),
             Err(error) => found.push((path.clone(), Err(with_causes(&error)))),
         }
@@ -91,6 +94,15 @@ pub(super) fn all(
         Prepared { path, state }
     };
     (locks, found.into_iter().map(&mut prepare).collect())
+}
+
+fn how_far(progress: Progress<'_>) -> String {
+    let Progress { path, read, size } = progress;
+    let (path, read) = (path.display(), read >> 20);
+    match size {
+        Some(size) => format!("reads {path}: {read} of {} MiB", size >> 20),
+        None => format!("reads {path}: {read} MiB"),
+    }
 }
 
 impl Prepared {
@@ -126,9 +138,9 @@ impl Ready {
             Taken::Without(note) => Some(note),
             Taken::No(why) => return Err(why),
         };
-        let Located { images, layout, context: metadata } = located;
+        let Located { images, layout, context: metadata, archive } = located;
         let checkpoint = checkpoint::read(&images).map_err(|error| with_causes(&error))?;
-        let origin = Origin { layout, metadata: metadata.clone() };
+        let origin = Origin { layout, archive, metadata: metadata.clone() };
         let hints = Hints { metadata, ..options.hints.clone() };
         let derived = residue::derive(&checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
         let mut survey = survey(&images, &checkpoint, derived.clone(), &hints)?;

@@ -22,7 +22,12 @@ impl Author {
     /// the group).
     pub fn of(file: &impl AsFd) -> Result<Self, Errno> {
         let stat = rustix::fs::fstat(file)?;
-        Ok(Self::of_mode(stat.st_uid, stat.st_gid, stat.st_mode, rustix::process::geteuid().as_raw()))
+        Ok(Self::of_owner(stat.st_uid, stat.st_gid, stat.st_mode))
+    }
+
+    /// Who may have written a file with this owner, group and mode.
+    pub fn of_owner(uid: u32, gid: u32, mode: u32) -> Self {
+        Self::of_mode(uid, gid, mode, rustix::process::geteuid().as_raw())
     }
 
     fn of_mode(uid: u32, gid: u32, mode: u32, own: u32) -> Self {

@@ -200,9 +200,7 @@ impl Directory {
 
     /// The directory itself.
     pub fn identity(&self) -> Result<FileIdentity, FileError> {
-        let stat =
-            rustix::fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, IDENTITY).map_err(failed("look at", &self.path))?;
-        Ok(FileIdentity::of(&stat))
+        identity_of(self, &self.path)
     }
 
     /// What `name` is in this directory, a link itself where it is one; `None` where there is no such entry.
@@ -295,9 +293,7 @@ pub struct Pinned {
 impl Pinned {
     /// What the file is now.
     pub fn identity(&self) -> Result<FileIdentity, FileError> {
-        let stat =
-            rustix::fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, IDENTITY).map_err(failed("look at", &self.path))?;
-        Ok(FileIdentity::of(&stat))
+        identity_of(self, &self.path)
     }
 
     /// The path by which the file was found; for people only.
@@ -318,13 +314,49 @@ impl AsFd for Directory {
     }
 }
 
+/// What an open file or directory is; `path` is what people are told.
+pub fn identity_of(file: &impl AsFd, path: &Path) -> Result<FileIdentity, FileError> {
+    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, IDENTITY).map_err(failed("look at", path))?;
+    Ok(FileIdentity::of(&stat))
+}
+
+/// What the user named, open.
+#[derive(Debug)]
+pub enum Opened {
+    /// A directory.
+    Directory(Directory),
+    /// Something else, which can be read.
+    File(File),
+}
+
+/// Opens what the user named for reading: symbolic links in `path` are followed, as the shell would. A pipe without a
+/// writer is not waited for.
+pub fn open_named(path: &Path) -> Result<Opened, FileError> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open", path))?;
+    let stat = rustix::fs::fstat(&fd).map_err(failed("look at", path))?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        return Ok(Opened::Directory(Directory { fd, path: path.to_owned() }));
+    }
+    let flags = rustix::fs::fcntl_getfl(&fd).map_err(failed("look at", path))?;
+    rustix::fs::fcntl_setfl(&fd, flags - OFlags::NONBLOCK).map_err(failed("look at", path))?;
+    Ok(Opened::File(File::from(fd)))
+}
+
 /// When an open file was last written.
 pub fn last_written(file: &File) -> Result<Timestamp, Errno> {
     let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME)?;
     Ok(Timestamp::new(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec))
 }
 
-fn failed(operation: &'static str, path: &Path) -> impl Fn(Errno) -> FileError {
+/// When an open file, or what is known of it, was last changed.
+pub fn last_changed(file: &File) -> Result<Timestamp, Errno> {
+    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::CTIME)?;
+    Ok(Timestamp::new(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec))
+}
+
+/// The error of a call on `path`.
+pub(crate) fn failed(operation: &'static str, path: &Path) -> impl Fn(Errno) -> FileError + use<> {
     let path = path.to_owned();
     move |source| FileError { operation, path: path.clone(), source }
 }

@@ -38,6 +38,14 @@ pub fn interface_addresses_file_name(net_ns_id: u32) -> String {
     format!("ifaddr-{net_ns_id}.img")
 }
 
+/// Whether an image of this name holds the addresses in a network namespace.
+pub fn is_interface_addresses_file_name(name: &[u8]) -> bool {
+    let number = std::str::from_utf8(name).ok().and_then(|name| name.strip_prefix("ifaddr-")?.strip_suffix(".img"));
+    // The parser takes signs and leading zeros, which CRIU does not write.
+    let id = number.and_then(|number| number.parse().ok());
+    id.is_some_and(|id| interface_addresses_file_name(id).as_bytes() == name)
+}
+
 /// The addresses in an `ifaddr` image, and the first thing wrong with it.
 ///
 /// What precedes a problem is given; what follows it too, where the problem does not hide where the next message begins.

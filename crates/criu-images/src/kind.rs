@@ -162,8 +162,9 @@ impl ImageKind {
         }
     }
 
-    /// Whether bytes that are no record follow the first record.
-    pub(crate) fn has_payload(self) -> bool {
+    /// Whether bytes that are no record follow the first record: they can be as large as the file or the queue that was
+    /// dumped.
+    pub fn has_payload(self) -> bool {
         matches!(self, ImageKind::GhostFile | ImageKind::TcpStream)
     }
 }

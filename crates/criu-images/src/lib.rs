@@ -27,7 +27,9 @@ pub use entries::{
     NetDeviceEntry, NetDeviceType, NetNsEntry, NetworkLock, PidNsEntry, PstreeEntry, RegFileEntry, Remap,
     RemapFilePathEntry, RestoreStats, StatsEntry, TaskCore, TaskKobjIds, TaskState, Timeval,
 };
-pub use interface_address::{InterfaceAddress, interface_addresses, interface_addresses_file_name};
+pub use interface_address::{
+    InterfaceAddress, interface_addresses, interface_addresses_file_name, is_interface_addresses_file_name,
+};
 pub use kind::ImageKind;
 pub use problem::{Problem, ProblemKind};
 pub use reader::{ImageReader, RECORD_LIMIT, Record};

@@ -118,12 +118,12 @@ fn add_annotations(annotations: &BTreeMap<String, String>, context: &mut Context
 }
 
 impl Metadata {
-    /// A path of the configuration: relative ones start at the bundle.
+    /// A path of the configuration: relative ones start at the bundle, which in an archive is nowhere.
     fn absolute(&self, path: PathBuf) -> Option<PathBuf> {
         if path.is_absolute() {
             return Some(path);
         }
-        let bundle: &Path = self.directory.path();
+        let bundle: &Path = self.folder.host()?.path();
         std::path::absolute(bundle.join(path)).ok()
     }
 }

@@ -12,7 +12,7 @@ fn scratch() -> tempfile::TempDir {
 }
 
 fn read_all(directory: &Path, layout: Layout) -> Context {
-    read(&Metadata::of_directory(Directory::open(directory).unwrap()), layout)
+    read(&Metadata::of(Folder::Host(Directory::open(directory).unwrap())), layout)
 }
 
 fn named(name: &str, id: &str) -> Named {

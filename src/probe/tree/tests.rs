@@ -70,7 +70,7 @@ fn a_younger_process_with_the_pid_was_restored_if_it_has_the_name_or_the_program
 fn a_process_of_the_very_second_of_the_images_is_an_older_one() {
     check(&checkpoint(), process(100, Timestamp::new(1000, 999_999_999)), "dumped");
     let mut exact = checkpoint();
-    exact.written = Some(Timestamp::new(1000, 5));
+    exact.written_until = Some(Timestamp::new(1000, 5));
     check(&exact, process(100, Timestamp::new(1000, 5)), "dumped");
     check(&exact, process(100, Timestamp::new(1000, 6)), "none of the tree");
 }
@@ -78,7 +78,7 @@ fn a_process_of_the_very_second_of_the_images_is_an_older_one() {
 #[test]
 fn without_the_time_of_the_images_every_process_counts_as_older() {
     let mut checkpoint = checkpoint();
-    checkpoint.written = None;
+    checkpoint.written_until = None;
     check(&checkpoint, process(100, YOUNGER), "dumped");
 }
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use super::*;
+use crate::archive::Source;
+use crate::locate::archive;
 
 /// A tree of files, made by hand as the runtime documents it. A path that ends in a slash is a directory.
 fn tree(paths: &[&str]) -> tempfile::TempDir {
@@ -15,15 +18,73 @@ fn tree(paths: &[&str]) -> tempfile::TempDir {
     top
 }
 
+fn host(path: &Path) -> Folder {
+    Folder::Host(Directory::open(path).unwrap())
+}
+
 /// In the tree, `named` is found to hold these images, in this layout.
 #[track_caller]
 fn check(paths: &[&str], named: &str, layout: Layout, images: &[&str]) {
     let top = tree(paths);
-    let found = locate(Directory::open(&top.path().join(named)).unwrap(), None).unwrap();
+    let found = locate(host(&top.path().join(named)), None).unwrap();
     let places: Vec<PathBuf> = found.iter().map(|found| found.images.path().canonicalize().unwrap()).collect();
     let expected: Vec<PathBuf> = images.iter().map(|images| top.path().join(images).canonicalize().unwrap()).collect();
     assert_eq!(places, expected);
     assert!(found.iter().all(|found| found.layout == layout), "{:?} is not {layout:?}", found[0].layout);
+}
+
+/// The same in an archive of the directory, as GNU tar makes it: the images are found at `images` in it.
+#[track_caller]
+fn check_archive(paths: &[&str], directory: &str, layout: Layout, images: &[&str]) {
+    let top = tree(paths);
+    let archive = |directory: &Path, what: &str| {
+        let mut tar = std::process::Command::new("tar");
+        let output = tar.arg("-C").arg(directory).args(["-cf", "-", what]).output().expect("tar");
+        assert!(output.status.success());
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&output.stdout).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        let found = archive::locate(Source::of(file, Path::new("a.tar")).unwrap(), None, &|_| {}).unwrap();
+        let places: Vec<PathBuf> = found.iter().map(|found| found.images.path().to_owned()).collect();
+        assert!(found.iter().all(|found| found.layout == layout), "{:?} is not {layout:?}", found[0].layout);
+        assert!(found.iter().all(|found| found.context.own_network_namespaces().count() == 0));
+        places
+    };
+    let in_archive = |prefix: &str| images.iter().map(|images| Path::new("a.tar").join(prefix).join(images)).collect();
+    let expected: Vec<PathBuf> = in_archive("");
+    let plain =
+        |places: Vec<PathBuf>| places.iter().map(|place| place.components().collect()).collect::<Vec<PathBuf>>();
+    assert_eq!(plain(archive(&top.path().join(directory), ".")), plain(expected));
+    // With the directory itself, only what is in it tells the layout.
+    let expected: Vec<PathBuf> = in_archive(directory);
+    assert_eq!(plain(archive(top.path(), directory)), plain(expected));
+}
+
+#[test]
+fn an_archive_holds_what_the_directory_holds() {
+    check_archive(&["x/inventory.img"], "x", Layout::ImagesDirectory, &[""]);
+    check_archive(&["x/inventory.img", "x/tty.info"], "x", Layout::Lxc, &[""]);
+    check_archive(&["b/config.json", "b/checkpoint/inventory.img", "b/rootfs/x"], "b", Layout::Bundle, &["checkpoint"]);
+    check_archive(&["e/spec.dump", "e/checkpoint/inventory.img"], "e", Layout::Export, &["checkpoint"]);
+    let podman = ["i/userdata/config.json", "i/userdata/checkpoint/inventory.img", "i/userdata/dump.log"];
+    check_archive(&podman, "i", Layout::Podman, &["userdata/checkpoint"]);
+    let docker = ["d/config.v2.json", "d/checkpoints/one/inventory.img", "d/checkpoints/two/inventory.img"];
+    check_archive(&docker, "d", Layout::Docker, &["checkpoints/one", "checkpoints/two"]);
+    check_archive(&["i/rootfs/", "i/state/inventory.img"], "i", Layout::Incus, &["state"]);
+    let zeropod = ["z/snapshot/inventory.img", "z/work/dump.log", "z/snapshot/pre-dump/inventory.img"];
+    check_archive(&zeropod, "z", Layout::Zeropod, &["snapshot"]);
+}
+
+#[test]
+fn several_dumps_in_one_archive_are_all_found() {
+    let dumps = ["d/one/inventory.img", "d/one/pre-dump/inventory.img", "d/two/files.img", "d/one-more/pstree.img"];
+    check_archive(&dumps, "d", Layout::ImagesDirectory, &["one", "one-more", "two"]);
+}
+
+#[test]
+fn every_container_of_a_pods_archive_is_found() {
+    let pod = ["p/pod.options", "p/one/checkpoint/inventory.img", "p/one/config.dump", "p/two/inventory.img", "p/x/"];
+    check_archive(&pod, "p", Layout::Pod, &["one/checkpoint", "two"]);
 }
 
 #[test]
@@ -67,7 +128,7 @@ fn what_an_export_says_ties_nothing() {
     for (file, own) in [("e/spec.dump", 0), ("e/config.json", 1)] {
         let top = tree(&[file, "e/checkpoint/inventory.img"]);
         fs::write(top.path().join(file), spec).unwrap();
-        let found = locate(Directory::open(&top.path().join("e")).unwrap(), None).unwrap();
+        let found = locate(host(&top.path().join("e")), None).unwrap();
         let context = &found[0].context;
         assert_eq!((context.network_namespaces.len(), context.own_network_namespaces().count()), (1, own), "{file}");
     }
@@ -96,7 +157,7 @@ fn zeropods_logs_are_in_its_work_directory() {
     check(&paths, "z", Layout::Zeropod, &["z/snapshot"]);
     let top = tree(&paths);
     let log = |work_dir: Option<&Path>| {
-        let found = locate(Directory::open(&top.path().join("z")).unwrap(), work_dir).unwrap();
+        let found = locate(host(&top.path().join("z")), work_dir).unwrap();
         found[0].images.work_file("dump.log").unwrap().is_some()
     };
     assert!(log(None));
@@ -107,18 +168,20 @@ fn zeropods_logs_are_in_its_work_directory() {
 fn every_container_of_a_pod_is_found() {
     let pod = ["p/pod.options", "p/one/checkpoint/inventory.img", "p/one/config.dump", "p/two/inventory.img", "p/x/"];
     check(&pod, "p", Layout::Pod, &["p/one/checkpoint", "p/two"]);
+    check(&pod, "p/one", Layout::Pod, &["p/one/checkpoint"]);
+    check(&pod, "p/two", Layout::Pod, &["p/two"]);
 }
 
 #[test]
 fn links_lead_nowhere() {
     let top = tree(&["elsewhere/inventory.img", "b/config.json"]);
     std::os::unix::fs::symlink("../elsewhere", top.path().join("b/checkpoint")).unwrap();
-    let error = locate(Directory::open(&top.path().join("b")).unwrap(), None).unwrap_err();
+    let error = locate(host(&top.path().join("b")), None).unwrap_err();
     assert!(matches!(error, LocateError::NoImages { .. }), "{error}");
 }
 
 #[test]
 fn statistics_and_page_images_alone_are_no_checkpoint() {
     let top = tree(&["x/stats-dump", "x/pages-1.img", "x/inventory.img.tmp"]);
-    assert!(locate(Directory::open(&top.path().join("x")).unwrap(), None).is_err());
+    assert!(locate(host(&top.path().join("x")), None).is_err());
 }

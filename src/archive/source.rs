@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Where the bytes of an archive come from: a file, a pipe, or standard input.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FileType;
+
+use crate::system::author::Author;
+use crate::system::dir::{self, FileError};
+use crate::system::machine;
+use crate::time::Timestamp;
+
+/// How far the reading of an archive has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// The archive.
+    pub path: &'a Path,
+    /// Bytes of it that were read or passed over.
+    pub read: u64,
+    /// How many it has, where that is known.
+    pub size: Option<u64>,
+}
+
+/// An open archive.
+#[derive(Debug)]
+pub struct Source {
+    file: File,
+    path: PathBuf,
+    kind: Kind,
+    author: Author,
+    changed: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// What can be read again, and has an end that is known.
+    Regular { size: u64 },
+    /// What passes once.
+    Pipe,
+}
+
+impl Source {
+    /// Standard input.
+    pub fn standard_input() -> Result<Self, FileError> {
+        let path = Path::new("standard input");
+        let failed = |error: io::Error| {
+            dir::failed("read", path)(rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))
+        };
+        let file = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
+        Source::of(file, path)
+    }
+
+    /// An open file; `path` is what people are told. Only regular files and pipes can hold an archive.
+    pub fn of(file: File, path: &Path) -> Result<Self, FileError> {
+        let stat = rustix::fs::fstat(&file).map_err(dir::failed("look at", path))?;
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::Regular { size: stat.st_size.unsigned_abs() },
+            FileType::Fifo | FileType::Socket => Kind::Pipe,
+            _ => {
+                let refused = dir::failed("read, because it is neither a directory nor a file nor a pipe,", path);
+                return Err(refused(rustix::io::Errno::INVAL));
+            }
+        };
+        let (author, changed) = match kind {
+            Kind::Regular { .. } => {
+                let author = Author::of(&file).unwrap_or(Author::Anybody);
+                (author, dir::last_changed(&file).map_err(dir::failed("look at", path))?)
+            }
+            // Who wrote what came through a pipe, and when, cannot be told.
+            Kind::Pipe => (Author::Anybody, machine::now()),
+        };
+        Ok(Source { file, path: path.to_owned(), kind, author, changed })
+    }
+
+    /// What people are told.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is a file, which others can be kept off.
+    pub fn is_file(&self) -> bool {
+        matches!(self.kind, Kind::Regular { .. })
+    }
+
+    /// Who may have written it.
+    pub fn author(&self) -> Author {
+        self.author
+    }
+
+    /// When it was last changed; of a pipe now. What is in it was written no later.
+    pub fn changed(&self) -> Timestamp {
+        self.changed
+    }
+
+    /// The bytes, from where the file stands.
+    pub(super) fn bytes(&self) -> Bytes<'_> {
+        let position = match self.kind {
+            Kind::Regular { .. } => (&self.file).stream_position().unwrap_or(0),
+            Kind::Pipe => 0,
+        };
+        Bytes { source: self, position }
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// The bytes of a source.
+#[derive(Debug)]
+pub(super) struct Bytes<'a> {
+    source: &'a Source,
+    position: u64,
+}
+
+impl Bytes<'_> {
+    pub(super) fn progress(&self) -> Progress<'_> {
+        let size = match self.source.kind {
+            Kind::Regular { size } => Some(size),
+            Kind::Pipe => None,
+        };
+        Progress { path: &self.source.path, read: self.position, size }
+    }
+
+    pub(super) fn are_of_a_file(&self) -> bool {
+        self.source.is_file()
+    }
+
+    /// Passes over so many bytes, without reading them where that is possible. `false` where it is not, and nothing was
+    /// done.
+    pub(super) fn seek_over(&mut self, count: u64) -> io::Result<bool> {
+        let Kind::Regular { size } = self.source.kind else { return Ok(false) };
+        let position = self.position.saturating_add(count);
+        if position > size {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        (&self.source.file).seek(SeekFrom::Start(position))?;
+        self.position = position;
+        Ok(true)
+    }
+}
+
+impl Read for Bytes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = (&self.source.file).read(buffer)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}

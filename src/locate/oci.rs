@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Finds the checkpoints in the images of containers: OCI image layouts, and what `docker save` writes.
+//!
+//! An image layout is a directory of blobs (`blobs/ALGORITHM/DIGEST`) with an `index.json` that leads, over indexes and
+//! manifests, to layers, which are archives (OCI image specification, "Image Layout"). As checkpoints there are: images
+//! whose one layer is what an engine exports (podman's `--create-image`, those of Kubernetes), and containerd's, where an
+//! index names the images of CRIU beside the manifest of the container's image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::archive::{self, Content};
+use super::folder::Folder;
+use super::layout::Layout;
+use super::metadata;
+use super::tree::{Origin, Tree};
+use super::{LocateError, Located, search};
+use crate::archive::{ArchiveError, Entries, Meter, Progress, Source};
+use crate::system::dir::{Directory, Reach};
+
+/// No index or manifest is larger: the specification's own limit for registries.
+pub(super) const DOCUMENT_LIMIT: u64 = 4 * 1024 * 1024;
+/// Indexes lead to manifests over no more indexes than this.
+const DEPTH: usize = 4;
+/// No layout leads to more manifests and indexes.
+const DOCUMENTS: usize = 1024;
+/// The first document.
+const INDEX: &str = "index.json";
+/// That of `docker save`.
+const DOCKER_MANIFEST: &str = "manifest.json";
+/// How the media type ends by which containerd names the images of CRIU
+/// (`application/vnd.containerd.container.criu.checkpoint.criu.tar`).
+const CONTAINERD_IMAGES: &str = "criu.checkpoint.criu.tar";
+
+/// A blob that matters.
+#[derive(Debug)]
+pub(super) enum Blob {
+    /// An index or a manifest, perhaps.
+    Document(Vec<u8>),
+    /// What matters of a layer.
+    Layer(Tree),
+}
+
+/// The blobs of a layout in an archive, by their paths. In an archive they may stand before what leads to them.
+#[derive(Debug, Default)]
+pub(super) struct Blobs(BTreeMap<Vec<u8>, Blob>);
+
+impl Blobs {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn add(&mut self, path: Vec<u8>, blob: Blob) {
+        self.0.insert(path, blob);
+    }
+}
+
+/// Whether the file at this path of an archive is, in a layout of images, a document or a layer.
+pub(super) fn is_blob(path: &[u8]) -> bool {
+    let Ok(path) = std::str::from_utf8(path) else { return false };
+    let is_digest = |name: &str| name.len() >= 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match path.split('/').collect::<Vec<_>>()[..] {
+        ["blobs", _, digest] => is_digest(digest),
+        [INDEX | DOCKER_MANIFEST] => true,
+        // `docker save` before its version 25, and podman's docker-archive.
+        [layer] => layer.strip_suffix(".tar").is_some_and(is_digest),
+        [digest, "layer.tar"] => is_digest(digest),
+        _ => false,
+    }
+}
+
+/// Whether a directory is an image layout.
+pub(super) fn is_layout(directory: &Directory) -> bool {
+    let has = |name: &str| directory.entry(name.as_ref()).is_ok_and(|entry| entry.is_some());
+    has(INDEX) && has("blobs")
+}
+
+/// Finds the checkpoints in a layout that was read from an archive.
+pub(super) fn locate(blobs: &Blobs, path: &Path, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    find(&Place::Archived(blobs), path, work_dir)
+}
+
+/// Finds the checkpoints in a layout in a directory.
+pub(super) fn locate_in_directory(
+    directory: &Directory,
+    work_dir: Option<&Path>,
+    progress: &dyn Fn(Progress<'_>),
+) -> Result<Vec<Located>, LocateError> {
+    find(&Place::Host(directory, Meter::new(progress)), directory.path(), work_dir)
+}
+
+/// An index or a manifest, as far as it matters.
+#[derive(Debug, Deserialize)]
+struct Document {
+    manifests: Option<Vec<Descriptor>>,
+    layers: Option<Vec<Descriptor>>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+/// What a document says of a blob.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    media_type: Option<String>,
+    digest: String,
+}
+
+/// One image in the `manifest.json` of `docker save`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerImage {
+    layers: Vec<String>,
+}
+
+/// An image that may be a checkpoint.
+#[derive(Debug, Default)]
+struct Image {
+    /// The paths of its layers, the lowest first.
+    layers: Vec<String>,
+    annotations: BTreeMap<String, String>,
+}
+
+impl Descriptor {
+    /// Where the blob is; `None` where the digest is no name.
+    fn path(&self) -> Option<String> {
+        let (algorithm, digest) = self.digest.split_once(':')?;
+        let is_name = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (is_name(algorithm) && is_name(digest)).then(|| format!("blobs/{algorithm}/{digest}"))
+    }
+}
+
+/// Where the blobs are read.
+enum Place<'a> {
+    Archived(&'a Blobs),
+    Host(&'a Directory, Meter<'a>),
+}
+
+impl Place<'_> {
+    fn document(&self, path: &str) -> Result<Option<Vec<u8>>, LocateError> {
+        let directory = match self {
+            Place::Archived(blobs) => {
+                let Some(Blob::Document(document)) = blobs.0.get(path.as_bytes()) else { return Ok(None) };
+                return Ok(Some(document.clone()));
+            }
+            Place::Host(directory, _) => directory,
+        };
+        let Some(file) = opened(directory, path)? else { return Ok(None) };
+        let mut document = Vec::new();
+        let failed =
+            |error| LocateError::Archive { path: directory.path().join(path), source: ArchiveError::Read(error) };
+        file.take(DOCUMENT_LIMIT + 1).read_to_end(&mut document).map_err(failed)?;
+        Ok((document.len() as u64 <= DOCUMENT_LIMIT).then_some(document))
+    }
+
+    /// What matters of a layer; `None` where there is none, or what is there is no archive.
+    fn layer(&self, path: &str) -> Result<Option<Content>, LocateError> {
+        let (directory, meter) = match self {
+            Place::Archived(blobs) => {
+                let Some(Blob::Layer(tree)) = blobs.0.get(path.as_bytes()) else { return Ok(None) };
+                return Ok(Some(Content { tree: tree.clone(), notes: Vec::new() }));
+            }
+            Place::Host(directory, meter) => (directory, meter),
+        };
+        let Some(file) = opened(directory, path)? else { return Ok(None) };
+        let source = Source::of(file, &directory.path().join(path))?;
+        let failed = |error| LocateError::Archive { path: source.path().to_owned(), source: error };
+        match Entries::open(&source, meter) {
+            Err(ArchiveError::NoArchive { .. }) => Ok(None),
+            Err(error) => Err(failed(error)),
+            Ok(mut entries) => {
+                let content = archive::read(&mut entries, Origin::of(&source), meter, None).map_err(failed)?;
+                entries.finish().map_err(failed)?;
+                Ok(Some(content))
+            }
+        }
+    }
+}
+
+/// Opens a file of the layout, by names alone.
+fn opened(layout: &Directory, path: &str) -> Result<Option<std::fs::File>, LocateError> {
+    let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+    match layout.below(Path::new(above), Reach::AcrossMounts) {
+        Ok(directory) => Ok(directory.read_file(name.as_ref())?),
+        Err(error) if error.is_no_directory() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn find(blobs: &Place<'_>, path: &Path, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    let mut found = Vec::new();
+    for image in images(blobs, path)? {
+        let mut whole = Content::default();
+        for layer in &image.layers {
+            if let Some(Content { tree, notes }) = blobs.layer(layer)? {
+                whole.tree.lay_over(&tree);
+                whole.notes.extend(notes);
+            }
+        }
+        let checkpoints = match search::locate(Folder::of_archive(whole.tree, path), work_dir) {
+            Ok(checkpoints) => checkpoints,
+            Err(LocateError::NoImages { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        for mut checkpoint in checkpoints {
+            checkpoint.layout = Layout::OciImage;
+            metadata::annotations(&image.annotations, &mut checkpoint.context);
+            checkpoint.context.notes.extend(whole.notes.iter().cloned());
+            found.push(checkpoint);
+        }
+        if found.len() > search::CHECKPOINTS_LIMIT {
+            return Err(LocateError::TooManyCheckpoints { path: path.to_owned(), limit: search::CHECKPOINTS_LIMIT });
+        }
+    }
+    if found.is_empty() { Err(LocateError::NoImages { path: path.to_owned() }) } else { Ok(found) }
+}
+
+/// The images to which the layout leads.
+fn images(blobs: &Place<'_>, path: &Path) -> Result<Vec<Image>, LocateError> {
+    let invalid = |name: &str, error| LocateError::Document { path: path.join(name), source: error };
+    let mut images = Vec::new();
+    if let Some(index) = blobs.document(INDEX)? {
+        let index = serde_json::from_slice(&index).map_err(|error| invalid(INDEX, error))?;
+        let mut seen = BTreeSet::new();
+        walk(blobs, index, DEPTH, &mut seen, &mut images)?;
+    } else if let Some(manifest) = blobs.document(DOCKER_MANIFEST)? {
+        let all: Vec<DockerImage> =
+            serde_json::from_slice(&manifest).map_err(|error| invalid(DOCKER_MANIFEST, error))?;
+        images.extend(all.into_iter().map(|image| Image { layers: image.layers, ..Image::default() }));
+    }
+    Ok(images)
+}
+
+/// Adds the images to which a document leads. A blob that is no document leads to none.
+fn walk(
+    blobs: &Place<'_>,
+    document: Document,
+    depth: usize,
+    seen: &mut BTreeSet<String>,
+    images: &mut Vec<Image>,
+) -> Result<(), LocateError> {
+    let annotations = document.annotations.unwrap_or_default();
+    if let Some(layers) = document.layers {
+        let layers = layers.iter().filter_map(Descriptor::path).collect();
+        images.push(Image { layers, annotations: annotations.clone() });
+    }
+    for descriptor in document.manifests.unwrap_or_default() {
+        let Some(path) = descriptor.path() else { continue };
+        if depth == 0 || seen.len() == DOCUMENTS || !seen.insert(path.clone()) {
+            continue;
+        }
+        if descriptor.media_type.is_some_and(|kind| kind.ends_with(CONTAINERD_IMAGES)) {
+            images.push(Image { layers: vec![path], annotations: annotations.clone() });
+        } else if let Some(document) = blobs.document(&path)?
+            && let Ok(document) = serde_json::from_slice(&document)
+        {
+            walk(blobs, document, depth - 1, seen, images)?;
+        }
+    }
+    Ok(())
+}

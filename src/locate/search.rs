@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Finds the images in and below a directory, and what lies beside them.
+//!
+//! Every directory of the host is opened from one that is open already, by one name or `..`, and no link is followed.
+//! The name of the directory that the user typed says nothing: what counts is what is in it, and under which name its
+//! parent has it.
+
+use std::path::Path;
+
+use criu_images::ImageKind;
+
+use super::context::Context;
+use super::folder::Folder;
+use super::images::{Images, Work};
+use super::layout::Layout;
+use super::metadata::{self, Metadata};
+use super::surroundings::Surroundings;
+use super::{LocateError, Located};
+use crate::record;
+use crate::system::dir::{Directory, FileError};
+
+/// The most checkpoints that one directory or archive may hold.
+pub(super) const CHECKPOINTS_LIMIT: usize = 1024;
+
+/// Where the images of known layouts are, below what names the container; the first that is there counts.
+const BELOW: [&str; 5] = ["checkpoint", "userdata/checkpoint", "state", "final", "snapshot"];
+
+/// Finds every checkpoint in the directory.
+pub(super) fn locate(folder: Folder, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    if has_images(&folder)? {
+        return Ok(vec![located(folder, work_dir)?]);
+    }
+    if folder.has(metadata::POD_OPTIONS) {
+        return several(&folder, &folder, work_dir);
+    }
+    for relative in BELOW {
+        if let Some(images) = images_in(&folder, relative)? {
+            return Ok(vec![located(images, work_dir)?]);
+        }
+    }
+    if let Some(checkpoints) = folder.below("checkpoints")? {
+        return several(&checkpoints, &folder, work_dir);
+    }
+    let Folder::Archived(archive) = &folder else {
+        return Err(LocateError::NoImages { path: folder.path().to_owned() });
+    };
+    // People make an archive of a directory with any name, and of several at once.
+    let images = archive.topmost(is_an_image, CHECKPOINTS_LIMIT + 1).into_iter();
+    all(images.map(|images| located(images, work_dir)), &folder)
+}
+
+/// The checkpoints of each directory in `parent`.
+fn several(parent: &Folder, named: &Folder, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    let names = parent.names()?;
+    let directories = names.iter().filter_map(|name| std::str::from_utf8(name).ok());
+    let found = directories.filter_map(|name| match images_of(parent, name) {
+        Ok(images) => Some(located(images?, work_dir).map_err(LocateError::from)),
+        Err(error) => Some(Err(error.into())),
+    });
+    all(found, named)
+}
+
+/// The images of the container whose directory has this name.
+fn images_of(parent: &Folder, name: &str) -> Result<Option<Folder>, FileError> {
+    let Some(container) = parent.below(name)? else { return Ok(None) };
+    if has_images(&container)? { Ok(Some(container)) } else { images_in(&container, "checkpoint") }
+}
+
+/// Those that were found, if there is one, and not more than can be meant.
+fn all<E: Into<LocateError>>(
+    found: impl Iterator<Item = Result<Located, E>>,
+    named: &Folder,
+) -> Result<Vec<Located>, LocateError> {
+    let path = || named.path().to_owned();
+    let found: Vec<Located> = found.take(CHECKPOINTS_LIMIT + 1).collect::<Result<_, E>>().map_err(Into::into)?;
+    match found.len() {
+        0 => Err(LocateError::NoImages { path: path() }),
+        1..=CHECKPOINTS_LIMIT => Ok(found),
+        _ => Err(LocateError::TooManyCheckpoints { path: path(), limit: CHECKPOINTS_LIMIT }),
+    }
+}
+
+fn images_in(folder: &Folder, relative: &str) -> Result<Option<Folder>, FileError> {
+    match folder.below(relative)? {
+        Some(images) if has_images(&images)? => Ok(Some(images)),
+        _ => Ok(None),
+    }
+}
+
+fn has_images(folder: &Folder) -> Result<bool, FileError> {
+    Ok(folder.names()?.iter().any(|name| is_an_image(name)))
+}
+
+/// Whether a file of this name makes a directory one of images. Statistics alone do not: runtimes put them elsewhere.
+fn is_an_image(name: &[u8]) -> bool {
+    ImageKind::of_file_name(name).is_some_and(|(kind, _)| kind != ImageKind::Stats)
+}
+
+fn located(images: Folder, work_dir: Option<&Path>) -> Result<Located, FileError> {
+    let Surroundings { layout, container, work } = Surroundings::of(&images)?;
+    let mut context = match container {
+        // Root may have unpacked what somebody else made.
+        Some(container) if matches!(layout, Layout::Export | Layout::Pod) => {
+            metadata::read(&Metadata::of_strangers(container), layout)
+        }
+        Some(container) => metadata::read(&Metadata::of(container), layout),
+        None => Context::default(),
+    };
+    if images.host().is_none() && images.has(record::FILE_NAME) {
+        context.notes.push(format!("{} came in an archive, and is not used", record::FILE_NAME));
+    }
+    let work = match (work_dir, work) {
+        (Some(path), _) => Work::Named(Directory::open(path)?),
+        (None, Some(folder)) => Work::Beside(folder),
+        (None, None) => Work::Images,
+    };
+    Ok(Located { images: Images::new(images, work)?, layout, context, archive: None })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What is around an images directory, and so in which layout it is held.
+
+use super::folder::Folder;
+use super::layout::Layout;
+use super::metadata::POD_OPTIONS;
+use crate::system::dir::FileError;
+
+/// Names that tell a layout, beside those of images and of metadata that is read.
+pub(super) const MARKERS: [&str; 5] = ["tty.info", "descriptors.json", "rootfs", "001", "work"];
+
+/// What is around an images directory.
+pub(super) struct Surroundings {
+    pub(super) layout: Layout,
+    /// The directory that holds the runtime's metadata.
+    pub(super) container: Option<Folder>,
+    /// Where CRIU's logs are, if not with the images.
+    pub(super) work: Option<Folder>,
+}
+
+impl Surroundings {
+    pub(super) fn of(images: &Folder) -> Result<Self, FileError> {
+        let Some(parent) = images.parent() else { return Ok(Self::alone(images)) };
+        if let Some(container) = docker_container(&parent) {
+            return Ok(Surroundings { layout: Layout::Docker, container: Some(container.again()?), work: None });
+        }
+        let Some(layout) = layout(images, &parent) else { return Ok(Self::alone(images)) };
+        let work = match layout {
+            Layout::Zeropod => parent.below("work")?,
+            Layout::Podman | Layout::Export | Layout::Pod => Some(parent.again()?),
+            _ => None,
+        };
+        // A pod's container has its metadata beside `checkpoint`, or with the images.
+        let has_own = layout == Layout::Pod && images.has("config.dump");
+        let container = if has_own { images.again()? } else { parent };
+        Ok(Surroundings { layout, container: Some(container), work })
+    }
+
+    /// What tells nothing but by its own files.
+    fn alone(images: &Folder) -> Self {
+        let layout = if images.has("tty.info") {
+            Layout::Lxc
+        } else if images.has("descriptors.json") {
+            Layout::RuntimeImages
+        } else {
+            Layout::ImagesDirectory
+        };
+        Surroundings { layout, container: None, work: None }
+    }
+}
+
+/// The directory of Docker's container that `checkpoints`, if it is one, belongs to.
+fn docker_container(checkpoints: &Folder) -> Option<Folder> {
+    let container = checkpoints.parent()?;
+    let is_dockers = checkpoints.is_entry("checkpoints", &container) && container.has("config.v2.json");
+    is_dockers.then_some(container)
+}
+
+/// The layout in which the directory above matters.
+fn layout(images: &Folder, parent: &Folder) -> Option<Layout> {
+    let is = |name| images.is_entry(name, parent);
+    let above = parent.parent();
+    let is_in_userdata = above.as_ref().is_some_and(|container| parent.is_entry("userdata", container));
+    let has_pod = |folder: &Folder| folder.has(POD_OPTIONS);
+    if is("snapshot") && parent.below("work").is_ok_and(|work| work.is_some()) {
+        Some(Layout::Zeropod)
+    } else if is("state") && parent.has("rootfs") || is("final") && parent.has("001") {
+        Some(Layout::Incus)
+    } else if has_pod(parent) || is("checkpoint") && above.as_ref().is_some_and(has_pod) {
+        Some(Layout::Pod)
+    } else if is("checkpoint") && is_in_userdata {
+        Some(Layout::Podman)
+    } else if is("checkpoint") && (parent.has("config.dump") || parent.has("spec.dump")) {
+        Some(Layout::Export)
+    } else if parent.has("config.json") && (is("checkpoint") || images.has("descriptors.json")) {
+        Some(Layout::Bundle)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What of an archive matters: the images that are read, CRIU's logs and statistics, and the metadata of runtimes.
+//!
+//! Memory pages, contents of files and queues, and all that is not CRIU's are passed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use criu_images::ImageKind;
+
+use super::folder::{Written, joined};
+use super::metadata;
+use super::surroundings::MARKERS;
+use crate::archive::{ArchiveError, Entries, Entry, EntryKind, Limit, Meter, Source};
+use crate::record;
+use crate::system::author::Author;
+use crate::time::Timestamp;
+
+/// No log is kept that is larger.
+const LOG_LIMIT: u64 = 64 * 1024 * 1024;
+/// What a name takes in memory, beside its bytes.
+const NAME: u64 = 128;
+
+/// The part of an archive's tree that matters.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tree {
+    /// By directory and name.
+    files: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Kept>>,
+    /// Every directory that holds something.
+    directories: BTreeSet<Vec<u8>>,
+}
+
+/// What is kept of an entry.
+#[derive(Debug, Clone)]
+pub(super) enum Kept {
+    /// That it is there.
+    Name,
+    /// All of it.
+    File(KeptFile),
+    /// It has the name of a file that is read, and is none.
+    NoFile,
+}
+
+/// A file in memory.
+#[derive(Debug, Clone)]
+pub(super) struct KeptFile {
+    pub(super) content: Arc<[u8]>,
+    pub(super) written: Written,
+    pub(super) author: Author,
+}
+
+/// What is wanted of an entry, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Its content.
+    Content,
+    /// Its content, up to so many bytes.
+    UpTo(u64),
+    /// That it is there.
+    Name,
+    Nothing,
+}
+
+impl Wanted {
+    fn of(name: &[u8]) -> Self {
+        match ImageKind::of_file_name(name) {
+            Some((kind, _)) if kind.has_payload() => return Wanted::Name,
+            Some(_) => return Wanted::Content,
+            None => {}
+        }
+        let is = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
+        if criu_images::is_interface_addresses_file_name(name) {
+            Wanted::Content
+        } else if is(&["dump.log", "restore.log"]) {
+            Wanted::UpTo(LOG_LIMIT)
+        } else if is(&metadata::FILES) {
+            Wanted::UpTo(metadata::SIZE_LIMIT)
+        } else if is(&MARKERS) || is(&[record::FILE_NAME]) || name.starts_with(WHITEOUT) {
+            Wanted::Name
+        } else {
+            Wanted::Nothing
+        }
+    }
+}
+
+/// In the layer of an image: what has the rest of this name in the layers below is gone (OCI image specification,
+/// "Whiteouts").
+const WHITEOUT: &[u8] = b".wh.";
+/// The same for all that the layers below have in this directory.
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// Where files come from that are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    author: Author,
+    changed: Timestamp,
+}
+
+impl Origin {
+    pub(super) fn of(source: &Source) -> Self {
+        Origin { author: source.author(), changed: source.changed() }
+    }
+
+    /// What a header says can be anything; so it can make a file less trusted or older than its archive, and never more
+    /// or younger.
+    fn file(self, content: Vec<u8>, entry: &Entry) -> KeptFile {
+        let written = Written { said: entry.modified.min(self.changed), until: self.changed };
+        let author = self.author.or(Author::of_owner(entry.owner, entry.group, entry.mode));
+        KeptFile { content: content.into(), written, author }
+    }
+}
+
+impl Tree {
+    /// Takes what matters of an entry of `entries`, the last one that it gave. What is too large to be of use is noted.
+    pub(super) fn take(
+        &mut self,
+        entry: &Entry,
+        entries: &mut Entries<'_>,
+        (origin, meter): (Origin, &Meter<'_>),
+        notes: &mut Vec<String>,
+    ) -> Result<(), ArchiveError> {
+        let (place, name) = split(&entry.path);
+        let wanted = Wanted::of(name);
+        if wanted == Wanted::Nothing {
+            return Ok(());
+        }
+        if entry.path.len() > Limit::PATH {
+            return Err(Limit::Path.into());
+        }
+        meter.keep(entry.path.len() as u64 + NAME)?;
+        let directory = if entry.kind == EntryKind::Directory { &entry.path } else { place };
+        for new in self.new_directories(directory) {
+            meter.keep(new.len() as u64 + NAME)?;
+            self.directories.insert(new.to_owned());
+        }
+        let kept = match (&entry.kind, wanted) {
+            (EntryKind::Directory, _) => return Ok(()),
+            (_, Wanted::Name | Wanted::Nothing) => Kept::Name,
+            (EntryKind::File, Wanted::UpTo(limit)) if entries.stored() > limit => {
+                let path = String::from_utf8_lossy(&entry.path);
+                notes.push(format!("{path} in the archive is not used: it is larger than {limit} bytes"));
+                return Ok(());
+            }
+            (EntryKind::File, _) => Kept::File(origin.file(entries.content(entry)?, entry)),
+            (EntryKind::HardLink(target), _) => {
+                let (place, name) = split(target);
+                self.file(place, name).cloned().unwrap_or(Kept::NoFile)
+            }
+            (EntryKind::Other, _) => Kept::NoFile,
+        };
+        self.files.entry(place.to_owned()).or_default().insert(name.to_owned(), kept);
+        Ok(())
+    }
+
+    /// Lays the layer of an image over this one.
+    pub(super) fn lay_over(&mut self, layer: &Tree) {
+        for (place, files) in &layer.files {
+            for name in files.keys().filter(|name| name.starts_with(WHITEOUT)) {
+                if name == OPAQUE {
+                    self.remove(place);
+                } else {
+                    self.remove(&joined(place, &name[WHITEOUT.len()..]));
+                }
+            }
+        }
+        for (place, files) in &layer.files {
+            for (name, kept) in files.iter().filter(|(name, _)| !name.starts_with(WHITEOUT)) {
+                self.files.entry(place.clone()).or_default().insert(name.clone(), kept.clone());
+            }
+        }
+        self.directories.extend(layer.directories.iter().cloned());
+    }
+
+    /// The names in a directory, sorted.
+    pub(super) fn names(&self, place: &[u8]) -> Vec<Vec<u8>> {
+        let files = self.files.get(place).into_iter().flatten().map(|(name, _)| name.clone());
+        let children = self.directories.range(below(place)).filter(|directory| split(directory).0 == place);
+        let directories = children.map(|directory| split(directory).1.to_owned());
+        files.chain(directories).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    pub(super) fn has(&self, place: &[u8], name: &[u8]) -> bool {
+        self.file(place, name).is_some() || self.has_directory(&joined(place, name))
+    }
+
+    pub(super) fn file(&self, place: &[u8], name: &[u8]) -> Option<&Kept> {
+        self.files.get(place)?.get(name)
+    }
+
+    pub(super) fn has_directory(&self, place: &[u8]) -> bool {
+        place.is_empty() || self.directories.contains(place)
+    }
+
+    /// The directories that hold a file of such a name, in order.
+    pub(super) fn directories_with(&self, is_such: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = &[u8]> {
+        let with = self.files.iter().filter(move |(_, files)| files.keys().any(|name| is_such(name)));
+        with.map(|(place, _)| place.as_slice())
+    }
+
+    /// The directory and those above it, as far as they are not known yet.
+    fn new_directories<'a>(&self, directory: &'a [u8]) -> Vec<&'a [u8]> {
+        let above = std::iter::successors(Some(directory), |directory: &&'a [u8]| Some(split(directory).0));
+        above.take_while(|above| !self.has_directory(above)).collect()
+    }
+
+    /// Removes what is at this place, and all below.
+    fn remove(&mut self, place: &[u8]) {
+        let (above, name) = split(place);
+        if let Some(files) = self.files.get_mut(above) {
+            files.remove(name);
+        }
+        let gone: Vec<Vec<u8>> = self.directories.range(below(place)).cloned().collect();
+        for directory in gone.iter().map(Vec::as_slice).chain([place]) {
+            self.directories.remove(directory);
+            self.files.remove(directory);
+        }
+    }
+}
+
+/// The directory and the name.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (&[], path),
+    }
+}
+
+/// The range of the places below this one.
+fn below(place: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    // What comes after a slash in the order of bytes.
+    const AFTER_SLASH: u8 = b'/' + 1;
+    if place.is_empty() {
+        return (Bound::Unbounded, Bound::Unbounded);
+    }
+    let with = |byte: u8| [place, &[byte]].concat();
+    (Bound::Excluded(with(b'/')), Bound::Excluded(with(AFTER_SLASH)))
+}
