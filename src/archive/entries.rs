@@ -10,7 +10,7 @@ use tar::{EntryType, GnuExtSparseHeader, Header};
 
 use super::BLOCK;
 use super::error::{ArchiveError, Limit};
-use super::extension::{Extension, has_right_sum, is_zero};
+use super::extension::{Extension, has_right_sum, is_zero, size_in};
 use super::source::Source;
 use super::sparse::{Pieces, Sparse};
 use super::stream::{Compression, Head, Input, Meter, Skip, unpacked};
@@ -106,7 +106,7 @@ impl<'a> Entries<'a> {
             if !is_extension {
                 return self.entry(&header, &extension, offset).map(Some);
             }
-            let size = header.entry_size().map_err(|_| invalid(offset, "has a size that is no number"))?;
+            let size = size_in(&header).ok_or_else(|| no_number(offset))?;
             extensions += size;
             if extensions > Limit::HEADER {
                 return Err(Limit::Header.into());
@@ -179,7 +179,6 @@ impl<'a> Entries<'a> {
     }
 
     fn entry(&mut self, header: &Header, extension: &Extension, offset: u64) -> Result<Entry, ArchiveError> {
-        let no_number = |_| invalid(offset, "has a size that is no number");
         let kind = header.entry_type();
         let path = plain_path(&extension.path_of(header));
         let is_directory = kind.is_dir() || (kind.is_file() && header.path_bytes().ends_with(b"/"));
@@ -199,7 +198,7 @@ impl<'a> Entries<'a> {
         let stored = match (has_content, extension.size) {
             (false, _) => 0,
             (true, Some(size)) => size,
-            (true, None) => header.entry_size().map_err(no_number)?,
+            (true, None) => size_in(header).ok_or_else(|| no_number(offset))?,
         };
         let (sparse, whole) = match header.entry_type() == EntryType::GNUSparse {
             true => {
@@ -331,6 +330,10 @@ impl Skip for Content<'_, '_> {
 fn plain_path(path: &[u8]) -> Vec<u8> {
     let names = path.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
     names.collect::<Vec<_>>().join(&b'/')
+}
+
+fn no_number(offset: u64) -> ArchiveError {
+    invalid(offset, "has a size that is no number")
 }
 
 fn invalid(offset: u64, text: &'static str) -> ArchiveError {

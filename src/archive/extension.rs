@@ -25,6 +25,13 @@ pub(super) fn has_right_sum(header: &Header) -> bool {
     header.cksum().is_ok_and(|claimed| claimed == sum)
 }
 
+/// The size in a header; `None` if it is no number. An empty field is zero, as in what Go's programs read.
+pub(super) fn size_in(header: &Header) -> Option<u64> {
+    const FIELD: std::ops::Range<usize> = 124..136;
+    let is_empty = header.as_bytes()[FIELD].iter().all(|byte| matches!(byte, 0 | b' '));
+    if is_empty { Some(0) } else { header.entry_size().ok() }
+}
+
 /// What extension headers say of the next entry.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Extension {

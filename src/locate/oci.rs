@@ -261,3 +261,6 @@ fn walk(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

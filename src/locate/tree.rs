@@ -236,3 +236,104 @@ fn below(place: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     let with = |byte: u8| [place, &[byte]].concat();
     (Bound::Excluded(with(b'/')), Bound::Excluded(with(AFTER_SLASH)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Seek;
+    use std::path::Path;
+
+    use super::*;
+    use crate::locate::archive;
+
+    /// What is kept of an archive with these entries: path, type, where a link leads, mode.
+    fn kept(entries: &[(&str, tar::EntryType, &str, u32)]) -> Result<Tree, ArchiveError> {
+        let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
+        for (path, kind, target, mode) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_mode(*mode);
+            header.set_mtime(5);
+            header.set_uid(0);
+            header.set_gid(0);
+            if target.is_empty() {
+                builder.append_data(&mut header, path, std::io::empty()).unwrap();
+            } else {
+                builder.append_link(&mut header, path, target).unwrap();
+            }
+        }
+        let mut file = builder.into_inner().unwrap();
+        file.rewind().unwrap();
+        let source = Source::of(file, Path::new("a.tar")).unwrap();
+        let meter = Meter::new(&|_| {});
+        let mut entries = Entries::open(&source, &meter)?;
+        archive::read(&mut entries, Origin::of(&source), &meter, None).map(|content| content.tree)
+    }
+
+    const FILE: tar::EntryType = tar::EntryType::Regular;
+
+    #[test]
+    fn only_what_is_read_is_kept() {
+        let tree = kept(&[
+            ("c/inventory.img", FILE, "", 0o600),
+            ("c/pages-1.img", FILE, "", 0o600),
+            ("c/tcp-stream-1f.img", FILE, "", 0o600),
+            ("c/ghost-file-1.img", FILE, "", 0o600),
+            ("etc/passwd", FILE, "", 0o600),
+        ])
+        .unwrap();
+        assert!(matches!(tree.file(b"c", b"inventory.img"), Some(Kept::File(_))));
+        assert!(matches!(tree.file(b"c", b"tcp-stream-1f.img"), Some(Kept::Name)));
+        assert!(matches!(tree.file(b"c", b"ghost-file-1.img"), Some(Kept::Name)));
+        assert_eq!(tree.names(b"c"), [b"ghost-file-1.img".as_slice(), b"inventory.img", b"tcp-stream-1f.img"]);
+        assert_eq!(tree.names(b""), [b"c"]);
+    }
+
+    #[test]
+    fn the_last_entry_of_a_name_counts() {
+        let link = tar::EntryType::Symlink;
+        let is_file = |entries: &[_]| matches!(kept(entries).unwrap().file(b"", b"files.img"), Some(Kept::File(_)));
+        let (file, other) = (("files.img", FILE, "", 0o600), ("./files.img", link, "/etc/shadow", 0o777));
+        assert!(is_file(&[other, file]));
+        assert!(!is_file(&[file, other]));
+    }
+
+    #[test]
+    fn a_hard_link_is_what_it_leads_to() {
+        let hard = tar::EntryType::Link;
+        let entries = [
+            ("a/files.img", FILE, "", 0o600),
+            ("b/files.img", hard, "./a/files.img", 0o600),
+            ("b/core-1.img", hard, "a/pages-1.img", 0o600),
+            ("b/core-2.img", hard, "b/core-2.img", 0o600),
+        ];
+        let tree = kept(&entries).unwrap();
+        assert!(matches!(tree.file(b"b", b"files.img"), Some(Kept::File(_))));
+        assert!(matches!(tree.file(b"b", b"core-1.img"), Some(Kept::NoFile)));
+        assert!(matches!(tree.file(b"b", b"core-2.img"), Some(Kept::NoFile)));
+    }
+
+    /// What a header says can only take trust away, and is never later than the archive.
+    #[test]
+    fn a_header_adds_no_trust() {
+        let file = |mode| match kept(&[("files.img", FILE, "", mode)]).unwrap().file(b"", b"files.img") {
+            Some(Kept::File(file)) => file.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(file(0o644).author, Author::Trusted);
+        assert_eq!(file(0o666).author, Author::Anybody);
+        assert_eq!(file(0o644).written.said, Timestamp::new(5, 0));
+        assert!(file(0o644).written.until > Timestamp::new(1_000_000_000, 0));
+    }
+
+    #[test]
+    fn paths_that_take_memory_are_limited() {
+        let path = format!("{}files.img", "x/".repeat(2100));
+        let error = kept(&[(&path, FILE, "", 0o600)]).unwrap_err();
+        assert!(matches!(error, ArchiveError::Limit(Limit::Path)), "{error}");
+        // Each takes sixteen times its length, for the directories above it.
+        let paths: Vec<String> = (0..2000).map(|at| format!("{at}/{}files.img", "x/".repeat(1900))).collect();
+        let entries: Vec<_> = paths.iter().map(|path| (path.as_str(), FILE, "", 0o600)).collect();
+        let error = kept(&entries).unwrap_err();
+        assert!(matches!(error, ArchiveError::Limit(Limit::Kept)), "{error}");
+    }
+}
