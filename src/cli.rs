@@ -6,8 +6,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{ArgAction, Parser};
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser};
 
+use crate::locate::STANDARD_INPUT;
 use crate::plan::KeepReason;
 
 /// Show and remove exactly what a CRIU checkpoint left on this host.
@@ -23,7 +25,8 @@ use crate::plan::KeepReason;
 #[derive(Debug, Parser)]
 #[command(name = "criu-gc", version, disable_version_flag = true, after_long_help = AFTER_HELP)]
 pub struct Arguments {
-    /// The images directory of a dump, or a container's directory as its runtime has it; may be given several times
+    /// The images directory of a dump, a container's directory as its runtime has it, or an archive of either: tar,
+    /// also with gzip or zstd, or a container image; - is standard input. May be given several times
     #[arg(short = 'D', long, value_name = "DIR")]
     pub images_dir: Vec<PathBuf>,
 
@@ -82,7 +85,8 @@ pub struct Arguments {
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 
-    /// Write messages into this file instead of standard error; a relative path is one in the work directory
+    /// Write messages into this file instead of standard error; a relative path is one in the work directory (of an
+    /// archive: in the current one)
     #[arg(short = 'o', long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 
@@ -120,10 +124,16 @@ impl Arguments {
         if words.get(1).is_some_and(|word| COMMAND_WORDS.iter().any(|command| word == command)) {
             words.remove(1);
         }
-        Arguments::try_parse_from(words)
+        let arguments = Arguments::try_parse_from(words)?;
+        let is_input = |named: &&PathBuf| named.as_os_str() == STANDARD_INPUT;
+        if arguments.all_directories().iter().filter(is_input).count() > 1 {
+            let text = "standard input can be read once only, and is named twice";
+            return Err(Arguments::command().error(ErrorKind::ArgumentConflict, text));
+        }
+        Ok(arguments)
     }
 
-    /// Every directory that was named, in order, `-D` first.
+    /// Everything that was named, in order, `-D` first.
     pub fn all_directories(&self) -> Vec<PathBuf> {
         self.images_dir.iter().chain(&self.directories).cloned().collect()
     }
@@ -137,6 +147,8 @@ Examples:
   criu-gc -D DIR --save /root/saved       remove it, but keep the files that had lost their names
   criu-gc -D DIR --netns /run/netns/pod   a pod's network is dead since its checkpoint
   criu-gc -D DIR --json --show | jq       the same list for programs
+  criu-gc web.tar.zst --show              what did this exported checkpoint leave?
+  ssh host cat web.tar | criu-gc --show - the same through a pipe
 
 Nothing is removed while a process of the dumped tree is alive, or a criu is at work on the images. An object that is \
 not what the images say is kept, with the reason. Reasons that --allow sets aside:
@@ -199,7 +211,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Arguments::command().debug_assert();
     }
 

@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
     };
     let directories = arguments.all_directories();
     if directories.is_empty() {
-        terminal.error("no images directory: name the one of the dump with -D DIR (see --help)");
+        terminal.error("no checkpoint: name its directory or archive with -D DIR (see --help)");
         return Ok(ExitStatus::Unusable);
     }
     if let Err(error) = privilege::confine(duty(arguments)) {
@@ -200,10 +200,11 @@ impl Run {
     }
 }
 
-/// Opens the log file, where one is wanted, in the work directory as CRIU does.
+/// Opens the log file, where one is wanted, in the work directory as CRIU does; an archive has none, so it is the current
+/// directory then.
 fn open_terminal(arguments: &Arguments) -> Result<Terminal, String> {
     let Some(path) = &arguments.log_file else { return Ok(Terminal::new(arguments.verbose, None)) };
-    let first = arguments.all_directories().into_iter().next();
+    let first = arguments.all_directories().into_iter().next().filter(|named| named.is_dir());
     let work = arguments.work_dir.clone().or(first).unwrap_or_default();
     let full = work.join(path);
     let (Some(parent), Some(name)) = (full.parent(), full.file_name()) else {

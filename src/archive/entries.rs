@@ -146,6 +146,11 @@ impl<'a> Entries<'a> {
         }
     }
 
+    /// Counts bytes that are kept in memory of what the entries say.
+    pub fn keep(&self, bytes: u64) -> Result<(), Limit> {
+        self.meter.keep(bytes)
+    }
+
     /// How many bytes the archive holds of the entry that was given last.
     pub fn stored(&self) -> u64 {
         self.content

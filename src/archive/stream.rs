@@ -69,7 +69,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Counts bytes that are kept in memory.
-    pub fn keep(&self, bytes: u64) -> Result<(), Limit> {
+    pub(super) fn keep(&self, bytes: u64) -> Result<(), Limit> {
         within(&self.kept, bytes, Limit::KEPT, Limit::Kept)
     }
 

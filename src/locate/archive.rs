@@ -29,7 +29,7 @@ pub(super) fn locate(
     let mut entries = Entries::open(&source, &meter).map_err(failed)?;
     let compression = entries.compression();
     let mut blobs = Blobs::default();
-    let content = read(&mut entries, Origin::of(&source), &meter, Some(&mut blobs)).map_err(failed)?;
+    let content = read(&mut entries, Origin::of(&source), Some(&mut blobs)).map_err(failed)?;
     entries.finish().map_err(failed)?;
     let mut found = match blobs.is_empty() {
         true => search::locate(Folder::of_archive(content.tree, source.path()), work_dir)?,
@@ -47,33 +47,27 @@ pub(super) fn locate(
 pub(super) fn read(
     entries: &mut Entries<'_>,
     origin: Origin,
-    meter: &Meter<'_>,
     mut blobs: Option<&mut Blobs>,
 ) -> Result<Content, ArchiveError> {
     let mut content = Content::default();
     while let Some(entry) = entries.next()? {
         match &mut blobs {
             Some(blobs) if entry.kind == EntryKind::File && oci::is_blob(&entry.path) => {
-                if let Some(blob) = blob(entries, origin, meter, &mut content.notes)? {
+                if let Some(blob) = blob(entries, origin, &mut content.notes)? {
                     blobs.add(entry.path, blob);
                 }
             }
-            _ => content.tree.take(&entry, entries, (origin, meter), &mut content.notes)?,
+            _ => content.tree.take(&entry, entries, origin, &mut content.notes)?,
         }
     }
     Ok(content)
 }
 
 /// What a blob of an image is: a document, or a layer. `None` for anything else.
-fn blob(
-    entries: &mut Entries<'_>,
-    origin: Origin,
-    meter: &Meter<'_>,
-    notes: &mut Vec<String>,
-) -> Result<Option<Blob>, ArchiveError> {
+fn blob(entries: &mut Entries<'_>, origin: Origin, notes: &mut Vec<String>) -> Result<Option<Blob>, ArchiveError> {
     let head = entries.head()?;
     if head.compression().is_some() {
-        let layer = read(&mut entries.inner(head)?, origin, meter, None)?;
+        let layer = read(&mut entries.inner(head)?, origin, None)?;
         notes.extend(layer.notes);
         return Ok(Some(Blob::Layer(layer.tree)));
     }

@@ -171,7 +171,7 @@ impl Place<'_> {
             Err(ArchiveError::NoArchive { .. }) => Ok(None),
             Err(error) => Err(failed(error)),
             Ok(mut entries) => {
-                let content = archive::read(&mut entries, Origin::of(&source), meter, None).map_err(failed)?;
+                let content = archive::read(&mut entries, Origin::of(&source), None).map_err(failed)?;
                 entries.finish().map_err(failed)?;
                 Ok(Some(content))
             }

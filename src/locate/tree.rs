@@ -12,7 +12,7 @@ use criu_images::ImageKind;
 use super::folder::{Written, joined};
 use super::metadata;
 use super::surroundings::MARKERS;
-use crate::archive::{ArchiveError, Entries, Entry, EntryKind, Limit, Meter, Source};
+use crate::archive::{ArchiveError, Entries, Entry, EntryKind, Limit, Source};
 use crate::record;
 use crate::system::author::Author;
 use crate::time::Timestamp;
@@ -117,7 +117,7 @@ impl Tree {
         &mut self,
         entry: &Entry,
         entries: &mut Entries<'_>,
-        (origin, meter): (Origin, &Meter<'_>),
+        origin: Origin,
         notes: &mut Vec<String>,
     ) -> Result<(), ArchiveError> {
         let (place, name) = split(&entry.path);
@@ -125,17 +125,9 @@ impl Tree {
         if wanted == Wanted::Nothing {
             return Ok(());
         }
-        if entry.path.len() > Limit::PATH {
-            return Err(Limit::Path.into());
-        }
-        meter.keep(entry.path.len() as u64 + NAME)?;
-        let directory = if entry.kind == EntryKind::Directory { &entry.path } else { place };
-        for new in self.new_directories(directory) {
-            meter.keep(new.len() as u64 + NAME)?;
-            self.directories.insert(new.to_owned());
-        }
+        self.add_place(entry, entries)?;
         let kept = match (&entry.kind, wanted) {
-            (EntryKind::Directory, _) => return Ok(()),
+            (EntryKind::Directory, Wanted::Name) => return Ok(()),
             (_, Wanted::Name | Wanted::Nothing) => Kept::Name,
             (EntryKind::File, Wanted::UpTo(limit)) if entries.stored() > limit => {
                 let path = String::from_utf8_lossy(&entry.path);
@@ -147,9 +139,23 @@ impl Tree {
                 let (place, name) = split(target);
                 self.file(place, name).cloned().unwrap_or(Kept::NoFile)
             }
-            (EntryKind::Other, _) => Kept::NoFile,
+            (EntryKind::Directory | EntryKind::Other, _) => Kept::NoFile,
         };
         self.files.entry(place.to_owned()).or_default().insert(name.to_owned(), kept);
+        Ok(())
+    }
+
+    /// Adds the directory of an entry and those above it, and counts what the entry's name takes.
+    fn add_place(&mut self, entry: &Entry, entries: &Entries<'_>) -> Result<(), ArchiveError> {
+        if entry.path.len() > Limit::PATH {
+            return Err(Limit::Path.into());
+        }
+        entries.keep(entry.path.len() as u64 + NAME)?;
+        let directory = if entry.kind == EntryKind::Directory { &entry.path } else { split(&entry.path).0 };
+        for new in self.new_directories(directory) {
+            entries.keep(new.len() as u64 + NAME)?;
+            self.directories.insert(new.to_owned());
+        }
         Ok(())
     }
 
@@ -243,6 +249,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::archive::Meter;
     use crate::locate::archive;
 
     /// What is kept of an archive with these entries: path, type, where a link leads, mode.
@@ -266,7 +273,7 @@ mod tests {
         let source = Source::of(file, Path::new("a.tar")).unwrap();
         let meter = Meter::new(&|_| {});
         let mut entries = Entries::open(&source, &meter)?;
-        archive::read(&mut entries, Origin::of(&source), &meter, None).map(|content| content.tree)
+        archive::read(&mut entries, Origin::of(&source), None).map(|content| content.tree)
     }
 
     const FILE: tar::EntryType = tar::EntryType::Regular;

@@ -2,6 +2,7 @@
 //! An attack, and what has to become of it.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -32,22 +33,35 @@ pub(crate) struct Attack {
     images: fn(&mut Checkpoint),
     place: fn(&Checkpoint),
     link: Option<fn(&Checkpoint) -> Vec<u8>>,
+    is_for_directories: bool,
 }
 
 impl Attack {
     /// By what the images say.
     pub(crate) fn of_images(name: &str, fate: Fate, images: fn(&mut Checkpoint)) -> Self {
-        Attack { name: name.to_owned(), fate, images, place: |_| {}, link: None }
+        Attack { name: name.to_owned(), fate, images, place: |_| {}, link: None, is_for_directories: false }
     }
 
     /// By what lies where the images say that the link is, or among them.
     pub(crate) fn of_place(name: &str, fate: Fate, place: fn(&Checkpoint)) -> Self {
-        Attack { name: name.to_owned(), fate, images: |_| {}, place, link: None }
+        Attack { name: name.to_owned(), fate, images: |_| {}, place, link: None, is_for_directories: false }
     }
 
     /// By the name of the link.
     pub(crate) fn of_name(name: &str, fate: Fate, link: fn(&Checkpoint) -> Vec<u8>) -> Self {
-        Attack { name: name.to_owned(), fate, images: |_| {}, place: |_| {}, link: Some(link) }
+        Attack {
+            name: name.to_owned(),
+            fate,
+            images: |_| {},
+            place: |_| {},
+            link: Some(link),
+            is_for_directories: false,
+        }
+    }
+
+    /// The same, where the images are in a directory only: no archive can hold them so.
+    pub(crate) fn without_archive(self) -> Self {
+        Attack { is_for_directories: true, ..self }
     }
 
     /// Tries it.
@@ -61,6 +75,8 @@ impl Attack {
         checkpoint.write();
         (self.place)(&checkpoint);
         let top = checkpoint.images().with_file_name("");
+        let archive = (!self.is_for_directories).then(|| archive_of(&checkpoint));
+        let named: Vec<PathBuf> = [checkpoint.images()].into_iter().chain(archive).collect();
         let before = names_below(&top);
         let all = ["other-type", "other-mode", "other-size", "changed-since", "newer-dump", "tree-unknown"];
         let allowing: Vec<&str> = all.iter().flat_map(|reason| ["--allow", reason]).collect();
@@ -69,9 +85,9 @@ impl Attack {
             Fate::Kept(_) => vec![Vec::new(), vec!["--show"]],
             _ => vec![Vec::new(), vec!["--show"], allowing],
         };
-        for arguments in ways {
+        for (named, arguments) in named.iter().flat_map(|named| ways.iter().map(move |way| (named, way))) {
             let started = Instant::now();
-            let output = run(&checkpoint, &arguments);
+            let output = run(named, arguments);
             assert!(started.elapsed() < TIME_LIMIT, "{arguments:?} took {:?}", started.elapsed());
             self.check(&output, arguments.contains(&"--show"));
             assert_eq!(names_below(&top), before, "{arguments:?} touched something");
@@ -97,11 +113,20 @@ impl Attack {
     }
 }
 
+/// The same images in an archive, with their times as they are.
+fn archive_of(checkpoint: &Checkpoint) -> PathBuf {
+    let archive = checkpoint.images().with_file_name("images.tar.gz");
+    let mut command = Command::new("tar");
+    command.arg("-C").arg(checkpoint.images()).args(["--format=posix", "-czf"]).arg(&archive).arg(".");
+    assert!(command.status().expect("tar").success());
+    archive
+}
+
 /// Runs criu-gc in an address space of 512 MiB.
-fn run(checkpoint: &Checkpoint, arguments: &[&str]) -> Output {
+fn run(named: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_criu-gc")]);
-    command.arg("-D").arg(checkpoint.images()).args(arguments).output().expect("sh")
+    command.arg("-D").arg(named).args(arguments).output().expect("sh")
 }
 
 /// What looks like a link remap, is as large, has the same mode and is as old: only that the images do not name it, or

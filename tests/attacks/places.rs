@@ -92,19 +92,20 @@ pub(crate) fn attacks() -> Vec<Attack> {
         }),
         attack("a socket in the place of files.img", Fate::Refused("cannot open "), |c| {
             replace_image(c, "files.img", socket);
-        }),
+        })
+        .without_archive(),
         attack("a directory in the place of remap-fpath.img", Fate::Refused("because it is not a regular file"), |c| {
             replace_image(c, "remap-fpath.img", |path| fs::create_dir(path).expect("a new directory"));
         }),
-        attack("a symbolic link in the place of files.img", Fate::Refused("cannot open "), |c| {
+        attack("a symbolic link in the place of files.img", Fate::Refused("/files.img: "), |c| {
             let image = c.images().join("files.img");
             fs::rename(&image, c.images().join("away")).expect("another name");
             symlink("away", image).expect("a symbolic link");
         }),
-        attack("a symbolic link to a device in the place of an image", Fate::Refused("cannot open "), |c| {
+        attack("a symbolic link to a device in the place of an image", Fate::Refused("/remap-fpath.img: "), |c| {
             replace_image(c, "remap-fpath.img", |path| symlink("/dev/zero", path).expect("a symbolic link"));
         }),
-        attack("a symbolic link to a secret in the place of the log", Fate::Refused("cannot open "), |c| {
+        attack("a symbolic link to a secret in the place of the log", Fate::Refused("/dump.log: "), |c| {
             replace_image(c, "dump.log", |path| symlink("/etc/shadow", path).expect("a symbolic link"));
         }),
         attack(
