@@ -37,9 +37,9 @@ fn a_directory_that_is_none_or_holds_no_image_is_named() {
     fs::write(checkpoint.images().join("notes.txt"), "").unwrap();
     check_error(&checkpoint, &["no CRIU image in ", checkpoint.images().to_str().unwrap()]);
     fs::remove_dir_all(checkpoint.images()).unwrap();
-    check_error(&checkpoint, &["cannot open directory ", checkpoint.images().to_str().unwrap(), "No such file"]);
+    check_error(&checkpoint, &["cannot open ", checkpoint.images().to_str().unwrap(), "No such file"]);
     fs::write(checkpoint.images(), "").unwrap();
-    check_error(&checkpoint, &["cannot open directory ", checkpoint.images().to_str().unwrap(), "Not a directory"]);
+    check_error(&checkpoint, &[checkpoint.images().to_str().unwrap(), "no tar archive", "it is empty"]);
 }
 
 #[test]

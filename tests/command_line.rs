@@ -60,9 +60,9 @@ fn the_version_is_that_of_the_package() {
 fn a_wrong_command_line_is_refused_before_anything_is_looked_at() {
     check_refused(&["--shwo", "/nowhere"], &["--shwo", "--show"]);
     check_refused(&["-D"], &["--images-dir"]);
-    check_refused(&[], &["no images directory", "-D DIR"]);
-    check_refused(&["--show"], &["no images directory"]);
-    check_refused(&["gc"], &["no images directory"]);
+    check_refused(&[], &["no checkpoint: name its directory or archive", "-D DIR"]);
+    check_refused(&["--show"], &["no checkpoint: name its directory or archive"]);
+    check_refused(&["gc"], &["no checkpoint: name its directory or archive"]);
     check_refused(&["--exit-code", "-D", "/nowhere"], &["--show"]);
     check_refused(&["--show", "--show", "/nowhere"], &["--show"]);
     for wrong in ["mnt[]:/x", "dev[a]:/x", "mnt[a]", "mnt[a]:", "net", ""] {
