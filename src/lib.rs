@@ -19,6 +19,7 @@ pub mod exit;
 pub mod firewall;
 pub mod interrupt;
 pub mod invocation;
+pub mod json;
 pub mod locate;
 pub mod mounts;
 pub mod plan;

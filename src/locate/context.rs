@@ -6,7 +6,19 @@
 //! or ties a network namespace to the checkpoint. It does so only where this host's own engine wrote it, which is what
 //! [`Trust`] keeps apart: a path that came with somebody's archive can be any path of this host.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+
+/// A container is given one network namespace; several files tell of it.
+const NAMESPACES_LIMIT: usize = 16;
+/// Whoever wrote the metadata may have written binds without end, and each is compared with each.
+const BINDS_LIMIT: usize = 1024;
+/// The addresses are told to people only.
+const ADDRESSES_LIMIT: usize = 64;
+/// No name or id is longer: those of Kubernetes have up to 253 characters.
+const NAME_LIMIT: usize = 256;
+/// `PATH_MAX`: no path that can be opened is as long.
+const PATH_LIMIT: usize = 4096;
 
 /// What is known of a checkpoint beside its images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,9 +90,8 @@ impl Named {
 
     /// Takes what is not known yet.
     pub(super) fn complete(&mut self, name: Option<String>, id: Option<String>) {
-        let known = |text: Option<String>| text.filter(|text| !text.is_empty());
-        self.name = self.name.take().or(known(name));
-        self.id = self.id.take().or(known(id));
+        self.name = self.name.take().or(name.filter(|name| is_name(name)));
+        self.id = self.id.take().or(id.filter(|id| is_name(id)));
     }
 }
 
@@ -102,26 +113,72 @@ impl Context {
     }
 
     pub(super) fn add_network_namespace(&mut self, path: PathBuf, file: &str, trust: Trust) {
-        add(&mut self.network_namespaces, path, file, trust);
+        if is_usable(&path) && add(&mut self.network_namespaces, path, file, trust, NAMESPACES_LIMIT) == Room::None {
+            self.note_once(format!("{file}: of more than {NAMESPACES_LIMIT} network namespaces the rest is not used"));
+        }
     }
 
     pub(super) fn add_bind(&mut self, bind: Bind, file: &str, trust: Trust) {
-        add(&mut self.binds, bind, file, trust);
+        let is_usable = is_usable(&bind.source) && bind.destination.as_os_str().len() < PATH_LIMIT;
+        if is_usable && add(&mut self.binds, bind, file, trust, BINDS_LIMIT) == Room::None {
+            self.note_once(format!("{file}: of more than {BINDS_LIMIT} mounts the rest is not used"));
+        }
+    }
+
+    /// Adds what is an address, with or without the length of its prefix.
+    pub(super) fn add_address(&mut self, text: String) {
+        let (address, prefix) = text.split_once('/').unwrap_or((&text, "0"));
+        let is_address = address.parse::<IpAddr>().is_ok() && prefix.parse::<u8>().is_ok();
+        if is_address && self.addresses.len() < ADDRESSES_LIMIT {
+            self.addresses.push(text);
+        }
+    }
+
+    /// The version of CRIU, if none is known yet.
+    pub(super) fn set_criu_version(&mut self, version: Option<String>) {
+        self.criu_version = self.criu_version.take().or(version.filter(|version| is_name(version)));
+    }
+
+    fn note_once(&mut self, note: String) {
+        if self.notes.last() != Some(&note) {
+            self.notes.push(note);
+        }
     }
 
     pub(super) fn set_root(&mut self, path: PathBuf, file: &str, trust: Trust) {
-        if self.root.as_ref().is_none_or(|root| root.trust == Trust::Stranger && trust == Trust::Host) {
+        if is_usable(&path)
+            && self.root.as_ref().is_none_or(|root| root.trust == Trust::Stranger && trust == Trust::Host)
+        {
             self.root = Some(Recorded { value: path, file: file.to_owned(), trust });
         }
     }
 }
 
+/// Whether there was room for a fact.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Enough,
+    None,
+}
+
 /// Adds a fact once. That it also stands in a file which others can write takes nothing from it.
-fn add<T: PartialEq>(facts: &mut Vec<Recorded<T>>, value: T, file: &str, trust: Trust) {
+fn add<T: PartialEq>(facts: &mut Vec<Recorded<T>>, value: T, file: &str, trust: Trust, limit: usize) -> Room {
+    if facts.len() >= limit {
+        return Room::None;
+    }
     let new = Recorded { value, file: file.to_owned(), trust };
     match facts.iter_mut().find(|known| known.value == new.value) {
         Some(known) if known.trust == Trust::Stranger => *known = new,
         Some(_) => {}
         None => facts.push(new),
     }
+    Room::Enough
+}
+
+fn is_usable(path: &Path) -> bool {
+    path.is_absolute() && path.as_os_str().len() < PATH_LIMIT
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= NAME_LIMIT
 }

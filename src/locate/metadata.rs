@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use super::context::{Context, Trust};
 use super::folder::{Folder, ImageFile};
 use super::layout::Layout;
+use crate::json;
 use crate::system::dir::{Directory, FileError};
 use crate::system::keep::Attributes;
 
@@ -80,8 +81,7 @@ impl Metadata {
         if read as u64 > SIZE_LIMIT {
             return Err(format!("it is larger than {SIZE_LIMIT} bytes"));
         }
-        // The text of the error gives places and expected types, and sometimes words of the file: see terminal.rs.
-        serde_json::from_slice(&bytes).map(|value| Some((value, trust))).map_err(|error| error.to_string())
+        json::decode(&bytes).map(|value| Some((value, trust)))
     }
 
     fn trust_in(&self, file: &ImageFile) -> Trust {

@@ -4,10 +4,10 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
 
 use super::document::{Document, Dump, Machine, VERSION};
 use super::{Beside, Boot, FILE_NAME, Record, Trust};
+use crate::json;
 use crate::system::dir::{Directory, FileError};
 use crate::system::keep::Attributes;
 use crate::system::machine;
@@ -63,12 +63,12 @@ fn parse(file: File) -> Result<Document, String> {
     if read as u64 > LIMIT {
         return Err("it is longer than any record".to_owned());
     }
-    let wrong = |error: serde_json::Error| format!("it is not a record: {error}");
-    let Versioned { criu_gc_record: version } = serde_json::from_slice(&text).map_err(wrong)?;
+    let wrong = |error: String| format!("it is not a record: {error}");
+    let Versioned { criu_gc_record: version } = json::decode(&text).map_err(wrong)?;
     if version != VERSION {
         return Err(format!("it has version {version}, which this criu-gc does not know"));
     }
-    serde_json::from_slice(&text).map_err(wrong)
+    json::decode(&text).map_err(wrong)
 }
 
 /// A run id belongs to one dump only. Without one the times of the images have to be those of the record; an archive
@@ -77,7 +77,7 @@ fn check_dump(recorded: &Dump, images: ImagesId<'_>) -> Result<(), String> {
     match (recorded.run_id.as_deref(), images.run_id) {
         (Some(recorded), Some(found)) if recorded == found => Ok(()),
         (Some(recorded), Some(found)) => {
-            Err(format!("it belongs to the dump with run id {recorded}, and the images to {found}"))
+            Err(format!("it belongs to the dump with run id {recorded:.40}, and the images to {found}"))
         }
         (None, None) => match (recorded.images_written, images.written) {
             (Some(recorded), Some(found)) if is_same_time(recorded.0, found) => Ok(()),
@@ -99,7 +99,7 @@ fn boot(recorded: &Machine, here: &Machine) -> Result<Boot, String> {
     if is_same(&recorded.machine_id, &here.machine_id) {
         return Ok(Boot::Earlier);
     }
-    Err(format!("it was made on another machine, {}", Path::new(&recorded.name).display()))
+    Err(format!("it was made on another machine, {:.64}", recorded.name))
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub(super) fn add(metadata: &Metadata, context: &mut Context) {
         let interfaces =
             networks.into_values().flat_map(|network| network.interfaces.unwrap_or_default().into_values());
         let subnets = interfaces.flat_map(|interface| interface.subnets.unwrap_or_default());
-        context.addresses.extend(subnets.filter_map(|subnet| subnet.ipnet));
+        subnets.filter_map(|subnet| subnet.ipnet).for_each(|address| context.add_address(address));
     }
     if let Some((pod, _)) = metadata.json::<PodOptions>(POD_OPTIONS, &mut context.notes) {
         add_pod(pod, context);

@@ -20,5 +20,5 @@ pub(in crate::locate) fn annotations(annotations: &BTreeMap<String, String>, con
     context.container.complete(get(CRIU, "container.name").or_else(|| get(PODMAN, "name")), None);
     context.pod.complete(get(CRIU, "pod.name"), get(CRIU, "pod.id"));
     let version = get(CRIU, "criu.version").or_else(|| get(PODMAN, "criu.version"));
-    context.criu_version = context.criu_version.take().or(version);
+    context.set_criu_version(version);
 }

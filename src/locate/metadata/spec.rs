@@ -112,7 +112,7 @@ fn add_annotations(annotations: &BTreeMap<String, String>, context: &mut Context
             Fact::PodName => context.pod.complete(Some(value), None),
             Fact::PodId => context.pod.complete(None, Some(value)),
             Fact::Engine(engine) => context.engine.complete(Some(engine.to_owned()), None),
-            Fact::Criu => context.criu_version = context.criu_version.take().or(Some(value)),
+            Fact::Criu => context.set_criu_version(Some(value)),
         }
     }
 }

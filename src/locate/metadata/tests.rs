@@ -136,6 +136,44 @@ fn metadata_that_cannot_be_used_is_a_note() {
     }
 }
 
+/// Each fact is compared with all: a file of eight megabytes would take minutes.
+#[test]
+fn facts_without_end_are_cut_off_and_told() {
+    let directory = scratch();
+    let mounts = (0..150_000).map(|number| format!(r#"{{"source": "/{number}", "destination": "/d"}}"#));
+    let binds = format!("[{}]", mounts.collect::<Vec<_>>().join(","));
+    fs::write(directory.path().join("bind.mounts"), &binds).unwrap();
+    let namespaces = (0..1000).map(|number| format!(r#"{{"type": "network", "path": "/run/netns/{number}"}}"#));
+    let spec = format!(r#"{{"linux": {{"namespaces": [{}]}}}}"#, namespaces.collect::<Vec<_>>().join(","));
+    fs::write(directory.path().join("spec.dump"), spec).unwrap();
+    let subnets =
+        (0..1000).map(|_| r#"{"ipnet": "10.0.0.1/8"}, {"ipnet": "no address"}"#).collect::<Vec<_>>().join(",");
+    let networks = format!(r#"{{"podman": {{"interfaces": {{"eth0": {{"subnets": [{subnets}]}}}}}}}}"#);
+    fs::write(directory.path().join("network.status"), networks).unwrap();
+    let started = std::time::Instant::now();
+    let context = read_all(directory.path(), Layout::Export);
+    assert!(started.elapsed().as_secs() < 10, "{:?} for {} bytes", started.elapsed(), binds.len());
+    assert_eq!((context.binds.len(), context.network_namespaces.len(), context.addresses.len()), (1024, 16, 64));
+    let notes = [
+        "spec.dump: of more than 16 network namespaces the rest is not used",
+        "bind.mounts: of more than 1024 mounts the rest is not used",
+    ];
+    assert_eq!(context.notes, notes);
+}
+
+#[test]
+fn what_no_name_or_path_can_be_is_not_used() {
+    let directory = scratch();
+    let long = "x".repeat(5000);
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("config.dump", &format!(r#"{{"id": "c1", "name": "{long}"}}"#));
+    write("spec.dump", &format!(r#"{{"root": {{"path": "/{long}"}}, "annotations": "{long}"}}"#));
+    let context = read_all(directory.path(), Layout::Export);
+    assert_eq!((context.container, context.root), (named("", "c1"), None));
+    assert_eq!(context.notes.len(), 1);
+    assert!(context.notes[0].len() < 200, "{:?}", context.notes);
+}
+
 #[test]
 fn a_link_in_the_place_of_metadata_is_not_followed() {
     let directory = scratch();

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! JSON that others wrote. What is wrong with it is told in few words, whatever stands in it: the decoder's own message
+//! repeats the text that it did not expect, be it megabytes.
+
+use serde::de::DeserializeOwned;
+
+/// A message that is longer tells only the place.
+const MESSAGE_LIMIT: usize = 200;
+
+/// Decodes it. The error is for people.
+pub fn decode<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(text).map_err(|error| {
+        let message = error.to_string();
+        match message.len() {
+            0..=MESSAGE_LIMIT => message,
+            _ => format!("unexpected content at line {} column {}", error.line(), error.column()),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_short_and_tells_the_place() {
+        let error = |text: &str| decode::<u32>(text.as_bytes()).unwrap_err();
+        assert_eq!(error("\"x\""), "invalid type: string \"x\", expected u32 at line 1 column 3");
+        let long = format!("\"{}\"", "x".repeat(1 << 20));
+        assert_eq!(error(&long), format!("unexpected content at line 1 column {}", long.len()));
+    }
+}
