@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What the fuzz targets share: images directories made of arbitrary bytes, and the law that every plan keeps.
+//! What the fuzz targets share: images directories and containers' directories made of arbitrary bytes, and the law that
+//! every plan keeps.
 
+pub mod container;
 pub mod directory;
 pub mod entries;
 pub mod law;

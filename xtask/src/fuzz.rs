@@ -18,7 +18,8 @@ use crate::program;
 use crate::setup::{self, Freshness};
 
 /// What is fuzzed.
-const TARGETS: [&str; 8] = ["directory", "image", "addresses", "mountinfo", "netlink", "xtables", "log", "record"];
+const TARGETS: [&str; 9] =
+    ["directory", "image", "addresses", "metadata", "mountinfo", "netlink", "xtables", "log", "record"];
 
 /// As `cargo fuzz` sets them without a sanitizer.
 const FLAGS: [&str; 8] = [
@@ -35,8 +36,6 @@ const FLAGS: [&str; 8] = [
 /// More memory than that for any input is a finding, and so is more time, in seconds.
 const MEMORY_LIMIT_MB: u32 = 512;
 const TIME_LIMIT: u32 = 10;
-/// Several records of each image.
-const LONGEST_INPUT: u32 = 16 * 1024;
 
 /// Runs each of the targets for so many seconds; all of them if none is named.
 pub(crate) fn run(seconds: u32, targets: &[String]) -> Result<(), Error> {
@@ -69,8 +68,20 @@ fn command(programs: &Path, corpus: &Path, target: &str, seconds: u32) -> Comman
     let mut command = Command::new(programs.join(target));
     command.arg(format!("-max_total_time={seconds}"));
     command.arg(format!("-rss_limit_mb={MEMORY_LIMIT_MB}")).arg(format!("-timeout={TIME_LIMIT}"));
-    command.arg(format!("-max_len={LONGEST_INPUT}")).args(["-print_final_stats=1", "-verbosity=0"]);
+    command.arg(format!("-max_len={}", longest_input(target))).args(["-print_final_stats=1", "-verbosity=0"]);
     command.arg(format!("-artifact_prefix={}-", artifacts.display()));
+    let words = workspace().join("fuzz/dictionaries").join(target);
+    if words.exists() {
+        command.arg(format!("-dict={}", words.display()));
+    }
     command.arg(corpus.join(target));
     command
+}
+
+/// In bytes: several records of each image; podman's `config.dump` and `spec.dump` together.
+fn longest_input(target: &str) -> u32 {
+    match target {
+        "metadata" => 64 * 1024,
+        _ => 16 * 1024,
+    }
 }

@@ -4,9 +4,24 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, TestHost, Word};
+use testkit::{
+    Access, CommandExt, Container, Criu, DumpOptions, Engines, IptablesFlavour, Launch, LockMethod, Runtime,
+    Specification, TestHost, Word,
+};
 
 use crate::error::Error;
+
+/// What beside the images is metadata: in the order of `fuzz/src/container.rs`.
+const METADATA: [&str; 7] =
+    ["config.json", "spec.dump", "config.dump", "bind.mounts", "network.status", "config.v2.json", "pod.options"];
+
+/// How a directory holds them: the number of the layout there.
+#[derive(Clone, Copy)]
+enum Layout {
+    Bundle = 0,
+    Podman = 1,
+    Export = 3,
+}
 
 /// Writes them, each target's into its own directory. Where the machine cannot dump, the targets begin with nothing.
 pub(crate) fn write(corpus: &Path) -> Result<(), Error> {
@@ -24,6 +39,7 @@ pub(crate) fn write(corpus: &Path) -> Result<(), Error> {
             seeds.of_host_tree(&criu, lock)?;
         }
         seeds.of_container(&criu)?;
+        seeds.of_engines(&criu)?;
     }
     Ok(())
 }
@@ -78,6 +94,51 @@ impl Seeds<'_> {
         let mounts = fs::read(host.path("/proc/1/mountinfo")).unwrap_or_default();
         self.add_bytes("mountinfo", "host", &mounts)?;
         self.add("container", &images)
+    }
+
+    /// What runc, crun and podman write beside the images, and podman into an export.
+    fn of_engines(&self, criu: &Criu) -> Result<(), Error> {
+        let host = TestHost::new();
+        let network = host.net_namespace("pod");
+        // A volume each: the second dump would find the link remap of the first in its way.
+        let specification = |name: &str| {
+            let volume = host.dir().join(format!("volume of {name}"));
+            create(&volume)?;
+            Ok::<_, Error>(Specification::new(&network, &volume, &[&"deleted", &"/data/one"]))
+        };
+        let engines = Engines::new(&host, criu, LockMethod::Iptables, IptablesFlavour::Nft);
+        for (runtime, name) in [(Runtime::Runc, "runc"), (Runtime::Crun, "crun")] {
+            let bundle = engines.bundle(runtime, name, &specification(name)?);
+            bundle.start();
+            bundle.checkpoint();
+            self.add_metadata(Layout::Bundle, name, bundle.directory())?;
+        }
+        let podman = engines.podman();
+        podman.start("kept", &specification("kept")?);
+        podman.checkpoint("kept", &["--keep"]);
+        self.add_metadata(Layout::Podman, "podman", &host.path(podman.directory("kept")))?;
+        podman.start("exported", &specification("exported")?);
+        let (archive, export) = (host.dir().join("export.tar"), host.dir().join("export"));
+        podman.checkpoint("exported", &["--compress", "none", "--export", &archive.to_string_lossy()]);
+        create(&export)?;
+        host.run("tar", &[&"-xpf", &archive, &"-C", &export]);
+        self.add_metadata(Layout::Export, "export", &export)
+    }
+
+    /// The metadata in a directory, and each file of it.
+    fn add_metadata(&self, layout: Layout, name: &str, directory: &Path) -> Result<(), Error> {
+        // Directories that only root can write.
+        let head = [layout as u8, 0];
+        let mut whole = head.to_vec();
+        for (which, file) in (0_u8..).zip(METADATA) {
+            let Ok(content) = fs::read(directory.join(file)) else { continue };
+            let Ok(length) = u16::try_from(content.len()) else { continue };
+            // 1: a file that only root can write, and everybody can read.
+            let entry = [&[which, 1], length.to_le_bytes().as_slice(), &content].concat();
+            self.add_bytes("metadata", &format!("{name}-{file}"), &[head.as_slice(), &entry].concat())?;
+            whole.extend(entry);
+        }
+        self.add_bytes("metadata", name, &whole)
     }
 
     /// A directory of images, and each file in it.
