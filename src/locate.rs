@@ -65,17 +65,25 @@ pub enum LocateError {
         source: ArchiveError,
     },
     /// What leads to the layers of an image makes no sense.
-    #[error("cannot use the image: {} makes no sense", path.display())]
+    #[error("cannot use the image: {} makes no sense: {problem}", path.display())]
     Document {
         /// The document.
         path: PathBuf,
         /// What is wrong.
-        source: serde_json::Error,
+        problem: String,
     },
     /// There are too many.
     #[error("more than {limit} checkpoints in {}: name the directory of one", path.display())]
     TooManyCheckpoints {
         /// The directory.
+        path: PathBuf,
+        /// How many are too many.
+        limit: usize,
+    },
+    /// No image of a checkpoint has so many.
+    #[error("the images in {} have more than {limit} layers", path.display())]
+    TooManyLayers {
+        /// The layout.
         path: PathBuf,
         /// How many are too many.
         limit: usize,

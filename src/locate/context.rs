@@ -179,6 +179,7 @@ fn is_usable(path: &Path) -> bool {
     path.is_absolute() && path.as_os_str().len() < PATH_LIMIT
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether it may be a name, an id or a version.
+pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= NAME_LIMIT
 }

@@ -20,7 +20,7 @@ use crate::json;
 use crate::system::dir::{Directory, FileError};
 use crate::system::keep::Attributes;
 
-pub(super) use image::annotations;
+pub(super) use image::{annotations, retain_known};
 
 /// The configuration of a bundle.
 const CONFIG: &str = "config.json";

@@ -19,6 +19,7 @@ use super::metadata;
 use super::tree::{Origin, Tree};
 use super::{LocateError, Located, search};
 use crate::archive::{ArchiveError, Entries, Meter, Progress, Source};
+use crate::json;
 use crate::system::dir::{Directory, Reach};
 
 /// No index or manifest is larger: the specification's own limit for registries.
@@ -27,6 +28,8 @@ pub(super) const DOCUMENT_LIMIT: u64 = 4 * 1024 * 1024;
 const DEPTH: usize = 4;
 /// No layout leads to more manifests and indexes.
 const DOCUMENTS: usize = 1024;
+/// All images of a layout have no more layers than this, one image as engines make them no more than 127.
+const LAYERS: usize = 4096;
 /// The first document.
 const INDEX: &str = "index.json";
 /// That of `docker save`.
@@ -121,6 +124,24 @@ struct Image {
     /// The paths of its layers, the lowest first.
     layers: Vec<String>,
     annotations: BTreeMap<String, String>,
+}
+
+/// The images to which a layout leads.
+struct Images<'a> {
+    path: &'a Path,
+    all: Vec<Image>,
+    layers: usize,
+}
+
+impl Images<'_> {
+    fn add(&mut self, image: Image) -> Result<(), LocateError> {
+        self.layers += image.layers.len();
+        if self.layers > LAYERS {
+            return Err(LocateError::TooManyLayers { path: self.path.to_owned(), limit: LAYERS });
+        }
+        self.all.push(image);
+        Ok(())
+    }
 }
 
 impl Descriptor {
@@ -219,18 +240,19 @@ fn find(blobs: &Place<'_>, path: &Path, work_dir: Option<&Path>) -> Result<Vec<L
 
 /// The images to which the layout leads.
 fn images(blobs: &Place<'_>, path: &Path) -> Result<Vec<Image>, LocateError> {
-    let invalid = |name: &str, error| LocateError::Document { path: path.join(name), source: error };
-    let mut images = Vec::new();
+    let invalid = |name: &str, problem| LocateError::Document { path: path.join(name), problem };
+    let mut images = Images { path, all: Vec::new(), layers: 0 };
     if let Some(index) = blobs.document(INDEX)? {
-        let index = serde_json::from_slice(&index).map_err(|error| invalid(INDEX, error))?;
+        let index = json::decode(&index).map_err(|error| invalid(INDEX, error))?;
         let mut seen = BTreeSet::new();
         walk(blobs, index, DEPTH, &mut seen, &mut images)?;
     } else if let Some(manifest) = blobs.document(DOCKER_MANIFEST)? {
-        let all: Vec<DockerImage> =
-            serde_json::from_slice(&manifest).map_err(|error| invalid(DOCKER_MANIFEST, error))?;
-        images.extend(all.into_iter().map(|image| Image { layers: image.layers, ..Image::default() }));
+        let all: Vec<DockerImage> = json::decode(&manifest).map_err(|error| invalid(DOCKER_MANIFEST, error))?;
+        for image in all {
+            images.add(Image { layers: image.layers, ..Image::default() })?;
+        }
     }
-    Ok(images)
+    Ok(images.all)
 }
 
 /// Adds the images to which a document leads. A blob that is no document leads to none.
@@ -239,12 +261,13 @@ fn walk(
     document: Document,
     depth: usize,
     seen: &mut BTreeSet<String>,
-    images: &mut Vec<Image>,
+    images: &mut Images<'_>,
 ) -> Result<(), LocateError> {
-    let annotations = document.annotations.unwrap_or_default();
+    let mut annotations = document.annotations.unwrap_or_default();
+    metadata::retain_known(&mut annotations);
     if let Some(layers) = document.layers {
         let layers = layers.iter().filter_map(Descriptor::path).collect();
-        images.push(Image { layers, annotations: annotations.clone() });
+        images.add(Image { layers, annotations: annotations.clone() })?;
     }
     for descriptor in document.manifests.unwrap_or_default() {
         let Some(path) = descriptor.path() else { continue };
@@ -252,9 +275,9 @@ fn walk(
             continue;
         }
         if descriptor.media_type.is_some_and(|kind| kind.ends_with(CONTAINERD_IMAGES)) {
-            images.push(Image { layers: vec![path], annotations: annotations.clone() });
+            images.add(Image { layers: vec![path], annotations: annotations.clone() })?;
         } else if let Some(document) = blobs.document(&path)?
-            && let Ok(document) = serde_json::from_slice(&document)
+            && let Ok(document) = json::decode(&document)
         {
             walk(blobs, document, depth - 1, seen, images)?;
         }

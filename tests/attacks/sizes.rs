@@ -45,6 +45,20 @@ pub(crate) fn attacks() -> Vec<Attack> {
             let nested = [0x1b; 4096];
             record_of(c, 4096, &nested);
         }),
+        Attack::of_place(
+            "an image of a container that repeats its annotations for each layer",
+            Fate::Refused("no CRIU image in"),
+            |c| {
+                let layer = |number| {
+                    format!(r#"{{"mediaType": "x.criu.checkpoint.criu.tar", "digest": "sha256:{number:064x}"}}"#)
+                };
+                let layers: Vec<String> = (0..1000).map(layer).collect();
+                let annotations = format!(r#"{{"org.criu.checkpoint.pod.name": "{}"}}"#, "x".repeat(2 * 1024 * 1024));
+                let index = format!(r#"{{"annotations": {annotations}, "manifests": [{}]}}"#, layers.join(","));
+                fs::create_dir(c.images().join("blobs")).expect("a new directory");
+                fs::write(c.images().join("index.json"), index).expect("a new file");
+            },
+        ),
         Attack::of_place("a log of one endless line", Fate::NotKnown("cannot be reached"), |c| {
             fs::write(c.images().join("dump.log"), vec![b'x'; 64 * 1024 * 1024]).expect("a log");
             fs::rename(c.data(), c.data().with_file_name("away")).expect("another name");

@@ -4,11 +4,25 @@
 
 use std::collections::BTreeMap;
 
-use crate::locate::context::Context;
+use crate::locate::context::{self, Context};
 
 /// The prefixes of both.
 const PODMAN: &str = "io.podman.annotations.checkpoint.";
 const CRIU: &str = "org.criu.checkpoint.";
+
+/// Those that are read, behind one prefix or the other.
+const NAMES: [&str; 8] =
+    ["engine.name", "engine.version", "podman.version", "container.name", "name", "pod.name", "pod.id", "criu.version"];
+
+/// Takes away all others, and those that are too long to be names: whoever made an image may write megabytes of them
+/// beside each of a thousand layers.
+pub(in crate::locate) fn retain_known(annotations: &mut BTreeMap<String, String>) {
+    let is_known = |name: &str| {
+        let rest = name.strip_prefix(PODMAN).or_else(|| name.strip_prefix(CRIU));
+        rest.is_some_and(|rest| NAMES.contains(&rest))
+    };
+    annotations.retain(|name, value| is_known(name) && context::is_name(value));
+}
 
 /// Adds what the annotations of a manifest say.
 pub(in crate::locate) fn annotations(annotations: &BTreeMap<String, String>, context: &mut Context) {

@@ -210,3 +210,14 @@ fn what_docker_saves_is_found() {
         assert_eq!((found.len(), found[0].layout), (1, Layout::OciImage), "{name}");
     }
 }
+
+#[test]
+fn layers_without_end_are_refused() {
+    let layouts = Layouts::new();
+    let layer = layouts.blob(&layer(&EXPORT));
+    let layers: Vec<Value> = (0..=LAYERS).map(|_| json!({"digest": layer})).collect();
+    let manifest = layouts.blob(json!({"layers": layers}).to_string().as_bytes());
+    layouts.index(&json!([{"digest": manifest}]));
+    let error = layouts.found().unwrap_err().to_string();
+    assert!(error.contains("have more than 4096 layers"), "{error}");
+}
