@@ -20,10 +20,9 @@ use criu_gc::system::dir::FileIdentity;
 use criu_gc::time::Timestamp;
 use criu_images::{MntEntry, Remap};
 
-/// Reads the directory, plans with everything found where it can be, and checks each step.
-pub fn no_step_leads_out_of_scope(directory: &Path) {
-    let Ok(images) = Images::open(directory, None) else { return };
-    let Ok(checkpoint) = checkpoint::read(&images) else { return };
+/// Reads the images, plans with everything found where it can be, and checks each step.
+pub fn no_step_leads_out_of_scope(images: &Images) {
+    let Ok(checkpoint) = checkpoint::read(images) else { return };
     let Ok(derived) = residue::derive(&checkpoint) else { return };
     let host = host();
     let mut survey = Survey::default();

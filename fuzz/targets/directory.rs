@@ -5,10 +5,12 @@
 //! of the images stands between them and the removal.
 #![no_main]
 
+use criu_gc::locate::Images;
 use criu_gc_fuzz::{directory::ImagesDirectory, law};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Some(directory) = ImagesDirectory::of(data) else { return };
-    law::no_step_leads_out_of_scope(directory.path());
+    let Ok(images) = Images::open(directory.path(), None) else { return };
+    law::no_step_leads_out_of_scope(&images);
 });

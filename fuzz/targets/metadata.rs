@@ -24,7 +24,7 @@ const LONGEST_NAME: usize = 256;
 fuzz_target!(|data: &[u8]| {
     let Some(directory) = ContainerDirectory::of(data) else { return };
     // A file that makes it a pod leaves no images where another layout has them.
-    let Ok(located) = criu_gc::locate::locate(directory.named(), None) else { return };
+    let Ok(located) = criu_gc::locate::locate(directory.named(), None, &|_| {}) else { return };
     assert_eq!(located.len(), 1, "{directory:?}");
     check(&directory, &located[0].context);
 });

@@ -18,8 +18,8 @@ use crate::program;
 use crate::setup::{self, Freshness};
 
 /// What is fuzzed.
-const TARGETS: [&str; 9] =
-    ["directory", "image", "addresses", "metadata", "mountinfo", "netlink", "xtables", "log", "record"];
+const TARGETS: [&str; 10] =
+    ["directory", "archive", "image", "addresses", "metadata", "mountinfo", "netlink", "xtables", "log", "record"];
 
 /// As `cargo fuzz` sets them without a sanitizer.
 const FLAGS: [&str; 8] = [
@@ -78,10 +78,11 @@ fn command(programs: &Path, corpus: &Path, target: &str, seconds: u32) -> Comman
     command
 }
 
-/// In bytes: several records of each image; podman's `config.dump` and `spec.dump` together.
+/// In bytes: several records of each image; podman's `config.dump` and `spec.dump` together; an export of podman's.
 fn longest_input(target: &str) -> u32 {
     match target {
         "metadata" => 64 * 1024,
+        "archive" => 96 * 1024,
         _ => 16 * 1024,
     }
 }

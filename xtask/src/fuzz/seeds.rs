@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Seeds for the fuzz targets: the images, logs, rules, mounts and netlink answers of real dumps.
 
+mod archives;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +77,7 @@ impl Seeds<'_> {
         let extra = vec!["--action-script".into(), script.into_os_string()];
         criu.dump(&host, &tree, &images, &DumpOptions { lock, extra, ..DumpOptions::default() });
         self.add(&format!("host-{lock:?}"), &images)?;
+        self.add_archives(&format!("host-{lock:?}"), &images, &host.dir().join("archives"))?;
         let listing = host.command("iptables-legacy-save").finish().stdout;
         self.add_bytes("xtables", &format!("{lock:?}"), listing.as_bytes())?;
         self.add_answers(&host, &format!("{lock:?}"))
@@ -122,7 +125,8 @@ impl Seeds<'_> {
         podman.checkpoint("exported", &["--compress", "none", "--export", &archive.to_string_lossy()]);
         create(&export)?;
         host.run("tar", &[&"-xpf", &archive, &"-C", &export]);
-        self.add_metadata(Layout::Export, "export", &export)
+        self.add_metadata(Layout::Export, "export", &export)?;
+        self.add_archives("export", &export, &host.dir().join("archives"))
     }
 
     /// The metadata in a directory, and each file of it.
