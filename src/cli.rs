@@ -26,7 +26,8 @@ use crate::plan::KeepReason;
 #[command(name = "criu-gc", version, disable_version_flag = true, after_long_help = AFTER_HELP)]
 pub struct Arguments {
     /// The images directory of a dump, a container's directory as its runtime has it, or an archive of either: tar,
-    /// also with gzip or zstd, or a container image; - is standard input. May be given several times
+    /// also with gzip or zstd, or a container image; - is standard input, and podman:NAME a container of podman's, by name
+    /// or id. May be given several times
     #[arg(short = 'D', long, value_name = "DIR")]
     pub images_dir: Vec<PathBuf>,
 
@@ -147,6 +148,7 @@ Examples:
   criu-gc -D DIR --save /root/saved       remove it, but keep the files that had lost their names
   criu-gc -D DIR --netns /run/netns/pod   a pod's network is dead since its checkpoint
   criu-gc -D DIR --json --show | jq       the same list for programs
+  criu-gc podman:web --show               what did podman's checkpoint of this container leave?
   criu-gc web.tar.zst --show              what did this exported checkpoint leave?
   ssh host cat web.tar | criu-gc --show - the same through a pipe
 

@@ -12,6 +12,7 @@ mod images;
 mod layout;
 mod metadata;
 mod oci;
+mod podman;
 mod search;
 mod surroundings;
 mod tree;
@@ -30,6 +31,7 @@ pub use context::Context;
 pub use folder::{ImageFile, Written};
 pub use images::{Images, Lockable};
 pub use layout::Layout;
+pub use podman::PodmanError;
 
 /// A checkpoint that was found.
 #[derive(Debug)]
@@ -72,6 +74,9 @@ pub enum LocateError {
         /// What is wrong.
         problem: String,
     },
+    /// A container of podman's could not be used.
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
     /// There are too many.
     #[error("more than {limit} checkpoints in {}: name the directory of one", path.display())]
     TooManyCheckpoints {
@@ -103,6 +108,9 @@ pub fn locate(
     if named == Path::new(STANDARD_INPUT) {
         return archive::locate(Source::standard_input()?, work_dir, progress);
     }
+    if let Some(name) = podman::name_in(named) {
+        return locate_podmans(name, work_dir);
+    }
     match dir::open_named(named)? {
         Opened::File(file) => archive::locate(Source::of(file, named)?, work_dir, progress),
         Opened::Directory(directory) if oci::is_layout(&directory) => {
@@ -110,6 +118,21 @@ pub fn locate(
         }
         Opened::Directory(directory) => search::locate(Folder::Host(directory), work_dir),
     }
+}
+
+fn locate_podmans(name: &OsStr, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    let container = podman::container(name)?;
+    let mut found = match search::locate(Folder::Host(container.directory), work_dir) {
+        Err(LocateError::NoImages { path }) => {
+            let name = name.to_string_lossy().into_owned();
+            return Err(PodmanError::NoCheckpoint { name, path: path.join("checkpoint") }.into());
+        }
+        found => found?,
+    };
+    for each in &mut found {
+        each.context.container.complete(container.name.clone(), Some(container.id.clone()));
+    }
+    Ok(found)
 }
 
 /// Whether CRIU gives this name to an image, a log or statistics of its own.

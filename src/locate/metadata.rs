@@ -72,7 +72,8 @@ impl Metadata {
         }
     }
 
-    fn decode<T: DeserializeOwned>(&self, name: &str) -> Result<Option<(T, Trust)>, String> {
+    /// The same; the error says why it cannot be used.
+    pub(super) fn decode<T: DeserializeOwned>(&self, name: &str) -> Result<Option<(T, Trust)>, String> {
         let file = self.folder.open(name).map_err(|error| error.to_string_with_cause())?;
         let Some(file) = file else { return Ok(None) };
         let trust = self.trust_in(&file);

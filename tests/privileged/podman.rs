@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Containers of a real podman that share a network namespace: one is checkpointed, the other goes on.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use testkit::{Criu, Engines, IptablesFlavour, LockMethod, Podman, Snapshot, Specification, TestHost};
+use testkit::{CommandExt, Criu, Engines, IptablesFlavour, LockMethod, Podman, Snapshot, Specification, TestHost};
 
 use crate::case::Case;
 use crate::pod::{Peers, Pod};
@@ -12,47 +12,91 @@ use crate::tool::{NOTHING, Tool};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "what a checkpoint by podman left is removed, and its pod has a network again", test: removed },
+    Case { name: "what a checkpoint left is removed by the name of podman's container", test: by_name },
     Case { name: "podman restores a container after criu-gc only showed", test: restored_after_show },
     Case { name: "images that an earlier checkpoint by podman left in the directory are not read", test: kept_twice },
     Case { name: "what stays after podman refused to export a checkpoint is removed", test: refused_export },
     Case { name: "what a checkpoint left is removed by podman's export, unpacked", test: unpacked_export },
+    Case { name: "what a checkpoint left is removed by podman's export, however compressed", test: exports },
+    Case { name: "what a checkpoint left is removed by podman's export on standard input", test: standard_input },
+    Case { name: "what a checkpoint left is removed by the image that podman made of it", test: images },
 ];
 
 /// The container that is checkpointed.
 const NAME: &str = "container";
+const FLAVOUR: IptablesFlavour = IptablesFlavour::Nft;
 
-/// Two containers, and the host as it was while both ran.
+/// Two containers in a pod, and the host as it was while both ran.
 struct Pair<'a> {
     host: &'a TestHost,
+    pod: &'a Pod<'a>,
     podman: Podman<'a>,
     peers: Peers,
     before: Snapshot,
 }
 
+/// Runs a test on a pair in a host of its own.
+fn with_pair(criu: &Criu, lock: LockMethod, test: impl FnOnce(Pair<'_>)) {
+    with_pair_by(criu, lock, |podman, container| podman.start(NAME, container), test);
+}
+
+/// The same; `start` starts the container that is to be checkpointed.
+fn with_pair_by(
+    criu: &Criu,
+    lock: LockMethod,
+    start: impl Fn(&Podman<'_>, &Specification),
+    test: impl FnOnce(Pair<'_>),
+) {
+    let host = TestHost::new();
+    let pod = Pod::new(&host, FLAVOUR);
+    let engines = Engines::new(&host, criu, lock, FLAVOUR);
+    let podman = engines.podman();
+    podman.start("sidecar", &pod.sidecar());
+    let sidecar = pod.peer();
+    start(&podman, &pod.container());
+    let peers = Peers { sidecar, container: pod.peer() };
+    let images = podman.directory(NAME).join("checkpoint");
+    let before = Tool::new(&host, &images).watching(podman.upper_directory(NAME)).snapshot();
+    test(Pair { host: &host, pod: &pod, podman, peers, before });
+}
+
 impl<'a> Pair<'a> {
-    fn start(host: &'a TestHost, pod: &Pod<'_>, engines: &'a Engines<'a>) -> Self {
-        Self::start_by(host, pod, engines, |podman, container| podman.start(NAME, container))
+    /// Checkpoints the container, which leaves what is known to be left.
+    #[track_caller]
+    fn is_checkpointed(&mut self, options: &[&str]) {
+        self.podman.checkpoint(NAME, options);
+        self.has_residue();
     }
 
-    fn start_by(
-        host: &'a TestHost,
-        pod: &Pod<'_>,
-        engines: &'a Engines<'a>,
-        start: impl Fn(&Podman<'_>, &Specification),
-    ) -> Self {
-        let podman = engines.podman();
-        podman.start("sidecar", &pod.sidecar());
-        let sidecar = pod.peer();
-        start(&podman, &pod.container());
-        let peers = Peers { sidecar, container: pod.peer() };
-        let images = podman.directory(NAME).join("checkpoint");
-        let before = Tool::new(host, &images).watching(podman.upper_directory(NAME)).snapshot();
-        Pair { host, podman, peers, before }
+    /// The same, with an export to this file beside the host's directory.
+    #[track_caller]
+    fn is_exported(&mut self, file: &str, options: &[&str]) -> PathBuf {
+        let archive = self.beside(file);
+        self.is_checkpointed(&[options, &["--export", archive.to_str().expect("a UTF-8 path")]].concat());
+        archive
+    }
+
+    #[track_caller]
+    fn has_residue(&mut self) {
+        self.pod.has_residue(&self.root(), FLAVOUR, &mut self.peers);
+    }
+
+    /// What criu-gc removes by what is `named` is all that was left, and who lives on in the pod has its network again.
+    #[track_caller]
+    fn is_cleaned(&mut self, tool: &Tool<'_>) -> Vec<String> {
+        let lines = tool.removes_everything_since(&self.before);
+        self.pod.has_network_again(FLAVOUR, &mut self.peers);
+        lines
     }
 
     /// criu-gc on something of the container that was checkpointed.
     fn tool(&self, named: &Path) -> Tool<'a> {
         Tool::new(self.host, named).watching(self.root())
+    }
+
+    /// The same on what anybody may have made: it ties no network namespace, so the user names it.
+    fn tool_with_namespace(&self, named: &Path) -> Tool<'a> {
+        self.tool(named).option("--netns", self.pod.network.path())
     }
 
     /// criu-gc on the images.
@@ -63,94 +107,183 @@ impl<'a> Pair<'a> {
     fn root(&self) -> PathBuf {
         self.podman.upper_directory(NAME)
     }
+
+    fn beside(&self, name: &str) -> PathBuf {
+        self.host.dir().with_file_name(name)
+    }
 }
 
 fn removed(criu: &Criu) {
     for lock in [LockMethod::Iptables, LockMethod::Nftables] {
-        let (host, flavour) = (TestHost::new(), IptablesFlavour::Nft);
-        let pod = Pod::new(&host, flavour);
-        let engines = Engines::new(&host, criu, lock, flavour);
-        let mut pair = Pair::start(&host, &pod, &engines);
-        pair.podman.checkpoint(NAME, &[]);
-        pod.has_residue(&pair.root(), flavour, &mut pair.peers);
-        let lines = pair.tool(&pair.podman.directory(NAME)).removes_everything_since(&pair.before);
-        assert!(!lines.iter().any(|line| line.starts_with("Note: ")), "{lines:#?}");
-        pod.has_network_again(flavour, &mut pair.peers);
+        with_pair(criu, lock, |mut pair| {
+            pair.is_checkpointed(&[]);
+            let tool = pair.tool(&pair.podman.directory(NAME));
+            let lines = pair.is_cleaned(&tool);
+            assert!(!lines.iter().any(|line| line.starts_with("Note: ")), "{lines:#?}");
+        });
     }
 }
 
+fn by_name(criu: &Criu) {
+    with_pair(criu, LockMethod::Iptables, |mut pair| {
+        let named = Path::new("podman:container");
+        let early = pair.tool(named).run(&["--show"]);
+        assert_eq!(early.code(), 2, "{early}");
+        assert!(early.stderr.contains("container container has no checkpoint: there are no images in "), "{early}");
+        pair.is_checkpointed(&["--keep"]);
+        let id = pair.podman.directory(NAME);
+        let id = id.parent().and_then(Path::file_name).expect("an id").to_str().expect("a UTF-8 id");
+        let by_name = pair.tool(named).show();
+        assert!(by_name[0].starts_with("Layout: container of podman: container container ("), "{by_name:#?}");
+        for id in [id, &id[..12]] {
+            assert_eq!(pair.tool(Path::new(&format!("podman:{id}"))).show(), by_name);
+        }
+        let other = pair.tool(Path::new("podman:no-such")).run(&[]);
+        assert_eq!(other.code(), 2, "{other}");
+        assert!(
+            other.stderr.contains("no container no-such of root's podman in /var/lib/containers/storage"),
+            "{other}"
+        );
+        let tool = pair.tool(named);
+        pair.is_cleaned(&tool);
+    });
+}
+
 fn restored_after_show(criu: &Criu) {
-    let (host, flavour) = (TestHost::new(), IptablesFlavour::Nft);
-    let pod = Pod::new(&host, flavour);
-    let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
-    let mut pair = Pair::start(&host, &pod, &engines);
-    pair.podman.checkpoint(NAME, &["--keep"]);
-    pod.has_residue(&pair.root(), flavour, &mut pair.peers);
-    let lines = pair.images().show();
-    assert_eq!(lines.iter().filter(|line| line.starts_with("Link remap: ")).count(), 3, "{lines:#?}");
-    pair.podman.restore(NAME, &["--keep"]);
-    assert!(pair.podman.pid(NAME).is_some());
-    pod.is_restored(&mut pair.peers);
-    assert_eq!(pair.images().difference_to(&pair.before), NOTHING);
-    pair.images().finds_nothing();
+    with_pair(criu, LockMethod::Iptables, |mut pair| {
+        pair.is_checkpointed(&["--keep"]);
+        let lines = pair.images().show();
+        assert_eq!(lines.iter().filter(|line| line.starts_with("Link remap: ")).count(), 3, "{lines:#?}");
+        pair.podman.restore(NAME, &["--keep"]);
+        assert!(pair.podman.pid(NAME).is_some());
+        pair.pod.is_restored(&mut pair.peers);
+        assert_eq!(pair.images().difference_to(&pair.before), NOTHING);
+        pair.images().finds_nothing();
+    });
 }
 
 /// With `--keep` podman dumps into the directory again, and leaves there what the second dump does not write anew.
 fn kept_twice(criu: &Criu) {
-    let (host, flavour) = (TestHost::new(), IptablesFlavour::Nft);
-    let pod = Pod::new(&host, flavour);
-    let engines = Engines::new(&host, criu, LockMethod::Nftables, flavour);
-    let mut pair = Pair::start(&host, &pod, &engines);
-    pair.podman.checkpoint(NAME, &["--keep"]);
-    let images = host.path(pair.podman.directory(NAME)).join("checkpoint");
-    let [first] = &mount_tables(&images)[..] else { panic!("not one mount namespace") };
-    pair.podman.restore(NAME, &["--keep"]);
-    pod.is_restored(&mut pair.peers);
-    pair.podman.checkpoint(NAME, &["--keep"]);
-    pod.has_residue(&pair.root(), flavour, &mut pair.peers);
-    let tables = mount_tables(&images);
-    let second = tables.iter().find(|table| *table != first).expect("void: the images of one dump only");
-    // The kernel may give the ids of mounts that are gone to others.
-    fs::copy(images.join(second), images.join(first)).expect("an image");
-    let tool = pair.tool(&pair.podman.directory(NAME));
-    tool.removes_everything_since(&pair.before);
-    pod.has_network_again(flavour, &mut pair.peers);
+    with_pair(criu, LockMethod::Nftables, |mut pair| {
+        pair.podman.checkpoint(NAME, &["--keep"]);
+        let images = pair.host.path(pair.podman.directory(NAME)).join("checkpoint");
+        let [first] = &mount_tables(&images)[..] else { panic!("not one mount namespace") };
+        pair.podman.restore(NAME, &["--keep"]);
+        pair.pod.is_restored(&mut pair.peers);
+        pair.is_checkpointed(&["--keep"]);
+        let tables = mount_tables(&images);
+        let second = tables.iter().find(|table| *table != first).expect("void: the images of one dump only");
+        // The kernel may give the ids of mounts that are gone to others.
+        fs::copy(images.join(second), images.join(first)).expect("an image");
+        let tool = pair.tool(&pair.podman.directory(NAME));
+        pair.is_cleaned(&tool);
+    });
 }
 
 /// podman refuses only when the checkpoint is made.
 fn refused_export(criu: &Criu) {
-    let (host, flavour) = (TestHost::new(), IptablesFlavour::Nft);
-    let pod = Pod::new(&host, flavour);
-    let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
-    let dependent = |podman: &Podman<'_>, container: &Specification| {
-        podman.start_dependent(NAME, "sidecar", container);
+    let start = |podman: &Podman<'_>, container: &Specification| podman.start_dependent(NAME, "sidecar", container);
+    let check = |mut pair: Pair<'_>, named: &Path| {
+        let archive = pair.beside("export.tar");
+        let refused = pair.podman.try_checkpoint(NAME, &["--export", archive.to_str().expect("a UTF-8 path")]);
+        assert_eq!((refused.code(), archive.exists(), pair.podman.pid(NAME)), (125, false, None), "void: {refused}");
+        pair.has_residue();
+        let tool = pair.tool_with_namespace(named);
+        pair.is_cleaned(&tool);
     };
-    let mut pair = Pair::start_by(&host, &pod, &engines, dependent);
-    let archive = host.dir().with_file_name("export.tar");
-    let refused = pair.podman.try_checkpoint(NAME, &["--export", archive.to_str().expect("a UTF-8 path")]);
-    assert_eq!((refused.code(), archive.exists(), pair.podman.pid(NAME)), (125, false, None), "void: {refused}");
-    pod.has_residue(&pair.root(), flavour, &mut pair.peers);
-    let tool = pair.images().option("--netns", pod.network.path());
-    tool.removes_everything_since(&pair.before);
-    pod.has_network_again(flavour, &mut pair.peers);
+    with_pair_by(criu, LockMethod::Iptables, start, |pair| {
+        let images = pair.podman.directory(NAME).join("checkpoint");
+        check(pair, &images);
+    });
+    with_pair_by(criu, LockMethod::Iptables, start, |pair| check(pair, Path::new("podman:container")));
 }
 
 /// The export is on a disk for good; podman's own images of the container go with the container.
 fn unpacked_export(criu: &Criu) {
-    let (host, flavour) = (TestHost::new(), IptablesFlavour::Nft);
-    let pod = Pod::new(&host, flavour);
-    let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
-    let mut pair = Pair::start(&host, &pod, &engines);
-    let archive = host.dir().with_file_name("export.tar");
-    let options = ["--compress", "none", "--export", archive.to_str().expect("a UTF-8 path")];
-    pair.podman.checkpoint(NAME, &options);
-    pod.has_residue(&pair.root(), flavour, &mut pair.peers);
-    let unpacked = host.dir().with_file_name("export");
-    fs::create_dir(&unpacked).expect("a new directory");
-    host.run("tar", &[&"-xpf", &archive, &"-C", &unpacked]);
-    let tool = pair.tool(&unpacked).option("--netns", pod.network.path());
-    tool.removes_everything_since(&pair.before);
-    pod.has_network_again(flavour, &mut pair.peers);
+    with_pair(criu, LockMethod::Iptables, |mut pair| {
+        let archive = pair.is_exported("export.tar", &["--compress", "none"]);
+        let unpacked = pair.beside("export");
+        fs::create_dir(&unpacked).expect("a new directory");
+        pair.host.run("tar", &[&"-xpf", &archive, &"-C", &unpacked]);
+        let tool = pair.tool_with_namespace(&unpacked);
+        pair.is_cleaned(&tool);
+    });
+}
+
+fn exports(criu: &Criu) {
+    for (compression, words) in [("none", "tar archive"), ("gzip", "with gzip"), ("zstd", "with zstd")] {
+        with_pair(criu, LockMethod::Iptables, |mut pair| {
+            let archive = pair.is_exported("export", &["--compress", compression]);
+            let shown = pair.tool(&archive).show();
+            assert!(shown[0].starts_with("Layout: exported container in a tar archive"), "{shown:#?}");
+            assert!(shown[0].contains(words) && shown[0].contains(": container container ("), "{shown:#?}");
+            // What the archive says of the network namespace is told, and no more.
+            let option = format!("--netns {}", pair.pod.network.path().display());
+            assert!(
+                shown.iter().any(|line| line.starts_with("Note: spec.dump") && line.ends_with(&option)),
+                "{shown:#?}"
+            );
+            let kept = pair.tool(&archive).run(&[]);
+            assert_eq!(kept.code(), 1, "{kept}");
+            assert!(kept.stdout.contains("kept: untied-namespace"), "{kept}");
+            let links = kept.stdout.lines().filter(|line| line.starts_with("Link remap: "));
+            assert!(links.clone().count() == 3 && links.clone().all(|line| line.ends_with("; removed)")), "{kept}");
+            let tool = pair.tool_with_namespace(&archive);
+            pair.is_cleaned(&tool);
+        });
+    }
+}
+
+/// A file on standard input is as good as its name; what comes through a pipe could be anybody's.
+fn standard_input(criu: &Criu) {
+    with_pair(criu, LockMethod::Nftables, |mut pair| {
+        let archive = pair.is_exported("export", &[]);
+        let tool = pair.tool(Path::new("-"));
+        let piped = |arguments: &[&str]| {
+            let cat = pair.host.command("cat").arg(&archive).stdout(std::process::Stdio::piped()).spawn();
+            let mut cat = cat.expect("cat");
+            let run = tool.command(arguments).finish_reading(cat.stdout.take().expect("a pipe"));
+            assert!(cat.wait().expect("cat").success(), "the archive was not read to its end");
+            run
+        };
+        let all = tool.difference_to(&pair.before);
+        let run = piped(&[]);
+        assert_eq!((run.code(), tool.difference_to(&pair.before)), (1, all), "{run}");
+        assert_eq!(run.stdout.matches("kept: foreign-images").count(), 4, "{run}");
+        assert_eq!(piped(&["--show", "--exit-code", "--allow", "foreign-images"]).code(), 1);
+        let file = File::open(&archive).expect("the export");
+        let run = tool.command(&[]).finish_reading(file);
+        assert_eq!((run.code(), tool.difference_to(&pair.before)), (0, Vec::new()), "{run}");
+        pair.pod.has_network_again(FLAVOUR, &mut pair.peers);
+        let again = piped(&["--allow", "foreign-images"]);
+        assert_eq!((again.code(), again.stdout.lines().last()), (0, Some("Nothing is left.")), "{again}");
+    });
+}
+
+fn images(criu: &Criu) {
+    with_pair(criu, LockMethod::Iptables, |mut pair| {
+        pair.is_checkpointed(&["--create-image", "localhost/checkpoint"]);
+        let saved = ["oci-archive", "oci-dir", "docker-archive"].map(|format| {
+            let path = pair.beside(format);
+            pair.podman.save("localhost/checkpoint", format, &path);
+            path
+        });
+        let lists = saved.each_ref().map(|path| pair.tool_with_namespace(path).show());
+        for list in &lists {
+            assert!(list[0].starts_with("Layout: container image"), "{list:#?}");
+            assert!(list[0].contains(": container container ("), "{list:#?}");
+            assert_eq!(list[1..], lists[0][1..], "the same objects by each");
+        }
+        // The annotations of the image, which docker's format has no place for.
+        for list in &lists[..2] {
+            assert!(list[0].contains("podman 4.") && list[0].contains("criu 4"), "{list:#?}");
+        }
+        let tool = pair.tool_with_namespace(&saved[0]);
+        pair.is_cleaned(&tool);
+        for path in &saved[1..] {
+            pair.tool_with_namespace(path).finds_nothing();
+        }
+    });
 }
 
 fn mount_tables(images: &Path) -> Vec<String> {

@@ -34,7 +34,16 @@ pub trait CommandExt {
     ///
     /// # Panics
     /// If it does not start, or takes too long.
-    fn finish(&mut self) -> Finished;
+    #[track_caller]
+    fn finish(&mut self) -> Finished {
+        self.finish_reading(Stdio::null())
+    }
+
+    /// The same, with this for standard input.
+    ///
+    /// # Panics
+    /// If it does not start, or takes too long.
+    fn finish_reading(&mut self, input: impl Into<Stdio>) -> Finished;
 
     /// Runs the program to its end, which must be a success.
     ///
@@ -45,10 +54,10 @@ pub trait CommandExt {
 
 impl CommandExt for Command {
     #[track_caller]
-    fn finish(&mut self) -> Finished {
+    fn finish_reading(&mut self, input: impl Into<Stdio>) -> Finished {
         let command = format!("{self:?}");
         let (mut stdout, mut stderr) = (unnamed_file(), unnamed_file());
-        self.stdin(Stdio::null()).stdout(handle(&stdout)).stderr(handle(&stderr));
+        self.stdin(input).stdout(handle(&stdout)).stderr(handle(&stderr));
         let mut child = self.spawn().unwrap_or_else(|error| panic!("cannot run {command}: {error}"));
         let status = wait(&mut child);
         let (stdout, stderr) = (text(&mut stdout), text(&mut stderr));

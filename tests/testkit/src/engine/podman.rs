@@ -101,6 +101,15 @@ impl Podman<'_> {
         self.command("container").args(["restore", "--tcp-established"]).args(options).arg(name).succeed();
     }
 
+    /// Saves an image, in a format of `podman save`.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[track_caller]
+    pub fn save(&self, image: &str, format: &str, path: &Path) {
+        self.command("save").args(["--format", format, "--output"]).arg(path).arg(image).succeed();
+    }
+
     /// The container's first process, as the machine numbers it; nothing if it does not run.
     pub fn pid(&self, name: &str) -> Option<u32> {
         let pid = self.inspect(name, "{{.State.Pid}}").parse().expect("a number");

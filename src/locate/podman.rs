@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `podman:NAME_OR_ID`: from a container's name to its directory, as podman's own storage has it.
+//!
+//! The storage is that of root's podman (github.com/containers/storage): a list of the containers, and a directory for
+//! each. It is believed only where nobody else can have written it: it decides whose residue goes.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::context::Trust;
+use super::folder::{Folder, open_in};
+use super::metadata::Metadata;
+use crate::system::dir::{Directory, FileError};
+
+/// What stands before the name of a container.
+const PREFIX: &[u8] = b"podman:";
+
+/// Where storage.conf is, the first that there is; and where the storage is if it does not say.
+const CONFIGURATIONS: [&str; 2] = ["/etc/containers", "/usr/share/containers"];
+const CONFIGURATION: &str = "storage.conf";
+const STORE: &str = "/var/lib/containers/storage";
+const VOLATILE_STORE: &str = "/run/containers/storage";
+/// No configuration is larger.
+const CONFIGURATION_LIMIT: u64 = 1024 * 1024;
+
+/// The directories of the containers, by the storage's driver.
+const DRIVERS: [&str; 4] = ["overlay-containers", "vfs-containers", "btrfs-containers", "zfs-containers"];
+/// The list of the containers, and that of those which do not outlive a boot (containers/storage 1.43 and later).
+const LIST: &str = "containers.json";
+const VOLATILE_LIST: &str = "volatile-containers.json";
+
+/// Why a container of podman's cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PodmanError {
+    /// The configuration of the storage could not be read.
+    #[error("cannot tell where podman has its containers: {} {why}", path.display())]
+    Configuration {
+        /// The configuration.
+        path: PathBuf,
+        /// What is wrong, as the end of a sentence.
+        why: String,
+    },
+    /// A list of containers could not be read.
+    #[error("cannot tell which container of podman's it is: {}: {why}", path.display())]
+    List {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Others can have written the list.
+    #[error(
+        "others than root can write {} or a directory above it, so it is not believed: name the container's directory",
+        path.display()
+    )]
+    Foreign {
+        /// The list.
+        path: PathBuf,
+    },
+    /// There is none of this name.
+    #[error("no container {name} of root's podman in {}: podman ps --all lists them", store.display())]
+    Unknown {
+        /// The name.
+        name: String,
+        /// Where was looked.
+        store: PathBuf,
+    },
+    /// There are several.
+    #[error("{name} can be each of these containers: {}", ids.join(", "))]
+    Ambiguous {
+        /// The beginning of their ids, or a name that both have.
+        name: String,
+        /// Their ids.
+        ids: Vec<String>,
+    },
+    /// It was not checkpointed, or its images are gone.
+    #[error("container {name} has no checkpoint: there are no images in {}", path.display())]
+    NoCheckpoint {
+        /// The name.
+        name: String,
+        /// Where they would be.
+        path: PathBuf,
+    },
+    /// A directory could not be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// The container that the user names, if it is one of podman's.
+pub(super) fn name_in(named: &Path) -> Option<&OsStr> {
+    named.as_os_str().as_bytes().strip_prefix(PREFIX).map(OsStr::from_bytes)
+}
+
+/// A container of podman's.
+#[derive(Debug)]
+pub(super) struct Container {
+    /// The directory that podman has for it.
+    pub(super) directory: Directory,
+    pub(super) name: Option<String>,
+    pub(super) id: String,
+}
+
+/// The container with this name, id, or beginning of an id.
+pub(super) fn container(name: &OsStr) -> Result<Container, PodmanError> {
+    Storage::configured()?.container(name)
+}
+
+/// Where the storage is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Storage {
+    store: PathBuf,
+    volatile: PathBuf,
+}
+
+/// storage.conf, as far as it matters.
+#[derive(Debug, Default, Deserialize)]
+struct Configuration {
+    #[serde(default)]
+    storage: StorageSection,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct StorageSection {
+    graphroot: Option<PathBuf>,
+    runroot: Option<PathBuf>,
+}
+
+/// An entry of the list.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    id: String,
+    /// `null` for none.
+    names: Option<Vec<String>>,
+}
+
+impl Listed {
+    /// Whether its directory can have this id for a name.
+    fn has_plain_id(&self) -> bool {
+        !self.id.is_empty() && self.id.len() <= 64 && self.id.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.id == name || self.names.iter().flatten().any(|own| own == name)
+    }
+}
+
+impl Storage {
+    fn configured() -> Result<Self, PodmanError> {
+        for directory in CONFIGURATIONS {
+            let directory = match Directory::open(Path::new(directory)) {
+                Ok(directory) => directory,
+                Err(error) if error.is_not_found() => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let path = directory.path().join(CONFIGURATION);
+            let wrong = |why: String| PodmanError::Configuration { path: path.clone(), why };
+            let Some(file) = open_in(&directory, CONFIGURATION)? else { continue };
+            let mut text = String::new();
+            let read = file.take(CONFIGURATION_LIMIT + 1).read_to_string(&mut text);
+            let length = read.map_err(|error| wrong(format!("cannot be read: {error}")))?;
+            if length as u64 > CONFIGURATION_LIMIT {
+                return Err(wrong(format!("is larger than {CONFIGURATION_LIMIT} bytes")));
+            }
+            return Storage::of_configuration(&text).map_err(wrong);
+        }
+        Ok(Storage::of_section(StorageSection::default()))
+    }
+
+    fn of_configuration(text: &str) -> Result<Self, String> {
+        let Configuration { storage } = toml::from_str(text).map_err(|error| format!("makes no sense: {error}"))?;
+        Ok(Storage::of_section(storage))
+    }
+
+    fn of_section(section: StorageSection) -> Self {
+        let or = |path: Option<PathBuf>, default: &str| {
+            path.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| default.into())
+        };
+        Storage { store: or(section.graphroot, STORE), volatile: or(section.runroot, VOLATILE_STORE) }
+    }
+
+    fn container(&self, name: &OsStr) -> Result<Container, PodmanError> {
+        let printed = name.to_string_lossy().into_owned();
+        let mut all = Vec::new();
+        for driver in DRIVERS {
+            let lists = [(&self.store, LIST), (&self.volatile, VOLATILE_LIST)];
+            for (store, list) in lists {
+                all.extend(read(&store.join(driver), list)?.into_iter().map(|container| (driver, container)));
+            }
+        }
+        let name = name.to_str().unwrap_or_default();
+        let named: Vec<_> = all.iter().filter(|(_, container)| container.is_called(name)).collect();
+        let found = match (named.is_empty(), name) {
+            (true, "") => Vec::new(),
+            (true, name) => all.iter().filter(|(_, container)| container.id.starts_with(name)).collect(),
+            (false, _) => named,
+        };
+        match found[..] {
+            [] => Err(PodmanError::Unknown { name: printed, store: self.store.clone() }),
+            [(driver, Listed { id, names })] => {
+                let directory = Directory::open(&self.store.join(driver).join(id).join("userdata"))?;
+                let name = names.iter().flatten().next().cloned();
+                Ok(Container { directory, name, id: id.clone() })
+            }
+            _ => {
+                let ids = found.iter().map(|(_, container)| container.id.clone()).collect();
+                Err(PodmanError::Ambiguous { name: printed, ids })
+            }
+        }
+    }
+}
+
+/// The containers in a list; none where there is no such list.
+fn read(directory: &Path, list: &str) -> Result<Vec<Listed>, PodmanError> {
+    let directory = match Directory::open(directory) {
+        Ok(directory) => directory,
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let path = directory.path().join(list);
+    let containers: Option<(Vec<Listed>, Trust)> = Metadata::of(Folder::Host(directory))
+        .decode(list)
+        .map_err(|why| PodmanError::List { path: path.clone(), why })?;
+    match containers {
+        None => Ok(Vec::new()),
+        Some((_, Trust::Stranger)) => Err(PodmanError::Foreign { path }),
+        Some((containers, Trust::Host)) => Ok(containers.into_iter().filter(Listed::has_plain_id).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const ONE: &str = "6c0f0e1b00000000000000000000000000000000000000000000000000000001";
+    const TWO: &str = "6c0f0e1b00000000000000000000000000000000000000000000000000000002";
+
+    /// A storage on the way to which nobody else can write, with this list.
+    fn storage(list: &str) -> (tempfile::TempDir, Storage) {
+        let top = tempfile::Builder::new().tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a directory");
+        let containers = top.path().join("overlay-containers");
+        for id in [ONE, TWO] {
+            fs::create_dir_all(containers.join(id).join("userdata")).unwrap();
+        }
+        fs::write(containers.join(LIST), list).unwrap();
+        let storage = Storage { store: top.path().to_owned(), volatile: top.path().join("run") };
+        (top, storage)
+    }
+
+    fn two() -> String {
+        format!(r#"[{{"id": "{ONE}", "names": ["web"], "layer": "x"}}, {{"id": "{TWO}", "names": null}}]"#)
+    }
+
+    fn found(storage: &Storage, name: &str) -> Result<PathBuf, PodmanError> {
+        storage.container(OsStr::new(name)).map(|container| container.directory.path().to_owned())
+    }
+
+    #[test]
+    fn a_container_is_found_by_name_id_and_the_beginning_of_an_id() {
+        let (top, storage) = storage(&two());
+        for (name, id) in [("web", ONE), (ONE, ONE), (TWO, TWO)] {
+            let expected = top.path().join("overlay-containers").join(id).join("userdata");
+            assert_eq!(found(&storage, name).unwrap(), expected, "{name}");
+        }
+        let error = found(&storage, "6c0f").unwrap_err();
+        assert!(matches!(&error, PodmanError::Ambiguous { ids, .. } if *ids == [ONE, TWO]), "{error}");
+        for name in ["", "we", "webs", "7", "6C0F"] {
+            assert!(matches!(found(&storage, name).unwrap_err(), PodmanError::Unknown { .. }), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_comes_before_the_beginning_of_an_id() {
+        let list = two().replace("web", "6c0f");
+        assert!(found(&storage(&list).1, "6c0f").unwrap().to_str().unwrap().contains(ONE));
+    }
+
+    #[test]
+    fn a_container_that_does_not_outlive_a_boot_is_found() {
+        let (_top, storage) = storage("[]");
+        let volatile = storage.volatile.join("overlay-containers");
+        fs::create_dir_all(&volatile).unwrap();
+        fs::write(volatile.join(VOLATILE_LIST), two()).unwrap();
+        assert!(found(&storage, "web").is_ok());
+    }
+
+    #[test]
+    fn ids_that_lead_elsewhere_are_none() {
+        for id in ["../../elsewhere", "", ".", "/etc", "a/b", &"a".repeat(65)] {
+            let (_top, storage) = storage(&format!(r#"[{{"id": "{id}", "names": ["web"]}}]"#));
+            assert!(matches!(found(&storage, "web").unwrap_err(), PodmanError::Unknown { .. }), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_used_is_an_error() {
+        let deep = "[".repeat(100_000);
+        for list in ["", "{", "7", &deep, r#"[{"names": ["web"]}]"#] {
+            let (_top, storage) = storage(list);
+            assert!(matches!(found(&storage, "web").unwrap_err(), PodmanError::List { .. }));
+        }
+    }
+
+    #[test]
+    fn a_list_that_others_can_write_is_not_believed() {
+        let (top, storage) = storage(&two());
+        let list = top.path().join("overlay-containers").join(LIST);
+        fs::set_permissions(&list, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(matches!(found(&storage, "web").unwrap_err(), PodmanError::Foreign { .. }));
+        fs::set_permissions(&list, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(found(&storage, "web").is_ok());
+        fs::set_permissions(top.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(found(&storage, "web").unwrap_err(), PodmanError::Foreign { .. }));
+    }
+
+    #[test]
+    fn the_configuration_says_where_the_storage_is() {
+        let storage = |text| Storage::of_configuration(text).map(|storage| storage.store);
+        assert_eq!(storage("").unwrap(), Path::new(STORE));
+        assert_eq!(storage("[storage]\ndriver = \"overlay\"\n# graphroot = \"/x\"\n").unwrap(), Path::new(STORE));
+        let other = "[storage]\ngraphroot = \"/srv/x\"\n[storage.options.overlay]\nmountopt = \"nodev\"\n";
+        assert_eq!(storage(other).unwrap(), Path::new("/srv/x"));
+        assert!(storage("[storage").is_err() && storage("[storage]\ngraphroot = 7").is_err());
+    }
+
+    #[test]
+    fn only_the_prefix_makes_it_podmans() {
+        assert_eq!(name_in(Path::new("podman:web")), Some(OsStr::new("web")));
+        assert_eq!(name_in(Path::new("./podman:web")), None);
+        assert_eq!(name_in(Path::new("podman")), None);
+    }
+}
