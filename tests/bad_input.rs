@@ -12,6 +12,7 @@ mod refusal;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use checkpoint::{Checkpoint, LINK, ORIGINAL, named, offset, regular, remap, socket};
 use criu_images::{InetSkEntry, RegFileEntry};
@@ -226,4 +227,30 @@ fn a_bad_checkpoint_does_not_keep_a_good_one_from_being_cleaned() {
     let output = bad.run(&["-D", good.images().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert_eq!((bad.link().exists(), good.link().exists()), (true, false), "{output:?}");
+}
+
+/// What is passed over takes no memory: neither in a file, nor through a pipe, nor what comes out of a decompressor.
+#[test]
+fn an_archive_of_any_size_takes_little_memory() {
+    let checkpoint = Checkpoint::new();
+    checkpoint.write();
+    let pages = fs::File::create(checkpoint.images().join("pages-1.img")).unwrap();
+    pages.set_len(1 << 30).unwrap();
+    let archive = checkpoint.images().with_extension("tar");
+    let run = |script: &str| {
+        let output = Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_criu-gc")]).arg(&archive).output();
+        let output = output.expect("sh");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("; to be removed)"), "{script}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let mut tar = Command::new("tar");
+    tar.arg("-C").arg(checkpoint.images()).arg("-cf").arg(&archive).arg(".");
+    assert!(tar.status().unwrap().success());
+    // In a quarter of the size of the image.
+    run("ulimit -v 262144; exec \"$0\" --show \"$1\"");
+    run("cat \"$1\" | { ulimit -v 262144; exec \"$0\" --show --allow foreign-images -; }");
+    let packed = fs::File::create(archive.with_extension("zst")).unwrap();
+    zstd::stream::copy_encode(fs::File::open(&archive).unwrap(), packed, 1).unwrap();
+    fs::rename(archive.with_extension("zst"), &archive).unwrap();
+    run("ulimit -v 262144; exec \"$0\" --show \"$1\"");
 }

@@ -2,7 +2,7 @@
 //! Several runs at once, on one checkpoint and on two: none is lost, none waits for ever.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a second removal waits for the first, and finds nothing to do", test: second_removal },
     Case { name: "a removal refuses a checkpoint that stays locked, and says by whom", test: locked },
     Case { name: "--show looks at a checkpoint that stays locked, and says so", test: shown },
+    Case { name: "an archive is locked as a directory is", test: archive },
     Case { name: "--show does not wait for others that look, and a removal does", test: shared },
     Case { name: "a directory that is named twice does not wait for itself", test: twice },
     Case { name: "images on a read-only filesystem are locked too", test: read_only },
@@ -63,6 +64,21 @@ fn shown(criu: &Criu) {
     let run = tool_of(&host).run(&["--show"]);
     assert_eq!(run.code(), 0, "{run}");
     assert!(run.stdout.contains(" (flock) has locked ") && run.stdout.contains("; to be removed)"), "{run}");
+}
+
+fn archive(criu: &Criu) {
+    let host = TestHost::new();
+    let before = dump_long(criu, &host);
+    let archive = host.dir().with_file_name("images.tar");
+    host.run("tar", &[&"-C", &images_of(&host), &"-cf", &archive, &"."]);
+    let tool = Tool::new(&host, &archive);
+    let holder = Holder::start_on(&host, "--exclusive", &archive);
+    let run = tool.run(&["--show"]);
+    assert_eq!(run.code(), 0, "{run}");
+    let note = format!(" (flock) has locked {}: what is listed may be going just now", archive.display());
+    assert!(run.stdout.contains(&note) && run.stdout.contains("; to be removed)"), "{run}");
+    drop(holder);
+    tool.removes_everything_since(&before);
 }
 
 fn shared(criu: &Criu) {
@@ -153,13 +169,17 @@ struct Holder<'a> {
 }
 
 impl<'a> Holder<'a> {
-    /// Starts it, and waits until it has the lock.
+    /// Starts it on the images, and waits until it has the lock.
     fn start(host: &'a TestHost, kind: &str) -> Self {
+        Self::start_on(host, kind, &images_of(host))
+    }
+
+    fn start_on(host: &'a TestHost, kind: &str, path: &Path) -> Self {
         let mut command = host.command("flock");
         let go = format!("until [ -e {} ]; do sleep 0.01; done", go_file(host).display());
-        command.arg(kind).arg(images_of(host)).args(["sh", "-c", &go]);
+        command.arg(kind).arg(path).args(["sh", "-c", &go]);
         let holder = Holder { host, program: Some(Running::start(command)) };
-        let is_free = || host.command("flock").args(["-nx"]).arg(images_of(host)).arg("true").status();
+        let is_free = || host.command("flock").args(["-nx"]).arg(path).arg("true").status();
         until(|| (!is_free().expect("nsenter").success()).then_some(())).expect("void: there is no lock");
         holder
     }

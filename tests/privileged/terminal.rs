@@ -11,6 +11,7 @@ use crate::tool::{NOTHING, Tool, make_tables};
 pub(crate) const CASES: &[Case] = &[
     Case { name: "at a terminal only a yes removes, and only once is asked", test: asks_once },
     Case { name: "a chain that got a second lock while a person was asked is not removed", test: locked_meanwhile },
+    Case { name: "how far the reading of an archive has come is told while it lasts", test: progress },
     Case { name: "names cannot move the cursor or deceive the eye at a terminal", test: escapes },
 ];
 
@@ -73,6 +74,26 @@ fn escapes(criu: &Criu) {
     assert!(!shown.stdout.contains(['\u{1b}', '\u{202e}']), "{:?}", shown.stdout);
     let shown = Tool::new(&host, &images).show();
     assert!(shown.iter().any(|line| line.contains("a\u{202e}b\\u{1b}[2Jc")), "{shown:?}");
+}
+
+fn progress(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let images = host.dir().with_file_name("images");
+    criu.dump(&host, &tree, &images, &DumpOptions::default());
+    let archive = images.with_extension("tar");
+    host.run("tar", &[&"-C", &images, &"-cf", &archive, &"."]);
+    let (tool, archive) = (crate::tool::binary(), archive.display().to_string());
+    let shown = |pause: &str| {
+        let slow = format!("{{ head -c 5000 {archive}; sleep {pause}; tail -c +5001 {archive}; }}");
+        let command = format!("{slow} | {} --show -", tool.display());
+        host.command("script").args(["--quiet", "--return", "--command", &command, "/dev/null"]).finish()
+    };
+    let line = "\r\u{1b}[Kcriu-gc: reads standard input: 0 MiB";
+    let slow = shown("1.5");
+    assert!(slow.stdout.starts_with(line) && slow.stdout.contains("\r\u{1b}[KLayout: "), "{:?}", slow.stdout);
+    let fast = shown("0");
+    assert!(fast.stdout.starts_with("Layout: "), "{:?}", fast.stdout);
 }
 
 /// The same, where the answer is typed when the question has been put and these commands have been run.
