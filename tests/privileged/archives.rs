@@ -83,7 +83,7 @@ fn made_anew(criu: &Criu) {
         // In whole seconds, those of the same second would pass for the old ones.
         std::thread::sleep(std::time::Duration::from_millis(1100));
         let links = tool(&scene, &archive).objects();
-        let links: Vec<&str> = links.iter().filter_map(|object| object["link"].as_str()).collect();
+        let links: Vec<&str> = links.iter().filter_map(|object| object["link"]["text"].as_str()).collect();
         assert_eq!(links.len(), LINKS);
         for link in links {
             let link = scene.host.path(link);
