@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod causes;
 pub mod checkpoint;
 pub mod cli;
 pub mod connection;

@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use self::prepare::{Options, Prepared, Ready, survey};
+use crate::causes::with_causes;
 use crate::cli::Arguments;
 use crate::execute;
 use crate::exit::ExitStatus;
@@ -223,31 +224,4 @@ fn open_terminal(arguments: &Arguments) -> Result<Terminal, String> {
 
 fn cannot_save(error: &SaveError) -> String {
     format!("nothing was removed, because no file can be saved: {error}")
-}
-
-/// An error's message followed by those of its causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_names_each_cause_once() {
-        let error = Directory::open(Path::new("/no/such/directory")).unwrap_err();
-        let text = with_causes(&error);
-        assert!(text.starts_with("cannot open directory /no/such/directory: "), "{text}");
-        assert_eq!(text.matches("No such file").count(), 1, "{text}");
-    }
 }

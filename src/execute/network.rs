@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{Done, Outcome};
+use crate::causes::with_causes;
 use crate::firewall::{self, Backend, ChainView, FILTER_TABLE, FilterPlace, FilterView, RuleId, TableView};
 use crate::interrupt::Interrupt;
 use crate::probe::{self, FoundChain, FoundRule, FoundTable, Presence};
@@ -98,7 +99,7 @@ fn in_namespace(
     work: impl FnOnce() -> Result<Outcome, String> + Send,
 ) -> Result<Outcome, String> {
     interrupt.may_go_on()?;
-    netns::within(namespace, work).map_err(|error| error.to_string())?
+    netns::within(namespace, work).map_err(|error| with_causes(&error))?
 }
 
 fn repeat(mut attempt: impl FnMut() -> Attempt<Outcome>) -> Result<Outcome, String> {
@@ -258,7 +259,7 @@ fn apply(place: FilterPlace, changes: &[xtables::Change]) -> Attempt<()> {
     match xtables::apply(place.family, changes) {
         Ok(()) => Ok(()),
         Err(xtables::ApplyError::Refused { .. }) => Err(Failure::Changed),
-        Err(error) => Err(Failure::Final(error.to_string())),
+        Err(error) => Err(Failure::Final(with_causes(&error))),
     }
 }
 
@@ -280,19 +281,19 @@ impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Changed => Failure::Changed,
-            other => Failure::Final(other.to_string()),
+            other => Failure::Final(with_causes(&other)),
         }
     }
 }
 
 impl From<nft::Error> for Failure {
     fn from(error: nft::Error) -> Self {
-        Failure::Final(error.to_string())
+        Failure::Final(with_causes(&error))
     }
 }
 
 impl From<firewall::LookError> for Failure {
     fn from(error: firewall::LookError) -> Self {
-        Failure::Final(error.to_string())
+        Failure::Final(with_causes(&error))
     }
 }

@@ -20,6 +20,8 @@ pub(crate) const CASES: &[Case] = &[
         test: unreadable,
     },
     Case { name: "a program that hangs is killed, and its rules are not known", test: hanging },
+    Case { name: "a program that hangs over a removal is killed, and that is told", test: hanging_over_removal },
+    Case { name: "privileges are given up before anything is opened that others wrote", test: given_up_first },
     Case { name: "legacy rules that cannot be removed are told, whatever the program says", test: unremovable },
     Case { name: "a removal waits for the lock of iptables, and gives up in the end", test: locked },
 ];
@@ -123,6 +125,38 @@ fn hanging(criu: &Criu) {
     assert_eq!(run.code(), 1, "{run}");
     assert!(run.stdout.contains("killed because it had not ended after 30 seconds"), "{run}");
     stage.scene.is_completed();
+}
+
+fn hanging_over_removal(criu: &Criu) {
+    let stage = Stage::new(criu);
+    let run = stage.with(RESTORE, "sleep infinity & sleep infinity", &[]);
+    assert_eq!(run.code(), 1, "{run}");
+    assert!(run.stdout.contains("killed because it had not ended after 30 seconds"), "{run}");
+    assert!(run.stdout.matches("; removed)").count() >= 5, "{run}");
+    stage.scene.check_scope();
+    stage.scene.is_completed();
+}
+
+/// By the order of the system calls.
+fn given_up_first(criu: &Criu) {
+    let scene = Scene::new(criu, LockMethod::Skip, IptablesFlavour::Nft);
+    let host = &scene.host;
+    let trace = host.dir().with_file_name("trace");
+    let place = trace.to_str().expect("a path of text");
+    let words = ["strace", "-f", "-qq", "-s", "4096", "-o", place, "-e", "trace=capset,prctl,?open,openat,openat2,umask"];
+    for arguments in [&["--show"][..], &[], &["--save", "/run/saved"]] {
+        let run = scene.tool().under(&words).run(arguments);
+        assert_eq!(run.code(), 0, "{run}");
+        let text = fs::read_to_string(&trace).expect("a trace");
+        let at = |words: &str| text.lines().position(|line| line.contains(words) && !line.contains(" = -1 "));
+        let images = at(images_of(host).to_str().expect("a path of text"))
+            .unwrap_or_else(|| panic!("void: no images are opened: {text}"));
+        for call in ["capset(", "PR_SET_NO_NEW_PRIVS", "PR_CAPBSET_DROP", "umask(077)"] {
+            let given_up = at(call).unwrap_or_else(|| panic!("no {call} with {arguments:?}: {text}"));
+            assert!(given_up < images, "{call} comes after the images with {arguments:?}: {text}");
+        }
+    }
+    assert_eq!(scene.left(), crate::tool::NOTHING);
 }
 
 fn unremovable(criu: &Criu) {
