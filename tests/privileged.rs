@@ -6,6 +6,8 @@
 
 #[path = "privileged/archives.rs"]
 mod archives;
+#[path = "privileged/answers.rs"]
+mod answers;
 #[path = "privileged/bundles.rs"]
 mod bundles;
 #[path = "privileged/case.rs"]
@@ -138,7 +140,8 @@ fn main() -> std::process::ExitCode {
         bundles::CASES,
         podman::CASES,
     ];
-    let with_newest = [crash::CASES, faults::CASES, helpers::CASES, moment::CASES, races::CASES, scope::CASES];
+    let with_newest =
+        [answers::CASES, crash::CASES, faults::CASES, helpers::CASES, moment::CASES, races::CASES, scope::CASES];
     let mut trials = case::trials(&cases);
     trials.extend(case::trials_with_newest(&with_newest));
     testkit::suite::conclude(trials)

@@ -272,8 +272,8 @@ pub fn outcome(message: &Message<'_>) -> Option<Result<(), Errno>> {
         // The end of a list carries an error where it could not be finished.
         NLMSG_ERROR | NLMSG_DONE => Some(match array(message.payload, 0).map(i32::from_ne_bytes) {
             Some(code @ -4095..=-1) => Err(Errno::from_raw_os_error(-code)),
-            Some(code) if code < 0 => Err(Errno::BADMSG),
-            Some(_) => Ok(()),
+            Some(0) => Ok(()),
+            Some(_) => Err(Errno::BADMSG),
             None if message.kind == NLMSG_DONE => Ok(()),
             None => Err(Errno::BADMSG),
         }),
