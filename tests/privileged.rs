@@ -4,10 +4,10 @@
 //! Each test first proves without criu-gc that the residue is there, else it is void. A test that cannot run says why
 //! and counts as ignored; where the suite is meant to run whole (`CRIU_GC_REQUIRE_PRIVILEGED`), it has failed.
 
-#[path = "privileged/archives.rs"]
-mod archives;
 #[path = "privileged/answers.rs"]
 mod answers;
+#[path = "privileged/archives.rs"]
+mod archives;
 #[path = "privileged/bundles.rs"]
 mod bundles;
 #[path = "privileged/case.rs"]

@@ -9,6 +9,8 @@ use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, Snapshot, TestHost
 
 use crate::case::Case;
 use crate::closed::Closed;
+use crate::device_links::dump_on;
+use crate::disk::Disk;
 use crate::faults::tell;
 use crate::filters::make_tables;
 use crate::links::images_of;
@@ -19,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a run that is killed at each step of the packet filter is carried on by the next", test: rules },
     Case { name: "a run that is killed while it talks to the kernel is carried on by the next", test: messages },
     Case { name: "a run that is killed while it removes a closed namespace's chain is carried on", test: chain },
+    Case { name: "a run that is killed over a device leaves nothing mounted", test: device },
     Case { name: "a run that is killed at each step of --save is carried on, and every file is saved", test: saving },
 ];
 
@@ -108,6 +111,33 @@ fn by_section(difference: &[String]) -> BTreeMap<String, BTreeSet<String>> {
     sections
 }
 
+/// A filesystem that was mounted for the run alone goes with it.
+fn device(criu: &Criu) {
+    let host = TestHost::new();
+    let disk = Disk::mounted(&host, "ext4", 16);
+    let dump = dump_on(criu, &host, &disk);
+    let mut crashes = 0;
+    for call in ["fsopen", "fsconfig", "fsmount", "unlinkat"] {
+        for number in 1..=4 {
+            let run = dump.tool().under_strace(&[&format!("{call}:signal=KILL:when={number}")]).run(&["--show"]);
+            let is_killed = run.code() == -9;
+            assert!(is_killed || run.code() == 0, "{run}");
+            crashes += usize::from(is_killed);
+            disk.await_unmount();
+        }
+    }
+    let run = dump.tool().under_strace(&["unlinkat:signal=KILL:when=1"]).run(&[]);
+    assert_eq!(run.code(), -9, "{run}");
+    disk.await_unmount();
+    assert!(crashes > 2, "void: {crashes} crashes");
+    tell(&format!("{} runs killed over a device", crashes + 1));
+    let removed = dump.tool().run(&[]);
+    assert_eq!(removed.code(), 0, "{removed}");
+    disk.await_unmount();
+    dump.tool().finds_nothing();
+    disk.release();
+}
+
 /// The directory is on another filesystem, so files are copied.
 fn saving(criu: &Criu) {
     for call in ["mkdirat", "linkat", "pwrite64", "fsync", "fdatasync", "unlinkat", "ftruncate", "copy_file_range"] {
@@ -126,7 +156,7 @@ fn saving(criu: &Criu) {
     }
 }
 
-fn manifest(directory: &Path) -> Vec<serde_json::Value> {
+pub(crate) fn manifest(directory: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(directory.join("manifest.jsonl")).expect("a manifest");
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

@@ -2,10 +2,13 @@
 //! System calls that fail, one by one and for good: whatever cannot be looked at is not called clean, whatever cannot be
 //! removed is told, nothing else is touched, and a run without the fault completes the work.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use testkit::{Criu, Finished, IptablesFlavour, LockMethod, TestHost};
 
 use crate::case::Case;
-use crate::crash::Scene;
+use crate::crash::{LINKS, Scene, manifest};
 use crate::device_links::dump_on;
 use crate::disk::Disk;
 
@@ -13,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "--show under every fault of a system call never says that nothing is left", test: shown },
     Case { name: "a removal under every fault of a system call is completed by the next", test: removed },
     Case { name: "the error of a call that removes a link is told, and the others are removed", test: unlinking },
+    Case { name: "--save under every fault of a system call removes nothing that is not saved", test: saving },
     Case { name: "a device that cannot be mounted to look at it is not known", test: unmountable },
     Case { name: "a full disk keeps nothing but the log from being written", test: full_log },
     Case { name: "on a kernel that lacks openat2 or nf_tables' netlink nothing is called clean", test: old_kernel },
@@ -119,6 +123,64 @@ fn unlinking(criu: &Criu) {
     scene.is_completed();
 }
 
+/// The calls by which files are kept, on another filesystem than theirs, and then those for links on the same.
+fn saving(criu: &Criu) {
+    const CALLS: [&str; 10] = [
+        "mkdirat",
+        "openat",
+        "linkat",
+        "copy_file_range",
+        "write",
+        "pwrite64",
+        "fsync",
+        "fdatasync",
+        "fchown",
+        "statx",
+    ];
+    let mut runs = 0;
+    for directory in ["/run/saved", "beside"] {
+        for call in CALLS {
+            let scene = Scene::new(criu, LockMethod::Skip, IptablesFlavour::Nft);
+            let into = scene.host.dir().with_file_name(directory);
+            let into = if directory.starts_with('/') { directory.into() } else { into };
+            let arguments = ["--save", into.to_str().expect("a path of text")];
+            for error in ["EIO", "ENOSPC", "EROFS", "EPERM"] {
+                for when in ["5", "20+"] {
+                    let injection = format!("{call}:error={error}:when={when}");
+                    let run = scene.tool().under_strace(&[&injection]).run(&arguments);
+                    check_words(&injection, &run);
+                    assert!(matches!(run.code(), 0..=2), "{injection}: {run}");
+                    // A file that was saved beside its link, which stayed, has a name more.
+                    if directory != "beside" {
+                        scene.check_scope();
+                    }
+                    check_saved(&scene, &into, &injection);
+                    runs += 1;
+                }
+            }
+            // A link that was kept beside itself, and then not, has changed: see SECURITY.md.
+            let run = scene.tool().option("--allow", "changed-since").run(&arguments);
+            assert_eq!(run.code(), 0, "after {call}: {run}");
+            scene.tool().finds_nothing();
+        }
+    }
+    tell(&format!("{runs} runs of --save, each under another fault"));
+}
+
+/// Of each link that is gone the manifest has the file, whole.
+#[track_caller]
+fn check_saved(scene: &Scene, into: &Path, injection: &str) {
+    let gone = LINKS - scene.left().iter().filter(|line| line.contains(": + link_remap.")).count();
+    let saved = scene.host.path(into);
+    let lines = if saved.join("manifest.jsonl").exists() { manifest(&saved) } else { Vec::new() };
+    let is_whole = |line: &&serde_json::Value| {
+        let file = saved.join(line["file"].as_str().expect("a name"));
+        file.metadata().is_ok_and(|found| Some(found.len()) == line["size"].as_u64())
+    };
+    let names: BTreeSet<String> = lines.iter().filter(is_whole).map(|line| line["link"]["text"].to_string()).collect();
+    assert!(names.len() >= gone, "{injection}: {gone} links are gone, {names:?} are saved");
+}
+
 fn old_kernel(criu: &Criu) {
     for (call, words) in
         [("openat2", "Linux 5.6"), ("statx", "Linux 5.6"), ("setns", "network namespace"), ("socket", "netlink")]
@@ -181,7 +243,7 @@ fn once_and_always(first: u32) -> Vec<String> {
 
 /// It ended by itself, with a message if it failed, and did not call clean what is not.
 #[track_caller]
-fn check_words(injection: &str, run: &Finished) {
+pub(crate) fn check_words(injection: &str, run: &Finished) {
     assert!(!run.stderr.contains("panicked"), "{injection}: {run}");
     assert!(run.code() != 2 || run.stderr.contains("criu-gc: error: "), "{injection}: {run}");
     assert!(run.code() == 0 || !run.stdout.contains("Nothing is left"), "{injection}: {run}");

@@ -143,7 +143,8 @@ fn given_up_first(criu: &Criu) {
     let host = &scene.host;
     let trace = host.dir().with_file_name("trace");
     let place = trace.to_str().expect("a path of text");
-    let words = ["strace", "-f", "-qq", "-s", "4096", "-o", place, "-e", "trace=capset,prctl,?open,openat,openat2,umask"];
+    let words =
+        ["strace", "-f", "-qq", "-s", "4096", "-o", place, "-e", "trace=capset,prctl,?open,openat,openat2,umask"];
     for arguments in [&["--show"][..], &[], &["--save", "/run/saved"]] {
         let run = scene.tool().under(&words).run(arguments);
         assert_eq!(run.code(), 0, "{run}");
