@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use testkit::{Bundle, Criu, Engines, IptablesFlavour, LockMethod, Runtime, Snapshot, TestHost};
 
 use crate::case::Case;
+use crate::neighbours::link_in;
 use crate::pod::{LOCKS, Peers, Pod};
 use crate::recorded::{fates, without_record};
 use crate::recording::recorder;
@@ -29,6 +30,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "by a record of crun's checkpoint a pod has a network again without being named",
         test: |criu| recorded(criu, Runtime::Crun),
     },
+    Case { name: "links in a root and a volume that were moved are found by the bundle's configuration", test: moved },
     Case { name: "runc restores a container after criu-gc only showed", test: restored_after_show },
 ];
 
@@ -58,7 +60,7 @@ impl<'a> Checkpointed<'a> {
 }
 
 fn tool<'a>(host: &'a TestHost, container: &Bundle<'_>) -> Tool<'a> {
-    Tool::new(host, &container.images()).watching(container.root())
+    Tool::new(host, container.directory()).watching(container.root())
 }
 
 fn removed(criu: &Criu, runtime: Runtime) {
@@ -91,6 +93,37 @@ fn recorded(criu: &Criu, runtime: Runtime) {
     assert_eq!(untied.iter().filter(|fate| *fate == "kept: untied-namespace").count(), 2, "void: {untied:?}");
     checkpointed.tool().removes_everything_since(&checkpointed.before);
     pod.has_network_again(flavour, &mut checkpointed.peers);
+}
+
+/// The images name the old places, where there is nothing now. The new ones are the word of the bundle's configuration.
+fn moved(criu: &Criu) {
+    let host = TestHost::new();
+    let flavour = IptablesFlavour::Nft;
+    let pod = Pod::new(&host, flavour);
+    let engines = Engines::new(&host, criu, LockMethod::Nftables, flavour);
+    let mut checkpointed = Checkpointed::new(&host, &pod, &engines, Runtime::Runc);
+    pod.has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
+    let directory = checkpointed.container.directory();
+    let (bundle, volume) = (directory.with_file_name("moved"), pod.volume.with_file_name("moved-volume"));
+    fs::rename(host.path(directory), host.path(&bundle)).expect("another name");
+    fs::rename(host.path(&pod.volume), host.path(&volume)).expect("another name");
+    let links = [volume.clone(), bundle.join("rootfs/tmp")].map(|place| link_in(&host.path(place)));
+    let config = host.path(bundle.join("config.json"));
+    let text = fs::read_to_string(&config).expect("the bundle's configuration");
+    let (old, new) = (pod.volume.to_str().expect("UTF-8"), volume.to_str().expect("UTF-8"));
+    assert!(text.contains(old), "void: the configuration does not name the volume");
+    fs::write(&config, text.replace(old, new)).expect("the bundle's configuration");
+    let mode = |mode| fs::set_permissions(&config, fs::Permissions::from_mode(mode)).expect("a mode");
+    let tool = Tool::new(&host, &bundle);
+    mode(0o666);
+    let stranger = tool.show();
+    assert_eq!(stranger.iter().filter(|line| line.ends_with("(gone)")).count(), 2, "{stranger:#?}");
+    mode(0o600);
+    let run = tool.run(&[]);
+    assert_eq!(run.code(), 0, "{run}");
+    assert!(links.iter().all(|link| !link.exists()), "{run}");
+    pod.has_network_again(flavour, &mut checkpointed.peers);
+    tool.finds_nothing();
 }
 
 /// Not with crun: it has CRIU make the container's groups anew in all hierarchies, also in those of version 1, which are

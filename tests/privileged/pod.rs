@@ -33,7 +33,7 @@ const SIDECAR: &str = "10.9.0.2:8080";
 pub(crate) struct Pod<'a> {
     host: &'a TestHost,
     pub(crate) network: NetNamespace,
-    volume: PathBuf,
+    pub(crate) volume: PathBuf,
     outside: Outside,
 }
 
