@@ -6,6 +6,8 @@
 //! runtime's directory only files of known names are opened, from directories that are open already.
 
 mod archive;
+mod blobs;
+mod contents;
 pub mod context;
 mod folder;
 mod images;
@@ -28,10 +30,11 @@ use crate::archive::{ArchiveError, Compression, Progress, Source};
 use crate::system::dir::{self, FileError, Opened};
 
 pub use context::Context;
-pub use folder::{ImageFile, Written};
+pub use folder::ImageFile;
 pub use images::{Images, Lockable};
 pub use layout::Layout;
 pub use podman::PodmanError;
+pub use tree::Written;
 
 /// A checkpoint that was found.
 #[derive(Debug)]
@@ -113,10 +116,15 @@ pub fn locate(
     }
     match dir::open_named(named)? {
         Opened::File(file) => archive::locate(Source::of(file, named)?, work_dir, progress),
-        Opened::Directory(directory) if oci::is_layout(&directory) => {
-            oci::locate_in_directory(&directory, work_dir, progress)
+        Opened::Directory(directory) => {
+            // What lies there plainly comes first, whatever else is beside it.
+            match search::locate(Folder::Host(directory.reopened()?), work_dir) {
+                Err(LocateError::NoImages { .. }) if oci::is_layout(&directory) => {
+                    oci::locate_in_directory(&directory, work_dir, progress)
+                }
+                found => found,
+            }
         }
-        Opened::Directory(directory) => search::locate(Folder::Host(directory), work_dir),
     }
 }
 

@@ -13,10 +13,9 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::tree::{Kept, KeptFile, Tree};
+use super::tree::{Kept, KeptFile, Tree, Written, joined};
 use crate::system::author::Author;
 use crate::system::dir::{self, Directory, FileError, Reach};
-use crate::time::Timestamp;
 
 /// A directory of either kind.
 #[derive(Debug)]
@@ -33,15 +32,6 @@ pub(super) struct ArchivedFolder {
     place: Vec<u8>,
     /// The path of the archive with that behind it, for people.
     path: PathBuf,
-}
-
-/// When a file was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
-    /// By what the file itself says. In an archive this is the word of whoever made the archive.
-    pub said: Timestamp,
-    /// No later than this, by the clock of a host: of an archive when it was last changed here.
-    pub until: Timestamp,
 }
 
 /// An open file of a checkpoint.
@@ -209,11 +199,6 @@ impl ArchivedFolder {
         let path = self.path.parent()?.to_owned();
         Some(ArchivedFolder { tree: Arc::clone(&self.tree), place: self.place[..end].to_owned(), path })
     }
-}
-
-/// The place of what has this name in the directory at `place`.
-pub(super) fn joined(place: &[u8], name: &[u8]) -> Vec<u8> {
-    if place.is_empty() { name.to_owned() } else { [place, name].join(&b'/') }
 }
 
 /// Opens a file of a directory, with when and by whom it was written.

@@ -12,68 +12,25 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::archive::{self, Content};
+use super::blobs::{Blob, Blobs, DOCKER_MANIFEST, DOCUMENT_LIMIT, INDEX};
+use super::contents::{self, Contents, Origin};
 use super::folder::Folder;
 use super::layout::Layout;
 use super::metadata;
-use super::tree::{Origin, Tree};
 use super::{LocateError, Located, search};
 use crate::archive::{ArchiveError, Entries, Meter, Progress, Source};
 use crate::json;
 use crate::system::dir::{Directory, Reach};
 
-/// No index or manifest is larger: the specification's own limit for registries.
-pub(super) const DOCUMENT_LIMIT: u64 = 4 * 1024 * 1024;
 /// Indexes lead to manifests over no more indexes than this.
 const DEPTH: usize = 4;
 /// No layout leads to more manifests and indexes.
 const DOCUMENTS: usize = 1024;
 /// All images of a layout have no more layers than this, one image as engines make them no more than 127.
 const LAYERS: usize = 4096;
-/// The first document.
-const INDEX: &str = "index.json";
-/// That of `docker save`.
-const DOCKER_MANIFEST: &str = "manifest.json";
 /// How the media type ends by which containerd names the images of CRIU
 /// (`application/vnd.containerd.container.criu.checkpoint.criu.tar`).
 const CONTAINERD_IMAGES: &str = "criu.checkpoint.criu.tar";
-
-/// A blob that matters.
-#[derive(Debug)]
-pub(super) enum Blob {
-    /// An index or a manifest, perhaps.
-    Document(Vec<u8>),
-    /// What matters of a layer.
-    Layer(Tree),
-}
-
-/// The blobs of a layout in an archive, by their paths. In an archive they may stand before what leads to them.
-#[derive(Debug, Default)]
-pub(super) struct Blobs(BTreeMap<Vec<u8>, Blob>);
-
-impl Blobs {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn add(&mut self, path: Vec<u8>, blob: Blob) {
-        self.0.insert(path, blob);
-    }
-}
-
-/// Whether the file at this path of an archive is, in a layout of images, a document or a layer.
-pub(super) fn is_blob(path: &[u8]) -> bool {
-    let Ok(path) = std::str::from_utf8(path) else { return false };
-    let is_digest = |name: &str| name.len() >= 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match path.split('/').collect::<Vec<_>>()[..] {
-        ["blobs", _, digest] => is_digest(digest),
-        [INDEX | DOCKER_MANIFEST] => true,
-        // `docker save` before its version 25, and podman's docker-archive.
-        [layer] => layer.strip_suffix(".tar").is_some_and(is_digest),
-        [digest, "layer.tar"] => is_digest(digest),
-        _ => false,
-    }
-}
 
 /// Whether a directory is an image layout.
 pub(super) fn is_layout(directory: &Directory) -> bool {
@@ -163,7 +120,7 @@ impl Place<'_> {
     fn document(&self, path: &str) -> Result<Option<Vec<u8>>, LocateError> {
         let directory = match self {
             Place::Archived(blobs) => {
-                let Some(Blob::Document(document)) = blobs.0.get(path.as_bytes()) else { return Ok(None) };
+                let Some(Blob::Document(document)) = blobs.get(path) else { return Ok(None) };
                 return Ok(Some(document.clone()));
             }
             Place::Host(directory, _) => directory,
@@ -177,11 +134,11 @@ impl Place<'_> {
     }
 
     /// What matters of a layer; `None` where there is none, or what is there is no archive.
-    fn layer(&self, path: &str) -> Result<Option<Content>, LocateError> {
+    fn layer(&self, path: &str) -> Result<Option<Contents>, LocateError> {
         let (directory, meter) = match self {
             Place::Archived(blobs) => {
-                let Some(Blob::Layer(tree)) = blobs.0.get(path.as_bytes()) else { return Ok(None) };
-                return Ok(Some(Content { tree: tree.clone(), notes: Vec::new() }));
+                let Some(Blob::Layer(tree)) = blobs.get(path) else { return Ok(None) };
+                return Ok(Some(Contents { tree: tree.clone(), notes: Vec::new() }));
             }
             Place::Host(directory, meter) => (directory, meter),
         };
@@ -192,7 +149,7 @@ impl Place<'_> {
             Err(ArchiveError::NoArchive { .. }) => Ok(None),
             Err(error) => Err(failed(error)),
             Ok(mut entries) => {
-                let content = archive::read(&mut entries, Origin::of(&source), None).map_err(failed)?;
+                let content = contents::read(&mut entries, Origin::of(&source), None).map_err(failed)?;
                 entries.finish().map_err(failed)?;
                 Ok(Some(content))
             }
@@ -213,9 +170,9 @@ fn opened(layout: &Directory, path: &str) -> Result<Option<std::fs::File>, Locat
 fn find(blobs: &Place<'_>, path: &Path, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
     let mut found = Vec::new();
     for image in images(blobs, path)? {
-        let mut whole = Content::default();
+        let mut whole = Contents::default();
         for layer in &image.layers {
-            if let Some(Content { tree, notes }) = blobs.layer(layer)? {
+            if let Some(Contents { tree, notes }) = blobs.layer(layer)? {
                 whole.tree.lay_over(&tree);
                 whole.notes.extend(notes);
             }

@@ -1,26 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What of an archive matters: the images that are read, CRIU's logs and statistics, and the metadata of runtimes.
-//!
-//! Memory pages, contents of files and queues, and all that is not CRIU's are passed over.
+//! The part of an archive's tree that is kept in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use criu_images::ImageKind;
-
-use super::folder::{Written, joined};
-use super::metadata;
-use super::surroundings::MARKERS;
-use crate::archive::{ArchiveError, Entries, Entry, EntryKind, Limit, Source};
-use crate::record;
 use crate::system::author::Author;
 use crate::time::Timestamp;
-
-/// No log is kept that is larger.
-const LOG_LIMIT: u64 = 64 * 1024 * 1024;
-/// What a name takes in memory, beside its bytes.
-const NAME: u64 = 128;
 
 /// The part of an archive's tree that matters.
 #[derive(Debug, Clone, Default)]
@@ -50,38 +36,13 @@ pub(super) struct KeptFile {
     pub(super) author: Author,
 }
 
-/// What is wanted of an entry, by its name.
+/// When a file was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    /// Its content.
-    Content,
-    /// Its content, up to so many bytes.
-    UpTo(u64),
-    /// That it is there.
-    Name,
-    Nothing,
-}
-
-impl Wanted {
-    fn of(name: &[u8]) -> Self {
-        match ImageKind::of_file_name(name) {
-            Some((kind, _)) if kind.has_payload() => return Wanted::Name,
-            Some(_) => return Wanted::Content,
-            None => {}
-        }
-        let is = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
-        if criu_images::is_interface_addresses_file_name(name) {
-            Wanted::Content
-        } else if is(&["dump.log", "restore.log"]) {
-            Wanted::UpTo(LOG_LIMIT)
-        } else if is(&metadata::FILES) {
-            Wanted::UpTo(metadata::SIZE_LIMIT)
-        } else if is(&MARKERS) || is(&[record::FILE_NAME]) || name.starts_with(WHITEOUT) {
-            Wanted::Name
-        } else {
-            Wanted::Nothing
-        }
-    }
+pub struct Written {
+    /// By what the file itself says. In an archive this is the word of whoever made the archive.
+    pub said: Timestamp,
+    /// No later than this, by the clock of a host: of an archive when it was last changed here.
+    pub until: Timestamp,
 }
 
 /// In the layer of an image: what has the rest of this name in the layers below is gone (OCI image specification,
@@ -90,79 +51,19 @@ const WHITEOUT: &[u8] = b".wh.";
 /// The same for all that the layers below have in this directory.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-/// Where files come from that are kept.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Origin {
-    author: Author,
-    changed: Timestamp,
-}
-
-impl Origin {
-    pub(super) fn of(source: &Source) -> Self {
-        Origin { author: source.author(), changed: source.changed() }
-    }
-
-    /// What a header says can be anything; so it can make a file less trusted or older than its archive, and never more
-    /// or younger.
-    fn file(self, content: Vec<u8>, entry: &Entry) -> KeptFile {
-        let written = Written { said: entry.modified.min(self.changed), until: self.changed };
-        let author = self.author.or(Author::of_owner(entry.owner, entry.group, entry.mode));
-        KeptFile { content: content.into(), written, author }
-    }
-}
-
 impl Tree {
-    /// Takes what matters of an entry of `entries`, the last one that it gave. What is too large to be of use is noted.
-    pub(super) fn take(
-        &mut self,
-        entry: &Entry,
-        entries: &mut Entries<'_>,
-        origin: Origin,
-        notes: &mut Vec<String>,
-    ) -> Result<(), ArchiveError> {
-        let (place, name) = split(&entry.path);
-        let wanted = Wanted::of(name);
-        if wanted == Wanted::Nothing {
-            return Ok(());
-        }
-        self.add_place(entry, entries)?;
-        let kept = match (&entry.kind, wanted) {
-            (EntryKind::Directory, Wanted::Name) => return Ok(()),
-            (_, Wanted::Name | Wanted::Nothing) => Kept::Name,
-            (EntryKind::File, Wanted::UpTo(limit)) if entries.stored() > limit => {
-                let path = String::from_utf8_lossy(&entry.path);
-                notes.push(format!("{path} in the archive is not used: it is larger than {limit} bytes"));
-                return Ok(());
-            }
-            (EntryKind::File, _) => Kept::File(origin.file(entries.content(entry)?, entry)),
-            (EntryKind::HardLink(target), _) => {
-                let (place, name) = split(target);
-                self.file(place, name).cloned().unwrap_or(Kept::NoFile)
-            }
-            (EntryKind::Directory | EntryKind::Other, _) => Kept::NoFile,
-        };
+    pub(super) fn insert(&mut self, place: &[u8], name: &[u8], kept: Kept) {
         self.files.entry(place.to_owned()).or_default().insert(name.to_owned(), kept);
-        Ok(())
     }
 
-    /// Adds the directory of an entry and those above it, and counts what the entry's name takes.
-    fn add_place(&mut self, entry: &Entry, entries: &Entries<'_>) -> Result<(), ArchiveError> {
-        if entry.path.len() > Limit::PATH {
-            return Err(Limit::Path.into());
-        }
-        entries.keep(entry.path.len() as u64 + NAME)?;
-        let directory = if entry.kind == EntryKind::Directory { &entry.path } else { split(&entry.path).0 };
-        for new in self.new_directories(directory) {
-            entries.keep(new.len() as u64 + NAME)?;
-            self.directories.insert(new.to_owned());
-        }
-        Ok(())
+    pub(super) fn add_directory(&mut self, place: &[u8]) {
+        self.directories.insert(place.to_owned());
     }
 
     /// Lays the layer of an image over this one.
     pub(super) fn lay_over(&mut self, layer: &Tree) {
         for (place, files) in &layer.files {
-            for name in files.keys().filter(|name| name.starts_with(WHITEOUT)) {
+            for name in files.keys().filter(|name| is_whiteout(name)) {
                 if name == OPAQUE {
                     self.remove(place);
                 } else {
@@ -171,8 +72,8 @@ impl Tree {
             }
         }
         for (place, files) in &layer.files {
-            for (name, kept) in files.iter().filter(|(name, _)| !name.starts_with(WHITEOUT)) {
-                self.files.entry(place.clone()).or_default().insert(name.clone(), kept.clone());
+            for (name, kept) in files.iter().filter(|(name, _)| !is_whiteout(name)) {
+                self.insert(place, name, kept.clone());
             }
         }
         self.directories.extend(layer.directories.iter().cloned());
@@ -205,7 +106,7 @@ impl Tree {
     }
 
     /// The directory and those above it, as far as they are not known yet.
-    fn new_directories<'a>(&self, directory: &'a [u8]) -> Vec<&'a [u8]> {
+    pub(super) fn new_directories<'a>(&self, directory: &'a [u8]) -> Vec<&'a [u8]> {
         let above = std::iter::successors(Some(directory), |directory: &&'a [u8]| Some(split(directory).0));
         above.take_while(|above| !self.has_directory(above)).collect()
     }
@@ -224,8 +125,18 @@ impl Tree {
     }
 }
 
+/// Whether a name in a layer says that another one is gone.
+pub(super) fn is_whiteout(name: &[u8]) -> bool {
+    name.starts_with(WHITEOUT)
+}
+
+/// The place of what has this name in the directory at `place`.
+pub(super) fn joined(place: &[u8], name: &[u8]) -> Vec<u8> {
+    if place.is_empty() { name.to_owned() } else { [place, name].join(&b'/') }
+}
+
 /// The directory and the name.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (&[], path),
@@ -241,106 +152,4 @@ fn below(place: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     }
     let with = |byte: u8| [place, &[byte]].concat();
     (Bound::Excluded(with(b'/')), Bound::Excluded(with(AFTER_SLASH)))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Seek;
-    use std::path::Path;
-
-    use super::*;
-    use crate::archive::Meter;
-    use crate::locate::archive;
-
-    /// What is kept of an archive with these entries: path, type, where a link leads, mode.
-    fn kept(entries: &[(&str, tar::EntryType, &str, u32)]) -> Result<Tree, ArchiveError> {
-        let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
-        for (path, kind, target, mode) in entries {
-            let mut header = tar::Header::new_gnu();
-            header.set_entry_type(*kind);
-            header.set_mode(*mode);
-            header.set_mtime(5);
-            header.set_uid(0);
-            header.set_gid(0);
-            if target.is_empty() {
-                builder.append_data(&mut header, path, std::io::empty()).unwrap();
-            } else {
-                builder.append_link(&mut header, path, target).unwrap();
-            }
-        }
-        let mut file = builder.into_inner().unwrap();
-        file.rewind().unwrap();
-        let source = Source::of(file, Path::new("a.tar")).unwrap();
-        let meter = Meter::new(&|_| {});
-        let mut entries = Entries::open(&source, &meter)?;
-        archive::read(&mut entries, Origin::of(&source), None).map(|content| content.tree)
-    }
-
-    const FILE: tar::EntryType = tar::EntryType::Regular;
-
-    #[test]
-    fn only_what_is_read_is_kept() {
-        let tree = kept(&[
-            ("c/inventory.img", FILE, "", 0o600),
-            ("c/pages-1.img", FILE, "", 0o600),
-            ("c/tcp-stream-1f.img", FILE, "", 0o600),
-            ("c/ghost-file-1.img", FILE, "", 0o600),
-            ("etc/passwd", FILE, "", 0o600),
-        ])
-        .unwrap();
-        assert!(matches!(tree.file(b"c", b"inventory.img"), Some(Kept::File(_))));
-        assert!(matches!(tree.file(b"c", b"tcp-stream-1f.img"), Some(Kept::Name)));
-        assert!(matches!(tree.file(b"c", b"ghost-file-1.img"), Some(Kept::Name)));
-        assert_eq!(tree.names(b"c"), [b"ghost-file-1.img".as_slice(), b"inventory.img", b"tcp-stream-1f.img"]);
-        assert_eq!(tree.names(b""), [b"c"]);
-    }
-
-    #[test]
-    fn the_last_entry_of_a_name_counts() {
-        let link = tar::EntryType::Symlink;
-        let is_file = |entries: &[_]| matches!(kept(entries).unwrap().file(b"", b"files.img"), Some(Kept::File(_)));
-        let (file, other) = (("files.img", FILE, "", 0o600), ("./files.img", link, "/etc/shadow", 0o777));
-        assert!(is_file(&[other, file]));
-        assert!(!is_file(&[file, other]));
-    }
-
-    #[test]
-    fn a_hard_link_is_what_it_leads_to() {
-        let hard = tar::EntryType::Link;
-        let entries = [
-            ("a/files.img", FILE, "", 0o600),
-            ("b/files.img", hard, "./a/files.img", 0o600),
-            ("b/core-1.img", hard, "a/pages-1.img", 0o600),
-            ("b/core-2.img", hard, "b/core-2.img", 0o600),
-        ];
-        let tree = kept(&entries).unwrap();
-        assert!(matches!(tree.file(b"b", b"files.img"), Some(Kept::File(_))));
-        assert!(matches!(tree.file(b"b", b"core-1.img"), Some(Kept::NoFile)));
-        assert!(matches!(tree.file(b"b", b"core-2.img"), Some(Kept::NoFile)));
-    }
-
-    /// What a header says can only take trust away, and is never later than the archive.
-    #[test]
-    fn a_header_adds_no_trust() {
-        let file = |mode| match kept(&[("files.img", FILE, "", mode)]).unwrap().file(b"", b"files.img") {
-            Some(Kept::File(file)) => file.clone(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(file(0o644).author, Author::Trusted);
-        assert_eq!(file(0o666).author, Author::Anybody);
-        assert_eq!(file(0o644).written.said, Timestamp::new(5, 0));
-        assert!(file(0o644).written.until > Timestamp::new(1_000_000_000, 0));
-    }
-
-    #[test]
-    fn paths_that_take_memory_are_limited() {
-        let path = format!("{}files.img", "x/".repeat(2100));
-        let error = kept(&[(&path, FILE, "", 0o600)]).unwrap_err();
-        assert!(matches!(error, ArchiveError::Limit(Limit::Path)), "{error}");
-        // Each takes sixteen times its length, for the directories above it.
-        let paths: Vec<String> = (0..2000).map(|at| format!("{at}/{}files.img", "x/".repeat(1900))).collect();
-        let entries: Vec<_> = paths.iter().map(|path| (path.as_str(), FILE, "", 0o600)).collect();
-        let error = kept(&entries).unwrap_err();
-        assert!(matches!(error, ArchiveError::Limit(Limit::Kept)), "{error}");
-    }
 }

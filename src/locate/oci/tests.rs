@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use criu_images::ImageKind;
 
+use crate::locate::archive;
 use crate::locate::context::Named;
 
 /// A layout of images in a directory.

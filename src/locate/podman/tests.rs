@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+const ONE: &str = "6c0f0e1b00000000000000000000000000000000000000000000000000000001";
+const TWO: &str = "6c0f0e1b00000000000000000000000000000000000000000000000000000002";
+
+/// A storage on the way to which nobody else can write, with this list.
+fn storage(list: &str) -> (tempfile::TempDir, Storage) {
+    let top = tempfile::Builder::new().tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a directory");
+    let containers = top.path().join("overlay-containers");
+    for id in [ONE, TWO] {
+        fs::create_dir_all(containers.join(id).join("userdata")).unwrap();
+    }
+    fs::write(containers.join(LIST), list).unwrap();
+    let storage = Storage { store: top.path().to_owned(), volatile: top.path().join("run") };
+    (top, storage)
+}
+
+fn two() -> String {
+    format!(r#"[{{"id": "{ONE}", "names": ["web"], "layer": "x"}}, {{"id": "{TWO}", "names": null}}]"#)
+}
+
+fn found(storage: &Storage, name: &str) -> Result<PathBuf, PodmanError> {
+    storage.container(OsStr::new(name)).map(|container| container.directory.path().to_owned())
+}
+
+#[test]
+fn a_container_is_found_by_name_id_and_the_beginning_of_an_id() {
+    let (top, storage) = storage(&two());
+    for (name, id) in [("web", ONE), (ONE, ONE), (TWO, TWO)] {
+        let expected = top.path().join("overlay-containers").join(id).join("userdata");
+        assert_eq!(found(&storage, name).unwrap(), expected, "{name}");
+    }
+    let error = found(&storage, "6c0f").unwrap_err();
+    assert!(matches!(&error, PodmanError::Ambiguous { ids, .. } if *ids == [ONE, TWO]), "{error}");
+    for name in ["", "we", "webs", "7", "6C0F"] {
+        assert!(matches!(found(&storage, name).unwrap_err(), PodmanError::Unknown { .. }), "{name}");
+    }
+}
+
+#[test]
+fn a_name_comes_before_the_beginning_of_an_id() {
+    let list = two().replace("web", "6c0f");
+    assert!(found(&storage(&list).1, "6c0f").unwrap().to_str().unwrap().contains(ONE));
+}
+
+#[test]
+fn a_container_that_does_not_outlive_a_boot_is_found() {
+    let (_top, storage) = storage("[]");
+    let volatile = storage.volatile.join("overlay-containers");
+    fs::create_dir_all(&volatile).unwrap();
+    fs::write(volatile.join(VOLATILE_LIST), two()).unwrap();
+    assert!(found(&storage, "web").is_ok());
+}
+
+#[test]
+fn ids_that_lead_elsewhere_are_none() {
+    for id in ["../../elsewhere", "", ".", "/etc", "a/b", &"a".repeat(65)] {
+        let (_top, storage) = storage(&format!(r#"[{{"id": "{id}", "names": ["web"]}}]"#));
+        assert!(matches!(found(&storage, "web").unwrap_err(), PodmanError::Unknown { .. }), "{id}");
+    }
+}
+
+#[test]
+fn a_list_that_cannot_be_used_is_an_error() {
+    let deep = "[".repeat(100_000);
+    for list in ["", "{", "7", &deep, r#"[{"names": ["web"]}]"#] {
+        let (_top, storage) = storage(list);
+        assert!(matches!(found(&storage, "web").unwrap_err(), PodmanError::List { .. }));
+    }
+}
+
+#[test]
+fn a_list_that_others_can_write_is_not_believed() {
+    let (top, storage) = storage(&two());
+    let list = top.path().join("overlay-containers").join(LIST);
+    fs::set_permissions(&list, fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(matches!(found(&storage, "web").unwrap_err(), PodmanError::Foreign { .. }));
+    fs::set_permissions(&list, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(found(&storage, "web").is_ok());
+    fs::set_permissions(top.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(matches!(found(&storage, "web").unwrap_err(), PodmanError::Foreign { .. }));
+}
+
+#[test]
+fn the_configuration_says_where_the_storage_is() {
+    let storage = |text| Storage::of_configuration(text).map(|storage| storage.store);
+    assert_eq!(storage("").unwrap(), Path::new(STORE));
+    assert_eq!(storage("[storage]\ndriver = \"overlay\"\n# graphroot = \"/x\"\n").unwrap(), Path::new(STORE));
+    let other = "[storage]\ngraphroot = \"/srv/x\"\n[storage.options.overlay]\nmountopt = \"nodev\"\n";
+    assert_eq!(storage(other).unwrap(), Path::new("/srv/x"));
+    assert!(storage("[storage").is_err() && storage("[storage]\ngraphroot = 7").is_err());
+}
+
+#[test]
+fn only_the_prefix_makes_it_podmans() {
+    assert_eq!(name_in(Path::new("podman:web")), Some(OsStr::new("web")));
+    assert_eq!(name_in(Path::new("./podman:web")), None);
+    assert_eq!(name_in(Path::new("podman")), None);
+}
