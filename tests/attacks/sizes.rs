@@ -55,7 +55,9 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 let layers: Vec<String> = (0..1000).map(layer).collect();
                 let annotations = format!(r#"{{"org.criu.checkpoint.pod.name": "{}"}}"#, "x".repeat(2 * 1024 * 1024));
                 let index = format!(r#"{{"annotations": {annotations}, "manifests": [{}]}}"#, layers.join(","));
-                fs::create_dir(c.images().join("blobs")).expect("a new directory");
+                // Images that lie there plainly would come first.
+                fs::remove_dir_all(c.images()).expect("the images");
+                fs::create_dir_all(c.images().join("blobs")).expect("a new directory");
                 fs::write(c.images().join("index.json"), index).expect("a new file");
             },
         ),
