@@ -4,34 +4,28 @@
 //! The storage is that of root's podman (github.com/containers/storage): a list of the containers, and a directory for
 //! each. It is believed only where nobody else can have written it: it decides whose residue goes.
 
+mod storage;
+
 use std::ffi::OsStr;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use self::storage::Storage;
 use super::context::Trust;
-use super::folder::{Folder, open_in};
+use super::folder::Folder;
 use super::metadata::Metadata;
 use crate::system::dir::{Directory, FileError};
 
 /// What stands before the name of a container.
 const PREFIX: &[u8] = b"podman:";
 
-/// Where storage.conf is, the first that there is; and where the storage is if it does not say.
-const CONFIGURATIONS: [&str; 2] = ["/etc/containers", "/usr/share/containers"];
-const CONFIGURATION: &str = "storage.conf";
-const STORE: &str = "/var/lib/containers/storage";
-const VOLATILE_STORE: &str = "/run/containers/storage";
-/// No configuration is larger.
-const CONFIGURATION_LIMIT: u64 = 1024 * 1024;
-
 /// The directories of the containers, by the storage's driver.
 const DRIVERS: [&str; 4] = ["overlay-containers", "vfs-containers", "btrfs-containers", "zfs-containers"];
-/// The list of the containers, and that of those which do not outlive a boot (containers/storage 1.43 and later).
-const LIST: &str = "containers.json";
-const VOLATILE_LIST: &str = "volatile-containers.json";
+/// The list of the containers, and that of those which need not outlive a boot: of `--rm` and quadlets, in the store of
+/// the others or, with a transient store, in that of the runtime (containers/storage 1.44 and later).
+const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
 
 /// Why a container of podman's cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -109,26 +103,6 @@ pub(super) fn container(name: &OsStr) -> Result<Container, PodmanError> {
     Storage::configured()?.container(name)
 }
 
-/// Where the storage is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Storage {
-    store: PathBuf,
-    volatile: PathBuf,
-}
-
-/// storage.conf, as far as it matters.
-#[derive(Debug, Default, Deserialize)]
-struct Configuration {
-    #[serde(default)]
-    storage: StorageSection,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct StorageSection {
-    graphroot: Option<PathBuf>,
-    runroot: Option<PathBuf>,
-}
-
 /// An entry of the list.
 #[derive(Debug, Deserialize)]
 struct Listed {
@@ -149,46 +123,14 @@ impl Listed {
 }
 
 impl Storage {
-    fn configured() -> Result<Self, PodmanError> {
-        for directory in CONFIGURATIONS {
-            let directory = match Directory::open(Path::new(directory)) {
-                Ok(directory) => directory,
-                Err(error) if error.is_not_found() => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let path = directory.path().join(CONFIGURATION);
-            let wrong = |why: String| PodmanError::Configuration { path: path.clone(), why };
-            let Some(file) = open_in(&directory, CONFIGURATION)? else { continue };
-            let mut text = String::new();
-            let read = file.take(CONFIGURATION_LIMIT + 1).read_to_string(&mut text);
-            let length = read.map_err(|error| wrong(format!("cannot be read: {error}")))?;
-            if length as u64 > CONFIGURATION_LIMIT {
-                return Err(wrong(format!("is larger than {CONFIGURATION_LIMIT} bytes")));
-            }
-            return Storage::of_configuration(&text).map_err(wrong);
-        }
-        Ok(Storage::of_section(StorageSection::default()))
-    }
-
-    fn of_configuration(text: &str) -> Result<Self, String> {
-        let Configuration { storage } = toml::from_str(text).map_err(|error| format!("makes no sense: {error}"))?;
-        Ok(Storage::of_section(storage))
-    }
-
-    fn of_section(section: StorageSection) -> Self {
-        let or = |path: Option<PathBuf>, default: &str| {
-            path.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| default.into())
-        };
-        Storage { store: or(section.graphroot, STORE), volatile: or(section.runroot, VOLATILE_STORE) }
-    }
-
     fn container(&self, name: &OsStr) -> Result<Container, PodmanError> {
         let printed = name.to_string_lossy().into_owned();
         let mut all = Vec::new();
         for driver in DRIVERS {
-            let lists = [(&self.store, LIST), (&self.volatile, VOLATILE_LIST)];
-            for (store, list) in lists {
-                all.extend(read(&store.join(driver), list)?.into_iter().map(|container| (driver, container)));
+            for directory in [&self.store, &self.volatile].map(|store| store.join(driver)) {
+                for list in LISTS {
+                    all.extend(read(&directory, list)?.into_iter().map(|container| (driver, container)));
+                }
             }
         }
         let name = name.to_str().unwrap_or_default();

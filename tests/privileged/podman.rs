@@ -13,6 +13,7 @@ use crate::tool::{NOTHING, Tool};
 pub(crate) const CASES: &[Case] = &[
     Case { name: "what a checkpoint by podman left is removed, and its pod has a network again", test: removed },
     Case { name: "what a checkpoint left is removed by the name of podman's container", test: by_name },
+    Case { name: "podman's container is found in the storage that storage.conf names", test: configured_storage },
     Case { name: "podman restores a container after criu-gc only showed", test: restored_after_show },
     Case { name: "images that an earlier checkpoint by podman left in the directory are not read", test: kept_twice },
     Case { name: "what stays after podman refused to export a checkpoint is removed", test: refused_export },
@@ -47,10 +48,21 @@ fn with_pair_by(
     start: impl Fn(&Podman<'_>, &Specification),
     test: impl FnOnce(Pair<'_>),
 ) {
+    with_pair_of(criu, lock, Engines::podman, start, test);
+}
+
+/// The same, with a podman that was set up otherwise.
+fn with_pair_of(
+    criu: &Criu,
+    lock: LockMethod,
+    set_up: impl for<'a> Fn(&'a Engines<'_>) -> Podman<'a>,
+    start: impl Fn(&Podman<'_>, &Specification),
+    test: impl FnOnce(Pair<'_>),
+) {
     let host = TestHost::new();
     let pod = Pod::new(&host, FLAVOUR);
     let engines = Engines::new(&host, criu, lock, FLAVOUR);
-    let podman = engines.podman();
+    let podman = set_up(&engines);
     podman.start("sidecar", &pod.sidecar());
     let sidecar = pod.peer();
     start(&podman, &pod.container());
@@ -145,6 +157,21 @@ fn by_name(criu: &Criu) {
             "{other}"
         );
         let tool = pair.tool(named);
+        pair.is_cleaned(&tool);
+    });
+}
+
+/// podman reads the configuration too: its own answer tells where it has the container.
+fn configured_storage(criu: &Criu) {
+    let store = Path::new("/var/lib/containers/elsewhere");
+    let set_up = |engines: &'_ Engines<'_>| engines.podman_of_storage(store);
+    let start = |podman: &Podman<'_>, container: &Specification| podman.start(NAME, container);
+    with_pair_of(criu, LockMethod::Iptables, set_up, start, |mut pair| {
+        assert!(pair.podman.directory(NAME).starts_with(store), "void: {}", pair.podman.directory(NAME).display());
+        pair.is_checkpointed(&[]);
+        let unknown = pair.tool(Path::new("podman:no-such")).run(&[]);
+        assert!(unknown.code() == 2 && unknown.stderr.contains("in /var/lib/containers/elsewhere:"), "{unknown}");
+        let tool = pair.tool(Path::new("podman:container"));
         pair.is_cleaned(&tool);
     });
 }

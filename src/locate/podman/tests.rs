@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::*;
+use crate::locate::metadata::SIZE_LIMIT;
 
 const ONE: &str = "6c0f0e1b00000000000000000000000000000000000000000000000000000001";
 const TWO: &str = "6c0f0e1b00000000000000000000000000000000000000000000000000000002";
@@ -14,7 +17,7 @@ fn storage(list: &str) -> (tempfile::TempDir, Storage) {
     for id in [ONE, TWO] {
         fs::create_dir_all(containers.join(id).join("userdata")).unwrap();
     }
-    fs::write(containers.join(LIST), list).unwrap();
+    fs::write(containers.join(LISTS[0]), list).unwrap();
     let storage = Storage { store: top.path().to_owned(), volatile: top.path().join("run") };
     (top, storage)
 }
@@ -48,12 +51,14 @@ fn a_name_comes_before_the_beginning_of_an_id() {
 }
 
 #[test]
-fn a_container_that_does_not_outlive_a_boot_is_found() {
-    let (_top, storage) = storage("[]");
-    let volatile = storage.volatile.join("overlay-containers");
-    fs::create_dir_all(&volatile).unwrap();
-    fs::write(volatile.join(VOLATILE_LIST), two()).unwrap();
-    assert!(found(&storage, "web").is_ok());
+fn a_container_that_need_not_outlive_a_boot_is_found() {
+    for store in ["", "run"] {
+        let (top, storage) = storage("[]");
+        let directory = top.path().join(store).join("overlay-containers");
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(LISTS[1]), two()).unwrap();
+        assert!(found(&storage, "web").unwrap().starts_with(&storage.store), "{store}");
+    }
 }
 
 #[test]
@@ -74,25 +79,34 @@ fn a_list_that_cannot_be_used_is_an_error() {
 }
 
 #[test]
+fn a_list_that_is_a_link_a_pipe_or_too_large_is_an_error() {
+    let (top, storage) = storage(&two());
+    let list = top.path().join("overlay-containers").join(LISTS[0]);
+    let is_refused = |why: &str| {
+        let error = found(&storage, "web").unwrap_err().to_string();
+        assert!(error.contains("containers.json: ") && error.contains(why), "{error}");
+    };
+    fs::OpenOptions::new().write(true).open(&list).unwrap().set_len(SIZE_LIMIT + 1).unwrap();
+    is_refused("larger than 8388608 bytes");
+    let other = list.with_file_name("other");
+    fs::rename(&list, &other).unwrap();
+    symlink(&other, &list).unwrap();
+    is_refused("symbolic links");
+    fs::remove_file(&list).unwrap();
+    mknodat(CWD, &list, FileType::Fifo, Mode::RUSR, 0).unwrap();
+    is_refused("not a regular file");
+}
+
+#[test]
 fn a_list_that_others_can_write_is_not_believed() {
     let (top, storage) = storage(&two());
-    let list = top.path().join("overlay-containers").join(LIST);
+    let list = top.path().join("overlay-containers").join(LISTS[0]);
     fs::set_permissions(&list, fs::Permissions::from_mode(0o666)).unwrap();
     assert!(matches!(found(&storage, "web").unwrap_err(), PodmanError::Foreign { .. }));
     fs::set_permissions(&list, fs::Permissions::from_mode(0o600)).unwrap();
     assert!(found(&storage, "web").is_ok());
     fs::set_permissions(top.path(), fs::Permissions::from_mode(0o777)).unwrap();
     assert!(matches!(found(&storage, "web").unwrap_err(), PodmanError::Foreign { .. }));
-}
-
-#[test]
-fn the_configuration_says_where_the_storage_is() {
-    let storage = |text| Storage::of_configuration(text).map(|storage| storage.store);
-    assert_eq!(storage("").unwrap(), Path::new(STORE));
-    assert_eq!(storage("[storage]\ndriver = \"overlay\"\n# graphroot = \"/x\"\n").unwrap(), Path::new(STORE));
-    let other = "[storage]\ngraphroot = \"/srv/x\"\n[storage.options.overlay]\nmountopt = \"nodev\"\n";
-    assert_eq!(storage(other).unwrap(), Path::new("/srv/x"));
-    assert!(storage("[storage").is_err() && storage("[storage]\ngraphroot = 7").is_err());
 }
 
 #[test]

@@ -11,6 +11,9 @@ use crate::command::{CommandExt, Finished};
 /// Where podman keeps all that it has, if it is not told otherwise.
 const STORE: &str = "/var/lib/containers";
 
+/// Where podman's configuration is.
+const CONFIGURATION: &str = "/etc/containers";
+
 /// The image of all containers.
 const IMAGE: &str = "localhost/workload";
 
@@ -33,6 +36,20 @@ impl Engines<'_> {
         let podman = Podman { engines: self };
         podman.import(&self.root_directory());
         podman
+    }
+
+    /// The same; the host's storage.conf has podman keep its containers in another directory than by default.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn podman_of_storage(&self, store: &Path) -> Podman<'_> {
+        let configuration = self.host.unused_path("configuration");
+        self.host.run("cp", &[&"-a", &CONFIGURATION, &configuration]);
+        self.host.run("mount", &[&"--bind", &configuration, &CONFIGURATION]);
+        let text = format!("[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\n", store.display());
+        let runtime = "runroot = \"/run/containers/storage\"\n";
+        fs::write(configuration.join("storage.conf"), text + runtime).expect("a configuration");
+        self.podman()
     }
 }
 
