@@ -48,14 +48,14 @@ fn with_pair_by(
     start: impl Fn(&Podman<'_>, &Specification),
     test: impl FnOnce(Pair<'_>),
 ) {
-    with_pair_of(criu, lock, Engines::podman, start, test);
+    with_pair_of(criu, lock, |engines| engines.podman(), start, test);
 }
 
 /// The same, with a podman that was set up otherwise.
 fn with_pair_of(
     criu: &Criu,
     lock: LockMethod,
-    set_up: impl for<'a> Fn(&'a Engines<'_>) -> Podman<'a>,
+    set_up: for<'a> fn(&'a Engines<'_>) -> Podman<'a>,
     start: impl Fn(&Podman<'_>, &Specification),
     test: impl FnOnce(Pair<'_>),
 ) {
@@ -163,17 +163,23 @@ fn by_name(criu: &Criu) {
 
 /// podman reads the configuration too: its own answer tells where it has the container.
 fn configured_storage(criu: &Criu) {
-    let store = Path::new("/var/lib/containers/elsewhere");
-    let set_up = |engines: &'_ Engines<'_>| engines.podman_of_storage(store);
+    const STORE: &str = "/var/lib/containers/elsewhere";
     let start = |podman: &Podman<'_>, container: &Specification| podman.start(NAME, container);
-    with_pair_of(criu, LockMethod::Iptables, set_up, start, |mut pair| {
-        assert!(pair.podman.directory(NAME).starts_with(store), "void: {}", pair.podman.directory(NAME).display());
-        pair.is_checkpointed(&[]);
-        let unknown = pair.tool(Path::new("podman:no-such")).run(&[]);
-        assert!(unknown.code() == 2 && unknown.stderr.contains("in /var/lib/containers/elsewhere:"), "{unknown}");
-        let tool = pair.tool(Path::new("podman:container"));
-        pair.is_cleaned(&tool);
-    });
+    with_pair_of(
+        criu,
+        LockMethod::Iptables,
+        |engines| engines.podman_of_storage(STORE.as_ref()),
+        start,
+        |mut pair| {
+            let directory = pair.podman.directory(NAME);
+            assert!(directory.starts_with(STORE), "void: {}", directory.display());
+            pair.is_checkpointed(&[]);
+            let unknown = pair.tool(Path::new("podman:no-such")).run(&[]);
+            assert!(unknown.code() == 2 && unknown.stderr.contains(&format!("in {STORE}:")), "{unknown}");
+            let tool = pair.tool(Path::new("podman:container"));
+            pair.is_cleaned(&tool);
+        },
+    );
 }
 
 fn restored_after_show(criu: &Criu) {
