@@ -31,6 +31,14 @@ pub(crate) fn attacks() -> Vec<Attack> {
         attack("a name with a NUL at its end", NOT_PLAIN, |c| below(c, b"link_remap.9\0")),
         attack("a name that a NUL cuts before the number", NOT_PLAIN, |c| below(c, b"precious\0/link_remap.9")),
         attack("a name that a NUL cuts after another link's", NOT_PLAIN, |c| below(c, b"link_remap.7\0link_remap.9")),
+        Attack::of_images(
+            "names that lead through a process's root directory",
+            Fate::NotKnown("cannot be reached: "),
+            |c| {
+                c.original_entry().name.splice(..0, *b"/proc/self/root");
+                c.link_entry().name.splice(..0, *b"/proc/self/root");
+            },
+        ),
         attack("an empty name", NOT_PLAIN, |_| Vec::new()),
         attack("the root directory for a name", NOT_PLAIN, |_| b"/".to_vec()),
         attack("a name with a component that no filesystem has", NOT_PLAIN, |c| {

@@ -8,7 +8,7 @@ use testkit::{Criu, IptablesFlavour, LockMethod};
 
 use crate::case::Case;
 use crate::crash::Scene;
-use crate::faults::{check_words, tell};
+use crate::faults::{check_words, remove_under_each, tell};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "answers of the kernel that are spoiled never say that nothing is left", test: shown },
@@ -56,27 +56,10 @@ fn shown(criu: &Criu) {
 }
 
 fn removed(criu: &Criu) {
-    let mut scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
-    let (mut runs, mut dumps) = (0, 1);
-    for (bytes, what) in SPOILED {
-        for which in WHICH {
-            let injection = spoiling(bytes, which);
-            let run = scene.tool().under_strace(&[&injection]).run(&[]);
-            check_words(&format!("{what}: {injection}"), &run);
-            assert!(matches!(run.code(), 0..=2), "{what}: {injection}: {run}");
-            scene.check_scope();
-            runs += 1;
-            let is_clean = scene.left().is_empty();
-            assert!(run.code() != 0 || is_clean, "status 0, and something is left: {what}: {injection}: {run}");
-            if is_clean {
-                scene.is_completed();
-                scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
-                dumps += 1;
-            }
-        }
-    }
-    tell(&format!("{runs} removals with a spoiled answer, of {dumps} dumps"));
-    scene.is_completed();
+    let of_each = |(bytes, _)| WHICH.map(|which| spoiling(bytes, which));
+    let injections: Vec<String> = SPOILED.into_iter().flat_map(of_each).collect();
+    let dumps = remove_under_each(criu, &injections);
+    tell(&format!("{} removals with a spoiled answer, of {dumps} dumps", injections.len()));
 }
 
 /// One after another: there is no room for it, or it does not come in time.
