@@ -51,7 +51,9 @@ pub(super) fn read(
 fn blob(entries: &mut Entries<'_>, origin: Origin, notes: &mut Vec<String>) -> Result<Option<Blob>, ArchiveError> {
     let head = entries.head()?;
     if head.compression().is_some() {
-        let layer = read(&mut entries.inner(head)?, origin, None)?;
+        let mut inner = entries.inner(head)?;
+        let layer = read(&mut inner, origin, None)?;
+        inner.finish()?;
         notes.extend(layer.notes);
         return Ok(Some(Blob::Layer(layer.tree)));
     }

@@ -168,6 +168,16 @@ fn documents_that_lead_nowhere_are_no_checkpoint() {
 }
 
 #[test]
+fn a_changed_byte_of_a_layer_is_noticed() {
+    let layouts = Layouts::new();
+    let mut packed = gzip(&layer(&EXPORT));
+    let sum = packed.len() - 6;
+    packed[sum] ^= 1;
+    layouts.index(&json!([{"digest": layouts.manifest(&[&packed], &json!({}))}]));
+    assert!(matches!(layouts.found().unwrap_err(), LocateError::Archive { .. }));
+}
+
+#[test]
 fn a_circle_of_indexes_comes_to_an_end() {
     let layouts = Layouts::new();
     let digest = |number: usize| format!("sha256:{number:064x}");
