@@ -85,30 +85,14 @@ impl Run {
     }
 
     fn remove(mut self, prepared: Vec<Prepared>, arguments: &Arguments) -> std::io::Result<ExitStatus> {
-        let removes = prepared.iter().any(Prepared::removes_anything);
-        if removes && !arguments.yes && self.terminal.can_ask() {
-            let reports: Vec<CheckpointReport> = prepared.iter().map(Prepared::report).collect();
-            self.print_text(&reports, Mode::Show)?;
-            if self.terminal.ask(self.options.question())? == Answer::No {
-                self.terminal.message("nothing was removed");
-                return Ok(ExitStatus::Left);
-            }
+        if !arguments.yes && self.ask(&prepared)? == Answer::No {
+            self.terminal.message("nothing was removed");
+            return Ok(ExitStatus::Left);
         }
-        // Made before anything is removed: if files cannot be saved there at all, the network locks stay as well.
-        let removes_files = prepared.iter().any(Prepared::removes_files);
-        let destination = self.options.save.as_ref().filter(|_| removes_files);
-        let save = destination.map(Destination::open).transpose();
-        let mut save = match save {
-            Ok(save) => save,
-            Err(error) => {
-                self.terminal.error(&cannot_save(&error));
-                return Ok(ExitStatus::Unusable);
-            }
-        };
-        let interrupt = match Interrupt::watch() {
-            Ok(interrupt) => interrupt,
-            Err(error) => {
-                self.terminal.error(&format!("nothing was removed, because signals cannot be waited for: {error}"));
+        let (mut save, interrupt) = match self.get_ready(&prepared) {
+            Ok(ready) => ready,
+            Err(message) => {
+                self.terminal.error(&message);
                 return Ok(ExitStatus::Unusable);
             }
         };
@@ -119,17 +103,28 @@ impl Run {
         if let Some(signal) = interrupt.signal() {
             self.terminal.message(&format!("{}: no further step was begun", signal.name()));
         }
-        let status = match (
-            interrupt.signal(),
-            reports.iter().any(|report| report.error.is_some()),
-            reports.iter().any(CheckpointReport::leaves_something),
-        ) {
-            (Some(signal), ..) => ExitStatus::of_signal(signal),
-            (None, true, _) => ExitStatus::Unusable,
-            (None, false, true) => ExitStatus::Left,
-            (None, false, false) => ExitStatus::Done,
-        };
+        let status = removal_status(&reports, &interrupt);
         self.print(reports, Mode::Gc, status, arguments)
+    }
+
+    /// Asks about all that is to be removed, if there is anything, and anybody to ask.
+    fn ask(&mut self, prepared: &[Prepared]) -> std::io::Result<Answer> {
+        if !prepared.iter().any(Prepared::removes_anything) || !self.terminal.can_ask() {
+            return Ok(Answer::Yes);
+        }
+        let reports: Vec<CheckpointReport> = prepared.iter().map(Prepared::report).collect();
+        self.print_text(&reports, Mode::Show)?;
+        self.terminal.ask(self.options.question())
+    }
+
+    /// What has to be there before anything is removed: if files cannot be saved at all, the network locks stay as well.
+    fn get_ready(&self, prepared: &[Prepared]) -> Result<(Option<SaveDirectory>, Interrupt), String> {
+        let removes_files = prepared.iter().any(Prepared::removes_files);
+        let destination = self.options.save.as_ref().filter(|_| removes_files);
+        let save = destination.map(Destination::open).transpose().map_err(|error| cannot_save(&error))?;
+        let interrupt = Interrupt::watch()
+            .map_err(|error| format!("nothing was removed, because signals cannot be waited for: {error}"))?;
+        Ok((save, interrupt))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the removal: --show does not come here")]
@@ -198,6 +193,17 @@ impl Run {
             self.terminal.print(&text::lines(report, mode, style))?;
         }
         Ok(())
+    }
+}
+
+fn removal_status(reports: &[CheckpointReport], interrupt: &Interrupt) -> ExitStatus {
+    let has_failed = reports.iter().any(|report| report.error.is_some());
+    let is_left = reports.iter().any(CheckpointReport::leaves_something);
+    match (interrupt.signal(), has_failed, is_left) {
+        (Some(signal), ..) => ExitStatus::of_signal(signal),
+        (None, true, _) => ExitStatus::Unusable,
+        (None, false, true) => ExitStatus::Left,
+        (None, false, false) => ExitStatus::Done,
     }
 }
 
