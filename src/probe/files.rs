@@ -33,7 +33,8 @@ pub(super) fn look(
         };
         let presence = match presence {
             Presence::Gone | Presence::Unreachable(_) => {
-                metadata::file(checkpoint, link, &hints.metadata, &mut opened).unwrap_or(presence)
+                let place = metadata::place_of(checkpoint, link, &hints.metadata);
+                place.and_then(|place| file_at(&place, &mut opened)).unwrap_or(presence)
             }
             found => found,
         };
@@ -107,7 +108,12 @@ fn find_either(readings: &[Vec<Place>], opened: &mut OpenBases) -> Presence {
     }
 }
 
-pub(super) fn look_at(place: &Place, opened: &mut OpenBases) -> Result<Presence, OpenError> {
+/// The file there, if there is one.
+fn file_at(place: &Place, opened: &mut OpenBases) -> Option<Presence> {
+    look_at(place, opened).ok().filter(|presence| matches!(presence, Presence::File(_)))
+}
+
+fn look_at(place: &Place, opened: &mut OpenBases) -> Result<Presence, OpenError> {
     let opened = match opened.directory_of(place) {
         Ok(opened) => opened,
         // The directory of the link is gone, and the link with it.

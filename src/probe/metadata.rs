@@ -7,12 +7,9 @@
 
 use std::path::{Component, Path};
 
-use super::Presence;
-use super::files::look_at;
 use crate::checkpoint::Checkpoint;
 use crate::locate::context::{Context, Trust};
 use crate::mounts::{Base, Place};
-use crate::reach::OpenBases;
 use crate::residue::{FileMount, LinkRemap};
 use crate::system::netns::{self, NetNamespace};
 use crate::system::process;
@@ -82,14 +79,9 @@ fn started(pid: u32) -> Option<Timestamp> {
     process::all().ok()?.list.iter().find(|process| process.pid == pid).map(|process| process.started)
 }
 
-/// The file of a link remap below the directory that this host's engine had mounted there, where mount arithmetic does
+/// Where a link remap is below the directory that this host's engine had mounted there, for where mount arithmetic does
 /// not find it: the filesystem was mounted anew, or the directory moved.
-pub(super) fn file(
-    checkpoint: &Checkpoint,
-    link: &LinkRemap,
-    metadata: &Context,
-    opened: &mut OpenBases,
-) -> Option<Presence> {
+pub(super) fn place_of(checkpoint: &Checkpoint, link: &LinkRemap, metadata: &Context) -> Option<Place> {
     let FileMount::Id(id) = link.mount else { return None };
     let mount = &checkpoint.mounts.get(&id)?.entry;
     let mountpoint = crate::mounts::mountpoint(mount);
@@ -101,11 +93,7 @@ pub(super) fn file(
         b"/" => metadata.own_root()?,
         _ => &metadata.own_binds().find(|bind| is_of_mount(&bind.destination))?.source,
     };
-    let place = Place::below(Base::Named(base.to_owned()), &link.link, mount)?;
-    match look_at(&place, opened) {
-        Ok(presence @ Presence::File(_)) => Some(presence),
-        _ => None,
-    }
+    Place::below(Base::Named(base.to_owned()), &link.link, mount)
 }
 
 #[cfg(test)]
