@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "what stays after podman refused to export a checkpoint is removed", test: refused_export },
     Case { name: "what a checkpoint left is removed by podman's export, unpacked", test: unpacked_export },
     Case { name: "what a checkpoint left is removed by podman's export, however compressed", test: exports },
+    Case { name: "what outlived a container of podman's is removed by its export", test: removed_container },
     Case { name: "what a checkpoint left is removed by podman's export on standard input", test: standard_input },
     Case { name: "what a checkpoint left is removed by the image that podman made of it", test: images },
 ];
@@ -265,6 +266,28 @@ fn exports(criu: &Criu) {
             pair.is_cleaned(&tool);
         });
     }
+}
+
+/// With the container goes its layer, and the link remap in it: not those elsewhere, nor the lock.
+fn removed_container(criu: &Criu) {
+    with_pair(criu, LockMethod::Iptables, |mut pair| {
+        let archive = pair.is_exported("export", &[]);
+        let root = pair.root();
+        pair.podman.remove(NAME);
+        assert!(!root.exists(), "void: {} is still there", root.display());
+        let unknown = Tool::new(pair.host, Path::new("podman:container")).run(&["--show"]);
+        assert!(unknown.stderr.contains("no container container of root's podman"), "{unknown}");
+        let tool = Tool::new(pair.host, &archive).option("--netns", pair.pod.network.path());
+        let run = tool.run(&[]);
+        assert_eq!(run.code(), 0, "{run}");
+        let of = |kind: &str, end: &str| {
+            run.stdout.lines().filter(|line| line.starts_with(kind) && line.ends_with(end)).count()
+        };
+        let links = (of("Link remap: ", "removed)"), of("Link remap: /tmp/", "(gone)"));
+        assert_eq!((links, of("Network lock chain: ", "removed)")), ((2, 1), 2), "{run}");
+        pair.pod.has_network_again(FLAVOUR, &mut pair.peers);
+        tool.finds_nothing();
+    });
 }
 
 /// A file on standard input is as good as its name; what comes through a pipe could be anybody's.

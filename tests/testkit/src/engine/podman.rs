@@ -118,6 +118,15 @@ impl Podman<'_> {
         self.command("container").args(["restore", "--tcp-established"]).args(options).arg(name).succeed();
     }
 
+    /// Removes a container that has ended, with its layer and its images.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[track_caller]
+    pub fn remove(&self, name: &str) {
+        self.command("rm").arg(name).succeed();
+    }
+
     /// Saves an image, in a format of `podman save`.
     ///
     /// # Panics
