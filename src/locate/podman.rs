@@ -23,8 +23,8 @@ const PREFIX: &[u8] = b"podman:";
 
 /// The directories of the containers, by the storage's driver.
 const DRIVERS: [&str; 4] = ["overlay-containers", "vfs-containers", "btrfs-containers", "zfs-containers"];
-/// The list of the containers, and that of those which need not outlive a boot: of `--rm` and quadlets, in the store of
-/// the others or, with a transient store, in that of the runtime (containers/storage 1.44 and later).
+/// The list of the containers, and that of those which need not outlive a boot (of `--rm` and quadlets, since the end of
+/// 2022). With a transient store that list and the directories of its containers are where nothing outlives a boot.
 const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
 
 /// Why a container of podman's cannot be used.
@@ -129,7 +129,7 @@ impl Storage {
         for driver in DRIVERS {
             for directory in [&self.store, &self.volatile].map(|store| store.join(driver)) {
                 for list in LISTS {
-                    all.extend(read(&directory, list)?.into_iter().map(|container| (driver, container)));
+                    all.extend(read(&directory, list)?.into_iter().map(|container| (directory.clone(), container)));
                 }
             }
         }
@@ -142,8 +142,8 @@ impl Storage {
         };
         match found[..] {
             [] => Err(PodmanError::Unknown { name: printed, store: self.store.clone() }),
-            [(driver, Listed { id, names })] => {
-                let directory = Directory::open(&self.store.join(driver).join(id).join("userdata"))?;
+            [(directory, Listed { id, names })] => {
+                let directory = Directory::open(&directory.join(id).join("userdata"))?;
                 let name = names.iter().flatten().next().cloned();
                 Ok(Container { directory, name, id: id.clone() })
             }
