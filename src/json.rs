@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! JSON that others wrote. What is wrong with it is told in few words, whatever stands in it: the decoder's own message
+//! JSON: text in it that need not be UTF-8, and documents that others wrote. What is wrong with it is told in few words, whatever stands in it: the decoder's own message
 //! repeats the text that it did not expect, be it megabytes.
 
+mod bytes;
+
 use serde::de::DeserializeOwned;
+
+pub use bytes::Bytes;
 
 /// A message that is longer tells only the place.
 const MESSAGE_LIMIT: usize = 200;

@@ -9,11 +9,9 @@ mod origin;
 pub mod text;
 mod words;
 
-use std::path::Path;
+use serde::Serialize;
 
-use base64::Engine;
-use serde::ser::{SerializeMap, Serializer};
-use serde::{Deserialize, Deserializer, Serialize};
+use crate::json::Bytes;
 
 pub use build::{Context, checkpoint, done, failed_checkpoint, planned};
 pub use origin::{MetadataReport, Origin};
@@ -345,45 +343,6 @@ pub struct Summary {
     pub unknown: usize,
     /// Bytes freed, or to be freed.
     pub freed_bytes: u64,
-}
-
-/// Text that is not always UTF-8. In JSON it is `{"text": "…"}` where it is, else `{"bytes": "…"}` in base64.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Bytes(pub Vec<u8>);
-
-impl Bytes {
-    /// The bytes of a path.
-    pub fn of_path(path: &Path) -> Self {
-        Bytes(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec())
-    }
-}
-
-impl Serialize for Bytes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        match std::str::from_utf8(&self.0) {
-            Ok(text) => map.serialize_entry("text", text)?,
-            Err(_) => map.serialize_entry("bytes", &base64::engine::general_purpose::STANDARD.encode(&self.0))?,
-        }
-        map.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "lowercase")]
-        enum Encoded {
-            Text(String),
-            Bytes(String),
-        }
-        match Encoded::deserialize(deserializer)? {
-            Encoded::Text(text) => Ok(Bytes(text.into_bytes())),
-            Encoded::Bytes(text) => {
-                base64::engine::general_purpose::STANDARD.decode(text).map(Bytes).map_err(serde::de::Error::custom)
-            }
-        }
-    }
 }
 
 impl CheckpointReport {

@@ -13,8 +13,9 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::json::Bytes;
 use crate::probe::FoundFile;
-use crate::report::{Bytes, EvidenceReport};
+use crate::report::EvidenceReport;
 use crate::residue::LinkRemap;
 use crate::system::dir::{Directory, FileError, InodeId, Pinned};
 use crate::system::keep::{self, Attributes};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::Direction;
 use crate::firewall::{FilterPlace, RuleId};
-use crate::report::Bytes;
+use crate::json::Bytes;
 use crate::time::{NotATime, Timestamp};
 
 /// The version of the format; it grows when a field changes its meaning or goes away.

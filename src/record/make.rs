@@ -7,8 +7,8 @@ use super::document::{
     Chain, Connection, Device, Directory, Document, Dump, Link, Machine, Network, Role, Rule, Table, Time, VERSION,
 };
 use crate::checkpoint::{Checkpoint, NetworkScope};
+use crate::json::Bytes;
 use crate::probe::{Finding, FoundChain, FoundFile, FoundRules, FoundTable, Presence, Survey};
-use crate::report::Bytes;
 use crate::residue::{LockedConnection, Residue};
 use crate::system::machine;
 use crate::system::netns::{self, NetNamespace};

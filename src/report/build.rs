@@ -5,13 +5,14 @@ use std::path::Path;
 
 use super::words::{cannot_be_known, cause_text, count, notes};
 use super::{
-    Bytes, CheckpointReport, Drops, EvidenceReport, GhostReport, Location, MetadataReport, Object, Origin, Outcome,
+    CheckpointReport, Drops, EvidenceReport, GhostReport, Location, MetadataReport, Object, Origin, Outcome,
     ProcessReport, Reason, RecordAnswer, RuleReport, State, Subject, Summary, TreeReport, Verdict,
 };
 use crate::archive::Compression;
 use crate::checkpoint::{Checkpoint, Completeness, GhostFile};
 use crate::execute::{self, Done};
 use crate::firewall::RuleId;
+use crate::json::Bytes;
 use crate::mounts::Vanished;
 use crate::plan::{self, Item, KeepReason};
 use crate::probe::{

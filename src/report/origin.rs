@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::Bytes;
 use crate::archive::Compression;
+use crate::json::Bytes;
 use crate::locate::context::{Named, Recorded, Trust};
 use crate::locate::{Context, Layout};
 

@@ -10,7 +10,8 @@ use base64::Engine;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::Changes;
-use crate::report::{Bytes, EvidenceReport};
+use crate::json::Bytes;
+use crate::report::EvidenceReport;
 use crate::system::dir::{FileIdentity, InodeId};
 use crate::system::keep::{Attributes, ExtendedAttribute, Method};
 use crate::time::Timestamp;

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::super::document::Time;
 use super::*;
-use crate::report::Bytes;
+use crate::json::Bytes;
 
 const RUN_ID: &str = "01234567-89ab-cdef-0123-456789abcdef";
 const WRITTEN: Timestamp = Timestamp::new(1000, 5);

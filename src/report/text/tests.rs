@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
 use super::*;
-use crate::report::{Bytes, EvidenceReport, Reason, RuleReport, Summary, TreeReport};
+use crate::json::Bytes;
+use crate::report::{EvidenceReport, Reason, RuleReport, Summary, TreeReport};
 
 const STYLE: Style = Style { escaping: Escaping::Terminal, detail: Detail::Plain };
 
