@@ -222,7 +222,7 @@ fn refused_export(criu: &Criu) {
         let refused = pair.podman.try_checkpoint(NAME, &["--export", archive.to_str().expect("a UTF-8 path")]);
         assert_eq!((refused.code(), archive.exists(), pair.podman.pid(NAME)), (125, false, None), "void: {refused}");
         pair.has_residue();
-        let tool = pair.tool_with_namespace(named);
+        let tool = pair.tool(named);
         pair.is_cleaned(&tool);
     };
     with_pair_by(criu, LockMethod::Iptables, start, |pair| {
