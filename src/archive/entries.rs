@@ -184,40 +184,18 @@ impl<'a> Entries<'a> {
     }
 
     fn entry(&mut self, header: &Header, extension: &Extension, offset: u64) -> Result<Entry, ArchiveError> {
-        let kind = header.entry_type();
-        let path = plain_path(&extension.path_of(header));
-        let is_directory = kind.is_dir() || (kind.is_file() && header.path_bytes().ends_with(b"/"));
-        let (kind, has_content) = match () {
-            () if is_directory => (EntryKind::Directory, false),
-            () if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() => (EntryKind::File, true),
-            () if kind.is_hard_link() => {
-                let target = extension.link.clone().or_else(|| Some(header.link_name_bytes()?.into_owned()));
-                (EntryKind::HardLink(plain_path(&target.unwrap_or_default())), false)
-            }
-            // Those have a size sometimes, and no content ever.
-            () if kind.is_symlink() || kind.is_character_special() || kind.is_block_special() || kind.is_fifo() => {
-                (EntryKind::Other, false)
-            }
-            () => (EntryKind::Other, true),
+        let kind = kind_of(header, extension);
+        let stored = match extension.size {
+            _ if !has_content(header, &kind) => 0,
+            Some(size) => size,
+            None => size_in(header).ok_or_else(|| no_number(offset))?,
         };
-        let stored = match (has_content, extension.size) {
-            (false, _) => 0,
-            (true, Some(size)) => size,
-            (true, None) => size_in(header).ok_or_else(|| no_number(offset))?,
-        };
-        let (sparse, whole) = match header.entry_type() == EntryType::GNUSparse {
-            true => {
-                let size = header.as_gnu().ok_or(()).and_then(|gnu| gnu.real_size().map_err(drop));
-                let size = size.map_err(|()| invalid(offset, "is of a sparse file and has no size of it"))?;
-                (Some(Sparse::Pieces(self.gnu_pieces(header, offset)?)), Some(size))
-            }
-            false => extension.sparse().map_or((None, None), |(sparse, whole)| (Some(sparse), whole)),
-        };
+        let (sparse, whole) = self.sparse(header, extension, offset)?;
         self.expect_content(stored);
         let seconds = i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(i64::MAX);
         let number = |number: Option<u64>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or(u32::MAX);
         Ok(Entry {
-            path,
+            path: plain_path(&extension.path_of(header)),
             kind,
             modified: extension.modified.unwrap_or(Timestamp::new(seconds, 0)),
             owner: number(extension.owner.or_else(|| header.uid().ok())),
@@ -227,6 +205,21 @@ impl<'a> Entries<'a> {
             sparse,
             whole,
         })
+    }
+
+    /// Of a sparse file the map, and its size when it is whole.
+    fn sparse(
+        &mut self,
+        header: &Header,
+        extension: &Extension,
+        offset: u64,
+    ) -> Result<(Option<Sparse>, Option<u64>), ArchiveError> {
+        if header.entry_type() != EntryType::GNUSparse {
+            return Ok(extension.sparse().map_or((None, None), |(map, size)| (Some(map), size)));
+        }
+        let size = header.as_gnu().and_then(|gnu| gnu.real_size().ok());
+        let size = size.ok_or_else(|| invalid(offset, "is of a sparse file and has no size of it"))?;
+        Ok((Some(Sparse::Pieces(self.gnu_pieces(header, offset)?)), Some(size)))
     }
 
     /// The map of a sparse file in GNU's format: four pieces in the header, 21 in each of the blocks that follow it.
@@ -328,6 +321,31 @@ impl Skip for Content<'_, '_> {
         self.tar.skip(count)?;
         self.take(count);
         Ok(())
+    }
+}
+
+fn kind_of(header: &Header, extension: &Extension) -> EntryKind {
+    let kind = header.entry_type();
+    if kind.is_dir() || (kind.is_file() && header.path_bytes().ends_with(b"/")) {
+        EntryKind::Directory
+    } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
+        EntryKind::File
+    } else if kind.is_hard_link() {
+        let target = extension.link.clone().or_else(|| Some(header.link_name_bytes()?.into_owned()));
+        EntryKind::HardLink(plain_path(&target.unwrap_or_default()))
+    } else {
+        EntryKind::Other
+    }
+}
+
+/// Links, devices and directories have a size sometimes, and no content ever. What is not known here may have some.
+fn has_content(header: &Header, kind: &EntryKind) -> bool {
+    let known = header.entry_type();
+    let has_none = known.is_symlink() || known.is_character_special() || known.is_block_special() || known.is_fifo();
+    match kind {
+        EntryKind::File => true,
+        EntryKind::Directory | EntryKind::HardLink(_) => false,
+        EntryKind::Other => !has_none,
     }
 }
 
