@@ -47,6 +47,8 @@ impl<'a> Checkpointed<'a> {
         engines.bundle(runtime, "sidecar", &pod.sidecar()).start();
         let sidecar = pod.peer();
         let container = engines.bundle(runtime, "container", &pod.container());
+        // A user's own file, which who goes by names would take for residue.
+        fs::write(host.path(container.root().join("link_remap.99999")), "precious").expect("a new file");
         container.start();
         let peers = Peers { sidecar, container: pod.peer() };
         let before = tool(host, &container).snapshot();
