@@ -10,7 +10,7 @@ use tar::{EntryType, GnuExtSparseHeader, Header};
 
 use super::BLOCK;
 use super::error::{ArchiveError, Limit};
-use super::extension::{Extension, has_right_sum, is_zero, size_in};
+use super::extension::{Extension, Scope, has_right_sum, is_zero, size_in};
 use super::source::Source;
 use super::sparse::{Pieces, Sparse};
 use super::stream::{Compression, Head, Input, Meter, Skip, unpacked};
@@ -92,7 +92,7 @@ impl<'a> Entries<'a> {
     #[expect(clippy::should_implement_trait, reason = "an entry's content is read from here before the next one")]
     pub fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
         let mut extension = self.global.clone();
-        let mut extensions = 0;
+        let mut extensions: u64 = 0;
         loop {
             self.pass_over()?;
             let offset = self.offset;
@@ -107,23 +107,22 @@ impl<'a> Entries<'a> {
                 return self.entry(&header, &extension, offset).map(Some);
             }
             let size = size_in(&header).ok_or_else(|| no_number(offset))?;
-            extensions += size;
+            // A size can be any number of 64 bits.
+            extensions = extensions.saturating_add(size);
             if extensions > Limit::HEADER {
                 return Err(Limit::Header.into());
             }
             self.expect_content(size);
             let content = self.rest_of_content()?;
-            let understood = match () {
-                () if kind.is_pax_global_extensions() => {
-                    extension.add_pax(&content).and_then(|()| self.global.add_pax(&content))
-                }
-                () if kind.is_pax_local_extensions() => extension.add_pax(&content),
-                () => {
-                    extension.add_gnu(kind, &content);
-                    Some(())
-                }
-            };
-            understood.ok_or_else(|| invalid(offset, "has PAX records that make no sense"))?;
+            let no_sense = || invalid(offset, "has PAX records that make no sense");
+            if kind.is_pax_global_extensions() {
+                self.global.add_pax(&content, Scope::All).ok_or_else(no_sense)?;
+                extension.add_pax(&content, Scope::All).ok_or_else(no_sense)?;
+            } else if kind.is_pax_local_extensions() {
+                extension.add_pax(&content, Scope::Entry).ok_or_else(no_sense)?;
+            } else {
+                extension.add_gnu(kind, &content);
+            }
         }
     }
 

@@ -32,6 +32,15 @@ pub(super) fn size_in(header: &Header) -> Option<u64> {
     if is_empty { Some(0) } else { header.entry_size().ok() }
 }
 
+/// Of what PAX records tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Of the next entry.
+    Entry,
+    /// Of every entry that follows.
+    All,
+}
+
 /// What extension headers say of the next entry.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Extension {
@@ -63,10 +72,13 @@ impl Extension {
     }
 
     /// Adds PAX records; `None` if they make no sense.
-    pub(super) fn add_pax(&mut self, content: &[u8]) -> Option<()> {
+    pub(super) fn add_pax(&mut self, content: &[u8], scope: Scope) -> Option<()> {
         for record in PaxExtensions::new(content) {
             let record = record.ok()?;
-            self.add_record(record.key_bytes(), record.value_bytes())?;
+            let key = record.key_bytes();
+            if scope == Scope::Entry || !is_of_one_entry(key) {
+                self.add_record(key, record.value_bytes())?;
+            }
         }
         Some(())
     }
@@ -108,6 +120,11 @@ impl Extension {
             None => None,
         }
     }
+}
+
+/// Names and the map of a sparse file mean nothing of several entries, and can be large.
+fn is_of_one_entry(key: &[u8]) -> bool {
+    matches!(key, b"path" | b"linkpath") || key.starts_with(b"GNU.sparse.")
 }
 
 /// A time such as `1795580981.123456789`, of which decimals beyond nanoseconds are cut off.

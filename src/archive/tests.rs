@@ -327,6 +327,31 @@ fn extension_headers_of_one_entry_are_limited_together() {
     is_limited(&archive, Limit::Header);
 }
 
+/// The sum of sizes that are each any number does not turn over to a small one.
+#[test]
+fn sizes_of_extension_headers_are_not_added_beyond_their_limit() {
+    let mut archive = header("x", tar::EntryType::GNULongName, 600_000);
+    archive.extend(vec![b'x'; 600_000_usize.next_multiple_of(BLOCK)]);
+    archive.extend(header("x", tar::EntryType::GNULongName, u64::MAX - 500_000));
+    is_limited(&archive, Limit::Header);
+}
+
+#[test]
+fn global_records_name_no_entry() {
+    let mut archive = Vec::new();
+    let records = b"20 path=of-the-next\n11 mtime=9\n";
+    archive.extend(header("g", tar::EntryType::XGlobalHeader, records.len() as u64));
+    archive.extend(records);
+    archive.resize(archive.len().next_multiple_of(BLOCK), 0);
+    for name in ["one", "two"] {
+        archive.extend(header(name, tar::EntryType::Regular, 0));
+    }
+    archive.extend([0; 2 * BLOCK]);
+    let found = read(&open(&archive)).unwrap();
+    let seen: Vec<_> = found.iter().map(|file| (file.path.as_str(), file.modified)).collect();
+    assert_eq!(seen, [("one", Timestamp::new(9, 0)), ("two", Timestamp::new(9, 0))]);
+}
+
 #[test]
 fn what_comes_out_of_little_is_limited() {
     let meter = Meter::new(&|_| {});
