@@ -46,18 +46,15 @@ impl Source {
     /// Standard input.
     pub fn standard_input() -> Result<Self, FileError> {
         let path = Path::new("standard input");
-        let failed = |error: io::Error| {
-            dir::failed("read", path)(rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))
-        };
-        let file = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
-        Source::of(file, path)
+        let input = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 0).map_err(dir::failed("read", path))?;
+        Source::of(File::from(input), path)
     }
 
     /// An open file; `path` is what people are told. Only regular files and pipes can hold an archive.
     pub fn of(file: File, path: &Path) -> Result<Self, FileError> {
-        let stat = rustix::fs::fstat(&file).map_err(dir::failed("look at", path))?;
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Kind::Regular { size: stat.st_size.unsigned_abs() },
+        let identity = dir::identity_of(&file, path)?;
+        let kind = match identity.file_type() {
+            FileType::RegularFile => Kind::Regular { size: identity.size },
             FileType::Fifo | FileType::Socket => Kind::Pipe,
             _ => {
                 let refused = dir::failed("read, because it is neither a directory nor a file nor a pipe,", path);
@@ -65,10 +62,7 @@ impl Source {
             }
         };
         let (author, changed) = match kind {
-            Kind::Regular { .. } => {
-                let author = Author::of(&file).unwrap_or(Author::Anybody);
-                (author, dir::last_changed(&file).map_err(dir::failed("look at", path))?)
-            }
+            Kind::Regular { .. } => (Author::of(&file).unwrap_or(Author::Anybody), identity.changed),
             // Who wrote what came through a pipe, and when, cannot be told.
             Kind::Pipe => (Author::Anybody, machine::now()),
         };

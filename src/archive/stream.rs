@@ -12,9 +12,6 @@ use super::error::{ArchiveError, Limit};
 use super::source::{Bytes, Progress};
 use super::{BLOCK, extension};
 
-/// Read and passed over at once.
-const BUFFER: usize = 64 * 1024;
-
 /// How an archive is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
@@ -99,20 +96,22 @@ fn within(count: &Cell<u64>, more: u64, most: u64, limit: Limit) -> Result<(), L
 pub(super) trait Skip: Read {
     /// Passes over so many bytes; an error where there are not so many.
     fn skip(&mut self, count: u64) -> io::Result<()> {
-        let mut buffer = vec![0; BUFFER];
-        let mut left = count;
-        while left > 0 {
-            let part = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
-            self.read_exact(&mut buffer[..part])?;
-            left -= part as u64;
-        }
-        Ok(())
+        read_over(self, count)
     }
 
     /// Reads on to the end, where that tells anything: whether checksums are right; and a pipe should be emptied.
     fn drain(&mut self) -> io::Result<()> {
-        io::copy(self, &mut io::sink()).map(|_| ())
+        read_to_end(self)
     }
+}
+
+fn read_over(reader: &mut (impl Read + ?Sized), count: u64) -> io::Result<()> {
+    let passed = io::copy(&mut reader.take(count), &mut io::sink())?;
+    if passed == count { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+fn read_to_end(reader: &mut (impl Read + ?Sized)) -> io::Result<()> {
+    io::copy(reader, &mut io::sink()).map(|_| ())
 }
 
 /// The bytes of a source, counted.
@@ -132,17 +131,14 @@ impl Read for Input<'_> {
 impl Skip for Input<'_> {
     fn skip(&mut self, count: u64) -> io::Result<()> {
         if !self.bytes.seek_over(count)? {
-            io::copy(&mut self.take(count), &mut io::sink()).and_then(|passed| match passed == count {
-                true => Ok(()),
-                false => Err(io::ErrorKind::UnexpectedEof.into()),
-            })?;
+            return read_over(self, count);
         }
         self.meter.count_read(0, self.bytes.progress());
         Ok(())
     }
 
     fn drain(&mut self) -> io::Result<()> {
-        if self.bytes.are_of_a_file() { Ok(()) } else { io::copy(self, &mut io::sink()).map(|_| ()) }
+        if self.bytes.are_of_a_file() { Ok(()) } else { read_to_end(self) }
     }
 }
 

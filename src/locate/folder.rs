@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::tree::{Kept, KeptFile, Tree, Written, joined};
+use super::tree::{Kept, KeptFile, Tree, Written, joined, split};
 use crate::system::author::Author;
 use crate::system::dir::{self, Directory, FileError, Reach};
 
@@ -195,9 +195,9 @@ impl ArchivedFolder {
         if self.place.is_empty() {
             return None;
         }
-        let end = self.place.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let (place, _) = split(&self.place);
         let path = self.path.parent()?.to_owned();
-        Some(ArchivedFolder { tree: Arc::clone(&self.tree), place: self.place[..end].to_owned(), path })
+        Some(ArchivedFolder { tree: Arc::clone(&self.tree), place: place.to_owned(), path })
     }
 }
 

@@ -30,17 +30,8 @@ pub(super) const POD_OPTIONS: &str = "pod.options";
 pub(super) const SIZE_LIMIT: u64 = 8 * 1024 * 1024;
 
 /// The names of all files that are read here: what of an archive has to be kept.
-pub(super) const FILES: [&str; 9] = [
-    CONFIG,
-    "spec.dump",
-    "config.dump",
-    "status.dump",
-    "bind.mounts",
-    "network.status",
-    "config.v2.json",
-    POD_OPTIONS,
-    "pod.dump",
-];
+pub(super) const FILES: [&str; 7] =
+    [CONFIG, "spec.dump", "config.dump", "bind.mounts", "network.status", "config.v2.json", POD_OPTIONS];
 
 /// The files of a container's directory, and whose word they are.
 pub(super) struct Metadata {

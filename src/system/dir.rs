@@ -349,12 +349,6 @@ pub fn last_written(file: &File) -> Result<Timestamp, Errno> {
     Ok(Timestamp::new(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec))
 }
 
-/// When an open file, or what is known of it, was last changed.
-pub fn last_changed(file: &File) -> Result<Timestamp, Errno> {
-    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::CTIME)?;
-    Ok(Timestamp::new(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec))
-}
-
 /// The error of a call on `path`.
 pub(crate) fn failed(operation: &'static str, path: &Path) -> impl Fn(Errno) -> FileError + use<> {
     let path = path.to_owned();
