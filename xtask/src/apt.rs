@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::program;
 use crate::sources::Mirror;
 
-/// Where CRIU may be, newest last.
-const SUITES: [&str; 3] = ["forky", "sid", "experimental"];
+/// Where new CRIUs may be, newest last.
+pub(crate) const NEW_SUITES: &[&str] = &["forky", "sid", "experimental"];
 
 /// A private state of apt, gone when this goes out of scope.
 #[derive(Debug)]
@@ -22,11 +22,11 @@ pub(crate) struct Apt {
 
 impl Apt {
     /// Fetches the lists of those of the suites that the mirror has.
-    pub(crate) fn update(directory: &Path, mirror: &Mirror) -> Result<Self, Error> {
+    pub(crate) fn update(directory: &Path, mirror: &Mirror, suites: &[&'static str]) -> Result<Self, Error> {
         let mut apt = Self { directory: directory.to_owned(), suites: Vec::new() };
         apt.make_state()?;
         let mut last = String::new();
-        for suite in SUITES {
+        for suite in suites.iter().copied() {
             apt.write("apt.sources", &sources(mirror, &[suite]))?;
             match program::output(apt.get().arg("update")) {
                 Ok(_) => apt.suites.push(suite),
@@ -34,7 +34,7 @@ impl Apt {
             }
         }
         if apt.suites.is_empty() {
-            return Err(Error::NoSuite { mirror: mirror.uri.clone(), suites: SUITES.join(", "), last });
+            return Err(Error::NoSuite { mirror: mirror.uri.clone(), suites: suites.join(", "), last });
         }
         apt.write("apt.sources", &sources(mirror, &apt.suites))?;
         Ok(apt)
@@ -48,6 +48,14 @@ impl Apt {
     /// The versions of a package, as `apt-cache madison` lists them.
     pub(crate) fn madison(&self, package: &str) -> Result<String, Error> {
         program::output(self.command("apt-cache").args(["madison", package]))
+    }
+
+    /// The packages that one depends on, by name; of alternatives all.
+    pub(crate) fn dependencies(&self, package: &str) -> Result<Vec<String>, Error> {
+        let shown = program::output(self.command("apt-cache").args(["show", "--no-all-versions", package]))?;
+        let depends = shown.lines().find_map(|line| line.strip_prefix("Depends: ")).unwrap_or_default();
+        let names = depends.split([',', '|']).filter_map(|each| each.split_whitespace().next());
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// Downloads the packages and all that they depend on.

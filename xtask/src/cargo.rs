@@ -22,9 +22,14 @@ pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a directory of the workspace")
 }
 
-/// Builds the program to dump, static, and puts it at the path given.
+/// Builds the program to dump, and puts it at the path given.
 pub(crate) fn build_workload(path: &Path) -> Result<(), Error> {
     println!("setup: builds the program that is dumped");
+    build_static("workload", "workload", path)
+}
+
+/// Builds a program of a package, static, and puts it at the path given.
+pub(crate) fn build_static(package: &str, name: &str, path: &Path) -> Result<(), Error> {
     let file = |action, path: &Path| {
         let path = path.to_owned();
         move |source| Error::File { action, path, source }
@@ -32,10 +37,11 @@ pub(crate) fn build_workload(path: &Path) -> Result<(), Error> {
     let directory = path.with_file_name("build");
     let target = host_target()?;
     let mut command = cargo();
-    command.args(["rustc", "--quiet", "--locked", "--package", "workload", "--release", "--target", &target]);
+    command.args(["rustc", "--quiet", "--locked", "--package", package, "--bin", name, "--release"]);
+    command.args(["--target", &target]);
     command.arg("--target-dir").arg(&directory).args(["--", "-C", "target-feature=+crt-static"]);
     program::stream(&mut command)?;
-    let built = directory.join(&target).join("release/workload");
+    let built = directory.join(&target).join("release").join(name);
     if !is_static(&built)? {
         return Err(Error::NotStatic(built));
     }
@@ -52,6 +58,32 @@ pub(crate) fn build_tool() -> Result<PathBuf, Error> {
     let metadata: Value = serde_json::from_str(&metadata).map_err(|_| Error::NoTargetDirectory)?;
     let directory = metadata["target_directory"].as_str().ok_or(Error::NoTargetDirectory)?;
     Ok(Path::new(directory).join("debug/criu-gc"))
+}
+
+/// What cargo has built to run the tests of a target of the root package.
+#[derive(Debug)]
+pub(crate) struct TestPrograms {
+    /// The tests.
+    pub(crate) tests: PathBuf,
+    /// criu-gc.
+    pub(crate) tool: PathBuf,
+}
+
+/// Builds a test target of the root package, and criu-gc.
+pub(crate) fn build_tests(target: &str) -> Result<TestPrograms, Error> {
+    let mut command = cargo();
+    command.args(["test", "--no-run", "--quiet", "--locked", "--package", "criu-gc", "--test", target]);
+    let said = program::output(command.args(["--message-format", "json"]))?;
+    let executable = |name: &str, kind: &str| {
+        let messages = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let is_it = |message: &Value| {
+            let target = &message["target"];
+            target["name"] == name && target["kind"][0] == kind && message["executable"].is_string()
+        };
+        let path = messages.filter(is_it).find_map(|message| message["executable"].as_str().map(PathBuf::from));
+        path.ok_or_else(|| Error::NotBuiltByCargo(name.to_owned()))
+    };
+    Ok(TestPrograms { tests: executable(target, "test")?, tool: executable("criu-gc", "bin")? })
 }
 
 /// The target that the compiler builds for by itself.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::apt::Apt;
+use crate::apt::{Apt, NEW_SUITES};
 use crate::error::Error;
 use crate::setup::Freshness;
 use crate::tree::{self, entries, file, remove, unpack, write, write_script};
@@ -26,7 +26,7 @@ pub(crate) fn bring(directory: &Path, freshness: Freshness) -> Result<(), Error>
     }
     let mirror = sources::mirror()?;
     println!("setup: asks the archive which versions of criu it has");
-    let apt = Apt::update(&directory.join("apt"), &mirror)?;
+    let apt = Apt::update(&directory.join("apt"), &mirror, NEW_SUITES)?;
     let listed = apt.madison("criu")?;
     let wanted = versions::wanted(&listed);
     if wanted.is_empty() {
@@ -51,7 +51,8 @@ fn stamped(directory: &Path, stamp: &Path) -> Option<Vec<String>> {
     versions.iter().all(|version| directory.join(version).join("criu").exists()).then_some(versions)
 }
 
-fn bring_one(apt: &Apt, directory: &Path, version: &Version) -> Result<(), Error> {
+/// Brings one version to a directory of its name, below the one given.
+pub(crate) fn bring_one(apt: &Apt, directory: &Path, version: &Version) -> Result<(), Error> {
     let (place, name) = (directory.join(&version.upstream), &version.upstream);
     if fs::read_to_string(place.join("package")).is_ok_and(|found| found == stamp_of(version)) {
         println!("setup: criu {name} is here");
@@ -62,8 +63,12 @@ fn bring_one(apt: &Apt, directory: &Path, version: &Version) -> Result<(), Error
     remove(&new)?;
     let packages = new.join("packages");
     let of_version = |package: &str| format!("{package}={}", version.package);
-    apt.download_closure(&["criu", "libcompel1"].map(of_version), &packages)?;
-    apt.download(&[of_version("python3-pycriu"), "python3-protobuf".to_owned()], &packages)?;
+    // Up to 3.17 all was in one package.
+    let separate = |package: &'static str| Ok::<_, Error>((!apt.madison(package)?.is_empty()).then_some(package));
+    let programs = ["criu"].into_iter().chain(separate("libcompel1")?).map(of_version);
+    apt.download_closure(&programs.collect::<Vec<_>>(), &packages)?;
+    let modules = separate("python3-pycriu")?.into_iter().map(of_version);
+    apt.download(&modules.chain(["python3-protobuf".to_owned()]).collect::<Vec<_>>(), &packages)?;
     unpack(&packages, &new.join("tree"))?;
     remove(&packages)?;
     write_wrappers(&new)?;
@@ -80,11 +85,15 @@ fn stamp_of(version: &Version) -> String {
 /// `criu`, which runs by its own dynamic linker, and `crit`, which runs on the host's Python.
 fn write_wrappers(place: &Path) -> Result<(), Error> {
     let criu = tree::by_own_linker(place, "usr/sbin/criu")?;
-    let crit = "export PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python PYTHONDONTWRITEBYTECODE=1\n\
-                export PYTHONPATH=\"$here/tree/usr/lib/python3/dist-packages\"\n\
-                exec python3 -m crit \"$@\"";
+    let is_module = place.join("tree/usr/lib/python3/dist-packages/crit").exists();
+    let crit = if is_module { "-m crit" } else { "\"$here/tree/usr/bin/crit\"" };
+    let crit = format!(
+        "export PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python PYTHONDONTWRITEBYTECODE=1\n\
+         export PYTHONPATH=\"$here/tree/usr/lib/python3/dist-packages\"\n\
+         exec python3 {crit} \"$@\""
+    );
     write_script(&place.join("criu"), &criu)?;
-    write_script(&place.join("crit"), crit)
+    write_script(&place.join("crit"), &crit)
 }
 
 /// What was brought must run here, and be what it should be.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::apt::Apt;
+use crate::apt::{Apt, NEW_SUITES};
 use crate::error::Error;
 use crate::setup::Freshness;
 use crate::tree::{self, file, remove, unpack, write_script};
@@ -22,7 +22,7 @@ pub(crate) fn bring(directory: &Path, freshness: Freshness) -> Result<(), Error>
     remove(&new)?;
     fs::create_dir_all(&new).map_err(file("create", &new))?;
     let packages = new.join("packages");
-    let apt = Apt::update(&new.join("apt"), &sources::mirror()?)?;
+    let apt = Apt::update(&new.join("apt"), &sources::mirror()?, NEW_SUITES)?;
     apt.download_closure(&["crun", "libcriu2"].map(str::to_owned), &packages)?;
     drop(apt);
     unpack(&packages, &new.join("tree"))?;

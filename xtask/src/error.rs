@@ -50,6 +50,18 @@ pub(crate) enum Error {
     #[error("cargo does not say where its target directory is")]
     NoTargetDirectory,
 
+    #[error("cargo does not say where the executable of {0} is")]
+    NotBuiltByCargo(String),
+
+    #[error(transparent)]
+    Machine(#[from] machine::Error),
+
+    #[error("{suite} of {mirror} has no kernel package {package}")]
+    NoKernel { suite: &'static str, mirror: String, package: &'static str },
+
+    #[error("what ran in the machine ended with {0}")]
+    EndedInMachine(i32),
+
     #[error("{} holds no executable file, so nothing can be tried against the tests", .0.display())]
     NoStubs(PathBuf),
 

@@ -13,6 +13,7 @@ mod crun;
 mod demo;
 mod error;
 mod fuzz;
+mod machine;
 mod packages;
 mod program;
 mod setup;
@@ -58,6 +59,8 @@ enum Command {
     Bench,
     /// Dump tests of this project and of CRIU's own suite, clean up after them, and check that all is as before
     Zdtm(zdtm::Options),
+    /// Run tests in a whole machine, emulated, with a kernel of another release of Debian
+    Machine(machine::Options),
     /// Build the fuzz targets, seed them with real dumps, and run each of them for a while
     Fuzz {
         /// How long each target runs
@@ -92,6 +95,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Demo => demo::run(),
         Command::Bench => bench::run(),
         Command::Zdtm(options) => zdtm::run(&options),
+        Command::Machine(options) => machine::run(&options),
         Command::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),
         Command::AgainstStubs { suite } => against_stubs::run(&suite),
     }

@@ -6,8 +6,22 @@ use std::process::Command;
 use crate::error::Error;
 use crate::program;
 
-/// Each program, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 16] = [
+/// A program, and the Debian package that has it.
+type Program = (&'static str, &'static str);
+
+/// What emulated machines need.
+pub(crate) const OF_MACHINES: &[Program] = &[
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("qemu-img", "qemu-utils"),
+    ("debootstrap", "debootstrap"),
+    ("depmod", "kmod"),
+    ("cpio", "cpio"),
+    ("xz", "xz-utils"),
+    ("strip", "binutils"),
+];
+
+/// What tests, demonstration and criu-gc need.
+pub(crate) const OF_TESTS: &[Program] = &[
     ("iptables-nft", "iptables"),
     ("iptables-legacy", "iptables"),
     ("nft", "nftables"),
@@ -27,8 +41,9 @@ const PROGRAMS: [(&str, &str); 16] = [
 ];
 
 /// Installs the packages whose programs are missing; asks the network only if there are any.
-pub(crate) fn install_missing() -> Result<(), Error> {
-    let mut packages: Vec<&str> = missing().map(|(_, package)| *package).collect();
+pub(crate) fn install_missing(programs: &[Program]) -> Result<(), Error> {
+    let missing = programs.iter().filter(|(program, _)| !program::is_installed(program));
+    let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
     packages.dedup();
     if packages.is_empty() {
         println!("setup: the host has all programs");
@@ -41,10 +56,6 @@ pub(crate) fn install_missing() -> Result<(), Error> {
     program::output(apt_get().arg("update"))?;
     program::output(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))?;
     Ok(())
-}
-
-fn missing() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    PROGRAMS.iter().filter(|(program, _)| !program::is_installed(program))
 }
 
 fn apt_get() -> Command {

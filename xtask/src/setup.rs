@@ -24,7 +24,7 @@ pub(crate) fn run(freshness: Freshness) -> Result<(), Error> {
         let create = |source| Error::File { action: "create", path: directory.clone(), source };
         fs::create_dir_all(&directory).map_err(create)?;
     }
-    packages::install_missing()?;
+    packages::install_missing(packages::OF_TESTS)?;
     criu::bring(&artifacts.criu(), freshness)?;
     crun::bring(&artifacts.crun(), freshness)?;
     cargo::build_workload(&artifacts.workload())

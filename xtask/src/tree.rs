@@ -5,7 +5,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::error::Error;
 use crate::program;
@@ -20,10 +20,36 @@ pub(crate) fn unpack(packages: &Path, tree: &Path) -> Result<(), Error> {
     }
     for path in entries(packages)? {
         if path.extension().is_some_and(|extension| extension == "deb") {
-            program::output(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(tree))?;
+            extract(&path, tree)?;
         }
     }
     Ok(())
+}
+
+/// `dpkg-deb --extract` would put a directory in the place of a link such as `/lib`.
+fn extract(package: &Path, tree: &Path) -> Result<(), Error> {
+    let mut unpack = Command::new("dpkg-deb");
+    unpack.arg("--fsys-tarfile").arg(package).stdin(Stdio::null()).stdout(Stdio::piped());
+    let start = |command: &Command| {
+        let command = program::line(command);
+        move |source| Error::Start { command, source }
+    };
+    let mut unpacking = unpack.spawn().map_err(start(&unpack))?;
+    let archive = unpacking.stdout.take().expect("a pipe");
+    let mut extract = Command::new("tar");
+    extract.args(["--extract", "--keep-directory-symlink", "--directory"]).arg(tree).stdin(archive);
+    let extracted = extract.output().map_err(start(&extract))?;
+    let status = unpacking.wait().map_err(start(&unpack))?;
+    let failed = |command: &Command, status, stderr: &[u8]| Error::Failed {
+        command: program::line(command),
+        status,
+        stderr: String::from_utf8_lossy(stderr).trim_end().to_owned(),
+    };
+    match (extracted.status.success(), status.success()) {
+        (true, true) => Ok(()),
+        (true, false) => Err(failed(&unpack, status, b"")),
+        (false, _) => Err(failed(&extract, extracted.status, &extracted.stderr)),
+    }
 }
 
 /// The line of a shell script in `place` that runs a program of `place/tree` by that tree's dynamic linker.

@@ -9,6 +9,9 @@ pub const TARGET: &str = "CRIU_GC_TARGET";
 /// When set, a privileged test that cannot run has failed.
 pub const REQUIRED: &str = "CRIU_GC_REQUIRE_PRIVILEGED";
 
+/// Names the versions of CRIU to test with, separated by spaces, where not all are to be.
+pub const CRIU: &str = "CRIU_GC_CRIU";
+
 /// The programs of the host that the tests need, found on [`crate::host::SEARCH_PATH`].
 const PROGRAMS: [&str; 12] = [
     "iptables-nft",

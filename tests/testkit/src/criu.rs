@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::{self, Artifacts};
 use crate::command::CommandExt;
 use crate::host::TestHost;
 use crate::xtables::IptablesFlavour;
@@ -23,10 +23,14 @@ pub struct Criu {
 }
 
 impl Criu {
-    /// All that there are, oldest first.
+    /// All that there are, or those that the environment names, oldest first.
     pub fn all() -> Vec<Self> {
         let entries = fs::read_dir(Artifacts::of_workspace().criu()).into_iter().flatten().flatten();
-        let mut all: Vec<_> = entries.filter_map(|entry| Self::of(&entry.path())).collect();
+        let wanted = std::env::var(artifacts::CRIU).ok();
+        let is_wanted = |criu: &Self| {
+            wanted.as_ref().is_none_or(|wanted| wanted.split_whitespace().any(|version| version == criu.version))
+        };
+        let mut all: Vec<_> = entries.filter_map(|entry| Self::of(&entry.path())).filter(is_wanted).collect();
         all.sort_by_key(|criu| numbers(&criu.version));
         all
     }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `cargo xtask machine`: tests or a script in a whole machine with another kernel.
+//!
+//! Kernels, the root file system and old CRIUs come from Debian's releases by package name. They are kept below
+//! `target/machine`, each with a stamp; a second time nothing is fetched.
+
+mod filesystem;
+mod initramfs;
+mod kernels;
+mod old_criu;
+mod project;
+mod root;
+mod stamp;
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use machine::{Hardware, Init, Installation, Kernel, Machine};
+
+use crate::error::Error;
+use crate::packages;
+use crate::setup::{self, Freshness};
+use crate::tree::file;
+
+/// What is to run, and in which machine.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The kernel: 5.10, 6.1, 6.12 or 7.2
+    #[arg(long, default_value = "6.1")]
+    kernel: Kernel,
+    /// Only with this CRIU; may be given more than once [default: all that run on the kernel]
+    #[arg(long)]
+    criu: Vec<String>,
+    /// Have systemd for process 1
+    #[arg(long)]
+    systemd: bool,
+    /// Run this script of bash instead of tests
+    #[arg(long, conflicts_with = "tests")]
+    script: Option<PathBuf>,
+    /// End what runs in the machine after this many seconds
+    #[arg(long, default_value_t = 3600)]
+    limit: u64,
+    /// Privileged tests, each by a part of its name; the core if none is named
+    #[arg(last = true)]
+    tests: Vec<String>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), Error> {
+    bring(&[options.kernel])?;
+    let script = match &options.script {
+        Some(path) => fs::read_to_string(path).map_err(file("read", path))?,
+        None => project::script(options.kernel, &options.criu, &options.tests)?,
+    };
+    let start = Instant::now();
+    let mut hardware = Hardware::new(options.kernel)?;
+    if options.systemd {
+        hardware.set_init(Init::Systemd);
+    }
+    let mut machine = hardware.boot()?;
+    let booted = start.elapsed();
+    machine.set_limit(Duration::from_secs(options.limit));
+    let code = stream(&mut machine, &script)?;
+    machine.power_off()?;
+    let (booted, all) = (booted.as_secs_f32(), start.elapsed().as_secs_f32());
+    println!("machine: kernel {}: booted in {booted:.1} s, off after {all:.1} s", options.kernel);
+    if code == 0 { Ok(()) } else { Err(Error::EndedInMachine(code)) }
+}
+
+/// Brings all that machines with these kernels need, and builds what runs in them.
+pub(crate) fn bring(kernels: &[Kernel]) -> Result<(), Error> {
+    setup::run(Freshness::AsFound)?;
+    packages::install_missing(packages::OF_MACHINES)?;
+    let installation = Installation::of_workspace();
+    let directory = installation.directory();
+    fs::create_dir_all(directory).map_err(file("create", directory))?;
+    root::bring(&installation)?;
+    for kernel in kernels {
+        kernels::bring(&installation, *kernel)?;
+    }
+    old_criu::bring(&installation.criu())?;
+    project::build(&installation)
+}
+
+fn stream(machine: &mut Machine, script: &str) -> Result<i32, Error> {
+    Ok(machine.stream(script, &mut io::stdout(), &mut io::stderr())?)
+}
