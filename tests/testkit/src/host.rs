@@ -20,7 +20,7 @@ use crate::command::{CommandExt, Finished, wait_for};
 use crate::launch::Launch;
 use crate::snapshot::Snapshot;
 use crate::workload::Workload;
-use crate::{Word, process};
+use crate::{Word, kernel, process};
 use scratch::Scratch;
 
 /// Where programs of the machine are looked for.
@@ -81,7 +81,7 @@ impl TestHost {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.holder.init.to_string()]);
         command.args(["--pid", "--mount", "--net", "--ipc", "--uts", "--"]).arg(program);
-        command.env_clear().env("PATH", SEARCH_PATH).env("LC_ALL", "C");
+        command.env_clear().env("PATH", SEARCH_PATH).env("LC_ALL", "C").envs(kernel::environment());
         command
     }
 

@@ -27,6 +27,7 @@ mod crit;
 mod criu;
 mod engine;
 mod host;
+mod kernel;
 mod launch;
 mod process;
 mod snapshot;

@@ -99,8 +99,11 @@ pub(crate) fn script(kernel: Kernel, criu: &[String], tests: &[String]) -> Resul
     if tests.is_empty() {
         script += &format!("CRIU_GC_TESTS=core {run} || code=$?\n");
     }
-    for test in tests {
-        script += &format!("{run} {} || code=$?\n", quoted(test));
+    for test in tests.iter().map(|test| quoted(test)) {
+        script += &format!(
+            "/project/privileged --list {test} | grep -q ': test$' || {{ echo no test has {test} in its name; code=1; }}\n\
+             {run} {test} || code=$?\n"
+        );
     }
     Ok(script + "exit ${code:-0}\n")
 }

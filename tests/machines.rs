@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What only a whole machine can show: reboots, power cuts, root file systems of all kinds, security modules, systemd.
+//!
+//! The machines are emulated (tests/machine). Each test boots its own, makes real dumps in it, and looks at what
+//! criu-gc says and does there. Without what `cargo xtask machine` brings the tests are ignored; where the suite is
+//! meant to run whole (`CRIU_GC_REQUIRE_PRIVILEGED`), they have failed.
+
+#[path = "machines/case.rs"]
+mod case;
+#[path = "machines/power.rs"]
+mod power;
+#[path = "machines/reboot.rs"]
+mod reboot;
+#[path = "machines/scene.rs"]
+mod scene;
+
+fn main() -> std::process::ExitCode {
+    let cases = [power::CASES, reboot::CASES];
+    testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
+}
