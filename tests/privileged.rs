@@ -18,6 +18,8 @@ mod closed;
 mod connections;
 #[path = "privileged/container_links.rs"]
 mod container_links;
+#[path = "privileged/core.rs"]
+mod core;
 #[path = "privileged/crash.rs"]
 mod crash;
 #[path = "privileged/device_links.rs"]
@@ -144,7 +146,7 @@ fn main() -> std::process::ExitCode {
         [answers::CASES, crash::CASES, faults::CASES, helpers::CASES, moment::CASES, races::CASES, scope::CASES];
     let mut trials = case::trials(&cases);
     trials.extend(case::trials_with_newest(&with_newest));
-    testkit::suite::conclude(trials)
+    testkit::suite::conclude(core::chosen(trials))
 }
 
 /// Whoever starts the tests in the background may have signals ignored, which programs that are started inherit. One

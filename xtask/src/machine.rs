@@ -4,6 +4,7 @@
 //! Kernels, the root file system and old CRIUs come from Debian's releases by package name. They are kept below
 //! `target/machine`, each with a stamp; a second time nothing is fetched.
 
+mod core;
 mod filesystem;
 mod initramfs;
 mod kernels;
@@ -11,6 +12,7 @@ mod old_criu;
 mod project;
 mod root;
 mod stamp;
+pub(crate) mod table;
 
 use std::fs;
 use std::io;

@@ -61,6 +61,11 @@ enum Command {
     Zdtm(zdtm::Options),
     /// Run tests in a whole machine, emulated, with a kernel of another release of Debian
     Machine(machine::Options),
+    /// Run the core of the privileged tests on every kernel, and write docs/kernels.md
+    Kernels {
+        /// Only these: 5.10, 6.1, 6.12, 7.2; the page is not written
+        kernels: Vec<::machine::Kernel>,
+    },
     /// Build the fuzz targets, seed them with real dumps, and run each of them for a while
     Fuzz {
         /// How long each target runs
@@ -96,6 +101,8 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Bench => bench::run(),
         Command::Zdtm(options) => zdtm::run(&options),
         Command::Machine(options) => machine::run(&options),
+        Command::Kernels { kernels } if kernels.is_empty() => machine::table::run(&::machine::Kernel::ALL),
+        Command::Kernels { kernels } => machine::table::run(&kernels),
         Command::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),
         Command::AgainstStubs { suite } => against_stubs::run(&suite),
     }

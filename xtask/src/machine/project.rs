@@ -85,7 +85,7 @@ impl Parts {
 /// The script that runs these tests, or the core, with these CRIUs, or with all that run on the kernel.
 pub(crate) fn script(kernel: Kernel, criu: &[String], tests: &[String]) -> Result<String, Error> {
     let versions = match criu {
-        [] => old_criu::on(kernel, &versions(&Installation::of_workspace())?),
+        [] => old_criu::on(kernel, &versions()?),
         named => named.to_vec(),
     };
     let environment = [
@@ -109,9 +109,9 @@ pub(crate) fn script(kernel: Kernel, criu: &[String], tests: &[String]) -> Resul
 }
 
 /// The versions that are in the image, oldest first.
-fn versions(installation: &Installation) -> Result<Vec<String>, Error> {
+pub(crate) fn versions() -> Result<Vec<String>, Error> {
     let name = |path: PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    Ok(criu(installation)?.into_iter().filter_map(name).collect())
+    Ok(criu(&Installation::of_workspace())?.into_iter().filter_map(name).collect())
 }
 
 /// One directory a version, from both places.

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The core of the suite: each kind of residue with each lock method, and each thing that criu-gc does. It runs on
+//! every kernel (docs/kernels.md).
+
+use libtest_mimic::Trial;
+
+/// The environment variable that chooses tests, and its only value.
+const VARIABLE: (&str, &str) = ("CRIU_GC_TESTS", "core");
+
+const CORE: [&str; 29] = [
+    "a link remap on the host is removed",
+    "the link remap of a FIFO is removed",
+    "a link remap that is a symbolic link is removed and not followed",
+    "the link remap of a POSIX semaphore is removed from /dev/shm",
+    "a link remap in a container's root directory is removed",
+    "a link remap in a container's volume is removed",
+    "a link remap in a container's own tmpfs is gone with it",
+    "a link remap on a volume that only another container has mounted is removed",
+    "a link remap on an overlay that is mounted nowhere is removed from its upper directory",
+    "a link remap on a device that is mounted nowhere is removed",
+    "the iptables rules of every kind of TCP socket are shown and removed",
+    "the nftables lock of every kind of TCP socket is shown and removed",
+    "the table of a closed namespace is found by its name and removed",
+    "the chain of a closed namespace is kept until the namespace is named",
+    "a namespace with the devices of the images is tied",
+    "tables with names of other dumps survive",
+    "rules that differ from CRIU's in one thing survive, with order and counters",
+    "a user's own files with names like link remaps survive",
+    "a link remap whose file has another size is kept",
+    "a link remap that was made after the images is kept, however like it is",
+    "nothing is removed while the tree is stopped, and all when it is dead",
+    "nothing is removed while a container's tree is alive, and all when it is dead",
+    "a restored tree is told apart from a living one, and nothing is left",
+    "a dump that was killed half-way: nothing is removed while the tree runs, then what is named",
+    "a dump is recorded with the identities of what it has just left",
+    "a chain is removed by its record, without being named",
+    "--save keeps a link remap's file as a hard link and tells what it was",
+    "what a dump left is removed by an archive of its images",
+    "both readers agree on a tree of the host",
+];
+
+/// Those of the tests that the environment asks for: all, or the core.
+///
+/// # Panics
+/// If a test of the core is missing.
+pub(crate) fn chosen(trials: Vec<Trial>) -> Vec<Trial> {
+    match std::env::var(VARIABLE.0) {
+        Ok(value) if value == VARIABLE.1 => core(trials),
+        Ok(other) => panic!("{} can only be {}, not {other}", VARIABLE.0, VARIABLE.1),
+        Err(_) => trials,
+    }
+}
+
+fn core(trials: Vec<Trial>) -> Vec<Trial> {
+    let is =
+        |trial: &Trial, name: &str| trial.name().strip_prefix(name).is_some_and(|rest| rest.starts_with(" (criu "));
+    let missing: Vec<&str> = CORE.into_iter().filter(|name| !trials.iter().any(|trial| is(trial, name))).collect();
+    assert!(missing.is_empty(), "no such test: {missing:#?}");
+    trials.into_iter().filter(|trial| CORE.iter().any(|name| is(trial, name))).collect()
+}
