@@ -17,7 +17,6 @@ pub(crate) const OF_MACHINES: &[Program] = &[
     ("depmod", "kmod"),
     ("cpio", "cpio"),
     ("xz", "xz-utils"),
-    ("strip", "binutils"),
 ];
 
 /// What tests, demonstration and criu-gc need.
