@@ -9,6 +9,9 @@ pub const TARGET: &str = "CRIU_GC_TARGET";
 /// When set, a privileged test that cannot run has failed.
 pub const REQUIRED: &str = "CRIU_GC_REQUIRE_PRIVILEGED";
 
+/// Names another program to test instead of criu-gc: the suite has to fail with it (`cargo xtask against-stubs`).
+pub const BINARY: &str = "CRIU_GC_BINARY";
+
 /// The programs of the host that the tests need, found on [`crate::host::SEARCH_PATH`].
 const PROGRAMS: [&str; 12] = [
     "iptables-nft",

@@ -35,7 +35,7 @@ mod user_namespace;
 mod workload;
 mod xtables;
 
-pub use artifacts::{Artifacts, REQUIRED, TARGET, cannot_run, is_root};
+pub use artifacts::{Artifacts, BINARY, REQUIRED, TARGET, cannot_run, is_root};
 pub use command::{CommandExt, Finished};
 pub use container::{Access, Container};
 pub use crit::Crit;
