@@ -46,7 +46,9 @@ pub(super) fn used(programs: &[&Path]) -> Vec<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tests = std::env::current_exe().expect("the program of the tests");
     let stub = std::env::var_os(BINARY).map(PathBuf::from);
+    let brought = [artifacts.criu(), artifacts.crun(), artifacts.workload()];
     let used = USED.map(Path::new).into_iter().chain([artifacts.target(), workspace, &tests]);
+    let used = used.chain(brought.iter().map(PathBuf::as_path));
     let used = used.chain(stub.as_deref()).chain(programs.iter().copied());
     used.filter_map(|path| fs::canonicalize(path).ok()).collect()
 }
