@@ -56,6 +56,8 @@ mod namespace_links;
 mod neighbours;
 #[path = "privileged/old_images.rs"]
 mod old_images;
+#[path = "privileged/outside.rs"]
+mod outside;
 #[path = "privileged/overlay_links.rs"]
 mod overlay_links;
 #[path = "privileged/pod.rs"]
@@ -142,8 +144,16 @@ fn main() -> std::process::ExitCode {
         bundles::CASES,
         podman::CASES,
     ];
-    let with_newest =
-        [answers::CASES, crash::CASES, faults::CASES, helpers::CASES, moment::CASES, races::CASES, scope::CASES];
+    let with_newest = [
+        answers::CASES,
+        crash::CASES,
+        faults::CASES,
+        helpers::CASES,
+        moment::CASES,
+        outside::CASES,
+        races::CASES,
+        scope::CASES,
+    ];
     let mut trials = case::trials(&cases);
     trials.extend(case::trials_with_newest(&with_newest));
     testkit::suite::conclude(core::chosen(trials))

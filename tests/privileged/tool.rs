@@ -6,12 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use testkit::{CommandExt, Finished, NetNamespace, Snapshot, TestHost};
+use testkit::{BINARY, CommandExt, Finished, NetNamespace, Snapshot, TestHost};
 
 use crate::trace::tampering;
-
-/// Names another program to test instead of criu-gc: the suite has to fail with it (`cargo xtask against-stubs`).
-const BINARY: &str = "CRIU_GC_BINARY";
 
 /// criu-gc on one checkpoint of one host.
 pub(crate) struct Tool<'a> {

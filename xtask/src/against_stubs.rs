@@ -9,13 +9,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use testkit::BINARY;
+
 use crate::cargo::{cargo, workspace};
 use crate::error::Error;
 use crate::setup::{self, Freshness};
 use crate::{program, test};
-
-/// Names the program under test to the privileged tests, instead of the one that cargo built.
-pub(crate) const BINARY: &str = "CRIU_GC_BINARY";
 
 pub(crate) fn run(suite: &str) -> Result<(), Error> {
     setup::run(Freshness::AsFound)?;

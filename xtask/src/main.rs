@@ -2,12 +2,13 @@
 //! The one front door, for people and for CI: `cargo xtask COMMAND`.
 //!
 //! A new machine has Rust, a C linker, Python and git; whatever else the project needs is brought
-//! by `setup`, which all other commands start with.
+//! by `setup`, which all other commands but `check` start with.
 
 mod against_stubs;
 mod apt;
 mod bench;
 mod cargo;
+mod check;
 mod criu;
 mod crun;
 mod demo;
@@ -47,6 +48,8 @@ enum Command {
         #[arg(long)]
         refresh: bool,
     },
+    /// Check format and lints, run the unit tests and those of the command line: less than a minute, without root
+    Check,
     /// Run all tests; one that cannot run has failed
     Test {
         /// Arguments for the test programs
@@ -96,6 +99,7 @@ fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Setup { refresh: true } => setup::run(Freshness::LookAgain),
         Command::Setup { refresh: false } => setup::run(Freshness::AsFound),
+        Command::Check => check::run(),
         Command::Test { arguments } => test::run(&arguments),
         Command::Demo => demo::run(),
         Command::Bench => bench::run(),

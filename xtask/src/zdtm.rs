@@ -27,11 +27,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use testkit::{Criu, IptablesFlavour};
+use testkit::{BINARY, Criu, IptablesFlavour};
 
+use crate::cargo;
 use crate::error::Error;
 use crate::setup::{self, Freshness};
-use crate::{against_stubs, cargo};
 use description::Flavour;
 use outcome::Outcome;
 use report::Record;
@@ -150,7 +150,7 @@ fn attempt(test: &Test, flavour: Flavour, means: &Means, options: &Options) -> R
 
 /// One for each criu that is asked for.
 fn means(options: &Options) -> Result<Vec<Means>, Error> {
-    let stub = std::env::var_os(against_stubs::BINARY).map(PathBuf::from);
+    let stub = std::env::var_os(BINARY).map(PathBuf::from);
     let tool = stub.map_or_else(cargo::build_tool, Ok)?;
     let iptables = match options.iptables {
         Iptables::Nft => IptablesFlavour::Nft,

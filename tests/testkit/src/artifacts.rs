@@ -12,6 +12,9 @@ pub const REQUIRED: &str = "CRIU_GC_REQUIRE_PRIVILEGED";
 /// Names the versions of CRIU to test with, separated by spaces, where not all are to be.
 pub const CRIU: &str = "CRIU_GC_CRIU";
 
+/// Names another program to test instead of criu-gc: the suite has to fail with it (`cargo xtask against-stubs`).
+pub const BINARY: &str = "CRIU_GC_BINARY";
+
 /// The programs of the host that the tests need, found on [`crate::host::SEARCH_PATH`].
 const PROGRAMS: [&str; 12] = [
     "iptables-nft",

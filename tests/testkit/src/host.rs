@@ -3,9 +3,10 @@
 //!
 //! Its process 1 reads a pipe that only this process can write to: when this process ends, however
 //! that may be, the pipe ends, process 1 with it, and the kernel kills all others. Disks are shared
-//! with the machine, so that hard links on a real file system can be tried; /run and /dev/shm are
-//! the host's own.
+//! with the machine, so that hard links on a real file system can be tried; its mount table is the
+//! host's own, and so are /run, /tmp and /dev/shm.
 
+mod mounts;
 pub(crate) mod network;
 mod scratch;
 
@@ -27,7 +28,7 @@ use scratch::Scratch;
 pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A throw-away machine, gone when this goes out of scope or when this process ends, however that may be. Its disks are
-/// the machine's; its /run and /dev/shm are its own.
+/// the machine's; its mount table, /run, /tmp and /dev/shm are its own.
 #[derive(Debug)]
 pub struct TestHost {
     holder: Holder,
@@ -49,14 +50,24 @@ impl TestHost {
     /// # Panics
     /// If it cannot be made; see [`crate::cannot_run`].
     pub fn new() -> Self {
+        Self::with_programs(&[])
+    }
+
+    /// The same; it also has the disks on which these programs are.
+    ///
+    /// # Panics
+    /// If it cannot be made; see [`crate::cannot_run`].
+    pub fn with_programs(programs: &[&Path]) -> Self {
         close_fds::set_fds_cloexec_threadsafe(3, &[]);
         let scratch = Scratch::new(&Artifacts::of_workspace().scratch());
-        let host = Self { holder: Holder::new(), scratch, names: AtomicU32::new(1) };
-        for place in ["/run", "/dev/shm"] {
-            host.run("mount", &[&"-t", &"tmpfs", &"testkit", &place]);
+        let used = mounts::used(programs);
+        let host =
+            Self { holder: Holder::new(scratch.root(), &mounts::disks(&used)), scratch, names: AtomicU32::new(1) };
+        // Who builds in the machine's /tmp has to find that in the host.
+        if !used.iter().any(|path| path.starts_with("/tmp")) {
+            host.run("mount", &[&"-t", &"tmpfs", &"testkit", &"/tmp"]);
         }
         host.run("ip", &[&"link", &"set", &"lo", &"up"]);
-        std::fs::create_dir(host.path("/run/netns")).expect("an empty /run");
         host
     }
 
@@ -139,10 +150,12 @@ impl Default for TestHost {
 }
 
 impl Holder {
-    fn new() -> Self {
+    /// Builds the host's mount table on the directory given.
+    fn new(root: &Path, disks: &[PathBuf]) -> Self {
         let mut unshare = Command::new("unshare");
-        unshare.args(["--pid", "--fork", "--kill-child", "--mount", "--mount-proc"]);
-        unshare.args(["--propagation", "private", "--net", "--ipc", "--uts", "--"]);
+        unshare.args(["--pid", "--fork", "--kill-child", "--mount", "--propagation", "private"]);
+        unshare.args(["--net", "--ipc", "--uts", "--", "sh", "-e", "-c", mounts::ENTER, "testkit"]);
+        unshare.arg(root).args(disks).arg("--");
         // Ignoring SIGCHLD, process 1 makes the kernel reap what is orphaned.
         unshare.args(["env", "--ignore-signal=CHLD", "cat"]);
         unshare.env_clear().env("PATH", SEARCH_PATH);

@@ -36,7 +36,7 @@ mod user_namespace;
 mod workload;
 mod xtables;
 
-pub use artifacts::{Artifacts, CRIU, REQUIRED, TARGET, cannot_run, is_root};
+pub use artifacts::{Artifacts, BINARY, CRIU, REQUIRED, TARGET, cannot_run, is_root};
 pub use command::{CommandExt, Finished};
 pub use container::{Access, Container};
 pub use crit::Crit;

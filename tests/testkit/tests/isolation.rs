@@ -12,6 +12,7 @@ use testkit::{CommandExt, TestHost};
 fn main() -> std::process::ExitCode {
     suite::run(&[
         Case { name: "hosts are private", test: hosts_are_private },
+        Case { name: "a host has only the mounts that it needs", test: mounts_are_few },
         Case { name: "a dropped host leaves nothing", test: a_dropped_host_leaves_nothing },
         Case { name: "a killed test takes its host along", test: a_killed_test_takes_its_host_along },
     ])
@@ -40,6 +41,20 @@ fn hosts_are_private() {
     assert_eq!(rules_of_machine(), before);
     assert!(!Path::new("/run/netns/mine").exists() && !Path::new("/dev/shm/mine").exists());
     assert_ne!(other.run("hostname", &[]).stdout, "mine\n");
+}
+
+/// The machine's disks on the way to the tests, and kernel filesystems of its own.
+fn mounts_are_few() {
+    const OWN: [&str; 8] = ["/proc", "/sys", "/sys/fs/cgroup", "/dev", "/dev/pts", "/dev/shm", "/run", "/tmp"];
+    let host = TestHost::new();
+    let table = host.run("cat", &[&"/proc/self/mounts"]).stdout;
+    let places: Vec<&str> = table.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    let is_disk = |place: &str| host.dir().starts_with(place) || ["/usr", "/etc", "/var"].contains(&place);
+    let others: Vec<_> = places.iter().filter(|place| !OWN.contains(place) && !is_disk(place)).collect();
+    assert!(others.is_empty() && places.starts_with(&["/"]), "{table}");
+    for place in ["/proc", "/dev/shm", "/run"] {
+        assert_eq!(places.iter().filter(|mounted| **mounted == place).count(), 1, "{table}");
+    }
 }
 
 fn a_dropped_host_leaves_nothing() {

@@ -92,7 +92,7 @@ pub(crate) fn script(kernel: Kernel, criu: &[String], tests: &[String]) -> Resul
         (testkit::REQUIRED, "1"),
         (testkit::TARGET, "/var/tests/target"),
         (testkit::CRIU, &versions.join(" ")),
-        ("CRIU_GC_BINARY", "/project/criu-gc"),
+        (testkit::BINARY, "/project/criu-gc"),
     ];
     let mut script = environment.map(|(name, value)| format!("export {name}={}\n", quoted(value))).concat();
     let run = "/project/privileged --test-threads 2";

@@ -62,7 +62,9 @@ impl Trial<'_> {
     /// Runs it. A panic of the fixture is a failure of this run, not the end of all.
     pub(crate) fn run(&self) -> (Outcome, Transcript) {
         let mut transcript = Transcript::default();
-        let result = panic::catch_unwind(AssertUnwindSafe(|| self.run_in(&TestHost::new(), &mut transcript)));
+        let programs = [self.means.tool.as_path(), self.means.criu.program()];
+        let host = || TestHost::with_programs(&programs);
+        let result = panic::catch_unwind(AssertUnwindSafe(|| self.run_in(&host(), &mut transcript)));
         let outcome = result.unwrap_or_else(|cause| Outcome::Failed(vec![said(cause.as_ref())]));
         (outcome, transcript)
     }

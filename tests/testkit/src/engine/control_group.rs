@@ -38,15 +38,14 @@ impl ControlGroup {
     pub(super) fn new(host: &TestHost) -> Self {
         let hierarchy = unified_hierarchy();
         remove_abandoned(&hierarchy);
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        let group = Self { directory: hierarchy.join(format!("{PREFIX}.{}.{number}", std::process::id())) };
+        let name = format!("{PREFIX}.{}.{}", std::process::id(), NUMBERS.fetch_add(1, Ordering::Relaxed));
+        let group = Self { directory: hierarchy.join(&name) };
         fs::create_dir(&group.directory).expect("a new control group");
         fs::create_dir(group.directory.join(OWN)).expect("a new control group");
         let script = format!(
-            "echo $$ > {0}/cgroup.procs && touch {NAMESPACE} && exec unshare --cgroup sh -e -c '\
+            "echo $$ > {MOUNT}/{name}/cgroup.procs && touch {NAMESPACE} && exec unshare --cgroup sh -e -c '\
              umount --recursive {MOUNT}; mount -t cgroup2 testkit {MOUNT}; \
-             mount --bind /proc/self/ns/cgroup {NAMESPACE}'",
-            group.directory.display()
+             mount --bind /proc/self/ns/cgroup {NAMESPACE}'"
         );
         host.run("sh", &[&"-c", &script]);
         group

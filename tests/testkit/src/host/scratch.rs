@@ -14,6 +14,7 @@ use crate::process;
 pub(super) struct Scratch {
     directory: TempDir,
     tests: PathBuf,
+    root: PathBuf,
 }
 
 impl Scratch {
@@ -24,9 +25,16 @@ impl Scratch {
         let prefix = format!("{}.", std::process::id());
         let directory = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent);
         let directory = directory.expect("a directory");
-        let tests = directory.path().join("dir");
-        fs::create_dir(&tests).expect("an empty directory");
-        Self { directory, tests }
+        let [tests, root] = ["dir", "root"].map(|name| directory.path().join(name));
+        for path in [&tests, &root] {
+            fs::create_dir(path).expect("an empty directory");
+        }
+        Self { directory, tests, root }
+    }
+
+    /// What the host's mount table is built on; empty for everybody else.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// What belongs to the test.
