@@ -15,6 +15,18 @@ use crate::command::CommandExt;
 use crate::host::TestHost;
 use crate::xtables::IptablesFlavour;
 
+/// The first version that gives each dump a run id, and names its table by that.
+const FIRST_WITH_RUN_ID: [u32; 2] = [4, 1];
+
+/// How a version of CRIU names the nftables table of a dump.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TableNames {
+    /// By the pid of the root task, up to 4.0.
+    RootPid,
+    /// By the run id.
+    RunId,
+}
+
 /// One version of CRIU.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Criu {
@@ -62,6 +74,15 @@ impl Criu {
     /// The program.
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// How it names the nftables tables of its dumps, and whether a dump has a run id.
+    pub fn table_names(&self) -> TableNames {
+        if numbers(&self.version).as_slice() < FIRST_WITH_RUN_ID.as_slice() {
+            TableNames::RootPid
+        } else {
+            TableNames::RunId
+        }
     }
 
     /// Where its Python modules are.

@@ -40,11 +40,11 @@ pub use artifacts::{Artifacts, BINARY, CRIU, REQUIRED, TARGET, cannot_run, is_ro
 pub use command::{CommandExt, Finished};
 pub use container::{Access, Container};
 pub use crit::Crit;
-pub use criu::Criu;
 pub use criu::dump::DumpResult;
 pub use criu::interrupted::{Interrupted, StopPoint};
 pub use criu::options::{DumpOptions, FinalState, LinkRemap, LockMethod, TcpMode};
 pub use criu::restore::Restored;
+pub use criu::{Criu, TableNames};
 pub use engine::{Bundle, Engines, Podman, Runtime, Specification};
 pub use host::TestHost;
 pub use host::network::NetNamespace;
