@@ -24,7 +24,7 @@ use machine::{Hardware, Init, Installation, Kernel, Machine};
 use crate::error::Error;
 use crate::packages;
 use crate::setup::{self, Freshness};
-use crate::tree::file;
+use crate::tree::{file, remove, write};
 
 /// What is to run, and in which machine.
 #[derive(clap::Args)]
@@ -38,7 +38,7 @@ pub(crate) struct Options {
     /// Have systemd for process 1
     #[arg(long)]
     systemd: bool,
-    /// Run this script of bash instead of tests
+    /// Run this script of bash instead of tests; what it writes to /results comes back to target/machine/results
     #[arg(long, conflicts_with = "tests")]
     script: Option<PathBuf>,
     /// End what runs in the machine after this many seconds
@@ -63,7 +63,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let mut machine = hardware.boot()?;
     let booted = start.elapsed();
     machine.set_limit(Duration::from_secs(options.limit));
-    let code = stream(&mut machine, &script)?;
+    let code = machine.stream(&script, &mut io::stdout(), &mut io::stderr())?;
+    bring_back(&mut machine)?;
     machine.power_off()?;
     let (booted, all) = (booted.as_secs_f32(), start.elapsed().as_secs_f32());
     println!("machine: kernel {}: booted in {booted:.1} s, off after {all:.1} s", options.kernel);
@@ -97,6 +98,11 @@ pub(crate) fn bring(kernels: &[Kernel]) -> Result<(), Error> {
     project::build(&installation)
 }
 
-fn stream(machine: &mut Machine, script: &str) -> Result<i32, Error> {
-    Ok(machine.stream(script, &mut io::stdout(), &mut io::stderr())?)
+/// Replaces what the machine before it brought back.
+fn bring_back(machine: &mut Machine) -> Result<(), Error> {
+    let results = Installation::of_workspace().results();
+    remove(&results)?;
+    fs::create_dir_all(&results).map_err(file("create", &results))?;
+    machine.bring_back("/results", &results)?;
+    write(&results.join("console.log"), &machine.console())
 }

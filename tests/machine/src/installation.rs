@@ -45,6 +45,11 @@ impl Installation {
         self.directory.join("criu")
     }
 
+    /// What the last machine of `cargo xtask machine` brought back: its `/results`, and `console.log`.
+    pub fn results(&self) -> PathBuf {
+        self.directory.join("results")
+    }
+
     /// Where machines that run keep their disks.
     pub fn scratch(&self) -> PathBuf {
         self.directory.join("running")

@@ -3,6 +3,8 @@
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Error;
@@ -95,6 +97,31 @@ impl Machine {
                 Frame::Exit(code) => return Ok(code),
                 other => return Err(Error::Protocol(format!("{other:?} while it {doing}"))),
             }
+        }
+    }
+
+    /// Brings what is in a directory of the machine to one of this host, which has to exist.
+    ///
+    /// # Errors
+    /// If it cannot be read or written; those of [`Machine::finish`].
+    pub fn bring_back(&mut self, from: &str, to: &Path) -> Result<(), Error> {
+        let (mut archive, mut errors) = (Vec::new(), Vec::new());
+        let script = format!("exec tar --create --directory '{from}' .");
+        let code = self.stream(&script, &mut archive, &mut errors)?;
+        if code != 0 {
+            let (stdout, stderr) = (String::new(), String::from_utf8_lossy(&errors).into_owned());
+            return Err(Error::Failed { code, script, stdout, stderr });
+        }
+        let file = |source| Error::File { action: "write to", path: to.to_owned(), source };
+        let mut extract = Command::new("tar");
+        extract.args(["--extract", "--no-same-owner", "--directory"]).arg(to).stdin(Stdio::piped());
+        let mut extracting = extract.spawn().map_err(|source| Error::Start { program: "tar", source })?;
+        let written = extracting.stdin.take().expect("a pipe").write_all(&archive);
+        let status = extracting.wait().map_err(file)?;
+        match (written, status.success()) {
+            (Ok(()), true) => Ok(()),
+            (Err(error), _) => Err(file(error)),
+            (Ok(()), false) => Err(file(io::Error::other(format!("tar: {status}")))),
         }
     }
 
