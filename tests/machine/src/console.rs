@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 /// How many lines tell what happened last.
 const LINES: usize = 30;
 
+/// With what a kernel begins to say why it has given up.
+const PANIC: &str = "Kernel panic - not syncing";
+
 /// The file that QEMU writes the first serial line to.
 #[derive(Debug)]
 pub(crate) struct Console {
@@ -18,16 +21,18 @@ impl Console {
         Self { path: path.to_owned() }
     }
 
-    /// The last lines.
+    /// The last lines; of a panic those around its cause.
     pub(crate) fn end(&self) -> String {
         let text = self.text();
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(LINES)..].join("\n")
+        let panic = lines.iter().position(|line| line.contains(PANIC));
+        let first = panic.map_or(lines.len().saturating_sub(LINES), |panic| panic.saturating_sub(LINES / 2));
+        lines[first..].iter().take(LINES).copied().collect::<Vec<_>>().join("\n")
     }
 
     /// Whether the kernel has given up.
     pub(crate) fn has_panic(&self) -> bool {
-        self.text().contains("Kernel panic - not syncing")
+        self.text().contains(PANIC)
     }
 
     /// All of it.
