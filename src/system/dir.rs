@@ -5,15 +5,18 @@
 //! following any symbolic link, and never again as a string. So a directory that somebody swaps while the tool works
 //! cannot lead it elsewhere. `unlink` is the only call here that changes anything.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::author::Author;
+use super::origin::{self, MountKey};
 use crate::time::Timestamp;
 
 /// A system call on a file or directory that failed, with what it was asked.
@@ -73,6 +76,8 @@ pub enum Reach {
 pub struct Directory {
     fd: OwnedFd,
     path: PathBuf,
+    /// The mount that it is on, with whose word the owners on that are; asked once for all files in it.
+    origin: OnceLock<(MountKey, Author)>,
 }
 
 /// An inode of this host: the device number, `(major, minor)`, and the number of the inode.
@@ -144,7 +149,7 @@ impl Directory {
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open directory", path))?;
-        Ok(Directory { fd, path: path.to_owned() })
+        Ok(Self::of_descriptor(fd, path))
     }
 
     /// Opens the directory at `path`, absolute and as the kernel writes it (a mount point), following no link at all.
@@ -153,12 +158,12 @@ impl Directory {
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let fd = rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve)
             .map_err(failed("open directory", path))?;
-        Ok(Directory { fd, path: path.to_owned() })
+        Ok(Self::of_descriptor(fd, path))
     }
 
-    /// The root directory of a mount that only this process has; `path` is what people are told.
-    pub fn of_mount(root: OwnedFd, path: &Path) -> Self {
-        Directory { fd: root, path: path.to_owned() }
+    /// A directory that is open; `path` is what people are told.
+    pub fn of_descriptor(fd: OwnedFd, path: &Path) -> Self {
+        Directory { fd, path: path.to_owned(), origin: OnceLock::new() }
     }
 
     /// Opens the directory `relative` below this one. No symbolic link is followed, no `..` leads out, and with
@@ -173,7 +178,7 @@ impl Directory {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat2(&self.fd, relative, flags, Mode::empty(), resolve)
             .map_err(failed("open directory", &path))?;
-        Ok(Directory { fd, path })
+        Ok(Self::of_descriptor(fd, &path))
     }
 
     /// The directory that holds this one, across mounts; `None` for the root directory.
@@ -181,7 +186,7 @@ impl Directory {
         let path = self.path.join("..");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, "..", flags, Mode::empty()).map_err(failed("open directory", &path))?;
-        let parent = Directory { fd, path };
+        let parent = Self::of_descriptor(fd, &path);
         Ok((parent.identity()? != self.identity()?).then_some(parent))
     }
 
@@ -190,7 +195,7 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd =
             rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(failed("read directory", &self.path))?;
-        Ok(Directory { fd, path: self.path.clone() })
+        Ok(Self::of_descriptor(fd, &self.path))
     }
 
     /// The path by which the directory was opened; for people only.
@@ -198,9 +203,35 @@ impl Directory {
         &self.path
     }
 
+    /// Where the kernel has it now, by a path without symbolic links.
+    pub fn location(&self) -> Result<PathBuf, FileError> {
+        let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let target = rustix::fs::readlink(link, Vec::new()).map_err(failed("find", &self.path))?;
+        Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
+    }
+
     /// The directory itself.
     pub fn identity(&self) -> Result<FileIdentity, FileError> {
         identity_of(self, &self.path)
+    }
+
+    /// Who may take an entry away from this directory, or put one in its place.
+    pub fn author(&self) -> Result<Author, Errno> {
+        self.author_of(self)
+    }
+
+    /// Who may have written an open file of this directory.
+    pub fn author_of(&self, file: &impl AsFd) -> Result<Author, Errno> {
+        let mount = origin::mount_of(file)?;
+        let (known, author) = match self.origin.get() {
+            Some(origin) => *origin,
+            None => {
+                let own = origin::mount_of(self)?;
+                *self.origin.get_or_init(|| (own, origin::author_on(own)))
+            }
+        };
+        let of_filesystem = if known == mount { author } else { origin::author_on(mount) };
+        Ok(Author::by_attributes(file)?.or(of_filesystem))
     }
 
     /// What `name` is in this directory, a link itself where it is one; `None` where there is no such entry.
@@ -336,7 +367,7 @@ pub fn open_named(path: &Path) -> Result<Opened, FileError> {
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open", path))?;
     let stat = rustix::fs::fstat(&fd).map_err(failed("look at", path))?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-        return Ok(Opened::Directory(Directory { fd, path: path.to_owned() }));
+        return Ok(Opened::Directory(Directory::of_descriptor(fd, path)));
     }
     let flags = rustix::fs::fcntl_getfl(&fd).map_err(failed("look at", path))?;
     rustix::fs::fcntl_setfl(&fd, flags - OFlags::NONBLOCK).map_err(failed("look at", path))?;

@@ -146,7 +146,7 @@ fn mount_once(path: &Path, fstype: &str, without_recovery: &str, purpose: Purpos
     }
     fsconfig_create(&context)?;
     let root = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    Ok(Directory::of_mount(root, path))
+    Ok(Directory::of_descriptor(root, path))
 }
 
 /// The node of a block device, whatever it is called, and only if it has that number.
