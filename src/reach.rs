@@ -106,7 +106,8 @@ fn open(base: &Base, purpose: Purpose) -> Result<Directory, OpenError> {
             open_mount(*namespace_of, mountpoint, *id).map_err(OpenError::of_base)
         }
         // An engine removes the upper directory with the container, and whatever is in it.
-        Base::Upper(path) => Ok(Directory::open(path)?),
+        Base::Upper(path) => Ok(Directory::open_exactly(path)?),
+        Base::Recorded(path) => Directory::open_exactly(path).map_err(|error| OpenError::from(error).of_base()),
         Base::Named(path) | Base::Root(path) => Directory::open(path).map_err(|error| OpenError::from(error).of_base()),
         Base::Device { device } => {
             mount::block_device(*device, purpose).map_err(|error| OpenError::Mount(Arc::new(error)))
@@ -134,7 +135,9 @@ fn open_mount(namespace_of: Option<u32>, mountpoint: &Path, id: u32) -> Result<D
 /// How far a path may lead from a base.
 fn reach(base: &Base) -> Reach {
     match base {
-        Base::Mount { .. } | Base::Upper(_) | Base::Device { .. } | Base::Named(_) => Reach::SameMount,
+        Base::Mount { .. } | Base::Upper(_) | Base::Device { .. } | Base::Recorded(_) | Base::Named(_) => {
+            Reach::SameMount
+        }
         Base::Root(_) => Reach::AcrossMounts,
     }
 }

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cause, Finding, FoundFile, Hints, Presence, ProbeError, Survey, metadata};
+use super::engine_place::EnginePlaces;
+use super::{Cause, Finding, FoundFile, Hints, Presence, ProbeError, Survey};
 use crate::checkpoint::Checkpoint;
 use crate::mounts::{self, HostMounts, Location, MountHints, Place, Unreachable};
 use crate::reach::{OpenBases, OpenError};
@@ -22,6 +23,7 @@ pub(super) fn look(
     }
     let host = host_mounts(checkpoint)?;
     let mut opened = OpenBases::new(Purpose::Look);
+    let mut engine_places = EnginePlaces::new(checkpoint, &hints.metadata, &host.own);
     survey.findings.reserve(links.len());
     for residue in links {
         let Residue::LinkRemap(link) = &residue else { continue };
@@ -33,7 +35,7 @@ pub(super) fn look(
         };
         let presence = match presence {
             Presence::Gone | Presence::Unreachable(_) => {
-                let place = metadata::place_of(checkpoint, link, &hints.metadata);
+                let place = engine_places.place_of(link);
                 place.and_then(|place| file_at(&place, &mut opened)).unwrap_or(presence)
             }
             found => found,
