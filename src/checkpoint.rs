@@ -8,6 +8,7 @@
 pub(crate) mod example;
 pub mod log;
 mod read;
+mod times;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::time::Timestamp;
 
 pub use log::{FinalState, LogFacts};
 pub use read::{ReadError, read};
+pub use times::ImageTimes;
 
 /// A checkpoint as its images, and the log beside them, describe it.
 #[derive(Debug)]
@@ -37,8 +39,13 @@ pub struct Checkpoint {
     pub written: Option<Timestamp>,
     /// No later than this they were written. It is another time where `written` is the word of an archive's maker.
     pub written_until: Option<Timestamp>,
+    /// The same for each of them.
+    pub times: ImageTimes,
     /// Who may have written the images.
     pub author: Author,
+    /// Who may have taken a file away from where the images, logs and statistics are. What is missing there is their
+    /// word: that no restore was noted, above all.
+    pub absence: Author,
     /// The remaps of `remap-fpath.img`.
     pub remaps: Vec<RemapRecord>,
     /// The regular files that remaps and tasks refer to, by file id.

@@ -161,7 +161,7 @@ not what the images say is kept, with the reason. Reasons that --allow sets asid
   foreign-images   others than root may have written the images, who could not have removed it
   not-recorded     by the record of the dump, it or a part of it was made since
   changed-since    the link remap was changed after the images were written
-  restored-since   the checkpoint was restored, so it may be a newer dump's
+  restored-since   the checkpoint was restored, or perhaps so: it may be a newer dump's
   newer-dump       a link remap was changed since, so rules may be a newer dump's
   foreign-content  the table or chain holds something that CRIU did not write
 

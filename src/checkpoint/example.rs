@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use criu_images::{Inventory, MntEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
-use super::{Checkpoint, Completeness, Layout, LogFacts, MountRecord, Network, Record, SocketRecord, Task};
+use super::{Checkpoint, Completeness, ImageTimes, Layout, LogFacts, MountRecord, Network, Record, SocketRecord, Task};
 use crate::checkpoint::Evidence;
 use crate::connection::Connection;
 use crate::record::Beside;
@@ -49,7 +49,9 @@ pub(crate) fn checkpoint() -> Checkpoint {
         inventory: Some(Record { entry: inventory, evidence: evidence("inventory.img", 0) }),
         written: Some(Timestamp::new(1000, 0)),
         written_until: Some(Timestamp::new(1000, 0)),
+        times: ImageTimes::default(),
         author: Author::Trusted,
+        absence: Author::Trusted,
         remaps: Vec::new(),
         files: HashMap::new(),
         sockets: Vec::new(),

@@ -19,13 +19,15 @@ use criu_images::{
 
 use self::files::Files;
 use super::{
-    Checkpoint, Completeness, Device, DeviceAddress, Evidence, ImageProblem, ImageProblemKind, LogFacts, MountRecord,
-    Network, Record, RemapRecord, RestoreEvidence, Task, log,
+    Checkpoint, Completeness, Device, DeviceAddress, Evidence, ImageProblem, ImageProblemKind, ImageTimes, LogFacts,
+    MountRecord, Network, Record, RemapRecord, RestoreEvidence, Task, log,
 };
 use crate::locate::{ImageFile, Images, Written};
 use crate::record::{self, Beside, ImagesId};
 use crate::system::author::Author;
 use crate::system::dir::FileError;
+use crate::system::machine;
+use crate::time::Timestamp;
 
 /// An image buffer: few reads even for images of hundreds of megabytes.
 const BUFFER: usize = 256 * 1024;
@@ -60,14 +62,26 @@ pub enum ReadError {
 
 /// Reads what the checkpoint's images and logs say.
 pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
-    let mut reader = Reader { images, problems: Vec::new(), written: None, author: Author::Trusted };
+    let mut reader = Reader {
+        images,
+        problems: Vec::new(),
+        times: ImageTimes::default(),
+        author: Author::Trusted,
+        now: machine::now(),
+    };
     let inventory = reader.first::<Inventory>(ImageKind::Inventory, 0)?;
     let remaps: Vec<RemapRecord> = reader.all(ImageKind::RemapFilePath, 0)?;
     let mut tasks = reader.tasks()?;
     let (wanted, programs) = reader.wanted_files(&remaps, &tasks)?;
-    let Files { files, sockets, layout, link_remaps, socket_inodes } = reader.files(&wanted)?;
-    if !reader.dump_succeeded()? {
-        reader.note_cut_between_records(&remaps, &link_remaps, &socket_inodes);
+    let Files { files, sockets, layout, link_remaps, socket_inodes, is_empty } = reader.files(&wanted)?;
+    let absence = images.absence();
+    let is_whole = reader.dump_succeeded()?;
+    // Of what somebody else can take away, that it was there once proves nothing.
+    if !is_whole || absence != Author::Trusted {
+        reader.note_lacking_links(&remaps, &link_remaps);
+    }
+    if !is_whole {
+        reader.note_lacking_sockets(&socket_inodes);
     }
     for task in &mut tasks {
         let program = programs.get(&task.pid).and_then(|id| files.get(id));
@@ -77,14 +91,17 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let network = reader.network(tasks.first())?;
     let restored = reader.restore_evidence()?;
     let log = reader.dump_log(inventory.as_ref())?;
-    reader.note_missing(inventory.is_some(), files.is_empty() && sockets.is_empty(), &remaps);
+    let lacks_files = is_empty && (!tasks.is_empty() || !remaps.is_empty());
+    reader.note_missing(inventory.as_ref(), lacks_files);
     let completeness = if reader.problems.is_empty() { Completeness::Complete } else { Completeness::Incomplete };
     let mut checkpoint = Checkpoint {
         completeness,
         inventory,
-        written: reader.written.map(|written| written.said),
-        written_until: reader.written.map(|written| written.until),
+        written: reader.times.last().map(|written| written.said),
+        written_until: reader.times.last().map(|written| written.until),
+        times: reader.times,
         author: reader.author,
+        absence,
         remaps,
         files,
         sockets,
@@ -108,8 +125,9 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
 struct Reader<'a> {
     images: &'a Images,
     problems: Vec<ImageProblem>,
-    written: Option<Written>,
+    times: ImageTimes,
     author: Author,
+    now: Timestamp,
 }
 
 impl Reader<'_> {
@@ -124,7 +142,7 @@ impl Reader<'_> {
         let Some(file) = self.images.image(&name)? else { return Ok(()) };
         self.author = self.author.or(file.author);
         if matches!(kind, ImageKind::Inventory | ImageKind::Files | ImageKind::RegFiles | ImageKind::RemapFilePath) {
-            self.written = later(self.written, file.written);
+            self.times.add(&name, file.written, self.now);
         }
         match read_records(&name, kind, file, &mut each) {
             Ok(()) => Ok(()),
@@ -250,8 +268,16 @@ impl Reader<'_> {
     fn dump_succeeded(&mut self) -> Result<bool, ReadError> {
         let Some(file) = self.images.work_file("stats-dump")? else { return Ok(false) };
         let Some(Written { said: written, .. }) = file.written else { return Ok(false) };
-        let is_later = self.written.is_none_or(|images| images.said <= written.latest());
-        Ok(is_later && statistics(file).is_some_and(|statistics| statistics.dump.is_some()))
+        // Whoever may have written it but not the images has no say in whether they are whole.
+        let is_believed = self.author.or(file.author) == self.author;
+        Ok(is_believed
+            && self.is_later(written)
+            && statistics(file).is_some_and(|statistics| statistics.dump.is_some()))
+    }
+
+    /// Whether something was written after the images, as far as is known.
+    fn is_later(&self, written: Timestamp) -> bool {
+        self.times.last().is_none_or(|images| images.said <= written.latest())
     }
 
     /// A restore writes `stats-restore` only when it succeeded (`criu/stats.c`). Older ones than the images are from
@@ -260,8 +286,7 @@ impl Reader<'_> {
         for name in ["stats-restore", "restore.log"] {
             let Some(file) = self.images.work_file(name)? else { continue };
             let Some(Written { said: written, .. }) = file.written else { continue };
-            let is_later = self.written.is_none_or(|images| images.said <= written.latest());
-            if is_later && shows_restore(name, file) {
+            if self.is_later(written) && shows_restore(name, file) {
                 return Ok(Some(RestoreEvidence { file: name.into(), written }));
             }
         }
@@ -297,7 +322,7 @@ impl Reader<'_> {
 
     /// An image that ends between two records looks whole. That it is not can be told from other images, where they
     /// have what it should name.
-    fn note_cut_between_records(&mut self, remaps: &[RemapRecord], link_remaps: &[u32], sockets: &HashSet<u32>) {
+    fn note_lacking_links(&mut self, remaps: &[RemapRecord], link_remaps: &[u32]) {
         let linked: HashSet<u32> = remaps
             .iter()
             .filter_map(|remap| match remap.entry.remap() {
@@ -310,6 +335,10 @@ impl Reader<'_> {
             let image = ImageKind::RemapFilePath.file_name(0);
             self.problems.push(ImageProblem { image, kind: ImageProblemKind::LacksLinkRemaps { count: links } });
         }
+    }
+
+    /// The same for the sockets of connections.
+    fn note_lacking_sockets(&mut self, sockets: &HashSet<u32>) {
         let queues = self.images.ids(ImageKind::TcpStream).into_iter().filter(|inode| !sockets.contains(inode)).count();
         if queues > 0 {
             let image = ImageKind::Files.file_name(0);
@@ -317,16 +346,21 @@ impl Reader<'_> {
         }
     }
 
-    fn note_missing(&mut self, has_inventory: bool, has_no_files: bool, remaps: &[RemapRecord]) {
-        let already = |problems: &[ImageProblem], image: &str| problems.iter().any(|problem| problem.image == image);
-        let inventory = ImageKind::Inventory.file_name(0);
-        if !has_inventory && !already(&self.problems, &inventory) {
-            self.problems.push(ImageProblem { image: inventory, kind: ImageProblemKind::Missing });
+    /// Every process has files open, its program at least. A pre-dump writes none of them.
+    fn note_missing(&mut self, inventory: Option<&Record<Inventory>>, lacks_files: bool) {
+        let is_pre_dump = inventory.is_some_and(|inventory| inventory.entry.img_version == 0);
+        if inventory.is_none() {
+            self.note_missing_image(ImageKind::Inventory);
         }
-        let files = ImageKind::Files.file_name(0);
-        let names_files = remaps.iter().any(|remap| matches!(remap.entry.remap(), Remap::Linked { .. }));
-        if has_no_files && names_files && !already(&self.problems, &files) {
-            self.problems.push(ImageProblem { image: files, kind: ImageProblemKind::Missing });
+        if lacks_files && !is_pre_dump {
+            self.note_missing_image(ImageKind::Files);
+        }
+    }
+
+    fn note_missing_image(&mut self, kind: ImageKind) {
+        let image = kind.file_name(0);
+        if !self.problems.iter().any(|problem| problem.image == image) {
+            self.problems.push(ImageProblem { image, kind: ImageProblemKind::Missing });
         }
     }
 }
@@ -350,14 +384,6 @@ fn read_records<M: prost::Message + Default>(
         each(record.message, evidence, order).map_err(Failure::Entry)?;
     }
     Ok(())
-}
-
-/// The last time of several images.
-fn later(known: Option<Written>, new: Option<Written>) -> Option<Written> {
-    match (known, new) {
-        (Some(known), Some(new)) => Some(Written { said: known.said.max(new.said), until: known.until.max(new.until) }),
-        (known, new) => known.or(new),
-    }
 }
 
 fn shows_restore(name: &str, file: ImageFile) -> bool {

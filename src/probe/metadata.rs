@@ -27,7 +27,7 @@ pub(super) fn network_namespaces(
         if recorded.trust == Trust::Stranger {
             continue;
         }
-        match open(path, checkpoint.written) {
+        match open(path, checkpoint.times.first().or(checkpoint.written)) {
             Ok(namespace) => found.push(namespace),
             Err(why) => notes.push(format!("{file} names the network namespace {}, {why}", path.display())),
         }

@@ -20,6 +20,8 @@ pub(super) struct Files {
     pub(super) link_remaps: Vec<u32>,
     /// The inode numbers of the TCP sockets.
     pub(super) socket_inodes: HashSet<u32>,
+    /// Whether there is any record at all.
+    pub(super) is_empty: bool,
 }
 
 impl Reader<'_> {
@@ -49,6 +51,7 @@ impl Reader<'_> {
             has_old_images = true;
             found.add_socket(&path, &socket, evidence, order)
         })?;
+        found.is_empty = !has_old_images;
         if has_old_images {
             found.layout = Layout::OnePerKind;
         }
