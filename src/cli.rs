@@ -11,6 +11,7 @@ use clap::{ArgAction, CommandFactory, Parser};
 
 use crate::locate::STANDARD_INPUT;
 use crate::plan::KeepReason;
+use crate::terminal::{Terminal, escaped};
 
 /// Show and remove exactly what a CRIU checkpoint left on this host.
 ///
@@ -137,6 +138,19 @@ impl Arguments {
     /// Everything that was named, in order, `-D` first.
     pub fn all_directories(&self) -> Vec<PathBuf> {
         self.images_dir.iter().chain(&self.directories).cloned().collect()
+    }
+}
+
+/// Prints what is wrong with the words, or the help, and ends the program. Messages repeat words, and those may come from
+/// others (a directory's name in a loop of the shell): so the message is made for words that can be shown.
+pub fn refuse(words: &[OsString], error: &clap::Error) -> ! {
+    let shown = words.iter().map(|word| OsString::from(escaped(word.as_bytes())));
+    match Arguments::of_command_line(shown) {
+        Err(error) => error.exit(),
+        Ok(_) => {
+            Terminal::new(0, None).error(&error.kind().to_string());
+            std::process::exit(error.exit_code())
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use criu_gc::cli::Arguments;
+use criu_gc::cli::{self, Arguments};
 use criu_gc::exit::ExitStatus;
 use criu_gc::invocation::{Invocation, plugin};
 use criu_gc::record::action;
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn clean(words: Vec<OsString>) -> io::Result<ExitCode> {
-    let arguments = Arguments::of_command_line(words).unwrap_or_else(|error| error.exit());
+    let arguments = Arguments::of_command_line(words.clone()).unwrap_or_else(|error| cli::refuse(&words, &error));
     let status = run::run(&arguments)?;
     if let Some(signal) = status.signal() {
         // It only returns if it failed, and then the number has to do.
