@@ -13,9 +13,8 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::json::Bytes;
+use crate::json::{Bytes, EvidenceReport};
 use crate::probe::FoundFile;
-use crate::report::EvidenceReport;
 use crate::residue::LinkRemap;
 use crate::system::dir::{Directory, FileError, InodeId, Pinned};
 use crate::system::keep::{self, Attributes};
@@ -145,7 +144,7 @@ impl Keeper<'_> {
             refused_attributes: kept.refused.iter().map(RefusedAttribute::of).collect(),
             images_directory: absolute(self.images),
             run_id: self.run_id.as_deref(),
-            evidence: link.evidence.iter().map(EvidenceReport::of).collect(),
+            evidence: link.evidence.iter().map(EvidenceReport::new).collect(),
             saved: now(),
             tool: concat!("criu-gc ", env!("CARGO_PKG_VERSION")),
         };

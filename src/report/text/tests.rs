@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::json::Bytes;
-use crate::report::{EvidenceReport, Reason, RuleReport, Summary, TreeReport};
+use crate::json::EvidenceReport;
+use crate::report::{Reason, RuleReport, Summary, TreeReport};
 
 const STYLE: Style = Style { escaping: Escaping::Terminal, detail: Detail::Plain };
 
