@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use crate::json::{Bytes, EvidenceReport};
 use crate::probe::FoundFile;
 use crate::residue::LinkRemap;
-use crate::system::dir::{Directory, FileError, InodeId, Pinned};
+use crate::system::dir::{Directory, FileError, InodeId, Name, Pinned};
 use crate::system::keep::{self, Attributes};
 use crate::system::ledger::{self, Ledger, LedgerError};
 use crate::time::Timestamp;
@@ -167,7 +167,8 @@ impl SaveDirectory {
         let noted = line.and_then(|line| self.manifest.append(&line));
         if noted.is_err() {
             // What the manifest does not name is of no use to anybody; that it stays for once harms nobody.
-            let _ = self.directory.unlink(OsStr::new(name));
+            let is_kept_file = |name: &[u8]| name.windows(11).any(|part| part == b"link_remap.");
+            let _ = Name::checked(OsStr::new(name), is_kept_file).map(|name| self.directory.unlink(name));
         }
         noted?;
         Ok(keep::sync(&self.directory)?)
