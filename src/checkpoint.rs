@@ -11,15 +11,14 @@ mod read;
 mod times;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use criu_images::{
     ImageKind, Inventory, MntEntry, NetworkLock, Problem, RegFileEntry, Remap, RemapFilePathEntry, TaskKobjIds,
 };
 
 use crate::connection::Connection;
+use crate::evidence::Evidence;
 use crate::record::Beside;
 use crate::system::author::Author;
 use crate::time::Timestamp;
@@ -68,23 +67,6 @@ pub struct Checkpoint {
     pub layout: Layout,
     /// Images that end too early, and what else was noticed.
     pub problems: Vec<ImageProblem>,
-}
-
-/// Where in the images a fact stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Evidence {
-    /// The image file, by its name in the images directory.
-    pub image: Arc<str>,
-    /// Which record of it, from 0.
-    pub record: u64,
-    /// Offset of the record in the file, in bytes.
-    pub offset: u64,
-}
-
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} record {} at offset {}", self.image, self.record, self.offset)
-    }
 }
 
 /// In which network namespace a dump locked.

@@ -5,14 +5,15 @@
 //! `iptables-legacy-save`, and those only where the kernel says that there are any, since asking would create them.
 //! What cannot be read is a failure that is kept beside what could: "not seen" is never "not there".
 
+pub mod rule_shape;
 mod table;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::residue::rule_shape::{self, LOCK_CHAIN, RuleShape};
-use crate::residue::{Direction, Flow};
+use self::rule_shape::{LOCK_CHAIN, RuleShape};
+use crate::connection::{Direction, Flow};
 use crate::system::netns::{self, NetNamespace};
 use crate::system::nft::{self, Nft};
 use crate::system::xtables::{self, IpVersion};

@@ -63,6 +63,12 @@ pub struct Plan {
     unknown: Vec<Unknown>,
 }
 
+/// A plan that has passed the last guard: only such a one can be carried out.
+#[derive(Debug)]
+pub struct GuardedPlan {
+    items: Vec<Item>,
+}
+
 /// What the user decided beforehand.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
@@ -90,16 +96,18 @@ impl Plan {
 
     /// The last guard before anything is removed, which the plan itself has no part in: where a process of the tree or
     /// a criu is there by now, everything is kept.
-    pub fn guarded(mut self, tree: &TreeState, policy: &Policy) -> Plan {
+    pub fn guarded(mut self, tree: &TreeState, policy: &Policy) -> GuardedPlan {
         let reasons = policy.objections(general_reasons(tree));
         if !reasons.is_empty() {
             for item in self.items.iter_mut().filter(|item| item.verdict == Verdict::Remove) {
                 item.verdict = Verdict::Keep(reasons.clone());
             }
         }
-        self
+        GuardedPlan { items: self.items }
     }
+}
 
+impl GuardedPlan {
     /// Gives up the plan for its items.
     pub(crate) fn into_items(self) -> Vec<Item> {
         self.items

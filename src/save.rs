@@ -13,12 +13,11 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::json::Bytes;
+use crate::json::{Bytes, EvidenceReport};
 use crate::probe::FoundFile;
-use crate::report::EvidenceReport;
 use crate::residue::LinkRemap;
 use crate::system::author::Author;
-use crate::system::dir::{Directory, FileError, InodeId, Pinned};
+use crate::system::dir::{Directory, FileError, InodeId, Name, Pinned};
 use crate::system::keep::{self, Attributes};
 use crate::system::ledger::{self, Ledger, LedgerError};
 use crate::system::way::{self, WayError};
@@ -148,7 +147,7 @@ impl Keeper<'_> {
             refused_attributes: kept.refused.iter().map(RefusedAttribute::of).collect(),
             images_directory: absolute(self.images),
             run_id: self.run_id.as_deref(),
-            evidence: link.evidence.iter().map(EvidenceReport::of).collect(),
+            evidence: link.evidence.iter().map(EvidenceReport::new).collect(),
             saved: now(),
             tool: concat!("criu-gc ", env!("CARGO_PKG_VERSION")),
         };
@@ -171,7 +170,8 @@ impl SaveDirectory {
         let noted = line.and_then(|line| self.manifest.append(&line));
         if noted.is_err() {
             // What the manifest does not name is of no use to anybody; that it stays for once harms nobody.
-            let _ = self.directory.unlink(OsStr::new(name));
+            let is_kept_file = |name: &[u8]| name.windows(11).any(|part| part == b"link_remap.");
+            let _ = Name::checked(OsStr::new(name), is_kept_file).map(|name| self.directory.unlink(name));
         }
         noted?;
         Ok(keep::sync(&self.directory)?)

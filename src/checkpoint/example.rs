@@ -7,8 +7,8 @@ use std::sync::Arc;
 use criu_images::{Inventory, MntEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
 use super::{Checkpoint, Completeness, ImageTimes, Layout, LogFacts, MountRecord, Network, Record, SocketRecord, Task};
-use crate::checkpoint::Evidence;
 use crate::connection::Connection;
+use crate::evidence::Evidence;
 use crate::record::Beside;
 use crate::system::author::Author;
 use crate::time::Timestamp;

@@ -19,9 +19,10 @@ use criu_images::{
 
 use self::files::Files;
 use super::{
-    Checkpoint, Completeness, Device, DeviceAddress, Evidence, ImageProblem, ImageProblemKind, ImageTimes, LogFacts,
-    MountRecord, Network, Record, RemapRecord, RestoreEvidence, Task, log,
+    Checkpoint, Completeness, Device, DeviceAddress, ImageProblem, ImageProblemKind, ImageTimes, LogFacts, MountRecord,
+    Network, Record, RemapRecord, RestoreEvidence, Task, log,
 };
+use crate::evidence::Evidence;
 use crate::locate::{ImageFile, Images, Written};
 use crate::record::{self, Beside, ImagesId};
 use crate::system::author::Author;

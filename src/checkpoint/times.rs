@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Evidence;
+use crate::evidence::Evidence;
 use crate::locate::Written;
 use crate::time::Timestamp;
 

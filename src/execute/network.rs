@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use super::{Done, Outcome};
 use crate::causes::with_causes;
+use crate::firewall::rule_shape::LOCK_CHAIN;
 use crate::firewall::{self, Backend, ChainView, FILTER_TABLE, FilterPlace, FilterView, RuleId, TableView};
 use crate::interrupt::Interrupt;
 use crate::probe::{self, FoundChain, FoundRule, FoundTable, Presence};
-use crate::residue::rule_shape::LOCK_CHAIN;
 use crate::system::netns::{self, NetNamespace};
 use crate::system::nft::{self, CommitError, Generation, Nft, Transaction};
 use crate::system::xtables;

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::residue::rule_shape::{self, RuleShape};
-use crate::residue::{Flow, TableForm};
+use super::rule_shape::{self, RuleShape};
+use crate::connection::{Flow, TableForm};
 use crate::system::nft::{Chain, Set, SetForm, Table};
 use crate::system::xtables::IpVersion;
 

@@ -80,6 +80,19 @@ pub struct Directory {
     origin: OnceLock<(MountKey, Author)>,
 }
 
+/// A name that may be removed. The only call that removes one takes nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name<'a>(&'a OsStr);
+
+impl<'a> Name<'a> {
+    /// The name, if it is one component and passes the check of whoever is going to remove it.
+    pub fn checked(name: &'a OsStr, is_expected: impl FnOnce(&[u8]) -> bool) -> Option<Self> {
+        let bytes = name.as_bytes();
+        let is_component = !matches!(bytes, b"" | b"." | b"..") && !bytes.contains(&b'/');
+        (is_component && is_expected(bytes)).then_some(Name(name))
+    }
+}
+
 /// An inode of this host: the device number, `(major, minor)`, and the number of the inode.
 pub type InodeId = ((u32, u32), u64);
 
@@ -290,12 +303,12 @@ impl Directory {
         Ok(Some(File::from(fd)))
     }
 
-    /// Removes the entry `name`, which must not be a directory. `false` where it was gone already.
-    pub fn unlink(&self, name: &OsStr) -> Result<bool, FileError> {
-        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())) {
+    /// Removes the entry of this name, which must not be a directory. `false` where it was gone already.
+    pub fn unlink(&self, name: Name<'_>) -> Result<bool, FileError> {
+        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name.0, AtFlags::empty())) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
-            Err(source) => Err(failed("remove", &self.path.join(name))(source)),
+            Err(source) => Err(failed("remove", &self.path.join(name.0))(source)),
         }
     }
 

@@ -7,8 +7,9 @@ use std::path::Path;
 use criu_images::{ByteOrder, FdType, FileEntry, ImageKind, InetSkEntry, RegFileEntry};
 
 use super::{ReadError, Reader, entry_error};
-use crate::checkpoint::{Evidence, FileRecord, Layout, Record, SocketRecord};
+use crate::checkpoint::{FileRecord, Layout, Record, SocketRecord};
 use crate::connection::Connection;
+use crate::evidence::Evidence;
 
 /// What is kept of them.
 #[derive(Default)]

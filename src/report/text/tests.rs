@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::json::Bytes;
-use crate::report::{EvidenceReport, Reason, RuleReport, Summary, TreeReport};
+use crate::json::EvidenceReport;
+use crate::report::{Reason, RuleReport, Summary, TreeReport};
 
 fn bytes(text: &str) -> Bytes {
     Bytes(text.into())
