@@ -18,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "root's images in a user's directory remove what their dump left", test: in_a_users_directory },
     Case { name: "images on a filesystem that a user brought are that user's word", test: brought },
     Case { name: "images of a time that has not come yet are no evidence", test: of_the_future },
+    Case { name: "tables and rules without end in another namespace cost little", test: crowded },
     Case { name: "a user is told what only root can see, and nothing is called clean", test: looked_at_by_a_user },
     Case { name: "an inventory that a user has put among root's images is not trusted with the network", test: mixed },
 ];
@@ -113,6 +114,27 @@ fn of_the_future(criu: &Criu) {
     touch("now");
     let run = scene.tool().run(&[]);
     assert_eq!(run.code(), 0, "{run}");
+}
+
+/// Any user can have such namespaces. Tables of other names are not read, and of rules only what CRIU makes is kept.
+fn crowded(criu: &Criu) {
+    for lock in [LockMethod::Iptables, LockMethod::Nftables] {
+        let scene = scene(criu, lock);
+        let namespace = scene.host.net_namespace("crowd");
+        let script = scene.host.dir().join("crowd.nft");
+        let mut text =
+            "add table ip filter\nadd chain ip filter INPUT { type filter hook input priority 0; }\n".to_owned();
+        text.extend((0..1_000).map(|table| format!("add table inet CRIU-{table:08}\n")));
+        let address = |rule: u32| format!("10.0.{}.{}", rule >> 8, rule & 255);
+        text.extend((0..10_000).map(|rule| format!("add rule ip filter INPUT ip saddr {} drop\n", address(rule))));
+        fs::write(&script, text).expect("a new file");
+        scene.host.run_in(&namespace, "nft", &[&"-f", &script]);
+        let tool = scene.tool().under(&["prlimit", "--as=536870912"]);
+        let start = std::time::Instant::now();
+        let run = tool.run(&[]);
+        assert_eq!(run.code(), 0, "{run}");
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+    }
 }
 
 /// As if to have the table of another dump's run id removed.
