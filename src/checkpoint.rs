@@ -4,6 +4,7 @@
 //! Every fact keeps the place where it stands. What is missing is missing here too: nothing is filled in by guessing,
 //! and whoever asks gets an answer that can be "unknown".
 
+mod budget;
 #[cfg(test)]
 pub(crate) mod example;
 pub mod log;

@@ -204,6 +204,11 @@ pub fn mountpoint(mount: &MntEntry) -> &[u8] {
     if mountpoint.is_empty() { b"/" } else { mountpoint }
 }
 
+/// What the mount point within the tree can be.
+pub(crate) fn readings_of_mountpoint(mount: &MntEntry) -> Vec<Vec<u8>> {
+    path::readings(mountpoint(mount))
+}
+
 /// Whether the root of a mount can be the directory of a filesystem that it shows, as the kernel writes it. That of an
 /// external mount of old images is a key instead.
 pub(crate) fn has_plain_root(mount: &MntEntry) -> bool {

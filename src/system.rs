@@ -7,7 +7,9 @@
 
 pub mod author;
 pub mod command;
+mod crc32c;
 pub mod dir;
+pub mod ext4;
 pub mod interfaces;
 pub mod journal;
 pub mod keep;

@@ -18,6 +18,7 @@ use criu_images::{
 };
 
 use self::files::Files;
+use super::budget::{Budget, Fact};
 use super::{
     Checkpoint, Completeness, Device, DeviceAddress, ImageProblem, ImageProblemKind, ImageTimes, LogFacts, MountRecord,
     Network, Record, RemapRecord, RestoreEvidence, Task, log,
@@ -49,6 +50,12 @@ pub enum ReadError {
         /// What is wrong, and where.
         problem: Problem,
     },
+    /// The images name more than any dump leaves.
+    #[error("the images name more than can be looked for in {limit} MiB of memory: no dump leaves so much")]
+    TooMuch {
+        /// The limit.
+        limit: u64,
+    },
     /// An entry contradicts itself.
     #[error("{}: record {} at offset {} {text}", path.display(), evidence.record, evidence.offset)]
     Entry {
@@ -69,9 +76,10 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         times: ImageTimes::default(),
         author: Author::Trusted,
         now: machine::now(),
+        budget: Budget::default(),
     };
     let inventory = reader.first::<Inventory>(ImageKind::Inventory, 0)?;
-    let remaps: Vec<RemapRecord> = reader.all(ImageKind::RemapFilePath, 0)?;
+    let remaps: Vec<RemapRecord> = reader.all(ImageKind::RemapFilePath, 0, Fact::Remap)?;
     let mut tasks = reader.tasks()?;
     let (wanted, programs) = reader.wanted_files(&remaps, &tasks)?;
     let Files { files, sockets, layout, link_remaps, socket_inodes, is_empty } = reader.files(&wanted)?;
@@ -129,6 +137,7 @@ struct Reader<'a> {
     times: ImageTimes,
     author: Author,
     now: Timestamp,
+    budget: Budget,
 }
 
 impl Reader<'_> {
@@ -137,7 +146,7 @@ impl Reader<'_> {
         &mut self,
         kind: ImageKind,
         id: u32,
-        mut each: impl FnMut(M, Evidence, criu_images::ByteOrder) -> Result<(), ReadError>,
+        mut each: impl FnMut(M, Evidence, criu_images::ByteOrder, &mut Budget) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         let name = kind.file_name(id);
         let Some(file) = self.images.image(&name)? else { return Ok(()) };
@@ -145,6 +154,8 @@ impl Reader<'_> {
         if matches!(kind, ImageKind::Inventory | ImageKind::Files | ImageKind::RegFiles | ImageKind::RemapFilePath) {
             self.times.add(&name, file.written, self.now);
         }
+        let budget = &mut self.budget;
+        let mut each = |entry, evidence, order| each(entry, evidence, order, budget);
         match read_records(&name, kind, file, &mut each) {
             Ok(()) => Ok(()),
             Err(Failure::Image(problem)) if problem.is_truncation() => {
@@ -156,9 +167,16 @@ impl Reader<'_> {
         }
     }
 
-    fn all<M: prost::Message + Default>(&mut self, kind: ImageKind, id: u32) -> Result<Vec<Record<M>>, ReadError> {
+    /// All records of an image, each charged as such a fact.
+    fn all<M: prost::Message + Default>(
+        &mut self,
+        kind: ImageKind,
+        id: u32,
+        fact: Fact,
+    ) -> Result<Vec<Record<M>>, ReadError> {
         let mut records = Vec::new();
-        self.records(kind, id, |entry, evidence, _| {
+        self.records(kind, id, |entry, evidence, _, budget| {
+            budget.charge(fact, 0)?;
             records.push(Record { entry, evidence });
             Ok(())
         })?;
@@ -166,16 +184,22 @@ impl Reader<'_> {
     }
 
     fn first<M: prost::Message + Default>(&mut self, kind: ImageKind, id: u32) -> Result<Option<Record<M>>, ReadError> {
-        Ok(self.all(kind, id)?.into_iter().next())
+        let mut first = None;
+        self.records(kind, id, |entry, evidence, _, _| {
+            first.get_or_insert(Record { entry, evidence });
+            Ok(())
+        })?;
+        Ok(first)
     }
 
     fn tasks(&mut self) -> Result<Vec<Task>, ReadError> {
         let mut tasks = Vec::new();
-        let tree: Vec<Record<PstreeEntry>> = self.all(ImageKind::Pstree, 0)?;
+        let tree: Vec<Record<PstreeEntry>> = self.all(ImageKind::Pstree, 0, Fact::Task)?;
         let mut pids: Vec<u32> = tree.iter().map(|task| task.entry.pid).collect();
         if pids.is_empty() {
             // A dump that was killed early: every process has its ids image before the tree's own is complete.
             pids = self.images.ids(ImageKind::Ids);
+            pids.iter().try_for_each(|_| self.budget.charge(Fact::Task, 0))?;
         }
         for pid in pids {
             let ids: Option<Record<TaskKobjIds>> = self.first(ImageKind::Ids, pid)?;
@@ -220,7 +244,9 @@ impl Reader<'_> {
         let own: HashSet<u32> = tasks.iter().filter_map(|task| task.ids.as_ref()?.mnt_ns_id).collect();
         let tables = self.images.ids(ImageKind::Mountpoints);
         for namespace in tables.into_iter().filter(|namespace| own.is_empty() || own.contains(namespace)) {
-            self.records(ImageKind::Mountpoints, namespace, |entry: MntEntry, evidence, _| {
+            self.records(ImageKind::Mountpoints, namespace, |entry: MntEntry, evidence, _, budget| {
+                let names = [&entry.root, &entry.mountpoint, &entry.source, &entry.options];
+                budget.charge(Fact::Mount, names.iter().map(|name| name.len()).sum::<usize>() / 2)?;
                 let id = entry.mnt_id;
                 match mounts.insert(id, MountRecord { entry, namespace, evidence: evidence.clone() }) {
                     None => Ok(()),
@@ -237,7 +263,8 @@ impl Reader<'_> {
         if let Some(namespace) = self.first::<NetNsEntry>(ImageKind::NetNs, id)? {
             network.external_key = namespace.entry.ext_key;
         }
-        self.records(ImageKind::NetDevices, id, |device: NetDeviceEntry, _, _| {
+        self.records(ImageKind::NetDevices, id, |device: NetDeviceEntry, _, _, budget| {
+            budget.charge(Fact::Interface, device.name.len() + device.address.len())?;
             if device.device_type() != NetDeviceType::Loopback {
                 let hardware_address = device.address;
                 network.devices.push(Device { index: device.ifindex, name: device.name, hardware_address });

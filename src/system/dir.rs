@@ -121,6 +121,9 @@ pub struct FileIdentity {
     pub mount_id: u64,
 }
 
+/// What the names in one directory may take in memory: those of half a million files.
+const NAMES_LIMIT: usize = 32 * 1024 * 1024;
+
 /// What is asked of a file.
 const IDENTITY: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
 
@@ -275,10 +278,17 @@ impl Directory {
         // Not every directory here was opened for reading.
         let entries = rustix::fs::Dir::new(self.reopened()?.fd).map_err(failed("read directory", &self.path))?;
         let mut names = Vec::new();
+        let mut size = 0;
         for entry in entries {
             let entry = entry.map_err(failed("read directory", &self.path))?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
+                size += name.len() + size_of::<Vec<u8>>() + 2 * size_of::<usize>();
+                if size > NAMES_LIMIT {
+                    return Err(failed("keep the names, of which there are too many, in directory", &self.path)(
+                        Errno::TOOBIG,
+                    ));
+                }
                 names.push(name.to_owned());
             }
         }
