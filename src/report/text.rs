@@ -38,7 +38,7 @@ impl Detail {
 
 /// All lines about a checkpoint.
 pub fn lines(report: &CheckpointReport, mode: Mode, detail: Detail) -> Vec<Line> {
-    let mut lines: Vec<Line> = report.metadata.iter().map(|metadata| origin_line(metadata)).collect();
+    let mut lines: Vec<Line> = report.metadata.iter().map(origin_line).collect();
     for object in &report.objects {
         lines.push(object_line(object));
         if detail >= Detail::Evidence {
@@ -50,7 +50,7 @@ pub fn lines(report: &CheckpointReport, mode: Mode, detail: Detail) -> Vec<Line>
         }
     }
     if detail >= Detail::Evidence {
-        lines.extend(report.ghost_files.iter().map(|ghost| ghost_line(ghost)));
+        lines.extend(report.ghost_files.iter().map(ghost_line));
     }
     if detail >= Detail::Search {
         lines.extend(
