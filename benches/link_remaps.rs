@@ -20,7 +20,7 @@ use criu_gc::execute::{self, Outcome};
 use criu_gc::interrupt::Interrupt;
 use criu_gc::locate::Images;
 use criu_gc::plan::{self, KeepReason, Policy};
-use criu_gc::probe::{self, Hints};
+use criu_gc::probe::{self, Hints, TreeState};
 use criu_gc::residue;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -70,7 +70,7 @@ fn remove_planned(images: &Path) -> Duration {
     let allowed = [KeepReason::TreeAlive, KeepReason::TreeUnknown].into();
     let plan = plan::decide(&checkpoint, survey, &Policy { allowed, ..Policy::default() });
     let start = Instant::now();
-    let done = execute::execute(plan, None, &Interrupt::default());
+    let done = execute::execute(plan.guarded(&TreeState::default(), &Policy::default()), None, &Interrupt::default());
     let taken = start.elapsed();
     assert!(done.iter().all(|done| done.outcome == Outcome::Removed), "void: not all links were removed");
     taken

@@ -4,27 +4,29 @@
 //! Every fact keeps the place where it stands. What is missing is missing here too: nothing is filled in by guessing,
 //! and whoever asks gets an answer that can be "unknown".
 
+mod budget;
 #[cfg(test)]
 pub(crate) mod example;
 pub mod log;
 mod read;
+mod times;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use criu_images::{
     ImageKind, Inventory, MntEntry, NetworkLock, Problem, RegFileEntry, Remap, RemapFilePathEntry, TaskKobjIds,
 };
 
 use crate::connection::Connection;
+use crate::evidence::Evidence;
 use crate::record::Beside;
 use crate::system::author::Author;
 use crate::time::Timestamp;
 
 pub use log::{FinalState, LogFacts};
 pub use read::{ReadError, read};
+pub use times::ImageTimes;
 
 /// A checkpoint as its images, and the log beside them, describe it.
 #[derive(Debug)]
@@ -37,8 +39,13 @@ pub struct Checkpoint {
     pub written: Option<Timestamp>,
     /// No later than this they were written. It is another time where `written` is the word of an archive's maker.
     pub written_until: Option<Timestamp>,
+    /// The same for each of them.
+    pub times: ImageTimes,
     /// Who may have written the images.
     pub author: Author,
+    /// Who may have taken a file away from where the images, logs and statistics are. What is missing there is their
+    /// word: that no restore was noted, above all.
+    pub absence: Author,
     /// The remaps of `remap-fpath.img`.
     pub remaps: Vec<RemapRecord>,
     /// The regular files that remaps and tasks refer to, by file id.
@@ -61,23 +68,6 @@ pub struct Checkpoint {
     pub layout: Layout,
     /// Images that end too early, and what else was noticed.
     pub problems: Vec<ImageProblem>,
-}
-
-/// Where in the images a fact stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Evidence {
-    /// The image file, by its name in the images directory.
-    pub image: Arc<str>,
-    /// Which record of it, from 0.
-    pub record: u64,
-    /// Offset of the record in the file, in bytes.
-    pub offset: u64,
-}
-
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} record {} at offset {}", self.image, self.record, self.offset)
-    }
 }
 
 /// In which network namespace a dump locked.

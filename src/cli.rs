@@ -11,6 +11,7 @@ use clap::{ArgAction, CommandFactory, Parser};
 
 use crate::locate::STANDARD_INPUT;
 use crate::plan::KeepReason;
+use crate::terminal::{Terminal, escaped};
 
 /// Show and remove exactly what a CRIU checkpoint left on this host.
 ///
@@ -140,6 +141,19 @@ impl Arguments {
     }
 }
 
+/// Prints what is wrong with the words, or the help, and ends the program. Messages repeat words, and those may come from
+/// others (a directory's name in a loop of the shell): so the message is made for words that can be shown.
+pub fn refuse(words: &[OsString], error: &clap::Error) -> ! {
+    let shown = words.iter().map(|word| OsString::from(escaped(word.as_bytes())));
+    match Arguments::of_command_line(shown) {
+        Err(error) => error.exit(),
+        Ok(_) => {
+            Terminal::new(0, None).error(&error.kind().to_string());
+            std::process::exit(error.exit_code())
+        }
+    }
+}
+
 /// What follows the options in `--help`.
 const AFTER_HELP: &str = "\
 Examples:
@@ -161,7 +175,7 @@ not what the images say is kept, with the reason. Reasons that --allow sets asid
   foreign-images   others than root may have written the images, who could not have removed it
   not-recorded     by the record of the dump, it or a part of it was made since
   changed-since    the link remap was changed after the images were written
-  restored-since   the checkpoint was restored, so it may be a newer dump's
+  restored-since   the checkpoint was restored, or perhaps so: it may be a newer dump's
   newer-dump       a link remap was changed since, so rules may be a newer dump's
   foreign-content  the table or chain holds something that CRIU did not write
 

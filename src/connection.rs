@@ -47,6 +47,24 @@ pub struct Flow {
     pub destination: SocketAddr,
 }
 
+/// What a lock table may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableForm {
+    /// Sets of connections to drop; all else passes.
+    Connections,
+    /// Nothing but the exception for CRIU itself: every packet is dropped.
+    Closed,
+    /// The images do not tell which.
+    Either,
+}
+
+impl TableForm {
+    /// Whether a table that holds `found` may be the one that is meant.
+    pub fn admits(self, found: TableForm) -> bool {
+        self == TableForm::Either || found == TableForm::Either || self == found
+    }
+}
+
 impl Connection {
     /// What CRIU's rule in the chain of `direction` matches. Each rule decides by its own source address whether
     /// it is about IPv4, as `ipv6_addr_mapped` in `criu/netfilter.c` does.

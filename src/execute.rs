@@ -10,7 +10,7 @@ mod files;
 mod network;
 
 use crate::interrupt::Interrupt;
-use crate::plan::{Item, Plan, Verdict};
+use crate::plan::{GuardedPlan, Item, Verdict};
 use crate::probe::Presence;
 use crate::save::{Keeper, Saved};
 
@@ -42,7 +42,7 @@ pub enum Outcome {
 
 /// Carries out the plan. With a keeper no link is removed before its file is kept. An interrupt keeps what was not
 /// reached from being begun; all rules of one filter table are one step.
-pub fn execute(plan: Plan, keeper: Option<Keeper<'_>>, interrupt: &Interrupt) -> Vec<Done> {
+pub fn execute(plan: GuardedPlan, keeper: Option<Keeper<'_>>, interrupt: &Interrupt) -> Vec<Done> {
     let mut done: Vec<Done> = plan.into_items().into_iter().map(Done::before).collect();
     network::remove_rules(&mut done, interrupt);
     network::remove_tables(&mut done, interrupt);

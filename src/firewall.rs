@@ -5,19 +5,20 @@
 //! `iptables-legacy-save`, and those only where the kernel says that there are any, since asking would create them.
 //! What cannot be read is a failure that is kept beside what could: "not seen" is never "not there".
 
+pub mod rule_shape;
 mod table;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::residue::rule_shape::{self, LOCK_CHAIN, RuleShape};
-use crate::residue::{Direction, Flow};
+use self::rule_shape::{LOCK_CHAIN, RuleShape};
+use crate::connection::{Direction, Flow};
 use crate::system::netns::{self, NetNamespace};
 use crate::system::nft::{self, Nft};
 use crate::system::xtables::{self, IpVersion};
 
-pub use table::{TABLE_PREFIX, TableView};
+pub use table::TableView;
 
 /// The table of iptables in which CRIU writes.
 pub const FILTER_TABLE: &str = "filter";
@@ -136,7 +137,7 @@ pub struct NetworkView {
     pub namespace: Arc<NetNamespace>,
     /// The filter tables that exist.
     pub filters: Vec<FilterView>,
-    /// The tables of family `inet` with a name that begins with `CRIU-`.
+    /// The tables of family `inet` with one of the names that were asked for.
     pub tables: Vec<TableView>,
     /// What could not be looked at.
     pub failures: Vec<LookFailure>,
@@ -153,17 +154,18 @@ pub enum LookError {
     Legacy(#[from] xtables::Error),
 }
 
-/// What to look for in a namespace. A host may have thousands of rules that are nobody's business here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parts {
-    /// The tables with a name of CRIU's.
-    pub tables: bool,
-    /// The filter tables of both backends of iptables.
-    pub filters: bool,
+/// What to look for in a namespace. A host may have any number of rules and tables that are nobody's business here, and
+/// so may each user in a namespace of their own.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
+    /// The names of tables.
+    pub tables: &'a [&'a str],
+    /// What of the filter tables of both backends of iptables; nothing if that is `None`.
+    pub filters: Option<&'a HashSet<Flow>>,
 }
 
 /// Looks into a namespace.
-pub fn look(namespace: &Arc<NetNamespace>, parts: Parts) -> NetworkView {
+pub fn look(namespace: &Arc<NetNamespace>, parts: Parts<'_>) -> NetworkView {
     let mut view =
         NetworkView { namespace: Arc::clone(namespace), filters: Vec::new(), tables: Vec::new(), failures: Vec::new() };
     let failures = netns::within(namespace, || {
@@ -171,10 +173,12 @@ pub fn look(namespace: &Arc<NetNamespace>, parts: Parts) -> NetworkView {
         if let Err(error) = look_at_nft(&mut view, parts) {
             failures.push(failure(namespace, "nf_tables", &error));
         }
-        for family in [IpVersion::V4, IpVersion::V6].into_iter().filter(|_| parts.filters) {
-            match look_at_filter(FilterPlace { backend: Backend::Legacy, family }) {
-                Ok(filter) => view.filters.extend(filter),
-                Err(error) => failures.push(failure(namespace, "the legacy iptables rules", &error)),
+        if let Some(flows) = parts.filters {
+            for family in [IpVersion::V4, IpVersion::V6] {
+                match look_at_filter(FilterPlace { backend: Backend::Legacy, family }, flows) {
+                    Ok(filter) => view.filters.extend(filter),
+                    Err(error) => failures.push(failure(namespace, "the legacy iptables rules", &error)),
+                }
             }
         }
         failures
@@ -184,17 +188,35 @@ pub fn look(namespace: &Arc<NetNamespace>, parts: Parts) -> NetworkView {
 }
 
 /// Looks at one filter table of the calling thread's namespace; `None` where it does not exist.
-pub fn look_at_filter(place: FilterPlace) -> Result<Option<FilterView>, LookError> {
+pub fn look_at_filter(place: FilterPlace, flows: &HashSet<Flow>) -> Result<Option<FilterView>, LookError> {
     match place.backend {
-        Backend::Nft => look_at_nft_filter(&Nft::open()?, place.family),
-        Backend::Legacy => Ok(xtables::read_filter(place.family)?.map(|table| legacy_filter(place, &table))),
+        Backend::Nft => look_at_nft_filter(&Nft::open()?, place.family, flows),
+        Backend::Legacy => {
+            let table = xtables::read_filter(place.family, |chain, words| may_matter(chain, words, flows))?;
+            Ok(table.map(|table| legacy_filter(place, &table, flows)))
+        }
     }
 }
 
 /// Looks at the filter table of iptables-nft through a socket that is open already.
-pub fn look_at_nft_filter(nft: &Nft, family: IpVersion) -> Result<Option<FilterView>, LookError> {
+pub fn look_at_nft_filter(
+    nft: &Nft,
+    family: IpVersion,
+    flows: &HashSet<Flow>,
+) -> Result<Option<FilterView>, LookError> {
     let place = FilterPlace { backend: Backend::Nft, family };
-    Ok(nft.table(nft_family(family), FILTER_TABLE)?.map(|table| nft_filter(place, &table)))
+    let chains = [Direction::Input.chain(), Direction::Output.chain(), LOCK_CHAIN];
+    let found = nft.chains(
+        nft_family(family),
+        FILTER_TABLE,
+        &chains,
+        Builder::add_chain,
+        |builder: &mut Builder, chain, rule| {
+            let shape = rule_shape::of_nft(Some(family), &rule.expressions);
+            builder.add(&chain.name, RuleId::Handle(rule.handle), shape, flows);
+        },
+    )?;
+    Ok(found.map(|(table, builder)| builder.build(place, Some(table.handle))))
 }
 
 /// Looks at one table of family `inet` by its name.
@@ -202,8 +224,8 @@ pub fn look_at_table(nft: &Nft, name: &str) -> Result<Option<TableView>, LookErr
     Ok(nft.table(nft::Family::Inet, name)?.map(|table| TableView::of(&table)))
 }
 
-fn look_at_nft(view: &mut NetworkView, parts: Parts) -> Result<(), LookError> {
-    if !parts.tables && !parts.filters {
+fn look_at_nft(view: &mut NetworkView, parts: Parts<'_>) -> Result<(), LookError> {
+    if parts.tables.is_empty() && parts.filters.is_none() {
         return Ok(());
     }
     let nft = match Nft::open() {
@@ -212,13 +234,12 @@ fn look_at_nft(view: &mut NetworkView, parts: Parts) -> Result<(), LookError> {
         Err(nft::Error::Unavailable(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    for table in nft.tables()?.into_iter().filter(|_| parts.tables) {
-        if table.family == nft::Family::Inet && table.name.starts_with(TABLE_PREFIX) {
-            view.tables.extend(look_at_table(&nft, &table.name)?);
-        }
+    for name in parts.tables {
+        view.tables.extend(look_at_table(&nft, name)?);
     }
-    for family in [IpVersion::V4, IpVersion::V6].into_iter().filter(|_| parts.filters) {
-        view.filters.extend(look_at_nft_filter(&nft, family)?);
+    let Some(flows) = parts.filters else { return Ok(()) };
+    for family in [IpVersion::V4, IpVersion::V6] {
+        view.filters.extend(look_at_nft_filter(&nft, family, flows)?);
     }
     Ok(())
 }
@@ -228,100 +249,103 @@ fn failure(namespace: &NetNamespace, part: &'static str, error: &dyn std::error:
     LookFailure { namespace: namespace.to_string(), part, error: format!("{error}{cause}") }
 }
 
-fn nft_filter(place: FilterPlace, table: &nft::Table) -> FilterView {
-    let mut builder = Builder::new(place, Some(table.handle));
+fn legacy_filter(place: FilterPlace, table: &xtables::FilterTable, flows: &HashSet<Flow>) -> FilterView {
+    let mut builder = Builder::default();
     for chain in &table.chains {
-        let rules = chain.rules.iter().map(|rule| {
-            let shape = rule_shape::of_nft(Some(place.family), &rule.expressions);
-            (RuleId::Handle(rule.handle), shape)
-        });
-        builder.add(&chain.name, rules);
-    }
-    let lock_chain = table.chains.iter().find(|chain| chain.name == LOCK_CHAIN);
-    let mut view = builder.build(lock_chain.map(|chain| Some(chain.handle)));
-    if let (Some(chain), Some(view)) = (lock_chain, &mut view.lock_chain) {
-        if chain.hook.is_some() {
-            view.foreign.push("a hook of its own".to_owned());
+        if chain.name == LOCK_CHAIN {
+            builder.lock_chain = Some(LockChain::default());
         }
-        // The kernel counts the rules in a chain and the jumps to it together.
-        let known = chain.rules.len() + view.jumps.len();
-        if let Some(others @ 1..) = (chain.use_count as usize).checked_sub(known) {
-            view.foreign.push(format!("{others} jumps from elsewhere"));
+        for words in &chain.rules {
+            builder.uses += u32::from(goes_to_lock_chain(words));
+            let shape = rule_shape::of_xtables(place.family, words);
+            builder.add(&chain.name, RuleId::Words(words.clone()), shape, flows);
         }
     }
-    view
+    if let Some(chain) = &mut builder.lock_chain {
+        chain.uses = builder.uses + builder.lock_rules;
+    }
+    builder.build(place, None)
 }
 
-fn legacy_filter(place: FilterPlace, table: &xtables::FilterTable) -> FilterView {
-    let mut builder = Builder::new(place, None);
-    let mut jumps_from_elsewhere = 0;
-    for chain in &table.chains {
-        let rules = chain.rules.iter().map(|words| {
-            let shape = rule_shape::of_xtables(place.family, words);
-            (RuleId::Words(words.clone()), shape)
-        });
-        builder.add(&chain.name, rules);
-        jumps_from_elsewhere += chain.rules.iter().filter(|words| goes_to_lock_chain(words)).count();
-    }
-    let has_lock_chain = table.chains.iter().any(|chain| chain.name == LOCK_CHAIN);
-    let mut view = builder.build(has_lock_chain.then_some(None));
-    if let Some(view) = &mut view.lock_chain {
-        jumps_from_elsewhere -= view.jumps.len();
-        if jumps_from_elsewhere > 0 {
-            view.foreign.push(format!("{jumps_from_elsewhere} jumps from elsewhere"));
-        }
-    }
-    view
+/// Whether a legacy rule can be one that is looked for, or lead to the lock chain.
+fn may_matter(chain: &str, words: &[String], flows: &HashSet<Flow>) -> bool {
+    let is_where_criu_locks = Direction::BOTH.into_iter().any(|direction| direction.chain() == chain);
+    chain == LOCK_CHAIN || goes_to_lock_chain(words) || is_where_criu_locks && !flows.is_empty()
 }
 
 fn goes_to_lock_chain(words: &[String]) -> bool {
     words.windows(2).any(|pair| matches!(pair[0].as_str(), "-j" | "-g") && pair[1] == LOCK_CHAIN)
 }
 
-/// Sorts the rules of a filter table.
+/// No more of what is not CRIU's is told one by one, and no more jumps are kept: CRIU makes two.
+const MOST: usize = 64;
+
+/// Sorts the rules of a filter table, one by one. Whatever there is of others, little is kept.
+#[derive(Default)]
 struct Builder {
-    place: FilterPlace,
-    table: Option<u64>,
     drops: HashMap<RuleKey, Vec<RuleId>>,
     jumps: Vec<(Direction, RuleId)>,
     rules: Vec<RuleId>,
     foreign: Vec<String>,
+    lock_chain: Option<LockChain>,
+    /// Jumps to the lock chain, from wherever, and rules in it.
+    uses: u32,
+    lock_rules: u32,
+}
+
+/// What is known of the lock chain itself.
+#[derive(Default)]
+struct LockChain {
+    handle: Option<u64>,
+    has_hook: bool,
+    /// The kernel counts the rules in a chain and the jumps to it together.
+    uses: u32,
 }
 
 impl Builder {
-    fn new(place: FilterPlace, table: Option<u64>) -> Self {
-        Builder { place, table, drops: HashMap::new(), jumps: Vec::new(), rules: Vec::new(), foreign: Vec::new() }
+    fn add_chain(&mut self, chain: &nft::Chain) {
+        if chain.name == LOCK_CHAIN {
+            let (handle, has_hook, uses) = (Some(chain.handle), chain.hook.is_some(), chain.use_count);
+            self.lock_chain = Some(LockChain { handle, has_hook, uses });
+        }
     }
 
-    fn add(&mut self, chain: &str, rules: impl Iterator<Item = (RuleId, RuleShape)>) {
+    fn add(&mut self, chain: &str, id: RuleId, shape: RuleShape, flows: &HashSet<Flow>) {
         if chain == LOCK_CHAIN {
-            return self.add_to_lock_chain(rules);
+            return self.add_to_lock_chain(id, shape);
         }
         let Some(direction) = Direction::BOTH.into_iter().find(|direction| direction.chain() == chain) else { return };
-        for (id, shape) in rules {
-            match shape {
-                RuleShape::DropFlow { flow, marked } => {
-                    self.drops.entry(RuleKey { direction, flow, marked }).or_default().push(id);
-                }
-                RuleShape::JumpToLock => self.jumps.push((direction, id)),
-                _ => {}
+        match shape {
+            RuleShape::DropFlow { flow, marked } if flows.contains(&flow) => {
+                self.drops.entry(RuleKey { direction, flow, marked }).or_default().push(id);
             }
+            RuleShape::JumpToLock if self.jumps.len() < MOST => self.jumps.push((direction, id)),
+            _ => {}
         }
     }
 
-    fn add_to_lock_chain(&mut self, rules: impl Iterator<Item = (RuleId, RuleShape)>) {
-        for (at, (id, shape)) in rules.enumerate() {
-            match shape {
-                RuleShape::AcceptMarked | RuleShape::DropAll => self.rules.push(id),
-                _ => self.foreign.push(format!("rule {} of chain {LOCK_CHAIN}", at + 1)),
-            }
+    fn add_to_lock_chain(&mut self, id: RuleId, shape: RuleShape) {
+        self.lock_rules += 1;
+        let is_crius = matches!(shape, RuleShape::AcceptMarked | RuleShape::DropAll);
+        if is_crius && self.rules.len() < MOST {
+            self.rules.push(id);
+        } else if self.foreign.len() < MOST {
+            self.foreign.push(format!("rule {} of chain {LOCK_CHAIN}", self.lock_rules));
         }
     }
 
-    /// `lock_chain` is the handle of the chain, where there is one, and where the backend has handles.
-    fn build(self, lock_chain: Option<Option<u64>>) -> FilterView {
-        let Builder { place, table, drops, jumps, rules, foreign } = self;
-        let lock_chain = lock_chain.map(|handle| ChainView { table, handle, jumps, rules, foreign });
+    fn build(self, place: FilterPlace, table: Option<u64>) -> FilterView {
+        let Builder { drops, jumps, rules, mut foreign, lock_chain, lock_rules, .. } = self;
+        let lock_chain = lock_chain.map(|LockChain { handle, has_hook, uses }| {
+            if has_hook {
+                foreign.push("a hook of its own".to_owned());
+            }
+            let known = u64::from(lock_rules) + jumps.len() as u64;
+            if let Some(others @ 1..) = u64::from(uses).checked_sub(known) {
+                foreign.push(format!("{others} jumps from elsewhere"));
+            }
+            ChainView { table, handle, jumps, rules, foreign }
+        });
         FilterView { place, table, drops, lock_chain }
     }
 }

@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::record::action::OnFailure;
+use crate::recorder::OnFailure;
 
 /// The file name that makes it `checkpointctl gc`.
 const PLUGIN: &str = "checkpointctl-gc";

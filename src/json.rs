@@ -3,10 +3,12 @@
 //! repeats the text that it did not expect, be it megabytes.
 
 mod bytes;
+mod evidence;
 
 use serde::de::DeserializeOwned;
 
 pub use bytes::Bytes;
+pub use evidence::EvidenceReport;
 
 /// A message that is longer tells only the place.
 const MESSAGE_LIMIT: usize = 200;

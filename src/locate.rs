@@ -128,6 +128,13 @@ pub fn locate(
     }
 }
 
+/// Whether what the user named is nothing at all: a mistyped name, or a word that was meant as something else (`show`,
+/// `--dry-run`). Whoever mistypes one thing may not mean the others either.
+pub fn is_missing(named: &Path) -> bool {
+    let is_path = named != Path::new(STANDARD_INPUT) && podman::name_in(named).is_none();
+    is_path && std::fs::symlink_metadata(named).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
 fn locate_podmans(name: &OsStr, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
     let container = podman::container(name)?;
     let mut found = match search::locate(Folder::Host(container.directory), work_dir) {

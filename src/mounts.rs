@@ -8,6 +8,7 @@
 
 mod filesystem;
 mod path;
+mod source;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 use criu_images::MntEntry;
 
 pub(crate) use path::is_plain_path;
+
+pub(crate) use source::is_of_mount as is_source_of_mount;
 
 pub use crate::system::mountinfo::HostMount;
 
@@ -82,6 +85,8 @@ pub enum Base {
         /// Major and minor number.
         device: (u32, u32),
     },
+    /// A directory that this host's engine names: no symbolic link is followed to it.
+    Recorded(PathBuf),
     /// A directory that the user named; mounts below it belong to other entries of the images.
     Named(PathBuf),
     /// The root directory of the tree's mount namespace, which is that of the tool.
@@ -94,6 +99,7 @@ impl Place {
         match &self.base {
             Base::Mount { namespace_of: None, mountpoint: base, .. }
             | Base::Upper(base)
+            | Base::Recorded(base)
             | Base::Named(base)
             | Base::Root(base) => base.join(&self.relative),
             Base::Mount { namespace_of: Some(pid), mountpoint, .. } => {
@@ -196,6 +202,11 @@ pub fn relative_to<'a>(name: &'a [u8], mount: &MntEntry) -> Option<&'a [u8]> {
 pub fn mountpoint(mount: &MntEntry) -> &[u8] {
     let mountpoint = mount.mountpoint.strip_prefix(b".").unwrap_or(&mount.mountpoint);
     if mountpoint.is_empty() { b"/" } else { mountpoint }
+}
+
+/// What the mount point within the tree can be.
+pub(crate) fn readings_of_mountpoint(mount: &MntEntry) -> Vec<Vec<u8>> {
+    path::readings(mountpoint(mount))
 }
 
 /// Whether the root of a mount can be the directory of a filesystem that it shows, as the kernel writes it. That of an

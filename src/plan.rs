@@ -63,6 +63,12 @@ pub struct Plan {
     unknown: Vec<Unknown>,
 }
 
+/// A plan that has passed the last guard: only such a one can be carried out.
+#[derive(Debug)]
+pub struct GuardedPlan {
+    items: Vec<Item>,
+}
+
 /// What the user decided beforehand.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
@@ -90,16 +96,18 @@ impl Plan {
 
     /// The last guard before anything is removed, which the plan itself has no part in: where a process of the tree or
     /// a criu is there by now, everything is kept.
-    pub fn guarded(mut self, tree: &TreeState, policy: &Policy) -> Plan {
+    pub fn guarded(mut self, tree: &TreeState, policy: &Policy) -> GuardedPlan {
         let reasons = policy.objections(general_reasons(tree));
         if !reasons.is_empty() {
             for item in self.items.iter_mut().filter(|item| item.verdict == Verdict::Remove) {
                 item.verdict = Verdict::Keep(reasons.clone());
             }
         }
-        self
+        GuardedPlan { items: self.items }
     }
+}
 
+impl GuardedPlan {
     /// Gives up the plan for its items.
     pub(crate) fn into_items(self) -> Vec<Item> {
         self.items
@@ -149,10 +157,7 @@ struct Context<'a> {
 
 impl<'a> Context<'a> {
     fn new(checkpoint: &'a Checkpoint, survey: &Survey, policy: &'a Policy) -> Self {
-        let mut unsigned = Vec::new();
-        if was_restored(checkpoint.restored.as_ref(), &survey.tree) {
-            unsigned.push(KeepReason::RestoredSince);
-        }
+        let unsigned = Vec::new();
         let mut context = Context {
             checkpoint,
             policy,
@@ -162,6 +167,12 @@ impl<'a> Context<'a> {
             namespace: survey.recorded_namespace,
             tables: Verdict::Nothing,
         };
+        if was_restored(checkpoint.restored.as_ref(), &survey.tree)
+            || checkpoint.absence != Author::Trusted
+                && !survey.findings.iter().any(|finding| context.shows_no_restore(finding))
+        {
+            context.unsigned.push(KeepReason::RestoredSince);
+        }
         if survey.findings.iter().any(|finding| context.is_made_anew(finding)) {
             context.unsigned.push(KeepReason::NewerDump);
         }
@@ -175,17 +186,29 @@ impl<'a> Context<'a> {
 
     /// Whether an object may be a link that a newer dump made.
     fn is_made_anew(&self, finding: &Finding) -> bool {
-        let Presence::File(file) = &finding.presence else { return false };
+        let (Presence::File(file), Residue::LinkRemap(link)) = (&finding.presence, &finding.residue) else {
+            return false;
+        };
         let answer = self.answer(finding);
-        answer == Some(Answer::Other) || self.is_changed(file, answer)
+        answer == Some(Answer::Other) || self.is_changed(link, file, answer)
+    }
+
+    /// Whether an object is a link that a restore would have taken away, in a directory where nobody else could have kept
+    /// it from that.
+    fn shows_no_restore(&self, finding: &Finding) -> bool {
+        let (Presence::File(file), Residue::LinkRemap(link)) = (&finding.presence, &finding.residue) else {
+            return false;
+        };
+        let directory = Author::of_owner(file.directory.owner, file.directory.mode);
+        directory == Author::Trusted && self.about_file(link, file, self.answer(finding)).is_empty()
     }
 
     /// Whether a link may have been made anew since. A record is more exact than the times of the images.
-    fn is_changed(&self, file: &FoundFile, answer: Option<Answer>) -> bool {
+    fn is_changed(&self, link: &LinkRemap, file: &FoundFile, answer: Option<Answer>) -> bool {
         match answer {
             Some(Answer::Same) => false,
             Some(Answer::Unclear) => true,
-            Some(Answer::Other) | None => is_changed_since(self.checkpoint, file),
+            Some(Answer::Other) | None => is_changed_since(self.checkpoint, link, file),
         }
     }
 
@@ -238,7 +261,7 @@ impl<'a> Context<'a> {
         if link.size.is_some_and(|expected| expected != file.identity.size) {
             reasons.push(KeepReason::OtherSize);
         }
-        if self.is_changed(file, answer) && !self.policy.is_own_change(file) {
+        if self.is_changed(link, file, answer) && !self.policy.is_own_change(file) {
             reasons.push(KeepReason::ChangedSince);
         }
         // A restore takes the link away; and while the restored tree lives, no newer dump can have killed it.
@@ -322,8 +345,8 @@ fn was_restored(evidence: Option<&RestoreEvidence>, tree: &TreeState) -> bool {
 
 /// Whether the link may have been made after the images were written. Making a link changes both its inode and its
 /// directory; so if one of them was not changed since, the link is the one that this dump made.
-fn is_changed_since(checkpoint: &Checkpoint, file: &FoundFile) -> bool {
-    let Some(written) = checkpoint.written else { return true };
+fn is_changed_since(checkpoint: &Checkpoint, link: &LinkRemap, file: &FoundFile) -> bool {
+    let Some(written) = checkpoint.times.of(&link.evidence).or(checkpoint.written) else { return true };
     file.identity.changed > written.latest() && file.directory.changed > written.latest()
 }
 

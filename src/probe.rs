@@ -4,6 +4,7 @@
 //! Every object that the images name gets an answer: what was found, that it is gone, or why nobody can tell. Nothing
 //! is decided here.
 
+mod engine_place;
 mod files;
 mod metadata;
 mod network;

@@ -4,11 +4,16 @@
 //! Each base is opened once and then kept: ten thousand files may lie below it, and a filesystem may have to be mounted
 //! for it. What is opened is compared with what was meant before anything below it is believed.
 
+mod unmounted;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::unmounted::Looked;
+use self::unmounted::Unmounted;
 use crate::mounts::{Base, Place};
+use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 use crate::system::mount::{self, MountError, Purpose};
 
@@ -58,6 +63,9 @@ impl From<FileError> for OpenError {
 pub struct OpenBases {
     purpose: Purpose,
     bases: HashMap<Base, Result<Arc<Directory>, OpenError>>,
+    /// Filesystems that are read from their devices; `None` for one that has to be mounted.
+    devices: HashMap<(u32, u32), Result<Option<Unmounted>, OpenError>>,
+    author: Author,
     last: Option<(Base, PathBuf, Arc<OpenDirectory>)>,
 }
 
@@ -73,7 +81,27 @@ pub struct OpenDirectory {
 impl OpenBases {
     /// None yet.
     pub fn new(purpose: Purpose) -> Self {
-        OpenBases { purpose, bases: HashMap::new(), last: None }
+        OpenBases { purpose, bases: HashMap::new(), devices: HashMap::new(), author: Author::Trusted, last: None }
+    }
+
+    /// The same for places that images of this author name: by the word of others no device is touched.
+    pub fn named_by(self, author: Author) -> Self {
+        OpenBases { author, ..self }
+    }
+
+    /// Looks at a place on a device that nobody has mounted, by reading it; `None` where that is no such place, or has to
+    /// be mounted all the same.
+    pub fn read_unmounted(&mut self, place: &Place) -> Option<Result<Option<Looked>, OpenError>> {
+        let Base::Device { device } = place.base else { return None };
+        let opened = self.devices.entry(device).or_insert_with(|| open_unmounted(device, self.author));
+        match opened {
+            Ok(None) => None,
+            Ok(Some(unmounted)) => Some(unmounted.look(place).map_err(|source| {
+                let path = PathBuf::from(format!("/dev/block/{}:{}", device.0, device.1));
+                OpenError::Mount(Arc::new(MountError::Ext4 { path, source }))
+            })),
+            Err(error) => Some(Err(error.clone())),
+        }
     }
 
     /// Opens the directory that holds the file of a place.
@@ -100,13 +128,23 @@ impl OpenBases {
     }
 }
 
+fn open_unmounted(device: (u32, u32), author: Author) -> Result<Option<Unmounted>, OpenError> {
+    let found = match author {
+        Author::Trusted => mount::unmounted_ext4(device),
+        Author::User(_) | Author::Anybody => Err(MountError::OfOthers { device }),
+    };
+    let found = found.map_err(|error| OpenError::Mount(Arc::new(error)))?;
+    Ok(found.map(Unmounted::new))
+}
+
 fn open(base: &Base, purpose: Purpose) -> Result<Directory, OpenError> {
     match base {
         Base::Mount { namespace_of, mountpoint, id, .. } => {
             open_mount(*namespace_of, mountpoint, *id).map_err(OpenError::of_base)
         }
         // An engine removes the upper directory with the container, and whatever is in it.
-        Base::Upper(path) => Ok(Directory::open(path)?),
+        Base::Upper(path) => Ok(Directory::open_exactly(path)?),
+        Base::Recorded(path) => Directory::open_exactly(path).map_err(|error| OpenError::from(error).of_base()),
         Base::Named(path) | Base::Root(path) => Directory::open(path).map_err(|error| OpenError::from(error).of_base()),
         Base::Device { device } => {
             mount::block_device(*device, purpose).map_err(|error| OpenError::Mount(Arc::new(error)))
@@ -134,7 +172,9 @@ fn open_mount(namespace_of: Option<u32>, mountpoint: &Path, id: u32) -> Result<D
 /// How far a path may lead from a base.
 fn reach(base: &Base) -> Reach {
     match base {
-        Base::Mount { .. } | Base::Upper(_) | Base::Device { .. } | Base::Named(_) => Reach::SameMount,
+        Base::Mount { .. } | Base::Upper(_) | Base::Device { .. } | Base::Recorded(_) | Base::Named(_) => {
+            Reach::SameMount
+        }
         Base::Root(_) => Reach::AcrossMounts,
     }
 }

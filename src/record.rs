@@ -6,9 +6,7 @@
 //! One that may be somebody else's word is believed only where it speaks for keeping something, and one that belongs to
 //! another dump, or was made on another machine, is not believed at all.
 
-pub mod action;
 pub mod document;
-mod make;
 mod read;
 
 use std::collections::HashMap;

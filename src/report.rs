@@ -11,7 +11,7 @@ mod words;
 
 use serde::Serialize;
 
-use crate::json::Bytes;
+use crate::json::{Bytes, EvidenceReport};
 
 pub use build::{Context, checkpoint, done, failed_checkpoint, planned};
 pub use origin::{MetadataReport, Origin};
@@ -306,24 +306,6 @@ pub struct GhostReport {
     pub name: Option<Bytes>,
     /// The image with its content.
     pub image: String,
-}
-
-/// An entry of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EvidenceReport {
-    /// The image file.
-    pub image: String,
-    /// Which record, from 0.
-    pub record: u64,
-    /// Its offset in bytes.
-    pub offset: u64,
-}
-
-impl EvidenceReport {
-    /// What is told of an entry.
-    pub(crate) fn of(evidence: &crate::residue::Evidence) -> Self {
-        EvidenceReport { image: evidence.image.to_string(), record: evidence.record, offset: evidence.offset }
-    }
 }
 
 /// Counts of one checkpoint.

@@ -6,17 +6,17 @@
 
 pub mod link_remap;
 pub mod network_lock;
-pub mod rule_shape;
 
 use std::sync::Arc;
 
 use crate::checkpoint::{Checkpoint, RemapRecord};
 
-pub use crate::checkpoint::{Evidence, NetworkScope};
-pub use crate::connection::{Connection, Direction, Flow};
+pub use crate::checkpoint::NetworkScope;
+pub use crate::connection::{Connection, Direction, Flow, TableForm};
+pub use crate::evidence::Evidence;
 
 pub use link_remap::{FileMount, LinkRemap};
-pub use network_lock::{ConnectionLock, LockChain, LockTable, LockedConnection, RuleForms, TableForm, TableName};
+pub use network_lock::{ConnectionLock, LockChain, LockTable, LockedConnection, RuleForms, TableName};
 
 /// Images that say what CRIU never writes. Such images are not used at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

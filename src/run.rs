@@ -18,7 +18,7 @@ use crate::exit::ExitStatus;
 use crate::interrupt::Interrupt;
 use crate::locate;
 use crate::probe;
-use crate::report::text::{self, Detail, Style};
+use crate::report::text::{self, Detail};
 use crate::report::{self, CheckpointReport, Document, Mode, SCHEMA_VERSION};
 use crate::save::{Destination, Keeper, SaveDirectory, SaveError};
 use crate::system::dir::Directory;
@@ -46,6 +46,13 @@ pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
         return Ok(ExitStatus::Unusable);
     }
     process::allow_many_open_files();
+    if !arguments.show && directories.len() > 1 && directories.iter().any(|named| locate::is_missing(named)) {
+        for named in directories.iter().filter(|named| locate::is_missing(named)) {
+            terminal.error(&format!("there is no {}", named.display()));
+        }
+        terminal.error("nothing was removed, because of what was named not everything is there");
+        return Ok(ExitStatus::Unusable);
+    }
     let options = match Options::of(arguments) {
         Ok(options) => options,
         Err(error) => {
@@ -175,7 +182,7 @@ impl Run {
                 checkpoints: reports,
                 exit_status: status as u8,
             };
-            self.terminal.print_document(&serde_json::to_string_pretty(&document)?)?;
+            self.terminal.print_json(&serde_json::to_string_pretty(&document)?)?;
         } else {
             self.print_text(&reports, mode)?;
         }
@@ -184,13 +191,12 @@ impl Run {
 
     fn print_text(&self, reports: &[CheckpointReport], mode: Mode) -> std::io::Result<()> {
         let detail = Detail::of_verbosity(self.terminal.verbosity());
-        let style = Style { escaping: self.terminal.escaping(), detail };
         for report in reports.iter().filter(|report| report.error.is_none()) {
             if reports.len() > 1 {
-                let heading = Line::new(style.escaping).say("Checkpoint ").quote(&report.images_directory.0).say(":");
+                let heading = Line::new().say("Checkpoint ").quote(&report.images_directory.0).say(":");
                 self.terminal.print(&[heading])?;
             }
-            self.terminal.print(&text::lines(report, mode, style))?;
+            self.terminal.print(&text::lines(report, mode, detail))?;
         }
         Ok(())
     }

@@ -13,13 +13,14 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::json::Bytes;
+use crate::json::{Bytes, EvidenceReport};
 use crate::probe::FoundFile;
-use crate::report::EvidenceReport;
 use crate::residue::LinkRemap;
-use crate::system::dir::{Directory, FileError, InodeId, Pinned};
+use crate::system::author::Author;
+use crate::system::dir::{Directory, FileError, InodeId, Name, Pinned};
 use crate::system::keep::{self, Attributes};
 use crate::system::ledger::{self, Ledger, LedgerError};
+use crate::system::way::{self, WayError};
 use crate::time::Timestamp;
 use manifest::{Entry, Facts, MANIFEST, RefusedAttribute, VERSION};
 
@@ -34,6 +35,9 @@ pub enum SaveError {
     /// A call failed.
     #[error("{}", .0.to_string_with_cause())]
     File(#[from] FileError),
+    /// The directory could not be opened, or somebody else decides which one it is.
+    #[error(transparent)]
+    Way(#[from] WayError),
     /// The manifest cannot be used.
     #[error(transparent)]
     Manifest(#[from] LedgerError),
@@ -52,12 +56,12 @@ pub struct Destination {
 impl Destination {
     /// Looks whether files can be kept in `path`, which may be absent if its parent is there.
     pub fn check(path: &Path) -> Result<Self, SaveError> {
-        let own_changes = match open(path) {
+        let own_changes = match way::open(path).map_err(SaveError::from).and_then(checked) {
             Ok(directory) => read_own_changes(&directory)?,
-            Err(SaveError::File(error)) if error.is_not_found() => {
+            Err(SaveError::Way(error)) if error.is_not_found() => {
                 let parent = path.parent().ok_or(error)?;
                 let parent = if parent == Path::new("") { Path::new(".") } else { parent };
-                let _ = Directory::open(parent)?;
+                let _ = way::open(parent)?;
                 Changes::new()
             }
             Err(error) => return Err(error),
@@ -73,21 +77,19 @@ impl Destination {
 
     /// Makes the directory if it is absent, and takes it for this run.
     pub fn open(&self) -> Result<SaveDirectory, SaveError> {
-        keep::make_directory(&self.path)?;
-        let directory = open(&self.path)?;
+        let directory = checked(way::open_or_make(&self.path)?)?;
         let manifest = Ledger::open(&directory, OsStr::new(MANIFEST))?;
         let next = first_free_number(&directory.names()?);
         Ok(SaveDirectory { directory, manifest, next })
     }
 }
 
-/// Opens the directory, and makes sure that nobody else can replace what is kept in it.
-fn open(path: &Path) -> Result<Directory, SaveError> {
-    let directory = Directory::open(path)?;
-    if !Attributes::of(&directory, path)?.is_out_of_others_reach() {
-        return Err(SaveError::OthersWrite(path.to_owned()));
+/// The directory, if nobody else can replace what is kept in it.
+fn checked(directory: Directory) -> Result<Directory, SaveError> {
+    match directory.author() {
+        Ok(Author::Trusted) => Ok(directory),
+        _ => Err(SaveError::OthersWrite(directory.path().to_owned())),
     }
-    Ok(directory)
 }
 
 fn read_own_changes(directory: &Directory) -> Result<Changes, SaveError> {
@@ -145,7 +147,7 @@ impl Keeper<'_> {
             refused_attributes: kept.refused.iter().map(RefusedAttribute::of).collect(),
             images_directory: absolute(self.images),
             run_id: self.run_id.as_deref(),
-            evidence: link.evidence.iter().map(EvidenceReport::of).collect(),
+            evidence: link.evidence.iter().map(EvidenceReport::new).collect(),
             saved: now(),
             tool: concat!("criu-gc ", env!("CARGO_PKG_VERSION")),
         };
@@ -168,7 +170,8 @@ impl SaveDirectory {
         let noted = line.and_then(|line| self.manifest.append(&line));
         if noted.is_err() {
             // What the manifest does not name is of no use to anybody; that it stays for once harms nobody.
-            let _ = self.directory.unlink(OsStr::new(name));
+            let is_kept_file = |name: &[u8]| name.windows(11).any(|part| part == b"link_remap.");
+            let _ = Name::checked(OsStr::new(name), is_kept_file).map(|name| self.directory.unlink(name));
         }
         noted?;
         Ok(keep::sync(&self.directory)?)

@@ -7,7 +7,9 @@
 
 pub mod author;
 pub mod command;
+mod crc32c;
 pub mod dir;
+pub mod ext4;
 pub mod interfaces;
 pub mod journal;
 pub mod keep;
@@ -19,7 +21,9 @@ pub mod mountinfo;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
+mod origin;
 pub mod privilege;
 pub mod process;
 pub mod replace;
+pub mod way;
 pub mod xtables;

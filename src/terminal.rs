@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The only place that prints, and the only one that asks.
 //!
-//! Names come from images that anybody may have written, and they are printed as root: on a terminal everything that
-//! could move the cursor, hide or reorder text is shown as an escape. Elsewhere bytes stay what they are, but control
-//! characters: one object is one line.
+//! Names come from images that anybody may have written, and they are printed as root: everything that could move the
+//! cursor, break a line, hide or reorder text is shown as an escape, and so are bytes that are no text. That holds
+//! wherever the output goes: what a pipe or a file has today, somebody looks at on a terminal tomorrow. JSON has the exact
+//! bytes.
 #![expect(clippy::disallowed_methods, reason = "this is the place that prints")]
 
 use std::cell::Cell;
@@ -11,26 +12,16 @@ use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// How much is escaped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Escaping {
-    /// For a person's terminal.
-    Terminal,
-    /// For a pipe or a file: only what would break a line.
-    Lines,
-}
-
 /// A line under construction: words of the tool's own, and text from outside.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Line {
     bytes: Vec<u8>,
-    escaping: Escaping,
 }
 
 impl Line {
     /// An empty line.
-    pub fn new(escaping: Escaping) -> Self {
-        Line { bytes: Vec::new(), escaping }
+    pub fn new() -> Self {
+        Line::default()
     }
 
     /// Adds words of the tool's own.
@@ -41,7 +32,7 @@ impl Line {
 
     /// Adds text from outside.
     pub fn quote(mut self, text: &[u8]) -> Self {
-        escape(text, self.escaping, &mut self.bytes);
+        escape(text, &mut self.bytes);
         self
     }
 
@@ -56,7 +47,6 @@ impl Line {
 pub struct Terminal {
     verbosity: u8,
     log: Option<File>,
-    output: Escaping,
 }
 
 /// What a person answered.
@@ -71,13 +61,7 @@ pub enum Answer {
 impl Terminal {
     /// Output on standard output, messages on standard error or into `log`.
     pub fn new(verbosity: u8, log: Option<File>) -> Self {
-        let output = if io::stdout().is_terminal() { Escaping::Terminal } else { Escaping::Lines };
-        Terminal { verbosity, log, output }
-    }
-
-    /// How lines for standard output are to be escaped.
-    pub fn escaping(&self) -> Escaping {
-        self.output
+        Terminal { verbosity, log }
     }
 
     /// How much the user wants to know (`-v`, `-vv`, …).
@@ -105,10 +89,15 @@ impl Terminal {
         write_out(format!("{document}\n").as_bytes())
     }
 
+    /// The same with one of JSON, in whose strings every character can be written as an escape.
+    pub fn print_json(&self, document: &str) -> io::Result<()> {
+        self.print_document(&escape_json(document))
+    }
+
     /// Writes a message for people: to the log file if there is one, else to standard error. What comes from outside
     /// is escaped as for a terminal, wherever it goes.
     pub fn message(&mut self, text: &str) {
-        let line = Line::new(Escaping::Terminal).say("criu-gc: ").quote(text.as_bytes()).say("\n");
+        let line = Line::new().say("criu-gc: ").quote(text.as_bytes()).say("\n");
         // There is nobody left to tell about a message that cannot be written.
         let _ = match &mut self.log {
             Some(log) => log.write_all(line.as_bytes()),
@@ -124,7 +113,7 @@ impl Terminal {
 
     /// Writes an error: always to standard error, and to the log file if there is one.
     pub fn error(&mut self, text: &str) {
-        let line = Line::new(Escaping::Terminal).say("criu-gc: error: ").quote(text.as_bytes()).say("\n");
+        let line = Line::new().say("criu-gc: error: ").quote(text.as_bytes()).say("\n");
         let _ = io::stderr().lock().write_all(line.as_bytes());
         if let Some(log) = &mut self.log {
             let _ = log.write_all(line.as_bytes());
@@ -165,7 +154,7 @@ impl ProgressLine {
         if self.due.get().is_none_or(|due| now < due) {
             return;
         }
-        let line = Line::new(Escaping::Terminal).say(EMPTY_LINE).say("criu-gc: ").quote(text().as_bytes());
+        let line = Line::new().say(EMPTY_LINE).say("criu-gc: ").quote(text().as_bytes());
         let _ = io::stderr().lock().write_all(line.as_bytes());
         self.due.set(Some(now + INTERVAL));
         self.is_shown.set(true);
@@ -195,64 +184,88 @@ pub fn report_failure(error: &io::Error) {
     let _ = writeln!(io::stderr(), "criu-gc: error: cannot write the output: {error}");
 }
 
+/// What people can be shown of a text from outside.
+pub fn escaped(text: &[u8]) -> String {
+    let mut bytes = Vec::new();
+    escape(text, &mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn escape_json(document: &str) -> String {
+    let mut escaped = String::with_capacity(document.len());
+    for character in document.chars() {
+        if character == '\n' || is_harmless(character) {
+            escaped.push(character);
+        } else {
+            let mut units = [0; 2];
+            escaped.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    escaped
+}
+
 /// Appends `text`, escaped.
-fn escape(text: &[u8], escaping: Escaping, bytes: &mut Vec<u8>) {
+fn escape(text: &[u8], bytes: &mut Vec<u8>) {
     if text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
         return bytes.extend_from_slice(text);
     }
     for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if is_harmless(character, escaping) {
+            if is_harmless(character) {
                 let mut buffer = [0; 4];
                 bytes.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
             } else {
                 bytes.extend(character.escape_default().map(|each| each as u8));
             }
         }
-        match escaping {
-            Escaping::Lines => bytes.extend_from_slice(chunk.invalid()),
-            Escaping::Terminal => {
-                bytes.extend(chunk.invalid().iter().flat_map(|byte| format!("\\x{byte:02x}").into_bytes()));
-            }
-        }
+        bytes.extend(chunk.invalid().iter().flat_map(|byte| format!("\\x{byte:02x}").into_bytes()));
     }
 }
 
-fn is_harmless(character: char, escaping: Escaping) -> bool {
-    if character.is_control() {
-        return false;
-    }
-    // Format characters: direction overrides, joiners and invisible signs can make one name look like another.
-    let is_format = matches!(character,
-        '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-    escaping == Escaping::Lines || !is_format
+fn is_harmless(character: char) -> bool {
+    // Format characters, and letters that show nothing: direction overrides, joiners and fillers can make one name look
+    // like another.
+    let is_unseen = matches!(character,
+        '\u{00ad}' | '\u{034f}' | '\u{0600}'..='\u{0605}' | '\u{061c}' | '\u{06dd}' | '\u{070f}' | '\u{115f}'
+        | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}');
+    !character.is_control() && !is_unseen
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(text: &[u8], on_terminal: &str, in_lines: &[u8]) {
-        let shown = |escaping| Line::new(escaping).quote(text).as_bytes().to_vec();
-        assert_eq!(String::from_utf8_lossy(&shown(Escaping::Terminal)), on_terminal);
-        assert_eq!(shown(Escaping::Lines), in_lines);
+    fn check(text: &[u8], shown: &str) {
+        assert_eq!(escaped(text), shown);
+        assert_eq!(Line::new().quote(text).as_bytes(), shown.as_bytes());
     }
 
     #[test]
     fn plain_names_stay() {
-        check("/tmp/größe 1".as_bytes(), "/tmp/größe 1", "/tmp/größe 1".as_bytes());
+        check("/tmp/größe 1".as_bytes(), "/tmp/größe 1");
     }
 
     #[test]
-    fn what_moves_the_cursor_or_breaks_a_line_is_escaped_everywhere() {
-        check(b"a\x1b[2Jb\nc", "a\\u{1b}[2Jb\\nc", b"a\\u{1b}[2Jb\\nc");
-        check("c1:\u{9b}".as_bytes(), "c1:\\u{9b}", b"c1:\\u{9b}");
+    fn what_moves_the_cursor_or_breaks_a_line_is_escaped() {
+        check(b"a\x1b[2Jb\nc", "a\\u{1b}[2Jb\\nc");
+        check("c1:\u{9b}".as_bytes(), "c1:\\u{9b}");
     }
 
     #[test]
-    fn what_deceives_the_eye_is_escaped_on_a_terminal() {
-        check("\u{202e}gnp.x".as_bytes(), "\\u{202e}gnp.x", "\u{202e}gnp.x".as_bytes());
-        check(b"/a/\xff", "/a/\\xff", b"/a/\xff");
+    fn what_deceives_the_eye_or_is_no_text_is_escaped() {
+        check("\u{202e}gnp.x".as_bytes(), "\\u{202e}gnp.x");
+        check("a\u{3164}b\u{e0101}".as_bytes(), "a\\u{3164}b\\u{e0101}");
+        check(b"/a/\xff", "/a/\\xff");
+    }
+
+    #[test]
+    fn json_stays_the_same_document() {
+        let text = "\u{202e}\u{9b}\u{e0001}\u{7f}größe\u{1f600}";
+        let document = serde_json::to_string_pretty(&[text]).unwrap();
+        let escaped = escape_json(&document);
+        assert_eq!(escaped, "[\n  \"\\u202e\\u009b\\udb40\\udc01\\u007fgröße\u{1f600}\"\n]");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&escaped).unwrap(), [text]);
     }
 }

@@ -41,6 +41,29 @@ fn check_refused(arguments: &[&str], words: &[&str]) {
     }
 }
 
+/// Words may come from others: a shell's pattern gives the names of their directories.
+#[test]
+fn what_the_words_hold_is_escaped_in_every_message() {
+    let odd = "\u{1b}]0;x\u{7}\u{202e}\n";
+    for words in [
+        vec![format!("--{odd}")],
+        vec!["--allow".to_owned(), odd.to_owned()],
+        vec!["--external".to_owned(), format!("mnt[{odd}")],
+        vec![format!("--show={odd}")],
+        vec!["--show".to_owned(), odd.to_owned()],
+        vec!["--yes".to_owned(), "-W".to_owned(), odd.to_owned(), odd.to_owned()],
+        vec!["--save".to_owned(), format!("{odd}/x"), "/".to_owned()],
+    ] {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let run = criu_gc(&words);
+        assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{words:?}: {run:?}");
+        assert!(!run.stderr.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{words:?}: {run:?}");
+        let says = |line: &str| line.starts_with("criu-gc: error: ") || line.starts_with("error: ");
+        assert!(run.stderr.lines().next().is_some_and(says), "{words:?}: {run:?}");
+        assert!(run.stderr.contains("\\u{1b}]0;x\\u{7}\\u{202e}\\n"), "{words:?}: {run:?}");
+    }
+}
+
 #[test]
 fn the_help_teaches() {
     check_snapshot("help.txt", &criu_gc(&["--help"]));

@@ -71,6 +71,29 @@ fn a_directory_that_others_can_write_in_is_refused() {
     assert_eq!(run(&checkpoint, &saved, &[]).status.code(), Some(0));
 }
 
+/// Where a link of others leads, nothing is made, not even a directory.
+#[test]
+fn a_way_on_which_others_decide_is_refused() {
+    let (checkpoint, saved) = example();
+    let (open, target) = (saved.with_file_name("open"), saved.with_file_name("target"));
+    fs::create_dir(&open).expect("a directory");
+    fs::create_dir(&target).expect("a directory");
+    symlink(&target, open.join("link")).expect("a link");
+    fs::set_permissions(&open, Permissions::from_mode(0o777)).expect("a mode");
+    for way in [open.join("link"), open.join("link/new"), open.join("link/../target")] {
+        check_refused(
+            &checkpoint,
+            &way,
+            &["is a symbolic link that others", open.join("link").to_str().expect("text")],
+        );
+    }
+    assert_eq!(fs::read_dir(&target).expect("a directory").count(), 0);
+    // What is the user's own may be a link.
+    fs::set_permissions(&open, Permissions::from_mode(0o755)).expect("a mode");
+    assert_eq!(run(&checkpoint, &open.join("link"), &[]).status.code(), Some(0));
+    assert!(target.join("manifest.jsonl").exists());
+}
+
 #[test]
 fn a_manifest_that_is_no_file_of_its_own_is_refused() {
     let (checkpoint, saved) = example();

@@ -103,7 +103,7 @@ fn check_place(checkpoint: &Checkpoint, link: &LinkRemap, place: &Place, host: &
             assert!(device.0 != 0, "an anonymous device: {place:?}");
             check_below_root(mount(), &Path::new("/").join(&place.relative));
         }
-        Base::Named(_) => panic!("nobody named anything: {place:?}"),
+        Base::Recorded(_) | Base::Named(_) => panic!("nobody named anything: {place:?}"),
     }
 }
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use criu_gc::firewall::TableView;
-use criu_gc::residue::rule_shape;
+use criu_gc::firewall::rule_shape;
 use criu_gc::system::xtables::IpVersion;
 use criu_gc::system::{interfaces, nft};
 use libfuzzer_sys::fuzz_target;

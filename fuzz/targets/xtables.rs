@@ -2,7 +2,7 @@
 //! What `iptables-legacy-save` prints: what is read from it is asked for again in the same words, or not at all.
 #![no_main]
 
-use criu_gc::residue::rule_shape;
+use criu_gc::firewall::rule_shape;
 use criu_gc::system::xtables::{FilterTable, IpVersion};
 use libfuzzer_sys::fuzz_target;
 

@@ -47,8 +47,6 @@ pub struct Entry {
     pub modified: Timestamp,
     /// Its owner's number, in the same words.
     pub owner: u32,
-    /// Its group's.
-    pub group: u32,
     /// Its permissions.
     pub mode: u32,
     offset: u64,
@@ -198,7 +196,6 @@ impl<'a> Entries<'a> {
             kind,
             modified: extension.modified.unwrap_or(Timestamp::new(seconds, 0)),
             owner: number(extension.owner.or_else(|| header.uid().ok())),
-            group: number(extension.group.or_else(|| header.gid().ok())),
             mode: header.mode().unwrap_or(u32::MAX),
             offset,
             sparse,

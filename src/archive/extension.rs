@@ -48,7 +48,6 @@ pub(super) struct Extension {
     pub(super) link: Option<Vec<u8>>,
     pub(super) size: Option<u64>,
     pub(super) owner: Option<u64>,
-    pub(super) group: Option<u64>,
     pub(super) modified: Option<Timestamp>,
     sparse: SparseRecords,
 }
@@ -90,7 +89,6 @@ impl Extension {
             b"linkpath" => self.link = Some(value.to_owned()),
             b"size" => self.size = Some(decimal(value)?),
             b"uid" => self.owner = Some(decimal(value)?),
-            b"gid" => self.group = Some(decimal(value)?),
             b"mtime" => self.modified = Some(time(value)?),
             b"GNU.sparse.name" => sparse.name = Some(value.to_owned()),
             b"GNU.sparse.size" | b"GNU.sparse.realsize" => sparse.size = Some(decimal(value)?),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use criu_images::{Inventory, MntEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
-use super::{Checkpoint, Completeness, Layout, LogFacts, MountRecord, Network, Record, SocketRecord, Task};
-use crate::checkpoint::Evidence;
+use super::{Checkpoint, Completeness, ImageTimes, Layout, LogFacts, MountRecord, Network, Record, SocketRecord, Task};
 use crate::connection::Connection;
+use crate::evidence::Evidence;
 use crate::record::Beside;
 use crate::system::author::Author;
 use crate::time::Timestamp;
@@ -49,7 +49,9 @@ pub(crate) fn checkpoint() -> Checkpoint {
         inventory: Some(Record { entry: inventory, evidence: evidence("inventory.img", 0) }),
         written: Some(Timestamp::new(1000, 0)),
         written_until: Some(Timestamp::new(1000, 0)),
+        times: ImageTimes::default(),
         author: Author::Trusted,
+        absence: Author::Trusted,
         remaps: Vec::new(),
         files: HashMap::new(),
         sockets: Vec::new(),

@@ -18,14 +18,18 @@ use criu_images::{
 };
 
 use self::files::Files;
+use super::budget::{Budget, Fact};
 use super::{
-    Checkpoint, Completeness, Device, DeviceAddress, Evidence, ImageProblem, ImageProblemKind, LogFacts, MountRecord,
+    Checkpoint, Completeness, Device, DeviceAddress, ImageProblem, ImageProblemKind, ImageTimes, LogFacts, MountRecord,
     Network, Record, RemapRecord, RestoreEvidence, Task, log,
 };
+use crate::evidence::Evidence;
 use crate::locate::{ImageFile, Images, Written};
 use crate::record::{self, Beside, ImagesId};
 use crate::system::author::Author;
 use crate::system::dir::FileError;
+use crate::system::machine;
+use crate::time::Timestamp;
 
 /// An image buffer: few reads even for images of hundreds of megabytes.
 const BUFFER: usize = 256 * 1024;
@@ -46,6 +50,12 @@ pub enum ReadError {
         /// What is wrong, and where.
         problem: Problem,
     },
+    /// The images name more than any dump leaves.
+    #[error("the images name more than can be looked for in {limit} MiB of memory: no dump leaves so much")]
+    TooMuch {
+        /// The limit.
+        limit: u64,
+    },
     /// An entry contradicts itself.
     #[error("{}: record {} at offset {} {text}", path.display(), evidence.record, evidence.offset)]
     Entry {
@@ -60,14 +70,27 @@ pub enum ReadError {
 
 /// Reads what the checkpoint's images and logs say.
 pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
-    let mut reader = Reader { images, problems: Vec::new(), written: None, author: Author::Trusted };
+    let mut reader = Reader {
+        images,
+        problems: Vec::new(),
+        times: ImageTimes::default(),
+        author: Author::Trusted,
+        now: machine::now(),
+        budget: Budget::default(),
+    };
     let inventory = reader.first::<Inventory>(ImageKind::Inventory, 0)?;
-    let remaps: Vec<RemapRecord> = reader.all(ImageKind::RemapFilePath, 0)?;
+    let remaps: Vec<RemapRecord> = reader.all(ImageKind::RemapFilePath, 0, Fact::Remap)?;
     let mut tasks = reader.tasks()?;
     let (wanted, programs) = reader.wanted_files(&remaps, &tasks)?;
-    let Files { files, sockets, layout, link_remaps, socket_inodes } = reader.files(&wanted)?;
-    if !reader.dump_succeeded()? {
-        reader.note_cut_between_records(&remaps, &link_remaps, &socket_inodes);
+    let Files { files, sockets, layout, link_remaps, socket_inodes, is_empty } = reader.files(&wanted)?;
+    let absence = images.absence();
+    let is_whole = reader.dump_succeeded()?;
+    // Of what somebody else can take away, that it was there once proves nothing.
+    if !is_whole || absence != Author::Trusted {
+        reader.note_lacking_links(&remaps, &link_remaps);
+    }
+    if !is_whole {
+        reader.note_lacking_sockets(&socket_inodes);
     }
     for task in &mut tasks {
         let program = programs.get(&task.pid).and_then(|id| files.get(id));
@@ -77,14 +100,17 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let network = reader.network(tasks.first())?;
     let restored = reader.restore_evidence()?;
     let log = reader.dump_log(inventory.as_ref())?;
-    reader.note_missing(inventory.is_some(), files.is_empty() && sockets.is_empty(), &remaps);
+    let lacks_files = is_empty && (!tasks.is_empty() || !remaps.is_empty());
+    reader.note_missing(inventory.as_ref(), lacks_files);
     let completeness = if reader.problems.is_empty() { Completeness::Complete } else { Completeness::Incomplete };
     let mut checkpoint = Checkpoint {
         completeness,
         inventory,
-        written: reader.written.map(|written| written.said),
-        written_until: reader.written.map(|written| written.until),
+        written: reader.times.last().map(|written| written.said),
+        written_until: reader.times.last().map(|written| written.until),
+        times: reader.times,
         author: reader.author,
+        absence,
         remaps,
         files,
         sockets,
@@ -108,8 +134,10 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
 struct Reader<'a> {
     images: &'a Images,
     problems: Vec<ImageProblem>,
-    written: Option<Written>,
+    times: ImageTimes,
     author: Author,
+    now: Timestamp,
+    budget: Budget,
 }
 
 impl Reader<'_> {
@@ -118,14 +146,16 @@ impl Reader<'_> {
         &mut self,
         kind: ImageKind,
         id: u32,
-        mut each: impl FnMut(M, Evidence, criu_images::ByteOrder) -> Result<(), ReadError>,
+        mut each: impl FnMut(M, Evidence, criu_images::ByteOrder, &mut Budget) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         let name = kind.file_name(id);
         let Some(file) = self.images.image(&name)? else { return Ok(()) };
         self.author = self.author.or(file.author);
         if matches!(kind, ImageKind::Inventory | ImageKind::Files | ImageKind::RegFiles | ImageKind::RemapFilePath) {
-            self.written = later(self.written, file.written);
+            self.times.add(&name, file.written, self.now);
         }
+        let budget = &mut self.budget;
+        let mut each = |entry, evidence, order| each(entry, evidence, order, budget);
         match read_records(&name, kind, file, &mut each) {
             Ok(()) => Ok(()),
             Err(Failure::Image(problem)) if problem.is_truncation() => {
@@ -137,9 +167,16 @@ impl Reader<'_> {
         }
     }
 
-    fn all<M: prost::Message + Default>(&mut self, kind: ImageKind, id: u32) -> Result<Vec<Record<M>>, ReadError> {
+    /// All records of an image, each charged as such a fact.
+    fn all<M: prost::Message + Default>(
+        &mut self,
+        kind: ImageKind,
+        id: u32,
+        fact: Fact,
+    ) -> Result<Vec<Record<M>>, ReadError> {
         let mut records = Vec::new();
-        self.records(kind, id, |entry, evidence, _| {
+        self.records(kind, id, |entry, evidence, _, budget| {
+            budget.charge(fact, 0)?;
             records.push(Record { entry, evidence });
             Ok(())
         })?;
@@ -147,16 +184,22 @@ impl Reader<'_> {
     }
 
     fn first<M: prost::Message + Default>(&mut self, kind: ImageKind, id: u32) -> Result<Option<Record<M>>, ReadError> {
-        Ok(self.all(kind, id)?.into_iter().next())
+        let mut first = None;
+        self.records(kind, id, |entry, evidence, _, _| {
+            first.get_or_insert(Record { entry, evidence });
+            Ok(())
+        })?;
+        Ok(first)
     }
 
     fn tasks(&mut self) -> Result<Vec<Task>, ReadError> {
         let mut tasks = Vec::new();
-        let tree: Vec<Record<PstreeEntry>> = self.all(ImageKind::Pstree, 0)?;
+        let tree: Vec<Record<PstreeEntry>> = self.all(ImageKind::Pstree, 0, Fact::Task)?;
         let mut pids: Vec<u32> = tree.iter().map(|task| task.entry.pid).collect();
         if pids.is_empty() {
             // A dump that was killed early: every process has its ids image before the tree's own is complete.
             pids = self.images.ids(ImageKind::Ids);
+            pids.iter().try_for_each(|_| self.budget.charge(Fact::Task, 0))?;
         }
         for pid in pids {
             let ids: Option<Record<TaskKobjIds>> = self.first(ImageKind::Ids, pid)?;
@@ -201,7 +244,9 @@ impl Reader<'_> {
         let own: HashSet<u32> = tasks.iter().filter_map(|task| task.ids.as_ref()?.mnt_ns_id).collect();
         let tables = self.images.ids(ImageKind::Mountpoints);
         for namespace in tables.into_iter().filter(|namespace| own.is_empty() || own.contains(namespace)) {
-            self.records(ImageKind::Mountpoints, namespace, |entry: MntEntry, evidence, _| {
+            self.records(ImageKind::Mountpoints, namespace, |entry: MntEntry, evidence, _, budget| {
+                let names = [&entry.root, &entry.mountpoint, &entry.source, &entry.options];
+                budget.charge(Fact::Mount, names.iter().map(|name| name.len()).sum::<usize>() / 2)?;
                 let id = entry.mnt_id;
                 match mounts.insert(id, MountRecord { entry, namespace, evidence: evidence.clone() }) {
                     None => Ok(()),
@@ -218,7 +263,8 @@ impl Reader<'_> {
         if let Some(namespace) = self.first::<NetNsEntry>(ImageKind::NetNs, id)? {
             network.external_key = namespace.entry.ext_key;
         }
-        self.records(ImageKind::NetDevices, id, |device: NetDeviceEntry, _, _| {
+        self.records(ImageKind::NetDevices, id, |device: NetDeviceEntry, _, _, budget| {
+            budget.charge(Fact::Interface, device.name.len() + device.address.len())?;
             if device.device_type() != NetDeviceType::Loopback {
                 let hardware_address = device.address;
                 network.devices.push(Device { index: device.ifindex, name: device.name, hardware_address });
@@ -250,8 +296,16 @@ impl Reader<'_> {
     fn dump_succeeded(&mut self) -> Result<bool, ReadError> {
         let Some(file) = self.images.work_file("stats-dump")? else { return Ok(false) };
         let Some(Written { said: written, .. }) = file.written else { return Ok(false) };
-        let is_later = self.written.is_none_or(|images| images.said <= written.latest());
-        Ok(is_later && statistics(file).is_some_and(|statistics| statistics.dump.is_some()))
+        // Whoever may have written it but not the images has no say in whether they are whole.
+        let is_believed = self.author.or(file.author) == self.author;
+        Ok(is_believed
+            && self.is_later(written)
+            && statistics(file).is_some_and(|statistics| statistics.dump.is_some()))
+    }
+
+    /// Whether something was written after the images, as far as is known.
+    fn is_later(&self, written: Timestamp) -> bool {
+        self.times.last().is_none_or(|images| images.said <= written.latest())
     }
 
     /// A restore writes `stats-restore` only when it succeeded (`criu/stats.c`). Older ones than the images are from
@@ -260,8 +314,7 @@ impl Reader<'_> {
         for name in ["stats-restore", "restore.log"] {
             let Some(file) = self.images.work_file(name)? else { continue };
             let Some(Written { said: written, .. }) = file.written else { continue };
-            let is_later = self.written.is_none_or(|images| images.said <= written.latest());
-            if is_later && shows_restore(name, file) {
+            if self.is_later(written) && shows_restore(name, file) {
                 return Ok(Some(RestoreEvidence { file: name.into(), written }));
             }
         }
@@ -297,7 +350,7 @@ impl Reader<'_> {
 
     /// An image that ends between two records looks whole. That it is not can be told from other images, where they
     /// have what it should name.
-    fn note_cut_between_records(&mut self, remaps: &[RemapRecord], link_remaps: &[u32], sockets: &HashSet<u32>) {
+    fn note_lacking_links(&mut self, remaps: &[RemapRecord], link_remaps: &[u32]) {
         let linked: HashSet<u32> = remaps
             .iter()
             .filter_map(|remap| match remap.entry.remap() {
@@ -310,6 +363,10 @@ impl Reader<'_> {
             let image = ImageKind::RemapFilePath.file_name(0);
             self.problems.push(ImageProblem { image, kind: ImageProblemKind::LacksLinkRemaps { count: links } });
         }
+    }
+
+    /// The same for the sockets of connections.
+    fn note_lacking_sockets(&mut self, sockets: &HashSet<u32>) {
         let queues = self.images.ids(ImageKind::TcpStream).into_iter().filter(|inode| !sockets.contains(inode)).count();
         if queues > 0 {
             let image = ImageKind::Files.file_name(0);
@@ -317,16 +374,21 @@ impl Reader<'_> {
         }
     }
 
-    fn note_missing(&mut self, has_inventory: bool, has_no_files: bool, remaps: &[RemapRecord]) {
-        let already = |problems: &[ImageProblem], image: &str| problems.iter().any(|problem| problem.image == image);
-        let inventory = ImageKind::Inventory.file_name(0);
-        if !has_inventory && !already(&self.problems, &inventory) {
-            self.problems.push(ImageProblem { image: inventory, kind: ImageProblemKind::Missing });
+    /// Every process has files open, its program at least. A pre-dump writes none of them.
+    fn note_missing(&mut self, inventory: Option<&Record<Inventory>>, lacks_files: bool) {
+        let is_pre_dump = inventory.is_some_and(|inventory| inventory.entry.img_version == 0);
+        if inventory.is_none() {
+            self.note_missing_image(ImageKind::Inventory);
         }
-        let files = ImageKind::Files.file_name(0);
-        let names_files = remaps.iter().any(|remap| matches!(remap.entry.remap(), Remap::Linked { .. }));
-        if has_no_files && names_files && !already(&self.problems, &files) {
-            self.problems.push(ImageProblem { image: files, kind: ImageProblemKind::Missing });
+        if lacks_files && !is_pre_dump {
+            self.note_missing_image(ImageKind::Files);
+        }
+    }
+
+    fn note_missing_image(&mut self, kind: ImageKind) {
+        let image = kind.file_name(0);
+        if !self.problems.iter().any(|problem| problem.image == image) {
+            self.problems.push(ImageProblem { image, kind: ImageProblemKind::Missing });
         }
     }
 }
@@ -350,14 +412,6 @@ fn read_records<M: prost::Message + Default>(
         each(record.message, evidence, order).map_err(Failure::Entry)?;
     }
     Ok(())
-}
-
-/// The last time of several images.
-fn later(known: Option<Written>, new: Option<Written>) -> Option<Written> {
-    match (known, new) {
-        (Some(known), Some(new)) => Some(Written { said: known.said.max(new.said), until: known.until.max(new.until) }),
-        (known, new) => known.or(new),
-    }
 }
 
 fn shows_restore(name: &str, file: ImageFile) -> bool {

@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::{Done, Outcome};
@@ -13,7 +12,7 @@ use crate::probe::{Finding, FoundFile, Presence};
 use crate::reach::{OpenBases, OpenDirectory};
 use crate::residue::{LinkRemap, Residue, link_remap};
 use crate::save::{Keeper, Saved};
-use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Pinned};
+use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Name, Pinned};
 use crate::system::mount::Purpose;
 use crate::time::Timestamp;
 
@@ -60,23 +59,24 @@ struct Removal<'a> {
 struct Opened<'a> {
     directory: &'a Directory,
     name: &'a OsStr,
+    removable: Name<'a>,
     file: Pinned,
 }
 
 impl Removal<'_> {
     fn remove(&mut self, link: &LinkRemap, found: &FoundFile, saved: &mut Option<Saved>) -> Result<Outcome, String> {
         let (_, name) = found.place.split();
-        check_name(link, name)?;
+        let removable = check_name(link, name)?;
         let Some(opened) = open_again(found, &mut self.bases)? else { return Ok(Outcome::AlreadyGone) };
         let directory = &opened.directory;
         // Whoever needs the file beyond its name holds on to it. Ten thousand others save three calls each.
         if self.keeper.is_some() || self.shared.contains(&found.identity.id()) {
             let Some(file) = directory.pin(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
-            return self.remove_pinned(link, found, &Opened { directory, name, file }, saved);
+            return self.remove_pinned(link, found, &Opened { directory, name, removable, file }, saved);
         }
         let Some(now) = directory.entry(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
         self.check(found, &now)?;
-        unlink(directory, name)
+        unlink(directory, removable)
     }
 
     fn remove_pinned(
@@ -91,7 +91,7 @@ impl Removal<'_> {
             *saved = Some(keep(keeper, link, found, opened, &mut self.touched)?);
             look_again(opened)?;
         }
-        let outcome = unlink(opened.directory, opened.name)?;
+        let outcome = unlink(opened.directory, opened.removable)?;
         if let Ok(now) = opened.file.identity() {
             self.touched.note(&now);
         }
@@ -107,14 +107,12 @@ impl Removal<'_> {
 }
 
 /// The last guard, which no image and no arithmetic has a part in: no other name is ever removed.
-fn check_name(link: &LinkRemap, name: &OsStr) -> Result<(), String> {
-    match link_remap::is_link_name(name.as_bytes(), link.id) {
-        true => Ok(()),
-        false => Err(format!("{} is not the name of a link remap; nothing was done", name.display())),
-    }
+fn check_name<'a>(link: &LinkRemap, name: &'a OsStr) -> Result<Name<'a>, String> {
+    Name::checked(name, |name| link_remap::is_link_name(name, link.id))
+        .ok_or_else(|| format!("{} is not the name of a link remap; nothing was done", name.display()))
 }
 
-fn unlink(directory: &Directory, name: &OsStr) -> Result<Outcome, String> {
+fn unlink(directory: &Directory, name: Name<'_>) -> Result<Outcome, String> {
     Ok(if directory.unlink(name).map_err(said)? { Outcome::Removed } else { Outcome::AlreadyGone })
 }
 

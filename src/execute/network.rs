@@ -5,15 +5,15 @@
 //! anything in between, the kernel refuses the whole transaction, and all is read again. Legacy rules are removed by
 //! their words through `iptables-legacy-restore`, which is all or nothing too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Done, Outcome};
 use crate::causes::with_causes;
+use crate::firewall::rule_shape::LOCK_CHAIN;
 use crate::firewall::{self, Backend, ChainView, FILTER_TABLE, FilterPlace, FilterView, RuleId, TableView};
 use crate::interrupt::Interrupt;
 use crate::probe::{self, FoundChain, FoundRule, FoundTable, Presence};
-use crate::residue::rule_shape::LOCK_CHAIN;
 use crate::system::netns::{self, NetNamespace};
 use crate::system::nft::{self, CommitError, Generation, Nft, Transaction};
 use crate::system::xtables;
@@ -114,15 +114,17 @@ fn repeat(mut attempt: impl FnMut() -> Attempt<Outcome>) -> Result<Outcome, Stri
 }
 
 fn remove_rules_once(place: FilterPlace, wanted: &[&FoundRule]) -> Attempt<Outcome> {
+    let flows = wanted.iter().map(|rule| rule.key.flow).collect();
     match place.backend {
         Backend::Nft => {
             let nft = Nft::open()?;
             let generation = nft.generation()?;
-            let Some(view) = firewall::look_at_nft_filter(&nft, place.family)? else { return Ok(Outcome::AlreadyGone) };
+            let view = firewall::look_at_nft_filter(&nft, place.family, &flows)?;
+            let Some(view) = view else { return Ok(Outcome::AlreadyGone) };
             remove_handles(&nft, generation, place, &still_there(&view, wanted))
         }
         Backend::Legacy => {
-            let Some(view) = firewall::look_at_filter(place)? else { return Ok(Outcome::AlreadyGone) };
+            let Some(view) = firewall::look_at_filter(place, &flows)? else { return Ok(Outcome::AlreadyGone) };
             remove_words(place, &still_there(&view, wanted))
         }
     }
@@ -202,13 +204,13 @@ fn remove_chain_once(found: &FoundChain) -> Attempt<Outcome> {
         Backend::Nft => {
             let nft = Nft::open()?;
             let generation = nft.generation()?;
-            let view = firewall::look_at_nft_filter(&nft, found.place.family)?;
+            let view = firewall::look_at_nft_filter(&nft, found.place.family, &HashSet::new())?;
             let Some(chain) = view.and_then(|view| view.lock_chain) else { return Ok(Outcome::AlreadyGone) };
             check_chain(&found.view, &chain)?;
             nft.commit(chain_transaction(found.place, &chain), generation)?;
         }
         Backend::Legacy => {
-            let view = firewall::look_at_filter(found.place)?;
+            let view = firewall::look_at_filter(found.place, &HashSet::new())?;
             let Some(chain) = view.and_then(|view| view.lock_chain) else { return Ok(Outcome::AlreadyGone) };
             check_chain(&found.view, &chain)?;
             apply(found.place, &chain_changes(&chain))?;

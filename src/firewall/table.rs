@@ -6,13 +6,10 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::residue::rule_shape::{self, RuleShape};
-use crate::residue::{Flow, TableForm};
+use super::rule_shape::{self, RuleShape};
+use crate::connection::{Flow, TableForm};
 use crate::system::nft::{Chain, Set, SetForm, Table};
 use crate::system::xtables::IpVersion;
-
-/// The beginning of the names of CRIU's tables.
-pub const TABLE_PREFIX: &str = "CRIU-";
 
 // From linux/netfilter.h: the hooks and verdicts of base chains.
 const LOCAL_IN: u32 = 1;

@@ -156,7 +156,7 @@ impl Origin {
     /// or younger.
     fn file(self, content: Vec<u8>, entry: &Entry) -> KeptFile {
         let written = Written { said: entry.modified.min(self.changed), until: self.changed };
-        let author = self.author.or(Author::of_owner(entry.owner, entry.group, entry.mode));
+        let author = self.author.or(Author::of_owner(entry.owner, entry.mode));
         KeptFile { content: content.into(), written, author }
     }
 }

@@ -60,14 +60,6 @@ impl Read for ImageFile {
 }
 
 impl ImageFile {
-    /// The open file, unless it came from an archive.
-    pub(super) fn file(&self) -> Option<&File> {
-        match &self.content {
-            Content::File(file) => Some(file),
-            Content::Kept(_) => None,
-        }
-    }
-
     fn of_kept(KeptFile { content, written, author }: KeptFile) -> Self {
         ImageFile { content: Content::Kept(Cursor::new(content)), written: Some(written), author }
     }
@@ -205,6 +197,6 @@ impl ArchivedFolder {
 pub(super) fn open_in(directory: &Directory, name: &str) -> Result<Option<ImageFile>, FileError> {
     let Some(file) = directory.read_file(OsStr::from_bytes(name.as_bytes()))? else { return Ok(None) };
     let written = dir::last_written(&file).ok().map(|time| Written { said: time, until: time });
-    let author = Author::of(&file).unwrap_or(Author::Anybody);
+    let author = directory.author_of(&file).unwrap_or(Author::Anybody);
     Ok(Some(ImageFile { content: Content::File(file), written, author }))
 }

@@ -10,6 +10,7 @@ use criu_images::ImageKind;
 use super::LocateError;
 use super::folder::{self, Folder, ImageFile};
 use crate::archive::Source;
+use crate::system::author::Author;
 use crate::system::dir::{self, Directory, FileError, InodeId};
 
 /// The images of a checkpoint, and the files of CRIU's that go with them.
@@ -118,6 +119,19 @@ impl Images {
     /// Opens the image `name`; `None` where there is none.
     pub fn image(&self, name: &str) -> Result<Option<ImageFile>, FileError> {
         self.folder.open(name)
+    }
+
+    /// Who may have taken a file away from where the images, and CRIU's logs and statistics, are. Of an archive that is
+    /// who may have written it, which each of its files tells.
+    pub fn absence(&self) -> Author {
+        let of = |directory: &Directory| directory.author().unwrap_or(Author::Anybody);
+        let beside = match &self.work {
+            Work::Images => None,
+            Work::Named(directory) => Some(directory),
+            Work::Beside(folder) => folder.host(),
+        };
+        let places = self.folder.host().into_iter().chain(beside);
+        places.map(of).fold(Author::Trusted, Author::or)
     }
 
     /// Opens a log or statistics of CRIU's; `None` where there is none.

@@ -17,8 +17,8 @@ use super::context::{Context, Trust};
 use super::folder::{Folder, ImageFile};
 use super::layout::Layout;
 use crate::json;
+use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError};
-use crate::system::keep::Attributes;
 
 pub(super) use image::{annotations, retain_known};
 
@@ -77,11 +77,7 @@ impl Metadata {
     }
 
     fn trust_in(&self, file: &ImageFile) -> Trust {
-        let is_safe = |file| Attributes::of(file, "".as_ref()).is_ok_and(|found| found.is_out_of_others_reach());
-        match (self.trust, file.file()) {
-            (Trust::Host, Some(file)) if is_safe(file) => Trust::Host,
-            _ => Trust::Stranger,
-        }
+        if file.author == Author::Trusted { self.trust } else { Trust::Stranger }
     }
 }
 
@@ -107,7 +103,7 @@ fn trust_in_directory(directory: &Directory) -> Trust {
 }
 
 fn is_out_of_others_reach(directory: &Directory) -> Result<bool, FileError> {
-    if !Attributes::of(directory, directory.path())?.is_out_of_others_reach() {
+    if directory.author() != Ok(Author::Trusted) {
         return Ok(false);
     }
     match directory.parent()? {

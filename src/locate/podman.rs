@@ -17,6 +17,7 @@ use super::context::Trust;
 use super::folder::Folder;
 use super::metadata::Metadata;
 use crate::system::dir::{Directory, FileError};
+use crate::system::way::{self, WayError};
 
 /// What stands before the name of a container.
 const PREFIX: &[u8] = b"podman:";
@@ -82,6 +83,9 @@ pub enum PodmanError {
     /// A directory could not be opened.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Or the way to it is not root's alone.
+    #[error(transparent)]
+    Way(#[from] WayError),
 }
 
 /// The container that the user names, if it is one of podman's.
@@ -143,7 +147,7 @@ impl Storage {
         match found[..] {
             [] => Err(PodmanError::Unknown { name: printed, store: self.store.clone() }),
             [(directory, Listed { id, names })] => {
-                let directory = Directory::open(&directory.join(id).join("userdata"))?;
+                let directory = way::open(&directory.join(id).join("userdata"))?;
                 let name = names.iter().flatten().next().cloned();
                 Ok(Container { directory, name, id: id.clone() })
             }
@@ -157,7 +161,7 @@ impl Storage {
 
 /// The containers in a list; none where there is no such list.
 fn read(directory: &Path, list: &str) -> Result<Vec<Listed>, PodmanError> {
-    let directory = match Directory::open(directory) {
+    let directory = match way::open(directory) {
         Ok(directory) => directory,
         Err(error) if error.is_not_found() => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),

@@ -66,6 +66,14 @@ fn all(host: &HostMounts) -> impl Iterator<Item = (Option<u32>, &HostMount)> {
     own.chain(others).filter(|(_, mount)| !mount.root.ends_with(b"//deleted"))
 }
 
+/// Whether a mount shows the filesystem of the images by its number, or by the device that it was mounted from, whatever
+/// number that has by now.
+pub(super) fn is_same_or_renumbered(mount: &MntEntry, candidate: &HostMount) -> bool {
+    let has_name = name(mount).is_none_or(|name| name == candidate.fstype);
+    let is_from_device = candidate.source.starts_with(b"/dev/");
+    is_same(mount, candidate) || has_name && is_from_device && readings(&mount.source).contains(&candidate.source)
+}
+
 fn is_same(mount: &MntEntry, candidate: &HostMount) -> bool {
     if name(mount).is_some_and(|name| name != candidate.fstype) {
         return false;

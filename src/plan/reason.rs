@@ -94,7 +94,8 @@ impl KeepReason {
                 "it was changed after the images were written, so it may belong to a newer dump of the same tree"
             }
             KeepReason::RestoredSince => {
-                "the checkpoint was restored since, so it may belong to a newer dump of the same tree"
+                "the checkpoint was restored since, or others can have taken away what would show that: it may belong to a \
+                 newer dump of the same tree"
             }
             KeepReason::NewerDump => {
                 "a link remap of the checkpoint was changed since, so this may belong to a newer dump of the same tree"

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cause, Finding, FoundFile, Hints, Presence, ProbeError, Survey, metadata};
+use super::engine_place::EnginePlaces;
+use super::{Cause, Finding, FoundFile, Hints, Presence, ProbeError, Survey};
 use crate::checkpoint::Checkpoint;
 use crate::mounts::{self, HostMounts, Location, MountHints, Place, Unreachable};
-use crate::reach::{OpenBases, OpenError};
+use crate::reach::{Looked, OpenBases, OpenError};
 use crate::residue::{FileMount, LinkRemap, Residue};
 use crate::system::mount::Purpose;
 use crate::system::{mountinfo, process};
@@ -21,7 +22,8 @@ pub(super) fn look(
         return Ok(());
     }
     let host = host_mounts(checkpoint)?;
-    let mut opened = OpenBases::new(Purpose::Look);
+    let mut opened = OpenBases::new(Purpose::Look).named_by(checkpoint.author);
+    let mut engine_places = EnginePlaces::new(checkpoint, &hints.metadata, &host.own);
     survey.findings.reserve(links.len());
     for residue in links {
         let Residue::LinkRemap(link) = &residue else { continue };
@@ -33,7 +35,7 @@ pub(super) fn look(
         };
         let presence = match presence {
             Presence::Gone | Presence::Unreachable(_) => {
-                let place = metadata::place_of(checkpoint, link, &hints.metadata);
+                let place = engine_places.place_of(link);
                 place.and_then(|place| file_at(&place, &mut opened)).unwrap_or(presence)
             }
             found => found,
@@ -114,6 +116,12 @@ fn file_at(place: &Place, opened: &mut OpenBases) -> Option<Presence> {
 }
 
 fn look_at(place: &Place, opened: &mut OpenBases) -> Result<Presence, OpenError> {
+    if let Some(read) = opened.read_unmounted(place) {
+        let found = |(directory, file): Looked| {
+            file.map(|identity| Presence::File(FoundFile { place: place.clone(), directory, identity }))
+        };
+        return Ok(read?.and_then(found).unwrap_or(Presence::Gone));
+    }
     let opened = match opened.directory_of(place) {
         Ok(opened) => opened,
         // The directory of the link is gone, and the link with it.

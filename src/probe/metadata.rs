@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What a runtime's metadata says about where to look, checked against the system.
+//! What a runtime's metadata says about the network namespace, checked against the system.
 //!
 //! A path is a name, and names are given anew: `/run/netns/blue` may be another namespace today, `/proc/4711/ns/net`
 //! that of another process. So a namespace counts only where what the path names was there before the images were
-//! written, and a file only where it passes for the one that was dumped, as anywhere else.
+//! written.
 
 use std::path::{Component, Path};
 
 use crate::checkpoint::Checkpoint;
 use crate::locate::context::{Context, Trust};
-use crate::mounts::{Base, Place};
-use crate::residue::{FileMount, LinkRemap};
 use crate::system::netns::{self, NetNamespace};
 use crate::system::process;
+use crate::system::way;
 use crate::time::Timestamp;
 
 /// The network namespaces that this host's engine names, as far as they are still the same ones. Why one is not, the
@@ -28,7 +27,7 @@ pub(super) fn network_namespaces(
         if recorded.trust == Trust::Stranger {
             continue;
         }
-        match open(path, checkpoint.written) {
+        match open(path, checkpoint.times.first().or(checkpoint.written)) {
             Ok(namespace) => found.push(namespace),
             Err(why) => notes.push(format!("{file} names the network namespace {}, {why}", path.display())),
         }
@@ -52,11 +51,14 @@ pub(super) fn words_of_strangers(metadata: &Context) -> Vec<String> {
 
 /// Opens the namespace at the path; the error is the end of a sentence about it.
 fn open(path: &Path, written: Option<Timestamp>) -> Result<NetNamespace, String> {
-    let namespace = match netns::open(path) {
+    // /var/run is a link of root's to /run; one that others can replace would be their word.
+    let found = match way::find(path) {
+        Ok(found) => found,
+        Err(error) if error.is_not_found() => return Err("which is no more".to_owned()),
+        Err(error) => return Err(format!("which cannot be used: {error}")),
+    };
+    let namespace = match netns::open_found(found, path) {
         Ok(namespace) => namespace,
-        Err(netns::Error::Open { source, .. }) if source == rustix::io::Errno::NOENT => {
-            return Err("which is no more".to_owned());
-        }
         Err(netns::Error::NotANetNamespace { .. }) => return Err("where there is none any more".to_owned()),
         Err(error) => return Err(format!("which cannot be used: {error}")),
     };
@@ -77,23 +79,6 @@ fn process_of(path: &Path) -> Option<u32> {
 
 fn started(pid: u32) -> Option<Timestamp> {
     process::all().ok()?.list.iter().find(|process| process.pid == pid).map(|process| process.started)
-}
-
-/// Where a link remap is below the directory that this host's engine had mounted there, for where mount arithmetic does
-/// not find it: the filesystem was mounted anew, or the directory moved.
-pub(super) fn place_of(checkpoint: &Checkpoint, link: &LinkRemap, metadata: &Context) -> Option<Place> {
-    let FileMount::Id(id) = link.mount else { return None };
-    let mount = &checkpoint.mounts.get(&id)?.entry;
-    let mountpoint = crate::mounts::mountpoint(mount);
-    let is_of_mount = |destination: &Path| {
-        let destination = destination.as_os_str().as_encoded_bytes();
-        destination == mountpoint || mount.ext_key.as_deref() == Some(destination)
-    };
-    let base = match mountpoint {
-        b"/" => metadata.own_root()?,
-        _ => &metadata.own_binds().find(|bind| is_of_mount(&bind.destination))?.source,
-    };
-    Place::below(Base::Named(base.to_owned()), &link.link, mount)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::{
     RecordedNamespace, Search, Survey, Tie, metadata, record,
 };
 use crate::checkpoint::{Checkpoint, Device, Network};
+use crate::connection::Flow;
 use crate::firewall::{self, Backend, LookFailure, NetworkView, Parts, RuleKey};
 use crate::record::document::Role;
 use crate::residue::{
@@ -123,9 +124,11 @@ impl Scene {
         scene.recorded = record::find(dump, namespaces.values());
         let crius = record::believed(dump, scene.recorded, Role::Criu).unwrap_or(own_id);
         let closed = record::believed(dump, scene.recorded, Role::Tree);
+        let (wanted, no_flows, mut kept) = (Wanted::of(locks), HashSet::new(), 0);
         for (id, namespace) in namespaces {
             let is_crius = if named_ids.is_empty() { id == crius } else { named_ids.contains(&id) };
-            let network = firewall::look(&namespace, parts(locks, is_crius));
+            let mut network = firewall::look(&namespace, wanted.parts(is_crius, &no_flows));
+            limit_flows(&mut network, &mut kept);
             if let Some(run_id) = &run_id {
                 scene.criu.extend(criu_by_socket(&namespace, &run_id.text));
             }
@@ -269,13 +272,55 @@ fn spread(residue: Residue, mut found: Vec<Presence>, is_blind: bool) -> Vec<Fin
 /// The name of the tool's own namespace: it says which one is meant, and `--netns` takes it.
 const OWN_NAMESPACE: &str = "/proc/self/ns/net";
 
-/// What to look for in a namespace: rules of single connections only where CRIU ran, all else in every namespace.
-fn parts(locks: &[Residue], is_crius: bool) -> Parts {
-    let has = |kind: fn(&Residue) -> bool| locks.iter().any(kind);
-    Parts {
-        tables: has(|lock| matches!(lock, Residue::LockTable(_))),
-        filters: has(|lock| matches!(lock, Residue::LockChain(_)))
-            || is_crius && has(|lock| matches!(lock, Residue::Connection(_))),
+/// What is looked for.
+#[derive(Default)]
+struct Wanted<'a> {
+    tables: Vec<&'a str>,
+    has_chain: bool,
+    /// What rules of single connections drop.
+    flows: HashSet<Flow>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(locks: &'a [Residue]) -> Self {
+        let mut wanted = Wanted::default();
+        for lock in locks {
+            match lock {
+                Residue::LockTable(table) => wanted.tables.extend(table.names.iter().map(TableName::as_str)),
+                Residue::LockChain(_) => wanted.has_chain = true,
+                Residue::Connection(LockedConnection { connection, lock: ConnectionLock::Rules(_), .. }) => {
+                    wanted.flows.extend(Direction::BOTH.map(|direction| connection.flow(direction)));
+                }
+                Residue::Connection(_) | Residue::LinkRemap(_) => {}
+            }
+        }
+        wanted
+    }
+
+    /// What of it can be in a namespace: rules of single connections only where CRIU ran, all else in every one.
+    fn parts<'b>(&'b self, is_crius: bool, no_flows: &'b HashSet<Flow>) -> Parts<'b> {
+        let filters = match is_crius {
+            true => (self.has_chain || !self.flows.is_empty()).then_some(&self.flows),
+            false => self.has_chain.then_some(no_flows),
+        };
+        Parts { tables: &self.tables, filters }
+    }
+}
+
+/// No more is kept of what tables hold, in all namespaces together: whoever knows the name of a table can fill one in each
+/// of their own.
+const FLOWS_LIMIT: usize = 1_000_000;
+
+/// Gives up the tables of a namespace if those before hold so much already; then they are not known.
+fn limit_flows(network: &mut NetworkView, kept: &mut usize) {
+    *kept += network.tables.iter().map(|table| table.flows.len()).sum::<usize>();
+    if *kept > FLOWS_LIMIT {
+        network.tables.clear();
+        network.failures.push(LookFailure {
+            namespace: network.namespace.to_string(),
+            part: "nf_tables",
+            error: format!("tables of these names hold more than {FLOWS_LIMIT} connections"),
+        });
     }
 }
 

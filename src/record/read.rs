@@ -8,8 +8,8 @@ use std::io::Read;
 use super::document::{Document, Dump, Machine, VERSION};
 use super::{Beside, Boot, FILE_NAME, Record, Trust};
 use crate::json;
+use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError};
-use crate::system::keep::Attributes;
 use crate::system::machine;
 use crate::time::Timestamp;
 
@@ -37,7 +37,7 @@ pub fn read(directory: &Directory, images: ImagesId<'_>) -> Beside {
 fn find(directory: &Directory, images: ImagesId<'_>) -> Result<Option<Record>, String> {
     let unreadable = |error: FileError| error.to_string_with_cause();
     let Some(file) = directory.read_file(OsStr::new(FILE_NAME)).map_err(unreadable)? else { return Ok(None) };
-    let trust = trust(directory, &file).map_err(unreadable)?;
+    let trust = trust(directory, &file);
     let document = parse(file)?;
     check_dump(&document.dump, images)?;
     let here = Machine { boot_id: machine::boot_id(), machine_id: machine::machine_id(), name: machine::host_name() };
@@ -46,11 +46,9 @@ fn find(directory: &Directory, images: ImagesId<'_>) -> Result<Option<Record>, S
 }
 
 /// Both the record and the directory, in which it could be replaced, have to be out of others' reach.
-fn trust(directory: &Directory, file: &File) -> Result<Trust, FileError> {
-    let path = directory.path().join(FILE_NAME);
-    let parts = [Attributes::of(directory, directory.path())?, Attributes::of(file, &path)?];
-    let is_safe = parts.iter().all(Attributes::is_out_of_others_reach);
-    Ok(if is_safe { Trust::Full } else { Trust::KeepOnly })
+fn trust(directory: &Directory, file: &File) -> Trust {
+    let is_safe = directory.author() == Ok(Author::Trusted) && directory.author_of(file) == Ok(Author::Trusted);
+    if is_safe { Trust::Full } else { Trust::KeepOnly }
 }
 
 fn parse(file: File) -> Result<Document, String> {

@@ -5,20 +5,21 @@ use std::path::Path;
 
 use super::words::{cannot_be_known, cause_text, count, notes};
 use super::{
-    CheckpointReport, Drops, EvidenceReport, GhostReport, Location, MetadataReport, Object, Origin, Outcome,
-    ProcessReport, Reason, RecordAnswer, RuleReport, State, Subject, Summary, TreeReport, Verdict,
+    CheckpointReport, Drops, GhostReport, Location, MetadataReport, Object, Origin, Outcome, ProcessReport, Reason,
+    RecordAnswer, RuleReport, State, Subject, Summary, TreeReport, Verdict,
 };
 use crate::archive::Compression;
 use crate::checkpoint::{Checkpoint, Completeness, GhostFile};
+use crate::evidence::Evidence;
 use crate::execute::{self, Done};
 use crate::firewall::RuleId;
-use crate::json::Bytes;
+use crate::json::{Bytes, EvidenceReport};
 use crate::mounts::Vanished;
 use crate::plan::{self, Item, KeepReason};
 use crate::probe::{
     Finding, FoundChain, FoundFile, FoundRules, FoundTable, LiveTask, Presence, Survey, Tie, TreeState,
 };
-use crate::residue::{Evidence, Residue, TableForm};
+use crate::residue::{Residue, TableForm};
 use crate::save::{Method, Saved};
 
 /// What a survey told beside the objects.
@@ -127,7 +128,7 @@ fn object(item: &Item, outcome: Option<&execute::Outcome>, saved: Option<&Saved>
         failure,
         saved_as: saved.map(|saved| Bytes::of_path(&saved.path)),
         frees_bytes: frees(finding, saved),
-        evidence: evidence(&finding.residue).iter().map(EvidenceReport::of).collect(),
+        evidence: evidence(&finding.residue).iter().map(EvidenceReport::new).collect(),
         record: record.map(|answer| match answer {
             plan::Answer::Same => RecordAnswer::Same,
             plan::Answer::Other => RecordAnswer::Other,
@@ -178,7 +179,7 @@ fn subject(finding: &Finding) -> Subject {
                 _ => table.names.iter().map(|name| name.as_str().to_owned()).collect(),
             },
         },
-        Residue::LockChain(_) => Subject::NetworkLockChain { chain: crate::residue::rule_shape::LOCK_CHAIN },
+        Residue::LockChain(_) => Subject::NetworkLockChain { chain: crate::firewall::rule_shape::LOCK_CHAIN },
     }
 }
 

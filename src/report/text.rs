@@ -12,16 +12,7 @@ use super::{
     CheckpointReport, Drops, GhostReport, Location, Mode, Object, Outcome, ProcessReport, RecordAnswer, State, Subject,
     Verdict,
 };
-use crate::terminal::{Escaping, Line};
-
-/// How the lines are to be written.
-#[derive(Debug, Clone, Copy)]
-pub struct Style {
-    /// How text from outside is escaped.
-    pub escaping: Escaping,
-    /// How much is told.
-    pub detail: Detail,
-}
+use crate::terminal::Line;
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,32 +37,33 @@ impl Detail {
 }
 
 /// All lines about a checkpoint.
-pub fn lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Line> {
-    let mut lines: Vec<Line> = report.metadata.iter().map(|metadata| origin_line(metadata, style)).collect();
+pub fn lines(report: &CheckpointReport, mode: Mode, detail: Detail) -> Vec<Line> {
+    let mut lines: Vec<Line> = report.metadata.iter().map(origin_line).collect();
     for object in &report.objects {
-        lines.push(object_line(object, style));
-        if style.detail >= Detail::Evidence {
+        lines.push(object_line(object));
+        if detail >= Detail::Evidence {
             lines.extend(object.evidence.iter().map(|entry| {
                 let text = format!("    named by {} record {} at offset {}", entry.image, entry.record, entry.offset);
-                Line::new(style.escaping).say(&text)
+                Line::new().say(&text)
             }));
-            lines.extend(object.record.map(|answer| Line::new(style.escaping).say(record_line(answer))));
+            lines.extend(object.record.map(|answer| Line::new().say(record_line(answer))));
         }
     }
-    if style.detail >= Detail::Evidence {
-        lines.extend(report.ghost_files.iter().map(|ghost| ghost_line(ghost, style)));
+    if detail >= Detail::Evidence {
+        lines.extend(report.ghost_files.iter().map(ghost_line));
     }
-    if style.detail >= Detail::Search {
-        lines.extend(report.network_namespaces.iter().map(|namespace| {
-            Line::new(style.escaping).say("Looked in network namespace ").quote(namespace.as_bytes())
-        }));
+    if detail >= Detail::Search {
+        lines.extend(
+            report
+                .network_namespaces
+                .iter()
+                .map(|namespace| Line::new().say("Looked in network namespace ").quote(namespace.as_bytes())),
+        );
     }
-    lines.extend(tree_lines(report, style));
-    lines.extend(report.notes.iter().map(|text| Line::new(style.escaping).say("Note: ").quote(text.as_bytes())));
-    lines.extend(
-        report.cannot_be_known.iter().map(|text| Line::new(style.escaping).say("Not known: ").quote(text.as_bytes())),
-    );
-    lines.extend(summary_lines(report, mode, style));
+    lines.extend(tree_lines(report));
+    lines.extend(report.notes.iter().map(|text| Line::new().say("Note: ").quote(text.as_bytes())));
+    lines.extend(report.cannot_be_known.iter().map(|text| Line::new().say("Not known: ").quote(text.as_bytes())));
+    lines.extend(summary_lines(report, mode));
     lines
 }
 
@@ -84,7 +76,7 @@ fn record_line(answer: RecordAnswer) -> &'static str {
 }
 
 /// How the images are held, and whose they are. Ids are cut as engines cut them.
-fn origin_line(metadata: &MetadataReport, style: Style) -> Line {
+fn origin_line(metadata: &MetadataReport) -> Line {
     let short = |id: &String| id.chars().take(12).collect::<String>();
     let named = |what: &str, named: &NamedReport| match (&named.name, &named.id) {
         (Some(name), Some(id)) => Some(format!("{what} {name} ({})", short(id))),
@@ -99,12 +91,12 @@ fn origin_line(metadata: &MetadataReport, style: Style) -> Line {
     let criu = metadata.criu_version.as_ref().map(|version| format!("criu {version}"));
     let facts = [named("container", &metadata.container), named("pod", &metadata.pod), engine, criu];
     let facts: Vec<String> = facts.into_iter().flatten().collect();
-    let line = Line::new(style.escaping).say("Layout: ").say(&metadata.words);
+    let line = Line::new().say("Layout: ").say(&metadata.words);
     if facts.is_empty() { line } else { line.say(": ").quote(facts.join(", ").as_bytes()) }
 }
 
-fn object_line(object: &Object, style: Style) -> Line {
-    let line = headline(object, style).say(" (");
+fn object_line(object: &Object) -> Line {
+    let line = headline(object).say(" (");
     let line = match facts(object) {
         Some(facts) => line.quote(&facts).say("; "),
         None => line,
@@ -120,8 +112,8 @@ fn object_line(object: &Object, style: Style) -> Line {
     line.say(")")
 }
 
-fn ghost_line(ghost: &GhostReport, style: Style) -> Line {
-    let line = Line::new(style.escaping).say("Ghost file: ");
+fn ghost_line(ghost: &GhostReport) -> Line {
+    let line = Line::new().say("Ghost file: ");
     let line = match &ghost.name {
         Some(name) => line.quote(&name.0),
         None => line.say("?"),
@@ -129,8 +121,8 @@ fn ghost_line(ghost: &GhostReport, style: Style) -> Line {
     line.say(&format!(" (its content is in {}; the dump left nothing of it)", ghost.image))
 }
 
-fn headline(object: &Object, style: Style) -> Line {
-    let line = Line::new(style.escaping);
+fn headline(object: &Object) -> Line {
+    let line = Line::new();
     match &object.subject {
         Subject::LinkRemap { link, original, .. } => {
             let line = line.say("Link remap: ").quote(&link.0).say(" -> ");
@@ -224,12 +216,12 @@ fn gone(object: &Object) -> (&'static str, Option<String>) {
     }
 }
 
-fn tree_lines(report: &CheckpointReport, style: Style) -> Vec<Line> {
+fn tree_lines(report: &CheckpointReport) -> Vec<Line> {
     let said = |processes: &[ProcessReport], what: &str| -> Vec<Line> {
         processes
             .iter()
             .map(|process| {
-                Line::new(style.escaping)
+                Line::new()
                     .say(&format!("Process {} (", process.pid))
                     .quote(&process.name.0)
                     .say(&format!(", state {}) {what}", process.state))
@@ -248,9 +240,9 @@ fn tree_lines(report: &CheckpointReport, style: Style) -> Vec<Line> {
     lines
 }
 
-fn summary_lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Line> {
+fn summary_lines(report: &CheckpointReport, mode: Mode) -> Vec<Line> {
     let summary = &report.summary;
-    let line = |text: &str| Line::new(style.escaping).say(text);
+    let line = |text: &str| Line::new().say(text);
     if summary.removed + summary.kept + summary.failed + summary.unknown == 0 {
         let text = match (mode, report.cannot_be_known.is_empty()) {
             (_, false) => "Nothing was found, but not everything is known.",
@@ -276,12 +268,12 @@ fn summary_lines(report: &CheckpointReport, mode: Mode, style: Style) -> Vec<Lin
     let parts: Vec<String> =
         parts.iter().filter(|(objects, _)| *objects > 0).map(|(objects, what)| format!("{objects} {what}")).collect();
     let mut lines = vec![line(&format!("{}: {}.", count(summary.objects as u64, "object"), parts.join(", ")))];
-    lines.extend(kept_lines(report, style));
+    lines.extend(kept_lines(report));
     lines
 }
 
 /// For each reason: how many objects, what it means, and what would remove them.
-fn kept_lines(report: &CheckpointReport, style: Style) -> Vec<Line> {
+fn kept_lines(report: &CheckpointReport) -> Vec<Line> {
     let mut kept: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
     for reason in report.objects.iter().filter(|object| is_kept(object)).flat_map(|object| &object.reasons) {
         *kept.entry((reason.name, reason.explanation, &reason.remedy)).or_default() += 1;
@@ -289,7 +281,7 @@ fn kept_lines(report: &CheckpointReport, style: Style) -> Vec<Line> {
     kept.into_iter()
         .map(|((name, explanation, remedy), objects)| {
             let text = format!("Kept, {name} ({}): {explanation}. To remove: ", count(objects, "object"));
-            Line::new(style.escaping).say(&text).quote(remedy.as_bytes())
+            Line::new().say(&text).quote(remedy.as_bytes())
         })
         .collect()
 }

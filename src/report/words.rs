@@ -86,6 +86,9 @@ pub(super) fn notes(checkpoint: &Checkpoint) -> Vec<String> {
         ),
         Some(FinalState::Dead) | None => {}
     }
+    if checkpoint.times.has_future {
+        notes.push("the time at which an image was written has not come yet: no time of the images is used".to_owned());
+    }
     if let Some(restored) = &checkpoint.restored {
         notes.push(format!("{} shows that a restore from these images came to its end", restored.file));
     }

@@ -5,7 +5,7 @@
 //! An entry of the images is believed only if it has the shape that CRIU gives it in every respect. One that has not
 //! was not written by CRIU, and then nothing else in these images deserves trust either.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use criu_images::Remap;
 
@@ -58,6 +58,7 @@ impl LinkRemap {
 pub(super) fn derive(checkpoint: &Checkpoint) -> Result<(Vec<LinkRemap>, Vec<Evidence>), Contradiction> {
     let mut links: BTreeMap<u32, LinkRemap> = BTreeMap::new();
     let mut nameless = Vec::new();
+    let points = MountPoints::of(checkpoint);
     for record in &checkpoint.remaps {
         let Remap::Linked { file_id } = record.entry.remap() else { continue };
         let Some(file) = checkpoint.files.get(&file_id) else {
@@ -67,7 +68,7 @@ pub(super) fn derive(checkpoint: &Checkpoint) -> Result<(Vec<LinkRemap>, Vec<Evi
             nameless.push(record.evidence.clone());
             continue;
         };
-        let link = link_remap(checkpoint, record, file_id, file)?;
+        let link = link_remap(checkpoint, &points, record, file_id, file)?;
         if let Some(other) = links.insert(file_id, link) {
             let text = format!("uses file {file_id} for a second remap (the first: {})", other.evidence[0]);
             return Err(contradiction(record, text));
@@ -78,6 +79,7 @@ pub(super) fn derive(checkpoint: &Checkpoint) -> Result<(Vec<LinkRemap>, Vec<Evi
 
 fn link_remap(
     checkpoint: &Checkpoint,
+    points: &MountPoints,
     record: &RemapRecord,
     id: u32,
     file: &FileRecord,
@@ -94,18 +96,23 @@ fn link_remap(
         evidence: vec![record.evidence.clone(), file.evidence.clone()],
     };
     match checkpoint.files.get(&record.entry.orig_id) {
-        Some(original) => add_original(checkpoint, &mut remap, original)?,
+        Some(original) => add_original(checkpoint, points, &mut remap, original)?,
         None if checkpoint.completeness == Completeness::Complete => {
             let text = format!("remaps file {}, of which the images have no entry", record.entry.orig_id);
             return Err(contradiction(record, text));
         }
-        None if !checkpoint.has_own_mount_namespace() => remap.mount = FileMount::Shared,
+        None if !points.are_own => remap.mount = FileMount::Shared,
         None => {}
     }
     Ok(remap)
 }
 
-fn add_original(checkpoint: &Checkpoint, remap: &mut LinkRemap, original: &FileRecord) -> Result<(), Contradiction> {
+fn add_original(
+    checkpoint: &Checkpoint,
+    points: &MountPoints,
+    remap: &mut LinkRemap,
+    original: &FileRecord,
+) -> Result<(), Contradiction> {
     let name = absolute(&original.entry.name);
     let wrong = |text: String| Contradiction { evidence: original.evidence.clone(), text };
     if original.entry.ext {
@@ -123,7 +130,7 @@ fn add_original(checkpoint: &Checkpoint, remap: &mut LinkRemap, original: &FileR
     remap.size = original.entry.size;
     remap.original = Some(name);
     remap.evidence.push(original.evidence.clone());
-    remap.mount = mount_of(checkpoint, original, &remap.link);
+    remap.mount = mount_of(points, original, &remap.link);
     if let FileMount::Id(id) = remap.mount {
         let Some(mount) = checkpoint.mounts.get(&id) else {
             if checkpoint.completeness == Completeness::Complete {
@@ -180,20 +187,40 @@ pub(crate) fn is_link_name(name: &[u8], id: u32) -> bool {
 
 /// The mount of a file, as `get_nsid_mnt_id` and its users in CRIU find it: by `mnt_id`, or by the longest mount point
 /// where a kernel before 3.15 told no id.
-fn mount_of(checkpoint: &Checkpoint, original: &FileRecord, link: &[u8]) -> FileMount {
+fn mount_of(points: &MountPoints, original: &FileRecord, link: &[u8]) -> FileMount {
     if let Some(id) = original.entry.mount_id() {
         return FileMount::Id(id);
     }
-    if !checkpoint.has_own_mount_namespace() {
+    if !points.are_own {
         return FileMount::Shared;
     }
-    checkpoint
-        .mounts
-        .values()
-        .filter(|mount| Some(mount.namespace) == checkpoint.root_mount_namespace())
-        .filter(|mount| mounts::relative_to(link, &mount.entry).is_some())
-        .max_by_key(|mount| (mounts::mountpoint(&mount.entry).len(), mount.entry.mnt_id))
-        .map_or(FileMount::Unknown, |mount| FileMount::Id(mount.entry.mnt_id))
+    points.above(link).map_or(FileMount::Unknown, FileMount::Id)
+}
+
+/// The mounts of the root task's namespace by their mount points: there may be as many of them as there are files.
+struct MountPoints {
+    ids: HashMap<Vec<u8>, u32>,
+    /// Whether the tree had mount namespaces of its own.
+    are_own: bool,
+}
+
+impl MountPoints {
+    fn of(checkpoint: &Checkpoint) -> Self {
+        let own = checkpoint.mounts.values().filter(|mount| Some(mount.namespace) == checkpoint.root_mount_namespace());
+        // In the order of their ids: of two on one mount point the last counts.
+        let points = own.flat_map(|mount| {
+            let readings = mounts::readings_of_mountpoint(&mount.entry).into_iter();
+            readings.map(|point| (point, mount.entry.mnt_id))
+        });
+        MountPoints { ids: points.collect(), are_own: checkpoint.has_own_mount_namespace() }
+    }
+
+    /// The mount with the longest mount point above a path.
+    fn above(&self, path: &[u8]) -> Option<u32> {
+        let slashes = path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let above = slashes.map(|at| if at == 0 { &b"/"[..] } else { &path[..at] });
+        above.into_iter().find_map(|directory| self.ids.get(directory)).copied()
+    }
 }
 
 /// CRIU writes names with a leading slash; some old versions left it out.

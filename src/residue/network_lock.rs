@@ -7,7 +7,7 @@
 
 use criu_images::NetworkLock;
 
-use super::{Connection, Derived, Direction, Evidence, Flow, NetworkScope, Residue, Unknown};
+use super::{Connection, Derived, Direction, Evidence, Flow, NetworkScope, Residue, TableForm, Unknown};
 use crate::checkpoint::{Checkpoint, RunId};
 
 /// Length of the cut run id: CRIU 4.1 and 4.2 build `inet CRIU-<run id>` in 32 bytes.
@@ -77,24 +77,6 @@ impl TableName {
     /// Whether the name says by itself that the table is this dump's.
     pub fn is_signed(&self) -> bool {
         !matches!(self, TableName::RootPid(_))
-    }
-}
-
-/// What a lock table may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TableForm {
-    /// Sets of connections to drop; all else passes.
-    Connections,
-    /// Nothing but the exception for CRIU itself: every packet is dropped.
-    Closed,
-    /// The images do not tell which.
-    Either,
-}
-
-impl TableForm {
-    /// Whether a table that holds `found` may be the one that is meant.
-    pub fn admits(self, found: TableForm) -> bool {
-        self == TableForm::Either || found == TableForm::Either || self == found
     }
 }
 

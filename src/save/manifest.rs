@@ -10,8 +10,7 @@ use base64::Engine;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::Changes;
-use crate::json::Bytes;
-use crate::report::EvidenceReport;
+use crate::json::{Bytes, EvidenceReport};
 use crate::system::dir::{FileIdentity, InodeId};
 use crate::system::keep::{Attributes, ExtendedAttribute, Method};
 use crate::time::Timestamp;

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Who may have written a file: whose word its content is.
+//! Who may have written a file, or taken one away from a directory: whose word it is.
+//!
+//! There is one rule for all that is judged so, and it has two parts: what owner and mode say, and whose word these are
+//! themselves, which is that of whoever serves or brought the filesystem ([`super::origin`]).
 
 use std::os::fd::AsFd;
 
+use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
+
+use super::origin;
 
 /// Who may have written something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,23 +24,34 @@ pub enum Author {
 }
 
 impl Author {
-    /// Who may have written an open file, as far as its owner and mode tell (an access control list shows in the mode of
-    /// the group).
+    /// Who may have written an open file, or taken an entry away from an open directory.
     pub fn of(file: &impl AsFd) -> Result<Self, Errno> {
-        let stat = rustix::fs::fstat(file)?;
-        Ok(Self::of_owner(stat.st_uid, stat.st_gid, stat.st_mode))
+        Ok(Self::by_attributes(file)?.or(origin::author(file)?))
     }
 
-    /// Who may have written a file with this owner, group and mode.
-    pub fn of_owner(uid: u32, gid: u32, mode: u32) -> Self {
-        Self::of_mode(uid, gid, mode, rustix::process::geteuid().as_raw())
+    /// The same, as far as owner and mode tell.
+    pub(super) fn by_attributes(file: &impl AsFd) -> Result<Self, Errno> {
+        Ok(Self::of_stat(&rustix::fs::fstat(file)?))
     }
 
-    fn of_mode(uid: u32, gid: u32, mode: u32, own: u32) -> Self {
-        const GROUP_WRITES: u32 = 0o020;
-        const OTHERS_WRITE: u32 = 0o002;
-        let group_writes = mode & GROUP_WRITES != 0 && gid != 0;
-        if mode & OTHERS_WRITE != 0 || group_writes {
+    /// The same of what was looked at already.
+    pub(super) fn of_stat(stat: &Stat) -> Self {
+        Self::of_owner(stat.st_uid, stat.st_mode)
+    }
+
+    /// Who may have written a file with this owner and mode; of a directory with the sticky bit, who may have taken
+    /// something away.
+    pub fn of_owner(uid: u32, mode: u32) -> Self {
+        Self::of_mode(uid, mode, rustix::process::geteuid().as_raw())
+    }
+
+    /// A group that may write is others, whichever it is: programs that run as no known user are often given the group
+    /// 0. An access control list shows in the mode of the group.
+    fn of_mode(uid: u32, mode: u32, own: u32) -> Self {
+        const OTHERS_WRITE: u32 = 0o022;
+        const STICKY: u32 = 0o1000;
+        let is_sticky = FileType::from_raw_mode(mode) == FileType::Directory && mode & STICKY != 0;
+        if mode & OTHERS_WRITE != 0 && !is_sticky {
             Author::Anybody
         } else if uid == 0 || uid == own {
             Author::Trusted
@@ -60,14 +77,24 @@ mod tests {
 
     #[test]
     fn owner_and_mode_tell_the_author() {
-        let author = |uid, gid, mode| Author::of_mode(uid, gid, mode, 1000);
-        assert_eq!(author(0, 0, 0o100_644), Author::Trusted);
-        assert_eq!(author(0, 0, 0o100_664), Author::Trusted);
-        assert_eq!(author(1000, 1000, 0o100_600), Author::Trusted);
-        assert_eq!(author(1001, 1001, 0o100_644), Author::User(1001));
-        assert_eq!(author(0, 27, 0o100_664), Author::Anybody);
-        assert_eq!(author(0, 0, 0o100_666), Author::Anybody);
-        assert_eq!(author(1001, 1001, 0o100_622), Author::Anybody);
+        let author = |uid, mode| Author::of_mode(uid, mode, 1000);
+        assert_eq!(author(0, 0o100_644), Author::Trusted);
+        assert_eq!(author(1000, 0o100_600), Author::Trusted);
+        assert_eq!(author(1001, 0o100_644), Author::User(1001));
+        assert_eq!(author(0, 0o100_664), Author::Anybody, "whatever the group");
+        assert_eq!(author(0, 0o100_666), Author::Anybody);
+        assert_eq!(author(1001, 0o100_622), Author::Anybody);
+        assert_eq!(author(0, 0o101_666), Author::Anybody, "a sticky file");
+    }
+
+    #[test]
+    fn from_a_sticky_directory_only_its_owner_takes_what_others_have_there() {
+        let author = |uid, mode| Author::of_mode(uid, mode, 1000);
+        assert_eq!(author(0, 0o041_777), Author::Trusted);
+        assert_eq!(author(0, 0o040_777), Author::Anybody);
+        assert_eq!(author(0, 0o040_775), Author::Anybody);
+        assert_eq!(author(0, 0o040_755), Author::Trusted);
+        assert_eq!(author(1001, 0o041_777), Author::User(1001));
     }
 
     #[test]

@@ -5,15 +5,18 @@
 //! following any symbolic link, and never again as a string. So a directory that somebody swaps while the tool works
 //! cannot lead it elsewhere. `unlink` is the only call here that changes anything.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::author::Author;
+use super::origin::{self, MountKey};
 use crate::time::Timestamp;
 
 /// A system call on a file or directory that failed, with what it was asked.
@@ -73,6 +76,21 @@ pub enum Reach {
 pub struct Directory {
     fd: OwnedFd,
     path: PathBuf,
+    /// The mount that it is on, with whose word the owners on that are; asked once for all files in it.
+    origin: OnceLock<(MountKey, Author)>,
+}
+
+/// A name that may be removed. The only call that removes one takes nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name<'a>(&'a OsStr);
+
+impl<'a> Name<'a> {
+    /// The name, if it is one component and passes the check of whoever is going to remove it.
+    pub fn checked(name: &'a OsStr, is_expected: impl FnOnce(&[u8]) -> bool) -> Option<Self> {
+        let bytes = name.as_bytes();
+        let is_component = !matches!(bytes, b"" | b"." | b"..") && !bytes.contains(&b'/');
+        (is_component && is_expected(bytes)).then_some(Name(name))
+    }
 }
 
 /// An inode of this host: the device number, `(major, minor)`, and the number of the inode.
@@ -102,6 +120,9 @@ pub struct FileIdentity {
     /// The kernel's id of the mount through which the file was reached; 0 where the kernel does not tell (before 5.8).
     pub mount_id: u64,
 }
+
+/// What the names in one directory may take in memory: those of half a million files.
+const NAMES_LIMIT: usize = 32 * 1024 * 1024;
 
 /// What is asked of a file.
 const IDENTITY: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
@@ -144,7 +165,7 @@ impl Directory {
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open directory", path))?;
-        Ok(Directory { fd, path: path.to_owned() })
+        Ok(Self::of_descriptor(fd, path))
     }
 
     /// Opens the directory at `path`, absolute and as the kernel writes it (a mount point), following no link at all.
@@ -153,12 +174,12 @@ impl Directory {
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let fd = rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve)
             .map_err(failed("open directory", path))?;
-        Ok(Directory { fd, path: path.to_owned() })
+        Ok(Self::of_descriptor(fd, path))
     }
 
-    /// The root directory of a mount that only this process has; `path` is what people are told.
-    pub fn of_mount(root: OwnedFd, path: &Path) -> Self {
-        Directory { fd: root, path: path.to_owned() }
+    /// A directory that is open; `path` is what people are told.
+    pub fn of_descriptor(fd: OwnedFd, path: &Path) -> Self {
+        Directory { fd, path: path.to_owned(), origin: OnceLock::new() }
     }
 
     /// Opens the directory `relative` below this one. No symbolic link is followed, no `..` leads out, and with
@@ -173,7 +194,7 @@ impl Directory {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat2(&self.fd, relative, flags, Mode::empty(), resolve)
             .map_err(failed("open directory", &path))?;
-        Ok(Directory { fd, path })
+        Ok(Self::of_descriptor(fd, &path))
     }
 
     /// The directory that holds this one, across mounts; `None` for the root directory.
@@ -181,7 +202,7 @@ impl Directory {
         let path = self.path.join("..");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, "..", flags, Mode::empty()).map_err(failed("open directory", &path))?;
-        let parent = Directory { fd, path };
+        let parent = Self::of_descriptor(fd, &path);
         Ok((parent.identity()? != self.identity()?).then_some(parent))
     }
 
@@ -190,7 +211,7 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd =
             rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(failed("read directory", &self.path))?;
-        Ok(Directory { fd, path: self.path.clone() })
+        Ok(Self::of_descriptor(fd, &self.path))
     }
 
     /// The path by which the directory was opened; for people only.
@@ -198,9 +219,35 @@ impl Directory {
         &self.path
     }
 
+    /// Where the kernel has it now, by a path without symbolic links.
+    pub fn location(&self) -> Result<PathBuf, FileError> {
+        let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let target = rustix::fs::readlink(link, Vec::new()).map_err(failed("find", &self.path))?;
+        Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
+    }
+
     /// The directory itself.
     pub fn identity(&self) -> Result<FileIdentity, FileError> {
         identity_of(self, &self.path)
+    }
+
+    /// Who may take an entry away from this directory, or put one in its place.
+    pub fn author(&self) -> Result<Author, Errno> {
+        self.author_of(self)
+    }
+
+    /// Who may have written an open file of this directory.
+    pub fn author_of(&self, file: &impl AsFd) -> Result<Author, Errno> {
+        let mount = origin::mount_of(file)?;
+        let (known, author) = match self.origin.get() {
+            Some(origin) => *origin,
+            None => {
+                let own = origin::mount_of(self)?;
+                *self.origin.get_or_init(|| (own, origin::author_on(own)))
+            }
+        };
+        let of_filesystem = if known == mount { author } else { origin::author_on(mount) };
+        Ok(Author::by_attributes(file)?.or(of_filesystem))
     }
 
     /// What `name` is in this directory, a link itself where it is one; `None` where there is no such entry.
@@ -231,10 +278,17 @@ impl Directory {
         // Not every directory here was opened for reading.
         let entries = rustix::fs::Dir::new(self.reopened()?.fd).map_err(failed("read directory", &self.path))?;
         let mut names = Vec::new();
+        let mut size = 0;
         for entry in entries {
             let entry = entry.map_err(failed("read directory", &self.path))?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
+                size += name.len() + size_of::<Vec<u8>>() + 2 * size_of::<usize>();
+                if size > NAMES_LIMIT {
+                    return Err(failed("keep the names, of which there are too many, in directory", &self.path)(
+                        Errno::TOOBIG,
+                    ));
+                }
                 names.push(name.to_owned());
             }
         }
@@ -259,12 +313,12 @@ impl Directory {
         Ok(Some(File::from(fd)))
     }
 
-    /// Removes the entry `name`, which must not be a directory. `false` where it was gone already.
-    pub fn unlink(&self, name: &OsStr) -> Result<bool, FileError> {
-        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())) {
+    /// Removes the entry of this name, which must not be a directory. `false` where it was gone already.
+    pub fn unlink(&self, name: Name<'_>) -> Result<bool, FileError> {
+        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name.0, AtFlags::empty())) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
-            Err(source) => Err(failed("remove", &self.path.join(name))(source)),
+            Err(source) => Err(failed("remove", &self.path.join(name.0))(source)),
         }
     }
 
@@ -336,7 +390,7 @@ pub fn open_named(path: &Path) -> Result<Opened, FileError> {
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open", path))?;
     let stat = rustix::fs::fstat(&fd).map_err(failed("look at", path))?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-        return Ok(Opened::Directory(Directory { fd, path: path.to_owned() }));
+        return Ok(Opened::Directory(Directory::of_descriptor(fd, path)));
     }
     let flags = rustix::fs::fcntl_getfl(&fd).map_err(failed("look at", path))?;
     rustix::fs::fcntl_setfl(&fd, flags - OFlags::NONBLOCK).map_err(failed("look at", path))?;

@@ -66,15 +66,6 @@ pub fn keep(file: &Pinned, into: &Directory, name: &OsStr) -> Result<Kept, FileE
     Ok(Kept { method, refused })
 }
 
-/// Makes the directory `path`, which only its owner may enter. `path` is one that the user named; what is there
-/// already stays.
-pub fn make_directory(path: &Path) -> Result<(), FileError> {
-    match rustix::fs::mkdir(path, Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(source) => Err(failed("make directory", path)(source)),
-    }
-}
-
 /// Waits until the directory's entries are on disk.
 pub fn sync(directory: &Directory) -> Result<(), FileError> {
     rustix::fs::fsync(directory).map_err(failed("write to disk", directory.path()))

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::author::Author;
 use super::dir::Directory;
-use super::keep::Attributes;
 
 /// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -119,11 +119,10 @@ fn check(file: &File, path: &Path) -> Result<(), LedgerError> {
     if !metadata.is_file() || metadata.nlink() != 1 {
         return Err(LedgerError::NotRegular(path.to_owned()));
     }
-    let attributes = Attributes::of(file, path).map_err(|error| failed("look at", path)(error.source.into()))?;
-    if !attributes.is_out_of_others_reach() {
-        return Err(LedgerError::OthersWrite(path.to_owned()));
+    match Author::of(file).map_err(|error| failed("look at", path)(error.into()))? {
+        Author::Trusted => Ok(()),
+        Author::User(_) | Author::Anybody => Err(LedgerError::OthersWrite(path.to_owned())),
     }
-    Ok(())
 }
 
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError {

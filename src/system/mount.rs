@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Filesystems mounted detached: in no mount namespace, for this process alone, and gone with its last descriptor.
 //!
-//! A block device whose only mount ended with a container can be looked at in no other way. To look, it is mounted
-//! read-only and without journal recovery, so that not one byte on it changes; only to remove something that was found
-//! that way is it mounted writable. Where a journal is known to hold changes that are not on their places yet, what can
-//! be seen is not what is there, and nothing is. No set-user-id bit, no device node and no program on it counts.
+//! To look at an ext4 whose only mount ended with a container, its device is read; an XFS is mounted read-only and without
+//! journal recovery, so that not one byte on it changes. Only to remove something that was found that way is either mounted
+//! writable. Where a journal is known to hold changes that are not on their places yet, what can be seen is not what is
+//! there, and nothing is. No set-user-id bit, no device node and no program on it counts.
 //!
 //! Since Linux 5.2 (fsopen, fsmount).
 
@@ -20,6 +20,7 @@ use rustix::mount::{
 };
 
 use super::dir::Directory;
+use super::ext4::{Ext4, Ext4Error};
 use super::journal::{self, Journal};
 use super::process;
 
@@ -64,6 +65,20 @@ pub enum MountError {
         #[source]
         source: std::io::Error,
     },
+    /// It is an ext4 of which nothing can be told, or nothing must be changed.
+    #[error("{} is not looked into", path.display())]
+    Ext4 {
+        /// The device.
+        path: PathBuf,
+        /// Why.
+        source: Ext4Error,
+    },
+    /// Nobody knows who wrote its number.
+    #[error("others than root may have written the images, so the device {}:{} that they name is not looked at", device.0, device.1)]
+    OfOthers {
+        /// Its number.
+        device: (u32, u32),
+    },
     /// None of the filesystems that can be looked at without changing them is on it.
     #[error("{} holds no filesystem of a kind that can be mounted without changing it ({})", path.display(), known())]
     UnknownFilesystem {
@@ -83,9 +98,13 @@ pub enum MountError {
     },
 }
 
-/// The types of filesystem that have hard links, device numbers of their own, and an option to leave their journal
-/// alone. (A btrfs has an anonymous number, so that no number leads to its device.)
-const FILESYSTEMS: [(&str, &str); 2] = [("ext4", "noload"), ("xfs", "norecovery")];
+/// The types of filesystem that have hard links and device numbers of their own. (A btrfs has an anonymous number, so that
+/// no number leads to its device.)
+const FILESYSTEMS: [&str; 2] = [EXT4, XFS];
+/// It is never mounted to look, but read by [`super::ext4`]: of an error that it meets the kernel writes a note to the
+/// device, also of one that is mounted read-only.
+const EXT4: &str = "ext4";
+const XFS: &str = "xfs";
 
 /// How often a device is tried that another mount has not quite let go yet, and how long to wait in between.
 const ATTEMPTS: u32 = 50;
@@ -99,18 +118,15 @@ pub fn block_device(device: (u32, u32), purpose: Purpose) -> Result<Directory, M
     {
         return Err(MountError::InUse { path, pid });
     }
-    match fs::File::open(&path).and_then(|device| journal::of_device(&device)) {
-        Ok(Journal::Empty) => {}
-        Ok(Journal::Pending) => return Err(MountError::NotReplayed { path }),
-        Err(source) => return Err(MountError::Unreadable { path, source }),
-    }
+    // Nor is anything removed from one that has errors.
+    let found = open_ext4(&path, device)?;
     let available = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    for (fstype, option) in FILESYSTEMS {
+    for fstype in FILESYSTEMS {
         // Asking for a type that is not there would make the kernel load a module.
-        if !available.lines().any(|line| line.trim() == fstype) {
+        if (fstype == EXT4) != found.is_some() || !available.lines().any(|line| line.trim() == fstype) {
             continue;
         }
-        match mount(&path, fstype, option, purpose) {
+        match mount(&path, fstype, purpose) {
             Ok(directory) => return Ok(directory),
             // The superblock is of another type.
             Err(Errno::INVAL) => {}
@@ -120,10 +136,26 @@ pub fn block_device(device: (u32, u32), purpose: Purpose) -> Result<Directory, M
     Err(MountError::UnknownFilesystem { path })
 }
 
-fn mount(path: &Path, fstype: &str, without_recovery: &str, purpose: Purpose) -> Result<Directory, Errno> {
+/// The ext4 on a block device, to be read without mounting it; `None` where there is another filesystem.
+pub fn unmounted_ext4(device: (u32, u32)) -> Result<Option<Ext4>, MountError> {
+    let path = find(device).ok_or(MountError::NoDevice { device })?;
+    open_ext4(&path, device)
+}
+
+fn open_ext4(path: &Path, device: (u32, u32)) -> Result<Option<Ext4>, MountError> {
+    let path = || path.to_owned();
+    let unreadable = |source| MountError::Unreadable { path: path(), source };
+    let file = fs::File::open(path()).map_err(unreadable)?;
+    match journal::of_device(&file).map_err(unreadable)? {
+        Journal::Empty => Ext4::open(file, device).map_err(|source| MountError::Ext4 { path: path(), source }),
+        Journal::Pending => Err(MountError::NotReplayed { path: path() }),
+    }
+}
+
+fn mount(path: &Path, fstype: &str, purpose: Purpose) -> Result<Directory, Errno> {
     let mut attempt = 1;
     loop {
-        match mount_once(path, fstype, without_recovery, purpose) {
+        match mount_once(path, fstype, purpose) {
             // The kernel frees an unmounted filesystem a moment later, and until then keeps it read-only or writable.
             Err(Errno::BUSY) if attempt < ATTEMPTS => thread::sleep(PAUSE),
             result => return result,
@@ -132,7 +164,7 @@ fn mount(path: &Path, fstype: &str, without_recovery: &str, purpose: Purpose) ->
     }
 }
 
-fn mount_once(path: &Path, fstype: &str, without_recovery: &str, purpose: Purpose) -> Result<Directory, Errno> {
+fn mount_once(path: &Path, fstype: &str, purpose: Purpose) -> Result<Directory, Errno> {
     let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, "source", path)?;
     let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -142,11 +174,15 @@ fn mount_once(path: &Path, fstype: &str, without_recovery: &str, purpose: Purpos
     if purpose == Purpose::Look {
         attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
         fsconfig_set_flag(&context, "ro")?;
-        fsconfig_set_flag(&context, without_recovery)?;
+        fsconfig_set_flag(&context, if fstype == EXT4 { "noload" } else { "norecovery" })?;
+    }
+    // Whatever its superblock says: that may be to panic.
+    if fstype == EXT4 {
+        fsconfig_set_string(&context, "errors", "remount-ro")?;
     }
     fsconfig_create(&context)?;
     let root = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    Ok(Directory::of_mount(root, path))
+    Ok(Directory::of_descriptor(root, path))
 }
 
 /// The node of a block device, whatever it is called, and only if it has that number.
@@ -161,5 +197,5 @@ fn find(device: (u32, u32)) -> Option<PathBuf> {
 }
 
 fn known() -> String {
-    FILESYSTEMS.map(|(fstype, _)| fstype).join(", ")
+    FILESYSTEMS.join(", ")
 }

@@ -141,6 +141,12 @@ enum End {
     Interrupted,
 }
 
+/// The same, of one whose messages were handed over.
+enum Ended {
+    Complete,
+    Interrupted,
+}
+
 impl Socket {
     /// Opens a socket in the network namespace of the calling thread.
     pub fn open(protocol: Protocol) -> Result<Self, Error> {
@@ -164,6 +170,20 @@ impl Socket {
         match self.ask(operation, request.flags(NLM_F_ACK))? {
             End::Complete(replies) => Ok(replies),
             End::Interrupted => Err(Error::Interrupted { operation, attempts: 1 }),
+        }
+    }
+
+    /// Asks for a list, and hands over its entries one by one: none is kept. A list that changes while it is read is an
+    /// error, and what was handed over then is worth nothing.
+    pub fn each<E: From<Error>>(
+        &self,
+        operation: &'static str,
+        request: Request,
+        each: impl FnMut(&Message<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.converse(operation, &request.flags(NLM_F_DUMP), each)? {
+            Ended::Complete => Ok(()),
+            Ended::Interrupted => Err(Error::Interrupted { operation, attempts: 1 }.into()),
         }
     }
 
@@ -204,12 +224,28 @@ impl Socket {
     }
 
     fn ask(&self, operation: &'static str, request: Request) -> Result<End, Error> {
+        let mut replies = Replies::default();
+        let ended = self.converse(operation, &request, |message| {
+            replies.add(message);
+            Ok::<(), Error>(())
+        })?;
+        Ok(match ended {
+            Ended::Complete => End::Complete(replies),
+            Ended::Interrupted => End::Interrupted,
+        })
+    }
+
+    fn converse<E: From<Error>>(
+        &self,
+        operation: &'static str,
+        request: &Request,
+        mut each: impl FnMut(&Message<'_>) -> Result<(), E>,
+    ) -> Result<Ended, E> {
         let sequence = self.take_sequence(1);
         let mut bytes = Vec::new();
         request.append_to(&mut bytes, sequence);
         self.send(operation, &bytes)?;
 
-        let mut replies = Replies::default();
         let mut is_interrupted = false;
         let mut buffer = Vec::new();
         loop {
@@ -224,10 +260,10 @@ impl Socket {
                 is_interrupted |= message.kind != NLMSG_ERROR && message.flags & NLM_F_DUMP_INTR != 0;
                 match outcome(&message) {
                     None if message.kind < NLMSG_MIN_TYPE => {}
-                    None => replies.add(&message),
-                    Some(Err(source)) => return Err(Error::Refused { operation, source }),
-                    Some(Ok(())) if is_interrupted => return Ok(End::Interrupted),
-                    Some(Ok(())) => return Ok(End::Complete(replies)),
+                    None => each(&message)?,
+                    Some(Err(source)) => return Err(Error::Refused { operation, source }.into()),
+                    Some(Ok(())) if is_interrupted => return Ok(Ended::Interrupted),
+                    Some(Ok(())) => return Ok(Ended::Complete),
                 }
             }
         }

@@ -106,6 +106,11 @@ pub fn open(path: &Path) -> Result<NetNamespace, Error> {
     File::find(path)?.open_checked()
 }
 
+/// Opens the network namespace that a descriptor leads to, which was opened by `path` (`O_PATH`).
+pub fn open_found(fd: OwnedFd, path: &Path) -> Result<NetNamespace, Error> {
+    File::of_descriptor(fd, path)?.open_checked()
+}
+
 /// Runs `work` on a thread of its own inside the namespace, and waits for it. What `work` opens there (a netlink
 /// socket), and what it starts, stays bound to the namespace. A panic in `work` goes on in the caller.
 pub fn within<T: Send>(namespace: &NetNamespace, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
@@ -137,6 +142,11 @@ impl File {
     fn find(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Open { path: path.to_owned(), source };
         let fd = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+        Self::of_descriptor(fd, path)
+    }
+
+    fn of_descriptor(fd: OwnedFd, path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Open { path: path.to_owned(), source };
         let filesystem = rustix::fs::fstatfs(&fd).map_err(failed)?;
         if u64::try_from(filesystem.f_type) != Ok(NSFS_MAGIC) {
             return Err(Error::NotANetNamespace { path: path.to_owned() });

@@ -64,6 +64,14 @@ pub enum Error {
         /// How often it was tried.
         attempts: u32,
     },
+    /// Somebody has filled the table beyond any use.
+    #[error("table {table} has more than {limit} bytes, and is not read")]
+    TooLarge {
+        /// The table, with its family.
+        table: String,
+        /// How many are too many.
+        limit: usize,
+    },
     /// A family that names no table.
     #[error("cannot change tables of all families at once")]
     NoFamily,

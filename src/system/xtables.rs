@@ -140,14 +140,14 @@ pub fn legacy_tables(version: IpVersion) -> Result<Vec<String>, Error> {
     }
 }
 
-/// The filter table; `None` where there is none.
-pub fn read_filter(version: IpVersion) -> Result<Option<FilterTable>, Error> {
+/// The filter table, with those rules for which `keep` is true of their chain and words; `None` where there is none.
+pub fn read_filter(version: IpVersion, keep: impl Fn(&str, &[String]) -> bool) -> Result<Option<FilterTable>, Error> {
     if !legacy_tables(version)?.iter().any(|name| name == FILTER) {
         return Ok(None);
     }
     let program = version.save();
     let text = command::run(program, &[], b"").map_err(Error::Save)?;
-    FilterTable::parse(&text).map(Some).map_err(|source| Error::Parse { program, source })
+    FilterTable::parse_some(&text, keep).map(Some).map_err(|source| Error::Parse { program, source })
 }
 
 /// Makes all the changes, in this order, or none.

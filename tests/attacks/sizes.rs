@@ -20,8 +20,11 @@ fn record_of(checkpoint: &Checkpoint, length: u32, content: &[u8]) {
 
 pub(crate) fn attacks() -> Vec<Attack> {
     vec![
-        Attack::of_images("a million remaps to one link", Fate::Refused("uses file 9 for a second remap"), |c| {
+        Attack::of_images("a million remaps to one link", Fate::Refused("in 256 MiB of memory"), |c| {
             c.remaps = vec![remap(ORIGINAL, LINK); MILLION as usize];
+        }),
+        Attack::of_images("a tenth of that", Fate::Refused("uses file 9 for a second remap"), |c| {
+            c.remaps = vec![remap(ORIGINAL, LINK); MILLION as usize / 10];
         }),
         Attack::of_images("a million links of one file that are not there", Fate::Nothing, |c| {
             // A tenth of it: each is looked for.

@@ -31,6 +31,8 @@ pub(crate) const CASES: &[Case] = &[
         test: |criu| recorded(criu, Runtime::Crun),
     },
     Case { name: "links in a root and a volume that were moved are found by the bundle's configuration", test: moved },
+    Case { name: "a volume that became a link to another's directory is not looked into", test: turned },
+    Case { name: "a directory that only the configuration names by now is not the volume's", test: renamed },
     Case { name: "runc restores a container after criu-gc only showed", test: restored_after_show },
 ];
 
@@ -126,6 +128,50 @@ fn moved(criu: &Criu) {
     assert!(links.iter().all(|link| !link.exists()), "{run}");
     pod.has_network_again(flavour, &mut checkpointed.peers);
     tool.finds_nothing();
+}
+
+/// Whoever owns a directory on the way to a volume can have the path lead to somebody else's, whose link is as the images
+/// say in every respect.
+fn turned(criu: &Criu) {
+    let host = TestHost::new();
+    let pod = Pod::new(&host, IptablesFlavour::Nft);
+    let engines = Engines::new(&host, criu, LockMethod::Nftables, IptablesFlavour::Nft);
+    let checkpointed = Checkpointed::new(&host, &pod, &engines, Runtime::Runc);
+    let victim = pod.volume.with_file_name("victim");
+    fs::rename(&pod.volume, &victim).expect("another name");
+    std::os::unix::fs::symlink(&victim, &pod.volume).expect("a symbolic link");
+    let link = link_in(&victim);
+    let run = checkpointed.tool().run(&[]);
+    assert_eq!(run.code(), 1, "{run}");
+    let is_not_known = |line: &str| line.contains(" -> /data/one (not known: ");
+    assert!(link.exists() && run.stdout.lines().any(is_not_known), "{run}");
+    fs::remove_file(&pod.volume).expect("the link");
+    fs::rename(&victim, &pod.volume).expect("the old name");
+    let run = checkpointed.tool().run(&[]);
+    assert_eq!(run.code(), 0, "{run}");
+    assert!(!pod.volume.join(link.file_name().expect("a name")).exists(), "{run}");
+}
+
+/// As when the bundle is used for the next container, which has another volume.
+fn renamed(criu: &Criu) {
+    let host = TestHost::new();
+    let pod = Pod::new(&host, IptablesFlavour::Nft);
+    let engines = Engines::new(&host, criu, LockMethod::Nftables, IptablesFlavour::Nft);
+    let checkpointed = Checkpointed::new(&host, &pod, &engines, Runtime::Runc);
+    let other = pod.volume.with_file_name("other");
+    fs::rename(&pod.volume, &other).expect("another name");
+    fs::create_dir(&pod.volume).expect("a new directory");
+    let link = link_in(&other);
+    let config = host.path(checkpointed.container.directory().join("config.json"));
+    let text = fs::read_to_string(&config).expect("the bundle's configuration");
+    let (old, new) = (pod.volume.to_str().expect("UTF-8"), other.to_str().expect("UTF-8"));
+    fs::write(&config, text.replace(old, new)).expect("the bundle's configuration");
+    let run = checkpointed.tool().run(&[]);
+    assert!(link.exists(), "{run}");
+    // It is, once the directory of the images is no more.
+    fs::remove_dir(&pod.volume).expect("an empty directory");
+    let run = checkpointed.tool().run(&[]);
+    assert!(run.code() == 0 && !link.exists(), "{run}");
 }
 
 /// Not with crun: it has CRIU make the container's groups anew in all hierarchies, also in those of version 1, which are

@@ -4,11 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use testkit::{Criu, TestHost};
+use testkit::{Criu, TestHost, Word};
 
 use crate::case::Case;
 use crate::container_links::{Dump, assert_is_at, is_not_known};
 use crate::disk::Disk;
+use crate::links::images_of;
 use crate::neighbours::link_in;
 use crate::refusals::until;
 
@@ -19,6 +20,9 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a link remap on a btrfs that was mounted anew is removed where the user says", test: btrfs },
     Case { name: "--save copies the file of a link remap on a device that is mounted nowhere", test: saved },
     Case { name: "a link remap on a device that somebody else works on is kept", test: in_use },
+    Case { name: "a device with errors is not looked into, and not one byte of it changes", test: damaged },
+    Case { name: "a device that only a user's images name is not looked into", test: named_by_a_user },
+    Case { name: "a link remap in a large directory of a device is removed", test: large_directory },
     Case { name: "a link remap on a device whose journal has to be replayed is not known", test: crashed },
     Case { name: "a link remap on an XFS whose log has to be replayed is not known", test: crashed_xfs },
 ];
@@ -121,6 +125,86 @@ fn in_use(criu: &Criu) {
     assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
     disk.await_unmount();
     disk.assert_is_clean();
+    disk.release();
+}
+
+/// The kernel writes such an error into the superblock, also of what is mounted read-only, or panics.
+fn damaged(criu: &Criu) {
+    const STATE: usize = 1024 + 0x3a;
+    const CHECKSUM: usize = 4;
+    let host = TestHost::new();
+    let disk = Disk::mounted(&host, "ext4", 16);
+    let dump = dump_on(criu, &host, &disk);
+    let good = disk.content();
+    let number = |program: &str, words: &[Word<'_>], key: &str| -> usize {
+        let said = host.run(program, words).stdout;
+        let line = said.lines().find_map(|line| line.trim().strip_prefix(key).map(str::to_owned)).expect("a line");
+        line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+    };
+    let size = number("dumpe2fs", &[&"-h", &disk.node], "Block size:");
+    let block = number("debugfs", &[&"-R", &"blocks /", &disk.node], "");
+    let mut damaged = good.clone();
+    damaged[(block + 1) * size - CHECKSUM] ^= 0xff;
+    let mut marked = good.clone();
+    marked[STATE] |= 2;
+    for (content, why) in [(damaged, "wrong checksum"), (marked, "says that it has errors")] {
+        disk.put_back(&content);
+        is_not_known(&dump.tool(), why);
+        assert!(disk.content() == content, "the device was changed");
+    }
+    disk.put_back(&good);
+    let removed = dump.tool().run(&[]);
+    assert_eq!(removed.code(), 0, "{removed}");
+    disk.await_unmount();
+    disk.assert_is_clean();
+    disk.release();
+}
+
+fn named_by_a_user(criu: &Criu) {
+    let host = TestHost::new();
+    let disk = Disk::mounted(&host, "ext4", 16);
+    let dump = dump_on(criu, &host, &disk);
+    let content = disk.content();
+    let own = |user| {
+        for image in fs::read_dir(images_of(&host)).expect("a directory").flatten() {
+            std::os::unix::fs::chown(image.path(), Some(user), Some(user)).expect("an owner");
+        }
+    };
+    own(1000);
+    is_not_known(&dump.tool(), "others than root may have written the images");
+    assert!(disk.content() == content, "the device was changed");
+    own(0);
+    let removed = dump.tool().run(&[]);
+    assert_eq!(removed.code(), 0, "{removed}");
+    disk.await_unmount();
+    disk.assert_is_clean();
+    disk.release();
+}
+
+/// So large that it has an index, and blocks in more than one place.
+fn large_directory(criu: &Criu) {
+    let host = TestHost::new();
+    let disk = Disk::mounted(&host, "ext4", 64);
+    let deep = disk.mountpoint.join("deep");
+    host.run("mkdir", &[&deep]);
+    let make =
+        "cd \"$0\"; for at in $(seq 3000); do : > $at-a-name-that-takes-some-room-in-its-block; : > ../$at; done";
+    host.run("sh", &[&"-c", &make, &deep]);
+    let dump = Dump::with_volume(criu, &host, &deep);
+    let link = link_in(&host.path(&deep));
+    host.run("umount", &[&disk.mountpoint]);
+    disk.await_unmount();
+    let content = disk.content();
+    let lines = dump.tool().show();
+    assert!(lines[0].contains("/deep/link_remap.") && lines[0].ends_with("; to be removed)"), "{lines:#?}");
+    assert!(disk.content() == content, "--show changed the device");
+    let removed = dump.tool().run(&[]);
+    assert_eq!(removed.code(), 0, "{removed}");
+    disk.await_unmount();
+    host.run("mount", &[&disk.node, &disk.mountpoint]);
+    assert!(!link.exists(), "{removed}");
+    host.run("umount", &[&disk.mountpoint]);
+    disk.await_unmount();
     disk.release();
 }
 

@@ -206,20 +206,25 @@ fn old_kernel(criu: &Criu) {
 }
 
 fn unmountable(criu: &Criu) {
+    // An ext4 is not mounted to look.
+    for (fstype, megabytes, removal) in [("xfs", 320, 2), ("ext4", 16, 1)] {
+        is_not_known_where_unmountable(criu, (fstype, megabytes), removal);
+    }
+}
+
+/// To remove something is the mount of that number.
+fn is_not_known_where_unmountable(criu: &Criu, (fstype, megabytes): (&'static str, u64), removal: u32) {
     let host = TestHost::new();
-    let disk = Disk::mounted(&host, "ext4", 16);
+    let disk = Disk::mounted(&host, fstype, megabytes);
     let dump = dump_on(criu, &host, &disk);
     for call in ["fsopen", "fsconfig", "fsmount"] {
         for error in ERRORS {
             let injection = format!("{call}:error={error}");
             let run = dump.tool().under_strace(&[&injection]).run(&["--show", "--exit-code"]);
             assert_eq!(run.code(), 1, "{injection}: {run}");
-            assert!(
-                run.stdout.contains("(not known: ") && !run.stdout.contains("Nothing is left"),
-                "{injection}: {run}"
-            );
-            // To remove it the device is mounted once more.
-            let run = dump.tool().under_strace(&[&format!("{injection}:when=2+")]).run(&[]);
+            let words = if removal == 1 { "; to be removed)" } else { "(not known: " };
+            assert!(run.stdout.contains(words) && !run.stdout.contains("Nothing is left"), "{injection}: {run}");
+            let run = dump.tool().under_strace(&[&format!("{injection}:when={removal}+")]).run(&[]);
             assert!(matches!(run.code(), 1), "{injection}: {run}");
             assert!(!run.stdout.contains("; removed)"), "{injection}: {run}");
             disk.await_unmount();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, Snapshot, TestHost, Word, Workload};
 
 use crate::case::Case;
-use crate::container_links::directory;
+use crate::container_links::{directory, is_not_known};
 use crate::links::images_of;
 use crate::recording::recording;
 use crate::refusals::until;
@@ -21,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "a link remap on an overlay that is mounted nowhere is removed from its upper directory",
         test: upper,
     },
+    Case { name: "an upper directory that became a link to another's is not looked into", test: turned },
     Case { name: "a recorded link on an overlay is the same one in its upper directory", test: recorded },
     Case { name: "a link remap on an overlay whose upper directory was removed is gone", test: removed_upper },
     Case { name: "the link remap of a file that an overlay copied up is removed", test: copied_up },
@@ -69,6 +70,24 @@ fn upper(criu: &Criu) {
     assert_is_in(&overlay.tool().removes_everything_since(&before), &overlay.upper);
     overlay.mount();
     overlay.is_clean();
+}
+
+/// The path stands in the mount's options, and whoever owns a directory on the way decides where it leads.
+fn turned(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted(&host);
+    let tree = overlay.tree(&DELETED);
+    overlay.unmount();
+    let before = overlay.dump(criu, &tree);
+    for turned in [overlay.upper.clone(), overlay.upper.parent().expect("a directory").to_owned()] {
+        let elsewhere = turned.with_extension("victim");
+        fs::rename(&turned, &elsewhere).expect("another name");
+        std::os::unix::fs::symlink(&elsewhere, &turned).expect("a symbolic link");
+        is_not_known(&overlay.tool(), "Too many levels of symbolic links");
+        fs::remove_file(&turned).expect("the link");
+        fs::rename(&elsewhere, &turned).expect("the old name");
+    }
+    overlay.tool().removes_everything_since(&before);
 }
 
 /// The overlay has another device number than its upper directory, and is mounted while the record is made.

@@ -9,12 +9,16 @@ use testkit::{Criu, IptablesFlavour, LockMethod};
 use crate::case::Case;
 use crate::crash::Scene;
 use crate::links::images_of;
-use crate::tool::NOTHING;
+use crate::tool::{NOTHING, Tool};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "images that a user may have written remove nothing that is not that user's", test: of_a_user },
     Case { name: "images that anybody may have written remove nothing", test: of_anybody },
     Case { name: "images that a user may have written remove that user's own links", test: own_links },
+    Case { name: "root's images in a user's directory remove what their dump left", test: in_a_users_directory },
+    Case { name: "images on a filesystem that a user brought are that user's word", test: brought },
+    Case { name: "images of a time that has not come yet are no evidence", test: of_the_future },
+    Case { name: "tables and rules without end in another namespace cost little", test: crowded },
     Case { name: "a user is told what only root can see, and nothing is called clean", test: looked_at_by_a_user },
     Case { name: "an inventory that a user has put among root's images is not trusted with the network", test: mixed },
 ];
@@ -60,6 +64,77 @@ fn own_links(criu: &Criu) {
     assert_eq!((count("; removed)"), count("; kept: foreign-images)")), (4, 1), "{run}");
     assert_eq!(run.stdout.matches("rules of iptables-nft; kept: foreign-images").count(), 2, "{run}");
     assert_eq!(scene.tool().run(&["--allow", "foreign-images"]).code(), 0);
+}
+
+/// That the links are there, in directories where that user could not have kept them, shows that there was no restore.
+fn in_a_users_directory(criu: &Criu) {
+    for lock in [LockMethod::Iptables, LockMethod::Nftables] {
+        let scene = scene(criu, lock);
+        chown(images_of(&scene.host), Some(USER), Some(USER)).expect("an owner");
+        let run = scene.tool().run(&[]);
+        assert_eq!(run.code(), 0, "{run}");
+    }
+}
+
+/// All on it is root's, as whoever made it says; `nosuid` is how such things are mounted. Without that root says so too.
+fn brought(criu: &Criu) {
+    let scene = scene(criu, LockMethod::Iptables);
+    let host = &scene.host;
+    let (file, place) = (host.dir().with_file_name("stick"), host.dir().with_file_name("mounted"));
+    fs::File::create_new(&file).and_then(|file| file.set_len(16 << 20)).expect("a new file");
+    fs::create_dir(&place).expect("a new directory");
+    host.run("mkfs.ext4", &[&"-q", &file]);
+    let mount = |options: &str| host.run("mount", &[&"-o", &options, &file, &place]);
+    mount("loop");
+    host.run("cp", &[&"-a", &images_of(host), &place.join("images")]);
+    host.run("umount", &[&place]);
+    let tool = Tool::new(host, place.join("images").as_path());
+    mount("loop,nosuid,nodev");
+    let all = scene.left();
+    tool.keeps_everything("foreign-images");
+    assert_eq!(scene.left(), all);
+    host.run("umount", &[&place]);
+    mount("loop,nodev");
+    let run = tool.run(&[]);
+    assert_eq!(run.code(), 0, "{run}");
+    host.run("umount", &[&place]);
+}
+
+/// A clock was set back, or somebody touched the files: then every link looks older than its images.
+fn of_the_future(criu: &Criu) {
+    let scene = scene(criu, LockMethod::Iptables);
+    let images = images_of(&scene.host);
+    let touch = |when: &str| scene.host.run("sh", &[&"-c", &format!("touch -d '{when}' {}/*.img", images.display())]);
+    touch("next year");
+    let run = scene.tool().run(&[]);
+    assert_eq!(run.code(), 1, "{run}");
+    let links: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with("Link remap: ")).collect();
+    assert!(links.iter().all(|line| line.contains("; kept: ") && line.contains("changed-since")), "{run}");
+    assert!(!links.is_empty() && run.stdout.contains("has not come yet"), "{run}");
+    touch("now");
+    let run = scene.tool().run(&[]);
+    assert_eq!(run.code(), 0, "{run}");
+}
+
+/// Any user can have such namespaces. Tables of other names are not read, and of rules only what CRIU makes is kept.
+fn crowded(criu: &Criu) {
+    for lock in [LockMethod::Iptables, LockMethod::Nftables] {
+        let scene = scene(criu, lock);
+        let namespace = scene.host.net_namespace("crowd");
+        let script = scene.host.dir().join("crowd.nft");
+        let mut text =
+            "add table ip filter\nadd chain ip filter INPUT { type filter hook input priority 0; }\n".to_owned();
+        text.extend((0..1_000).map(|table| format!("add table inet CRIU-{table:08}\n")));
+        let address = |rule: u32| format!("10.0.{}.{}", rule >> 8, rule & 255);
+        text.extend((0..10_000).map(|rule| format!("add rule ip filter INPUT ip saddr {} drop\n", address(rule))));
+        fs::write(&script, text).expect("a new file");
+        scene.host.run_in(&namespace, "nft", &[&"-f", &script]);
+        let tool = scene.tool().under(&["prlimit", "--as=536870912"]);
+        let start = std::time::Instant::now();
+        let run = tool.run(&[]);
+        assert_eq!(run.code(), 0, "{run}");
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+    }
 }
 
 /// As if to have the table of another dump's run id removed.

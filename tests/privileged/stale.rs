@@ -4,6 +4,7 @@
 //! The newer dump leaves a link of the same name and rules of the same text, which are not the older images' to remove.
 
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::PathBuf;
 
 use testkit::{Container, Criu, DumpOptions, DumpResult, Launch, LockMethod, Snapshot, TestHost, Workload};
@@ -11,13 +12,17 @@ use testkit::{Container, Criu, DumpOptions, DumpResult, Launch, LockMethod, Snap
 use crate::case::Case;
 use crate::links::images_of;
 use crate::refusals::tree_of_all;
-use crate::tool::{NOTHING, Tool};
+use crate::tool::{NOTHING, Tool, make_tables};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "stale images keep what a newer dump left, which its own images remove", test: beside_newer },
     Case {
         name: "stale images whose restore wrote its statistics elsewhere keep a newer dump's rules",
         test: elsewhere,
+    },
+    Case {
+        name: "stale images whose traces of a restore the directory's owner took away keep a newer dump's rules",
+        test: taken_away,
     },
     Case { name: "stale images with an nftables lock keep what a newer dump left", test: nftables },
     Case { name: "stale images of a container keep what a newer dump left", test: container },
@@ -48,6 +53,36 @@ fn elsewhere(criu: &Criu) {
     assert_eq!(traces, [false; 2], "void: the restore left its traces");
     stale.keeps(&host, &[("Link remap: ", "changed-since"), (CONNECTION, "newer-dump")]);
     stale.is_cleaned_by_its_newer_images(&host);
+}
+
+/// Root's images, in a directory of a user's, who can take files away but not write any of them. Without a link nothing
+/// else tells that there was no restore.
+fn taken_away(criu: &Criu) {
+    let host = TestHost::new();
+    let plain = DumpOptions::default();
+    make_tables(&host, &[]);
+    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let (images, newer) = (images_of(&host), host.dir().with_file_name("newer"));
+    let tool = Tool::new(&host, &images);
+    let before = tool.snapshot();
+    let dump = criu.dump(&host, &tree, &images, &plain);
+    let owner = |user| chown(&images, Some(user), Some(user)).expect("an owner");
+    let verdicts = || -> Vec<String> {
+        let lines = tool.show().into_iter().filter(|line| line.starts_with(CONNECTION));
+        lines.map(|line| line.rsplit_once("; ").map_or(line.clone(), |(_, verdict)| verdict.to_owned())).collect()
+    };
+    owner(1000);
+    assert_eq!(verdicts(), ["kept: restored-since)"; 2]);
+    owner(0);
+    assert_eq!(verdicts(), ["to be removed)"; 2]);
+    let restored = criu.restore(&host, &dump, &plain);
+    criu.dump_again(&host, restored, &dump, &newer, &plain);
+    owner(1000);
+    for trace in ["stats-restore", "restore.log"] {
+        fs::remove_file(images.join(trace)).expect("a trace of the restore");
+    }
+    tool.keeps_everything("restored-since");
+    Tool::new(&host, &newer).removes_everything_since(&before);
 }
 
 /// The table has the newer dump's own name, so the older images do not even name it.

@@ -7,8 +7,10 @@ use std::path::Path;
 use criu_images::{ByteOrder, FdType, FileEntry, ImageKind, InetSkEntry, RegFileEntry};
 
 use super::{ReadError, Reader, entry_error};
-use crate::checkpoint::{Evidence, FileRecord, Layout, Record, SocketRecord};
+use crate::checkpoint::budget::{Budget, Fact};
+use crate::checkpoint::{FileRecord, Layout, Record, SocketRecord};
 use crate::connection::Connection;
+use crate::evidence::Evidence;
 
 /// What is kept of them.
 #[derive(Default)]
@@ -20,6 +22,8 @@ pub(super) struct Files {
     pub(super) link_remaps: Vec<u32>,
     /// The inode numbers of the TCP sockets.
     pub(super) socket_inodes: HashSet<u32>,
+    /// Whether there is any record at all.
+    pub(super) is_empty: bool,
 }
 
 impl Reader<'_> {
@@ -29,11 +33,11 @@ impl Reader<'_> {
         let path = self.images.path().to_owned();
         let mut found = Files { files: HashMap::with_capacity(wanted.len()), ..Files::default() };
         let mut is_empty = true;
-        self.records(ImageKind::Files, 0, |entry: FileEntry, evidence, order| {
+        self.records(ImageKind::Files, 0, |entry: FileEntry, evidence, order, budget| {
             is_empty = false;
             match (entry.fd_type(), entry.reg, entry.isk) {
-                (FdType::Reg, Some(file), _) => found.add_file(&path, Some(entry.id), *file, wanted, evidence),
-                (FdType::InetSk, _, Some(socket)) => found.add_socket(&path, &socket, evidence, order),
+                (FdType::Reg, Some(file), _) => found.add_file(&path, Some(entry.id), *file, wanted, evidence, budget),
+                (FdType::InetSk, _, Some(socket)) => found.add_socket(&path, &socket, evidence, order, budget),
                 _ => Ok(()),
             }
         })?;
@@ -41,14 +45,15 @@ impl Reader<'_> {
             return Ok(found);
         }
         let mut has_old_images = false;
-        self.records(ImageKind::RegFiles, 0, |file: RegFileEntry, evidence, _| {
+        self.records(ImageKind::RegFiles, 0, |file: RegFileEntry, evidence, _, budget| {
             has_old_images = true;
-            found.add_file(&path, None, file, wanted, evidence)
+            found.add_file(&path, None, file, wanted, evidence, budget)
         })?;
-        self.records(ImageKind::InetSockets, 0, |socket: InetSkEntry, evidence, order| {
+        self.records(ImageKind::InetSockets, 0, |socket: InetSkEntry, evidence, order, budget| {
             has_old_images = true;
-            found.add_socket(&path, &socket, evidence, order)
+            found.add_socket(&path, &socket, evidence, order, budget)
         })?;
+        found.is_empty = !has_old_images;
         if has_old_images {
             found.layout = Layout::OnePerKind;
         }
@@ -64,16 +69,19 @@ impl Files {
         entry: RegFileEntry,
         wanted: &HashSet<u32>,
         evidence: Evidence,
+        budget: &mut Budget,
     ) -> Result<(), ReadError> {
         if id.is_some_and(|id| id != entry.id) {
             return Err(entry_error(path, evidence, "has another id inside than outside"));
         }
         if is_link(&entry) {
+            budget.charge(Fact::Id, 0)?;
             self.link_remaps.push(entry.id);
         }
         if !wanted.contains(&entry.id) {
             return Ok(());
         }
+        budget.charge(Fact::Id, entry.name.len())?;
         match self.files.insert(entry.id, Record { entry, evidence: evidence.clone() }) {
             None => Ok(()),
             Some(_) => Err(entry_error(path, evidence, "has the id of another file")),
@@ -86,10 +94,12 @@ impl Files {
         socket: &InetSkEntry,
         evidence: Evidence,
         order: ByteOrder,
+        budget: &mut Budget,
     ) -> Result<(), ReadError> {
         if !socket.is_tcp_connection() {
             return Ok(());
         }
+        budget.charge(Fact::Connection, 0)?;
         self.socket_inodes.insert(socket.ino);
         let (Some(local), Some(peer)) = (socket.local(order), socket.peer(order)) else {
             return Err(entry_error(path, evidence, "is a TCP connection whose addresses make no sense"));

@@ -2,7 +2,7 @@
 //! The OCI runtime's configuration of a container: `config.json` in a bundle, `spec.dump` in what engines export.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -123,7 +123,8 @@ impl Metadata {
         if path.is_absolute() {
             return Some(path);
         }
-        let bundle: &Path = self.folder.host()?.path();
-        std::path::absolute(bundle.join(path)).ok()
+        // Where it is, not how the user named it: that may be by a symbolic link.
+        let bundle = self.folder.host()?.location().ok()?;
+        Some(bundle.join(path))
     }
 }

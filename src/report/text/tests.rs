@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::json::Bytes;
-use crate::report::{EvidenceReport, Reason, RuleReport, Summary, TreeReport};
-
-const STYLE: Style = Style { escaping: Escaping::Terminal, detail: Detail::Plain };
+use crate::json::EvidenceReport;
+use crate::report::{Reason, RuleReport, Summary, TreeReport};
 
 fn bytes(text: &str) -> Bytes {
     Bytes(text.into())
@@ -91,12 +90,12 @@ fn written(lines: &[Line]) -> Vec<String> {
 
 #[track_caller]
 fn check_object(object: &Object, expected: &str) {
-    assert_eq!(written(&[object_line(object, STYLE)]), [expected]);
+    assert_eq!(written(&[object_line(object)]), [expected]);
 }
 
 #[track_caller]
 fn check_summary(mode: Mode, objects: Vec<Object>, summary: Summary, expected: &[&str]) {
-    assert_eq!(written(&summary_lines(&report(objects, summary), mode, STYLE)), expected);
+    assert_eq!(written(&summary_lines(&report(objects, summary), mode)), expected);
 }
 
 #[test]
@@ -204,7 +203,7 @@ fn names_from_images_cannot_break_a_line_or_move_the_cursor() {
         original: Some(bytes("/\u{202e}gpj")),
         is_silly_rename: false,
     };
-    let line = object_line(&object(subject, file_at("/b\r", 1, 0)), STYLE);
+    let line = object_line(&object(subject, file_at("/b\r", 1, 0)));
     assert!(line.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte)), "{line:?}");
 }
 
@@ -224,8 +223,8 @@ fn entries_and_the_places_of_the_search_follow_on_request() {
     for (verbosity, expected) in
         [(0, &[whole[0], whole[4]][..]), (1, &[whole[0], whole[1], whole[2], whole[4]]), (2, &whole)]
     {
-        let style = Style { detail: Detail::of_verbosity(verbosity), ..STYLE };
-        assert_eq!(written(&lines(&report, Mode::Show, style)), expected);
+        let detail = Detail::of_verbosity(verbosity);
+        assert_eq!(written(&lines(&report, Mode::Show, detail)), expected);
     }
 }
 
@@ -255,7 +254,7 @@ fn nothing_is_left_only_where_all_is_known() {
             let mut unsure = report(Vec::new(), summary);
             unsure.cannot_be_known.push("files.img is missing".to_owned());
             let expected = ["Not known: files.img is missing", "Nothing was found, but not everything is known."];
-            assert_eq!(written(&lines(&unsure, mode, STYLE)), expected);
+            assert_eq!(written(&lines(&unsure, mode, Detail::Plain)), expected);
         }
     }
 }
@@ -287,7 +286,7 @@ fn processes_that_stand_in_the_way_are_named() {
     let said = |state: &'static str, criu: Vec<ProcessReport>| {
         let mut report = report(Vec::new(), Summary::default());
         report.tree = TreeReport { state, processes: vec![process("job\n")], criu };
-        written(&tree_lines(&report, STYLE))
+        written(&tree_lines(&report))
     };
     let alive = r"Process 7 (job\n, state S) of the dumped tree is alive: nothing is removed while it lives";
     assert_eq!(said("alive", Vec::new()), [alive]);

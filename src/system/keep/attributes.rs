@@ -72,16 +72,6 @@ impl Attributes {
         FileType::from_raw_mode(self.mode)
     }
 
-    /// Whether nobody but root and the user who runs this can change a file, or replace an entry of a directory: in
-    /// one with the sticky bit only who owns an entry can.
-    pub fn is_out_of_others_reach(&self) -> bool {
-        const OTHERS_WRITE: u32 = 0o022;
-        const STICKY: u32 = 0o1000;
-        let own = rustix::process::geteuid().as_raw();
-        let is_sticky = self.file_type() == FileType::Directory && self.mode & STICKY != 0;
-        [0, own].contains(&self.uid) && (self.mode & OTHERS_WRITE == 0 || is_sticky)
-    }
-
     /// What a device node stands for, as the kernel numbers it.
     pub(super) fn device_number(&self) -> u64 {
         rustix::fs::makedev(self.device.0, self.device.1)

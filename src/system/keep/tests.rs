@@ -161,13 +161,3 @@ fn a_directory_is_not_kept() {
     assert!(keep(&scene.pin("directory"), &scene.destination(), OsStr::new("kept")).is_err());
     assert_eq!(scene.names(), Vec::<Vec<u8>>::new());
 }
-
-#[test]
-fn making_a_directory_leaves_what_is_there() {
-    let scene = Scene::new();
-    let before = fs::metadata(scene.path("into")).unwrap().mode();
-    make_directory(&scene.path("into")).unwrap();
-    assert_eq!(fs::metadata(scene.path("into")).unwrap().mode(), before);
-    make_directory(&scene.path("new")).unwrap();
-    assert_eq!(fs::metadata(scene.path("new")).unwrap().mode() & 0o7777, 0o700);
-}

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reading tables. Looking at nf_tables creates nothing and changes nothing.
 
+use std::cell::Cell;
 use std::thread;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::decode::{self, InTable};
-use super::{Chain, Error, Family, Nft, SUBSYSTEM, Set, SetForm, Table, TableName, message, one};
-use crate::system::netlink::{self, Message, Replies, Request};
+use super::{Chain, Error, Family, Nft, Rule, SUBSYSTEM, Set, SetForm, Table, TableName, message, one};
+use crate::system::netlink::{self, Message, Request};
 
 const NFT_MSG_NEWTABLE: u16 = SUBSYSTEM;
 const NFT_MSG_GETTABLE: u16 = SUBSYSTEM | 1;
@@ -29,18 +30,14 @@ const TABLE_NAME: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 
+/// More than this no table has that is worth keeping whole: a dump of 200,000 connections makes one of half of it.
+const LIMIT: usize = 32 * 1024 * 1024;
 /// How often a table is read again that changes while it is read.
 const ATTEMPTS: u32 = 8;
 /// How long to wait before that for the first time; twice as long each time after, a second and a quarter in all.
 const PAUSE: Duration = Duration::from_millis(5);
 
 impl Nft {
-    /// Every table of the network namespace, of every family.
-    pub fn tables(&self) -> Result<Vec<TableName>, Error> {
-        let replies = self.socket.dump("list the tables of nf_tables", message(NFT_MSG_GETTABLE, 0))?;
-        of_type(&replies, NFT_MSG_NEWTABLE).map(|message| decode::table(&message)).collect()
-    }
-
     /// A table with everything in it, as of one moment; `None` where there is no such table.
     pub fn table(&self, family: Family, name: &str) -> Result<Option<Table>, Error> {
         let mut pause = PAUSE;
@@ -48,8 +45,7 @@ impl Nft {
             let before = self.generation()?;
             // A set that goes away while its elements are asked for makes the read fail: then, too, it is a change.
             let table = self.read(family, name);
-            if self.generation()? == before && !matches!(table, Err(Error::Netlink(netlink::Error::Interrupted { .. })))
-            {
+            if self.generation()? == before && !is_interrupted(&table) {
                 return table;
             }
             thread::sleep(pause);
@@ -58,9 +54,65 @@ impl Nft {
         Err(Error::Restless { table: format!("{family} {name}"), attempts: ATTEMPTS })
     }
 
+    /// What `add_chain` and `add_rule` make of some chains of a table, as of one moment; `None` where there is no such table.
+    /// The rules are not kept, nor is anything else of the table: a user may have any number of them.
+    pub fn chains<T: Default>(
+        &self,
+        family: Family,
+        name: &str,
+        wanted: &[&str],
+        add_chain: impl Fn(&mut T, &Chain),
+        add_rule: impl Fn(&mut T, &Chain, &Rule),
+    ) -> Result<Option<(TableName, T)>, Error> {
+        let mut pause = PAUSE;
+        for _ in 0..ATTEMPTS {
+            let before = self.generation()?;
+            let read = self.read_chains(family, name, wanted, (&add_chain, &add_rule));
+            if self.generation()? == before && !is_interrupted(&read) {
+                return read;
+            }
+            thread::sleep(pause);
+            pause *= 2;
+        }
+        Err(Error::Restless { table: format!("{family} {name}"), attempts: ATTEMPTS })
+    }
+
+    fn read_chains<T: Default>(
+        &self,
+        family: Family,
+        name: &str,
+        wanted: &[&str],
+        (add_chain, add_rule): (impl Fn(&mut T, &Chain), impl Fn(&mut T, &Chain, &Rule)),
+    ) -> Result<Option<(TableName, T)>, Error> {
+        let Some(found) = self.find(family, name)? else { return Ok(None) };
+        let place = Place { nft: self, family, table: name, limit: None, size: Cell::new(0) };
+        let mut chains: Vec<Chain> = Vec::new();
+        let is_wanted = |chain: &Chain| wanted.contains(&chain.name.as_str());
+        place.each(
+            "list the chains of a table",
+            place.ask(NFT_MSG_GETCHAIN),
+            NFT_MSG_NEWCHAIN,
+            decode::chain,
+            |chain| {
+                chains.extend(Some(chain).filter(is_wanted));
+            },
+        )?;
+        let mut made = T::default();
+        for chain in &chains {
+            add_chain(&mut made, chain);
+            let request = place.ask(NFT_MSG_GETRULE).text(NFTA_RULE_CHAIN, &chain.name);
+            place.each("list the rules of a chain", request, NFT_MSG_NEWRULE, decode::rule, |(name, rule)| {
+                if name == chain.name {
+                    add_rule(&mut made, chain, &rule);
+                }
+            })?;
+        }
+        Ok(Some((found, made)))
+    }
+
     fn read(&self, family: Family, name: &str) -> Result<Option<Table>, Error> {
         let Some(found) = self.find(family, name)? else { return Ok(None) };
-        let place = Place { nft: self, family, table: name };
+        let place = Place { nft: self, family, table: name, limit: Some(LIMIT), size: Cell::new(0) };
         let mut chains = place.list("list the chains of a table", NFT_MSG_GETCHAIN, NFT_MSG_NEWCHAIN, decode::chain)?;
         for chain in &mut chains {
             place.add_rules(chain)?;
@@ -101,6 +153,9 @@ struct Place<'a> {
     nft: &'a Nft,
     family: Family,
     table: &'a str,
+    /// What may be kept of it, in bytes of the kernel's messages.
+    limit: Option<usize>,
+    size: Cell<usize>,
 }
 
 impl Place<'_> {
@@ -116,45 +171,71 @@ impl Place<'_> {
         answer: u16,
         decode: impl Fn(&Message<'_>) -> Result<InTable<T>, Error>,
     ) -> Result<Vec<T>, Error> {
-        self.select(answer, decode, &self.nft.socket.dump(operation, self.ask(ask))?)
+        let mut list = Vec::new();
+        self.each(operation, self.ask(ask), answer, decode, |item| list.push(item))?;
+        Ok(list)
     }
 
-    /// Not every kernel leaves out other tables' things when asked to, so that is done here.
-    fn select<T>(
+    /// Hands over everything of one type that is in the table. Not every kernel leaves out other tables' things when asked
+    /// to, so that is done here.
+    fn each<T>(
         &self,
+        operation: &'static str,
+        request: Request,
         answer: u16,
         decode: impl Fn(&Message<'_>) -> Result<InTable<T>, Error>,
-        replies: &Replies,
-    ) -> Result<Vec<T>, Error> {
-        let items = of_type(replies, answer).map(|message| decode(&message));
-        items.filter_map(|item| item.map(|item| item.within(self.family, self.table)).transpose()).collect()
+        mut each: impl FnMut(T),
+    ) -> Result<(), Error> {
+        self.nft.socket.each(operation, request, |message| {
+            if message.kind == answer
+                && let Some(item) = decode(message)?.within(self.family, self.table)
+            {
+                self.count(message)?;
+                each(item);
+            }
+            Ok(())
+        })
     }
 
     /// The kernel walks from the start of what it lists for every 32 KiB of answer: chain by chain that is the least.
     fn add_rules(&self, chain: &mut Chain) -> Result<(), Error> {
         let request = self.ask(NFT_MSG_GETRULE).text(NFTA_RULE_CHAIN, &chain.name);
-        let replies = self.nft.socket.dump("list the rules of a chain", request)?;
-        let rules = self.select(NFT_MSG_NEWRULE, decode::rule, &replies)?;
-        chain.rules.extend(rules.into_iter().filter(|(name, _)| *name == chain.name).map(|(_, rule)| rule));
-        Ok(())
+        self.each("list the rules of a chain", request, NFT_MSG_NEWRULE, decode::rule, |(name, rule)| {
+            if name == chain.name {
+                chain.rules.push(rule);
+            }
+        })
     }
 
     fn add_elements(&self, set: &mut Set) -> Result<(), Error> {
         let request = self.ask(NFT_MSG_GETSETELEM).text(NFTA_SET_ELEM_LIST_SET, &set.name);
-        let replies = self.nft.socket.dump("list the elements of a set", request)?;
-        for message in of_type(&replies, NFT_MSG_NEWSETELEM) {
-            let (keys, form) = decode::elements(&message)?;
-            set.elements.extend(keys);
-            if set.form == SetForm::Plain {
-                set.form = form;
+        self.nft.socket.each("list the elements of a set", request, |message| {
+            if message.kind == NFT_MSG_NEWSETELEM {
+                self.count(message)?;
+                let (keys, form) = decode::elements(message)?;
+                set.elements.extend(keys);
+                if set.form == SetForm::Plain {
+                    set.form = form;
+                }
             }
+            Ok(())
+        })
+    }
+
+    /// Counts what was read of the table.
+    fn count(&self, message: &Message<'_>) -> Result<(), Error> {
+        self.size.set(self.size.get() + message.bytes.len());
+        match self.limit {
+            Some(limit) if self.size.get() > limit => {
+                Err(Error::TooLarge { table: format!("{} {}", self.family, self.table), limit })
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
-fn of_type(replies: &Replies, kind: u16) -> impl Iterator<Item = Message<'_>> {
-    replies.messages().filter(move |message| message.kind == kind)
+fn is_interrupted<T>(read: &Result<T, Error>) -> bool {
+    matches!(read, Err(Error::Netlink(netlink::Error::Interrupted { .. })))
 }
 
 /// Nothing, where the kernel has no such kind of thing (objects since Linux 4.10, flow tables since 4.16).

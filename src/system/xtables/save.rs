@@ -42,16 +42,23 @@ pub enum ParseError {
 impl FilterTable {
     /// The filter table among those in the text.
     pub fn parse(text: &[u8]) -> Result<Self, ParseError> {
-        let lines = split(text)?;
-        let mut lines = lines.into_iter().skip_while(|words| *words != ["*filter"]).skip(1);
+        Self::parse_some(text, |_, _| true)
+    }
+
+    /// The same with those rules only for which `keep` is true of their chain and words.
+    pub fn parse_some(text: &[u8], keep: impl Fn(&str, &[String]) -> bool) -> Result<Self, ParseError> {
         let mut table = FilterTable::default();
-        loop {
-            let words = lines.next().ok_or(ParseError::Incomplete)?;
-            if words == ["COMMIT"] {
-                return Ok(table);
+        let mut state = State::Before;
+        for words in (Lines { bytes: text.iter().copied() }) {
+            let words = words?;
+            match state {
+                State::Before if words == ["*filter"] => state = State::Within,
+                State::Within if words == ["COMMIT"] => state = State::After,
+                State::Within => table.add(&words, &keep).ok_or(ParseError::Line { line: words })?,
+                State::Before | State::After => {}
             }
-            table.add(&words).ok_or(ParseError::Line { line: words })?;
         }
+        if state == State::After { Ok(table) } else { Err(ParseError::Incomplete) }
     }
 
     /// The chain of this name.
@@ -59,7 +66,7 @@ impl FilterTable {
         self.chains.iter().find(|chain| chain.name == name)
     }
 
-    fn add(&mut self, words: &[String]) -> Option<()> {
+    fn add(&mut self, words: &[String], keep: impl Fn(&str, &[String]) -> bool) -> Option<()> {
         let (first, rest) = words.split_first()?;
         match (first.strip_prefix(':'), first.as_str(), rest) {
             (Some(name), _, [policy, _counters]) => {
@@ -68,7 +75,9 @@ impl FilterTable {
             }
             (None, "-A", [name, rule @ ..]) => {
                 let chain = self.chains.iter_mut().find(|chain| chain.name == *name)?;
-                chain.rules.push(rule.to_vec());
+                if keep(name, rule) {
+                    chain.rules.push(rule.to_vec());
+                }
             }
             _ => return None,
         }
@@ -76,34 +85,49 @@ impl FilterTable {
     }
 }
 
+/// Where in the text the filter table is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Before,
+    Within,
+    After,
+}
+
 /// The words of each line that has any; a line that begins with `#` is a comment. Inside quotation marks a backslash
 /// takes the next character as it is (`xtables_save_string`, libxtables/xtables.c).
-fn split(text: &[u8]) -> Result<Vec<Vec<String>>, ParseError> {
-    let mut lines = vec![Vec::new()];
-    let mut word: Option<Vec<u8>> = None;
-    let mut bytes = text.iter().copied();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'#' if word.is_none() && lines.last().is_some_and(Vec::is_empty) => {
-                // To the end of the line; `None` at the end of the text.
-                bytes.find(|byte| *byte == b'\n');
-            }
-            b'"' => quoted(&mut bytes, word.get_or_insert_default())?,
-            b' ' | b'\t' | b'\n' => {
-                if let (Some(word), Some(line)) = (word.take(), lines.last_mut()) {
-                    line.push(String::from_utf8_lossy(&word).into_owned());
+struct Lines<B> {
+    bytes: B,
+}
+
+impl<B: Iterator<Item = u8>> Iterator for Lines<B> {
+    type Item = Result<Vec<String>, ParseError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut line = Vec::new();
+        let mut word: Option<Vec<u8>> = None;
+        // A last line without its end is one that was cut off.
+        while let Some(byte) = self.bytes.next() {
+            match byte {
+                b'#' if word.is_none() && line.is_empty() => {
+                    // To the end of the line; `None` at the end of the text.
+                    self.bytes.find(|byte| *byte == b'\n');
                 }
-                if byte == b'\n' {
-                    lines.push(Vec::new());
+                b'"' => {
+                    if let Err(error) = quoted(&mut self.bytes, word.get_or_insert_default()) {
+                        return Some(Err(error));
+                    }
                 }
+                b' ' | b'\t' | b'\n' => {
+                    line.extend(word.take().map(|word| String::from_utf8_lossy(&word).into_owned()));
+                    if byte == b'\n' && !line.is_empty() {
+                        return Some(Ok(line));
+                    }
+                }
+                _ => word.get_or_insert_default().push(byte),
             }
-            _ => word.get_or_insert_default().push(byte),
         }
+        None
     }
-    // A last line without its end is one that was cut off.
-    lines.pop();
-    lines.retain(|line| !line.is_empty());
-    Ok(lines)
 }
 
 fn quoted(bytes: &mut impl Iterator<Item = u8>, word: &mut Vec<u8>) -> Result<(), ParseError> {

@@ -6,6 +6,8 @@
 //! there is none the tree stands still; so a failure is told, in CRIU's log, and is a success all the same unless the
 //! user wants it otherwise.
 
+mod make;
+
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -15,12 +17,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use super::document::Document;
-use super::{FILE_NAME, make};
 use crate::checkpoint::{self, NetworkScope};
 use crate::exit::ExitStatus;
 use crate::locate::Images;
 use crate::probe::{self, Hints, Search};
+use crate::record::FILE_NAME;
+use crate::record::document::Document;
 use crate::residue;
 use crate::system::dir::Directory;
 use crate::system::netns::{self, NetNamespace};

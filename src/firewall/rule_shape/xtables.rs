@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{CRIU_MARK, LOCK_CHAIN, RuleShape, once};
-use crate::residue::Flow;
+use crate::connection::Flow;
 use crate::system::xtables::IpVersion;
 
 #[derive(Default)]

@@ -10,7 +10,7 @@ mod xtables;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Flow;
+use crate::connection::Flow;
 use crate::system::nft::Expression;
 use crate::system::xtables::IpVersion;
 

@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use super::document::{
-    Chain, Connection, Device, Directory, Document, Dump, Link, Machine, Network, Role, Rule, Table, Time, VERSION,
-};
 use crate::checkpoint::{Checkpoint, NetworkScope};
 use crate::json::Bytes;
 use crate::probe::{Finding, FoundChain, FoundFile, FoundRules, FoundTable, Presence, Survey};
+use crate::record::document::{
+    Chain, Connection, Device, Directory, Document, Dump, Link, Machine, Network, Role, Rule, Table, Time, VERSION,
+};
 use crate::residue::{LockedConnection, Residue};
 use crate::system::machine;
 use crate::system::netns::{self, NetNamespace};

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Whose word the owner of a file is: that of whoever serves its filesystem, or brought it.
+//!
+//! An inode is owned by root because the filesystem says so. A user who serves one (FUSE) or has one mounted from a stick
+//! (udisks) says what it likes; a mount that changes owners (an idmapped one) says what its maker liked; and a mount in
+//! another mount namespace may have been made by the root of a user namespace. What root mounted without `nosuid` is
+//! root's word: a set-user-id file on it is root's power already.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, StatxFlags};
+use rustix::io::Errno;
+
+use super::author::Author;
+use super::mountinfo::unescape;
+
+/// A mount, as far as it tells whose word the owners on it are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Mount {
+    id: u64,
+    device: (u32, u32),
+    /// Options of the mount itself.
+    flags: Vec<u8>,
+    fstype: Vec<u8>,
+    /// Options of the filesystem.
+    options: Vec<u8>,
+}
+
+/// Which mount an open file is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MountKey {
+    /// The kernel's id; 0 where it does not tell (before 5.8).
+    id: u64,
+    device: (u32, u32),
+}
+
+/// The tables that are asked, one after the other: where this process has another root directory, its own does not list
+/// the mount that holds it. Ids are the same in all of them.
+const TABLES: [&str; 2] = ["/proc/self/mountinfo", "/proc/1/mountinfo"];
+
+/// The mount of an open file.
+pub(super) fn mount_of(file: &impl AsFd) -> Result<MountKey, Errno> {
+    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    let id = if stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 { stat.stx_mnt_id } else { 0 };
+    Ok(MountKey { id, device: (stat.stx_dev_major, stat.stx_dev_minor) })
+}
+
+/// Who says what the owners are on the filesystem of an open file.
+pub(super) fn author(file: &impl AsFd) -> Result<Author, Errno> {
+    Ok(author_on(mount_of(file)?))
+}
+
+/// The same of a mount.
+pub(super) fn author_on(key: MountKey) -> Author {
+    let mut of_filesystem = None;
+    for table in TABLES {
+        let Ok(file) = File::open(table) else { continue };
+        let Ok(found) = search(BufReader::new(file), key) else { continue };
+        match found {
+            Found::Mount(mount) => return mount.author(),
+            Found::Filesystem(author) => of_filesystem = of_filesystem.or(Some(author)),
+            Found::Nothing => {}
+        }
+    }
+    // Neither the mount nor its filesystem is one of this host's.
+    of_filesystem.unwrap_or(Author::Anybody)
+}
+
+enum Found {
+    /// The very mount.
+    Mount(Mount),
+    /// Not the mount, but others of its filesystem, with whose word the owners on them are.
+    Filesystem(Author),
+    Nothing,
+}
+
+/// Reads a table line by line: it can be long.
+fn search(mut table: impl BufRead, key: MountKey) -> io::Result<Found> {
+    let mut found = Found::Nothing;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if table.read_until(b'\n', &mut line)? == 0 {
+            return Ok(found);
+        }
+        let Some(mount) = Mount::parse(line.strip_suffix(b"\n").unwrap_or(&line)) else { continue };
+        if key.id != 0 && mount.id == key.id {
+            return Ok(Found::Mount(mount));
+        }
+        if mount.device == key.device {
+            let known = if let Found::Filesystem(author) = found { author } else { Author::Trusted };
+            found = Found::Filesystem(known.or(mount.author()));
+        }
+    }
+}
+
+impl Mount {
+    fn parse(line: &[u8]) -> Option<Self> {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+        let separator = 6 + fields.get(6..)?.iter().position(|field| *field == b"-")?;
+        let device = std::str::from_utf8(fields[2]).ok()?.split_once(':')?;
+        Some(Mount {
+            id: std::str::from_utf8(fields[0]).ok()?.parse().ok()?,
+            device: (device.0.parse().ok()?, device.1.parse().ok()?),
+            flags: fields[5].to_vec(),
+            fstype: unescape(fields.get(separator + 1)?),
+            options: fields.get(separator + 3).map(|options| options.to_vec()).unwrap_or_default(),
+        })
+    }
+
+    fn author(&self) -> Author {
+        let is_fuse = self.fstype == b"fuse" || self.fstype == b"fuseblk" || self.fstype.starts_with(b"fuse.");
+        let server = if is_fuse { self.server() } else { Author::Trusted };
+        let is_mapped = has_option(&self.flags, b"idmapped");
+        let is_brought = self.device.0 != 0 && has_option(&self.flags, b"nosuid") && is_brought(self.device);
+        if is_mapped || is_brought { Author::Anybody } else { server }
+    }
+
+    /// Who mounted a FUSE filesystem, and so serves it.
+    fn server(&self) -> Author {
+        let user = self.options.split(|byte| *byte == b',').find_map(|option| option.strip_prefix(b"user_id="));
+        let user = user.and_then(|user| std::str::from_utf8(user).ok()?.parse().ok());
+        user.map_or(Author::Anybody, |user| Author::of_owner(user, 0))
+    }
+}
+
+fn has_option(options: &[u8], option: &[u8]) -> bool {
+    options.split(|byte| *byte == b',').any(|each| each == option)
+}
+
+/// Whether a block device is one that people carry about, or make of a file, or has one of these below it. A fixed disk
+/// is root's, also where it is mounted `nosuid` for good measure. What cannot be told counts as brought.
+fn is_brought(device: (u32, u32)) -> bool {
+    let link = PathBuf::from(format!("/sys/dev/block/{}:{}", device.0, device.1));
+    std::fs::canonicalize(link).map_or(true, |place| is_brought_at(&place, LAYERS))
+}
+
+/// How many devices may lie upon one another (LUKS on LVM on RAID).
+const LAYERS: u32 = 8;
+
+fn is_brought_at(place: &Path, layers: u32) -> bool {
+    let is_on_usb = place.components().any(|component| component.as_os_str().as_encoded_bytes().starts_with(b"usb"));
+    // Of a partition the directory above is that of the whole disk.
+    let is_loop = place.ancestors().take(2).any(|each| each.join("loop").exists());
+    let is_removable = place
+        .ancestors()
+        .take(2)
+        .any(|each| std::fs::read(each.join("removable")).is_ok_and(|removable| removable.first() == Some(&b'1')));
+    if is_on_usb || is_loop || is_removable {
+        return true;
+    }
+    let below = std::fs::read_dir(place.join("slaves")).into_iter().flatten().flatten();
+    below.into_iter().any(|each| {
+        layers == 0 || std::fs::canonicalize(each.path()).map_or(true, |place| is_brought_at(&place, layers - 1))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn author(line: &str) -> Author {
+        Mount::parse(line.as_bytes()).unwrap().author()
+    }
+
+    #[test]
+    fn a_user_who_serves_a_filesystem_says_who_owns_what() {
+        let fuse = |kind: &str, user: &str| {
+            author(&format!("7 1 0:50 / /mnt rw,nosuid,nodev - {kind} sshfs rw,{user}group_id=0,allow_other"))
+        };
+        for kind in ["fuse", "fuse.sshfs"] {
+            assert_eq!(fuse(kind, "user_id=12345,"), Author::User(12345));
+            assert_eq!(fuse(kind, "user_id=0,"), Author::Trusted);
+            assert_eq!(fuse(kind, ""), Author::Anybody);
+        }
+        assert_eq!(fuse("fusectl", ""), Author::Trusted);
+    }
+
+    #[test]
+    fn a_mount_that_changes_owners_says_nothing() {
+        assert_eq!(author("7 1 8:1 / /mnt rw,relatime,idmapped shared:1 - ext4 /dev/sda1 rw"), Author::Anybody);
+    }
+
+    #[test]
+    fn nosuid_alone_takes_no_trust_from_what_the_kernel_keeps_itself() {
+        assert_eq!(author("7 1 0:23 / /run rw,nosuid,nodev - tmpfs tmpfs rw"), Author::Trusted);
+        // There is no such device, so nobody can tell what it is.
+        assert_eq!(author("7 1 259:1048575 / /mnt rw,nosuid - ext4 /dev/x rw"), Author::Anybody);
+        assert_eq!(author("7 1 259:1048575 / /mnt rw - ext4 /dev/x rw"), Author::Trusted);
+    }
+
+    #[test]
+    fn a_mount_that_is_not_in_the_table_is_judged_by_its_filesystem() {
+        let table =
+            b"7 1 0:50 / /a rw - fuse x rw,user_id=5\n8 1 0:51 / /b rw - tmpfs x rw\n9 1 0:50 / /c rw - tmpfs x rw\n";
+        let found = |id, device| match search(&table[..], MountKey { id, device }).unwrap() {
+            Found::Mount(mount) => Some((true, mount.author())),
+            Found::Filesystem(author) => Some((false, author)),
+            Found::Nothing => None,
+        };
+        assert_eq!(found(8, (0, 51)), Some((true, Author::Trusted)));
+        assert_eq!(found(70, (0, 50)), Some((false, Author::User(5))));
+        assert_eq!(found(0, (0, 51)), Some((false, Author::Trusted)));
+        assert_eq!(found(70, (0, 52)), None);
+    }
+
+    #[test]
+    fn the_filesystem_of_this_test_is_the_hosts_own() {
+        assert_eq!(super::author(&tempfile::tempfile().unwrap()), Ok(Author::Trusted));
+    }
+}
