@@ -7,6 +7,10 @@
 
 #[path = "machines/case.rs"]
 mod case;
+#[path = "machines/clock.rs"]
+mod clock;
+#[path = "machines/numbers.rs"]
+mod numbers;
 #[path = "machines/power.rs"]
 mod power;
 #[path = "machines/reboot.rs"]
@@ -15,6 +19,6 @@ mod reboot;
 mod scene;
 
 fn main() -> std::process::ExitCode {
-    let cases = [power::CASES, reboot::CASES];
+    let cases = [clock::CASES, numbers::CASES, power::CASES, reboot::CASES];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }

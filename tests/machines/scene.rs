@@ -59,11 +59,25 @@ impl Scene {
         ended.stdout
     }
 
+    /// Runs a script that prints a number.
+    #[track_caller]
+    pub(crate) fn count(&mut self, script: &str) -> u32 {
+        let printed = self.run(script);
+        printed.trim().parse().unwrap_or_else(|_| panic!("{script} prints {printed:?}"))
+    }
+
     /// Runs a script, whatever comes of it.
     #[track_caller]
     pub(crate) fn finish(&mut self, script: &str) -> Ended {
         let machine = self.machine();
         machine.finish(&format!("{PRELUDE}\n{script}")).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts a script without waiting for it; the next thing has to be [`Scene::cut_power`].
+    #[track_caller]
+    pub(crate) fn start_script(&mut self, script: &str) {
+        let started = self.machine().start_script(&format!("{PRELUDE}\n{script}"));
+        started.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The machine, which has to run.
