@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Real dumps in a machine: what the scripts of the tests have in common.
 
-use machine::{Ended, Hardware, Kernel, Machine};
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use machine::{Ended, Hardware, Installation, Kernel, Machine};
 
 /// Functions of bash that each script of [`Scene::run`] may use.
 const PRELUDE: &str = include_str!("scene.sh");
@@ -84,4 +87,16 @@ impl Scene {
     pub(crate) fn machine(&mut self) -> &mut Machine {
         self.machine.as_mut().expect("a machine that runs")
     }
+}
+
+/// Whether criu-gc says that there is nothing to do.
+pub(crate) fn is_clean(answer: &str) -> bool {
+    answer.contains("Nothing is left") || answer.ends_with("status 0\n")
+}
+
+/// Adds a line to `target/machine/cuts.log`: what a power cut left differs from run to run.
+pub(crate) fn note(line: &str) {
+    let path = Installation::of_workspace().directory().join("cuts.log");
+    let log = OpenOptions::new().create(true).append(true).open(path);
+    log.and_then(|mut log| writeln!(log, "{line}")).expect("the log of the power cuts");
 }
