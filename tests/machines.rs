@@ -9,6 +9,8 @@
 mod case;
 #[path = "machines/clock.rs"]
 mod clock;
+#[path = "machines/moments.rs"]
+mod moments;
 #[path = "machines/numbers.rs"]
 mod numbers;
 #[path = "machines/power.rs"]
@@ -19,6 +21,6 @@ mod reboot;
 mod scene;
 
 fn main() -> std::process::ExitCode {
-    let cases = [clock::CASES, numbers::CASES, power::CASES, reboot::CASES];
+    let cases = [clock::CASES, moments::CASES, numbers::CASES, power::CASES, reboot::CASES];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }
