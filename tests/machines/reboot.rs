@@ -35,25 +35,26 @@ const CRIU: &str = "4.3";
 fn rebooted() {
     let mut scene = Scene::booted(Kernel::V6_1);
     scene.run(&format!(
-        "mkdir /srv/data
+        "mkdir /srv/data /srv/second
          tree=$(start_tree deleted /srv/data/file semaphore queue listen-connect 127.0.0.1:0)
-         dump {CRIU} $tree /srv/images
-         tree=$(start_tree deleted /srv/data/second semaphore second listen-connect 127.0.0.1:0)
-         dump {CRIU} $tree /srv/second --network-lock iptables"
+         dump {CRIU} $tree /srv/data.images
+         tree=$(start_tree deleted /srv/second/file listen-connect 127.0.0.1:0)
+         dump {CRIU} $tree /srv/second.images --network-lock iptables"
     ));
-    for images in ["/srv/images", "/srv/second"] {
-        let shown = scene.run(&format!("$gc --show {images}"));
-        assert!(shown.ends_with("4 objects: 4 to be removed.\n"), "{shown}");
+    let dumps = [("data", 4), ("second", 3)];
+    for (name, objects) in dumps {
+        let shown = scene.run(&format!("$gc --show /srv/{name}.images"));
+        assert!(shown.ends_with(&format!("{objects} objects: {objects} to be removed.\n")), "{shown}");
     }
     scene.reboot();
-    for images in ["/srv/images", "/srv/second"] {
-        let removed = scene.run(&format!("$gc {images}"));
-        assert!(removed.contains("Link remap: /srv/data/link_remap."), "{removed}");
+    for (name, objects) in dumps {
+        let removed = scene.run(&format!("$gc /srv/{name}.images"));
+        assert!(removed.contains(&format!("Link remap: /srv/{name}/link_remap.")), "{removed}");
         assert!(removed.contains("; removed)"), "{removed}");
-        assert!(removed.ends_with("4 objects: 1 removed, 3 gone.\n"), "{removed}");
-        assert_eq!(scene.run(&format!("$gc --show {images} | tail -n 1")), "Nothing is left.\n");
+        assert!(removed.ends_with(&format!("{objects} objects: 1 removed, {} gone.\n", objects - 1)), "{removed}");
+        let after = scene.run(&format!("ls /srv/{name}; $gc --show /srv/{name}.images | tail -n 1"));
+        assert_eq!(after, "file.keep\nNothing is left.\n");
     }
-    assert_eq!(scene.run("ls /srv/data"), "file.keep\nsecond.keep\n");
 }
 
 fn pid_of_another() {
