@@ -7,8 +7,14 @@
 
 #[path = "machines/case.rs"]
 mod case;
+#[path = "machines/clock.rs"]
+mod clock;
 #[path = "machines/ends.rs"]
 mod ends;
+#[path = "machines/moments.rs"]
+mod moments;
+#[path = "machines/numbers.rs"]
+mod numbers;
 #[path = "machines/power.rs"]
 mod power;
 #[path = "machines/reboot.rs"]
@@ -17,6 +23,6 @@ mod reboot;
 mod scene;
 
 fn main() -> std::process::ExitCode {
-    let cases = [ends::CASES, power::CASES, reboot::CASES];
+    let cases = [clock::CASES, ends::CASES, moments::CASES, numbers::CASES, power::CASES, reboot::CASES];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }

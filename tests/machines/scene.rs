@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Real dumps in a machine: what the scripts of the tests have in common.
 
-use machine::{Ended, Hardware, Kernel, Machine};
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use machine::{Ended, Hardware, Installation, Kernel, Machine};
 
 /// Functions of bash that each script of [`Scene::run`] may use.
 const PRELUDE: &str = include_str!("scene.sh");
@@ -59,6 +62,13 @@ impl Scene {
         ended.stdout
     }
 
+    /// Runs a script that prints a number.
+    #[track_caller]
+    pub(crate) fn count(&mut self, script: &str) -> u32 {
+        let printed = self.run(script);
+        printed.trim().parse().unwrap_or_else(|_| panic!("{script} prints {printed:?}"))
+    }
+
     /// Runs a script, whatever comes of it.
     #[track_caller]
     pub(crate) fn finish(&mut self, script: &str) -> Ended {
@@ -66,8 +76,27 @@ impl Scene {
         machine.finish(&format!("{PRELUDE}\n{script}")).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// Starts a script without waiting for it; the next thing has to be [`Scene::cut_power`].
+    #[track_caller]
+    pub(crate) fn start_script(&mut self, script: &str) {
+        let started = self.machine().start_script(&format!("{PRELUDE}\n{script}"));
+        started.unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// The machine, which has to run.
     pub(crate) fn machine(&mut self) -> &mut Machine {
         self.machine.as_mut().expect("a machine that runs")
     }
+}
+
+/// Whether criu-gc says that there is nothing to do.
+pub(crate) fn is_clean(answer: &str) -> bool {
+    answer.contains("Nothing is left") || answer.ends_with("status 0\n")
+}
+
+/// Adds a line to `target/machine/cuts.log`: what a power cut left differs from run to run.
+pub(crate) fn note(line: &str) {
+    let path = Installation::of_workspace().directory().join("cuts.log");
+    let log = OpenOptions::new().create(true).append(true).open(path);
+    log.and_then(|mut log| writeln!(log, "{line}")).expect("the log of the power cuts");
 }

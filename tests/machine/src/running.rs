@@ -14,7 +14,7 @@ use crate::protocol::Frame;
 use crate::qemu::Qemu;
 
 /// A boot takes about 3 seconds on an idle host, with systemd about 20.
-const BOOT_LIMIT: Duration = Duration::from_secs(180);
+const BOOT_LIMIT: Duration = Duration::from_secs(300);
 
 /// The limit of a script that names none.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(300);
