@@ -7,14 +7,18 @@
 
 #[path = "machines/case.rs"]
 mod case;
+#[path = "machines/lvm.rs"]
+mod lvm;
 #[path = "machines/power.rs"]
 mod power;
 #[path = "machines/reboot.rs"]
 mod reboot;
+#[path = "machines/root.rs"]
+mod root;
 #[path = "machines/scene.rs"]
 mod scene;
 
 fn main() -> std::process::ExitCode {
-    let cases = [power::CASES, reboot::CASES];
+    let cases = [lvm::CASES, power::CASES, reboot::CASES];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }
