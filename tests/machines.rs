@@ -7,8 +7,12 @@
 
 #[path = "machines/case.rs"]
 mod case;
+#[path = "machines/filesystems.rs"]
+mod filesystems;
 #[path = "machines/lvm.rs"]
 mod lvm;
+#[path = "machines/md.rs"]
+mod md;
 #[path = "machines/power.rs"]
 mod power;
 #[path = "machines/reboot.rs"]
@@ -19,6 +23,6 @@ mod root;
 mod scene;
 
 fn main() -> std::process::ExitCode {
-    let cases = [lvm::CASES, power::CASES, reboot::CASES];
+    let cases = [filesystems::CASES, lvm::CASES, md::CASES, power::CASES, reboot::CASES];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }

@@ -38,3 +38,32 @@ impl Root {
         mapper.unwrap_or_else(|| self.device.to_owned()) + "\n"
     }
 }
+
+/// Dumps of two trees, of which the second has mounts of its own. Beside each link lies a file with the name of one.
+const DUMPS: &str = "mkdir -p /srv/data /srv/root/tmp
+     touch /srv/data/link_remap.1 /srv/root/tmp/link_remap.1
+     dump 4.3 $(start_tree deleted /srv/data/file) /srv/images
+     dump 4.3 $(start_container /srv/root end session deleted /tmp/file) /srv/images.container";
+
+/// Checks that links on the root file system are removed without an option, and nothing else: at once, and after a
+/// reboot.
+pub(crate) fn is_cleaned(root: &Root) {
+    let mut scene = root.booted(Kernel::V6_1);
+    scene.run(DUMPS);
+    assert_cleaned(&mut scene);
+    scene.run(&format!("rm -r /srv/*\n{DUMPS}"));
+    scene.reboot();
+    assert_cleaned(&mut scene);
+}
+
+#[track_caller]
+fn assert_cleaned(scene: &mut Scene) {
+    for images in ["/srv/images", "/srv/images.container"] {
+        let ended = scene.finish(&format!("$gc {images}"));
+        assert!(ended.stdout.ends_with("1 object: 1 removed.\n"), "{}{}", ended.stdout, ended.stderr);
+    }
+    let names = scene.run("ls -1 /srv/data /srv/root/tmp");
+    assert_eq!(names, "/srv/data:\nfile.keep\nlink_remap.1\n\n/srv/root/tmp:\nfile.keep\nlink_remap.1\n");
+    let shown = scene.run("$gc --show /srv/images /srv/images.container");
+    assert_eq!(shown.matches("Nothing is left.").count(), 2, "{shown}");
+}

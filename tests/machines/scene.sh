@@ -15,14 +15,33 @@ start_tree() {
     fi
     "$targets/workload/workload" session "$@" ready "$ready" < /dev/null > /dev/null 2>&1 &
     local tree=$!
+    await "$ready"
+    echo "$tree"
+}
+
+# start_container ROOT MOUNT... end DIRECTIVE...: the same with pid and mount namespaces of its own.
+start_container() {
+    mkdir -p "$1"/{dev,proc,tmp}
+    cp "$targets/workload/workload" "$1"
+    mknod "$1/dev/null" c 1 3
+    local ready
+    ready=$(mktemp -u ready.XXXXXX)
+    unshare --pid --fork --mount --propagation private -- "$targets/workload/workload" enter "$@" ready "/$ready" \
+        < /dev/null > /dev/null 2>&1 &
+    local parent=$!
+    await "$1/$ready"
+    tr -d ' ' < "/proc/$parent/task/$parent/children"
+}
+
+# Waits for the file by which a tree says that it is ready.
+await() {
     local attempts=0
-    until [ -e "$ready" ]; do
+    until [ -e "$1" ]; do
         sleep 0.05
         attempts=$((attempts + 1))
         [ "$attempts" -lt 400 ] || { echo "the tree is not ready" >&2; return 1; }
     done
-    rm "$ready"
-    echo "$tree"
+    rm "$1"
 }
 
 # dump VERSION TREE IMAGES OPTION...: a dump with link remaps and connections, after which the tree is gone.
