@@ -13,6 +13,8 @@ mod filesystems;
 mod lvm;
 #[path = "machines/md.rs"]
 mod md;
+#[path = "machines/nfs.rs"]
+mod nfs;
 #[path = "machines/power.rs"]
 mod power;
 #[path = "machines/reboot.rs"]
@@ -23,6 +25,6 @@ mod root;
 mod scene;
 
 fn main() -> std::process::ExitCode {
-    let cases = [filesystems::CASES, lvm::CASES, md::CASES, power::CASES, reboot::CASES];
+    let cases = [filesystems::CASES, lvm::CASES, md::CASES, nfs::CASES, power::CASES, reboot::CASES];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }
