@@ -11,18 +11,39 @@ mod case;
 mod clock;
 #[path = "machines/ends.rs"]
 mod ends;
+#[path = "machines/filesystems.rs"]
+mod filesystems;
+#[path = "machines/lvm.rs"]
+mod lvm;
+#[path = "machines/md.rs"]
+mod md;
 #[path = "machines/moments.rs"]
 mod moments;
+#[path = "machines/nfs.rs"]
+mod nfs;
 #[path = "machines/numbers.rs"]
 mod numbers;
 #[path = "machines/power.rs"]
 mod power;
 #[path = "machines/reboot.rs"]
 mod reboot;
+#[path = "machines/root.rs"]
+mod root;
 #[path = "machines/scene.rs"]
 mod scene;
 
 fn main() -> std::process::ExitCode {
-    let cases = [clock::CASES, ends::CASES, moments::CASES, numbers::CASES, power::CASES, reboot::CASES];
+    let cases = [
+        clock::CASES,
+        ends::CASES,
+        filesystems::CASES,
+        lvm::CASES,
+        md::CASES,
+        moments::CASES,
+        nfs::CASES,
+        numbers::CASES,
+        power::CASES,
+        reboot::CASES,
+    ];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }

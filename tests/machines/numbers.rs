@@ -145,7 +145,7 @@ fn outcomes() -> BTreeMap<&'static str, Outcome> {
         sync
         sleep 2
         for kind in disk loop dm; do
-            container=$(start_container /srv/$kind /mnt/$kind.first /data deleted /data/data/file)
+            container=$(start_container /srv/$kind bind /mnt/$kind.first /data end session deleted /data/data/file)
             dump 4.3 $container /srv/$kind.images --external mnt[/data]:/data
         done
         tree=$(start_tree deleted /mnt/path.first/data/file)

@@ -36,18 +36,20 @@ start_tree() {
     echo "$tree"
 }
 
-# start_container ROOT BOUND TARGET DIRECTIVE...: the same in mount and pid namespaces, with the new directory ROOT
-# for its root directory and the directory BOUND at TARGET in it.
+# start_container ROOT MOUNT... end session DIRECTIVE...: the same with mount and pid namespaces of its own, and with the
+# new directory ROOT for its root directory.
 start_container() {
     mkdir -p "$1"/{proc,dev,tmp}
     mknod -m 666 "$1/dev/null" c 1 3
     cp "$targets/workload/workload" "$1/workload"
     without_rseq_on_old_kernels
-    unshare --pid --fork --mount --propagation private -- "$targets/workload/workload" enter "$1" bind "$2" "$3" end \
-        session "${@:4}" ready /ready < /dev/null > /dev/null 2>&1 &
+    local ready
+    ready=$(mktemp -u ready.XXXXXX)
+    unshare --pid --fork --mount --propagation private -- "$targets/workload/workload" enter "$@" ready "/$ready" \
+        < /dev/null > /dev/null 2>&1 &
     local launcher=$!
-    await "$1/ready"
-    cat "/proc/$launcher/task/$launcher/children"
+    await "$1/$ready"
+    tr -d ' ' < "/proc/$launcher/task/$launcher/children"
 }
 
 # dump VERSION TREE IMAGES OPTION...: a dump with link remaps and connections, after which the tree is gone.

@@ -25,11 +25,11 @@ pub struct Hardware {
     boots: u32,
 }
 
-/// A disk that a machine can write to. The first is `/dev/vdc`, in the order of [`Hardware::attach`]; each has its name
+/// A disk that a machine can write to. The first is `/dev/vdd`, in the order of [`Hardware::attach`]; each has its name
 /// for a serial number.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Disk {
-    /// Its serial number, up to 20 characters: `/sys/block/vdc/serial`.
+    /// Its serial number, up to 20 characters: `/sys/block/vdd/serial`.
     pub name: String,
     pub(crate) path: PathBuf,
 }

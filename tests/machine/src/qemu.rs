@@ -122,7 +122,8 @@ fn arguments(hardware: &Hardware) -> String {
         Init::Script => "machine.init=script",
         Init::Systemd => "machine.init=systemd",
     };
-    let fixed = ["console=ttyS0", "panic=-1", "loglevel=5", init];
+    // On a busy host the kernel takes late ticks for a timer that does not work, and panics.
+    let fixed = ["console=ttyS0", "panic=-1", "loglevel=5", "no_timer_check", init];
     let all: Vec<&str> = fixed.into_iter().chain(hardware.arguments.iter().map(String::as_str)).collect();
     all.join(" ")
 }

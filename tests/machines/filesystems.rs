@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The machine's own root file system of other types than ext4.
+
+use crate::case::{Case, Today};
+use crate::root::{self, Root};
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "on a root file system of XFS links are removed at once and after a reboot",
+        test: xfs,
+        today: Today::Passes,
+    },
+    Case {
+        name: "on a root file system of btrfs links are removed at once and after a reboot",
+        test: btrfs,
+        today: Today::Passes,
+    },
+];
+
+fn xfs() {
+    root::is_cleaned(&Root { disks: &[("system", 320)], script: "mkfs.xfs -q /dev/vdd", device: "/dev/vdd" });
+}
+
+fn btrfs() {
+    root::is_cleaned(&Root { disks: &[("system", 256)], script: "mkfs.btrfs --quiet /dev/vdd", device: "/dev/vdd" });
+}
