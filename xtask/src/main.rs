@@ -64,6 +64,8 @@ enum Command {
     Zdtm(zdtm::Options),
     /// Run tests in a whole machine, emulated, with a kernel of another release of Debian
     Machine(machine::Options),
+    /// Run the tests that boot machines of their own: reboots, power cuts, other root file systems
+    Machines,
     /// Run the core of the privileged tests on every kernel, and write docs/kernels.md
     Kernels {
         /// Only these: 5.10, 6.1, 6.12, 7.2; the page is not written
@@ -105,6 +107,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Bench => bench::run(),
         Command::Zdtm(options) => zdtm::run(&options),
         Command::Machine(options) => machine::run(&options),
+        Command::Machines => machine::table::run_machines(),
         Command::Kernels { kernels } if kernels.is_empty() => machine::table::run(&::machine::Kernel::ALL),
         Command::Kernels { kernels } => machine::table::run(&kernels),
         Command::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),

@@ -86,7 +86,7 @@ fn command(hardware: &Hardware, name: &str, socket: &Path) -> Command {
     // It has no option to die with the process that started it.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", PROGRAM]);
-    command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048", "-display", "none"]);
+    command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", "2048", "-display", "none"]);
     command.args(["-no-user-config", "-nodefaults", "-no-reboot", "-nic", "none"]);
     let kernel = hardware.installation.kernel(hardware.kernel);
     command.arg("-kernel").arg(kernel.join("vmlinuz")).arg("-initrd").arg(kernel.join("initramfs"));

@@ -2,6 +2,9 @@
 //! The core of the privileged tests on a kernel, and what came of each test.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use machine::{Hardware, Kernel};
@@ -9,7 +12,7 @@ use machine::{Hardware, Kernel};
 use super::{old_criu, project};
 use crate::error::Error;
 
-/// The core with four CRIUs takes about ten minutes on an idle host.
+/// The core with one CRIU takes about six minutes on an idle host.
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// What came of the core on a kernel.
@@ -36,35 +39,60 @@ pub(crate) struct Test {
     pub(crate) has_passed: bool,
 }
 
-/// Runs the core with these CRIUs, or with all that run on the kernel; its output is shown as it comes.
+/// Runs the core with these CRIUs, or with all that run on the kernel: each in a machine of its own, as many at a time as
+/// this host has processors. The output is shown as it comes.
 pub(crate) fn run(kernel: Kernel, criu: &[String]) -> Result<Outcome, Error> {
     let start = Instant::now();
+    let versions = if criu.is_empty() { old_criu::on(kernel, &project::versions()?) } else { criu.to_vec() };
+    let waiting = Mutex::new(versions.iter());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || std::iter::from_fn(next).map(|version| with(kernel, version)).collect::<Vec<_>>();
+    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(versions.len());
+    let results = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let results = workers.into_iter().flat_map(|worker| worker.join().expect("no panic in a worker"));
+        results.collect::<Result<Vec<_>, Error>>()
+    })?;
+    let release = results.first().map(|(release, _)| release.clone()).unwrap_or_default();
+    let mut tests: Vec<Test> = results.into_iter().flat_map(|(_, tests)| tests).collect();
+    tests.sort_by_key(|test| versions.iter().position(|version| *version == test.criu));
+    Ok(Outcome { release, tests, refusals: refusals(kernel)?, duration: start.elapsed() })
+}
+
+/// Runs the core with one CRIU: the kernel's version, and what came of each test.
+fn with(kernel: Kernel, version: &str) -> Result<(String, Vec<Test>), Error> {
     let mut machine = Hardware::new(kernel)?.boot()?;
     let release = machine.run("uname -r")?.stdout.trim().to_owned();
     machine.set_limit(LIMIT);
     let mut output = Copied::default();
-    let code = machine.stream(&project::script(kernel, criu, &[])?, &mut output, &mut io::stderr())?;
+    let script = project::script(kernel, &[version.to_owned()], &[])?;
+    let code = machine.stream(&script, &mut output, &mut io::stderr())?;
     let tests: Vec<Test> = String::from_utf8_lossy(&output.copy).lines().filter_map(Test::parse).collect();
     let has_failed = tests.iter().any(|test| !test.has_passed);
     if tests.is_empty() || (code != 0 && !has_failed) {
         return Err(Error::EndedInMachine(code));
     }
-    let refusals = refusals(kernel, &mut machine)?;
     machine.power_off()?;
-    Ok(Outcome { release, tests, refusals, duration: start.elapsed() })
+    Ok((release, tests))
 }
 
 /// The first error of `criu check` of each version that the core does not run with.
-fn refusals(kernel: Kernel, machine: &mut machine::Machine) -> Result<Vec<(String, String)>, Error> {
+fn refusals(kernel: Kernel) -> Result<Vec<(String, String)>, Error> {
     let all = project::versions()?;
     let runs = old_criu::on(kernel, &all);
+    let others: Vec<String> = all.into_iter().filter(|version| !runs.contains(version)).collect();
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut machine = Hardware::new(kernel)?.boot()?;
     let mut refusals = Vec::new();
-    for version in all.into_iter().filter(|version| !runs.contains(version)) {
+    for version in others {
         let said = machine.finish(&format!("/project/target/criu/{version}/criu check"))?;
         let all = said.stdout + &said.stderr;
         let error = all.lines().find(|line| line.contains("Error")).unwrap_or("no error").to_owned();
         refusals.push((version, error));
     }
+    machine.power_off()?;
     Ok(refusals)
 }
 
@@ -82,16 +110,21 @@ impl Test {
     }
 }
 
-/// Standard output, and a copy of what went there.
+/// Standard output, which gets whole lines since machines share it, and a copy of what went there.
 #[derive(Default)]
 struct Copied {
     copy: Vec<u8>,
+    /// How much of the copy is on standard output.
+    shown: usize,
 }
 
 impl Write for Copied {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.copy.extend_from_slice(bytes);
-        io::stdout().write_all(bytes)?;
+        if let Some(end) = self.copy.iter().rposition(|byte| *byte == b'\n').filter(|end| *end >= self.shown) {
+            io::stdout().write_all(&self.copy[self.shown..=end])?;
+            self.shown = end + 1;
+        }
         Ok(bytes.len())
     }
 

@@ -7,9 +7,9 @@ use std::fs;
 use machine::Kernel;
 
 use super::core::{self, Outcome};
-use crate::cargo;
 use crate::error::Error;
 use crate::tree::{file, write};
+use crate::{cargo, program, test};
 
 /// What stands around the table in the page.
 const MARKS: (&str, &str) = ("<!-- What `cargo xtask kernels` prints. -->\n", "<!-- End. -->\n");
@@ -30,6 +30,13 @@ pub(crate) fn run(kernels: &[Kernel]) -> Result<(), Error> {
     let failures: usize = outcomes.iter().map(|outcome| failed(outcome).len()).sum();
     let all: usize = outcomes.iter().map(|outcome| outcome.tests.len()).sum();
     if failures == 0 { Ok(()) } else { Err(Error::Unclean(failures, all)) }
+}
+
+/// Runs the tests that boot machines of their own.
+pub(crate) fn run_machines() -> Result<(), Error> {
+    super::bring(&[Kernel::V6_1])?;
+    let mut command = test::complete(cargo::cargo());
+    program::stream(command.args(["test", "--locked", "--package", "criu-gc", "--test", "machines"]))
 }
 
 fn publish(table: &str) -> Result<(), Error> {
