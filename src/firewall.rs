@@ -8,17 +8,16 @@
 pub mod rule_shape;
 mod table;
 
+use self::rule_shape::{LOCK_CHAIN, RuleShape};
+use crate::connection::{Direction, Flow};
+use crate::system::netns::NetworkName;
+use crate::system::nft::{self, Nft};
+use crate::system::xtables::{self, IpVersion};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use self::rule_shape::{LOCK_CHAIN, RuleShape};
-use crate::connection::{Direction, Flow};
-use crate::system::netns::{self, NetNamespace};
-use crate::system::nft::{self, Nft};
-use crate::system::xtables::{self, IpVersion};
-
-pub use table::{TABLE_PREFIX, TableView};
+pub use table::TableView;
 
 /// The table of iptables in which CRIU writes.
 pub const FILTER_TABLE: &str = "filter";
@@ -130,14 +129,22 @@ pub struct ChainView {
     pub foreign: Vec<String>,
 }
 
+impl ChainView {
+    /// Whether one dump alone can have closed the namespace: it adds one jump from each side.
+    pub fn is_closed_once(&self) -> bool {
+        let from = |side: Direction| self.jumps.iter().filter(|(direction, _)| *direction == side).count();
+        Direction::BOTH.into_iter().all(|side| from(side) <= 1)
+    }
+}
+
 /// Everything of CRIU's kinds in one network namespace.
 #[derive(Debug)]
 pub struct NetworkView {
     /// The namespace.
-    pub namespace: Arc<NetNamespace>,
+    pub namespace: Arc<NetworkName>,
     /// The filter tables that exist.
     pub filters: Vec<FilterView>,
-    /// The tables of family `inet` with a name that begins with `CRIU-`.
+    /// The tables of family `inet` with the names that were asked for.
     pub tables: Vec<TableView>,
     /// What could not be looked at.
     pub failures: Vec<LookFailure>,
@@ -154,33 +161,39 @@ pub enum LookError {
     Legacy(#[from] xtables::Error),
 }
 
-/// What to look for in a namespace. A host may have thousands of rules that are nobody's business here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What to look for in a namespace. Anybody may have thousands of tables and rules that are nobody's business here.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parts {
-    /// The tables with a name of CRIU's.
-    pub tables: bool,
-    /// The filter tables of both backends of iptables.
-    pub filters: bool,
+    /// The names of tables of family `inet`.
+    pub tables: Vec<String>,
+    /// What of the filter tables of both backends of iptables.
+    pub filters: Filters,
 }
 
-/// Looks into a namespace.
-pub fn look(namespace: &Arc<NetNamespace>, parts: Parts) -> NetworkView {
+/// What to look for in the filter tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filters {
+    /// Nothing.
+    Nothing,
+    /// The lock chain, and what jumps to it.
+    LockChain,
+    /// The rules that drop single connections, and the lock chain.
+    All,
+}
+
+/// Looks into the calling thread's namespace.
+pub fn look(namespace: &Arc<NetworkName>, parts: &Parts) -> NetworkView {
     let mut view =
         NetworkView { namespace: Arc::clone(namespace), filters: Vec::new(), tables: Vec::new(), failures: Vec::new() };
-    let failures = netns::within(namespace, || {
-        let mut failures = Vec::new();
-        if let Err(error) = look_at_nft(&mut view, parts) {
-            failures.push(failure(namespace, "nf_tables", &error));
+    if let Err(error) = look_at_nft(&mut view, parts) {
+        view.failures.push(failure(namespace, "nf_tables", &error));
+    }
+    for family in [IpVersion::V4, IpVersion::V6].into_iter().filter(|_| parts.filters != Filters::Nothing) {
+        match look_at_filter(FilterPlace { backend: Backend::Legacy, family }) {
+            Ok(filter) => view.filters.extend(filter),
+            Err(error) => view.failures.push(failure(namespace, "the legacy iptables rules", &error)),
         }
-        for family in [IpVersion::V4, IpVersion::V6].into_iter().filter(|_| parts.filters) {
-            match look_at_filter(FilterPlace { backend: Backend::Legacy, family }) {
-                Ok(filter) => view.filters.extend(filter),
-                Err(error) => failures.push(failure(namespace, "the legacy iptables rules", &error)),
-            }
-        }
-        failures
-    });
-    view.failures = failures.unwrap_or_else(|error| vec![failure(namespace, "the namespace", &error)]);
+    }
     view
 }
 
@@ -203,8 +216,8 @@ pub fn look_at_table(nft: &Nft, name: &str) -> Result<Option<TableView>, LookErr
     Ok(nft.table(nft::Family::Inet, name)?.map(|table| TableView::of(&table)))
 }
 
-fn look_at_nft(view: &mut NetworkView, parts: Parts) -> Result<(), LookError> {
-    if !parts.tables && !parts.filters {
+fn look_at_nft(view: &mut NetworkView, parts: &Parts) -> Result<(), LookError> {
+    if parts.tables.is_empty() && parts.filters == Filters::Nothing {
         return Ok(());
     }
     let nft = match Nft::open() {
@@ -213,18 +226,31 @@ fn look_at_nft(view: &mut NetworkView, parts: Parts) -> Result<(), LookError> {
         Err(nft::Error::Unavailable(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    for table in nft.tables()?.into_iter().filter(|_| parts.tables) {
-        if table.family == nft::Family::Inet && table.name.starts_with(TABLE_PREFIX) {
-            view.tables.extend(look_at_table(&nft, &table.name)?);
+    for table in nft.tables()? {
+        let is_wanted = parts.tables.contains(&table.name);
+        match table.family {
+            nft::Family::Inet if is_wanted => view.tables.extend(look_at_table(&nft, &table.name)?),
+            nft::Family::Ipv4 if table.name == FILTER_TABLE => add_filter(view, &nft, IpVersion::V4, parts.filters)?,
+            nft::Family::Ipv6 if table.name == FILTER_TABLE => add_filter(view, &nft, IpVersion::V6, parts.filters)?,
+            _ => {}
         }
-    }
-    for family in [IpVersion::V4, IpVersion::V6].into_iter().filter(|_| parts.filters) {
-        view.filters.extend(look_at_nft_filter(&nft, family)?);
     }
     Ok(())
 }
 
-fn failure(namespace: &NetNamespace, part: &'static str, error: &dyn std::error::Error) -> LookFailure {
+fn add_filter(view: &mut NetworkView, nft: &Nft, family: IpVersion, filters: Filters) -> Result<(), LookError> {
+    let is_worth_reading = match filters {
+        Filters::Nothing => false,
+        Filters::LockChain => nft.has_chain(nft_family(family), FILTER_TABLE, LOCK_CHAIN)?,
+        Filters::All => true,
+    };
+    if is_worth_reading {
+        view.filters.extend(look_at_nft_filter(nft, family)?);
+    }
+    Ok(())
+}
+
+fn failure(namespace: &NetworkName, part: &'static str, error: &dyn std::error::Error) -> LookFailure {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     LookFailure { namespace: namespace.to_string(), part, error: format!("{error}{cause}") }
 }

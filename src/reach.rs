@@ -5,9 +5,11 @@
 //! for it. What is opened is compared with what was meant before anything below it is believed.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::host::MountNamespace;
 use crate::mounts::{Base, Place};
 use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 use crate::system::mount::{self, MountError, Purpose};
@@ -24,6 +26,9 @@ pub enum OpenError {
     /// The filesystem could not be mounted.
     #[error("{}", with_cause(.0))]
     Mount(Arc<MountError>),
+    /// Neither the upper directory of the overlay is here, nor the store that it was in.
+    #[error("neither {} nor the store that it was in is here", .0.display())]
+    NoStore(PathBuf),
     /// Another mount covers the one that is meant.
     #[error("another mount covers {}", .0.display())]
     Overmounted(PathBuf),
@@ -52,11 +57,14 @@ impl From<FileError> for OpenError {
     }
 }
 
+/// Tells who has the block device with this number open.
+pub type DeviceUsers = Arc<dyn Fn(u64) -> Result<Option<u32>, String> + Send + Sync>;
+
 /// The bases that are open, for one purpose, and the directory that was opened last: the links of one directory follow
 /// one another.
-#[derive(Debug)]
 pub struct OpenBases {
     purpose: Purpose,
+    users: DeviceUsers,
     bases: HashMap<Base, Result<Arc<Directory>, OpenError>>,
     last: Option<(Base, PathBuf, Arc<OpenDirectory>)>,
 }
@@ -71,9 +79,34 @@ pub struct OpenDirectory {
 }
 
 impl OpenBases {
-    /// None yet.
-    pub fn new(purpose: Purpose) -> Self {
-        OpenBases { purpose, bases: HashMap::new(), last: None }
+    /// None yet. `users` tells who else has a device open that has to be mounted.
+    pub fn new(purpose: Purpose, users: DeviceUsers) -> Self {
+        OpenBases { purpose, users, bases: HashMap::new(), last: None }
+    }
+
+    /// The nearest directory above the file of a place that is there, and the name that is missing in it; `None` where
+    /// the directory of the file is there.
+    pub fn nearest(&mut self, place: &Place) -> Result<Option<(Directory, OsString)>, OpenError> {
+        if let Base::Upper(path) = &place.base
+            && let Some(found) = nearest_of_store(path)?
+        {
+            return Ok(Some(found));
+        }
+        let base = self.base(&place.base)?;
+        let (path, _) = place.split();
+        let mut walked = PathBuf::new();
+        for component in path.components() {
+            let next = walked.join(component);
+            match base.below(&next, reach(&place.base)) {
+                Ok(_) => walked = next,
+                Err(error) if error.is_not_found() => {
+                    let directory = base.below(&walked, reach(&place.base))?;
+                    return Ok(Some((directory, component.as_os_str().to_owned())));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
     }
 
     /// Opens the directory that holds the file of a place.
@@ -94,32 +127,32 @@ impl OpenBases {
         if let Some(opened) = self.bases.get(base) {
             return opened.clone();
         }
-        let opened = open(base, self.purpose).map(Arc::new);
+        let opened = open(base, self.purpose, &self.users).map(Arc::new);
         self.bases.insert(base.clone(), opened.clone());
         opened
     }
 }
 
-fn open(base: &Base, purpose: Purpose) -> Result<Directory, OpenError> {
+fn open(base: &Base, purpose: Purpose, users: &DeviceUsers) -> Result<Directory, OpenError> {
     match base {
-        Base::Mount { namespace_of, mountpoint, id, .. } => {
-            open_mount(*namespace_of, mountpoint, *id).map_err(OpenError::of_base)
+        Base::Mount { namespace, mountpoint, id, .. } => {
+            open_mount(namespace.as_ref(), mountpoint, *id).map_err(OpenError::of_base)
         }
         // An engine removes the upper directory with the container, and whatever is in it.
         Base::Upper(path) => Ok(Directory::open(path)?),
         Base::Named(path) | Base::Root(path) => Directory::open(path).map_err(|error| OpenError::from(error).of_base()),
         Base::Device { device } => {
-            mount::block_device(*device, purpose).map_err(|error| OpenError::Mount(Arc::new(error)))
+            mount::block_device(*device, purpose, &**users).map_err(|error| OpenError::Mount(Arc::new(error)))
         }
     }
 }
 
 /// Opens a mount point and makes sure that it is on the mount that is meant: another may have been mounted over it.
-fn open_mount(namespace_of: Option<u32>, mountpoint: &Path, id: u32) -> Result<Directory, OpenError> {
-    let directory = match namespace_of {
+fn open_mount(namespace: Option<&MountNamespace>, mountpoint: &Path, id: u32) -> Result<Directory, OpenError> {
+    let directory = match namespace {
         None => Directory::open_exactly(mountpoint)?,
-        Some(pid) => {
-            let root = Directory::open(Path::new(&format!("/proc/{pid}/root")))?;
+        Some(namespace) => {
+            let root = namespace.open_root()?;
             root.below(mountpoint.strip_prefix("/").unwrap_or(mountpoint), Reach::AcrossMounts)?
         }
     };
@@ -129,6 +162,24 @@ fn open_mount(namespace_of: Option<u32>, mountpoint: &Path, id: u32) -> Result<D
         return Err(OpenError::Overmounted(directory.path().to_owned()));
     }
     Ok(directory)
+}
+
+/// The layer of an overlay that an engine has removed: its store is there, which is the directory above the layer or
+/// the one above that.
+fn nearest_of_store(upper: &Path) -> Result<Option<(Directory, OsString)>, OpenError> {
+    let mut missing = match Directory::open(upper) {
+        Ok(_) => return Ok(None),
+        Err(error) if error.is_not_found() => upper,
+        Err(error) => return Err(error.into()),
+    };
+    for directory in upper.ancestors().skip(1).take(2) {
+        match (Directory::open(directory), missing.file_name()) {
+            (Ok(directory), Some(name)) => return Ok(Some((directory, name.to_owned()))),
+            (Err(error), _) if !error.is_not_found() => return Err(error.into()),
+            (Ok(_) | Err(_), _) => missing = directory,
+        }
+    }
+    Err(OpenError::NoStore(upper.to_owned()))
 }
 
 /// How far a path may lead from a base.

@@ -11,22 +11,25 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufReader, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use criu_images::{
-    CoreEntry, ImageKind, ImageReader, Inventory, MmEntry, MntEntry, NetDeviceEntry, NetDeviceType, NetNsEntry,
-    Problem, PstreeEntry, Remap, StatsEntry, TaskKobjIds,
+    CoreEntry, DumpStats, ImageKind, ImageReader, Inventory, MmEntry, MntEntry, NetDeviceEntry, NetDeviceType,
+    NetNsEntry, Problem, PstreeEntry, Remap, StatsEntry, TaskKobjIds,
 };
 
 use self::files::Files;
 use super::{
-    Checkpoint, Completeness, Device, DeviceAddress, ImageProblem, ImageProblemKind, LogFacts, MountRecord, Network,
-    Record, RemapRecord, RestoreEvidence, Task, log,
+    Checkpoint, Completeness, Device, DeviceAddress, DumpedMemory, ImageProblem, ImageProblemKind, LogFacts,
+    MountRecord, Network, Record, RemapRecord, RestoreEvidence, Task, log,
 };
 use crate::evidence::Evidence;
 use crate::locate::{ImageFile, Images, Written};
+use crate::memory::{MemoryLayout, Randomisation};
 use crate::record::{self, Beside, ImagesId};
 use crate::system::author::Author;
 use crate::system::dir::FileError;
+use crate::time::Timestamp;
 
 /// An image buffer: few reads even for images of hundreds of megabytes.
 const BUFFER: usize = 256 * 1024;
@@ -61,13 +64,15 @@ pub enum ReadError {
 
 /// Reads what the checkpoint's images and logs say.
 pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
-    let mut reader = Reader { images, problems: Vec::new(), written: None, author: Author::Trusted };
+    let mut reader =
+        Reader { images, problems: Vec::new(), written: None, first_written: None, author: Author::Trusted };
     let inventory = reader.first::<Inventory>(ImageKind::Inventory, 0)?;
     let remaps: Vec<RemapRecord> = reader.all(ImageKind::RemapFilePath, 0)?;
-    let mut tasks = reader.tasks()?;
-    let (wanted, programs) = reader.wanted_files(&remaps, &tasks)?;
+    let (mut tasks, programs) = reader.tasks()?;
+    let wanted = wanted_files(&remaps, &programs);
     let Files { files, sockets, layout, link_remaps, socket_inodes } = reader.files(&wanted)?;
-    if !reader.dump_succeeded()? {
+    let end = reader.end_of_dump()?;
+    if end.is_none() {
         reader.note_cut_between_records(&remaps, &link_remaps, &socket_inodes);
     }
     for task in &mut tasks {
@@ -84,6 +89,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         completeness,
         inventory,
         written: reader.written.map(|written| written.said),
+        began: reader.began(end),
         written_until: reader.written.map(|written| written.until),
         author: reader.author,
         remaps,
@@ -106,10 +112,17 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     Ok(checkpoint)
 }
 
+/// The statistics of a dump that came to its end.
+struct EndOfDump {
+    written: Timestamp,
+    statistics: DumpStats,
+}
+
 struct Reader<'a> {
     images: &'a Images,
     problems: Vec<ImageProblem>,
     written: Option<Written>,
+    first_written: Option<Timestamp>,
     author: Author,
 }
 
@@ -124,6 +137,8 @@ impl Reader<'_> {
         let name = kind.file_name(id);
         let Some(file) = self.images.image(&name)? else { return Ok(()) };
         self.author = self.author.or(file.author);
+        let first = self.first_written.into_iter().chain(file.written.map(|written| written.said));
+        self.first_written = first.min();
         if matches!(kind, ImageKind::Inventory | ImageKind::Files | ImageKind::RegFiles | ImageKind::RemapFilePath) {
             self.written = later(self.written, file.written);
         }
@@ -151,8 +166,9 @@ impl Reader<'_> {
         Ok(self.all(kind, id)?.into_iter().next())
     }
 
-    fn tasks(&mut self) -> Result<Vec<Task>, ReadError> {
-        let mut tasks = Vec::new();
+    /// The tasks, and the id of the program of each.
+    fn tasks(&mut self) -> Result<(Vec<Task>, HashMap<u32, u32>), ReadError> {
+        let (mut tasks, mut programs) = (Vec::new(), HashMap::new());
         let tree: Vec<Record<PstreeEntry>> = self.all(ImageKind::Pstree, 0)?;
         let mut pids: Vec<u32> = tree.iter().map(|task| task.entry.pid).collect();
         if pids.is_empty() {
@@ -162,36 +178,21 @@ impl Reader<'_> {
         for pid in pids {
             let ids: Option<Record<TaskKobjIds>> = self.first(ImageKind::Ids, pid)?;
             let core: Option<Record<CoreEntry>> = self.first(ImageKind::Core, pid)?;
-            let (legacy_ids, name) = match core {
-                Some(core) => (core.entry.ids, core.entry.tc.map(|task| task.comm)),
+            let (legacy_ids, task) = match core {
+                Some(core) => (core.entry.ids, core.entry.tc),
                 None => (None, None),
             };
-            tasks.push(Task { pid, name, executable: None, ids: ids.map(|ids| ids.entry).or(legacy_ids) });
-        }
-        Ok(tasks)
-    }
-
-    /// The ids of the files to keep, and the id of each task's program.
-    fn wanted_files(
-        &mut self,
-        remaps: &[RemapRecord],
-        tasks: &[Task],
-    ) -> Result<(HashSet<u32>, HashMap<u32, u32>), ReadError> {
-        let mut programs = HashMap::new();
-        for task in tasks {
-            if let Some(mm) = self.first::<MmEntry>(ImageKind::Mm, task.pid)? {
-                programs.insert(task.pid, mm.entry.exe_file_id);
+            let personality = task.as_ref().and_then(|task| task.personality).unwrap_or_default();
+            let name = task.map(|task| task.comm);
+            let mm: Option<Record<MmEntry>> = self.first(ImageKind::Mm, pid)?;
+            let memory = mm.as_ref().and_then(|mm| memory(&mm.entry, personality));
+            if let Some(mm) = mm {
+                programs.insert(pid, mm.entry.exe_file_id);
             }
+            let ids = ids.map(|ids| ids.entry).or(legacy_ids);
+            tasks.push(Task { pid, name, executable: None, memory, ids });
         }
-        let mut wanted: HashSet<u32> = programs.values().copied().collect();
-        for remap in remaps {
-            match remap.entry.remap() {
-                Remap::Linked { file_id } => wanted.extend([file_id, remap.entry.orig_id]),
-                Remap::Ghost { .. } => wanted.extend([remap.entry.orig_id]),
-                _ => {}
-            }
-        }
-        Ok((wanted, programs))
+        Ok((tasks, programs))
     }
 
     /// The mounts of the tree's namespaces. Other tables are of an earlier dump into the same directory, which CRIU
@@ -248,11 +249,27 @@ impl Reader<'_> {
     }
 
     /// A dump writes `stats-dump` when all images are written (`cr_dump_finish` in `criu/cr-dump.c`).
-    fn dump_succeeded(&mut self) -> Result<bool, ReadError> {
-        let Some(file) = self.images.work_file("stats-dump")? else { return Ok(false) };
-        let Some(Written { said: written, .. }) = file.written else { return Ok(false) };
+    fn end_of_dump(&mut self) -> Result<Option<EndOfDump>, ReadError> {
+        let Some(file) = self.images.work_file("stats-dump")? else { return Ok(None) };
+        let Some(Written { said: written, .. }) = file.written else { return Ok(None) };
         let is_later = self.written.is_none_or(|images| images.said <= written.latest());
-        Ok(is_later && statistics(file).is_some_and(|statistics| statistics.dump.is_some()))
+        let statistics = statistics(file).and_then(|statistics| statistics.dump).filter(|_| is_later);
+        Ok(statistics.map(|statistics| EndOfDump { written, statistics }))
+    }
+
+    /// What the dump left was made while the tree stood still, and the statistics are written right after that. Without
+    /// them the images themselves are the only clock, and a second has to be enough for what came before the first.
+    fn began(&self, end: Option<EndOfDump>) -> Option<Timestamp> {
+        const SLACK: Duration = Duration::from_millis(20);
+        const UNKNOWN: Duration = Duration::from_secs(1);
+        match end {
+            Some(EndOfDump { written, statistics }) => {
+                let micros = |time: Option<u32>| Duration::from_micros(time.unwrap_or_default().into());
+                let took = micros(statistics.freezing_time) + micros(statistics.frozen_time);
+                Some(written.minus(took + SLACK))
+            }
+            None => self.first_written.map(|first| first.minus(UNKNOWN)),
+        }
     }
 
     /// A restore writes `stats-restore` only when it succeeded (`criu/stats.c`). Older ones than the images are from
@@ -351,6 +368,25 @@ fn read_records<M: prost::Message + Default>(
         each(record.message, evidence, order).map_err(Failure::Entry)?;
     }
     Ok(())
+}
+
+/// The ids of the files to keep.
+fn wanted_files(remaps: &[RemapRecord], programs: &HashMap<u32, u32>) -> HashSet<u32> {
+    let mut wanted: HashSet<u32> = programs.values().copied().collect();
+    for remap in remaps {
+        match remap.entry.remap() {
+            Remap::Linked { file_id } => wanted.extend([file_id, remap.entry.orig_id]),
+            Remap::Ghost { .. } => wanted.extend([remap.entry.orig_id]),
+            Remap::Procfs { .. } | Remap::Unknown { .. } => {}
+        }
+    }
+    wanted
+}
+
+fn memory(mm: &MmEntry, personality: u32) -> Option<DumpedMemory> {
+    let layout =
+        MemoryLayout { start_code: mm.mm_start_code?, start_stack: mm.mm_start_stack?, start_brk: mm.mm_start_brk? };
+    Some(DumpedMemory { layout, randomisation: Randomisation::of_personality(personality) })
 }
 
 /// The last time of several images.

@@ -11,9 +11,6 @@ use crate::connection::{Flow, TableForm};
 use crate::system::nft::{Chain, Set, SetForm, Table};
 use crate::system::xtables::IpVersion;
 
-/// The beginning of the names of CRIU's tables.
-pub const TABLE_PREFIX: &str = "CRIU-";
-
 // From linux/netfilter.h: the hooks and verdicts of base chains.
 const LOCAL_IN: u32 = 1;
 const LOCAL_OUT: u32 = 3;
