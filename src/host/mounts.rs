@@ -143,13 +143,16 @@ impl Tables {
 
     /// Processes that do not let their namespace be seen may be in one that is known.
     fn note_denied(&mut self, denied: Vec<&Process>, firsts: &BTreeSet<u32>) {
-        for process in denied {
+        let is_known = |process: &&Process| {
             let text = fs::read(format!("/proc/{}/mountinfo", process.pid)).unwrap_or_default();
             let (mounts, _) = mountinfo::parse(&text);
-            if !mounts.iter().any(|mount| firsts.contains(&mount.id)) {
-                let name = String::from_utf8_lossy(&process.name).into_owned();
-                self.unseen.push(unseen(format!("process {} ({name}) does not let its mounts be seen", process.pid)));
-            }
+            mounts.iter().any(|mount| firsts.contains(&mount.id))
+        };
+        let hidden: Vec<&Process> = denied.into_iter().filter(|process| !is_known(process)).collect();
+        if !hidden.is_empty() {
+            let advice = crate::system::privilege::advice("CAP_SYS_PTRACE");
+            let processes = super::process::listed(&hidden);
+            self.unseen.push(unseen(format!("not permitted to see the mounts of {processes}{advice}")));
         }
     }
 }

@@ -340,14 +340,6 @@ fn unseen(why: String) -> Unseen {
 }
 
 fn not_permitted(processes: &[&Process]) -> String {
-    let named: Vec<String> = processes
-        .iter()
-        .take(3)
-        .map(|process| format!("{} ({})", process.pid, String::from_utf8_lossy(&process.name)))
-        .collect();
-    let more = processes.len() - named.len();
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let word = if processes.len() == 1 { "process" } else { "processes" };
     let advice = crate::system::privilege::advice("CAP_SYS_PTRACE");
-    format!("not permitted to see the network namespace of {word} {}{more}{advice}", named.join(", "))
+    format!("not permitted to see the network namespace of {}{advice}", super::process::listed(processes))
 }

@@ -128,6 +128,19 @@ impl Process {
     }
 }
 
+/// The first few of some processes, for people.
+pub(super) fn listed(processes: &[&Process]) -> String {
+    const FEW: usize = 3;
+    let named = |process: &&Process| format!("{} ({})", process.pid, String::from_utf8_lossy(&process.name));
+    let named: Vec<String> = processes.iter().take(FEW).map(named).collect();
+    let more = match processes.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let word = if processes.len() == 1 { "process" } else { "processes" };
+    format!("{word} {}{more}", named.join(", "))
+}
+
 /// The pids that `/proc` lists, ascending.
 fn pids() -> io::Result<BTreeSet<u32>> {
     numbers_in(Path::new("/proc"))

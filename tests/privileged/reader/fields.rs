@@ -238,11 +238,10 @@ fn device(entry: &NetDeviceEntry) -> Value {
 
 fn memory(entry: &MmEntry) -> Value {
     let MmEntry { mm_start_code, mm_start_stack, mm_start_brk, exe_file_id } = entry;
-    let address = |address: &Option<u64>| address.map(|address| format!("{address:#x}"));
     json!({
-        "mm_start_code": address(mm_start_code),
-        "mm_start_stack": address(mm_start_stack),
-        "mm_start_brk": address(mm_start_brk),
+        "mm_start_code": mm_start_code,
+        "mm_start_stack": mm_start_stack,
+        "mm_start_brk": mm_start_brk,
         "exe_file_id": exe_file_id,
     })
 }
