@@ -30,7 +30,9 @@ impl Judge {
         let of_others = |why: &str| Some(Unseen { scope: Scope::Directories, why: why.to_owned() });
         let not_the_hosts = match host.standing().mounts {
             Shared::Yes => host.hidden_from(&trace_of(checkpoint)),
-            Shared::No => of_others("process 1 has another mount namespace (--host looks there)"),
+            Shared::No => {
+                of_others("process 1 has another mount namespace (run criu-gc by: nsenter --target 1 --mount --net)")
+            }
             Shared::Unknown => of_others("the mount namespace of process 1 cannot be seen"),
         };
         Judge {
