@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::super::{FoundChain, FoundRule, FoundRules, FoundTable, LiveTask, Presence, RecordedNamespace, Tie, record};
 use super::{absent, devices};
 use crate::checkpoint::{Checkpoint, Network};
-use crate::firewall::{self, Backend, LookFailure, NetworkView, Parts, RuleKey};
+use crate::connection::TableForm;
+use crate::firewall::{self, Backend, LookFailure, NetworkView, Parts, RuleKey, TableView};
 use crate::host::{self, Looked, Networks, Visited};
 use crate::record::document::Role;
 use crate::residue::{Connection, Direction, LockTable, Residue, RuleForms, TableName};
@@ -63,6 +64,11 @@ struct View {
 impl View {
     fn has_chain(&self) -> bool {
         self.network.filters.iter().any(|filter| filter.lock_chain.is_some())
+    }
+
+    /// Whether locks are expected here.
+    fn is_expected(&self) -> bool {
+        self.is_crius || self.tie.is_some()
     }
 
     fn is_whole(&self) -> bool {
@@ -145,7 +151,7 @@ impl<'a> Scene<'a> {
                 crate::residue::ConnectionLock::Rules(forms) => is_there(self.connection(&locked.connection, forms)),
                 crate::residue::ConnectionLock::Table => true,
             },
-            Residue::LockTable(_) => is_there(self.table_of(lock)),
+            Residue::LockTable(_) => self.table_of(lock).iter().all(is_certain),
             Residue::LockChain(_) => self.is_tied() && is_there(self.chains()),
             Residue::LinkRemap(_) => true,
         })
@@ -208,13 +214,10 @@ impl<'a> Scene<'a> {
     /// The lock table, wherever it is; nothing for a residue of another kind.
     pub(super) fn table_of(&self, residue: &Residue) -> Vec<Presence> {
         let Residue::LockTable(table) = residue else { return Vec::new() };
+        let is_known = self.is_place_known(table);
         let mut found = Vec::new();
-        for view in self.views() {
-            for held in &view.network.tables {
-                let Some(name) = table.names.iter().find(|name| name.as_str() == held.name) else { continue };
-                if !may_be_there(name, view) {
-                    continue;
-                }
+        for (name, held, view) in self.views().flat_map(|view| named_tables(table, view)) {
+            if name.is_signed() || view.is_expected() || !is_known {
                 found.push(Presence::Table(FoundTable {
                     namespace: Arc::clone(&view.network.namespace),
                     name: name.clone(),
@@ -227,6 +230,17 @@ impl<'a> Scene<'a> {
             found.push(absent(self.looked_for_table(table)));
         }
         found
+    }
+
+    /// Whether it is known where a table is meant that only its pid names: in a namespace that is tied, or where CRIU ran
+    /// and there is one that locks single connections. In others another dump may have used the same pid. Where it is not
+    /// known, it may be any.
+    fn is_place_known(&self, table: &LockTable) -> bool {
+        self.views().any(|view| match view.tie {
+            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Recorded) => true,
+            Some(Tie::Metadata) => named_tables(table, view).next().is_some(),
+            None => view.is_crius && table.form == TableForm::Connections && named_tables(table, view).next().is_some(),
+        })
     }
 
     /// A table that says itself whose it is can be anywhere; another is this dump's only in a namespace that is tied.
@@ -332,10 +346,20 @@ fn visit(terms: &Terms<'_>, networks: &Networks) -> Visited<View> {
     host::visit(networks, |namespace, oldest| terms.look(namespace, oldest))
 }
 
-/// A table that only its pid names is looked for where it can be meant: where CRIU ran, or in a tied namespace. In
-/// others another dump may have used the same pid.
-fn may_be_there(name: &TableName, view: &View) -> bool {
-    name.is_signed() || view.is_crius || view.tie.is_some()
+/// The tables in a namespace that have one of the names.
+fn named_tables<'a>(
+    table: &'a LockTable,
+    view: &'a View,
+) -> impl Iterator<Item = (&'a TableName, &'a TableView, &'a View)> {
+    view.network.tables.iter().filter_map(move |held| {
+        let name = table.names.iter().find(|name| name.as_str() == held.name)?;
+        Some((name, held, view))
+    })
+}
+
+/// Whether this is the table that was looked for, and not one that only may be it.
+fn is_certain(presence: &Presence) -> bool {
+    matches!(presence, Presence::Table(found) if found.name.is_signed() || found.tie.is_some())
 }
 
 fn rules_of(connection: &Connection, forms: RuleForms, network: &NetworkView) -> Vec<FoundRule> {
