@@ -71,6 +71,17 @@ pub struct OpenBases {
     devices: HashMap<(u32, u32), Result<Option<Unmounted>, OpenError>>,
     author: Author,
     last: Option<(Base, PathBuf, Arc<OpenDirectory>)>,
+    /// The directory that was looked for last and was not there.
+    last_missing: Option<(Base, PathBuf, Arc<Missing>)>,
+}
+
+/// A directory on the way to a file is missing.
+#[derive(Debug)]
+pub struct Missing {
+    /// The nearest one above that is there.
+    pub above: Directory,
+    /// The name that is missing in it.
+    pub name: OsString,
 }
 
 /// A directory that holds links.
@@ -86,7 +97,7 @@ impl OpenBases {
     /// None yet. `users` tells who else has a device open that has to be mounted.
     pub fn new(purpose: Purpose, users: DeviceUsers) -> Self {
         let (bases, devices) = (HashMap::new(), HashMap::new());
-        OpenBases { purpose, users, bases, devices, author: Author::Trusted, last: None }
+        OpenBases { purpose, users, bases, devices, author: Author::Trusted, last: None, last_missing: None }
     }
 
     /// The same for places that images of this author name: by the word of others no device is touched.
@@ -110,9 +121,20 @@ impl OpenBases {
         }
     }
 
-    /// The nearest directory above the file of a place that is there, and the name that is missing in it; `None` where
-    /// the directory of the file is there.
-    pub fn nearest(&mut self, place: &Place) -> Result<Option<(Directory, OsString)>, OpenError> {
+    /// What is missing on the way to the file of a place; `None` where the directory of the file is there.
+    pub fn missing(&mut self, place: &Place) -> Result<Option<Arc<Missing>>, OpenError> {
+        let (path, _) = place.split();
+        if let Some((base, last, missing)) = &self.last_missing
+            && (base, last.as_path()) == (&place.base, path)
+        {
+            return Ok(Some(Arc::clone(missing)));
+        }
+        let Some(missing) = self.find_missing(place)?.map(Arc::new) else { return Ok(None) };
+        self.last_missing = Some((place.base.clone(), path.to_owned(), Arc::clone(&missing)));
+        Ok(Some(missing))
+    }
+
+    fn find_missing(&mut self, place: &Place) -> Result<Option<Missing>, OpenError> {
         if let Base::Upper(path) = &place.base
             && let Some(found) = nearest_of_store(path)?
         {
@@ -126,8 +148,8 @@ impl OpenBases {
             match base.below(&next, reach(&place.base)) {
                 Ok(_) => walked = next,
                 Err(error) if error.is_not_found() => {
-                    let directory = base.below(&walked, reach(&place.base))?;
-                    return Ok(Some((directory, component.as_os_str().to_owned())));
+                    let above = base.below(&walked, reach(&place.base))?;
+                    return Ok(Some(Missing { above, name: component.as_os_str().to_owned() }));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -202,7 +224,7 @@ fn open_mount(namespace: Option<&MountNamespace>, mountpoint: &Path, id: u32) ->
 
 /// The layer of an overlay that an engine has removed: its store is there, which is the directory above the layer or
 /// the one above that.
-fn nearest_of_store(upper: &Path) -> Result<Option<(Directory, OsString)>, OpenError> {
+fn nearest_of_store(upper: &Path) -> Result<Option<Missing>, OpenError> {
     let mut missing = match Directory::open_exactly(upper) {
         Ok(_) => return Ok(None),
         Err(error) if error.is_not_found() => upper,
@@ -210,7 +232,7 @@ fn nearest_of_store(upper: &Path) -> Result<Option<(Directory, OsString)>, OpenE
     };
     for directory in upper.ancestors().skip(1).take(2) {
         match (Directory::open_exactly(directory), missing.file_name()) {
-            (Ok(directory), Some(name)) => return Ok(Some((directory, name.to_owned()))),
+            (Ok(above), Some(name)) => return Ok(Some(Missing { above, name: name.to_owned() })),
             (Err(error), _) if !error.is_not_found() => return Err(error.into()),
             (Ok(_) | Err(_), _) => missing = directory,
         }

@@ -140,8 +140,8 @@ impl Searcher {
             Ok(opened) => opened,
             // The directory of the link is gone, and the link with it.
             Err(error) if error.is_not_found() => {
-                let Some((directory, name)) = self.opened.nearest(place)? else { return Err(error) };
-                return match look_in(&directory, &name)? {
+                let Some(missing) = self.opened.missing(place)? else { return Err(error) };
+                return match look_in(&missing.above, &missing.name)? {
                     Sight::Absent(absence) => Ok(self.judge.absent(place, absence)),
                     // It came back just now.
                     Sight::Found(_) => Err(error),
