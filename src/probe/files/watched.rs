@@ -81,6 +81,8 @@ fn run(jobs: &Arc<Vec<Job>>, judge: &Arc<Judge>, answers: &mut Vec<Presence>, pa
             Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
+    // It ends now, and lets go of the devices that it has open: they count as in use until then.
+    let _ = receiver.recv_timeout(patience);
     true
 }
 
