@@ -131,23 +131,24 @@ fn untied_pid_table(criu: &Criu) {
     let closed = Closed::new(&host, IptablesFlavour::Nft);
     let path = closed.namespace.path();
     let tree = closed.tree();
+    let name = format!("CRIU-{}", tree.pid());
     let before = closed.tool("images").snapshot();
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
-    rename_table(&host, Some(&path), &format!("CRIU-{}", tree.pid()));
+    rename_table(&host, Some(&path), &name);
     forget_run_id(&images_of(&host));
     let untied = closed.tool("images");
     untied.keeps_everything("untied-namespace");
     let lines = untied.show();
     assert!(lines[0].contains(" -> /run/netns/blue (drops every packet; kept: untied-namespace)"), "{lines:#?}");
     // Nor is it gone where the tool's own network is closed by a table of that name.
-    let own = nft(&host, Some(&path), &format!("list table inet CRIU-{}", tree.pid()));
+    let own = nft(&host, Some(&path), &format!("list table inet {name}"));
     let file = host.dir().with_file_name("own.nft");
     fs::write(&file, own).expect("a new file");
     host.run("nft", &[&"-f", &file]);
     let lines = untied.show();
     assert!(lines.iter().any(|line| line.contains("/run/netns/blue (") && line.contains("kept: ")), "{lines:#?}");
-    host.run("nft", &[&"delete", &"table", &"inet", &format!("CRIU-{}", tree.pid())]);
+    host.run("nft", &[&"delete", &"table", &"inet", &name]);
     closed.named("images").removes_everything_since(&before);
     closed.named("images").finds_nothing();
     untied.finds_nothing();
