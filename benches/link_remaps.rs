@@ -17,10 +17,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use criu_gc::checkpoint;
 use criu_gc::execute::{self, Outcome};
+use criu_gc::host::Host;
 use criu_gc::interrupt::Interrupt;
 use criu_gc::locate::Images;
 use criu_gc::plan::{self, KeepReason, Policy};
-use criu_gc::probe::{self, Hints, TreeState};
+use criu_gc::probe::{self, Hints};
 use criu_gc::residue;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -65,12 +66,15 @@ fn remove_planned(images: &Path) -> Duration {
     let images = Images::open(images, None).expect("the images");
     let checkpoint = checkpoint::read(&images).expect("the images");
     let derived = residue::derive(&checkpoint).expect("the images");
-    let survey = probe::look(&images, &checkpoint, derived, &Hints::default()).expect("this machine");
+    let host = Host::look(probe::wanted(&checkpoint, &derived));
+    let survey = probe::look(&host, &images, &checkpoint, derived, &Hints::default()).expect("this machine");
     // The tree's pids are those of the throw-away host, and mean others here.
     let allowed = [KeepReason::TreeAlive, KeepReason::TreeUnknown].into();
-    let plan = plan::decide(&checkpoint, survey, &Policy { allowed, ..Policy::default() });
+    let policy = Policy { allowed, ..Policy::default() };
+    let tree = survey.tree.clone();
+    let plan = plan::decide(&checkpoint, survey, &policy).guarded(&tree, &policy);
     let start = Instant::now();
-    let done = execute::execute(plan.guarded(&TreeState::default(), &Policy::default()), None, &Interrupt::default());
+    let done = execute::execute(&host, plan, None, &Interrupt::default());
     let taken = start.elapsed();
     assert!(done.iter().all(|done| done.outcome == Outcome::Removed), "void: not all links were removed");
     taken

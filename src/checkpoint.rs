@@ -20,6 +20,7 @@ use criu_images::{
 
 use crate::connection::Connection;
 use crate::evidence::Evidence;
+use crate::memory::{MemoryLayout, Randomisation};
 use crate::record::Beside;
 use crate::system::author::Author;
 use crate::time::Timestamp;
@@ -37,6 +38,8 @@ pub struct Checkpoint {
     pub inventory: Option<Record<Inventory>>,
     /// When the images that name residue were last written, by what they say themselves.
     pub written: Option<Timestamp>,
+    /// When the dump began, as far as that is known: what it left was not there before.
+    pub began: Option<Timestamp>,
     /// No later than this they were written. It is another time where `written` is the word of an archive's maker.
     pub written_until: Option<Timestamp>,
     /// The same for each of them.
@@ -152,8 +155,19 @@ pub struct Task {
     pub name: Option<Vec<u8>>,
     /// Its program, as the tree saw it.
     pub executable: Option<Vec<u8>>,
+    /// How its memory was laid out.
+    pub memory: Option<DumpedMemory>,
     /// CRIU's numbers of its namespaces.
     pub ids: Option<TaskKobjIds>,
+}
+
+/// How the memory of a dumped process was laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DumpedMemory {
+    /// The addresses.
+    pub layout: MemoryLayout,
+    /// Whether the process was one with random addresses.
+    pub randomisation: Randomisation,
 }
 
 /// What the images know of the network namespace of the root task.

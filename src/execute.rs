@@ -9,6 +9,7 @@ mod confirm;
 mod files;
 mod network;
 
+use crate::host::Host;
 use crate::interrupt::Interrupt;
 use crate::plan::{GuardedPlan, Item, Verdict};
 use crate::probe::Presence;
@@ -42,13 +43,13 @@ pub enum Outcome {
 
 /// Carries out the plan. With a keeper no link is removed before its file is kept. An interrupt keeps what was not
 /// reached from being begun; all rules of one filter table are one step.
-pub fn execute(plan: GuardedPlan, keeper: Option<Keeper<'_>>, interrupt: &Interrupt) -> Vec<Done> {
+pub fn execute(host: &Host, plan: GuardedPlan, keeper: Option<Keeper<'_>>, interrupt: &Interrupt) -> Vec<Done> {
     let mut done: Vec<Done> = plan.into_items().into_iter().map(Done::before).collect();
-    network::remove_rules(&mut done, interrupt);
-    network::remove_tables(&mut done, interrupt);
-    network::remove_chains(&mut done, interrupt);
+    network::remove_rules(host, &mut done, interrupt);
+    network::remove_tables(host, &mut done, interrupt);
+    network::remove_chains(host, &mut done, interrupt);
     settle_connections(&mut done);
-    files::remove_links(&mut done, keeper, interrupt);
+    files::remove_links(host, &mut done, keeper, interrupt);
     done
 }
 

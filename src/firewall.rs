@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use self::rule_shape::{LOCK_CHAIN, RuleShape};
 use crate::connection::{Direction, Flow};
-use crate::system::netns::{self, NetNamespace};
+use crate::system::netns::NetworkName;
 use crate::system::nft::{self, Nft};
 use crate::system::xtables::{self, IpVersion};
 
@@ -130,14 +130,22 @@ pub struct ChainView {
     pub foreign: Vec<String>,
 }
 
+impl ChainView {
+    /// Whether one dump alone can have closed the namespace: it adds one jump from each side.
+    pub fn is_closed_once(&self) -> bool {
+        let from = |side: Direction| self.jumps.iter().filter(|(direction, _)| *direction == side).count();
+        Direction::BOTH.into_iter().all(|side| from(side) <= 1)
+    }
+}
+
 /// Everything of CRIU's kinds in one network namespace.
 #[derive(Debug)]
 pub struct NetworkView {
     /// The namespace.
-    pub namespace: Arc<NetNamespace>,
+    pub namespace: Arc<NetworkName>,
     /// The filter tables that exist.
     pub filters: Vec<FilterView>,
-    /// The tables of family `inet` with one of the names that were asked for.
+    /// The tables of family `inet` with the names that were asked for.
     pub tables: Vec<TableView>,
     /// What could not be looked at.
     pub failures: Vec<LookFailure>,
@@ -152,38 +160,54 @@ pub enum LookError {
     /// Through the legacy tools.
     #[error(transparent)]
     Legacy(#[from] xtables::Error),
+    /// More rules of the connections than any dump makes.
+    #[error("there are more than {limit} rules of these connections")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
 }
 
 /// What to look for in a namespace. A host may have any number of rules and tables that are nobody's business here, and
 /// so may each user in a namespace of their own.
-#[derive(Debug, Clone, Copy)]
-pub struct Parts<'a> {
-    /// The names of tables.
-    pub tables: &'a [&'a str],
-    /// What of the filter tables of both backends of iptables; nothing if that is `None`.
-    pub filters: Option<&'a HashSet<Flow>>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// The names of tables of family `inet`.
+    pub tables: Vec<String>,
+    /// What of the filter tables of both backends of iptables.
+    pub filters: Filters,
 }
 
-/// Looks into a namespace.
-pub fn look(namespace: &Arc<NetNamespace>, parts: Parts<'_>) -> NetworkView {
+/// What to look for in the filter tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filters {
+    /// Nothing.
+    Nothing,
+    /// The lock chain, and what jumps to it.
+    LockChain,
+    /// The rules that drop one of these flows, and the lock chain.
+    All(HashSet<Flow>),
+}
+
+/// Looks into the calling thread's namespace.
+pub fn look(namespace: &Arc<NetworkName>, parts: &Parts) -> NetworkView {
     let mut view =
         NetworkView { namespace: Arc::clone(namespace), filters: Vec::new(), tables: Vec::new(), failures: Vec::new() };
-    let failures = netns::within(namespace, || {
-        let mut failures = Vec::new();
-        if let Err(error) = look_at_nft(&mut view, parts) {
-            failures.push(failure(namespace, "nf_tables", &error));
+    if let Err(error) = look_at_nft(&mut view, parts) {
+        view.failures.push(failure(namespace, "nf_tables", &error));
+    }
+    for family in [IpVersion::V4, IpVersion::V6] {
+        let place = FilterPlace { backend: Backend::Legacy, family };
+        let looked = match &parts.filters {
+            Filters::Nothing => Ok(None),
+            Filters::LockChain => look_at_filter(place, &HashSet::new()),
+            Filters::All(flows) => look_at_filter(place, flows),
+        };
+        match looked {
+            Ok(filter) => view.filters.extend(filter),
+            Err(error) => view.failures.push(failure(namespace, "the legacy iptables rules", &error)),
         }
-        if let Some(flows) = parts.filters {
-            for family in [IpVersion::V4, IpVersion::V6] {
-                match look_at_filter(FilterPlace { backend: Backend::Legacy, family }, flows) {
-                    Ok(filter) => view.filters.extend(filter),
-                    Err(error) => failures.push(failure(namespace, "the legacy iptables rules", &error)),
-                }
-            }
-        }
-        failures
-    });
-    view.failures = failures.unwrap_or_else(|error| vec![failure(namespace, "the namespace", &error)]);
+    }
     view
 }
 
@@ -193,7 +217,7 @@ pub fn look_at_filter(place: FilterPlace, flows: &HashSet<Flow>) -> Result<Optio
         Backend::Nft => look_at_nft_filter(&Nft::open()?, place.family, flows),
         Backend::Legacy => {
             let table = xtables::read_filter(place.family, |chain, words| may_matter(chain, words, flows))?;
-            Ok(table.map(|table| legacy_filter(place, &table, flows)))
+            table.map(|table| legacy_filter(place, &table, flows)).transpose()
         }
     }
 }
@@ -216,7 +240,7 @@ pub fn look_at_nft_filter(
             builder.add(&chain.name, RuleId::Handle(rule.handle), shape, flows);
         },
     )?;
-    Ok(found.map(|(table, builder)| builder.build(place, Some(table.handle))))
+    found.map(|(table, builder)| builder.build(place, Some(table.handle))).transpose()
 }
 
 /// Looks at one table of family `inet` by its name.
@@ -224,8 +248,8 @@ pub fn look_at_table(nft: &Nft, name: &str) -> Result<Option<TableView>, LookErr
     Ok(nft.table(nft::Family::Inet, name)?.map(|table| TableView::of(&table)))
 }
 
-fn look_at_nft(view: &mut NetworkView, parts: Parts<'_>) -> Result<(), LookError> {
-    if parts.tables.is_empty() && parts.filters.is_none() {
+fn look_at_nft(view: &mut NetworkView, parts: &Parts) -> Result<(), LookError> {
+    if parts.tables.is_empty() && parts.filters == Filters::Nothing {
         return Ok(());
     }
     let nft = match Nft::open() {
@@ -234,22 +258,38 @@ fn look_at_nft(view: &mut NetworkView, parts: Parts<'_>) -> Result<(), LookError
         Err(nft::Error::Unavailable(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    for name in parts.tables {
+    for name in &parts.tables {
         view.tables.extend(look_at_table(&nft, name)?);
     }
-    let Some(flows) = parts.filters else { return Ok(()) };
     for family in [IpVersion::V4, IpVersion::V6] {
-        view.filters.extend(look_at_nft_filter(&nft, family, flows)?);
+        add_filter(view, &nft, family, &parts.filters)?;
     }
     Ok(())
 }
 
-fn failure(namespace: &NetNamespace, part: &'static str, error: &dyn std::error::Error) -> LookFailure {
+fn add_filter(view: &mut NetworkView, nft: &Nft, family: IpVersion, filters: &Filters) -> Result<(), LookError> {
+    let filter = match filters {
+        Filters::Nothing => None,
+        Filters::LockChain => match nft.has_chain(nft_family(family), FILTER_TABLE, LOCK_CHAIN)? {
+            true => look_at_nft_filter(nft, family, &HashSet::new())?,
+            false => None,
+        },
+        Filters::All(flows) => look_at_nft_filter(nft, family, flows)?,
+    };
+    view.filters.extend(filter);
+    Ok(())
+}
+
+fn failure(namespace: &NetworkName, part: &'static str, error: &dyn std::error::Error) -> LookFailure {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     LookFailure { namespace: namespace.to_string(), part, error: format!("{error}{cause}") }
 }
 
-fn legacy_filter(place: FilterPlace, table: &xtables::FilterTable, flows: &HashSet<Flow>) -> FilterView {
+fn legacy_filter(
+    place: FilterPlace,
+    table: &xtables::FilterTable,
+    flows: &HashSet<Flow>,
+) -> Result<FilterView, LookError> {
     let mut builder = Builder::default();
     for chain in &table.chains {
         if chain.name == LOCK_CHAIN {
@@ -280,10 +320,15 @@ fn goes_to_lock_chain(words: &[String]) -> bool {
 /// No more of what is not CRIU's is told one by one, and no more jumps are kept: CRIU makes two.
 const MOST: usize = 64;
 
+/// No more rules of connections are kept of one filter table: whoever knows a connection can make any number of them in a
+/// namespace of their own.
+const MOST_DROPS: usize = 1_000_000;
+
 /// Sorts the rules of a filter table, one by one. Whatever there is of others, little is kept.
 #[derive(Default)]
 struct Builder {
     drops: HashMap<RuleKey, Vec<RuleId>>,
+    drop_count: usize,
     jumps: Vec<(Direction, RuleId)>,
     rules: Vec<RuleId>,
     foreign: Vec<String>,
@@ -317,7 +362,10 @@ impl Builder {
         let Some(direction) = Direction::BOTH.into_iter().find(|direction| direction.chain() == chain) else { return };
         match shape {
             RuleShape::DropFlow { flow, marked } if flows.contains(&flow) => {
-                self.drops.entry(RuleKey { direction, flow, marked }).or_default().push(id);
+                self.drop_count += 1;
+                if self.drop_count <= MOST_DROPS {
+                    self.drops.entry(RuleKey { direction, flow, marked }).or_default().push(id);
+                }
             }
             RuleShape::JumpToLock if self.jumps.len() < MOST => self.jumps.push((direction, id)),
             _ => {}
@@ -334,7 +382,10 @@ impl Builder {
         }
     }
 
-    fn build(self, place: FilterPlace, table: Option<u64>) -> FilterView {
+    fn build(self, place: FilterPlace, table: Option<u64>) -> Result<FilterView, LookError> {
+        if self.drop_count > MOST_DROPS {
+            return Err(LookError::TooMany { limit: MOST_DROPS });
+        }
         let Builder { drops, jumps, rules, mut foreign, lock_chain, lock_rules, .. } = self;
         let lock_chain = lock_chain.map(|LockChain { handle, has_hook, uses }| {
             if has_hook {
@@ -346,6 +397,6 @@ impl Builder {
             }
             ChainView { table, handle, jumps, rules, foreign }
         });
-        FilterView { place, table, drops, lock_chain }
+        Ok(FilterView { place, table, drops, lock_chain })
     }
 }

@@ -17,11 +17,16 @@ use std::path::{Path, PathBuf};
 
 use criu_images::MntEntry;
 
+use crate::host::{Looked, Unseen};
+use filesystem::Same;
+
 pub(crate) use path::is_plain_path;
 
+pub use crate::host::{HostMounts, MountNamespace, Wanted};
 pub(crate) use source::is_of_mount as is_source_of_mount;
 
 pub use crate::system::mountinfo::HostMount;
+pub use filesystem::OfTheKernel;
 
 /// What the user said about mounts, in the words of `criu restore`.
 #[derive(Debug, Clone, Default)]
@@ -30,15 +35,6 @@ pub struct MountHints {
     pub root: Option<PathBuf>,
     /// `--external mnt[KEY]:PATH`: where the external mount of that key is on this host.
     pub external: Vec<(Vec<u8>, PathBuf)>,
-}
-
-/// The mount tables of this host.
-#[derive(Debug, Clone, Default)]
-pub struct HostMounts {
-    /// The mounts of the tool's own mount namespace.
-    pub own: Vec<HostMount>,
-    /// Those of every other mount namespace, by a process that is in it.
-    pub others: Vec<(u32, Vec<HostMount>)>,
 }
 
 /// Where to look for a file.
@@ -69,14 +65,16 @@ pub struct Place {
 pub enum Base {
     /// The root of a mount: no other mount may be entered on the way.
     Mount {
-        /// A process in the mount namespace that has it; `None` for the tool's own.
-        namespace_of: Option<u32>,
+        /// The mount namespace that has it; `None` for the tool's own.
+        namespace: Option<MountNamespace>,
         /// Where it is mounted there.
         mountpoint: PathBuf,
         /// Its id, to be compared with that of the directory that was opened: another mount may cover it.
         id: u32,
         /// Whether it is mounted read-only.
         is_read_only: bool,
+        /// What says that it shows the filesystem of the images.
+        identity: Identity,
     },
     /// The upper directory of an overlay that is mounted nowhere.
     Upper(PathBuf),
@@ -93,18 +91,40 @@ pub enum Base {
     Root(PathBuf),
 }
 
+/// How certain it is that a place is the one that the images mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Identity {
+    /// This host confirms it: by the user's word, by its own root directory, or because the filesystem has been there
+    /// since before the dump.
+    Certain,
+    /// Nothing but a number that can be given again, or the text of a mount's options, which is the word of whoever
+    /// mounted it. What is found there has to prove by itself that it is the checkpoint's.
+    ByName,
+}
+
+impl Base {
+    /// How certain it is.
+    pub fn identity(&self) -> Identity {
+        match self {
+            Base::Mount { identity, .. } => *identity,
+            Base::Upper(_) | Base::Recorded(_) | Base::Device { .. } => Identity::ByName,
+            Base::Named(_) | Base::Root(_) => Identity::Certain,
+        }
+    }
+}
+
 impl Place {
     /// The whole path on this host; for people, and for nothing else.
     pub fn path(&self) -> PathBuf {
         match &self.base {
-            Base::Mount { namespace_of: None, mountpoint: base, .. }
+            Base::Mount { namespace: None, mountpoint: base, .. }
             | Base::Upper(base)
             | Base::Recorded(base)
             | Base::Named(base)
             | Base::Root(base) => base.join(&self.relative),
-            Base::Mount { namespace_of: Some(pid), mountpoint, .. } => {
+            Base::Mount { namespace: Some(namespace), mountpoint, .. } => {
                 let inside = mountpoint.strip_prefix("/").unwrap_or(mountpoint);
-                PathBuf::from(format!("/proc/{pid}/root")).join(inside).join(&self.relative)
+                namespace.path_of_root().join(inside).join(&self.relative)
             }
             Base::Device { device: (major, minor) } => {
                 PathBuf::from(format!("/dev/block/{major}:{minor}")).join(&self.relative)
@@ -127,10 +147,10 @@ impl Place {
 /// Why a filesystem is known to be gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vanished {
-    /// A tmpfs of the tree's own: the images hold its content, memory does not any more.
-    PrivateTmpfs,
+    /// A tmpfs that is mounted nowhere any more, which a look at every mount namespace has shown.
+    Tmpfs(Looked),
     /// A filesystem of the kernel's (proc, sysfs, …): links on it do not outlive the tree.
-    KernelFilesystem,
+    KernelFilesystem(OfTheKernel),
 }
 
 /// Why a file cannot be looked for.
@@ -143,6 +163,15 @@ pub enum Unreachable {
         device: (u32, u32),
         /// Where the tree had it mounted.
         mountpoint: PathBuf,
+    },
+    /// The filesystem was a tmpfs, and may be mounted where it was not possible to look.
+    Hidden {
+        /// Its device number.
+        device: (u32, u32),
+        /// Where the tree had it mounted.
+        mountpoint: PathBuf,
+        /// What could not be looked at.
+        unseen: Vec<Unseen>,
     },
     /// The filesystem is mounted, but nowhere so that the directory of the file shows.
     NotShown {
@@ -183,8 +212,8 @@ pub fn on_mount(name: &[u8], mount: &MntEntry, host: &HostMounts, hints: &MountH
     if let Some(cause) = unknowable(mount) {
         return Some(Location::Unreachable(cause));
     }
-    if filesystem::is_of_the_kernel(mount) {
-        return Some(Location::Vanished(Vanished::KernelFilesystem));
+    if let Some(proof) = OfTheKernel::new(mount) {
+        return Some(Location::Vanished(Vanished::KernelFilesystem(proof)));
     }
     let readings: Vec<Vec<u8>> =
         path::readings(&mount.root).into_iter().map(|root| path::join(&root, relative)).collect();
@@ -242,19 +271,20 @@ fn by_filesystem(insides: &[Vec<u8>], mount: &MntEntry, host: &HostMounts) -> Lo
 
 /// The places at which mounts show the path `inside` of their filesystem. A writable mount serves for both looking and
 /// removing, and one of the tool's own namespace cannot be taken away by a container.
-fn places(inside: &[u8], mounts: &[(Option<u32>, &HostMount)]) -> Vec<Place> {
+fn places(inside: &[u8], mounts: &[Same<'_>]) -> Vec<Place> {
     let mut places: Vec<(bool, bool, Place)> = mounts
         .iter()
-        .filter_map(|(namespace_of, mount)| {
+        .filter_map(|Same { namespace, mount, identity }| {
             let relative = path::below(inside, &mount.root)?;
             let base = Base::Mount {
-                namespace_of: *namespace_of,
+                namespace: namespace.cloned(),
                 mountpoint: path::owned(&mount.mountpoint),
                 id: mount.id,
                 is_read_only: mount.is_read_only,
+                identity: *identity,
             };
             let place = Place { base, relative: path::owned(relative) };
-            Some((mount.is_read_only, namespace_of.is_some(), place))
+            Some((mount.is_read_only, namespace.is_some(), place))
         })
         .collect();
     places.sort_by_key(|(is_read_only, is_elsewhere, _)| (*is_read_only, *is_elsewhere));
@@ -264,8 +294,14 @@ fn places(inside: &[u8], mounts: &[(Option<u32>, &HostMount)]) -> Vec<Place> {
 /// What is known of a filesystem that is mounted nowhere.
 fn unmounted(insides: &[Vec<u8>], mount: &MntEntry, host: &HostMounts) -> Location {
     let device = mount.device();
-    if filesystem::is_private_tmpfs(mount) {
-        return Location::Vanished(Vanished::PrivateTmpfs);
+    if filesystem::is_tmpfs(mount) {
+        return match host.looked {
+            Some(looked) => Location::Vanished(Vanished::Tmpfs(looked)),
+            None => {
+                let mountpoint = path::owned(mountpoint(mount));
+                Location::Unreachable(Unreachable::Hidden { device, mountpoint, unseen: host.unseen.clone() })
+            }
+        };
     }
     let base = if let Some(upper) = filesystem::upper_directory(mount) {
         Base::Upper(path::owned(&upper))
@@ -283,6 +319,32 @@ fn unmounted(insides: &[Vec<u8>], mount: &MntEntry, host: &HostMounts) -> Locati
     match readings.pop() {
         Some(places) if readings.is_empty() => Location::At(places),
         last => Location::Either(readings.into_iter().chain(last).collect()),
+    }
+}
+
+/// The mounts of this host that files of the tree can be on.
+pub fn wanted<'a>(files: impl Iterator<Item = (&'a [u8], &'a MntEntry)>) -> Wanted {
+    let mut wanted = Wanted::default();
+    for (name, mount) in files {
+        wanted.devices.insert(mount.device());
+        wanted.uppers.extend(filesystem::upper_option(mount).map(<[u8]>::to_vec));
+        let Some(relative) = relative_to(name, mount) else { continue };
+        for root in path::readings(&mount.root) {
+            add_directories(&path::join(&root, relative), &mut wanted);
+        }
+    }
+    wanted
+}
+
+/// Adds the directories above a path, from the nearest up to one that is known.
+fn add_directories(path: &[u8], wanted: &mut Wanted) {
+    let mut end = path.len();
+    while let Some(slash) = path[..end].iter().rposition(|byte| *byte == b'/') {
+        end = slash;
+        let directory = if end == 0 { &b"/"[..] } else { &path[..end] };
+        if !wanted.roots.insert(directory.to_vec()) {
+            return;
+        }
     }
 }
 

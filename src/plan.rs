@@ -8,7 +8,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
-use crate::probe::{Finding, FoundChain, FoundFile, FoundTable, Presence, RecordedNamespace, Survey, Tie, TreeState};
+use crate::mounts::Identity;
+use crate::probe::{
+    Finding, FoundChain, FoundFile, FoundRules, FoundTable, Presence, RecordedNamespace, Survey, Tie, TreeState,
+};
 use crate::residue::{ConnectionLock, Flow, LinkRemap, LockTable, Residue, Unknown};
 use crate::system::author::Author;
 use crate::system::dir::InodeId;
@@ -222,14 +225,13 @@ impl<'a> Context<'a> {
     fn verdict(&self, finding: &Finding) -> Verdict {
         let answer = self.answer(finding);
         let mut reasons = match (&finding.presence, &finding.residue) {
-            (Presence::Gone | Presence::Vanished(_), _) => return Verdict::Nothing,
+            (Presence::Gone(_) | Presence::Vanished(_), _) => return Verdict::Nothing,
             (Presence::Unreachable(_), _) => return Verdict::CannotTell,
             (Presence::File(file), Residue::LinkRemap(link)) => self.about_file(link, file, answer),
-            (Presence::Rules(_), Residue::Connection(connection)) => match connection.lock {
-                ConnectionLock::Rules(_) => self.about_unsigned(answer),
+            (Presence::Rules(found), Residue::Connection(connection)) => match connection.lock {
+                ConnectionLock::Rules(_) => self.about_rules(found, answer),
                 ConnectionLock::Table => return self.tables.clone(),
             },
-            (Presence::InTable(0), _) => return Verdict::Nothing,
             (Presence::InTable(_), _) => return self.tables.clone(),
             (Presence::Table(found), Residue::LockTable(table)) => self.about_table(table, found, answer),
             (Presence::Chain(found), _) => self.about_chain(found, answer),
@@ -264,9 +266,24 @@ impl<'a> Context<'a> {
         if self.is_changed(link, file, answer) && !self.policy.is_own_change(file) {
             reasons.push(KeepReason::ChangedSince);
         }
+        // A number that can be given again, and a mount's option, say only where to look.
+        if file.place.base.identity() == Identity::ByName
+            && answer != Some(Answer::Same)
+            && !was_made_by_dump(self.checkpoint, file)
+        {
+            reasons.push(KeepReason::OlderThanDump);
+        }
         // A restore takes the link away; and while the restored tree lives, no newer dump can have killed it.
         if self.checkpoint.restored.is_some() && !self.is_restored && answer != Some(Answer::Same) {
             reasons.push(KeepReason::RestoredSince);
+        }
+        reasons
+    }
+
+    fn about_rules(&self, found: &FoundRules, answer: Option<Answer>) -> Vec<KeepReason> {
+        let mut reasons = self.about_unsigned(answer);
+        if !is_tied(found.tie, answer) {
+            reasons.push(KeepReason::UntiedNamespace);
         }
         reasons
     }
@@ -302,6 +319,10 @@ impl<'a> Context<'a> {
         }
         if !found.view.foreign.is_empty() {
             reasons.push(KeepReason::ForeignContent);
+        }
+        // Each dump adds one jump from each side, and nothing tells them apart but a record.
+        if !found.view.is_closed_once() && answer != Some(Answer::Same) {
+            reasons.push(KeepReason::SharedLock);
         }
         reasons
     }
@@ -341,6 +362,14 @@ fn is_tied(tie: Option<Tie>, answer: Option<Answer>) -> bool {
 
 fn was_restored(evidence: Option<&RestoreEvidence>, tree: &TreeState) -> bool {
     evidence.is_some() || tree.is_restored()
+}
+
+/// Whether the link was made between the beginning of the dump and its end. Making it changed its inode and its
+/// directory, and one of the two may have been changed since.
+fn was_made_by_dump(checkpoint: &Checkpoint, file: &FoundFile) -> bool {
+    let (Some(began), Some(written)) = (checkpoint.began, checkpoint.written) else { return false };
+    let is_within = |time: Timestamp| began <= time && time <= written.latest();
+    is_within(file.identity.changed) || is_within(file.directory.changed)
 }
 
 /// Whether the link may have been made after the images were written. Making a link changes both its inode and its

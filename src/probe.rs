@@ -11,20 +11,21 @@ mod network;
 mod record;
 pub mod tree;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::checkpoint::Checkpoint;
 use crate::firewall::{ChainView, FilterPlace, LookFailure, RuleId, RuleKey, TableView};
+use crate::host::{DumpTrace, Host, Looked, Unseen};
 use crate::locate::{Context, Images};
-use crate::mounts::{MountHints, Place, Unreachable, Vanished};
+use crate::mounts::{self, MountHints, Place, Unreachable, Vanished, Wanted};
 use crate::reach::OpenError;
-use crate::residue::{Derived, Residue, TableName, Unknown};
+use crate::residue::{Derived, FileMount, Residue, TableName, Unknown};
 use crate::system::dir::FileIdentity;
-use crate::system::netns::NetNamespace;
+use crate::system::netns::{NetworkId, NetworkName};
 
 pub use files::location_of;
-pub(crate) use network::namespace_id;
 pub use tree::{LiveTask, TreeState, UnknownTree};
 
 /// Where the user wants to have looked, beyond where the tool looks by itself.
@@ -80,7 +81,7 @@ pub enum RecordedNamespace {
     /// It is none of those that were found.
     NotFound,
     /// It is the one with this device and inode number.
-    Found((u64, u64)),
+    Found(NetworkId),
 }
 
 /// An object and what was found of it.
@@ -95,8 +96,8 @@ pub struct Finding {
 /// What was found of an object.
 #[derive(Debug, Clone)]
 pub enum Presence {
-    /// It was looked for where it can be, and is not there.
-    Gone,
+    /// It was looked for everywhere where it can be, and is not there.
+    Gone(Looked),
     /// It ended with the tree.
     Vanished(Vanished),
     /// It could not be looked for.
@@ -105,8 +106,8 @@ pub enum Presence {
     File(FoundFile),
     /// Rules are there.
     Rules(FoundRules),
-    /// Flows of the connection are in the checkpoint's nftables table, and go with it.
-    InTable(usize),
+    /// So many flows of the connection are in the checkpoint's nftables table, and go with it.
+    InTable(NonZeroUsize),
     /// A table is there.
     Table(FoundTable),
     /// A chain is there.
@@ -122,8 +123,24 @@ pub enum Cause {
     Open(OpenError),
     /// The images can be read in two ways, and there is a file for each.
     Ambiguous(Vec<PathBuf>),
-    /// The places where it could be could not all be looked at.
+    /// The network namespaces where it could be could not all be looked at.
     Firewall,
+    /// It is not where it should be, but that need not be the place that the images mean.
+    Elsewhere(Elsewhere),
+    /// The filesystem that it is on does not answer.
+    Silent(PathBuf),
+}
+
+/// Why a file may be elsewhere than where it was looked for.
+#[derive(Debug, Clone)]
+pub enum Elsewhere {
+    /// Nothing but a number that can be given again says that this is the filesystem of the images, and its directories
+    /// have not changed since the dump began.
+    OtherFilesystem,
+    /// The store that the upper directory of the overlay was in is not here.
+    NoStore(PathBuf),
+    /// This is not the mount namespace of the host.
+    OtherNamespace(Unseen),
 }
 
 /// A file that was found, and how to find it again.
@@ -141,9 +158,11 @@ pub struct FoundFile {
 #[derive(Debug, Clone)]
 pub struct FoundRules {
     /// The namespace that they are in.
-    pub namespace: Arc<NetNamespace>,
+    pub namespace: Arc<NetworkName>,
     /// Each of them.
     pub rules: Vec<FoundRule>,
+    /// What ties the namespace to the checkpoint, where something does.
+    pub tie: Option<Tie>,
 }
 
 /// A rule.
@@ -163,7 +182,7 @@ pub struct FoundRule {
 #[derive(Debug, Clone)]
 pub struct FoundTable {
     /// The namespace that it is in.
-    pub namespace: Arc<NetNamespace>,
+    pub namespace: Arc<NetworkName>,
     /// Which of the possible names it has.
     pub name: TableName,
     /// What it holds.
@@ -176,7 +195,7 @@ pub struct FoundTable {
 #[derive(Debug, Clone)]
 pub struct FoundChain {
     /// The namespace that it is in.
-    pub namespace: Arc<NetNamespace>,
+    pub namespace: Arc<NetworkName>,
     /// Which of the filter tables.
     pub place: FilterPlace,
     /// What it holds.
@@ -206,31 +225,52 @@ pub enum ProbeError {
     /// A namespace that the user named cannot be opened.
     #[error(transparent)]
     Namespace(#[from] crate::system::netns::Error),
-    /// `/proc` cannot be read.
-    #[error("cannot read {what}: {source}")]
-    Proc {
-        /// Which part of it.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
 }
 
-/// Looks for everything that was derived.
-pub fn look(images: &Images, checkpoint: &Checkpoint, derived: Derived, hints: &Hints) -> Result<Survey, ProbeError> {
-    let mut tree = tree::look(images, checkpoint).map_err(|source| ProbeError::Proc { what: "/proc", source })?;
-    let mut survey = objects(checkpoint, derived, hints)?;
+/// Looks for everything that was derived, in a picture of the host that was taken for it.
+pub fn look(
+    host: &Host,
+    images: &Images,
+    checkpoint: &Checkpoint,
+    derived: Derived,
+    hints: &Hints,
+) -> Result<Survey, ProbeError> {
+    let mut tree = tree::look(host, images, checkpoint);
+    let mut survey = objects(host, checkpoint, derived, hints)?;
     tree.criu.append(&mut survey.tree.criu);
     Ok(Survey { tree, ..survey })
 }
 
 /// The same, without asking for the tree: of `tree` only those criu are there whose sockets were seen.
-pub fn objects(checkpoint: &Checkpoint, derived: Derived, hints: &Hints) -> Result<Survey, ProbeError> {
+pub fn objects(host: &Host, checkpoint: &Checkpoint, derived: Derived, hints: &Hints) -> Result<Survey, ProbeError> {
     let mut survey = Survey { unknown: derived.unknown, ..Survey::default() };
     let (links, locks): (Vec<Residue>, Vec<Residue>) =
         derived.residues.into_iter().partition(|residue| matches!(residue, Residue::LinkRemap(_)));
-    network::look(checkpoint, locks, hints, &mut survey)?;
-    files::look(checkpoint, links, hints, &mut survey)?;
+    network::look(host, checkpoint, locks, hints, &mut survey)?;
+    files::look(host, checkpoint, links, hints, &mut survey);
     Ok(survey)
+}
+
+/// The mounts of the host that matter for these objects.
+pub fn wanted(checkpoint: &Checkpoint, derived: &Derived) -> Wanted {
+    let links = derived.residues.iter().filter_map(|residue| match residue {
+        Residue::LinkRemap(link) => Some(link),
+        Residue::Connection(_) | Residue::LockTable(_) | Residue::LockChain(_) => None,
+    });
+    let on_mounts = links.filter_map(|link| match link.mount {
+        FileMount::Id(id) => Some((link.link.as_slice(), &checkpoint.mounts.get(&id)?.entry)),
+        FileMount::Shared | FileMount::Unknown => None,
+    });
+    mounts::wanted(on_mounts)
+}
+
+/// What the images and the record tell of where and when CRIU ran.
+pub fn trace_of(checkpoint: &Checkpoint) -> DumpTrace {
+    let shared = checkpoint.shares_pid_namespace() == Some(true);
+    let own = checkpoint.tasks.iter().filter(|_| shared).map(|task| task.pid);
+    DumpTrace {
+        written: checkpoint.written,
+        pids: own.chain(checkpoint.log.root_pid).collect(),
+        recorded: checkpoint.record.record().and_then(crate::record::Record::pid_namespace),
+    }
 }

@@ -4,14 +4,12 @@
 //! Each base is opened once and then kept: ten thousand files may lie below it, and a filesystem may have to be mounted
 //! for it. What is opened is compared with what was meant before anything below it is believed.
 
-mod unmounted;
-
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::unmounted::Looked;
-use self::unmounted::Unmounted;
+use crate::host::{MountNamespace, Seen, Unmounted};
 use crate::mounts::{Base, Place};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
@@ -29,6 +27,9 @@ pub enum OpenError {
     /// The filesystem could not be mounted.
     #[error("{}", with_cause(.0))]
     Mount(Arc<MountError>),
+    /// Neither the upper directory of the overlay is here, nor the store that it was in.
+    #[error("neither {} nor the store that it was in is here", .0.display())]
+    NoStore(PathBuf),
     /// Another mount covers the one that is meant.
     #[error("another mount covers {}", .0.display())]
     Overmounted(PathBuf),
@@ -57,16 +58,30 @@ impl From<FileError> for OpenError {
     }
 }
 
+/// Tells who has the block device with this number open.
+pub type DeviceUsers = Arc<dyn Fn(u64) -> Result<Option<u32>, String> + Send + Sync>;
+
 /// The bases that are open, for one purpose, and the directory that was opened last: the links of one directory follow
 /// one another.
-#[derive(Debug)]
 pub struct OpenBases {
     purpose: Purpose,
+    users: DeviceUsers,
     bases: HashMap<Base, Result<Arc<Directory>, OpenError>>,
     /// Filesystems that are read from their devices; `None` for one that has to be mounted.
     devices: HashMap<(u32, u32), Result<Option<Unmounted>, OpenError>>,
     author: Author,
     last: Option<(Base, PathBuf, Arc<OpenDirectory>)>,
+    /// The directory that was looked for last and was not there.
+    last_missing: Option<(Base, PathBuf, Arc<Missing>)>,
+}
+
+/// A directory on the way to a file is missing.
+#[derive(Debug)]
+pub struct Missing {
+    /// The nearest one above that is there.
+    pub above: Directory,
+    /// The name that is missing in it.
+    pub name: OsString,
 }
 
 /// A directory that holds links.
@@ -79,9 +94,10 @@ pub struct OpenDirectory {
 }
 
 impl OpenBases {
-    /// None yet.
-    pub fn new(purpose: Purpose) -> Self {
-        OpenBases { purpose, bases: HashMap::new(), devices: HashMap::new(), author: Author::Trusted, last: None }
+    /// None yet. `users` tells who else has a device open that has to be mounted.
+    pub fn new(purpose: Purpose, users: DeviceUsers) -> Self {
+        let (bases, devices) = (HashMap::new(), HashMap::new());
+        OpenBases { purpose, users, bases, devices, author: Author::Trusted, last: None, last_missing: None }
     }
 
     /// The same for places that images of this author name: by the word of others no device is touched.
@@ -91,17 +107,54 @@ impl OpenBases {
 
     /// Looks at a place on a device that nobody has mounted, by reading it; `None` where that is no such place, or has to
     /// be mounted all the same.
-    pub fn read_unmounted(&mut self, place: &Place) -> Option<Result<Option<Looked>, OpenError>> {
+    pub fn read_unmounted(&mut self, place: &Place) -> Option<Result<Seen, OpenError>> {
         let Base::Device { device } = place.base else { return None };
         let opened = self.devices.entry(device).or_insert_with(|| open_unmounted(device, self.author));
+        let (directory, name) = place.split();
         match opened {
             Ok(None) => None,
-            Ok(Some(unmounted)) => Some(unmounted.look(place).map_err(|source| {
+            Ok(Some(unmounted)) => Some(unmounted.look_in(directory, name).map_err(|source| {
                 let path = PathBuf::from(format!("/dev/block/{}:{}", device.0, device.1));
                 OpenError::Mount(Arc::new(MountError::Ext4 { path, source }))
             })),
             Err(error) => Some(Err(error.clone())),
         }
+    }
+
+    /// What is missing on the way to the file of a place; `None` where the directory of the file is there.
+    pub fn missing(&mut self, place: &Place) -> Result<Option<Arc<Missing>>, OpenError> {
+        let (path, _) = place.split();
+        if let Some((base, last, missing)) = &self.last_missing
+            && (base, last.as_path()) == (&place.base, path)
+        {
+            return Ok(Some(Arc::clone(missing)));
+        }
+        let Some(missing) = self.find_missing(place)?.map(Arc::new) else { return Ok(None) };
+        self.last_missing = Some((place.base.clone(), path.to_owned(), Arc::clone(&missing)));
+        Ok(Some(missing))
+    }
+
+    fn find_missing(&mut self, place: &Place) -> Result<Option<Missing>, OpenError> {
+        if let Base::Upper(path) = &place.base
+            && let Some(found) = nearest_of_store(path)?
+        {
+            return Ok(Some(found));
+        }
+        let base = self.base(&place.base)?;
+        let (path, _) = place.split();
+        let mut walked = PathBuf::new();
+        for component in path.components() {
+            let next = walked.join(component);
+            match base.below(&next, reach(&place.base)) {
+                Ok(_) => walked = next,
+                Err(error) if error.is_not_found() => {
+                    let above = base.below(&walked, reach(&place.base))?;
+                    return Ok(Some(Missing { above, name: component.as_os_str().to_owned() }));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
     }
 
     /// Opens the directory that holds the file of a place.
@@ -122,7 +175,7 @@ impl OpenBases {
         if let Some(opened) = self.bases.get(base) {
             return opened.clone();
         }
-        let opened = open(base, self.purpose).map(Arc::new);
+        let opened = open(base, self.purpose, &self.users).map(Arc::new);
         self.bases.insert(base.clone(), opened.clone());
         opened
     }
@@ -137,27 +190,27 @@ fn open_unmounted(device: (u32, u32), author: Author) -> Result<Option<Unmounted
     Ok(found.map(Unmounted::new))
 }
 
-fn open(base: &Base, purpose: Purpose) -> Result<Directory, OpenError> {
+fn open(base: &Base, purpose: Purpose, users: &DeviceUsers) -> Result<Directory, OpenError> {
     match base {
-        Base::Mount { namespace_of, mountpoint, id, .. } => {
-            open_mount(*namespace_of, mountpoint, *id).map_err(OpenError::of_base)
+        Base::Mount { namespace, mountpoint, id, .. } => {
+            open_mount(namespace.as_ref(), mountpoint, *id).map_err(OpenError::of_base)
         }
         // An engine removes the upper directory with the container, and whatever is in it.
         Base::Upper(path) => Ok(Directory::open_exactly(path)?),
         Base::Recorded(path) => Directory::open_exactly(path).map_err(|error| OpenError::from(error).of_base()),
         Base::Named(path) | Base::Root(path) => Directory::open(path).map_err(|error| OpenError::from(error).of_base()),
         Base::Device { device } => {
-            mount::block_device(*device, purpose).map_err(|error| OpenError::Mount(Arc::new(error)))
+            mount::block_device(*device, purpose, &**users).map_err(|error| OpenError::Mount(Arc::new(error)))
         }
     }
 }
 
 /// Opens a mount point and makes sure that it is on the mount that is meant: another may have been mounted over it.
-fn open_mount(namespace_of: Option<u32>, mountpoint: &Path, id: u32) -> Result<Directory, OpenError> {
-    let directory = match namespace_of {
+fn open_mount(namespace: Option<&MountNamespace>, mountpoint: &Path, id: u32) -> Result<Directory, OpenError> {
+    let directory = match namespace {
         None => Directory::open_exactly(mountpoint)?,
-        Some(pid) => {
-            let root = Directory::open(Path::new(&format!("/proc/{pid}/root")))?;
+        Some(namespace) => {
+            let root = namespace.open_root()?;
             root.below(mountpoint.strip_prefix("/").unwrap_or(mountpoint), Reach::AcrossMounts)?
         }
     };
@@ -167,6 +220,24 @@ fn open_mount(namespace_of: Option<u32>, mountpoint: &Path, id: u32) -> Result<D
         return Err(OpenError::Overmounted(directory.path().to_owned()));
     }
     Ok(directory)
+}
+
+/// The layer of an overlay that an engine has removed: its store is there, which is the directory above the layer or
+/// the one above that.
+fn nearest_of_store(upper: &Path) -> Result<Option<Missing>, OpenError> {
+    let mut missing = match Directory::open_exactly(upper) {
+        Ok(_) => return Ok(None),
+        Err(error) if error.is_not_found() => upper,
+        Err(error) => return Err(error.into()),
+    };
+    for directory in upper.ancestors().skip(1).take(2) {
+        match (Directory::open_exactly(directory), missing.file_name()) {
+            (Ok(above), Some(name)) => return Ok(Some(Missing { above, name: name.to_owned() })),
+            (Err(error), _) if !error.is_not_found() => return Err(error.into()),
+            (Ok(_) | Err(_), _) => missing = directory,
+        }
+    }
+    Err(OpenError::NoStore(upper.to_owned()))
 }
 
 /// How far a path may lead from a base.

@@ -56,6 +56,7 @@ pub struct Record {
     pub trust: Trust,
     /// When it was made.
     pub boot: Boot,
+    pid_namespace: Option<u64>,
     links: HashMap<u32, Link>,
     network: Option<Network>,
     connections: HashMap<Connection, Vec<Rule>>,
@@ -74,19 +75,32 @@ impl Beside {
 impl Record {
     /// What stands in a document.
     pub fn new(document: Document, trust: Trust, boot: Boot) -> Self {
-        let Document { links, network, .. } = document;
+        let Document { links, network, machine, .. } = document;
+        let pid_namespace = machine.pid_namespace.filter(|_| boot == Boot::This && trust == Trust::Full);
         let network = network.filter(|_| boot == Boot::This);
         let mut connections: HashMap<Connection, Vec<Rule>> = HashMap::new();
         for each in network.iter().flat_map(|network| &network.connections) {
             let connection = Connection { local: each.local, peer: each.peer };
             connections.entry(connection).or_default().extend(each.rules.iter().cloned());
         }
-        Record { trust, boot, links: links.into_iter().map(|link| (link.id, link)).collect(), network, connections }
+        Record {
+            trust,
+            boot,
+            pid_namespace,
+            links: links.into_iter().map(|link| (link.id, link)).collect(),
+            network,
+            connections,
+        }
     }
 
     /// The link remap of this number, which the tree saw at this path.
     pub fn link(&self, id: u32, path: &[u8]) -> Option<&Link> {
         self.links.get(&id).filter(|link| link.link.0 == path)
+    }
+
+    /// The number of the pid namespace in which CRIU ran, if that was in this life of the machine.
+    pub fn pid_namespace(&self) -> Option<u64> {
+        self.pid_namespace
     }
 
     /// The network namespace that was locked, if that was in this life of the machine.

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::checkpoint::{self, NetworkScope};
 use crate::exit::ExitStatus;
+use crate::host::Host;
 use crate::locate::Images;
 use crate::probe::{self, Hints, Search};
 use crate::record::FILE_NAME;
@@ -109,7 +110,8 @@ fn document(images: &Images, directory: &Path) -> Result<Document, String> {
         NetworkScope::Unknown => (None, Vec::new()),
     };
     let hints = Hints { namespaces: hints, search: Search::Named, ..Hints::default() };
-    let survey = probe::objects(&checkpoint, derived, &hints).map_err(|error| error.to_string())?;
+    let host = Host::look(probe::wanted(&checkpoint, &derived));
+    let survey = probe::objects(&host, &checkpoint, derived, &hints).map_err(|error| error.to_string())?;
     let is_locked = survey.findings.iter().any(|finding| !matches!(finding.residue, residue::Residue::LinkRemap(_)));
     let namespace: Option<&NetNamespace> = namespace.as_ref().filter(|_| is_locked);
     Ok(make::document(directory, &checkpoint, &survey, namespace))

@@ -15,6 +15,7 @@ use crate::causes::with_causes;
 use crate::cli::Arguments;
 use crate::execute;
 use crate::exit::ExitStatus;
+use crate::host::Host;
 use crate::interrupt::Interrupt;
 use crate::locate;
 use crate::probe;
@@ -146,16 +147,13 @@ impl Run {
             Err(error) => return report::failed_checkpoint(&prepared.path, &error),
         };
         let Ready { images, checkpoint, derived, hints, plan, origin, mut context } = ready;
-        let plan = match probe::tree::look(&images, &checkpoint) {
-            Ok(tree) => plan.guarded(&tree, &self.options.policy),
-            Err(error) => {
-                return report::failed_checkpoint(&prepared.path, &format!("cannot read /proc: {error}"));
-            }
-        };
+        // The picture once more, right before the acts.
+        let host = Host::look(probe::wanted(&checkpoint, &derived));
+        let plan = plan.guarded(&probe::tree::look(&host, &images, &checkpoint), &self.options.policy);
         let run_id = checkpoint.run_id().map(|id| id.text);
         let keeper = save.map(|directory| Keeper { directory, images: &prepared.path, run_id });
-        let mut done = execute::execute(plan, keeper, interrupt);
-        match survey(&images, &checkpoint, derived, &hints) {
+        let mut done = execute::execute(&host, plan, keeper, interrupt);
+        match survey(&Host::look(probe::wanted(&checkpoint, &derived)), &images, &checkpoint, derived, &hints) {
             Ok(after) => execute::confirm(&mut done, &after),
             Err(error) => context.cannot_be_known.push(format!("what is left after the removal: {error}")),
         }

@@ -5,6 +5,7 @@
 //! it passes in may come from hostile images, so it never follows a symbolic link that it was not given, runs no
 //! shell, and does to each object only what the name of the call says.
 
+pub mod abstract_sockets;
 pub mod author;
 pub mod command;
 mod crc32c;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A point in time since 1970-01-01 00:00:00 UTC, in seconds and nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +26,15 @@ impl Timestamp {
     /// Nanoseconds within the second.
     pub const fn nanoseconds(self) -> u32 {
         self.nanoseconds
+    }
+
+    /// The time so much before this one.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let total = i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanoseconds);
+        let earlier = total - i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX / 2);
+        let seconds = i64::try_from(earlier.div_euclid(1_000_000_000)).unwrap_or(i64::MIN);
+        Timestamp::new(seconds, u32::try_from(earlier.rem_euclid(1_000_000_000)).unwrap_or(0))
     }
 
     /// The last moment that this time may stand for: archives and some filesystems (NFSv2, FAT, tar) keep whole

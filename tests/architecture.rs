@@ -15,13 +15,14 @@ struct Source {
 
 /// Modules that do not ask the system, and what they may know of it all the same: plain data.
 const PURE: [&str; 4] = ["residue", "mounts", "plan", "firewall/rule_shape"];
-const PLAIN_DATA: [&str; 6] = [
+const PLAIN_DATA: [&str; 7] = [
     "nft::Expression",
     "nft::{Expression, Verdict}",
     "xtables::IpVersion",
     "mountinfo::",
     "dir::InodeId",
     "author::Author",
+    "netns::NetworkId",
 ];
 const IMPURE: [&str; 10] = [
     "std::fs",
@@ -49,6 +50,41 @@ fn impure_lines(source: &Source) -> Vec<String> {
             || system.into_iter().any(|rest| !PLAIN_DATA.iter().any(|data| rest.starts_with(data)))
     };
     source.code().filter(is_impure).map(|line| format!("{}: {line}", source.path)).collect()
+}
+
+/// What is below `/proc` and is about no other process and no namespace: this process's own descriptors and settings,
+/// its thread's network namespace, and facts of the kernel.
+const OWN: [&str; 9] = [
+    "/proc/thread-self/fd/",
+    "/proc/self/fd/",
+    "/proc/self/status",
+    "/proc/self/ns/net",
+    "/proc/thread-self/ns/net",
+    "/proc/thread-self/net/",
+    "/proc/filesystems",
+    "/proc/sys/kernel/random/boot_id",
+    // What CRIU says of the root task, which the kernel holds for it.
+    "/proc/{pid}/ns/net",
+];
+
+/// What of a path below `/proc` a file may read all the same: whose word an owner is stands in the mount tables.
+const EXCEPTIONS: [(&str, &str); 2] =
+    [("system/origin.rs", "/proc/self/mountinfo"), ("system/origin.rs", "/proc/1/mountinfo")];
+
+/// Invariant 9.
+fn reads_proc(source: &Source) -> Vec<String> {
+    if source.path.starts_with("host") {
+        return Vec::new();
+    }
+    let is_excepted = |path: &str| EXCEPTIONS.contains(&(source.path.as_str(), path));
+    let is_about_others = |line: &&str| {
+        let paths =
+            line.split("\"/proc").skip(1).map(|rest| format!("/proc{}", rest.split('"').next().unwrap_or_default()));
+        let is_test_of_prefix = line.contains("starts_with(");
+        let is_own = |path: &str| OWN.iter().any(|own| path.starts_with(own));
+        !is_test_of_prefix && paths.into_iter().any(|path| !is_own(&path) && !is_excepted(&path))
+    };
+    source.code().filter(is_about_others).map(|line| format!("{}: {line}", source.path)).collect()
 }
 
 /// House style: who may use a file, and what it is for, stands at its head.
@@ -151,6 +187,17 @@ fn modules_use_one_another_in_one_direction() {
     let mut broken = used_by_module();
     broken.entry("time".to_owned()).or_default().insert("plan".to_owned());
     assert!(circle(broken).contains(&"plan".to_owned()));
+}
+
+#[test]
+fn nothing_but_the_picture_of_the_host_reads_proc_about_others() {
+    let broken = [
+        "fs::read(\"/proc/1/stat\")",
+        "let x = format!(\"/proc/{pid}/root\");",
+        "read_dir(\"/proc\")",
+        "open(\"/proc/locks\")",
+    ];
+    check(reads_proc, "probe.rs", &broken);
 }
 
 #[test]

@@ -34,12 +34,16 @@ mod filters;
 mod held;
 #[path = "privileged/helpers.rs"]
 mod helpers;
+#[path = "privileged/hidden.rs"]
+mod hidden;
 #[path = "support/image_file.rs"]
 mod image_file;
 #[path = "privileged/incomplete.rs"]
 mod incomplete;
 #[path = "privileged/links.rs"]
 mod links;
+#[path = "privileged/living.rs"]
+mod living;
 #[path = "privileged/locks.rs"]
 mod locks;
 #[path = "privileged/look_alikes.rs"]
@@ -143,6 +147,8 @@ fn main() -> std::process::ExitCode {
         archives::CASES,
         bundles::CASES,
         podman::CASES,
+        hidden::CASES,
+        living::CASES,
     ];
     let with_newest = [
         answers::CASES,

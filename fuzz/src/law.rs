@@ -14,7 +14,7 @@ use std::path::{Component, Path};
 
 use criu_gc::checkpoint::{self, Checkpoint};
 use criu_gc::locate::Images;
-use criu_gc::mounts::{Base, HostMount, HostMounts, Location, MountHints, Place};
+use criu_gc::mounts::{Base, HostMount, HostMounts, Identity, Location, MountHints, MountNamespace, Place};
 use criu_gc::plan::{self, Answer, Policy, Verdict};
 use criu_gc::probe::{self, Finding, FoundFile, Presence, Survey};
 use criu_gc::residue::{self, LinkRemap, Residue};
@@ -52,6 +52,10 @@ pub fn no_step_leads_out_of_scope(images: &Images) {
         ground::check(item, &host);
         let is_proven = item.record == Some(Answer::Same);
         assert!(checkpoint.restored.is_none() || is_proven, "the images were restored since");
+        // Everything found is older than any dump, so that nothing else can prove whose it is.
+        let is_certain = file.place.base.identity() == Identity::Certain;
+        let is_of_1970 = checkpoint.began.is_some_and(|began| began <= file.identity.changed);
+        assert!(is_certain || is_proven || is_of_1970, "by a number or a text alone: {item:?}");
     }
 }
 
@@ -79,15 +83,15 @@ fn check_place(checkpoint: &Checkpoint, link: &LinkRemap, place: &Place, host: &
             assert!(root == Path::new("/") && !checkpoint.has_own_mount_namespace_of(link), "{place:?}");
             assert_eq!(root.join(&place.relative), Path::new(OsStr::from_bytes(&link.link)));
         }
-        Base::Mount { namespace_of, mountpoint, id, .. } => {
-            let all = |pid: &Option<u32>| match pid {
+        Base::Mount { namespace, mountpoint, id, .. } => {
+            let all = |namespace: &Option<MountNamespace>| match namespace {
                 None => host.own.clone(),
-                Some(pid) => {
-                    host.others.iter().filter(|(other, _)| other == pid).flat_map(|(_, all)| all.clone()).collect()
+                Some(namespace) => {
+                    host.others.iter().filter(|(other, _)| other == namespace).flat_map(|(_, all)| all.clone()).collect()
                 }
             };
             let is_it = |shown: &HostMount| shown.id == *id && OsStr::from_bytes(&shown.mountpoint) == mountpoint;
-            let shown = all(namespace_of).into_iter().find(is_it).unwrap_or_else(|| panic!("no mount: {place:?}"));
+            let shown = all(namespace).into_iter().find(is_it).unwrap_or_else(|| panic!("no mount: {place:?}"));
             check_filesystem(mount(), &shown);
             let inside = Path::new(OsStr::from_bytes(&shown.root)).join(&place.relative);
             check_below_root(mount(), &inside);
@@ -227,6 +231,6 @@ fn host() -> HostMounts {
         mount(3, (0, 25), "/", "/dev/shm", "tmpfs", "tmpfs", "rw,size=65536k"),
         mount(4, (0, 40), "/", "/var/lib/c1/merged", "overlay", "overlay", upper),
     ];
-    let others = vec![(77, vec![mount(9, (0, 25), "/srv", "/data", "tmpfs", "tmpfs", "rw,size=65536k")])];
-    HostMounts { own, others }
+    let others = vec![(MountNamespace::imagined(77), vec![mount(9, (0, 25), "/srv", "/data", "tmpfs", "tmpfs", "rw,size=65536k")])];
+    HostMounts { own, others, ..HostMounts::default() }
 }

@@ -42,12 +42,18 @@ pub(crate) fn checkpoint() -> Checkpoint {
         dump_criu_run_id: Some(RUN_ID.into()),
         ..Inventory::default()
     };
-    let task =
-        Task { pid: 100, name: Some(b"job".to_vec()), executable: Some(b"/usr/bin/job".to_vec()), ids: Some(SHARED) };
+    let task = Task {
+        pid: 100,
+        name: Some(b"job".to_vec()),
+        executable: Some(b"/usr/bin/job".to_vec()),
+        memory: None,
+        ids: Some(SHARED),
+    };
     Checkpoint {
         completeness: Completeness::Complete,
         inventory: Some(Record { entry: inventory, evidence: evidence("inventory.img", 0) }),
         written: Some(Timestamp::new(1000, 0)),
+        began: Some(Timestamp::new(990, 0)),
         written_until: Some(Timestamp::new(1000, 0)),
         times: ImageTimes::default(),
         author: Author::Trusted,

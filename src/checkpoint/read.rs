@@ -11,20 +11,22 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufReader, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use criu_images::{
-    CoreEntry, ImageKind, ImageReader, Inventory, MmEntry, MntEntry, NetDeviceEntry, NetDeviceType, NetNsEntry,
-    Problem, PstreeEntry, Remap, StatsEntry, TaskKobjIds,
+    CoreEntry, DumpStats, ImageKind, ImageReader, Inventory, MmEntry, MntEntry, NetDeviceEntry, NetDeviceType,
+    NetNsEntry, Problem, PstreeEntry, Remap, StatsEntry, TaskKobjIds,
 };
 
 use self::files::Files;
 use super::budget::{Budget, Fact};
 use super::{
-    Checkpoint, Completeness, Device, DeviceAddress, ImageProblem, ImageProblemKind, ImageTimes, LogFacts, MountRecord,
-    Network, Record, RemapRecord, RestoreEvidence, Task, log,
+    Checkpoint, Completeness, Device, DeviceAddress, DumpedMemory, ImageProblem, ImageProblemKind, ImageTimes,
+    LogFacts, MountRecord, Network, Record, RemapRecord, RestoreEvidence, Task, log,
 };
 use crate::evidence::Evidence;
 use crate::locate::{ImageFile, Images, Written};
+use crate::memory::{MemoryLayout, Randomisation};
 use crate::record::{self, Beside, ImagesId};
 use crate::system::author::Author;
 use crate::system::dir::FileError;
@@ -80,16 +82,16 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     };
     let inventory = reader.first::<Inventory>(ImageKind::Inventory, 0)?;
     let remaps: Vec<RemapRecord> = reader.all(ImageKind::RemapFilePath, 0, Fact::Remap)?;
-    let mut tasks = reader.tasks()?;
-    let (wanted, programs) = reader.wanted_files(&remaps, &tasks)?;
+    let (mut tasks, programs) = reader.tasks()?;
+    let wanted = wanted_files(&remaps, &programs);
     let Files { files, sockets, layout, link_remaps, socket_inodes, is_empty } = reader.files(&wanted)?;
     let absence = images.absence();
-    let is_whole = reader.dump_succeeded()?;
+    let end = reader.end_of_dump()?;
     // Of what somebody else can take away, that it was there once proves nothing.
-    if !is_whole || absence != Author::Trusted {
+    if end.is_none() || absence != Author::Trusted {
         reader.note_lacking_links(&remaps, &link_remaps);
     }
-    if !is_whole {
+    if end.is_none() {
         reader.note_lacking_sockets(&socket_inodes);
     }
     for task in &mut tasks {
@@ -107,6 +109,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         completeness,
         inventory,
         written: reader.times.last().map(|written| written.said),
+        began: reader.began(end),
         written_until: reader.times.last().map(|written| written.until),
         times: reader.times,
         author: reader.author,
@@ -131,6 +134,12 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     Ok(checkpoint)
 }
 
+/// The statistics of a dump that came to its end.
+struct EndOfDump {
+    written: Timestamp,
+    statistics: DumpStats,
+}
+
 struct Reader<'a> {
     images: &'a Images,
     problems: Vec<ImageProblem>,
@@ -151,6 +160,7 @@ impl Reader<'_> {
         let name = kind.file_name(id);
         let Some(file) = self.images.image(&name)? else { return Ok(()) };
         self.author = self.author.or(file.author);
+        self.times.note_first(file.written);
         if matches!(kind, ImageKind::Inventory | ImageKind::Files | ImageKind::RegFiles | ImageKind::RemapFilePath) {
             self.times.add(&name, file.written, self.now);
         }
@@ -192,8 +202,9 @@ impl Reader<'_> {
         Ok(first)
     }
 
-    fn tasks(&mut self) -> Result<Vec<Task>, ReadError> {
-        let mut tasks = Vec::new();
+    /// The tasks, and the id of the program of each.
+    fn tasks(&mut self) -> Result<(Vec<Task>, HashMap<u32, u32>), ReadError> {
+        let (mut tasks, mut programs) = (Vec::new(), HashMap::new());
         let tree: Vec<Record<PstreeEntry>> = self.all(ImageKind::Pstree, 0, Fact::Task)?;
         let mut pids: Vec<u32> = tree.iter().map(|task| task.entry.pid).collect();
         if pids.is_empty() {
@@ -204,36 +215,21 @@ impl Reader<'_> {
         for pid in pids {
             let ids: Option<Record<TaskKobjIds>> = self.first(ImageKind::Ids, pid)?;
             let core: Option<Record<CoreEntry>> = self.first(ImageKind::Core, pid)?;
-            let (legacy_ids, name) = match core {
-                Some(core) => (core.entry.ids, core.entry.tc.map(|task| task.comm)),
+            let (legacy_ids, task) = match core {
+                Some(core) => (core.entry.ids, core.entry.tc),
                 None => (None, None),
             };
-            tasks.push(Task { pid, name, executable: None, ids: ids.map(|ids| ids.entry).or(legacy_ids) });
-        }
-        Ok(tasks)
-    }
-
-    /// The ids of the files to keep, and the id of each task's program.
-    fn wanted_files(
-        &mut self,
-        remaps: &[RemapRecord],
-        tasks: &[Task],
-    ) -> Result<(HashSet<u32>, HashMap<u32, u32>), ReadError> {
-        let mut programs = HashMap::new();
-        for task in tasks {
-            if let Some(mm) = self.first::<MmEntry>(ImageKind::Mm, task.pid)? {
-                programs.insert(task.pid, mm.entry.exe_file_id);
+            let personality = task.as_ref().and_then(|task| task.personality).unwrap_or_default();
+            let name = task.map(|task| task.comm);
+            let mm: Option<Record<MmEntry>> = self.first(ImageKind::Mm, pid)?;
+            let memory = mm.as_ref().and_then(|mm| memory(&mm.entry, personality));
+            if let Some(mm) = mm {
+                programs.insert(pid, mm.entry.exe_file_id);
             }
+            let ids = ids.map(|ids| ids.entry).or(legacy_ids);
+            tasks.push(Task { pid, name, executable: None, memory, ids });
         }
-        let mut wanted: HashSet<u32> = programs.values().copied().collect();
-        for remap in remaps {
-            match remap.entry.remap() {
-                Remap::Linked { file_id } => wanted.extend([file_id, remap.entry.orig_id]),
-                Remap::Ghost { .. } => wanted.extend([remap.entry.orig_id]),
-                _ => {}
-            }
-        }
-        Ok((wanted, programs))
+        Ok((tasks, programs))
     }
 
     /// The mounts of the tree's namespaces. Other tables are of an earlier dump into the same directory, which CRIU
@@ -293,14 +289,28 @@ impl Reader<'_> {
     }
 
     /// A dump writes `stats-dump` when all images are written (`cr_dump_finish` in `criu/cr-dump.c`).
-    fn dump_succeeded(&mut self) -> Result<bool, ReadError> {
-        let Some(file) = self.images.work_file("stats-dump")? else { return Ok(false) };
-        let Some(Written { said: written, .. }) = file.written else { return Ok(false) };
+    fn end_of_dump(&mut self) -> Result<Option<EndOfDump>, ReadError> {
+        let Some(file) = self.images.work_file("stats-dump")? else { return Ok(None) };
+        let Some(Written { said: written, .. }) = file.written else { return Ok(None) };
         // Whoever may have written it but not the images has no say in whether they are whole.
-        let is_believed = self.author.or(file.author) == self.author;
-        Ok(is_believed
-            && self.is_later(written)
-            && statistics(file).is_some_and(|statistics| statistics.dump.is_some()))
+        let is_believed = self.author.or(file.author) == self.author && self.is_later(written);
+        let statistics = statistics(file).and_then(|statistics| statistics.dump).filter(|_| is_believed);
+        Ok(statistics.map(|statistics| EndOfDump { written, statistics }))
+    }
+
+    /// What the dump left was made while the tree stood still, and the statistics are written right after that. Without
+    /// them the images themselves are the only clock, and a second has to be enough for what came before the first.
+    fn began(&self, end: Option<EndOfDump>) -> Option<Timestamp> {
+        const SLACK: Duration = Duration::from_millis(20);
+        const UNKNOWN: Duration = Duration::from_secs(1);
+        match end {
+            Some(EndOfDump { written, statistics }) => {
+                let micros = |time: Option<u32>| Duration::from_micros(time.unwrap_or_default().into());
+                let took = micros(statistics.freezing_time) + micros(statistics.frozen_time);
+                Some(written.minus(took + SLACK))
+            }
+            None => self.times.first_of_all().map(|first| first.minus(UNKNOWN)),
+        }
     }
 
     /// Whether something was written after the images, as far as is known.
@@ -412,6 +422,25 @@ fn read_records<M: prost::Message + Default>(
         each(record.message, evidence, order).map_err(Failure::Entry)?;
     }
     Ok(())
+}
+
+/// The ids of the files to keep.
+fn wanted_files(remaps: &[RemapRecord], programs: &HashMap<u32, u32>) -> HashSet<u32> {
+    let mut wanted: HashSet<u32> = programs.values().copied().collect();
+    for remap in remaps {
+        match remap.entry.remap() {
+            Remap::Linked { file_id } => wanted.extend([file_id, remap.entry.orig_id]),
+            Remap::Ghost { .. } => wanted.extend([remap.entry.orig_id]),
+            Remap::Procfs { .. } | Remap::Unknown { .. } => {}
+        }
+    }
+    wanted
+}
+
+fn memory(mm: &MmEntry, personality: u32) -> Option<DumpedMemory> {
+    let layout =
+        MemoryLayout { start_code: mm.mm_start_code?, start_stack: mm.mm_start_stack?, start_brk: mm.mm_start_brk? };
+    Some(DumpedMemory { layout, randomisation: Randomisation::of_personality(personality) })
 }
 
 fn shows_restore(name: &str, file: ImageFile) -> bool {

@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 pub struct ImageTimes {
     images: BTreeMap<Arc<str>, Timestamp>,
     last: Option<Written>,
+    /// When the first of all images was written, those that name nothing among them.
+    first_of_all: Option<Timestamp>,
     /// Whether a time among them has not come yet.
     pub has_future: bool,
 }
@@ -30,6 +32,16 @@ impl ImageTimes {
             said: last.said.max(written.said),
             until: last.until.max(written.until),
         }));
+    }
+
+    /// Notes that an image was written, whatever it names.
+    pub(super) fn note_first(&mut self, written: Option<Written>) {
+        self.first_of_all = self.first_of_all.into_iter().chain(written.map(|written| written.said)).min();
+    }
+
+    /// When the first of all images was written.
+    pub(super) fn first_of_all(&self) -> Option<Timestamp> {
+        self.first_of_all.filter(|_| !self.has_future)
     }
 
     /// When the last of them was written; `None` where that is not known.

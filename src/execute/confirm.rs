@@ -7,12 +7,10 @@ use std::path::PathBuf;
 
 use super::{Done, Outcome};
 use crate::firewall::FilterPlace;
-use crate::probe::{Finding, FoundRule, Presence, Survey, namespace_id};
+use crate::probe::{Finding, FoundRule, Presence, Survey};
 use crate::residue::{Connection, Residue};
 use crate::system::dir::InodeId;
-
-/// Which network namespace: device and inode.
-type NamespaceId = (u64, u64);
+use crate::system::netns::NetworkId;
 
 /// Takes back the word "removed" for each object that the look afterwards has found.
 pub fn confirm(done: &mut [Done], after: &Survey) {
@@ -28,9 +26,9 @@ pub fn confirm(done: &mut [Done], after: &Survey) {
 #[derive(Default)]
 struct Left<'a> {
     files: HashSet<(InodeId, PathBuf)>,
-    rules: HashSet<(NamespaceId, &'a FoundRule)>,
-    tables: HashSet<(NamespaceId, u64)>,
-    chains: HashSet<(NamespaceId, FilterPlace)>,
+    rules: HashSet<(NetworkId, &'a FoundRule)>,
+    tables: HashSet<(NetworkId, u64)>,
+    chains: HashSet<(NetworkId, FilterPlace)>,
     in_tables: HashSet<Connection>,
 }
 
@@ -47,12 +45,12 @@ impl<'a> Left<'a> {
         match &finding.presence {
             Presence::File(file) => drop(self.files.insert((file.identity.id(), file.place.path()))),
             Presence::Rules(found) => {
-                let namespace = namespace_id(&found.namespace);
+                let namespace = found.namespace.id;
                 self.rules.extend(found.rules.iter().map(|rule| (namespace, rule)));
             }
-            Presence::Table(found) => drop(self.tables.insert((namespace_id(&found.namespace), found.view.handle))),
-            Presence::Chain(found) => drop(self.chains.insert((namespace_id(&found.namespace), found.place))),
-            Presence::InTable(flows) if *flows > 0 => self.in_tables.extend(connection(finding)),
+            Presence::Table(found) => drop(self.tables.insert((found.namespace.id, found.view.handle))),
+            Presence::Chain(found) => drop(self.chains.insert((found.namespace.id, found.place))),
+            Presence::InTable(_) => self.in_tables.extend(connection(finding)),
             _ => {}
         }
     }
@@ -63,11 +61,11 @@ impl<'a> Left<'a> {
                 !self.files.is_empty() && self.files.contains(&(file.identity.id(), file.place.path()))
             }
             Presence::Rules(found) => {
-                let namespace = namespace_id(&found.namespace);
+                let namespace = found.namespace.id;
                 found.rules.iter().any(|rule| self.rules.contains(&(namespace, rule)))
             }
-            Presence::Table(found) => self.tables.contains(&(namespace_id(&found.namespace), found.view.handle)),
-            Presence::Chain(found) => self.chains.contains(&(namespace_id(&found.namespace), found.place)),
+            Presence::Table(found) => self.tables.contains(&(found.namespace.id, found.view.handle)),
+            Presence::Chain(found) => self.chains.contains(&(found.namespace.id, found.place)),
             Presence::InTable(_) => connection(removed).is_some_and(|removed| self.in_tables.contains(&removed)),
             _ => false,
         }

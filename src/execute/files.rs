@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::{Done, Outcome};
+use crate::host::Host;
 use crate::interrupt::Interrupt;
 use crate::mounts::Base;
 use crate::probe::{Finding, FoundFile, Presence};
@@ -17,12 +18,12 @@ use crate::system::mount::Purpose;
 use crate::time::Timestamp;
 
 /// Removes every link remap that the plan removes.
-pub(super) fn remove_links(done: &mut [Done], keeper: Option<Keeper<'_>>, interrupt: &Interrupt) {
+pub(super) fn remove_links(host: &Host, done: &mut [Done], keeper: Option<Keeper<'_>>, interrupt: &Interrupt) {
     let mut removal = Removal {
         keeper,
         shared: shared_inodes(done),
         touched: Touched::default(),
-        bases: OpenBases::new(Purpose::Remove),
+        bases: OpenBases::new(Purpose::Remove, host.device_users()),
     };
     for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
         let Some((link, found)) = planned_link(&done.item.finding) else { continue };

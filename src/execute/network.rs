@@ -12,9 +12,10 @@ use super::{Done, Outcome};
 use crate::causes::with_causes;
 use crate::firewall::rule_shape::LOCK_CHAIN;
 use crate::firewall::{self, Backend, ChainView, FILTER_TABLE, FilterPlace, FilterView, RuleId, TableView};
+use crate::host::Host;
 use crate::interrupt::Interrupt;
-use crate::probe::{self, FoundChain, FoundRule, FoundTable, Presence};
-use crate::system::netns::{self, NetNamespace};
+use crate::probe::{FoundChain, FoundRule, FoundTable, Presence};
+use crate::system::netns::{self, NetworkId, NetworkName};
 use crate::system::nft::{self, CommitError, Generation, Nft, Transaction};
 use crate::system::xtables;
 
@@ -32,11 +33,11 @@ enum Failure {
 type Attempt<T> = Result<T, Failure>;
 
 /// Removes the rules of single connections: all of one filter table together.
-pub(super) fn remove_rules(done: &mut [Done], interrupt: &Interrupt) {
+pub(super) fn remove_rules(host: &Host, done: &mut [Done], interrupt: &Interrupt) {
     let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
     for ((_, place), (namespace, wanted)) in rules_by_place(done) {
         let rules: Vec<&FoundRule> = wanted.iter().map(|(_, rule)| rule).collect();
-        let result = in_namespace(&namespace, interrupt, || repeat(|| remove_rules_once(place, &rules)));
+        let result = in_namespace(host, &namespace, interrupt, || repeat(|| remove_rules_once(place, &rules)));
         let outcome = result.unwrap_or_else(Outcome::Failed);
         for (at, _) in wanted {
             let all = outcomes.entry(at).or_insert_with(|| outcome.clone());
@@ -49,33 +50,33 @@ pub(super) fn remove_rules(done: &mut [Done], interrupt: &Interrupt) {
 }
 
 /// Removes nftables tables.
-pub(super) fn remove_tables(done: &mut [Done], interrupt: &Interrupt) {
+pub(super) fn remove_tables(host: &Host, done: &mut [Done], interrupt: &Interrupt) {
     for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
         if let Presence::Table(found) = &done.item.finding.presence {
-            let result = in_namespace(&found.namespace, interrupt, || repeat(|| remove_table_once(found)));
+            let result = in_namespace(host, &found.namespace, interrupt, || repeat(|| remove_table_once(found)));
             done.outcome = result.unwrap_or_else(Outcome::Failed);
         }
     }
 }
 
 /// Removes lock chains with the jumps to them.
-pub(super) fn remove_chains(done: &mut [Done], interrupt: &Interrupt) {
+pub(super) fn remove_chains(host: &Host, done: &mut [Done], interrupt: &Interrupt) {
     for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
         if let Presence::Chain(found) = &done.item.finding.presence {
-            let result = in_namespace(&found.namespace, interrupt, || repeat(|| remove_chain_once(found)));
+            let result = in_namespace(host, &found.namespace, interrupt, || repeat(|| remove_chain_once(found)));
             done.outcome = result.unwrap_or_else(Outcome::Failed);
         }
     }
 }
 
-type Wanted = (Arc<NetNamespace>, Vec<(usize, FoundRule)>);
+type Wanted = (Arc<NetworkName>, Vec<(usize, FoundRule)>);
 
-fn rules_by_place(done: &[Done]) -> BTreeMap<((u64, u64), FilterPlace), Wanted> {
+fn rules_by_place(done: &[Done]) -> BTreeMap<(NetworkId, FilterPlace), Wanted> {
     let mut places: BTreeMap<_, Wanted> = BTreeMap::new();
     for (at, done) in done.iter().enumerate().filter(|(_, done)| done.is_to_be_removed()) {
         let Presence::Rules(found) = &done.item.finding.presence else { continue };
         for rule in &found.rules {
-            let key = (probe::namespace_id(&found.namespace), rule.place);
+            let key = (found.namespace.id, rule.place);
             let (_, rules) = places.entry(key).or_insert_with(|| (Arc::clone(&found.namespace), Vec::new()));
             rules.push((at, rule.clone()));
         }
@@ -94,12 +95,16 @@ fn together(one: &Outcome, other: &Outcome) -> Outcome {
 }
 
 fn in_namespace(
-    namespace: &NetNamespace,
+    host: &Host,
+    namespace: &NetworkName,
     interrupt: &Interrupt,
     work: impl FnOnce() -> Result<Outcome, String> + Send,
 ) -> Result<Outcome, String> {
     interrupt.may_go_on()?;
-    netns::within(namespace, work).map_err(|error| with_causes(&error))?
+    let Some(namespace) = host.open_network(namespace) else {
+        return Err(format!("the network namespace {namespace} cannot be reached any more; nothing was done"));
+    };
+    netns::within(&namespace, work).map_err(|error| with_causes(&error))?
 }
 
 fn repeat(mut attempt: impl FnMut() -> Attempt<Outcome>) -> Result<Outcome, String> {

@@ -25,7 +25,8 @@ const ELSEWHERE: &str = "\
 fn host(mountinfo: &str) -> HostMounts {
     let (own, not_understood) = mountinfo::parse(mountinfo.as_bytes());
     assert_eq!(not_understood, 0);
-    HostMounts { own, others: vec![(4321, mountinfo::parse(ELSEWHERE.as_bytes()).0)] }
+    let others = vec![(MountNamespace::imagined(4321), mountinfo::parse(ELSEWHERE.as_bytes()).0)];
+    HostMounts { own, others, looked: Some(Looked::in_test()), ..HostMounts::default() }
 }
 
 /// A mount of the tree: of a filesystem that CRIU does not know, on a device with a number of its own.
@@ -55,7 +56,8 @@ fn text(location: &Location) -> String {
             let texts = readings.iter().map(|places| places.iter().map(place_text).collect::<Vec<_>>().join(" | "));
             format!("either {}", texts.collect::<Vec<_>>().join(" or "))
         }
-        Location::Vanished(how) => format!("vanished: {how:?}"),
+        Location::Vanished(Vanished::Tmpfs(_)) => "vanished: tmpfs".to_owned(),
+        Location::Vanished(Vanished::KernelFilesystem(_)) => "vanished: KernelFilesystem".to_owned(),
         Location::Unreachable(why) => format!("unreachable: {why:?}"),
     }
 }
@@ -63,9 +65,12 @@ fn text(location: &Location) -> String {
 fn place_text(place: &Place) -> String {
     let relative = place.relative.display();
     match &place.base {
-        Base::Mount { namespace_of, mountpoint, id, is_read_only } => {
+        Base::Mount { namespace, mountpoint, id, is_read_only, .. } => {
             let access = if *is_read_only { " (ro)" } else { "" };
-            let of = namespace_of.map_or(String::new(), |pid| format!(" of {pid}"));
+            let of = namespace
+                .as_ref()
+                .and_then(|namespace| namespace.process)
+                .map_or(String::new(), |pid| format!(" of {pid}"));
             format!("{id} {}{access}{of} + {relative}", mountpoint.display())
         }
         Base::Upper(path) => format!("upper {} + {relative}", path.display()),
@@ -186,7 +191,7 @@ fn an_anonymous_device_counts_only_with_the_same_type_source_and_options() {
     check("/l", &overlay((0, 40), options), "26 /var/merged + l");
     check("/l", &overlay((0, 40), "rw,lowerdir=/elsewhere,upperdir=/u1"), "26 /var/merged + l");
     check("/l", &overlay((0, 40), "lowerdir=/l"), reused);
-    check("/l", &MntEntry { fstype: 5, ..overlay((0, 40), options) }, "vanished: PrivateTmpfs");
+    check("/l", &MntEntry { fstype: 5, ..overlay((0, 40), options) }, "vanished: tmpfs");
 }
 
 #[test]
@@ -205,14 +210,17 @@ fn a_tmpfs_of_the_host_is_found_and_one_of_the_tree_has_vanished() {
         tmpfs((0, 50), "tmpfs", "size=65536k"),
         tmpfs((0, 50), "shm", ""),
     ] {
-        check("/dev/shm/l", &gone, "vanished: PrivateTmpfs");
+        check("/dev/shm/l", &gone, "vanished: tmpfs");
     }
 }
 
 #[test]
-fn an_external_tmpfs_outlives_the_tree() {
+fn an_external_tmpfs_is_gone_with_its_last_mount() {
     let external = MntEntry { ext_key: Some(b"shm".to_vec()), ..tmpfs((0, 99), "shm", "") };
-    check("/dev/shm/l", &external, r#"unreachable: NotMounted { device: (0, 99), mountpoint: "/dev/shm" }"#);
+    check("/dev/shm/l", &external, "vanished: tmpfs");
+    let unseen = HostMounts { looked: None, ..host(HOST) };
+    let location = on_mount(b"/dev/shm/l", &external, &unseen, &MountHints::default());
+    assert!(matches!(location, Some(Location::Unreachable(Unreachable::Hidden { .. }))), "{location:?}");
 }
 
 #[test]

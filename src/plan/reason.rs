@@ -25,6 +25,8 @@ pub enum KeepReason {
     ForeignImages,
     /// By the record that was made at the dump, it is another object, or has a part that was made since.
     NotRecorded,
+    /// Nothing but a number that can be given again, or a mount's option, leads to it, and the dump did not make it.
+    OlderThanDump,
     /// The file was changed after the images were written.
     ChangedSince,
     /// A restore from these images succeeded.
@@ -33,13 +35,15 @@ pub enum KeepReason {
     NewerDump,
     /// The table or chain holds something that CRIU did not write.
     ForeignContent,
+    /// More than one dump has closed the network namespace, by the same chain.
+    SharedLock,
     /// Nothing ties the network namespace to this checkpoint.
     UntiedNamespace,
 }
 
 impl KeepReason {
     /// All of them, the gravest first.
-    pub const ALL: [KeepReason; 14] = [
+    pub const ALL: [KeepReason; 16] = [
         KeepReason::CriuAtWork,
         KeepReason::TreeAlive,
         KeepReason::TreeUnknown,
@@ -49,10 +53,12 @@ impl KeepReason {
         KeepReason::OtherSize,
         KeepReason::ForeignImages,
         KeepReason::NotRecorded,
+        KeepReason::OlderThanDump,
         KeepReason::ChangedSince,
         KeepReason::RestoredSince,
         KeepReason::NewerDump,
         KeepReason::ForeignContent,
+        KeepReason::SharedLock,
         KeepReason::UntiedNamespace,
     ];
 
@@ -68,10 +74,12 @@ impl KeepReason {
             KeepReason::OtherSize => "other-size",
             KeepReason::ForeignImages => "foreign-images",
             KeepReason::NotRecorded => "not-recorded",
+            KeepReason::OlderThanDump => "older-than-dump",
             KeepReason::ChangedSince => "changed-since",
             KeepReason::RestoredSince => "restored-since",
             KeepReason::NewerDump => "newer-dump",
             KeepReason::ForeignContent => "foreign-content",
+            KeepReason::SharedLock => "shared-lock",
             KeepReason::UntiedNamespace => "untied-namespace",
         }
     }
@@ -90,6 +98,9 @@ impl KeepReason {
                 "others than root may have written the images, who could not have removed it themselves"
             }
             KeepReason::NotRecorded => "by the record that was made at the dump, it or a part of it was made since",
+            KeepReason::OlderThanDump => {
+                "only a reusable device number or a mount option leads to it, and it was not made during the dump"
+            }
             KeepReason::ChangedSince => {
                 "it was changed after the images were written, so it may belong to a newer dump of the same tree"
             }
@@ -101,6 +112,7 @@ impl KeepReason {
                 "a link remap of the checkpoint was changed since, so this may belong to a newer dump of the same tree"
             }
             KeepReason::ForeignContent => "it holds something that CRIU did not write",
+            KeepReason::SharedLock => "more than one dump has closed the network namespace by this chain",
             KeepReason::UntiedNamespace => "nothing ties the network namespace to this checkpoint",
         }
     }
@@ -123,10 +135,12 @@ impl KeepReason {
             KeepReason::OtherSize => "--allow other-size",
             KeepReason::ForeignImages => "--allow foreign-images",
             KeepReason::NotRecorded => "--allow not-recorded",
+            KeepReason::OlderThanDump => "--allow older-than-dump",
             KeepReason::ChangedSince => "--allow changed-since",
             KeepReason::RestoredSince => "--allow restored-since",
             KeepReason::NewerDump => "--allow newer-dump",
             KeepReason::ForeignContent => "--allow foreign-content",
+            KeepReason::SharedLock => "--allow shared-lock",
         }
     }
 }

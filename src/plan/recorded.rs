@@ -5,10 +5,11 @@
 //! no number of its own: that nobody made it anew since is certain only where the inode or the directory has not been
 //! changed since. Rules of legacy iptables have none either.
 
-use crate::probe::{Finding, FoundChain, FoundFile, FoundRules, FoundTable, Presence, RecordedNamespace, namespace_id};
+use crate::probe::{Finding, FoundChain, FoundFile, FoundRules, FoundTable, Presence, RecordedNamespace};
 use crate::record::document::{Chain, Link, Network, Rule, Time};
 use crate::record::{Boot, Record, Trust};
 use crate::residue::{LinkRemap, Residue};
+use crate::system::netns::NetworkId;
 
 /// What a record says about an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,16 +28,16 @@ pub(super) fn ask(record: Option<&Record>, namespace: RecordedNamespace, finding
     let answer = match (&finding.residue, &finding.presence) {
         (Residue::LinkRemap(link), Presence::File(file)) => about_link(record, link, file),
         (Residue::Connection(locked), Presence::Rules(found)) => {
-            about_network(record, namespace, namespace_id(&found.namespace), |network| {
+            about_network(record, namespace, found.namespace.id, |network| {
                 about_rules(record.rules(&locked.connection), network, found)
             })
         }
         // A name with the run id is proof enough.
         (Residue::LockTable(_), Presence::Table(found)) if !found.name.is_signed() => {
-            about_network(record, namespace, namespace_id(&found.namespace), |network| about_table(network, found))
+            about_network(record, namespace, found.namespace.id, |network| about_table(network, found))
         }
         (Residue::LockChain(_), Presence::Chain(found)) => {
-            about_network(record, namespace, namespace_id(&found.namespace), |network| about_chain(network, found))
+            about_network(record, namespace, found.namespace.id, |network| about_chain(network, found))
         }
         _ => None,
     };
@@ -76,7 +77,7 @@ fn is_same_file(recorded: &Link, file: &FoundFile, boot: Boot) -> Option<bool> {
 fn about_network(
     record: &Record,
     recorded: RecordedNamespace,
-    found: (u64, u64),
+    found: NetworkId,
     compare: impl FnOnce(&Network) -> Option<Answer>,
 ) -> Option<Answer> {
     let network = record.network()?;

@@ -5,7 +5,10 @@ pub(super) mod objects;
 
 use super::*;
 use crate::checkpoint::example::checkpoint;
-use crate::mounts::{Unreachable, Vanished};
+use crate::connection::Direction;
+use crate::firewall::RuleId;
+use crate::host::Looked;
+use crate::mounts::{Base, Place, Unreachable, Vanished};
 use crate::probe::{Cause, Tie};
 use crate::residue::{TableForm, TableName};
 use crate::time::Timestamp;
@@ -61,8 +64,8 @@ fn what_is_as_the_images_say_is_removed() {
 #[test]
 fn what_is_not_there_needs_nothing_and_what_cannot_be_looked_for_cannot_be_told() {
     for (presence, expected) in [
-        (Presence::Gone, "Nothing"),
-        (Presence::Vanished(Vanished::PrivateTmpfs), "Nothing"),
+        (Presence::Gone(Looked::in_test()), "Nothing"),
+        (Presence::Vanished(Vanished::Tmpfs(Looked::in_test())), "Nothing"),
         (Presence::Unreachable(Cause::Mount(Unreachable::UnknownMount)), "CannotTell"),
         (Presence::Unreachable(Cause::Firewall), "CannotTell"),
     ] {
@@ -215,9 +218,50 @@ fn a_link_that_a_restore_should_have_taken_is_stale_only_while_the_restored_tree
 }
 
 #[test]
+fn what_only_a_reusable_number_leads_to_has_to_be_made_by_the_dump() {
+    // The dump lasted from second 990 to second 1000.
+    for (file, directory, expected) in [
+        (995, 995, "Remove"),
+        (995, 2000, "Remove"),
+        (2000, 995, "Remove"),
+        (980, 980, "keep: older-than-dump"),
+        (980, 2000, "keep: older-than-dump"),
+    ] {
+        let by_number = |_: &mut LinkRemap, found: &mut FoundFile| {
+            found.place = Place { base: Base::Device { device: (7, 0) }, relative: "link_remap.6".into() };
+            found.identity.changed = Timestamp::new(file, 0);
+            found.directory.changed = Timestamp::new(directory, 0);
+        };
+        let (mut link, mut found) = link();
+        by_number(&mut link, &mut found);
+        check(vec![link_finding((link, found))], &[expected]);
+    }
+}
+
+#[test]
+fn rules_that_are_not_where_criu_ran_are_not_tied() {
+    let Finding { residue, presence: Presence::Rules(mut found) } = rules() else { panic!("no rules") };
+    found.tie = None;
+    check(vec![Finding { residue, presence: Presence::Rules(found) }], &["keep: untied-namespace"]);
+}
+
+#[test]
+fn a_chain_that_two_dumps_share_is_kept() {
+    let jumps = |count: u64| {
+        let Finding { residue, presence: Presence::Chain(mut found) } = chain(Some(Tie::Named), &[]) else {
+            panic!("no chain")
+        };
+        let jumps = |side| (0..count).map(move |handle| (side, RuleId::Handle(handle)));
+        found.view.jumps = Direction::BOTH.into_iter().flat_map(jumps).collect();
+        Finding { residue, presence: Presence::Chain(found) }
+    };
+    check(vec![jumps(1), jumps(2)], &["Remove", "keep: shared-lock"]);
+}
+
+#[test]
 fn a_connection_in_a_table_shares_the_gravest_verdict_on_the_tables() {
-    let held = |flows: usize| connection(ConnectionLock::Table, Presence::InTable(flows));
-    check(vec![held(2), held(0), table_finding(signed())], &["Remove", "Nothing", "Remove"]);
+    let held = |flows: usize| connection(ConnectionLock::Table, Presence::InTable(flows.try_into().unwrap()));
+    check(vec![held(2), table_finding(signed())], &["Remove", "Remove"]);
     let (table, mut found) = by_pid();
     found.tie = None;
     let kept = "keep: untied-namespace";

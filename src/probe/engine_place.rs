@@ -8,63 +8,94 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use criu_images::MntEntry;
 
 use crate::checkpoint::Checkpoint;
+use crate::host;
 use crate::locate::context::Context;
 use crate::mounts::{self, Base, HostMount, Place};
 use crate::residue::{FileMount, LinkRemap};
 use crate::system::dir::{Directory, FileError, Reach};
 
-/// The places that an engine's metadata names.
+/// Which directory a mount of the images showed, by the word of the engine.
+#[derive(Debug)]
+struct Claim {
+    mount: MntEntry,
+    path: PathBuf,
+}
+
+/// A place by such a word, which is not confirmed yet.
+#[derive(Debug)]
+pub(super) struct EnginePlace {
+    pub(super) place: Place,
+    claim: Arc<Claim>,
+}
+
+/// The places that an engine's metadata names. Nothing is looked at.
 pub(super) struct EnginePlaces<'a> {
     checkpoint: &'a Checkpoint,
     metadata: &'a Context,
-    /// The mounts of the tool's own mount namespace.
-    own: &'a [HostMount],
-    /// What was found out, by the id of the mount in the images.
-    confirmed: HashMap<u32, bool>,
+    /// By the id of the mount in the images.
+    claims: HashMap<u32, Option<Arc<Claim>>>,
 }
 
 impl<'a> EnginePlaces<'a> {
-    pub(super) fn new(checkpoint: &'a Checkpoint, metadata: &'a Context, own: &'a [HostMount]) -> Self {
-        EnginePlaces { checkpoint, metadata, own, confirmed: HashMap::new() }
+    pub(super) fn new(checkpoint: &'a Checkpoint, metadata: &'a Context) -> Self {
+        EnginePlaces { checkpoint, metadata, claims: HashMap::new() }
     }
 
     /// Where a link remap is below the directory that this host's engine had mounted there.
-    pub(super) fn place_of(&mut self, link: &LinkRemap) -> Option<Place> {
+    pub(super) fn place_of(&mut self, link: &LinkRemap) -> Option<EnginePlace> {
         let FileMount::Id(id) = link.mount else { return None };
-        let mount = &self.checkpoint.mounts.get(&id)?.entry;
-        let path = self.directory_of(mount)?;
-        let own = self.own;
-        let is_confirmed = *self.confirmed.entry(id).or_insert_with(|| is_directory_of(path, mount, own));
-        is_confirmed.then(|| Place::below(Base::Recorded(path.to_owned()), &link.link, mount)).flatten()
-    }
-
-    fn directory_of(&self, mount: &MntEntry) -> Option<&'a Path> {
-        let mountpoint = mounts::mountpoint(mount);
-        let is_of_mount = |destination: &Path| {
-            let destination = destination.as_os_str().as_encoded_bytes();
-            destination == mountpoint || mount.ext_key.as_deref() == Some(destination)
-        };
-        match mountpoint {
-            b"/" => self.metadata.own_root(),
-            _ => Some(&self.metadata.own_binds().find(|bind| is_of_mount(&bind.destination))?.source),
-        }
+        let (checkpoint, metadata) = (self.checkpoint, self.metadata);
+        let claim = self.claims.entry(id).or_insert_with(|| {
+            let mount = checkpoint.mounts.get(&id)?.entry.clone();
+            let path = directory_of(&mount, metadata)?.to_owned();
+            Some(Arc::new(Claim { mount, path }))
+        });
+        let claim = Arc::clone(claim.as_ref()?);
+        let place = Place::below(Base::Recorded(claim.path.clone()), &link.link, &claim.mount)?;
+        Some(EnginePlace { place, claim })
     }
 }
 
-/// Whether what is at `path` now is what the mount showed.
-fn is_directory_of(path: &Path, mount: &MntEntry, own: &[HostMount]) -> bool {
+fn directory_of<'a>(mount: &MntEntry, metadata: &'a Context) -> Option<&'a Path> {
+    let mountpoint = mounts::mountpoint(mount);
+    let is_of_mount = |destination: &Path| {
+        let destination = destination.as_os_str().as_encoded_bytes();
+        destination == mountpoint || mount.ext_key.as_deref() == Some(destination)
+    };
+    match mountpoint {
+        b"/" => metadata.own_root(),
+        _ => Some(&metadata.own_binds().find(|bind| is_of_mount(&bind.destination))?.source),
+    }
+}
+
+/// What was found out about the engine's words.
+#[derive(Debug, Default)]
+pub(super) struct Confirmed {
+    known: HashMap<u32, bool>,
+}
+
+impl Confirmed {
+    /// Whether what is at the place now is what the mount showed.
+    pub(super) fn is_true_of(&mut self, told: &EnginePlace) -> bool {
+        let Claim { mount, path } = &*told.claim;
+        *self.known.entry(mount.mnt_id).or_insert_with(|| is_directory_of(path, mount))
+    }
+}
+
+fn is_directory_of(path: &Path, mount: &MntEntry) -> bool {
     let look = || {
         let directory = Directory::open_exactly(path)?;
         Ok::<_, FileError>((directory.identity()?, directory.location()?))
     };
     let Ok((identity, location)) = look() else { return false };
-    let Some(shown) = own.iter().find(|shown| u64::from(shown.id) == identity.mount_id) else { return false };
-    mounts::is_source_of_mount(&location, shown, mount, |relative| is_there(shown, relative))
+    let Some(shown) = host::own_mount(identity.mount_id) else { return false };
+    mounts::is_source_of_mount(&location, &shown, mount, |relative| is_there(&shown, relative))
 }
 
 /// Whether there is something at a path below the root of a mount; what cannot be looked at may be there.

@@ -1,48 +1,174 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Looks for link remaps where the mount arithmetic says that they are.
+//!
+//! A filesystem of others may never answer, so the looking is done by a thread that is left behind then.
 
-use std::collections::BTreeSet;
+mod absent;
+mod watched;
 
-use super::engine_place::EnginePlaces;
-use super::{Cause, Finding, FoundFile, Hints, Presence, ProbeError, Survey};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::engine_place::{Confirmed, EnginePlace, EnginePlaces};
+use super::{Cause, Finding, FoundFile, Hints, Presence, Survey};
 use crate::checkpoint::Checkpoint;
-use crate::mounts::{self, HostMounts, Location, MountHints, Place, Unreachable};
-use crate::reach::{Looked, OpenBases, OpenError};
+use crate::host::{Host, HostMounts, Seen, Sight, look_in};
+use crate::mounts::{self, Location, MountHints, Place, Unreachable};
+use crate::reach::{OpenBases, OpenError};
 use crate::residue::{FileMount, LinkRemap, Residue};
 use crate::system::mount::Purpose;
-use crate::system::{mountinfo, process};
+use absent::Judge;
 
-pub(super) fn look(
-    checkpoint: &Checkpoint,
-    links: Vec<Residue>,
-    hints: &Hints,
-    survey: &mut Survey,
-) -> Result<(), ProbeError> {
+pub(super) fn look(host: &Host, checkpoint: &Checkpoint, links: Vec<Residue>, hints: &Hints, survey: &mut Survey) {
     if links.is_empty() {
-        return Ok(());
+        return;
     }
-    let host = host_mounts(checkpoint)?;
-    let mut opened = OpenBases::new(Purpose::Look).named_by(checkpoint.author);
-    let mut engine_places = EnginePlaces::new(checkpoint, &hints.metadata, &host.own);
-    survey.findings.reserve(links.len());
-    for residue in links {
-        let Residue::LinkRemap(link) = &residue else { continue };
-        let presence = match location_of(checkpoint, link, &host, &hints.mounts) {
-            Location::At(places) => find(&places, &mut opened),
-            Location::Either(readings) => find_either(&readings, &mut opened),
-            Location::Vanished(how) => Presence::Vanished(how),
-            Location::Unreachable(why) => Presence::Unreachable(Cause::Mount(why)),
+    let mounts = host_mounts(host, checkpoint);
+    let mut engine_places = EnginePlaces::new(checkpoint, &hints.metadata);
+    let mut jobs = Vec::with_capacity(links.len());
+    for residue in &links {
+        let Residue::LinkRemap(link) = residue else { continue };
+        jobs.push(Job {
+            location: location_of(checkpoint, link, &mounts, &hints.mounts),
+            told: engine_places.place_of(link),
+        });
+    }
+    let judge = Judge::new(host, checkpoint, &hints.mounts);
+    let answers = watched::answer_each(jobs, judge);
+    survey.findings.extend(links.into_iter().zip(answers).map(|(residue, presence)| Finding { residue, presence }));
+}
+
+/// Where one link remap is looked for.
+struct Job {
+    location: Location,
+    /// Where this host's own engine says that it was.
+    told: Option<EnginePlace>,
+}
+
+impl Job {
+    /// The first place that will be looked at, for people.
+    fn path(&self) -> PathBuf {
+        self.places().next().map(Place::path).unwrap_or_default()
+    }
+
+    /// All places.
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        let places: Vec<&Place> = match &self.location {
+            Location::At(places) => places.iter().collect(),
+            Location::Either(readings) => readings.iter().flatten().collect(),
+            Location::Vanished(_) | Location::Unreachable(_) => Vec::new(),
         };
-        let presence = match presence {
-            Presence::Gone | Presence::Unreachable(_) => {
-                let place = engine_places.place_of(link);
-                place.and_then(|place| file_at(&place, &mut opened)).unwrap_or(presence)
+        places.into_iter().chain(self.told.iter().map(|told| &told.place))
+    }
+}
+
+/// Looks, with the bases that are open already.
+struct Searcher {
+    opened: OpenBases,
+    confirmed: Confirmed,
+    judge: Arc<Judge>,
+}
+
+impl Searcher {
+    fn new(judge: Arc<Judge>) -> Self {
+        // Only a removal has to know who else uses a device.
+        let opened = OpenBases::new(Purpose::Look, Arc::new(|_| Ok(None))).named_by(judge.author());
+        Searcher { opened, confirmed: Confirmed::default(), judge }
+    }
+
+    fn answer(&mut self, job: &Job) -> Presence {
+        let presence = match &job.location {
+            Location::At(places) => self.find(places),
+            Location::Either(readings) => self.find_either(readings),
+            Location::Vanished(how) => Presence::Vanished(*how),
+            Location::Unreachable(why) => Presence::Unreachable(Cause::Mount(why.clone())),
+        };
+        match presence {
+            Presence::Gone(_) | Presence::Unreachable(_) => {
+                let told = job.told.as_ref().filter(|told| self.confirmed.is_true_of(told));
+                told.and_then(|told| self.file_at(&told.place)).unwrap_or(presence)
             }
             found => found,
-        };
-        survey.findings.push(Finding { residue, presence });
+        }
     }
-    Ok(())
+
+    /// The first place that can be looked at decides: all of them show the same file.
+    fn find(&mut self, places: &[Place]) -> Presence {
+        let mut cause = Cause::Mount(Unreachable::UnknownMount);
+        for place in places {
+            match self.look_at(place) {
+                Ok(presence) => return presence,
+                Err(OpenError::NoStore(upper)) => cause = Cause::Elsewhere(super::Elsewhere::NoStore(upper)),
+                Err(why) => cause = Cause::Open(why),
+            }
+        }
+        Presence::Unreachable(cause)
+    }
+
+    /// Of several readings of the images at most one can be right. One file is the answer; of two nobody can tell.
+    fn find_either(&mut self, readings: &[Vec<Place>]) -> Presence {
+        let mut answers: Vec<Presence> = readings.iter().map(|places| self.find(places)).collect();
+        let is_blind =
+            |answer: &Presence| matches!(answer, Presence::Unreachable(cause) if !matches!(cause, Cause::Elsewhere(_)));
+        let is_file = |answer: &Presence| matches!(answer, Presence::File(_));
+        let is_elsewhere = |answer: &Presence| matches!(answer, Presence::Unreachable(_));
+        let paths: Vec<PathBuf> = answers.iter().filter_map(path_of).collect();
+        if paths.len() > 1 {
+            return Presence::Unreachable(Cause::Ambiguous(paths));
+        }
+        let at = [is_blind as fn(&Presence) -> bool, is_file, is_elsewhere]
+            .into_iter()
+            .find_map(|is_decisive| answers.iter().position(is_decisive));
+        // All of them were looked at, and each says that it is not there.
+        answers.swap_remove(at.unwrap_or_default())
+    }
+
+    /// The file there, if there is one.
+    fn file_at(&mut self, place: &Place) -> Option<Presence> {
+        self.look_at(place).ok().filter(|presence| matches!(presence, Presence::File(_)))
+    }
+
+    fn look_at(&mut self, place: &Place) -> Result<Presence, OpenError> {
+        if let Some(read) = self.opened.read_unmounted(place) {
+            let Seen { directory, sight } = read?;
+            return Ok(match sight {
+                Sight::Found(identity) => Presence::File(FoundFile { place: place.clone(), directory, identity }),
+                Sight::Absent(absence) => self.judge.absent(place, absence),
+            });
+        }
+        let opened = match self.opened.directory_of(place) {
+            Ok(opened) => opened,
+            // The directory of the link is gone, and the link with it.
+            Err(error) if error.is_not_found() => {
+                let Some(missing) = self.opened.missing(place)? else { return Err(error) };
+                return match look_in(&missing.above, &missing.name)? {
+                    Sight::Absent(absence) => Ok(self.judge.absent(place, absence)),
+                    // It came back just now.
+                    Sight::Found(_) => Err(error),
+                };
+            }
+            Err(error) => return Err(error),
+        };
+        let (_, name) = place.split();
+        let identity = match look_in(&opened.directory, name)? {
+            Sight::Found(identity) => identity,
+            Sight::Absent(absence) => return Ok(self.judge.absent(place, absence)),
+        };
+        // Making a link changes the times of both. So what was made after the directory had been opened shows in the
+        // file, and only then does the directory have to be looked at again.
+        let directory = match identity.changed > opened.identity.changed {
+            true => opened.directory.identity()?,
+            false => opened.identity,
+        };
+        Ok(Presence::File(FoundFile { place: place.clone(), directory, identity }))
+    }
+}
+
+fn path_of(answer: &Presence) -> Option<PathBuf> {
+    match answer {
+        Presence::File(file) => Some(file.place.path()),
+        _ => None,
+    }
 }
 
 /// Where a link remap can be on a host with these mounts. Pure.
@@ -59,82 +185,10 @@ pub fn location_of(checkpoint: &Checkpoint, link: &LinkRemap, host: &HostMounts,
     }
 }
 
-/// The mount tables of this host: that of the tool's own mount namespace, and one of each other.
-fn host_mounts(checkpoint: &Checkpoint) -> Result<HostMounts, ProbeError> {
+/// The mounts of this host that the images can be about.
+fn host_mounts(host: &Host, checkpoint: &Checkpoint) -> HostMounts {
     if checkpoint.mounts.is_empty() {
-        return Ok(HostMounts::default());
+        return HostMounts::default();
     }
-    let proc_error = |source| ProbeError::Proc { what: "/proc/self/mountinfo", source };
-    let (own, _) = mountinfo::parse(&process::mountinfo(std::process::id()).map_err(proc_error)?);
-    let mut others = Vec::new();
-    let mut seen: BTreeSet<u64> = process::mount_namespace(std::process::id()).into_iter().collect();
-    for pid in process::pids().map_err(proc_error)? {
-        let Ok(namespace) = process::mount_namespace(pid) else { continue };
-        if !seen.insert(namespace) {
-            continue;
-        }
-        let Ok(table) = process::mountinfo(pid) else { continue };
-        others.push((pid, mountinfo::parse(&table).0));
-    }
-    Ok(HostMounts { own, others })
-}
-
-/// The first place that can be looked at decides: all of them show the same file.
-fn find(places: &[Place], opened: &mut OpenBases) -> Presence {
-    let mut cause = Cause::Mount(Unreachable::UnknownMount);
-    for place in places {
-        match look_at(place, opened) {
-            Ok(presence) => return presence,
-            Err(why) => cause = Cause::Open(why),
-        }
-    }
-    Presence::Unreachable(cause)
-}
-
-/// Of several readings of the images at most one can be right. One file is the answer; of two nobody can tell.
-fn find_either(readings: &[Vec<Place>], opened: &mut OpenBases) -> Presence {
-    let mut answers: Vec<Presence> = readings.iter().map(|places| find(places, opened)).collect();
-    if let Some(at) = answers.iter().position(|answer| matches!(answer, Presence::Unreachable(_))) {
-        return answers.swap_remove(at);
-    }
-    let mut files: Vec<FoundFile> = Vec::new();
-    for answer in answers {
-        if let Presence::File(file) = answer {
-            files.push(file);
-        }
-    }
-    match files.len() {
-        0 => Presence::Gone,
-        1 => files.pop().map_or(Presence::Gone, Presence::File),
-        _ => Presence::Unreachable(Cause::Ambiguous(files.iter().map(|file| file.place.path()).collect())),
-    }
-}
-
-/// The file there, if there is one.
-fn file_at(place: &Place, opened: &mut OpenBases) -> Option<Presence> {
-    look_at(place, opened).ok().filter(|presence| matches!(presence, Presence::File(_)))
-}
-
-fn look_at(place: &Place, opened: &mut OpenBases) -> Result<Presence, OpenError> {
-    if let Some(read) = opened.read_unmounted(place) {
-        let found = |(directory, file): Looked| {
-            file.map(|identity| Presence::File(FoundFile { place: place.clone(), directory, identity }))
-        };
-        return Ok(read?.and_then(found).unwrap_or(Presence::Gone));
-    }
-    let opened = match opened.directory_of(place) {
-        Ok(opened) => opened,
-        // The directory of the link is gone, and the link with it.
-        Err(error) if error.is_not_found() => return Ok(Presence::Gone),
-        Err(error) => return Err(error),
-    };
-    let (_, name) = place.split();
-    let Some(identity) = opened.directory.entry(name)? else { return Ok(Presence::Gone) };
-    // Making a link changes the times of both. So what was made after the directory had been opened shows in the file,
-    // and only then does the directory have to be looked at again.
-    let directory = match identity.changed > opened.identity.changed {
-        true => opened.directory.identity()?,
-        false => opened.identity,
-    };
-    Ok(Presence::File(FoundFile { place: place.clone(), directory, identity }))
+    host.mounts(&super::trace_of(checkpoint))
 }

@@ -8,15 +8,16 @@
 use std::path::{Component, Path};
 
 use crate::checkpoint::Checkpoint;
+use crate::host::Host;
 use crate::locate::context::{Context, Trust};
 use crate::system::netns::{self, NetNamespace};
-use crate::system::process;
 use crate::system::way;
 use crate::time::Timestamp;
 
 /// The network namespaces that this host's engine names, as far as they are still the same ones. Why one is not, the
 /// notes say.
 pub(super) fn network_namespaces(
+    host: &Host,
     checkpoint: &Checkpoint,
     metadata: &Context,
     notes: &mut Vec<String>,
@@ -27,7 +28,7 @@ pub(super) fn network_namespaces(
         if recorded.trust == Trust::Stranger {
             continue;
         }
-        match open(path, checkpoint.times.first().or(checkpoint.written)) {
+        match open(host, path, checkpoint.times.first().or(checkpoint.written)) {
             Ok(namespace) => found.push(namespace),
             Err(why) => notes.push(format!("{file} names the network namespace {}, {why}", path.display())),
         }
@@ -50,7 +51,7 @@ pub(super) fn words_of_strangers(metadata: &Context) -> Vec<String> {
 }
 
 /// Opens the namespace at the path; the error is the end of a sentence about it.
-fn open(path: &Path, written: Option<Timestamp>) -> Result<NetNamespace, String> {
+fn open(host: &Host, path: &Path, written: Option<Timestamp>) -> Result<NetNamespace, String> {
     // /var/run is a link of root's to /run; one that others can replace would be their word.
     let found = match way::find(path) {
         Ok(found) => found,
@@ -63,7 +64,7 @@ fn open(path: &Path, written: Option<Timestamp>) -> Result<NetNamespace, String>
         Err(error) => return Err(format!("which cannot be used: {error}")),
     };
     let since = match process_of(path) {
-        Some(pid) => started(pid),
+        Some(pid) => host.processes().get(pid).map(|process| process.started),
         None => Some(namespace.since),
     };
     let is_older = since.is_some_and(|since| written.is_some_and(|written| since <= written.latest()));
@@ -75,10 +76,6 @@ fn process_of(path: &Path) -> Option<u32> {
     let mut components = path.components().filter(|component| *component != Component::RootDir);
     let first = components.next()?;
     (first.as_os_str() == "proc").then(|| components.next()?.as_os_str().to_str()?.parse().ok())?
-}
-
-fn started(pid: u32) -> Option<Timestamp> {
-    process::all().ok()?.list.iter().find(|process| process.pid == pid).map(|process| process.started)
 }
 
 #[cfg(test)]
@@ -96,7 +93,8 @@ mod tests {
 
     #[test]
     fn what_is_gone_or_younger_than_the_images_is_not_used() {
-        let why = |path: &str, written| open(Path::new(path), written).map(|_| ()).unwrap_err();
+        let host = Host::look(crate::host::Wanted::default());
+        let why = |path: &str, written| open(&host, Path::new(path), written).map(|_| ()).unwrap_err();
         assert_eq!(why("/run/netns/no-such", None), "which is no more");
         assert_eq!(why("/dev/null", None), "where there is none any more");
         let own = format!("/proc/{}/ns/net", std::process::id());

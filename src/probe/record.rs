@@ -3,23 +3,20 @@
 
 use std::sync::Arc;
 
-use super::{RecordedNamespace, namespace_id};
+use super::RecordedNamespace;
 use crate::record::document::Role;
 use crate::record::{Record, Trust};
-use crate::system::netns::{self, NetNamespace};
+use crate::system::netns::{self, NetNamespace, NetworkId};
 
 /// Which of these namespaces is the recorded one. Its inode number may have been used again since; its cookie is not,
 /// until the machine stops.
-pub(super) fn find<'a>(
-    record: Option<&Record>,
-    mut namespaces: impl Iterator<Item = &'a Arc<NetNamespace>>,
-) -> RecordedNamespace {
+pub(super) fn find(record: Option<&Record>, namespaces: &[Arc<NetNamespace>]) -> RecordedNamespace {
     let network = record.and_then(Record::network);
     let Some((network, cookie)) = network.and_then(|network| Some((network, network.cookie?))) else {
         return RecordedNamespace::Unknown;
     };
-    let id = (network.device, network.inode);
-    match namespaces.find(|namespace| namespace_id(namespace) == id).map(|namespace| netns::cookie(namespace)) {
+    let id = NetworkId { device: network.device, inode: network.inode };
+    match namespaces.iter().find(|namespace| namespace.id() == id).map(|namespace| netns::cookie(namespace)) {
         Some(Ok(found)) if found == cookie => RecordedNamespace::Found(id),
         Some(Ok(_)) | None => RecordedNamespace::NotFound,
         Some(Err(_)) => RecordedNamespace::Unknown,
@@ -28,7 +25,7 @@ pub(super) fn find<'a>(
 
 /// The recorded namespace, if it was this to the dump, and the record is believed. One that another dump had closed
 /// before is not this dump's alone.
-pub(super) fn believed(record: Option<&Record>, found: RecordedNamespace, role: Role) -> Option<(u64, u64)> {
+pub(super) fn believed(record: Option<&Record>, found: RecordedNamespace, role: Role) -> Option<NetworkId> {
     let network = record.filter(|record| record.trust == Trust::Full)?.network()?;
     match found {
         RecordedNamespace::Found(id) if network.role == role && network.is_closed_once() => Some(id),

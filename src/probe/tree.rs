@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Whether the dumped tree is dead.
 //!
-//! Images hold the pids that the tasks had in their own pid namespace, their names and programs; they hold no start
-//! times. A process with the pid of a dumped one that is older than the images is that one: a pid cannot be used
-//! twice while it is in use. A younger one with the same name or program was restored from the images.
+//! Images hold the pids that the tasks had in their own pid namespace, their names and programs, and where their parts
+//! lay in memory. A process is one of the tree only if one of its pids, in whatever pid namespace, is that of a task and
+//! its memory is laid out as the task's was: CRIU restores that to the byte, and a program that is started gets a random
+//! layout. Where the layout cannot decide, names and the start of the process have to.
+//!
+//! That it was restored takes evidence that a restore came to its end: a start after the images alone may be the doing
+//! of a clock that was stepped. That the tree is dead takes a look at every process that can be of it.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -11,11 +15,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, FinalState, Task};
+use crate::host::{self, Host, Process, is_named};
 use crate::locate::Images;
+use crate::memory::Randomisation;
 use crate::mounts;
 use crate::system::dir::Directory;
-use crate::system::mountinfo;
-use crate::system::process::{self, Process, Processes};
 use crate::time::Timestamp;
 
 /// What is known about the processes of the tree.
@@ -43,12 +47,14 @@ pub struct LiveTask {
 }
 
 /// Why the state of the tree cannot be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnknownTree {
     /// No image names the processes.
     NoTasks,
-    /// Processes could not be read.
-    NotComparable,
+    /// Processes of the tree may be where they do not show: why.
+    Hidden(String),
+    /// This process may be of the tree, and neither its memory nor its start tells.
+    Undecided(LiveTask),
     /// A process has the pid of a dumped one, and the images were cut before anything by which to tell the two apart.
     Nameless,
 }
@@ -61,32 +67,34 @@ impl TreeState {
 }
 
 /// Looks for the processes of the checkpoint.
-pub fn look(images: &Images, checkpoint: &Checkpoint) -> std::io::Result<TreeState> {
-    let processes = process::all()?;
-    let mut state = TreeState { criu: at_work(images, &processes), ..TreeState::default() };
+pub fn look(host: &Host, images: &Images, checkpoint: &Checkpoint) -> TreeState {
+    let mut state = TreeState { criu: at_work(host, images), ..TreeState::default() };
     if checkpoint.is_pre_dump() {
-        return Ok(state);
+        return state;
     }
     if checkpoint.tasks.is_empty() {
         // A dump that is known to have let the tree run left nothing to protect it with.
         if checkpoint.log.final_state != Some(FinalState::Dead) {
             state.unknown = Some(UnknownTree::NoTasks);
         }
-        return Ok(state);
+        return state;
     }
     let matcher = Matcher::new(checkpoint);
-    for process in &processes.list {
+    for process in &host.processes().list {
         match matcher.classify(process) {
-            Some(Age::Dumped) => state.alive.push(LiveTask::of(process)),
-            Some(Age::Restored) => state.restored.push(LiveTask::of(process)),
-            Some(Age::DumpedPerhaps) => state.unknown = Some(UnknownTree::Nameless),
+            Some(Kinship::Dumped) => state.alive.push(LiveTask::of(process)),
+            Some(Kinship::Restored) => state.restored.push(LiveTask::of(process)),
+            Some(Kinship::Undecided) => state.unknown = Some(UnknownTree::Undecided(LiveTask::of(process))),
+            Some(Kinship::Nameless) => state.unknown = Some(UnknownTree::Nameless),
             None => {}
         }
     }
-    if state.alive.is_empty() && processes.unreadable > 0 {
-        state.unknown = Some(UnknownTree::NotComparable);
+    if state.alive.is_empty()
+        && let Some(unseen) = host.hidden_from(&super::trace_of(checkpoint))
+    {
+        state.unknown = Some(UnknownTree::Hidden(unseen.why));
     }
-    Ok(state)
+    state
 }
 
 impl LiveTask {
@@ -95,55 +103,100 @@ impl LiveTask {
     }
 }
 
-enum Age {
-    Dumped,
+/// What a process is to the tree, the gravest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kinship {
     Restored,
-    /// Old enough, with the pid of a task of which the images have nothing else.
-    DumpedPerhaps,
+    /// It has the pid of a task of which the images have nothing else.
+    Nameless,
+    Undecided,
+    Dumped,
+}
+
+/// What the memory of a process says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    Same,
+    Other,
+    /// One of the two layouts is not known, or neither is random.
+    Silent,
 }
 
 struct Matcher<'a> {
     checkpoint: &'a Checkpoint,
     tasks: HashMap<u32, &'a Task>,
     written: Option<Timestamp>,
+    randomisation: Randomisation,
 }
 
 impl<'a> Matcher<'a> {
     fn new(checkpoint: &'a Checkpoint) -> Self {
         let tasks = checkpoint.tasks.iter().map(|task| (task.pid, task)).collect();
-        Matcher { checkpoint, tasks, written: checkpoint.written_until.map(Timestamp::latest) }
+        let written = checkpoint.written_until.map(Timestamp::latest);
+        Matcher { checkpoint, tasks, written, randomisation: host::randomisation() }
     }
 
-    fn classify(&self, process: &Process) -> Option<Age> {
-        let is_older = self.written.is_none_or(|written| process.started <= written);
-        let shares = self.checkpoint.shares_pid_namespace();
-        let has_inner = !process.inner_pids.is_empty();
-        let task = match shares {
-            Some(true) => self.task(process.pid)?,
-            Some(false) => self.task(*process.inner_pids.last()?)?,
-            // Without an inventory either kind of pid may be meant.
-            None => self.task(process.pid).or_else(|| self.task(*process.inner_pids.last()?))?,
-        };
-        let looks_alike = has_name(task, process) || has_program(task, process);
-        let is_nameless = task.name.is_none() && task.executable.is_none();
-        match (is_older, shares) {
-            // The dumped process had this pid, and whoever has it now was there before the images were.
-            (true, Some(true)) => Some(Age::Dumped),
-            (true, _) if looks_alike && self.has_root_of(process, has_inner) => Some(Age::Dumped),
-            (true, _) if is_nameless && self.has_root_of(process, has_inner) => Some(Age::DumpedPerhaps),
-            (false, _) if looks_alike && self.has_root_of(process, has_inner) => Some(Age::Restored),
-            _ => None,
+    /// A process may have the pid of one task in one pid namespace, and of another in the next.
+    fn classify(&self, process: &Process) -> Option<Kinship> {
+        if process.is_kernel_thread {
+            return None;
+        }
+        let tasks = process.pids.iter().filter_map(|pid| self.tasks.get(pid));
+        tasks.filter_map(|task| self.compare(task, process)).max()
+    }
+
+    fn compare(&self, task: &Task, process: &Process) -> Option<Kinship> {
+        match self.memory(task, process) {
+            Memory::Other => None,
+            Memory::Same if self.was_restored(process) => Some(Kinship::Restored),
+            Memory::Same => Some(Kinship::Dumped),
+            Memory::Silent => self.compare_names(task, process),
         }
     }
 
-    fn task(&self, pid: u32) -> Option<&'a Task> {
-        self.tasks.get(&pid).copied()
+    fn memory(&self, task: &Task, process: &Process) -> Memory {
+        let (Some(dumped), Some(layout)) = (&task.memory, &process.layout) else { return Memory::Silent };
+        match (dumped.layout.is_same_process(layout), self.randomisation.and(dumped.randomisation)) {
+            (false, _) => Memory::Other,
+            (true, Randomisation::On) => Memory::Same,
+            (true, Randomisation::Off) => Memory::Silent,
+        }
+    }
+
+    fn compare_names(&self, task: &Task, process: &Process) -> Option<Kinship> {
+        let shares = self.checkpoint.shares_pid_namespace();
+        let is_nameless = task.name.is_none() && task.executable.is_none();
+        let looks_alike = has_name(task, process) || has_program(task, process);
+        match (self.is_younger(process), shares) {
+            // The dumped process had this pid, and whoever has it now was there before the images were.
+            (false, Some(true)) if process.pid == task.pid => Some(Kinship::Dumped),
+            (false, _) if looks_alike && self.has_root_of(process) => Some(Kinship::Dumped),
+            (_, _) if is_nameless && !self.is_younger(process) && self.has_root_of(process) => Some(Kinship::Nameless),
+            (true, _) if looks_alike && self.has_root_of(process) && self.was_restored(process) => {
+                Some(Kinship::Restored)
+            }
+            (true, _) if looks_alike && self.has_root_of(process) => Some(Kinship::Undecided),
+            (true | false, _) => None,
+        }
+    }
+
+    /// By the clock of now, which may have been stepped since.
+    fn is_younger(&self, process: &Process) -> bool {
+        self.written.is_some_and(|written| process.started > written)
+    }
+
+    fn was_restored(&self, process: &Process) -> bool {
+        let is_younger_for_certain = || {
+            let uptime = self.checkpoint.inventory.as_ref()?.entry.dump_uptime?;
+            Some(process.after_boot.as_micros() > u128::from(uptime))
+        };
+        self.is_younger(process) && (self.checkpoint.restored.is_some() || is_younger_for_certain().unwrap_or_default())
     }
 
     /// Whether the process has the same root filesystem as the tree: every container has its pid 1, and many run the
     /// same program. What cannot be compared counts as equal.
-    fn has_root_of(&self, process: &Process, is_in_container: bool) -> bool {
-        if !is_in_container || !self.checkpoint.has_own_mount_namespace() {
+    fn has_root_of(&self, process: &Process) -> bool {
+        if process.pids.len() < 2 || !self.checkpoint.has_own_mount_namespace() {
             return true;
         }
         let Some(namespace) = self.checkpoint.root_mount_namespace() else { return true };
@@ -152,12 +205,8 @@ impl<'a> Matcher<'a> {
             .mounts
             .values()
             .find(|mount| mount.namespace == namespace && mounts::mountpoint(&mount.entry) == b"/");
-        let Some(root) = root else { return true };
-        let Ok(table) = process::mountinfo(process.pid) else { return true };
-        let (mounts, _) = mountinfo::parse(&table);
-        mounts.iter().any(|mount| {
-            mount.mountpoint == b"/" && mount.device == root.entry.device() && mount.root == root.entry.root
-        })
+        let (Some(root), Some(mounts)) = (root, process.root_mounts()) else { return true };
+        mounts.iter().any(|mount| mount.device == root.entry.device() && mount.root == root.entry.root)
     }
 }
 
@@ -170,31 +219,34 @@ fn has_program(task: &Task, process: &Process) -> bool {
     process.executable.as_deref() == Some(Path::new(OsStr::from_bytes(dumped)))
 }
 
-/// Processes called criu that have the images directory open, as every criu has while it dumps, restores or serves
-/// pages (`open_image_dir` in `criu/image.c`).
-fn at_work(images: &Images, processes: &Processes) -> Vec<LiveTask> {
-    let Some(Ok(directory)) = images.directory().map(Directory::identity) else { return Vec::new() };
-    let device = rustix::fs::makedev(directory.device.0, directory.device.1);
-    processes
+/// Processes that have the images directory open, as every criu has while it dumps, restores or serves pages
+/// (`open_image_dir` in `criu/image.c`), and that are a criu by their name or by what they do.
+fn at_work(host: &Host, images: &Images) -> Vec<LiveTask> {
+    let Some(directory) = images.directory() else { return Vec::new() };
+    let Ok(identity) = Directory::identity(directory) else { return Vec::new() };
+    let path = std::path::absolute(directory.path()).unwrap_or_else(|_| directory.path().to_owned());
+    let tracers = host.processes().tracers();
+    host.processes()
         .list
         .iter()
-        .filter(|process| process.pid != std::process::id())
-        .filter(|process| is_criu(process) && process::holds_open(process.pid, device, directory.inode))
+        .filter(|process| !process.is_kernel_thread && process.pid != std::process::id())
+        .filter(|process| tracers.contains(&process.pid) || is_criu(process))
+        .filter(|process| host.holds_open(process, &path, identity.inode))
         .map(LiveTask::of)
         .collect()
 }
 
-/// Whether a process is a criu: by its name, its program, or, where a dynamic linker or an interpreter runs it, by one
-/// of its first arguments.
+/// Whether a process is a criu: by its name, its program, or, where a dynamic linker or an interpreter runs it or it has
+/// another file name, by one of its first arguments.
 fn is_criu(process: &Process) -> bool {
     const FIRST_ARGUMENTS: usize = 6;
-    let is_program = |path: &Path| process::is_named(path, "criu") || process::is_named(path, "crtools");
+    const COMMANDS: [&[u8]; 7] = [b"dump", b"pre-dump", b"restore", b"page-server", b"lazy-pages", b"service", b"swrk"];
+    let is_program = |path: &Path| is_named(path, "criu") || is_named(path, "crtools");
     process.name == b"criu"
         || process.executable.as_deref().is_some_and(is_program)
-        || process::arguments(process.pid)
-            .iter()
-            .take(FIRST_ARGUMENTS)
-            .any(|argument| is_program(Path::new(OsStr::from_bytes(argument))))
+        || process.arguments().iter().take(FIRST_ARGUMENTS).any(|argument| {
+            COMMANDS.contains(&argument.as_slice()) || is_program(Path::new(OsStr::from_bytes(argument)))
+        })
 }
 
 #[cfg(test)]

@@ -43,6 +43,9 @@ pub struct Machine {
     pub machine_id: Option<String>,
     /// The host's name, for people.
     pub name: String,
+    /// The number of the pid namespace in which CRIU ran; absent in records of before it was noted.
+    #[serde(default)]
+    pub pid_namespace: Option<u64>,
 }
 
 /// A dump.

@@ -40,7 +40,12 @@ fn find(directory: &Directory, images: ImagesId<'_>) -> Result<Option<Record>, S
     let trust = trust(directory, &file);
     let document = parse(file)?;
     check_dump(&document.dump, images)?;
-    let here = Machine { boot_id: machine::boot_id(), machine_id: machine::machine_id(), name: machine::host_name() };
+    let here = Machine {
+        boot_id: machine::boot_id(),
+        machine_id: machine::machine_id(),
+        name: machine::host_name(),
+        pid_namespace: None,
+    };
     let boot = boot(&document.machine, &here)?;
     Ok(Some(Record::new(document, trust, boot)))
 }

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, NetworkScope};
+use crate::host;
 use crate::json::Bytes;
 use crate::probe::{Finding, FoundChain, FoundFile, FoundRules, FoundTable, Presence, Survey};
 use crate::record::document::{
@@ -11,7 +12,7 @@ use crate::record::document::{
 };
 use crate::residue::{LockedConnection, Residue};
 use crate::system::machine;
-use crate::system::netns::{self, NetNamespace};
+use crate::system::netns::{self, NetNamespace, NetworkName};
 
 /// The record of a survey that was made while the tree was still frozen. `namespace` is the one that the dump locked;
 /// nothing is told of others.
@@ -34,7 +35,12 @@ pub(super) fn document(
         criu_gc_record: VERSION,
         tool: concat!("criu-gc ", env!("CARGO_PKG_VERSION")).to_owned(),
         recorded: Time(machine::now()),
-        machine: Machine { boot_id: machine::boot_id(), machine_id: machine::machine_id(), name: machine::host_name() },
+        machine: Machine {
+            boot_id: machine::boot_id(),
+            machine_id: machine::machine_id(),
+            name: machine::host_name(),
+            pid_namespace: host::own_pid_namespace(),
+        },
         dump: Dump {
             run_id: checkpoint.run_id().map(|id| id.text),
             images_written: checkpoint.written.map(Time),
@@ -67,7 +73,7 @@ fn link(finding: &Finding) -> Option<Link> {
 fn not_found(finding: &Finding) -> Option<String> {
     let Residue::LinkRemap(link) = &finding.residue else { return None };
     let what = match finding.presence {
-        Presence::Gone => "was not there",
+        Presence::Gone(_) => "was not there",
         Presence::Unreachable(_) => "could not be looked for",
         _ => return None,
     };
@@ -81,12 +87,12 @@ fn network(
     not_recorded: &mut Vec<String>,
 ) -> Network {
     let cookie = netns::cookie(namespace).map_err(|error| not_recorded.push(error.to_string())).ok();
-    let is_here = |other: &NetNamespace| other.is_same(namespace);
+    let is_here = |other: &NetworkName| other.id == namespace.id();
     let mut network = Network {
         role: if checkpoint.network_scope() == NetworkScope::Criu { Role::Criu } else { Role::Tree },
         name: namespace.to_string(),
-        device: namespace.device,
-        inode: namespace.inode,
+        device: namespace.id().device,
+        inode: namespace.id().inode,
         cookie,
         complete: survey.failures.is_empty(),
         connections: Vec::new(),

@@ -154,6 +154,7 @@ fn remedy(reason: KeepReason, finding: &Finding) -> String {
     let namespace = match &finding.presence {
         Presence::Chain(found) => Some(&found.namespace),
         Presence::Table(found) => Some(&found.namespace),
+        Presence::Rules(found) => Some(&found.namespace),
         _ => None,
     };
     match (reason, namespace.and_then(|namespace| namespace.paths.first())) {
@@ -258,13 +259,12 @@ fn tie_name(tie: Tie) -> &'static str {
 
 fn state(finding: &Finding) -> (State, Option<String>) {
     match &finding.presence {
-        Presence::Gone => (State::Gone, None),
-        Presence::Vanished(Vanished::PrivateTmpfs) => (State::Vanished, Some(vanished_with_tmpfs(&finding.residue))),
-        Presence::Vanished(Vanished::KernelFilesystem) => {
+        Presence::Gone(_) => (State::Gone, None),
+        Presence::Vanished(Vanished::Tmpfs(_)) => (State::Vanished, Some(vanished_with_tmpfs(&finding.residue))),
+        Presence::Vanished(Vanished::KernelFilesystem(_)) => {
             (State::Vanished, Some("with the tree: it was on a filesystem of the kernel".to_owned()))
         }
         Presence::Unreachable(cause) => (State::Unreachable, Some(cause_text(cause))),
-        Presence::InTable(0) => (State::Gone, None),
         Presence::InTable(_) => (State::Present, Some("by the network lock table".to_owned())),
         Presence::Table(found) => (State::Present, foreign(&found.view.foreign)),
         Presence::Chain(found) => (State::Present, foreign(&found.view.foreign)),
@@ -279,8 +279,11 @@ fn vanished_with_tmpfs(residue: &Residue) -> String {
         _ => None,
     };
     match size {
-        Some(size) => format!("with the tree's own tmpfs; its {} are in the images only", count(size, "byte")),
-        None => "with the tree's own tmpfs".to_owned(),
+        Some(size) => format!(
+            "with its tmpfs, which is mounted nowhere any more; its {} are in the images only",
+            count(size, "byte")
+        ),
+        None => "with its tmpfs, which is mounted nowhere any more".to_owned(),
     }
 }
 

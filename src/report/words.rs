@@ -4,7 +4,7 @@
 use crate::checkpoint::{Checkpoint, FinalState, ImageProblem, ImageProblemKind};
 use crate::firewall::LookFailure;
 use crate::mounts::Unreachable;
-use crate::probe::{Cause, TreeState, UnknownTree};
+use crate::probe::{Cause, Elsewhere, TreeState, UnknownTree};
 use crate::record::{Beside, Boot, FILE_NAME, Trust};
 use crate::residue::Unknown;
 
@@ -16,8 +16,22 @@ pub(super) fn cause_text(cause: &Cause) -> String {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             format!("the images can mean each of these files: {}", paths.join(", "))
         }
+        Cause::Silent(path) => format!("{} does not answer", path.display()),
+        Cause::Elsewhere(elsewhere) => elsewhere_text(elsewhere),
         Cause::Firewall => "cannot be told: not every place where it could be was to be looked at".to_owned(),
         Cause::Mount(unreachable) => format!("cannot be reached: {}", unreachable_text(unreachable)),
+    }
+}
+
+fn elsewhere_text(elsewhere: &Elsewhere) -> String {
+    match elsewhere {
+        Elsewhere::OtherFilesystem => {
+            "it is not there, but another filesystem may have the number of the dumped one".to_owned()
+        }
+        Elsewhere::NoStore(upper) => {
+            format!("neither {} nor the store that it was in is here", upper.display())
+        }
+        Elsewhere::OtherNamespace(unseen) => format!("it is not in this mount namespace, and {}", unseen.why),
     }
 }
 
@@ -27,6 +41,14 @@ fn unreachable_text(unreachable: &Unreachable) -> String {
             "the filesystem {major}:{minor} that the tree had at {} is mounted nowhere here",
             mountpoint.display()
         ),
+        Unreachable::Hidden { device: (major, minor), mountpoint, unseen } => {
+            let why: Vec<&str> = unseen.iter().map(|unseen| unseen.why.as_str()).collect();
+            format!(
+                "the tmpfs {major}:{minor} that the tree had at {} may be mounted where this cannot look: {}",
+                mountpoint.display(),
+                why.join("; ")
+            )
+        }
         Unreachable::NotShown { device: (major, minor) } => {
             format!("the filesystem {major}:{minor} is mounted, but nowhere with the directory of the file")
         }
@@ -57,13 +79,15 @@ pub(super) fn cannot_be_known(
             .iter()
             .map(|failure| format!("cannot look at {} in {}: {}", failure.part, failure.namespace, failure.error)),
     );
-    match tree.unknown {
+    match &tree.unknown {
         Some(UnknownTree::NoTasks) => sentences.push("no image says which processes were dumped".to_owned()),
         Some(UnknownTree::Nameless) => {
             sentences.push("a process has the pid of a dumped one, whose name no image tells".to_owned());
         }
-        Some(UnknownTree::NotComparable) => {
-            sentences.push("not every process could be read, so one of the tree may be alive".to_owned());
+        Some(UnknownTree::Hidden(why)) => sentences.push(format!("a process of the dumped tree may be alive: {why}")),
+        Some(UnknownTree::Undecided(task)) => {
+            let name = String::from_utf8_lossy(&task.name).into_owned();
+            sentences.push(format!("process {} ({name}) may be the dumped or a restored one", task.pid));
         }
         None => {}
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::host;
 use crate::locate::{Images, Lockable};
 use crate::system::dir::InodeId;
 use crate::system::lock::{self, Kind, Lock, Refusal};
@@ -109,7 +110,7 @@ fn wait_for(lockable: Lockable<'_>, purpose: Purpose, terminal: &mut Terminal) -
 
 /// Who has the lock, for people.
 fn holder(lockable: Lockable<'_>) -> String {
-    let holder = lockable.inode().ok().and_then(|(device, inode)| lock::holder(device, inode));
+    let holder = lockable.inode().ok().and_then(|(device, inode)| host::holder_of_lock(device, inode));
     match holder {
         Some(holder) => format!("process {} ({})", holder.pid, String::from_utf8_lossy(&holder.name)),
         None => "another process".to_owned(),

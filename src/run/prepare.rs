@@ -8,6 +8,7 @@ use super::with_causes;
 use crate::archive::Progress;
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli::{Arguments, External};
+use crate::host::Host;
 use crate::locate::{self, Images, Located};
 use crate::mounts::MountHints;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
@@ -143,7 +144,8 @@ impl Ready {
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let hints = Hints { metadata, ..options.hints.clone() };
         let derived = residue::derive(&checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
-        let mut survey = survey(&images, &checkpoint, derived.clone(), &hints)?;
+        let host = Host::look(probe::wanted(&checkpoint, &derived));
+        let mut survey = survey(&host, &images, &checkpoint, derived.clone(), &hints)?;
         survey.notes.extend(note);
         let context = report::Context::new(&checkpoint, &survey);
         let plan = plan::decide(&checkpoint, survey, &options.policy);
@@ -158,10 +160,11 @@ impl Ready {
 
 /// Looks for what the checkpoint left.
 pub(super) fn survey(
+    host: &Host,
     images: &Images,
     checkpoint: &Checkpoint,
     derived: Derived,
     hints: &Hints,
 ) -> Result<Survey, String> {
-    probe::look(images, checkpoint, derived, hints).map_err(|error| with_causes(&error))
+    probe::look(host, images, checkpoint, derived, hints).map_err(|error| with_causes(&error))
 }

@@ -72,6 +72,15 @@ pub struct Ext4 {
     seed: Option<u32>,
 }
 
+/// How far a path leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nearest {
+    /// To a directory, the inode of which has this number.
+    Itself(u32),
+    /// No further than to this one; the next is missing in it.
+    Above(u32),
+}
+
 /// An inode, as it is on the device.
 struct Inode {
     number: u32,
@@ -120,18 +129,18 @@ impl Ext4 {
         }))
     }
 
-    /// The number of the inode of the directory at a path from the root; `None` where there is none.
-    pub fn directory(&self, path: &Path) -> Result<Option<u32>> {
+    /// The directory at a path from the root, or the nearest one above that is there.
+    pub fn nearest(&self, path: &Path) -> Result<Nearest> {
         let mut at = ROOT;
         for name in path.iter() {
             let found = self.entries(at, |entry| entry == name.as_bytes())?;
             match found.get(name.as_bytes()) {
                 Some(inode) => at = *inode,
-                None => return Ok(None),
+                None => return Ok(Nearest::Above(at)),
             }
         }
         self.inode(at)?.check_directory()?;
-        Ok(Some(at))
+        Ok(Nearest::Itself(at))
     }
 
     /// The entries of a directory whose names are wanted, with the numbers of their inodes.

@@ -22,7 +22,6 @@ use rustix::mount::{
 use super::dir::Directory;
 use super::ext4::{Ext4, Ext4Error};
 use super::journal::{self, Journal};
-use super::process;
 
 /// What a filesystem is mounted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +48,14 @@ pub enum MountError {
         path: PathBuf,
         /// Who has it open.
         pid: u32,
+    },
+    /// Whether somebody works on the device is not known.
+    #[error("{} may be in use, so it is not mounted writable: {why}", path.display())]
+    PerhapsInUse {
+        /// The device.
+        path: PathBuf,
+        /// Why it is not known.
+        why: String,
     },
     /// A crash left changes in the journal, or somebody has it mounted where this process cannot see it.
     #[error("the journal of {} has not been replayed: the filesystem has to be mounted once, or is elsewhere", path.display())]
@@ -111,12 +118,20 @@ const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Mounts the filesystem on a block device, and gives its root directory. The mount ends with that value.
-pub fn block_device(device: (u32, u32), purpose: Purpose) -> Result<Directory, MountError> {
+///
+/// `user` tells which process has the device with a number open, or why that is not known.
+pub fn block_device(
+    device: (u32, u32),
+    purpose: Purpose,
+    user: &dyn Fn(u64) -> Result<Option<u32>, String>,
+) -> Result<Directory, MountError> {
     let path = find(device).ok_or(MountError::NoDevice { device })?;
-    if purpose == Purpose::Remove
-        && let Some(pid) = process::user_of_device(rustix::fs::makedev(device.0, device.1))
-    {
-        return Err(MountError::InUse { path, pid });
+    if purpose == Purpose::Remove {
+        match user(rustix::fs::makedev(device.0, device.1)) {
+            Ok(None) => {}
+            Ok(Some(pid)) => return Err(MountError::InUse { path, pid }),
+            Err(why) => return Err(MountError::PerhapsInUse { path, why }),
+        }
     }
     // Nor is anything removed from one that has errors.
     let found = open_ext4(&path, device)?;

@@ -38,6 +38,39 @@ pub fn parse(mountinfo: &[u8]) -> (Vec<HostMount>, usize) {
     (mounts, not_understood)
 }
 
+/// What a line tells without being decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brief<'a> {
+    /// Device number of the filesystem.
+    pub device: (u32, u32),
+    /// Filesystem type, as it is written.
+    pub fstype: &'a [u8],
+}
+
+/// The mounts of a table that are wanted: whoever owns a mount namespace can fill it with others.
+pub fn parse_if<'a>(mountinfo: &'a [u8], mut is_wanted: impl FnMut(Brief<'a>) -> bool) -> Vec<HostMount> {
+    let lines = mountinfo.split(|byte| *byte == b'\n');
+    let mut wanted = |line: &&'a [u8]| brief(line).is_some_and(&mut is_wanted);
+    lines.filter(|line| wanted(line)).filter_map(parse_line).collect()
+}
+
+/// The id of the first mount of a table.
+pub fn first_id(mountinfo: &[u8]) -> Option<u32> {
+    number(mountinfo.split(|byte| *byte == b' ').next()?)
+}
+
+fn brief(line: &[u8]) -> Option<Brief<'_>> {
+    let mut fields = line.split(|byte| *byte == b' ').skip(2);
+    let device = device(fields.next()?)?;
+    let fstype = fields.skip(3).skip_while(|field| *field != b"-").nth(1)?;
+    Some(Brief { device, fstype })
+}
+
+/// The value of an option of a filesystem; `name` ends in `=`.
+pub fn option<'a>(options: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    options.split(|byte| *byte == b',').find_map(|each| each.strip_prefix(name))
+}
+
 fn parse_line(line: &[u8]) -> Option<HostMount> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let separator = 6 + fields.get(6..)?.iter().position(|field| *field == b"-")?;

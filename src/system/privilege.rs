@@ -23,11 +23,12 @@ impl Duty {
     /// The capabilities that it takes.
     pub fn capabilities(self) -> CapabilitySet {
         // Read images, directories and mounts of any owner; see whose network and mount namespaces and programs
-        // processes have; enter network namespaces and mount devices that nobody has mounted; read rules (nf_tables by
+        // processes have; enter network and mount namespaces and mount devices that nobody has mounted; read rules (nf_tables by
         // netlink, legacy ones by a raw socket of iptables').
         let look = CapabilitySet::DAC_READ_SEARCH
             | CapabilitySet::SYS_PTRACE
             | CapabilitySet::SYS_ADMIN
+            | CapabilitySet::SYS_CHROOT
             | CapabilitySet::NET_ADMIN
             | CapabilitySet::NET_RAW;
         // Remove names from directories of any owner, also sticky ones.
@@ -46,6 +47,11 @@ impl Duty {
             }
         }
     }
+}
+
+/// What to do about a capability that is missing, as the end of a sentence; nothing for root, who has what there is.
+pub fn advice(capability: &str) -> String {
+    if rustix::process::geteuid().is_root() { String::new() } else { format!(": run as root ({capability})") }
 }
 
 /// Keeps what the duty takes, as far as the process had it, and nothing else. What is made is for the user's own eyes,

@@ -23,7 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "link remaps in binds within a container, and in binds of those, are removed", test: inner_binds },
     Case { name: "--external says where a volume of the dump is now", test: external },
     Case { name: "--root says where the container's root directory is now", test: root_option },
-    Case { name: "a link remap on a tmpfs that is mounted nowhere is not known", test: unmounted },
+    Case { name: "a link remap on a tmpfs that is mounted nowhere is gone with it", test: unmounted },
     Case { name: "a filesystem with the same device number is not the one of the dump", test: reused_device },
 ];
 
@@ -78,7 +78,9 @@ fn private_tmpfs(criu: &Criu) {
     let lines = dump.tool().show();
     assert!(lines[0].starts_with("Link remap: /dev/shm/link_remap."), "void: {lines:#?}");
     assert!(
-        lines[0].ends_with(" (gone: with the tree's own tmpfs; its 32 bytes are in the images only)"),
+        lines[0].ends_with(
+            " (gone: with its tmpfs, which is mounted nowhere any more; its 32 bytes are in the images only)"
+        ),
         "{lines:#?}"
     );
     dump.tool().finds_nothing();
@@ -162,7 +164,7 @@ fn unmounted(criu: &Criu) {
     mount_tmpfs(&host, &volume);
     let dump = Dump::with_volume(criu, &host, &volume);
     host.run("umount", &[&volume]);
-    is_not_known(&dump.tool(), "is mounted nowhere here");
+    is_gone_with_tmpfs(&dump.tool());
 }
 
 /// A kernel hands an anonymous device number out again: the next tmpfs often gets that of the last.
@@ -180,12 +182,13 @@ fn reused_device(criu: &Criu) {
         if device_of(&host, &place) == device {
             // A link of the very name, as the dump of another container's tree would leave it.
             fs::write(host.path(&place).join(link.file_name().expect("a name")), "precious").expect("a new file");
-            is_not_known(&dump.tool(), "another filesystem has the device number");
+            is_gone_with_tmpfs(&dump.tool());
+            assert_eq!(fs::read(host.path(&place).join(link.file_name().expect("a name"))).expect("it"), b"precious");
             return;
         }
     }
     // Another test holds the number: what is then to be seen is the same as without the new filesystem.
-    is_not_known(&dump.tool(), "cannot be reached");
+    is_gone_with_tmpfs(&dump.tool());
 }
 
 /// A container's tree that was dumped, and the host as it was before.
@@ -213,6 +216,13 @@ impl<'a> Dump<'a> {
     pub(crate) fn tool(&self) -> Tool<'a> {
         Tool::new(self.host, &self.images)
     }
+}
+
+/// No mount table shows the tmpfs any more, and all of them were read.
+pub(crate) fn is_gone_with_tmpfs(tool: &Tool<'_>) {
+    let lines = tool.show();
+    assert!(lines[0].contains(" (gone: with its tmpfs, which is mounted nowhere any more"), "{lines:#?}");
+    tool.finds_nothing();
 }
 
 /// The only object cannot be looked for, and nothing pretends otherwise.

@@ -59,8 +59,8 @@ impl Stage {
 
 fn privileges(criu: &Criu) {
     // The numbers of capabilities, from linux/capability.h.
-    let (look, remove) = ([2, 12, 13, 19, 21], [1, 2, 3, 12, 13, 19, 21]);
-    let save = [0, 1, 2, 3, 4, 12, 13, 19, 21, 27, 31, 33];
+    let (look, remove) = ([2, 12, 13, 18, 19, 21], [1, 2, 3, 12, 13, 18, 19, 21]);
+    let save = [0, 1, 2, 3, 4, 12, 13, 18, 19, 21, 27, 31, 33];
     are_given_up(criu, &["--show"], &look);
     are_given_up(criu, &[], &remove);
     are_given_up(criu, &["--save", "/run/saved"], &save);

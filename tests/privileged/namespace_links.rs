@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, TestHost, Word, Workload};
 
 use crate::case::Case;
-use crate::container_links::{Dump, assert_is_at, directory, is_not_known, mount_tmpfs};
+use crate::container_links::{Dump, assert_is_at, directory, is_gone_with_tmpfs, mount_tmpfs};
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::tool::Tool;
@@ -15,7 +15,7 @@ use crate::tool::Tool;
 pub(crate) const CASES: &[Case] = &[
     Case { name: "a link remap on a volume that only another container has mounted is removed", test: container },
     Case { name: "a link remap on a /dev/shm that only another mount namespace has is removed", test: shared_memory },
-    Case { name: "a link remap on a volume whose last mount namespace ended is not known", test: ended },
+    Case { name: "a link remap on a tmpfs whose last mount namespace ended is gone with it", test: ended },
     Case { name: "link remaps of one path in two mount namespaces of a tree are removed", test: nested },
 ];
 
@@ -50,7 +50,7 @@ fn ended(criu: &Criu) {
     assert_is_at(&tool.show(), format!("/proc/{other}/root{}", volume.display()).as_ref());
     host.run("kill", &[&other]);
     until(|| (!fs::exists(host.path(format!("/proc/{other}"))).expect("proc")).then_some(())).expect("the end");
-    is_not_known(&tool, "is mounted nowhere here");
+    is_gone_with_tmpfs(&tool);
 }
 
 /// Each of the two links is `/data/link_remap.N`; only the mount of its file tells which directory that is.

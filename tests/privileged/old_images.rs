@@ -9,7 +9,8 @@ use prost::Message;
 use testkit::{Container, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, TestHost, Word};
 
 use crate::case::Case;
-use crate::filters;
+use crate::closed::Closed;
+use crate::filters::{self, nft, tables};
 use crate::image_file::{Framing, image};
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool, make_tables};
@@ -23,6 +24,11 @@ pub(crate) const CASES: &[Case] = &[
         test: pid_table,
     },
     Case { name: "a table with the pid's name that drops another flow is kept", test: foreign_pid_table },
+    Case {
+        name: "a table with the pid's name in a namespace that nothing ties is kept until that is named",
+        test: untied_pid_table,
+    },
+    Case { name: "a table with the pid's name in another namespace is another dump's", test: other_pid_table },
 ];
 
 /// The mark of a ghost file's id before there were types of remap.
@@ -119,6 +125,53 @@ fn foreign_pid_table(criu: &Criu) {
     tool.keeps_everything("foreign-content");
 }
 
+/// The namespace has no device but its loopback, so that nothing but the name leads there.
+fn untied_pid_table(criu: &Criu) {
+    let host = TestHost::new();
+    let closed = Closed::new(&host, IptablesFlavour::Nft);
+    let path = closed.namespace.path();
+    let tree = closed.tree();
+    let name = format!("CRIU-{}", tree.pid());
+    let before = closed.tool("images").snapshot();
+    let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
+    criu.dump(&host, &tree, &images_of(&host), &options);
+    rename_table(&host, Some(&path), &name);
+    forget_run_id(&images_of(&host));
+    let untied = closed.tool("images");
+    untied.keeps_everything("untied-namespace");
+    let lines = untied.show();
+    assert!(lines[0].contains(" -> /run/netns/blue (drops every packet; kept: untied-namespace)"), "{lines:#?}");
+    // Nor is it gone where the tool's own network is closed by a table of that name.
+    let own = nft(&host, Some(&path), &format!("list table inet {name}"));
+    let file = host.dir().with_file_name("own.nft");
+    fs::write(&file, own).expect("a new file");
+    host.run("nft", &[&"-f", &file]);
+    let lines = untied.show();
+    assert!(lines.iter().any(|line| line.contains("/run/netns/blue (") && line.contains("kept: ")), "{lines:#?}");
+    host.run("nft", &[&"delete", &"table", &"inet", &name]);
+    closed.named("images").removes_everything_since(&before);
+    closed.named("images").finds_nothing();
+    untied.finds_nothing();
+}
+
+/// What locks connections is where CRIU ran, if there is one.
+fn other_pid_table(criu: &Criu) {
+    let host = TestHost::new();
+    let elsewhere = host.net_namespace("elsewhere");
+    let (tool, before) = dump_with_pid_table(criu, &host);
+    forget_run_id(&images_of(&host));
+    let [name] = &tables(&host, None)[..] else { panic!("void: not one table") };
+    nft(&host, Some(&elsewhere.path()), &format!("add table inet {name}"));
+    let lines = tool.show();
+    assert!(!lines.iter().any(|line| line.contains("elsewhere")), "{lines:#?}");
+    assert_eq!(tool.run(&[]).code(), 0);
+    // Then nobody knows whether that was all.
+    tool.keeps_everything("untied-namespace");
+    nft(&host, Some(&elsewhere.path()), &format!("delete table inet {name}"));
+    tool.finds_nothing();
+    assert_eq!(tool.difference_to(&before), NOTHING);
+}
+
 /// A dump whose table has the name that CRIU 3.16 to 4.0 would have given it.
 fn dump_with_pid_table<'a>(criu: &Criu, host: &'a TestHost) -> (Tool<'a>, testkit::Snapshot) {
     let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
@@ -127,14 +180,17 @@ fn dump_with_pid_table<'a>(criu: &Criu, host: &'a TestHost) -> (Tool<'a>, testki
     let before = tool.snapshot();
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
     criu.dump(host, &tree, &images_of(host), &options);
-    let listing = host.run("nft", &[&"list", &"tables"]).stdout;
-    let real = listing.lines().find_map(|line| line.strip_prefix("table inet ")).expect("void: no table");
-    let content = host.run("nft", &[&"list", &"table", &"inet", &real]).stdout;
-    let file = host.dir().with_file_name("table.nft");
-    fs::write(&file, content.replace(real, &name)).expect("a new file");
-    host.run("nft", &[&"delete", &"table", &"inet", &real]);
-    host.run("nft", &[&"-f", &file]);
+    rename_table(host, None, &name);
     (tool, before)
+}
+
+/// Gives the one table of family `inet` another name.
+fn rename_table(host: &TestHost, namespace: Option<&Path>, name: &str) {
+    let names = tables(host, namespace);
+    let [real] = &names[..] else { panic!("void: not one table: {names:?}") };
+    let content = nft(host, namespace, &format!("list table inet {real}"));
+    nft(host, namespace, &format!("delete table inet {real}"));
+    nft(host, namespace, &content.replace(real, name));
 }
 
 /// The run id came with 4.1. The log has it too, and is not always kept.

@@ -22,6 +22,10 @@ pub(crate) const CASES: &[Case] = &[
         test: upper,
     },
     Case { name: "an upper directory that became a link to another's is not looked into", test: turned },
+    Case {
+        name: "a link that another dump left where the options of an overlay lead to is kept",
+        test: upper_of_another,
+    },
     Case { name: "a recorded link on an overlay is the same one in its upper directory", test: recorded },
     Case { name: "a link remap on an overlay whose upper directory was removed is gone", test: removed_upper },
     Case { name: "the link remap of a file that an overlay copied up is removed", test: copied_up },
@@ -88,6 +92,31 @@ fn turned(criu: &Criu) {
         fs::rename(&elsewhere, &turned).expect("the old name");
     }
     overlay.tool().removes_everything_since(&before);
+}
+
+/// The path of an upper directory is the word of whoever mounted the overlay: here it leads to what another dump left.
+fn upper_of_another(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted(&host);
+    let tree = overlay.tree(&DELETED);
+    overlay.unmount();
+    let (other, away) = (directory(&host, "other"), host.dir().join("away"));
+    fs::create_dir(other.join("tmp")).expect("a new directory");
+    for number in 2..30 {
+        fs::write(other.join(format!("tmp/link_remap.{number}")), [b'x'; 41]).expect("a new file");
+    }
+    host.run("sleep", &[&"0.2"]);
+    overlay.dump(criu, &tree);
+    fs::rename(&overlay.upper, &away).expect("the upper directory");
+    fs::rename(&other, &overlay.upper).expect("another one");
+    overlay.tool().keeps_everything("older-than-dump");
+    fs::rename(&overlay.upper, &other).expect("the other one");
+    fs::rename(&away, &overlay.upper).expect("the upper directory");
+    let removed = overlay.tool().run(&[]);
+    assert_eq!(removed.code(), 0, "{removed}");
+    assert_eq!(names(&other.join("tmp")).len(), 28);
+    overlay.mount();
+    overlay.is_clean();
 }
 
 /// The overlay has another device number than its upper directory, and is mounted while the record is made.

@@ -57,7 +57,7 @@ const ALWAYS: &[&str] = &[
     "Files.reg.mode",
     "Files.reg.name",
     "Files.reg.size",
-    "Stats.dump",
+    "Stats.dump.frozen_time",
 ];
 
 const CHILDREN: &[&str] = &["Pstree.ppid"];

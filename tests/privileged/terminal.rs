@@ -73,7 +73,8 @@ fn escapes(criu: &Criu) {
     assert!(shown.stdout.contains("/a\\u{202e}b\\u{1b}[2Jc ("), "{:?}", shown.stdout);
     assert!(!shown.stdout.contains(['\u{1b}', '\u{202e}']), "{:?}", shown.stdout);
     let shown = Tool::new(&host, &images).show();
-    assert!(shown.iter().any(|line| line.contains("a\u{202e}b\\u{1b}[2Jc")), "{shown:?}");
+    // Whoever looks at a file that the output went to has it at a terminal too.
+    assert!(shown.iter().any(|line| line.contains("/a\\u{202e}b\\u{1b}[2Jc (")), "{shown:?}");
 }
 
 fn progress(criu: &Criu) {

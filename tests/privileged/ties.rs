@@ -17,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "an external namespace is tied by the key of the images", test: external_key },
     Case { name: "a namespace with the devices of the images is tied", test: devices },
     Case { name: "two namespaces with the devices of the images are not tied", test: ambiguous },
+    Case { name: "a namespace with the devices of the images that is younger than they is not tied", test: younger },
     Case { name: "a table in a namespace that only a process holds is found", test: table_of_process },
     Case { name: "a chain in a namespace that only a process holds is found", test: chain_of_process },
     Case { name: "of a namespace that ended with the tree nothing is left", test: died },
@@ -99,6 +100,21 @@ fn ambiguous(criu: &Criu) {
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
     assert!(Net::at(&host, "/run/netns/blue".as_ref()).lets_packets_pass());
+}
+
+/// As a pod that is made again with the same device and addresses, and closed by a dump of its own.
+fn younger(criu: &Criu) {
+    let host = TestHost::new();
+    let tool = Tool::new(&host, &images(&host));
+    with_device(criu, &host, IptablesFlavour::Nft);
+    twin(&host);
+    host.run("ip", &[&"netns", &"delete", &"blue"]);
+    let red = PathBuf::from("/run/netns/red");
+    let filters = Filters::of_namespace(&host, &red, IptablesFlavour::Nft);
+    for words in ["-N CRIU", "-A CRIU -m mark --mark 0xc114 -j ACCEPT", "-A CRIU -j DROP", "-I INPUT -j CRIU"] {
+        filters.run("iptables", words);
+    }
+    tool.keeps_everything("untied-namespace");
 }
 
 /// Makes a namespace whose device has the number, the name and the addresses of that in `blue`.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
 use super::super::tests::objects::{
-    by_pid, chain, identity, link, link_finding, newer_link, rules, signed, survey, table_finding,
+    HERE, by_pid, chain, identity, link, link_finding, newer_link, rules, signed, survey, table_finding,
 };
 use super::super::tests::{decide_with, text};
 use super::*;
@@ -14,7 +14,7 @@ use crate::probe::{FoundRule, Tie};
 use crate::record::Beside;
 use crate::record::document::{Connection, Device, Directory, Document, Dump, Machine, Role, Table, VERSION};
 use crate::residue::Direction;
-use crate::system::netns;
+use crate::system::netns::NetworkId;
 use crate::system::xtables::IpVersion;
 use crate::time::Timestamp;
 
@@ -42,7 +42,7 @@ fn document(links: Vec<Link>, network: Option<Network>) -> Document {
         criu_gc_record: VERSION,
         tool: String::new(),
         recorded: Time(Timestamp::new(1001, 0)),
-        machine: Machine { boot_id: None, machine_id: None, name: String::new() },
+        machine: Machine { boot_id: None, machine_id: None, name: String::new(), pid_namespace: None },
         dump: Dump { run_id: None, images_written: None, images_directory: Bytes::default() },
         links,
         network,
@@ -213,12 +213,11 @@ const LEGACY: crate::firewall::FilterPlace =
     crate::firewall::FilterPlace { backend: Backend::Legacy, family: IpVersion::V4 };
 
 fn network(role: Role) -> Network {
-    let own = netns::current().unwrap();
     Network {
         role,
         name: "here".to_owned(),
-        device: own.device,
-        inode: own.inode,
+        device: HERE.device,
+        inode: HERE.inode,
         cookie: Some(1),
         complete: true,
         connections: Vec::new(),
@@ -228,7 +227,7 @@ fn network(role: Role) -> Network {
 }
 
 fn own_namespace() -> RecordedNamespace {
-    RecordedNamespace::Found(namespace_id(&netns::current().unwrap()))
+    RecordedNamespace::Found(HERE)
 }
 
 /// What is decided of an object that a newer dump may have made, with the link of one.
@@ -288,7 +287,7 @@ fn rules_are_the_dumps_by_their_handles() {
     check_network(&network, own_namespace(), &finding, "Remove");
     check_network(&network, RecordedNamespace::Unknown, &finding, UNSIGNED);
     check_network(&network, RecordedNamespace::NotFound, &finding, OTHER);
-    check_network(&network, RecordedNamespace::Found((0, 0)), &finding, OTHER);
+    check_network(&network, RecordedNamespace::Found(NetworkId { device: 0, inode: 0 }), &finding, OTHER);
     for other in [(PLACE, Output, 1, 7), (PLACE, Output, 2, 6), (PLACE, Input, 1, 6), (LEGACY, Output, 1, 6)] {
         let (found, _) = with_rules(&[(PLACE, Input, 1, 5), other]);
         check_network(&network, own_namespace(), &found, OTHER);
@@ -372,7 +371,8 @@ fn a_chain_is_the_dumps_by_its_handle_and_needs_no_tie() {
     check_network(&with(&recorded), own_namespace(), &half, "Remove");
     // The namespace was closed before by another dump.
     let (twice, recorded) = with_jumps(&[(Input, 8), (Output, 9), (Input, 10), (Output, 11)]);
-    check_network(&with(&recorded), own_namespace(), &twice, unclear);
+    let shared = "keep: newer-dump, shared-lock, untied-namespace";
+    check_network(&with(&recorded), own_namespace(), &twice, shared);
     check_network(&with(&recorded), own_namespace(), &finding, unclear);
     let legacy = Chain { command: PLACE.to_string(), table: None, handle: None, jumps: Vec::new() };
     let Finding { residue, presence: Presence::Chain(mut found) } = chain(None, &[]) else { panic!("no chain") };

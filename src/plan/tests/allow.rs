@@ -19,7 +19,7 @@ fn while_the_tree_may_live_nothing_at_all_is_removed() {
 
 #[test]
 fn a_tree_that_came_back_while_a_question_was_asked_keeps_everything() {
-    let gone = || Finding { residue: Residue::LinkRemap(link().0.into()), presence: Presence::Gone };
+    let gone = || Finding { residue: Residue::LinkRemap(link().0.into()), presence: Presence::Gone(Looked::in_test()) };
     let findings = || vec![rules(), gone(), chain(None, &[])];
     let plan = decide(&checkpoint(), survey(findings()), &Policy::default());
     assert!(plan.removes_anything());
@@ -31,6 +31,15 @@ fn a_tree_that_came_back_while_a_question_was_asked_keeps_everything() {
     };
     assert_eq!(guarded(&allowed), ["Remove", "Nothing", "keep: untied-namespace"]);
     assert_eq!(guarded(&Policy::default()), ["keep: tree-alive", "Nothing", "keep: untied-namespace"]);
+}
+
+/// A chain that two dumps have closed the namespace by.
+fn shared_chain() -> Finding {
+    let Finding { residue, presence: Presence::Chain(mut found) } = chain(Some(Tie::Named), &[]) else {
+        panic!("no chain")
+    };
+    found.view.jumps = (0..2).map(|handle| (Direction::Input, RuleId::Handle(handle))).collect();
+    Finding { residue, presence: Presence::Chain(found) }
 }
 
 /// An object with every objection that it can have, all at once.
@@ -80,6 +89,12 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
             KeepReason::OtherSize => changed(|file| file.identity.size = 0),
             KeepReason::ChangedSince => Some((dead, newer_link())),
             KeepReason::RestoredSince => Some((TreeState { restored: task(), ..dead }, rules())),
+            KeepReason::OlderThanDump => changed(|file| {
+                file.place.base = Base::Device { device: (7, 0) };
+                file.identity.changed = Timestamp::new(980, 0);
+                file.directory.changed = Timestamp::new(980, 0);
+            }),
+            KeepReason::SharedLock => Some((dead, shared_chain())),
             KeepReason::ForeignContent => Some((dead, chain(Some(Tie::Named), &["rule 2"]))),
             KeepReason::ForeignImages
             | KeepReason::NotRecorded

@@ -13,14 +13,17 @@ use crate::plan::{Residue, Survey, TreeState};
 use crate::probe::{FoundRules, LiveTask, Tie, UnknownTree};
 use crate::residue::{Connection, Evidence, FileMount, LockChain, LockedConnection, RuleForms, TableForm, TableName};
 use crate::system::dir::FileIdentity;
-use crate::system::netns::{self, NetNamespace};
+use crate::system::netns::{NetworkId, NetworkName};
 use crate::system::xtables::IpVersion;
 use crate::time::Timestamp;
 
 pub(in crate::plan) const FILE: u32 = 0o100_640;
 
-pub(in crate::plan) fn namespace() -> Arc<NetNamespace> {
-    Arc::new(netns::current().unwrap())
+/// The network namespace that all of them are in.
+pub(in crate::plan) const HERE: NetworkId = NetworkId { device: 4, inode: 4_026_531_840 };
+
+pub(in crate::plan) fn namespace() -> Arc<NetworkName> {
+    Arc::new(NetworkName { id: HERE, paths: Vec::new() })
 }
 
 pub(in crate::plan) fn named_by() -> Vec<Evidence> {
@@ -70,7 +73,7 @@ pub(in crate::plan) fn connection(lock: ConnectionLock, presence: Presence) -> F
 }
 
 pub(in crate::plan) fn rules() -> Finding {
-    let found = FoundRules { namespace: namespace(), rules: Vec::new() };
+    let found = FoundRules { namespace: namespace(), rules: Vec::new(), tie: Some(Tie::Own) };
     connection(ConnectionLock::Rules(RuleForms::Marked), Presence::Rules(found))
 }
 

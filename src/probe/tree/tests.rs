@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use criu_images::MntEntry;
 
 use super::*;
 use crate::checkpoint::example::checkpoint;
+use crate::checkpoint::{DumpedMemory, RestoreEvidence};
+use crate::memory::MemoryLayout;
 
 /// No process has this pid, so that nothing more can be read of it.
 const PID: u32 = u32::MAX;
@@ -16,8 +19,19 @@ const YOUNGER: Timestamp = Timestamp::new(1001, 0);
 
 /// A process with nothing of the example's task but its pid.
 fn process(pid: u32, started: Timestamp) -> Process {
-    let executable = Some(PathBuf::from("/bin/sh"));
-    Process { pid, inner_pids: Vec::new(), name: b"sh".to_vec(), state: b'S', started, executable }
+    Process {
+        pid,
+        pids: vec![pid],
+        name: b"sh".to_vec(),
+        state: b'S',
+        started,
+        after_boot: Duration::from_secs(50),
+        is_kernel_thread: false,
+        threads: 1,
+        tracer: None,
+        layout: None,
+        executable: Some(PathBuf::from("/bin/sh")),
+    }
 }
 
 fn with_name(process: Process) -> Process {
@@ -30,7 +44,7 @@ fn with_program(process: Process) -> Process {
 
 /// The same as process 100 of a pid namespace below this one.
 fn inside(process: Process) -> Process {
-    Process { pid: PID, inner_pids: vec![100], ..process }
+    Process { pid: PID, pids: vec![PID, 100], ..process }
 }
 
 /// The example, dumped in a pid namespace of its own.
@@ -43,12 +57,90 @@ fn container() -> Checkpoint {
 #[track_caller]
 fn check(checkpoint: &Checkpoint, process: Process, expected: &str) {
     let found = match Matcher::new(checkpoint).classify(&process) {
-        Some(Age::Dumped) => "dumped",
-        Some(Age::Restored) => "restored",
-        Some(Age::DumpedPerhaps) => "perhaps dumped",
+        Some(Kinship::Dumped) => "dumped",
+        Some(Kinship::Restored) => "restored",
+        Some(Kinship::Undecided) => "undecided",
+        Some(Kinship::Nameless) => "nameless",
         None => "none of the tree",
     };
     assert_eq!(found, expected, "{process:?}");
+}
+
+/// The example after a restore that came to its end.
+fn restored(mut checkpoint: Checkpoint) -> Checkpoint {
+    let written = Timestamp::new(1001, 0);
+    checkpoint.restored = Some(RestoreEvidence { file: "stats-restore".to_owned(), written });
+    checkpoint
+}
+
+const LAYOUT: MemoryLayout = MemoryLayout { start_code: 0x5500, start_stack: 0x7ffe, start_brk: 0x5600 };
+
+/// The example with a task of which the layout is known.
+fn laid_out(mut checkpoint: Checkpoint, randomisation: Randomisation) -> Checkpoint {
+    checkpoint.tasks[0].memory = Some(DumpedMemory { layout: LAYOUT, randomisation });
+    checkpoint
+}
+
+/// The same process, with this stack.
+fn with_stack(process: Process, start_stack: u64) -> Process {
+    Process { layout: Some(MemoryLayout { start_stack, ..LAYOUT }), ..process }
+}
+
+/// These decide with random addresses, which the machine of the tests may not have.
+#[track_caller]
+fn check_memory(checkpoint: &Checkpoint, process: Process, expected: Option<Kinship>) {
+    let matcher = Matcher { randomisation: Randomisation::On, ..Matcher::new(checkpoint) };
+    assert_eq!(matcher.classify(&process), expected, "{process:?}");
+}
+
+#[test]
+fn the_layout_of_the_memory_decides_whatever_else_agrees() {
+    let checkpoint = laid_out(checkpoint(), Randomisation::On);
+    check_memory(&checkpoint, with_stack(process(100, OLDER), LAYOUT.start_stack), Some(Kinship::Dumped));
+    check_memory(&checkpoint, with_stack(with_name(with_program(process(100, OLDER))), 1), None);
+    check_memory(&checkpoint, with_stack(process(101, OLDER), LAYOUT.start_stack), None);
+}
+
+#[test]
+fn any_pid_of_a_process_may_be_the_tasks() {
+    let nested = |pids: &[u32]| with_stack(Process { pids: pids.to_vec(), ..process(PID, OLDER) }, LAYOUT.start_stack);
+    for checkpoint in [checkpoint(), container()] {
+        let checkpoint = laid_out(checkpoint, Randomisation::On);
+        check_memory(&checkpoint, nested(&[PID, 100, 7]), Some(Kinship::Dumped));
+        check_memory(&checkpoint, nested(&[PID, 7, 100]), Some(Kinship::Dumped));
+        check_memory(&checkpoint, nested(&[PID, 7, 8]), None);
+    }
+}
+
+#[test]
+fn without_random_addresses_an_equal_layout_decides_nothing() {
+    let checkpoint = laid_out(container(), Randomisation::Off);
+    let same = |process: Process| with_stack(inside(process), LAYOUT.start_stack);
+    check_memory(&checkpoint, same(process(PID, OLDER)), None);
+    check_memory(&checkpoint, same(with_name(process(PID, OLDER))), Some(Kinship::Dumped));
+    check_memory(&checkpoint, with_stack(inside(with_name(process(PID, OLDER))), 1), None);
+}
+
+#[test]
+fn a_start_after_the_images_alone_shows_no_restore() {
+    let younger = || with_stack(process(100, YOUNGER), LAYOUT.start_stack);
+    let known = || laid_out(checkpoint(), Randomisation::On);
+    check_memory(&known(), younger(), Some(Kinship::Dumped));
+    check_memory(&restored(known()), younger(), Some(Kinship::Restored));
+    check_memory(&restored(known()), with_stack(process(100, OLDER), LAYOUT.start_stack), Some(Kinship::Dumped));
+    let uptime = |microseconds: u64| {
+        let mut checkpoint = known();
+        checkpoint.inventory_mut().dump_uptime = Some(microseconds);
+        checkpoint
+    };
+    check_memory(&uptime(49_000_000), younger(), Some(Kinship::Restored));
+    check_memory(&uptime(51_000_000), younger(), Some(Kinship::Dumped));
+}
+
+#[test]
+fn a_thread_of_the_kernel_is_of_no_tree() {
+    let thread = |process: Process| Process { is_kernel_thread: true, ..process };
+    check(&checkpoint(), thread(with_name(process(100, OLDER))), "none of the tree");
 }
 
 #[test]
@@ -59,9 +151,10 @@ fn an_older_process_with_the_pid_is_the_dumped_one_whatever_it_is_called_now() {
 }
 
 #[test]
-fn a_younger_process_with_the_pid_was_restored_if_it_has_the_name_or_the_program() {
-    check(&checkpoint(), with_name(process(100, YOUNGER)), "restored");
-    check(&checkpoint(), with_program(process(100, YOUNGER)), "restored");
+fn a_younger_process_with_the_pid_was_restored_if_there_was_a_restore_and_it_looks_alike() {
+    check(&restored(checkpoint()), with_name(process(100, YOUNGER)), "restored");
+    check(&restored(checkpoint()), with_program(process(100, YOUNGER)), "restored");
+    check(&checkpoint(), with_name(process(100, YOUNGER)), "undecided");
     check(&checkpoint(), process(100, YOUNGER), "none of the tree");
     check(&checkpoint(), with_name(with_program(process(101, YOUNGER))), "none of the tree");
 }
@@ -85,22 +178,14 @@ fn without_the_time_of_the_images_every_process_counts_as_older() {
 #[test]
 fn pids_of_a_namespace_are_compared_with_those_of_namespaces() {
     check(&container(), with_name(inside(process(PID, OLDER))), "dumped");
-    check(&container(), with_name(inside(process(PID, YOUNGER))), "restored");
-    check(&container(), with_name(process(100, OLDER)), "none of the tree");
-    check(&checkpoint(), with_name(inside(process(PID, OLDER))), "none of the tree");
+    check(&restored(container()), with_name(inside(process(PID, YOUNGER))), "restored");
+    check(&container(), with_name(process(101, OLDER)), "none of the tree");
 }
 
 #[test]
 fn a_pid_of_a_namespace_alone_is_no_evidence() {
     check(&container(), inside(process(PID, OLDER)), "none of the tree");
     check(&container(), inside(process(PID, YOUNGER)), "none of the tree");
-}
-
-#[test]
-fn the_innermost_pid_of_a_process_is_the_one_that_counts() {
-    let nested = |inner: &[u32]| Process { inner_pids: inner.to_vec(), ..with_name(process(PID, OLDER)) };
-    check(&container(), nested(&[7, 100]), "dumped");
-    check(&container(), nested(&[100, 7]), "none of the tree");
 }
 
 #[test]
@@ -124,9 +209,9 @@ fn a_task_without_name_and_program_may_be_whoever_has_its_pid() {
     };
     check(&cut(true, false), process(100, OLDER), "dumped");
     check(&cut(true, false), process(100, YOUNGER), "none of the tree");
-    check(&cut(true, true), inside(process(PID, OLDER)), "perhaps dumped");
+    check(&cut(true, true), inside(process(PID, OLDER)), "nameless");
     check(&cut(true, true), inside(process(PID, YOUNGER)), "none of the tree");
-    check(&cut(false, false), process(100, OLDER), "perhaps dumped");
+    check(&cut(false, false), process(100, OLDER), "nameless");
     check(&cut(false, false), process(101, OLDER), "none of the tree");
 }
 

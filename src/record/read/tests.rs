@@ -11,7 +11,12 @@ const RUN_ID: &str = "01234567-89ab-cdef-0123-456789abcdef";
 const WRITTEN: Timestamp = Timestamp::new(1000, 5);
 
 fn here() -> Machine {
-    Machine { boot_id: machine::boot_id(), machine_id: machine::machine_id(), name: "here".to_owned() }
+    Machine {
+        boot_id: machine::boot_id(),
+        machine_id: machine::machine_id(),
+        name: "here".to_owned(),
+        pid_namespace: None,
+    }
 }
 
 fn document() -> Document {
@@ -114,6 +119,7 @@ fn a_record_knows_its_machine() {
         boot_id: boot.map(str::to_owned),
         machine_id: machine.map(str::to_owned),
         name: "there".to_owned(),
+        pid_namespace: None,
     };
     let here = with(Some("b"), Some("m"));
     for (recorded, expected) in [

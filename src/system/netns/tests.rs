@@ -4,8 +4,8 @@ use super::*;
 #[test]
 fn the_own_namespace_has_no_path_that_others_could_misunderstand() {
     let namespace = current().unwrap();
-    assert_eq!(namespace.to_string(), format!("net:[{}]", namespace.inode));
-    assert!(namespace.is_same(&current().unwrap()));
+    assert_eq!(namespace.to_string(), format!("net:[{}]", namespace.id().inode));
+    assert!(namespace.id() == current().unwrap().id());
 }
 
 #[test]

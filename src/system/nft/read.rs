@@ -27,6 +27,7 @@ const NFT_MSG_NEWFLOWTABLE: u16 = SUBSYSTEM | 22;
 const NFT_MSG_GETFLOWTABLE: u16 = SUBSYSTEM | 23;
 /// The name of the table is the first attribute of every type of message.
 const TABLE_NAME: u16 = 1;
+const NFTA_CHAIN_NAME: u16 = 3;
 const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 
@@ -38,6 +39,15 @@ const ATTEMPTS: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(5);
 
 impl Nft {
+    /// Whether the table has a chain of this name.
+    pub fn has_chain(&self, family: Family, table: &str, chain: &str) -> Result<bool, Error> {
+        let request = message(NFT_MSG_GETCHAIN, family.number()).text(TABLE_NAME, table).text(NFTA_CHAIN_NAME, chain);
+        match self.socket.request("look up a chain of nf_tables", request) {
+            Err(error) if error.refusal() == Some(Errno::NOENT) => Ok(false),
+            replies => Ok(one(&replies?, NFT_MSG_NEWCHAIN).is_some()),
+        }
+    }
+
     /// A table with everything in it, as of one moment; `None` where there is no such table.
     pub fn table(&self, family: Family, name: &str) -> Result<Option<Table>, Error> {
         let mut pause = PAUSE;

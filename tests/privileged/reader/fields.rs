@@ -51,7 +51,7 @@ pub(super) fn of_image(kind: ImageKind, path: &Path) -> Option<Vec<Value>> {
         ImageKind::Pstree => all(kind, path, task),
         ImageKind::Ids => all(kind, path, ids),
         ImageKind::Core => all(kind, path, core),
-        ImageKind::Mm => all(kind, path, |MmEntry { exe_file_id }| json!({ "exe_file_id": exe_file_id })),
+        ImageKind::Mm => all(kind, path, memory),
         ImageKind::Files => all(kind, path, file),
         ImageKind::RegFiles => all(kind, path, regular_file),
         ImageKind::InetSockets => all(kind, path, socket),
@@ -119,8 +119,8 @@ fn core(entry: &CoreEntry) -> Value {
 }
 
 fn task_core(entry: &TaskCore) -> Value {
-    let TaskCore { task_state, exit_code, comm } = entry;
-    json!({ "task_state": task_state, "exit_code": exit_code, "comm": text(comm) })
+    let TaskCore { task_state, exit_code, personality, comm } = entry;
+    json!({ "task_state": task_state, "exit_code": exit_code, "personality": personality, "comm": text(comm) })
 }
 
 fn file(entry: &FileEntry) -> Value {
@@ -236,10 +236,22 @@ fn device(entry: &NetDeviceEntry) -> Value {
     json!({ "type": name(&DEVICE_TYPES, *kind), "ifindex": ifindex, "name": text(device), "address": address })
 }
 
+fn memory(entry: &MmEntry) -> Value {
+    let MmEntry { mm_start_code, mm_start_stack, mm_start_brk, exe_file_id } = entry;
+    json!({
+        "mm_start_code": mm_start_code,
+        "mm_start_stack": mm_start_stack,
+        "mm_start_brk": mm_start_brk,
+        "exe_file_id": exe_file_id,
+    })
+}
+
 fn stats(entry: &StatsEntry) -> Value {
     let StatsEntry { dump, restore } = entry;
     json!({
-        "dump": dump.map(|DumpStats {}| json!({})),
+        "dump": dump.map(|DumpStats { freezing_time, frozen_time }| {
+            json!({ "freezing_time": freezing_time, "frozen_time": frozen_time })
+        }),
         "restore": restore.map(|RestoreStats {}| json!({})),
     })
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Statistics: `stats-dump` and `stats-restore`, in CRIU's work directory.
 //!
-//! From `images/stats.proto`. They are read only so far as to tell which of the two it is. A pre-dump writes one like a
+//! From `images/stats.proto`. They are read so far as to tell which of the two it is, and how long a dump took. A pre-dump writes one like a
 //! dump, and a restore writes one even where its post-restore script has failed it, so neither proves success.
 
 /// `stats_entry`.
@@ -15,9 +15,16 @@ pub struct StatsEntry {
     pub restore: Option<RestoreStats>,
 }
 
-/// `dump_stats_entry`, of which nothing is read but that it is there.
+/// `dump_stats_entry`.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct DumpStats {}
+pub struct DumpStats {
+    /// How long it took to stop the tree, in microseconds.
+    #[prost(uint32, optional, tag = "1")]
+    pub freezing_time: Option<u32>,
+    /// How long the tree stood still, in microseconds.
+    #[prost(uint32, optional, tag = "2")]
+    pub frozen_time: Option<u32>,
+}
 
 /// `restore_stats_entry`, of which nothing is read but that it is there.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]

@@ -76,6 +76,9 @@ pub struct TaskCore {
     /// The status that its parent will get, if it is dead.
     #[prost(uint32, required, tag = "2")]
     pub exit_code: u32,
+    /// How the kernel treats it, as personality(2) has it.
+    #[prost(uint32, optional, tag = "3")]
+    pub personality: Option<u32>,
     /// Its name, as `/proc/<pid>/comm` has it.
     #[prost(bytes = "vec", required, tag = "6")]
     pub comm: Vec<u8>,
@@ -105,6 +108,15 @@ impl TaskCore {
 /// `mm_entry`: the memory of a process.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct MmEntry {
+    /// Where its code begins.
+    #[prost(uint64, optional, tag = "1")]
+    pub mm_start_code: Option<u64>,
+    /// Where its stack began.
+    #[prost(uint64, optional, tag = "5")]
+    pub mm_start_stack: Option<u64>,
+    /// Where its heap begins.
+    #[prost(uint64, optional, tag = "6")]
+    pub mm_start_brk: Option<u64>,
     /// The id of the regular file that it executes.
     #[prost(uint32, required, tag = "12")]
     pub exe_file_id: u32,

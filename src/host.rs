@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One picture of the host, read-only: its processes, its mount namespaces, its network namespaces, and what could not
+//! be looked at.
+//!
+//! It is taken once a look, and once more right before anything is removed. Each part of it is read when it is first
+//! asked for, and never twice. Everything else asks the picture; nothing else reads `/proc` about others.
+
+mod bounded;
+mod descriptors;
+mod directory;
+mod locks;
+mod mounts;
+mod namespace;
+mod network;
+mod process;
+mod standing;
+mod stat;
+mod unmounted;
+mod unseen;
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::process::Pid;
+
+use crate::memory::Randomisation;
+use crate::system::netns::{self, NetNamespace, NetworkName};
+
+pub use bounded::PATIENCE;
+pub use directory::{Absence, OnlyPlace, Sight, look_in};
+pub use locks::{Holder, holder_of_lock};
+pub use mounts::{HostMounts, MountNamespace, Wanted, own_mount};
+pub use network::{Networks, Visited, visit};
+pub use process::{Process, Processes, is_named};
+pub use standing::{DumpTrace, Nested, ProcessView, Shared, Standing};
+pub use unmounted::{Seen, Unmounted};
+pub use unseen::{Looked, Scope, Unseen};
+
+/// The picture.
+#[derive(Debug)]
+pub struct Host {
+    processes: Arc<Processes>,
+    standing: Standing,
+    wanted: Wanted,
+    tables: OnceCell<mounts::Tables>,
+}
+
+impl Host {
+    /// Looks at the processes; the rest is looked at when it is asked for. Of mounts only those that are wanted are.
+    pub fn look(wanted: Wanted) -> Self {
+        let processes = Processes::read().unwrap_or_default();
+        let standing = Standing::find(&processes);
+        Host { processes: Arc::new(processes), standing, wanted, tables: OnceCell::new() }
+    }
+
+    /// The processes.
+    pub fn processes(&self) -> &Processes {
+        &self.processes
+    }
+
+    /// From where this is seen.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Why processes or namespaces of the dump may be where they do not show.
+    pub fn hidden_from(&self, dump: &DumpTrace) -> Option<Unseen> {
+        self.standing.shows_all_of(dump).err()
+    }
+
+    /// The mounts that are wanted, of all mount namespaces. `dump` tells where CRIU ran.
+    pub fn mounts(&self, dump: &DumpTrace) -> HostMounts {
+        HostMounts::new(self.tables(), self.hidden_from(dump), self.lasting(dump))
+    }
+
+    /// Devices whose filesystem has been mounted since before the dump: that of the root directory, if process 1, which
+    /// has the same one, is older.
+    fn lasting(&self, dump: &DumpTrace) -> BTreeSet<(u32, u32)> {
+        let first = self.processes.get(1).filter(|_| self.standing.mounts == Shared::Yes);
+        let is_older = first.is_some_and(|first| dump.written.is_some_and(|written| first.started <= written.latest()));
+        mounts::device_of_root().filter(|_| is_older).into_iter().collect()
+    }
+
+    /// The network namespaces that were named, and the tool's own.
+    pub fn named_networks(&self, named: Vec<NetNamespace>) -> Networks {
+        Networks::named(named)
+    }
+
+    /// Adds the network namespaces that processes are in, or that have a name or a mount here.
+    pub fn add_networks(&self, networks: &mut Networks) {
+        networks.add_processes(&self.processes, &mounts::own_pins());
+    }
+
+    /// Adds all others: then what is in none of them is nowhere, unless something is unseen.
+    pub fn add_hidden_networks(&self, networks: &mut Networks, dump: &DumpTrace) {
+        networks.add_hidden(&self.processes, self.tables());
+        networks.unseen.extend(self.hidden_from(dump));
+    }
+
+    /// The mount namespace of process 1, where it is not the tool's own.
+    pub fn first_mounts(&self) -> Option<MountNamespace> {
+        match self.standing.mounts {
+            Shared::No => mounts::of_first(),
+            Shared::Yes | Shared::Unknown => None,
+        }
+    }
+
+    /// Opens a network namespace once more, that was found before.
+    pub fn open_network(&self, name: &NetworkName) -> Option<Arc<NetNamespace>> {
+        if let Some(namespace) = netns::reopen(name) {
+            return Some(Arc::new(namespace));
+        }
+        let mut networks = Networks::default();
+        self.add_networks(&mut networks);
+        let has_id = |namespace: &&Arc<NetNamespace>| namespace.id() == name.id;
+        if !networks.list.iter().any(|namespace| namespace.id() == name.id) {
+            networks.add_hidden(&self.processes, self.tables());
+        }
+        networks.list.iter().find(has_id).cloned()
+    }
+
+    /// Whether a process has a directory open, of which the inode and the path are known.
+    pub fn holds_open(&self, process: &Process, path: &Path, inode: u64) -> bool {
+        descriptors::holds_open(process, path, inode)
+    }
+
+    /// What tells which process has the block device with a number open, or why that is not known.
+    pub fn device_users(&self) -> Arc<dyn Fn(u64) -> Result<Option<u32>, String> + Send + Sync> {
+        let processes = Arc::clone(&self.processes);
+        Arc::new(move |number| descriptors::user_of_device(&processes, number))
+    }
+
+    fn tables(&self) -> &mounts::Tables {
+        self.tables.get_or_init(|| mounts::Tables::read(&self.processes, &self.wanted))
+    }
+}
+
+/// The number of the pid namespace of this process.
+pub fn own_pid_namespace() -> Option<u64> {
+    standing::namespace_number("/proc/self/ns/pid")
+}
+
+/// Whether a thread of the tool's own waits for something, and is not merely kept from running.
+pub fn is_waiting(thread: Pid) -> bool {
+    let path = format!("/proc/self/task/{}/stat", thread.as_raw_nonzero());
+    let stat = process::read_file(path.as_ref()).ok().and_then(|text| stat::Stat::parse(&text));
+    stat.is_none_or(|stat| stat.state != b'R')
+}
+
+/// Whether the kernel gives programs random addresses.
+pub fn randomisation() -> Randomisation {
+    let setting = std::fs::read("/proc/sys/kernel/randomize_va_space").unwrap_or_default();
+    match setting.first() {
+        Some(b'1' | b'2') => Randomisation::On,
+        _ => Randomisation::Off,
+    }
+}
+
+/// A file of the tool's own, by its descriptor.
+fn own_descriptor(file: &impl AsFd) -> PathBuf {
+    PathBuf::from(format!("/proc/thread-self/fd/{}", file.as_fd().as_raw_fd()))
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}

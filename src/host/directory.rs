@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Whether a directory has an entry; and when that it has none means that the entry is gone.
+
+use std::ffi::OsStr;
+
+use super::unseen::Looked;
+use crate::system::dir::{Directory, FileError, FileIdentity};
+
+/// What a look into a directory gives.
+#[derive(Debug)]
+pub enum Sight {
+    /// There is an entry.
+    Found(FileIdentity),
+    /// There is none.
+    Absent(Absence),
+}
+
+/// The proof that a directory was looked into and has no such entry.
+#[derive(Debug)]
+pub struct Absence {
+    directory: FileIdentity,
+}
+
+/// Why an entry that is absent in one directory can be nowhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnlyPlace {
+    /// The user, or this host's own engine, says that it was there.
+    Told,
+    /// The images mean a path of the host's own mount namespace, and that is the one that was looked at.
+    HostsOwn,
+    /// The filesystem is the one of the images.
+    SameFilesystem,
+}
+
+impl Absence {
+    /// For those who looked: the directory is the nearest that is there.
+    pub(super) fn in_directory(directory: FileIdentity) -> Self {
+        Absence { directory }
+    }
+
+    /// What the nearest directory is that is there.
+    pub fn directory(&self) -> &FileIdentity {
+        &self.directory
+    }
+
+    /// The entry is nowhere.
+    pub fn everywhere(self, _why: OnlyPlace) -> Looked {
+        Looked::everywhere()
+    }
+}
+
+/// Looks for an entry.
+pub fn look_in(directory: &Directory, name: &OsStr) -> Result<Sight, FileError> {
+    Ok(match directory.entry(name)? {
+        Some(identity) => Sight::Found(identity),
+        None => Sight::Absent(Absence { directory: directory.identity()? }),
+    })
+}

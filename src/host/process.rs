@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The processes that `/proc` shows, each read once.
+//!
+//! A process may end at any moment while it is read: then it is left out, which is what a look a moment later would
+//! have given. What cannot be read is kept as such, so that nobody takes "not seen" for "not there".
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::time::ClockId;
+
+use super::stat::{Stat, Status};
+use crate::memory::MemoryLayout;
+use crate::system::mountinfo::{self, HostMount};
+use crate::time::Timestamp;
+
+/// What a file of `/proc/PID` that is read whole may have: no command line that starts a criu is as long.
+const FILE_LIMIT: u64 = 64 * 1024;
+/// What most of them have.
+const USUAL_SIZE: usize = 2048;
+
+/// A process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// The pid in the pid namespace of this `/proc`.
+    pub pid: u32,
+    /// Its pids in all pid namespaces from that one down to its own; never empty.
+    pub pids: Vec<u32>,
+    /// `comm`: the first 15 bytes of the name.
+    pub name: Vec<u8>,
+    /// State letter (`R`, `S`, `D`, `T`, `Z`, …).
+    pub state: u8,
+    /// When it started, to a hundredth of a second, by the clock of now.
+    pub started: Timestamp,
+    /// How long after the boot it started: no clock that is set moves that.
+    pub after_boot: Duration,
+    /// Whether it is a thread of the kernel's, which is of no tree.
+    pub is_kernel_thread: bool,
+    /// How many threads it has.
+    pub threads: u32,
+    /// Who traces it.
+    pub tracer: Option<u32>,
+    /// Where its parts lie in memory, where the kernel tells.
+    pub layout: Option<MemoryLayout>,
+    /// The program file; `None` where it cannot be read (another user's, a kernel thread).
+    pub executable: Option<PathBuf>,
+}
+
+/// What one walk through `/proc` gave.
+#[derive(Debug, Default)]
+pub struct Processes {
+    /// The processes, by ascending pid, but zombies: those hold nothing any more.
+    pub list: Vec<Process>,
+    /// Those that showed themselves but could not be read.
+    pub unreadable: Vec<u32>,
+}
+
+/// The clock that turns a start time in ticks since boot into a time of day.
+#[derive(Debug, Clone, Copy)]
+struct BootClock {
+    booted_nanoseconds: i128,
+}
+
+impl BootClock {
+    /// Ticks a second in `/proc/PID/stat`: `USER_HZ`, 100 on every architecture that CRIU supports.
+    const TICK_NANOSECONDS: i128 = 10_000_000;
+
+    fn read() -> Self {
+        let now = nanoseconds(rustix::time::clock_gettime(ClockId::Realtime));
+        let since_boot = nanoseconds(rustix::time::clock_gettime(ClockId::Boottime));
+        BootClock { booted_nanoseconds: now - since_boot }
+    }
+
+    fn at(self, ticks: u64) -> Timestamp {
+        let total = self.booted_nanoseconds + i128::from(ticks) * Self::TICK_NANOSECONDS;
+        let seconds = i64::try_from(total.div_euclid(1_000_000_000)).unwrap_or(i64::MAX);
+        Timestamp::new(seconds, u32::try_from(total.rem_euclid(1_000_000_000)).unwrap_or(0))
+    }
+}
+
+fn nanoseconds(time: rustix::time::Timespec) -> i128 {
+    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
+}
+
+impl Processes {
+    /// Reads every process.
+    pub(super) fn read() -> io::Result<Self> {
+        let clock = BootClock::read();
+        let mut processes = Processes::default();
+        for pid in pids()? {
+            match read(pid, clock) {
+                Ok(Some(process)) => processes.list.push(process),
+                Ok(None) => {}
+                Err(error) if has_ended(&error) => {}
+                Err(_) => processes.unreadable.push(pid),
+            }
+        }
+        Ok(processes)
+    }
+
+    /// The process with this pid.
+    pub fn get(&self, pid: u32) -> Option<&Process> {
+        self.list.binary_search_by_key(&pid, |process| process.pid).ok().map(|at| &self.list[at])
+    }
+
+    /// The processes that trace another one.
+    pub fn tracers(&self) -> BTreeSet<u32> {
+        self.list.iter().filter_map(|process| process.tracer).collect()
+    }
+}
+
+impl Process {
+    /// The mounts on the root directory that it sees; `None` where that cannot be read.
+    pub fn root_mounts(&self) -> Option<Vec<HostMount>> {
+        let (mut mounts, _) = mountinfo::parse(&fs::read(format!("/proc/{}/mountinfo", self.pid)).ok()?);
+        mounts.retain(|mount| mount.mountpoint == b"/");
+        Some(mounts)
+    }
+
+    /// The command line, argument by argument; empty where it cannot be read.
+    pub fn arguments(&self) -> Vec<Vec<u8>> {
+        let bytes = read_file(&PathBuf::from(format!("/proc/{}/cmdline", self.pid))).unwrap_or_default();
+        bytes.split(|byte| *byte == 0).filter(|argument| !argument.is_empty()).map(<[u8]>::to_owned).collect()
+    }
+}
+
+/// The first few of some processes, for people.
+pub(super) fn listed(processes: &[&Process]) -> String {
+    const FEW: usize = 3;
+    let named = |process: &&Process| format!("{} ({})", process.pid, String::from_utf8_lossy(&process.name));
+    let named: Vec<String> = processes.iter().take(FEW).map(named).collect();
+    let more = match processes.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let word = if processes.len() == 1 { "process" } else { "processes" };
+    format!("{word} {}{more}", named.join(", "))
+}
+
+/// The pids that `/proc` lists, ascending.
+fn pids() -> io::Result<BTreeSet<u32>> {
+    numbers_in(Path::new("/proc"))
+}
+
+/// The entries of a directory of `/proc` that are numbers.
+pub(super) fn numbers_in(directory: &Path) -> io::Result<BTreeSet<u32>> {
+    let mut numbers = BTreeSet::new();
+    for entry in fs::read_dir(directory)? {
+        if let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+            numbers.insert(number);
+        }
+    }
+    Ok(numbers)
+}
+
+/// `None` for what holds nothing any more.
+fn read(pid: u32, clock: BootClock) -> io::Result<Option<Process>> {
+    let directory = PathBuf::from(format!("/proc/{pid}"));
+    let stat = Stat::parse(&read_file(&directory.join("stat"))?).ok_or_else(|| malformed(&directory))?;
+    let is_dead = matches!(stat.state, b'Z' | b'X');
+    // The first thread of a process may end before the others.
+    if is_dead && stat.threads <= 1 {
+        return Ok(None);
+    }
+    let Status { mut pids, tracer } = Status::parse(&read_file(&directory.join("status"))?);
+    if pids.is_empty() {
+        pids.push(pid);
+    }
+    let layout = if is_dead { of_other_threads(pid, &directory) } else { stat.layout };
+    Ok(Some(Process {
+        pid,
+        pids,
+        name: stat.name,
+        state: stat.state,
+        started: clock.at(stat.ticks),
+        after_boot: Duration::from_millis(stat.ticks.saturating_mul(10)),
+        is_kernel_thread: stat.is_kernel_thread,
+        threads: stat.threads,
+        tracer,
+        layout,
+        executable: if stat.is_kernel_thread { None } else { fs::read_link(directory.join("exe")).ok() },
+    }))
+}
+
+fn of_other_threads(pid: u32, process: &Path) -> Option<MemoryLayout> {
+    let threads = numbers_in(&process.join("task")).ok()?;
+    let stat = |thread: u32| Stat::parse(&read_file(&process.join(format!("task/{thread}/stat"))).ok()?)?.layout;
+    threads.into_iter().filter(|thread| *thread != pid).find_map(stat)
+}
+
+/// A file of `/proc`, with one or two reads: those are written anew for each.
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::with_capacity(USUAL_SIZE);
+    fs::File::open(path)?.take(FILE_LIMIT).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+pub(super) fn has_ended(error: &io::Error) -> bool {
+    // A read under way when the process ends gives ESRCH, an open after that ENOENT.
+    const ESRCH: i32 = 3;
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH)
+}
+
+fn malformed(directory: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("cannot understand {}/stat", directory.display()))
+}
+
+/// Whether the path of a program ends in exactly this name.
+pub fn is_named(path: &Path, name: &str) -> bool {
+    path.file_name().is_some_and(|file| file.as_bytes() == name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_seen_and_has_started_before_now() {
+        let processes = Processes::read().unwrap();
+        let own = processes.get(std::process::id()).unwrap();
+        let now = rustix::time::clock_gettime(ClockId::Realtime);
+        assert!(own.started <= Timestamp::new(now.tv_sec, 999_999_999));
+        assert!(own.executable.is_some() && own.layout.is_some() && !own.is_kernel_thread);
+        assert_eq!(own.pids.first(), Some(&own.pid));
+    }
+}

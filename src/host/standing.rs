@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! From where this process looks at the machine, and what that hides.
+//!
+//! A process in a pid namespace of its own sees only what is in there; one in other mount or network namespaces than
+//! process 1 sees another root directory, and other rules, than those of the host.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use super::process::{Processes, read_file};
+use super::unseen::{Scope, Unseen};
+use crate::system::mountinfo;
+use crate::time::Timestamp;
+
+/// `PROC_SUPER_MAGIC` of linux/magic.h.
+const PROC_MAGIC: u64 = 0x9fa0;
+/// `PROC_PID_INIT_INO` of linux/proc_ns.h: the machine's first pid namespace has always had this number.
+const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// From where the picture is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Which processes `/proc` shows.
+    pub processes: ProcessView,
+    /// Whether this process has the mount namespace of process 1.
+    pub mounts: Shared,
+    /// Whether this process has the network namespace of process 1.
+    pub network: Shared,
+}
+
+/// Which processes `/proc` shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProcessView {
+    /// All of the machine.
+    Machine,
+    /// Those of one pid namespace, and of those below it.
+    Nested(Nested),
+    /// Not all, and nobody knows which: why.
+    Partial(String),
+}
+
+/// What is known of a pid namespace that is not the machine's first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nested {
+    /// Its number.
+    pub inode: Option<u64>,
+    /// When its first process started.
+    pub since: Option<Timestamp>,
+    /// The highest pid that it is known to have given.
+    pub highest: u32,
+}
+
+/// Whether a namespace is that of process 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shared {
+    /// It is.
+    Yes,
+    /// It is another.
+    No,
+    /// That of process 1 cannot be seen.
+    Unknown,
+}
+
+/// What is known of where and when CRIU ran.
+#[derive(Debug, Clone, Default)]
+pub struct DumpTrace {
+    /// When the images were last written.
+    pub written: Option<Timestamp>,
+    /// Pids of the tree in CRIU's own pid namespace, as far as they are known.
+    pub pids: Vec<u32>,
+    /// The pid namespace that the record of the dump names.
+    pub recorded: Option<u64>,
+}
+
+impl Standing {
+    pub(super) fn find(processes: &Processes) -> Self {
+        Standing { processes: process_view(processes), mounts: share_mounts(), network: share_network() }
+    }
+
+    /// Whether everything that the dump can have left processes and namespaces of shows here. The error says why not.
+    pub(super) fn shows_all_of(&self, dump: &DumpTrace) -> Result<(), Unseen> {
+        let unseen = |why: String| Err(Unseen { scope: Scope::Processes, why });
+        let nested = match &self.processes {
+            ProcessView::Machine => return Ok(()),
+            ProcessView::Partial(why) => return unseen(why.clone()),
+            ProcessView::Nested(nested) => nested,
+        };
+        match nested.objection(dump) {
+            None => Ok(()),
+            Some(why) => unseen(format!("only the processes of one pid namespace show here, and {why}")),
+        }
+    }
+}
+
+impl Nested {
+    /// Why CRIU need not have run in this pid namespace.
+    fn objection(&self, dump: &DumpTrace) -> Option<String> {
+        if let (Some(recorded), Some(own)) = (dump.recorded, self.inode) {
+            return (recorded != own).then(|| "the record of the dump names another one".to_owned());
+        }
+        let (Some(written), Some(since)) = (dump.written, self.since) else {
+            return Some("nothing tells that the dump was made in it".to_owned());
+        };
+        if written.latest() < since {
+            return Some("it is younger than the images".to_owned());
+        }
+        let beyond = dump.pids.iter().find(|pid| **pid > self.highest)?;
+        Some(format!("it has never had a process {beyond}"))
+    }
+}
+
+fn process_view(processes: &Processes) -> ProcessView {
+    let is_proc = rustix::fs::statfs("/proc").is_ok_and(|found| u64::try_from(found.f_type) == Ok(PROC_MAGIC));
+    let own = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse::<u32>().ok());
+    let Some(own) = own.filter(|_| is_proc) else {
+        return ProcessView::Partial("/proc does not show the processes of this pid namespace".to_owned());
+    };
+    if processes.get(own).is_none() || !(is_listed(processes, 1)) {
+        return ProcessView::Partial("/proc hides processes of others (hidepid)".to_owned());
+    }
+    if !processes.unreadable.is_empty() {
+        return ProcessView::Partial(unreadable(&processes.unreadable));
+    }
+    let hides = hides_processes();
+    if hides && !may_trace_all() {
+        return ProcessView::Partial("/proc hides processes of others (hidepid)".to_owned());
+    }
+    let inode = namespace_number("/proc/self/ns/pid");
+    let is_own = processes.get(own).is_some_and(|process| process.pids.len() == 1);
+    if is_own && inode == Some(FIRST_PID_NAMESPACE) || processes.list.iter().any(|process| process.is_kernel_thread) {
+        return ProcessView::Machine;
+    }
+    let last = read_file("/proc/sys/kernel/ns_last_pid".as_ref()).ok();
+    let last = last.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse::<u32>().ok()).filter(|_| is_own);
+    let seen = processes.list.last().map_or(0, |process| process.pid);
+    ProcessView::Nested(Nested {
+        inode: inode.filter(|_| is_own),
+        since: processes.get(1).map(|first| first.started),
+        highest: last.unwrap_or_default().max(seen),
+    })
+}
+
+fn is_listed(processes: &Processes, pid: u32) -> bool {
+    processes.get(pid).is_some() || processes.unreadable.contains(&pid)
+}
+
+fn unreadable(pids: &[u32]) -> String {
+    let first: Vec<String> = pids.iter().take(3).map(u32::to_string).collect();
+    let more = if pids.len() > first.len() { " and others" } else { "" };
+    format!("process {}{more} could not be read", first.join(", "))
+}
+
+/// Whether the `/proc` in use is mounted so that it shows a user's own processes only.
+fn hides_processes() -> bool {
+    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let (mounts, _) = mountinfo::parse(&table);
+    let last = mounts.iter().rev().find(|mount| mount.mountpoint == b"/proc" && mount.fstype == b"proc");
+    let is_hiding = |option: &[u8]| option.starts_with(b"hidepid=") && !matches!(option, b"hidepid=0" | b"hidepid=off");
+    last.is_some_and(|mount| mount.options.split(|byte| *byte == b',').any(is_hiding))
+}
+
+fn may_trace_all() -> bool {
+    use rustix::thread::{CapabilitySet, capabilities};
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_PTRACE))
+}
+
+/// A mount belongs to one mount namespace, and its id to one mount.
+fn share_mounts() -> Shared {
+    let ids = |process: &str| -> Option<BTreeSet<u32>> {
+        let (mounts, _) = mountinfo::parse(&fs::read(format!("/proc/{process}/mountinfo")).ok()?);
+        Some(mounts.into_iter().map(|mount| mount.id).collect())
+    };
+    match (ids("1"), ids("self")) {
+        (Some(first), Some(own)) if !first.is_empty() && !own.is_empty() => share(!first.is_disjoint(&own)),
+        _ => Shared::Unknown,
+    }
+}
+
+/// Every network namespace has files of its own below `/proc/PID/net`, which show without any privilege.
+fn share_network() -> Shared {
+    match (network_mark("1"), network_mark("self")) {
+        (Some(first), Some(own)) => share(first == own),
+        _ => Shared::Unknown,
+    }
+}
+
+fn share(is_same: bool) -> Shared {
+    if is_same { Shared::Yes } else { Shared::No }
+}
+
+/// What tells the network namespaces of two processes apart that do not let it be seen.
+pub(super) fn network_mark(process: &str) -> Option<u64> {
+    fs::metadata(format!("/proc/{process}/net/unix")).ok().map(|file| file.ino())
+}
+
+/// The number in `pid:[4026531836]`, which is what such a link reads.
+pub(super) fn namespace_number(link: &str) -> Option<u64> {
+    super::namespace::number(fs::read_link(link).ok()?.as_os_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested() -> Nested {
+        Nested { inode: Some(7), since: Some(Timestamp::new(1000, 0)), highest: 50 }
+    }
+
+    fn objection(written: i64, pids: &[u32], recorded: Option<u64>) -> Option<String> {
+        let dump = DumpTrace { written: Some(Timestamp::new(written, 1)), pids: pids.to_vec(), recorded };
+        nested().objection(&dump)
+    }
+
+    #[test]
+    fn a_dump_that_a_namespace_can_have_seen_is_not_objected_to() {
+        assert_eq!(objection(1001, &[12, 50], None), None);
+        assert_eq!(objection(1001, &[], None), None);
+    }
+
+    #[test]
+    fn a_younger_namespace_and_one_without_such_pids_show_nothing_of_the_dump() {
+        assert!(objection(999, &[12], None).unwrap().contains("younger"));
+        assert!(objection(1001, &[12, 51], None).unwrap().contains("never had a process 51"));
+        let unknown = nested().objection(&DumpTrace::default()).unwrap();
+        assert!(unknown.contains("nothing tells"), "{unknown}");
+    }
+
+    #[test]
+    fn the_record_of_a_dump_decides() {
+        assert_eq!(objection(999, &[99], Some(7)), None);
+        assert!(objection(1001, &[12], Some(8)).unwrap().contains("another"));
+    }
+
+    #[test]
+    fn two_marks_of_one_network_namespace_are_equal() {
+        assert_eq!(network_mark("self"), network_mark(&std::process::id().to_string()));
+    }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What lies where no process leads to: namespaces that only a mount elsewhere, a descriptor or a thread keeps, and
+//! mount namespaces whose processes do not see all of them. It is found; and what cannot be looked at is not gone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use testkit::{
+    Access, CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, NetNamespace, Network, Snapshot, TestHost,
+};
+
+use crate::case::Case;
+use crate::container_links::{directory, mount_tmpfs};
+use crate::filters::tables;
+use crate::links::images_of;
+use crate::refusals::until;
+use crate::tool::Tool;
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "a table in a namespace that only a mount elsewhere keeps is removed", test: mounted_elsewhere },
+    Case { name: "a table in a namespace that only a descriptor keeps is removed", test: held_open },
+    Case { name: "a link on a tmpfs is found although the first process of its namespace is chrooted", test: chrooted },
+    Case { name: "a link on a tmpfs that may be where a user cannot look is not known", test: of_a_user },
+];
+
+/// A dump whose table is in a namespace that has a name.
+fn closed(criu: &Criu, host: &TestHost) -> (NetNamespace, Snapshot) {
+    let namespace = host.net_namespace("blue");
+    let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Named(namespace.clone())).start(host);
+    let before = Tool::new(host, &images_of(host)).snapshot();
+    let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
+    criu.dump(host, &tree, &images_of(host), &options);
+    assert_eq!(tables(host, Some(&namespace.path())).len(), 1, "void");
+    (namespace, before)
+}
+
+/// Runs a script that goes on in the background, and gives the pid that it prints.
+fn in_background(host: &TestHost, script: &str) -> String {
+    host.command("bash").args(["-c", script]).succeed().stdout.trim().to_owned()
+}
+
+/// The namespace loses its name; what else keeps it shows the table, and then no more.
+fn is_removed_without_name(host: &TestHost, place: &Path) {
+    host.run("ip", &[&"netns", &"delete", &"blue"]);
+    assert_eq!(tables(host, Some(place)).len(), 1, "void: nothing keeps the namespace");
+    let tool = Tool::new(host, &images_of(host));
+    assert!(tool.show()[0].ends_with("to be removed)"), "{:#?}", tool.show());
+    let removed = tool.run(&[]);
+    assert_eq!((removed.code(), tables(host, Some(place)).len()), (0, 0), "{removed}");
+    tool.finds_nothing();
+}
+
+fn mounted_elsewhere(criu: &Criu) {
+    let host = TestHost::new();
+    closed(criu, &host);
+    let place = directory(&host, "elsewhere").join("net");
+    let script = format!(
+        "touch {0}; unshare --mount --propagation private sh -c 'mount --bind /run/netns/blue {0}; \
+         exec sleep 1000' >/dev/null 2>&1 & echo $!",
+        place.display()
+    );
+    let pid = in_background(&host, &script);
+    let seen = PathBuf::from(format!("/proc/{pid}/root{}", place.display()));
+    until(|| is_sleeping(&host, &pid).then_some(())).expect("a copy of the mounts");
+    // Those mounts of the host that the copy has keep the name, too.
+    host.run("nsenter", &[&"--target", &pid, &"--mount", &"umount", &"/run/netns/blue"]);
+    is_removed_without_name(&host, &seen);
+}
+
+fn held_open(criu: &Criu) {
+    let host = TestHost::new();
+    closed(criu, &host);
+    let script = "nsenter --net=/run/netns/blue sleep 1000 >/dev/null 2>&1 & inside=$!; \
+        until [ $(stat -Lc %i /proc/$inside/ns/net) = $(stat -Lc %i /run/netns/blue) ]; do :; done; \
+        bash -c 'exec 9</proc/'$inside'/ns/net; exec sleep 1000' >/dev/null 2>&1 & holder=$!; \
+        until [ -e /proc/$holder/fd/9 ]; do :; done; kill $inside; echo $holder";
+    let pid = in_background(&host, script);
+    is_removed_without_name(&host, format!("/proc/{pid}/fd/9").as_ref());
+}
+
+fn is_sleeping(host: &TestHost, pid: &str) -> bool {
+    fs::read_to_string(host.path(format!("/proc/{pid}/comm"))).is_ok_and(|name| name == "sleep\n")
+}
+
+/// A dump of a tree with a tmpfs as its volume, which then only another mount namespace shows.
+struct Volume<'a> {
+    host: &'a TestHost,
+    place: PathBuf,
+    /// The process that is in the namespace.
+    holder: String,
+}
+
+impl<'a> Volume<'a> {
+    /// `enter` starts what keeps the copy of the host's mounts, and prints the pid of a process in it.
+    fn dump(criu: &Criu, host: &'a TestHost, enter: &str) -> Self {
+        let place = directory(host, "volume");
+        mount_tmpfs(host, &place);
+        let container = Container::new(host, "root").bind(&place, "/data".as_ref(), Access::ReadWrite);
+        let tree = Launch::new(&[&"deleted", &"/data/one"]).container(&container).start(host);
+        let holder = in_background(host, enter);
+        until(|| is_sleeping(host, &holder).then_some(())).expect("a process in a copy of the mounts");
+        criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
+        host.run("umount", &[&place]);
+        Volume { host, place, holder }
+    }
+
+    fn links(&self, root: &str) -> usize {
+        let volume = self.host.path(format!("{root}{}", self.place.display()));
+        let names = fs::read_dir(volume).expect("the volume").flatten();
+        names.filter(|name| name.file_name().to_string_lossy().starts_with("link_remap.")).count()
+    }
+}
+
+const COPY: &str = "unshare --mount --propagation private sleep 1000 >/dev/null 2>&1 & echo $!";
+
+/// The table of mounts that a chrooted process shows begins at its root.
+fn chrooted(criu: &Criu) {
+    let host = TestHost::new();
+    let jail = directory(&host, "jail");
+    let busybox = jail.join("busybox");
+    fs::copy("/usr/bin/busybox", &busybox).expect("busybox");
+    let script = format!(
+        "unshare --mount --propagation private chroot {} /busybox sleep 1000 >/dev/null 2>&1 & first=$!; \
+         until [ \"$(readlink /proc/$first/exe)\" = {} ]; do :; done; \
+         nsenter --target $first --mount sleep 1000 >/dev/null 2>&1 & echo $!",
+        jail.display(),
+        busybox.display()
+    );
+    let volume = Volume::dump(criu, &host, &script);
+    let root = format!("/proc/{}/root", volume.holder);
+    assert_eq!(volume.links(&root), 1, "void");
+    let tool = Tool::new(&host, &images_of(&host));
+    let removed = tool.run(&[]);
+    assert_eq!((removed.code(), volume.links(&root)), (0, 0), "{removed}");
+    tool.finds_nothing();
+}
+
+fn of_a_user(criu: &Criu) {
+    let host = TestHost::new();
+    let volume = Volume::dump(criu, &host, COPY);
+    let tool = Tool::new(&host, &images_of(&host));
+    let as_user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
+    let shown = Tool::new(&host, &images_of(&host)).under(&as_user).run(&["--show", "--exit-code"]);
+    assert!(shown.code() == 1 && shown.stdout.contains("may be mounted where this cannot look"), "{shown}");
+    assert!(!shown.stdout.contains("Nothing is left"), "{shown}");
+    let removed = tool.run(&[]);
+    assert_eq!((removed.code(), volume.links(&format!("/proc/{}/root", volume.holder))), (0, 0), "{removed}");
+    tool.finds_nothing();
+}

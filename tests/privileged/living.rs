@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Trees that live although something says that they do not, and trees that are dead although something looks alive.
+
+use std::fs;
+
+use testkit::{CommandExt, Criu, DumpOptions, FinalState, Launch, LockMethod, Network, TestHost};
+
+use crate::case::Case;
+use crate::filters::tables;
+use crate::links::images_of;
+use crate::refusals::until;
+use crate::tool::Tool;
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "a stopped tree is alive although the clock says that it started after its images", test: stepped },
+    Case { name: "from a pid namespace younger than the images no tree is called dead", test: from_inside },
+    Case { name: "without /proc no tree is called dead", test: without_proc },
+    Case { name: "an older process with the pid of a dumped one is not taken for it", test: same_number },
+    Case { name: "a criu under another name is at work", test: renamed_criu },
+];
+
+/// A stopped tree whose namespace a table closes.
+fn stepped(criu: &Criu) {
+    let host = TestHost::new();
+    let blue = host.net_namespace("blue");
+    let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Named(blue.clone())).start(&host);
+    let stopped =
+        DumpOptions { lock: LockMethod::Nftables, final_state: FinalState::Stopped, ..DumpOptions::default() };
+    criu.dump(&host, &tree, &images_of(&host), &stopped);
+    let touch = format!("touch -d '-1 hour' {}/*", images_of(&host).display());
+    host.run("sh", &[&"-c", &touch]);
+    let tool = Tool::new(&host, &images_of(&host));
+    tool.keeps_everything("tree-alive");
+    host.run("kill", &[&"-9", &tree.pid().to_string()]);
+    until(|| tree.state().is_none_or(|state| state == 'Z').then_some(())).expect("the end of the tree");
+    // Images of before the first process of this pid namespace need not have been made in it.
+    tool.keeps_everything("tree-unknown");
+    let removed = tool.run(&["--allow", "tree-unknown"]);
+    assert_eq!(tables(&host, Some(&blue.path())).len(), 0, "{removed}");
+}
+
+/// A dead tree with a link remap.
+fn dump(criu: &Criu, host: &TestHost) {
+    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
+}
+
+fn from_inside(criu: &Criu) {
+    let host = TestHost::new();
+    dump(criu, &host);
+    let inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    Tool::new(&host, &images_of(&host)).under(&inside).keeps_everything("tree-unknown");
+    assert_eq!(Tool::new(&host, &images_of(&host)).run(&[]).code(), 0);
+}
+
+fn without_proc(criu: &Criu) {
+    let host = TestHost::new();
+    dump(criu, &host);
+    let covered = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs t /proc; exec \"$0\" \"$@\""];
+    let blind = Tool::new(&host, &images_of(&host)).under(&covered).run(&[]);
+    assert!(matches!(blind.code(), 1 | 2) && !blind.stdout.contains("removed)"), "{blind}");
+    assert_eq!(Tool::new(&host, &images_of(&host)).run(&[]).code(), 0);
+}
+
+/// The tree was in a pid namespace of its own, where its pids were small; here an older process has such a pid.
+fn same_number(criu: &Criu) {
+    let host = TestHost::new();
+    let older = host.command("sh").args(["-c", "sleep 1000 >/dev/null 2>&1 & echo $!"]).succeed().stdout;
+    let older: u32 = older.trim().parse().expect("a pid");
+    let images = images_of(&host);
+    let script = format!(
+        "echo {} > /proc/sys/kernel/ns_last_pid; setsid sleep 1000 </dev/null >/dev/null 2>&1 & pid=$!; \
+         until [ \"$(cat /proc/$pid/comm)\" = sleep ]; do :; done; \
+         [ $pid = {older} ] && mkdir -p {images} && exec {criu} dump --tree $pid --images-dir {images} --network-lock nftables",
+        older - 1,
+        images = images.display(),
+        criu = criu.program().display(),
+    );
+    let dumped = host.command("unshare").args(["--pid", "--fork", "--mount-proc", "sh", "-c", &script]).finish();
+    assert!(dumped.status.success(), "void: {dumped}");
+    let shown = Tool::new(&host, &images).run(&["--show"]);
+    assert!(shown.code() == 0 && !shown.stdout.contains("is alive"), "{shown}");
+}
+
+/// Whoever has the images directory open and traces a process is at work on it; whoever only reads it is not.
+fn renamed_criu(criu: &Criu) {
+    let host = TestHost::new();
+    dump(criu, &host);
+    let images = images_of(&host);
+    let tool = Tool::new(&host, &images);
+    let open = |words: &str| {
+        let script = format!("(exec 5<'{}'; exec {words}) >/dev/null 2>&1 & echo $!", images.display());
+        host.command("sh").args(["-c", &script]).succeed().stdout.trim().to_owned()
+    };
+    open("sleep 1000");
+    let tracer = open("strace -o /dev/null sleep 1000");
+    let is_tracing = || {
+        let traced = format!("grep -l '^TracerPid:\t{tracer}$' /proc/[0-9]*/status");
+        host.command("bash").args(["-c", &traced]).finish().status.success().then_some(())
+    };
+    until(is_tracing).expect("void: nothing is traced");
+    tool.keeps_everything("criu-at-work");
+    host.run("kill", &[&"-9", &tracer]);
+    until(|| (!fs::exists(host.path(format!("/proc/{tracer}/fd/5"))).expect("proc")).then_some(())).expect("its end");
+    let removed = tool.run(&[]);
+    assert_eq!(removed.code(), 0, "{removed}");
+}
