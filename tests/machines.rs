@@ -7,6 +7,8 @@
 
 #[path = "machines/case.rs"]
 mod case;
+#[path = "machines/hidepid.rs"]
+mod hidepid;
 #[path = "machines/power.rs"]
 mod power;
 #[path = "machines/reboot.rs"]
@@ -15,6 +17,7 @@ mod reboot;
 mod scene;
 
 fn main() -> std::process::ExitCode {
-    let cases = [power::CASES, reboot::CASES];
+    let cases =
+        [hidepid::CASES, power::CASES, reboot::CASES];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }
