@@ -11,13 +11,14 @@ mod case;
 mod hidepid;
 #[path = "machines/power.rs"]
 mod power;
+#[path = "machines/pre_dump.rs"]
+mod pre_dump;
 #[path = "machines/reboot.rs"]
 mod reboot;
 #[path = "machines/scene.rs"]
 mod scene;
 
 fn main() -> std::process::ExitCode {
-    let cases =
-        [hidepid::CASES, power::CASES, reboot::CASES];
+    let cases = [hidepid::CASES, power::CASES, pre_dump::CASES, reboot::CASES];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }
