@@ -17,8 +17,10 @@ mod pre_dump;
 mod reboot;
 #[path = "machines/scene.rs"]
 mod scene;
+#[path = "machines/users.rs"]
+mod users;
 
 fn main() -> std::process::ExitCode {
-    let cases = [hidepid::CASES, power::CASES, pre_dump::CASES, reboot::CASES];
+    let cases = [hidepid::CASES, power::CASES, pre_dump::CASES, reboot::CASES, users::CASES];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }
