@@ -5,6 +5,8 @@
 //! criu-gc says and does there. Without what `cargo xtask machine` brings the tests are ignored; where the suite is
 //! meant to run whole (`CRIU_GC_REQUIRE_PRIVILEGED`), they have failed.
 
+#[path = "machines/apparmor.rs"]
+mod apparmor;
 #[path = "machines/case.rs"]
 mod case;
 #[path = "machines/hidepid.rs"]
@@ -21,6 +23,6 @@ mod scene;
 mod users;
 
 fn main() -> std::process::ExitCode {
-    let cases = [hidepid::CASES, power::CASES, pre_dump::CASES, reboot::CASES, users::CASES];
+    let cases = [apparmor::CASES, hidepid::CASES, power::CASES, pre_dump::CASES, reboot::CASES, users::CASES];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }
