@@ -19,10 +19,13 @@ mod pre_dump;
 mod reboot;
 #[path = "machines/scene.rs"]
 mod scene;
+#[path = "machines/systemd.rs"]
+mod systemd;
 #[path = "machines/users.rs"]
 mod users;
 
 fn main() -> std::process::ExitCode {
-    let cases = [apparmor::CASES, hidepid::CASES, power::CASES, pre_dump::CASES, reboot::CASES, users::CASES];
+    let cases =
+        [apparmor::CASES, hidepid::CASES, power::CASES, pre_dump::CASES, reboot::CASES, systemd::CASES, users::CASES];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }
