@@ -262,9 +262,14 @@ pub enum ImageProblemKind {
 }
 
 impl Checkpoint {
-    /// Whether these are the images of a `pre-dump`, which leaves nothing: its inventory has version 0.
+    /// Whether these are the images of a `pre-dump`, which leaves nothing. Its inventory says how memory was read, or has
+    /// version 0. It writes no tasks and no files: with any of those, the images of an earlier dump are there as well.
     pub fn is_pre_dump(&self) -> bool {
-        self.inventory.as_ref().is_some_and(|inventory| inventory.entry.img_version == 0)
+        let says_so = |inventory: &Inventory| inventory.img_version == 0 || inventory.pre_dump_mode.is_some();
+        let has_files = !self.remaps.is_empty() || !self.files.is_empty() || !self.sockets.is_empty();
+        self.inventory.as_ref().is_some_and(|inventory| says_so(&inventory.entry))
+            && self.tasks.is_empty()
+            && !has_files
     }
 
     /// Whether the images are from before 3.4.
@@ -356,3 +361,6 @@ impl Checkpoint {
         Some(id(criu)? == id(self.root_ids()?)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@
 //! criu-gc says and does there. Without what `cargo xtask machine` brings the tests are ignored; where the suite is
 //! meant to run whole (`CRIU_GC_REQUIRE_PRIVILEGED`), they have failed.
 
+#[path = "machines/apparmor.rs"]
+mod apparmor;
 #[path = "machines/case.rs"]
 mod case;
 #[path = "machines/clock.rs"]
@@ -13,6 +15,8 @@ mod clock;
 mod ends;
 #[path = "machines/filesystems.rs"]
 mod filesystems;
+#[path = "machines/hidepid.rs"]
+mod hidepid;
 #[path = "machines/lvm.rs"]
 mod lvm;
 #[path = "machines/md.rs"]
@@ -25,25 +29,36 @@ mod nfs;
 mod numbers;
 #[path = "machines/power.rs"]
 mod power;
+#[path = "machines/pre_dump.rs"]
+mod pre_dump;
 #[path = "machines/reboot.rs"]
 mod reboot;
 #[path = "machines/root.rs"]
 mod root;
 #[path = "machines/scene.rs"]
 mod scene;
+#[path = "machines/systemd.rs"]
+mod systemd;
+#[path = "machines/users.rs"]
+mod users;
 
 fn main() -> std::process::ExitCode {
     let cases = [
+        apparmor::CASES,
         clock::CASES,
         ends::CASES,
         filesystems::CASES,
+        hidepid::CASES,
         lvm::CASES,
         md::CASES,
         moments::CASES,
         nfs::CASES,
         numbers::CASES,
         power::CASES,
+        pre_dump::CASES,
         reboot::CASES,
+        systemd::CASES,
+        users::CASES,
     ];
     testkit::suite::conclude(cases.into_iter().flatten().map(case::trial).collect())
 }

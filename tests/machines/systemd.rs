@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! systemd as process 1, with services that have mounts, a network and a user of their own.
+
+use machine::{Init, Kernel};
+
+use crate::case::{Case, Today};
+use crate::scene::Scene;
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "the tree of a service of systemd is cleaned up, and the service goes on",
+        test: from_outside,
+        today: Today::Passes,
+    },
+    Case {
+        name: "a link in a service's PrivateTmp, dumped by a CRIU in the service, is not called gone from outside",
+        test: from_within,
+        today: Today::Fails {
+            because: "the images say nothing of the namespaces in which CRIU ran (issue 12, items 8 and 9)",
+            message: "it is there, and called gone",
+        },
+    },
+];
+
+/// Functions of bash for services.
+const SERVICES: &str = include_str!("systemd.sh");
+
+/// Settings that give a service mounts of its own; the tree shares the network of the machine.
+const WITH_MOUNTS: [(&str, &str); 3] =
+    [("mounts", "PrivateMounts=yes"), ("temporary", "PrivateTmp=yes"), ("dynamic", "DynamicUser=yes")];
+
+fn scene() -> Scene {
+    let mut scene = Scene::new(Kernel::V6_1);
+    scene.hardware.set_init(Init::Systemd);
+    scene.boot();
+    scene
+}
+
+#[track_caller]
+fn run(scene: &mut Scene, script: &str) -> String {
+    scene.run(&format!("{SERVICES}\n{script}"))
+}
+
+fn from_outside() {
+    let mut scene = scene();
+    for (name, setting) in WITH_MOUNTS {
+        run(&mut scene, &format!("service {name} {setting}; dump_service {name} 4.3"));
+        let shown = scene.run(&format!("$gc --show /srv/{name}"));
+        assert!(shown.ends_with("4 objects: 4 to be removed.\n"), "{setting}: {shown}");
+        let removed = scene.run(&format!("$gc /srv/{name}"));
+        assert!(removed.ends_with("4 objects: 4 removed.\n"), "{setting}: {removed}");
+        let links = "find /dev/shm /tmp -name 'link_remap.*'";
+        let after =
+            run(&mut scene, &format!("{links}; traffic {name}; systemctl is-active {name}; end_service {name}"));
+        assert_eq!(after, "pong\nactive\n", "{setting}");
+    }
+    with_own_network(&mut scene);
+}
+
+/// The dump locks the whole network of the service, and nothing on this host but a person knows whose it is.
+fn with_own_network(scene: &mut Scene) {
+    run(scene, "service network PrivateNetwork=yes PrivateTmp=yes; dump_service network 4.3");
+    assert_eq!(run(scene, "traffic network"), "none\n");
+    let ended = scene.finish("$gc /srv/network");
+    assert!(ended.stdout.contains("4 objects: 2 removed, 2 kept.\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("kept: untied-namespace"), "{}", ended.stdout);
+    let namespace = run(scene, "echo /proc/$(main_of network)/ns/net").trim_end().to_owned();
+    assert!(ended.stdout.contains(&format!("To remove: --netns {namespace}\n")), "{}", ended.stdout);
+    let removed = scene.run(&format!("$gc --netns {namespace} /srv/network"));
+    assert!(removed.ends_with("4 objects: 2 removed, 2 gone.\n"), "{removed}");
+    let after = run(scene, "find /dev/shm /tmp -name 'link_remap.*'; traffic network; systemctl is-active network");
+    assert_eq!(after, "pong\nactive\n");
+}
+
+fn from_within() {
+    let mut scene = scene();
+    run(&mut scene, "service temporary PrivateTmp=yes; dump_within temporary 4.3");
+    let link = "find /tmp -name 'link_remap.*' | wc -l";
+    assert_eq!(scene.run(link), "1\n");
+    let outside = scene.run("$gc --show /srv/temporary");
+    // Who stands where CRIU stood sees and removes all.
+    let removed = run(&mut scene, "within temporary $gc /srv/temporary");
+    assert!(removed.ends_with("4 objects: 4 removed.\n"), "{removed}");
+    assert_eq!(scene.run(link), "0\n");
+    let line = outside.lines().find(|line| line.contains("Link remap: /tmp/link_remap.")).unwrap_or_default();
+    assert!(!line.is_empty() && !line.contains("(gone"), "it is there, and called gone: {outside}");
+}
