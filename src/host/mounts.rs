@@ -89,6 +89,23 @@ pub(super) struct Tables {
     pub(super) unseen: Vec<Unseen>,
 }
 
+/// How often the processes are read again because one ended that led to a namespace.
+const ATTEMPTS: u32 = 8;
+
+/// Why a namespace could not be read.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The process that led to it is no more.
+    #[error("the process ended, and others like it, each time that this looked")]
+    Ended,
+    #[error("this user may not enter it")]
+    NotPermitted,
+    #[error("it cannot be entered: {0}")]
+    Other(Errno),
+    #[error("cannot start a thread")]
+    Thread,
+}
+
 /// How many mounts of one directory are kept of a namespace: whoever owns it can have any number.
 const SAME_ROOT_LIMIT: usize = 8;
 
@@ -109,8 +126,9 @@ impl Tables {
         tables.pins = own.pins;
         let (mut waiting, denied) = of_processes(processes, &mut seen);
         waiting.extend(of_threads(processes, &mut seen));
-        let mut next_pin = 0;
+        let (mut next_pin, mut attempts) = (0, 0);
         loop {
+            let mut ended = Vec::new();
             for (namespace, read) in read_each(waiting, wanted) {
                 match read {
                     Ok(read) => {
@@ -118,7 +136,21 @@ impl Tables {
                         tables.pins.extend(read.pins);
                         tables.others.push((namespace, read.mounts));
                     }
-                    Err(why) => tables.unseen.push(unseen(format!("{}: {why}", namespace.describe()))),
+                    Err(Failure::Ended) if attempts < ATTEMPTS => ended.push(namespace.number),
+                    Err(failure) => tables.unseen.push(unseen(format!("{}: {failure}", namespace.describe()))),
+                }
+            }
+            if !ended.is_empty() {
+                // The process that led there has ended; others may be in there still.
+                attempts += 1;
+                seen.retain(|number| !ended.contains(number));
+                let now = Processes::read().unwrap_or_default();
+                let (again, denied) = of_processes(&now, &mut seen);
+                waiting = again;
+                waiting.extend(of_threads(&now, &mut seen));
+                tables.note_denied(denied, &firsts);
+                if !waiting.is_empty() {
+                    continue;
                 }
             }
             // A namespace may be kept by nothing but a mount in one that was found just now.
@@ -263,7 +295,7 @@ fn pinned(pin: &Pin, seen: &mut BTreeSet<u64>) -> Option<MountNamespace> {
 }
 
 /// Reads the tables of these namespaces.
-fn read_each(namespaces: Vec<MountNamespace>, wanted: &Wanted) -> Vec<(MountNamespace, Result<Table, String>)> {
+fn read_each(namespaces: Vec<MountNamespace>, wanted: &Wanted) -> Vec<(MountNamespace, Result<Table, Failure>)> {
     if namespaces.is_empty() {
         return Vec::new();
     }
@@ -274,8 +306,9 @@ fn read_each(namespaces: Vec<MountNamespace>, wanted: &Wanted) -> Vec<(MountName
         };
         match (text, namespace.process) {
             (Ok(text), _) => Ok(table(&text, Some(namespace), wanted)),
-            (Err(Errno::PERM | Errno::ACCESS), _) => Err("this user may not enter it".to_owned()),
-            (Err(error), _) => Err(format!("it cannot be entered: {error}")),
+            (Err(Errno::PERM | Errno::ACCESS), _) => Err(Failure::NotPermitted),
+            (Err(Errno::NOENT | Errno::SRCH), Some(_)) => Err(Failure::Ended),
+            (Err(error), _) => Err(Failure::Other(error)),
         }
     };
     thread::scope(|scope| {
@@ -288,7 +321,7 @@ fn read_each(namespaces: Vec<MountNamespace>, wanted: &Wanted) -> Vec<(MountName
         let thread = thread::Builder::new().name("mounts".to_owned()).spawn_scoped(scope, work);
         let tables = match thread {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(error) => namespaces.iter().map(|_| Err(format!("cannot start a thread: {error}"))).collect(),
+            Err(_) => namespaces.iter().map(|_| Err(Failure::Thread)).collect(),
         };
         namespaces.iter().cloned().zip(tables).collect()
     })
