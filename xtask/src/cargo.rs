@@ -73,7 +73,7 @@ pub(crate) struct TestPrograms {
 pub(crate) fn build_tests(target: &str) -> Result<TestPrograms, Error> {
     let mut command = cargo();
     command.args(["test", "--no-run", "--quiet", "--locked", "--package", "criu-gc", "--test", target]);
-    command.args(["--profile", "machine"]);
+    command.args(["--profile", "emulated"]);
     let said = program::output(command.args(["--message-format", "json"]))?;
     let executable = |name: &str, kind: &str| {
         let messages = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
