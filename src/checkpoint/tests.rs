@@ -22,7 +22,9 @@ fn a_pre_dump_is_known_by_its_mode_or_by_version_zero() {
 
 #[test]
 fn images_that_name_processes_are_not_of_a_pre_dump_alone() {
-    let mut both = pre_dump(2, Some(1));
-    both.tasks = checkpoint().tasks;
-    assert!(!both.is_pre_dump());
+    for (img_version, pre_dump_mode) in [(2, Some(1)), (0, None)] {
+        let mut both = pre_dump(img_version, pre_dump_mode);
+        both.tasks = checkpoint().tasks;
+        assert!(!both.is_pre_dump());
+    }
 }

@@ -81,6 +81,10 @@ pub(crate) fn attacks() -> Vec<Attack> {
             c.remaps.clear();
             c.files.clear();
         }),
-        attack("images of a pre-dump that name a link", Fate::Nothing, |c| c.inventory.img_version = 0),
+        attack("images of a pre-dump alone", Fate::Nothing, |c| {
+            c.inventory.img_version = 0;
+            c.remaps.clear();
+            c.files.clear();
+        }),
     ]
 }
