@@ -7,9 +7,10 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use testkit::{CommandExt, Criu, Finished, IptablesFlavour, TestHost};
+use testkit::{CommandExt, Criu, Finished, IptablesFlavour, TestHost, Workload};
 
 use crate::refusals::until;
 use crate::tool::{NOTHING, Tool};
@@ -22,6 +23,9 @@ const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/privileged/hol
 
 /// What the workload writes into a file is as long.
 const SIZE: usize = 41;
+
+/// The permissions of its files.
+const MODE: u32 = 0o640;
 
 /// A process of a host that does nothing but hold something, killed at the latest with its host.
 pub(crate) struct Holder<'a> {
@@ -99,7 +103,9 @@ pub(crate) fn newest(host: &TestHost, name: &str) -> u32 {
 /// the workload's and are made now, before the dump.
 pub(crate) fn plant(directory: &Path) {
     for number in 1..NUMBERS {
-        fs::write(directory.join(format!("link_remap.{number}")), "v".repeat(SIZE)).expect("a new file");
+        let path = directory.join(format!("link_remap.{number}"));
+        fs::write(&path, "v".repeat(SIZE)).expect("a new file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(MODE)).expect("a new file");
     }
 }
 
@@ -128,7 +134,7 @@ pub(crate) fn is_left_alone(tool: &Tool<'_>) {
     let before = tool.snapshot();
     let removed = tool.run(&[]);
     assert_eq!(tool.difference_to(&before), NOTHING, "GOT: removed: {removed}");
-    assert_eq!(removed.code(), 1, "GOT: clean: {removed}");
+    assert_ne!(removed.code(), 0, "GOT: clean: {removed}");
 }
 
 /// Without an option, everything goes and nothing is left.
@@ -137,6 +143,12 @@ pub(crate) fn is_cleaned(tool: &Tool<'_>, is_left: impl Fn() -> bool) {
     assert!(is_left(), "void: nothing is left");
     let removed = tool.run(&[]);
     assert!(removed.code() == 0 && !is_left(), "NOT CLEANED without an option: {removed}");
+}
+
+/// In a new namespace not even the loopback device is up, so that no packet shows whether it is locked.
+pub(crate) fn raise_loopback(host: &TestHost, tree: &Workload) {
+    let namespace = format!("--net=/proc/{}/ns/net", tree.pid());
+    host.run("nsenter", &[&namespace, &"ip", &"link", &"set", &"lo", &"up"]);
 }
 
 /// The names in a directory of a mount namespace that a path of the host names.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use testkit::{CommandExt, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, NetNamespace, Network, TestHost};
 
-use crate::attack::{Holder, is_not_called_clean};
+use crate::attack::{Holder, is_not_called_clean, raise_loopback};
 use crate::case::Case;
 use crate::filters::make_tables;
 use crate::links::images_of;
@@ -31,6 +31,7 @@ pub(crate) const CASES: &[Case] = &[
 fn is_not_gone<'a>(criu: &Criu, host: &'a TestHost, keep: impl Fn(&Path) -> Kept<'a>) {
     for (number, (lock, flavour)) in LOCKS.into_iter().enumerate() {
         let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Own).start(host);
+        raise_loopback(host, &tree);
         let kept = keep(format!("/proc/{}/ns/net", tree.pid()).as_ref());
         let images = host.dir().with_file_name(format!("images.{number}"));
         criu.dump(host, &tree, &images, &DumpOptions { lock, flavour, ..DumpOptions::default() });
