@@ -18,6 +18,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: a clone of the disk, of the same UUID, is not that disk", test: clone },
     Case { name: "attack: an empty disk with the number does not make a link gone", test: empty_disk },
     Case { name: "attack: the disk under another number is not gone", test: other_number },
+    Case { name: "attack: --show does not write to a filesystem that has an error", test: with_error },
+    Case { name: "attack: --show does not write to a disk with orphans", test: with_orphans },
 ];
 
 static NUMBERS: AtomicU32 = AtomicU32::new(0);
@@ -179,5 +181,33 @@ fn other_number(criu: &Criu) {
     is_not_called_clean(&tool, || has_link(&host.path(&later.volume)));
     later.unmount();
     later.detach();
+    is_cleaned_on_its_own_disk(&device, &tool, &own);
+}
+
+/// The kernel notes the time of an error's mount, also of one that only reads.
+fn with_error(criu: &Criu) {
+    is_only_read(criu, "set_super_value state 2");
+}
+
+/// What was open and without a name when the machine stopped; a mount frees it.
+fn with_orphans(criu: &Criu) {
+    is_only_read(criu, "set_super_value last_orphan 12");
+}
+
+/// Nobody has the disk mounted, and `debugfs` has done this to it.
+fn is_only_read(criu: &Criu, damage: &str) {
+    let host = TestHost::new();
+    let device = Loop::new(&host);
+    let own = disk(&host, "own");
+    let tool = dump(criu, &device, &own);
+    device.attach(&own);
+    host.run("debugfs", &[&"-w", &"-R", &damage, &device.node()]);
+    host.run("sync", &[&device.node()]);
+    let before = fs::read(&own).expect("a disk");
+    let shown = tool.run(&["--show"]);
+    host.run("sync", &[&device.node()]);
+    assert!(fs::read(&own).expect("a disk") == before, "GOT: --show wrote to the disk: {shown}");
+    host.command("e2fsck").args(["-f", "-y", &device.node()]).finish();
+    device.detach();
     is_cleaned_on_its_own_disk(&device, &tool, &own);
 }
