@@ -4,7 +4,9 @@
 //! The scope is told here once more, from the entries and by other means than the tool's: on filesystems a name
 //! `link_remap.N` of an entry N that a remap entry calls linked, below a directory that the images' mount of the file
 //! shows, on the filesystem that it names; in the packet filter what has the run id or pid, or the addresses, of the
-//! images.
+//! images. What a step's identity rests on is in `law/ground.rs`.
+
+mod ground;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -47,6 +49,7 @@ pub fn no_step_leads_out_of_scope(images: &Images) {
             panic!("not a file: {item:?}");
         };
         check_place(&checkpoint, link, &file.place, &host);
+        ground::check(item, &host);
         let is_proven = item.record == Some(Answer::Same);
         assert!(checkpoint.restored.is_none() || is_proven, "the images were restored since");
     }
