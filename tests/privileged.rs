@@ -8,6 +8,20 @@
 mod answers;
 #[path = "privileged/archives.rs"]
 mod archives;
+#[path = "privileged/attack.rs"]
+mod attack;
+#[path = "privileged/attack_devices.rs"]
+mod attack_devices;
+#[path = "privileged/attack_laws.rs"]
+mod attack_laws;
+#[path = "privileged/attack_mounts.rs"]
+mod attack_mounts;
+#[path = "privileged/attack_networks.rs"]
+mod attack_networks;
+#[path = "privileged/attack_overlays.rs"]
+mod attack_overlays;
+#[path = "privileged/attack_processes.rs"]
+mod attack_processes;
 #[path = "privileged/bundles.rs"]
 mod bundles;
 #[path = "privileged/case.rs"]
@@ -152,6 +166,12 @@ fn main() -> std::process::ExitCode {
     ];
     let with_newest = [
         answers::CASES,
+        attack_devices::CASES,
+        attack_laws::CASES,
+        attack_mounts::CASES,
+        attack_networks::CASES,
+        attack_overlays::CASES,
+        attack_processes::CASES,
         crash::CASES,
         faults::CASES,
         helpers::CASES,

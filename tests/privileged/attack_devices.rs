@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The number of a block device is given anew (L1): after `losetup -d`, after a reboot, after a disk was replaced.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, TestHost};
+
+use crate::attack::{assert_untouched, has_link, is_cleaned, is_not_called_clean, plant};
+use crate::case::Case;
+use crate::container_links::directory;
+use crate::links::images_of;
+use crate::tool::Tool;
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "attack: another disk with the number of the images' is not that disk", test: other_disk },
+    Case { name: "attack: a clone of the disk, of the same UUID, is not that disk", test: clone },
+    Case { name: "attack: an empty disk with the number does not make a link gone", test: empty_disk },
+    Case { name: "attack: the disk under another number is not gone", test: other_number },
+    Case { name: "attack: --show does not write to a filesystem that has an error", test: with_error },
+    Case { name: "attack: --show does not write to a disk with orphans", test: with_orphans },
+];
+
+static NUMBERS: AtomicU32 = AtomicU32::new(0);
+
+/// A loop device whose number no other test uses, and that goes with the test.
+struct Loop<'a> {
+    host: &'a TestHost,
+    number: u32,
+    volume: PathBuf,
+}
+
+impl<'a> Loop<'a> {
+    fn new(host: &'a TestHost) -> Self {
+        let number = 4_000 + std::process::id() % 10_000 * 20 + NUMBERS.fetch_add(1, Ordering::Relaxed) % 20;
+        Self { host, number, volume: directory(host, "volume") }
+    }
+
+    fn node(&self) -> String {
+        format!("/dev/loop{}", self.number)
+    }
+
+    /// Gives the device this disk.
+    fn attach(&self, disk: &Path) {
+        self.host.run("losetup", &[&self.node(), &disk]);
+    }
+
+    fn mount(&self) {
+        self.host.run("mount", &[&self.node(), &self.volume]);
+    }
+
+    fn unmount(&self) {
+        self.host.run("umount", &[&self.volume]);
+    }
+
+    fn detach(&self) {
+        self.host.run("losetup", &[&"--detach", &self.node()]);
+    }
+
+    /// Does something with the disk mounted.
+    fn with<T>(&self, disk: &Path, work: impl FnOnce(&Path) -> T) -> T {
+        self.attach(disk);
+        self.mount();
+        let result = work(&self.host.path(&self.volume));
+        self.unmount();
+        self.detach();
+        result
+    }
+
+    fn has_link(&self, disk: &Path) -> bool {
+        self.with(disk, has_link)
+    }
+}
+
+impl Drop for Loop<'_> {
+    fn drop(&mut self) {
+        const REMOVE: &str = "import fcntl, os, sys; \
+                              fcntl.ioctl(os.open('/dev/loop-control', os.O_RDWR), 0x4c81, int(sys.argv[1]))";
+        // A test that failed may have it in use.
+        self.host.command("umount").arg(&self.volume).finish();
+        self.host.command("losetup").args(["--detach", &self.node()]).finish();
+        self.host.command("python3").args(["-c", REMOVE, &self.number.to_string()]).finish();
+    }
+}
+
+fn disk(host: &TestHost, name: &str) -> PathBuf {
+    let file = host.dir().with_file_name(name);
+    File::create_new(&file).and_then(|file| file.set_len(16 << 20)).expect("a new file");
+    host.run("mkfs.ext4", &[&"-q", &file]);
+    file
+}
+
+/// A container with a volume on this disk is dumped; then nobody has the disk any more.
+fn dump<'a>(criu: &Criu, device: &Loop<'a>, disk: &Path) -> Tool<'a> {
+    let host = device.host;
+    device.attach(disk);
+    device.mount();
+    let container = Container::new(host, "root").bind(&device.volume, "/data".as_ref(), Access::ReadWrite);
+    let tree = Launch::new(&[&"deleted", &"/data/one"]).container(&container).start(host);
+    criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
+    assert!(has_link(&host.path(&device.volume)), "void");
+    device.unmount();
+    device.detach();
+    Tool::new(host, &images_of(host))
+}
+
+fn other_disk(criu: &Criu) {
+    let host = TestHost::new();
+    let device = Loop::new(&host);
+    let [own, other] = ["own", "other"].map(|name| disk(&host, name));
+    device.with(&other, plant);
+    is_not_taken_for_it(criu, &device, &own, &other);
+}
+
+/// As a snapshot or a restored backup: even the UUID is the same.
+fn clone(criu: &Criu) {
+    let host = TestHost::new();
+    let device = Loop::new(&host);
+    let own = disk(&host, "own");
+    let other = host.dir().with_file_name("other");
+    fs::copy(&own, &other).expect("a copy");
+    device.with(&other, plant);
+    is_not_taken_for_it(criu, &device, &own, &other);
+}
+
+/// Whether somebody has mounted it, or nobody has.
+fn is_not_taken_for_it(criu: &Criu, device: &Loop<'_>, own: &Path, other: &Path) {
+    let tool = dump(criu, device, own);
+    device.attach(other);
+    for is_mounted in [false, true] {
+        if is_mounted {
+            device.mount();
+        }
+        let removed = tool.run(&[]);
+        assert_eq!(removed.code(), 1, "GOT: clean: {removed}");
+        if !is_mounted {
+            device.mount();
+        }
+        assert_untouched(&device.host.path(&device.volume), &removed);
+        device.unmount();
+    }
+    device.detach();
+    is_cleaned_on_its_own_disk(device, &tool, own);
+}
+
+fn is_cleaned_on_its_own_disk(device: &Loop<'_>, tool: &Tool<'_>, own: &Path) {
+    assert!(device.has_link(own), "void");
+    device.attach(own);
+    device.mount();
+    is_cleaned(tool, || has_link(&device.host.path(&device.volume)));
+    device.unmount();
+    device.detach();
+}
+
+fn empty_disk(criu: &Criu) {
+    let host = TestHost::new();
+    let device = Loop::new(&host);
+    let [own, other] = ["own", "other"].map(|name| disk(&host, name));
+    let tool = dump(criu, &device, &own);
+    device.attach(&other);
+    is_not_called_clean(&tool, || true);
+    device.mount();
+    is_not_called_clean(&tool, || true);
+    device.unmount();
+    device.detach();
+    // No disk at all has the number.
+    is_not_called_clean(&tool, || true);
+    is_cleaned_on_its_own_disk(&device, &tool, &own);
+}
+
+fn other_number(criu: &Criu) {
+    let host = TestHost::new();
+    let device = Loop::new(&host);
+    let own = disk(&host, "own");
+    let tool = dump(criu, &device, &own);
+    let elsewhere = directory(&host, "elsewhere");
+    let later = Loop { host: &host, number: device.number + 200_001, volume: elsewhere };
+    later.attach(&own);
+    later.mount();
+    is_not_called_clean(&tool, || has_link(&host.path(&later.volume)));
+    later.unmount();
+    later.detach();
+    is_cleaned_on_its_own_disk(&device, &tool, &own);
+}
+
+/// The kernel notes the time of an error's mount, also of one that only reads.
+fn with_error(criu: &Criu) {
+    is_only_read(criu, "set_super_value state 2");
+}
+
+/// What was open and without a name when the machine stopped; a mount frees it.
+fn with_orphans(criu: &Criu) {
+    is_only_read(criu, "set_super_value last_orphan 12");
+}
+
+/// Nobody has the disk mounted, and `debugfs` has done this to it.
+fn is_only_read(criu: &Criu, damage: &str) {
+    let host = TestHost::new();
+    let device = Loop::new(&host);
+    let own = disk(&host, "own");
+    let tool = dump(criu, &device, &own);
+    device.attach(&own);
+    host.run("debugfs", &[&"-w", &"-R", &damage, &device.node()]);
+    host.run("sync", &[&device.node()]);
+    let before = fs::read(&own).expect("a disk");
+    let shown = tool.run(&["--show"]);
+    host.run("sync", &[&device.node()]);
+    assert!(fs::read(&own).expect("a disk") == before, "GOT: --show wrote to the disk: {shown}");
+    host.command("e2fsck").args(["-f", "-y", &device.node()]).finish();
+    device.detach();
+    is_cleaned_on_its_own_disk(&device, &tool, &own);
+}

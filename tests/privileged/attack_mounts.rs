@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A tmpfs of the tree's is gone only if every mount namespace was read (L3): one may be kept without a process that
+//! shows it. What could not be read counts only for what could be there.
+
+use std::fs;
+
+use testkit::{Container, Criu, DumpOptions, Launch, TestHost};
+
+use crate::attack::{Holder, has_link, is_cleaned, is_not_called_clean, names_in};
+use crate::case::Case;
+use crate::links::images_of;
+use crate::tool::Tool;
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "attack: a tmpfs that a process shows is found, and gone with the process", test: shown },
+    Case { name: "attack: a tmpfs whose namespace only a bind mount keeps is not gone", test: bound },
+    Case { name: "attack: a tmpfs whose namespace only a descriptor keeps is not gone", test: opened },
+    Case { name: "attack: a tmpfs whose namespace only a thread has is not gone", test: threaded },
+    Case { name: "attack: a tmpfs is not gone where the first process of its namespace is chrooted", test: chrooted },
+    Case { name: "attack: a tmpfs that only a detached mount keeps is not gone", test: detached },
+    Case { name: "attack: who may not look at a process does not call its tmpfs gone", test: unreadable },
+    Case { name: "attack: a namespace that cannot be read counts only for what could be there", test: elsewhere },
+];
+
+const PLACE: &str = "/dev/shm";
+
+/// `CLONE_NEWNS`
+const NEW_MOUNTS: &str = "0x20000";
+
+/// A tree whose semaphore is in a tmpfs of its own, and a process in a copy of its mount namespace.
+struct Scene<'a> {
+    host: &'a TestHost,
+    holder: Holder<'a>,
+}
+
+impl<'a> Scene<'a> {
+    /// The tree is dumped; before that `keep` does something with the namespace of the holder.
+    fn new<T>(criu: &Criu, host: &'a TestHost, keep: impl FnOnce(&Holder<'a>) -> T) -> (Self, T) {
+        let container = Container::new(host, "root").tmpfs(PLACE.as_ref());
+        let tree = Launch::new(&[&"semaphore", &"name"]).container(&container).start(host);
+        let holder = Holder::going(host, &format!("enter /proc/{}/ns/mnt unshare {NEW_MOUNTS}", tree.pid()));
+        let kept = keep(&holder);
+        criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
+        (Self { host, holder }, kept)
+    }
+
+    fn tool(&self) -> Tool<'a> {
+        Tool::new(self.host, &images_of(self.host))
+    }
+}
+
+fn shown(criu: &Criu) {
+    let host = TestHost::new();
+    let (scene, ()) = Scene::new(criu, &host, |_| ());
+    let place = scene.holder.path(PLACE.as_ref());
+    assert!(has_link(&place), "void");
+    is_cleaned(&scene.tool(), || has_link(&place));
+    is_gone_with_its_holder(criu);
+}
+
+/// The honest end: nothing keeps the namespace any more.
+fn is_gone_with_its_holder(criu: &Criu) {
+    let host = TestHost::new();
+    let (scene, ()) = Scene::new(criu, &host, |_| ());
+    let tool = scene.tool();
+    scene.holder.end();
+    tool.finds_nothing();
+}
+
+/// Snap and systemd pin namespaces so.
+fn bound(criu: &Criu) {
+    let host = TestHost::new();
+    let (scene, ()) = Scene::new(criu, &host, |holder| {
+        host.run("touch", &[&"/run/pinned"]);
+        host.run("mount", &[&"--bind", &holder.namespace("mnt"), &"/run/pinned"]);
+    });
+    let tool = scene.tool();
+    scene.holder.end();
+    let is_left = || pinned_has_link(&host, "/run/pinned");
+    is_not_called_clean(&tool, is_left);
+    host.run("umount", &[&"/run/pinned"]);
+    tool.finds_nothing();
+}
+
+/// An engine that holds a descriptor of its container's namespace.
+fn opened(criu: &Criu) {
+    let host = TestHost::new();
+    let (scene, other) =
+        Scene::new(criu, &host, |holder| Holder::going(&host, &format!("open {}", holder.namespace("mnt").display())));
+    let tool = scene.tool();
+    scene.holder.end();
+    let path = format!("/proc/{}/fd/3", other.pid);
+    is_not_called_clean(&tool, || pinned_has_link(&host, &path));
+    other.end();
+    tool.finds_nothing();
+}
+
+/// Of the process the first thread is elsewhere.
+fn threaded(criu: &Criu) {
+    let host = TestHost::new();
+    let (scene, other) = Scene::new(criu, &host, |holder| {
+        Holder::going(&host, &format!("thread enter {}", holder.namespace("mnt").display()))
+    });
+    let tool = scene.tool();
+    scene.holder.end();
+    let tasks = fs::read_dir(host.path(format!("/proc/{}/task", other.pid))).expect("threads").flatten();
+    let mut places = tasks.map(|task| task.path().join("root").join("dev/shm"));
+    let place = places.find(|place| has_link(place)).expect("void: no thread is in the namespace");
+    is_not_called_clean(&tool, || has_link(&place));
+    other.end();
+    tool.finds_nothing();
+}
+
+/// Its mount table shows only what is below its root.
+fn chrooted(criu: &Criu) {
+    let host = TestHost::new();
+    let (scene, other) = Scene::new(criu, &host, |holder| {
+        Holder::going(&host, &format!("enter {} chroot /tmp", holder.namespace("mnt").display()))
+    });
+    let tool = scene.tool();
+    scene.holder.end();
+    let inside = format!("/proc/{}/ns/mnt", other.pid);
+    is_not_called_clean(&tool, || pinned_has_link(&host, &inside));
+    other.end();
+    tool.finds_nothing();
+}
+
+/// The mount is in no namespace: it was taken off lazily while a process worked in it.
+fn detached(criu: &Criu) {
+    let host = TestHost::new();
+    let (scene, other) = Scene::new(criu, &host, |holder| {
+        let own = format!("enter {} unshare {NEW_MOUNTS}", holder.namespace("mnt").display());
+        Holder::going(&host, &format!("{own} cd {PLACE} detach {PLACE}"))
+    });
+    let tool = scene.tool();
+    scene.holder.end();
+    let place = host.path(format!("/proc/{}/cwd", other.pid));
+    is_not_called_clean(&tool, || has_link(&place));
+    other.end();
+    tool.finds_nothing();
+}
+
+/// Whose process may do more than the tool.
+fn unreadable(criu: &Criu) {
+    let host = TestHost::new();
+    let (scene, ()) = Scene::new(criu, &host, |_| ());
+    let place = scene.holder.path(PLACE.as_ref());
+    let tool = scene.tool().under(&["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]);
+    is_not_called_clean(&tool, || has_link(&place));
+    if has_link(&place) {
+        is_cleaned(&scene.tool(), || has_link(&place));
+    }
+}
+
+/// What the dump left is in the host's own mount namespace, and it locked nothing.
+fn elsewhere(criu: &Criu) {
+    let host = TestHost::new();
+    let file = host.dir().join("data");
+    let tree = host.workload(&[&"deleted", &file]);
+    criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
+    let more = Holder::start(&host, "exec unshare --mount --net --propagation private sleep 1000");
+    let tool = Tool::new(&host, &images_of(&host));
+    let weak =
+        Tool::new(&host, &images_of(&host)).under(&["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]);
+    is_cleaned(&weak, || has_link(host.dir()));
+    more.end();
+    tool.finds_nothing();
+}
+
+/// Whether the namespace that this path of the host names still has the tree's tmpfs with a link in it.
+fn pinned_has_link(host: &TestHost, namespace: &str) -> bool {
+    names_in(host, namespace.as_ref(), PLACE).contains("link_remap.")
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Network namespaces: kept without a process that shows them (L3), made anew with the same devices (L1), and closed by
+//! two dumps.
+
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use testkit::{CommandExt, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, NetNamespace, Network, TestHost};
+
+use crate::attack::{Holder, is_not_called_clean, raise_loopback};
+use crate::case::Case;
+use crate::filters::make_tables;
+use crate::links::images_of;
+use crate::pod::LOCKS;
+use crate::tool::Tool;
+use crate::traffic::Net;
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "attack: a lock whose namespace a mount elsewhere keeps is not gone", test: bound_elsewhere },
+    Case { name: "attack: a lock whose namespace only a descriptor keeps is not gone", test: opened },
+    Case { name: "attack: a lock whose namespace only a thread has is not gone", test: threaded },
+    Case { name: "attack: a lock whose namespace only a socket keeps is not gone", test: socket },
+    Case { name: "attack: a namespace made anew with the same devices is another", test: made_anew },
+    Case { name: "attack: of two dumps in one namespace each opens its own lock", test: two_dumps },
+    Case { name: "attack: of three dumps in one namespace each opens its own lock", test: three_dumps },
+    Case { name: "attack: what cannot be read does not matter to a dump that locked nothing", test: locked_nothing },
+];
+
+/// A tree in a network namespace of its own, which `keep` keeps after the dump; it is given the namespace's path.
+fn is_not_gone<'a>(criu: &Criu, host: &'a TestHost, keep: impl Fn(&Path) -> Kept<'a>) {
+    for (number, (lock, flavour)) in LOCKS.into_iter().enumerate() {
+        let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Own).start(host);
+        raise_loopback(host, &tree);
+        let kept = keep(format!("/proc/{}/ns/net", tree.pid()).as_ref());
+        let images = host.dir().with_file_name(format!("images.{number}"));
+        criu.dump(host, &tree, &images, &DumpOptions { lock, flavour, ..DumpOptions::default() });
+        let tool = Tool::new(host, &images);
+        let is_locked = || !Net::at(host, &kept.path).lets_packets_pass();
+        is_not_called_clean(&tool, is_locked);
+        kept.release(host);
+        tool.finds_nothing();
+    }
+}
+
+/// What keeps a namespace.
+struct Kept<'a> {
+    holder: Holder<'a>,
+    /// The namespace.
+    path: PathBuf,
+}
+
+impl Kept<'_> {
+    fn release(self, _: &TestHost) {
+        self.holder.end();
+        // Namespaces are taken down a moment after their last user.
+        sleep(Duration::from_millis(300));
+    }
+}
+
+/// As an engine with private mounts, snap, or an engine in a container.
+fn bound_elsewhere(criu: &Criu) {
+    let host = TestHost::new();
+    is_not_gone(criu, &host, |namespace| {
+        let script = format!(
+            "exec unshare --mount --propagation private sh -e -c 'mount -t tmpfs own /mnt; touch /mnt/net; \
+             mount --bind {} /mnt/net; exec sleep 1000'",
+            namespace.display()
+        );
+        let holder = Holder::start(&host, &script);
+        let path = format!("/proc/{}/root/mnt/net", holder.pid).into();
+        Kept { holder, path }
+    });
+}
+
+fn opened(criu: &Criu) {
+    let host = TestHost::new();
+    is_not_gone(criu, &host, |namespace| {
+        let holder = Holder::going(&host, &format!("open {}", namespace.display()));
+        let path = format!("/proc/{}/fd/3", holder.pid).into();
+        Kept { holder, path }
+    });
+}
+
+fn threaded(criu: &Criu) {
+    let host = TestHost::new();
+    is_not_gone(criu, &host, |namespace| {
+        let holder = Holder::going(&host, &format!("thread enter {}", namespace.display()));
+        let own = host.run("readlink", &[&"/proc/self/ns/net"]).stdout;
+        let script = format!(
+            "for task in /proc/{}/task/*; do [ \"$(readlink $task/ns/net)\" = '{}' ] || echo $task/ns/net; done",
+            holder.pid,
+            own.trim()
+        );
+        let path = host.run("sh", &[&"-c", &script]).stdout.trim().into();
+        Kept { holder, path }
+    });
+}
+
+/// The kernel names it nowhere in /proc but by the number in the text of a link.
+fn socket(criu: &Criu) {
+    let host = TestHost::new();
+    let lock = LockMethod::Nftables;
+    let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Own).start(&host);
+    let own = "/proc/1/ns/net";
+    let holder = Holder::going(&host, &format!("enter /proc/{}/ns/net socket enter {own}", tree.pid()));
+    criu.dump(&host, &tree, &images_of(&host), &DumpOptions { lock, ..DumpOptions::default() });
+    let tool = Tool::new(&host, &images_of(&host));
+    is_not_called_clean(&tool, || true);
+    holder.end();
+    sleep(Duration::from_millis(300));
+    tool.finds_nothing();
+}
+
+/// A pod with fixed addresses, and the same once more: B's lock is not A's.
+fn made_anew(criu: &Criu) {
+    for flavour in IptablesFlavour::ALL {
+        let host = TestHost::new();
+        make_tables(&host, None, flavour);
+        let dump = |images: &str| {
+            let blue = with_fixed_device(&host);
+            make_tables(&host, Some(&blue.path()), flavour);
+            let network = Network::Named(blue);
+            let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(network).start(&host);
+            let options = DumpOptions { flavour, ..DumpOptions::default() };
+            criu.dump(&host, &tree, &host.dir().with_file_name(images), &options);
+        };
+        dump("one");
+        host.run("ip", &[&"netns", &"delete", &"blue"]);
+        sleep(Duration::from_millis(1200));
+        dump("other");
+        let net = Net::at(&host, "/run/netns/blue".as_ref());
+        assert!(!net.lets_packets_pass(), "void");
+        let removed = Tool::new(&host, &host.dir().with_file_name("one")).run(&[]);
+        assert!(!net.lets_packets_pass(), "GOT: the newer dump's lock was opened: {removed}");
+        assert!(!removed.stdout.contains("removed)"), "{removed}");
+        let removed = Tool::new(&host, &host.dir().with_file_name("other")).run(&[]);
+        assert!(removed.code() == 0 && net.lets_packets_pass(), "NOT CLEANED without an option: {removed}");
+    }
+}
+
+/// A namespace whose device has always the same number, name and addresses.
+fn with_fixed_device(host: &TestHost) -> NetNamespace {
+    let blue = host.net_namespace("blue");
+    host.command("ip").args(["link", "delete", "fixed"]).finish();
+    let link = "link add fixed type veth peer name eth0 index 7 address 02:00:00:00:00:07 netns blue";
+    host.command("ip").args(link.split(' ')).succeed();
+    for words in ["address add 10.9.9.2/24 dev eth0", "address add fd00:9::2/64 dev eth0 nodad", "link set eth0 up"] {
+        host.command("ip").args(["-n", "blue"]).args(words.split(' ')).succeed();
+    }
+    host.command("ip").args(["link", "set", "fixed", "up"]).succeed();
+    blue
+}
+
+fn two_dumps(criu: &Criu) {
+    each_opens_its_own(criu, &["one", "two"]);
+}
+
+fn three_dumps(criu: &Criu) {
+    each_opens_its_own(criu, &["one", "two", "three"]);
+}
+
+/// Two containers of a pod: the chain is one, and each dump made jumps of its own. The namespace is open when the last of
+/// them was cleaned, and not before.
+fn each_opens_its_own(criu: &Criu, names: &[&str]) {
+    for flavour in IptablesFlavour::ALL {
+        let host = TestHost::new();
+        let pod = host.net_namespace("pod");
+        let path = pod.path();
+        make_tables(&host, None, flavour);
+        make_tables(&host, Some(&path), flavour);
+        let start = || Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Named(pod.clone())).start(&host);
+        let trees: Vec<_> = names.iter().map(|_| start()).collect();
+        for (name, tree) in names.iter().zip(&trees) {
+            let options = DumpOptions { flavour, ..DumpOptions::default() };
+            criu.dump(&host, tree, &host.dir().with_file_name(name), &options);
+        }
+        let net = Net::at(&host, &path);
+        assert!(!net.lets_packets_pass(), "void");
+        for (at, name) in names.iter().enumerate() {
+            let tool = Tool::new(&host, &host.dir().with_file_name(name)).option("--netns", &path);
+            let removed = tool.run(&[]);
+            let is_last = at + 1 == names.len();
+            let others = names.len() - at - 1;
+            assert!(is_last || !net.lets_packets_pass(), "GOT: the locks of {others} other dumps are gone: {removed}");
+            assert!(!is_last || net.lets_packets_pass(), "NOT CLEANED, though named: {removed}");
+        }
+    }
+}
+
+/// Another tree's namespaces cannot be read; the dump has a link in the host's own mount namespace, and no lock.
+fn locked_nothing(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
+    criu.dump(&host, &tree, &images_of(&host), &options);
+    let other = Holder::start(&host, "exec unshare --net sleep 1000");
+    let weak = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
+    let tool = Tool::new(&host, &images_of(&host)).under(&weak);
+    let removed = tool.run(&[]);
+    assert_eq!(removed.code(), 0, "GOT: not known, though nothing could be there: {removed}");
+    assert!(!removed.stderr.contains("as root") && !removed.stdout.contains("as root"), "{removed}");
+    tool.finds_nothing();
+    other.end();
+}
