@@ -4,8 +4,8 @@
 
 use libtest_mimic::Trial;
 
-/// The environment variable that chooses tests, and its only value.
-const VARIABLE: (&str, &str) = ("CRIU_GC_TESTS", "core");
+/// The environment variable that chooses tests.
+const VARIABLE: &str = "CRIU_GC_TESTS";
 
 const CORE: [&str; 29] = [
     "a link remap on the host is removed",
@@ -39,19 +39,37 @@ const CORE: [&str; 29] = [
     "both readers agree on a tree of the host",
 ];
 
-/// Those of the tests that the environment asks for: all, or the core.
-///
-/// # Panics
-/// If a test of the core is missing.
-pub(crate) fn chosen(trials: Vec<Trial>) -> Vec<Trial> {
-    match std::env::var(VARIABLE.0) {
-        Ok(value) if value == VARIABLE.1 => core(trials),
-        Ok(other) => panic!("{} can only be {}, not {other}", VARIABLE.0, VARIABLE.1),
-        Err(_) => trials,
+/// Which tests are to run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Choice {
+    /// All but the attacks.
+    All,
+    /// The core.
+    Core,
+    /// The attacks: scenes in which something of others is mistaken for the checkpoint's, or not all can be seen.
+    Attacks,
+}
+
+impl Choice {
+    /// What the environment says.
+    ///
+    /// # Panics
+    /// If it says something else.
+    pub(crate) fn of_environment() -> Self {
+        match std::env::var(VARIABLE).as_deref() {
+            Ok("core") => Self::Core,
+            Ok("attacks") => Self::Attacks,
+            Ok(other) => panic!("{VARIABLE} can be core or attacks, not {other}"),
+            Err(_) => Self::All,
+        }
     }
 }
 
-fn core(trials: Vec<Trial>) -> Vec<Trial> {
+/// The core of the tests.
+///
+/// # Panics
+/// If a test of the core is missing.
+pub(crate) fn of(trials: Vec<Trial>) -> Vec<Trial> {
     let is =
         |trial: &Trial, name: &str| trial.name().strip_prefix(name).is_some_and(|rest| rest.starts_with(" (criu "));
     let missing: Vec<&str> = CORE.into_iter().filter(|name| !trials.iter().any(|trial| is(trial, name))).collect();
