@@ -49,7 +49,10 @@ fn outside(criu: &Criu) {
     }
     let plain = inside("", criu);
     let is_told = |text: &str| plain.contains(text);
-    assert!(is_told("; to be removed)") && is_told("kept: untied-namespace") && is_told("own tmpfs"), "void: {plain}");
+    assert!(
+        is_told("; to be removed)") && is_told("kept: untied-namespace") && is_told("(gone: with its tmpfs"),
+        "void: {plain}"
+    );
     assert!(!is_told("ot known"), "{plain}");
     let crowded = inside(CROWDED, criu);
     // In which order CRIU makes tables, and rules list two random ports, is not the machine's doing.

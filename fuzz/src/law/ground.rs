@@ -50,7 +50,7 @@ fn grounds(item: &Item, host: &HostMounts) -> BTreeSet<Ground> {
     let recorded = (item.record == Some(Answer::Same)).then_some(Ground::Record);
     let of_place = match &item.finding.presence {
         Presence::File(file) => Some(of_base(&file.place.base, host)),
-        Presence::Gone
+        Presence::Gone(_)
         | Presence::Vanished(_)
         | Presence::Unreachable(_)
         | Presence::Rules(_)
