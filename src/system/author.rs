@@ -2,7 +2,7 @@
 //! Who may have written a file, or taken one away from a directory: whose word it is.
 //!
 //! There is one rule for all that is judged so, and it has two parts: what owner and mode say, and whose word these are
-//! themselves, which is that of whoever serves or brought the filesystem ([`super::origin`]).
+//! themselves, which is that of whoever serves or brought the filesystem (`origin.rs`).
 
 use std::os::fd::AsFd;
 
