@@ -45,10 +45,7 @@ impl OpenError {
 
 impl OpenError {
     fn of_base(self) -> Self {
-        match self {
-            OpenError::File(error) => OpenError::Base(error),
-            other => other,
-        }
+        if let OpenError::File(error) = self { OpenError::Base(error) } else { self }
     }
 }
 

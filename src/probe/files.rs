@@ -83,13 +83,11 @@ impl Searcher {
             Location::Vanished(how) => Presence::Vanished(*how),
             Location::Unreachable(why) => Presence::Unreachable(Cause::Mount(why.clone())),
         };
-        match presence {
-            Presence::Gone(_) | Presence::Unreachable(_) => {
-                let told = job.told.as_ref().filter(|told| self.confirmed.is_true_of(told));
-                told.and_then(|told| self.file_at(&told.place)).unwrap_or(presence)
-            }
-            found => found,
+        if !matches!(presence, Presence::Gone(_) | Presence::Unreachable(_)) {
+            return presence;
         }
+        let told = job.told.as_ref().filter(|told| self.confirmed.is_true_of(told));
+        told.and_then(|told| self.file_at(&told.place)).unwrap_or(presence)
     }
 
     /// The first place that can be looked at decides: all of them show the same file.
@@ -165,10 +163,8 @@ impl Searcher {
 }
 
 fn path_of(answer: &Presence) -> Option<PathBuf> {
-    match answer {
-        Presence::File(file) => Some(file.place.path()),
-        _ => None,
-    }
+    let Presence::File(file) = answer else { return None };
+    Some(file.place.path())
 }
 
 /// Where a link remap can be on a host with these mounts. Pure.

@@ -75,7 +75,12 @@ fn not_found(finding: &Finding) -> Option<String> {
     let what = match finding.presence {
         Presence::Gone(_) => "was not there",
         Presence::Unreachable(_) => "could not be looked for",
-        _ => return None,
+        Presence::Vanished(_)
+        | Presence::File(_)
+        | Presence::Rules(_)
+        | Presence::InTable(_)
+        | Presence::Table(_)
+        | Presence::Chain(_) => return None,
     };
     Some(format!("{} {what}", String::from_utf8_lossy(&link.link)))
 }
