@@ -19,6 +19,7 @@ use criu_gc::plan::{self, Answer, Policy, Verdict};
 use criu_gc::probe::{self, Finding, FoundFile, Presence, Survey};
 use criu_gc::residue::{self, LinkRemap, Residue};
 use criu_gc::system::dir::FileIdentity;
+use criu_gc::system::filesystem::FilesystemId;
 use criu_gc::time::Timestamp;
 use criu_images::{MntEntry, Remap};
 
@@ -33,7 +34,7 @@ pub fn no_step_leads_out_of_scope(images: &Images) {
 /// Everything that is found was changed last at this time.
 fn check(checkpoint: &Checkpoint, changed: Timestamp) {
     let Ok(derived) = residue::derive(checkpoint) else { return };
-    let host = host();
+    let host = host(checkpoint);
     let mut survey = Survey::default();
     for residue in derived.residues {
         match &residue {
@@ -217,12 +218,13 @@ fn found(link: &LinkRemap, place: Place, changed: Timestamp) -> FoundFile {
         changed,
         mount_id: 0,
     };
-    FoundFile { place, directory: identity, identity }
+    FoundFile { place, filesystem: FilesystemId::default(), directory: identity, identity }
 }
 
-/// The mounts of a host: its own filesystem, which has been mounted since before any dump, a directory of it elsewhere,
-/// another disk, a tmpfs, an overlay, and another namespace. There may be more namespaces.
-fn host() -> HostMounts {
+/// The mounts of a host: its own filesystem, a directory of it elsewhere, a tmpfs, an overlay, another namespace, and
+/// a mount for each of the images, under the number that they name. Every other device has been mounted since before the
+/// dump. There may be more namespaces.
+fn host(checkpoint: &Checkpoint) -> HostMounts {
     let mount = |id, device, root: &str, mountpoint: &str, fstype: &str, source: &str, options: &str| HostMount {
         id,
         parent: 1,
@@ -235,16 +237,33 @@ fn host() -> HostMounts {
         options: options.into(),
     };
     let upper = "rw,lowerdir=/l,upperdir=/var/lib/c1/upper,workdir=/w";
-    let own = vec![
+    let mut own = vec![
         mount(1, (254, 1), "/", "/", "ext4", "/dev/vda1", "rw"),
         mount(2, (254, 1), "/srv/data", "/mnt", "ext4", "/dev/vda1", "rw"),
-        mount(5, (7, 0), "/", "/media", "ext4", "/dev/loop0", "rw"),
         mount(3, (0, 25), "/", "/dev/shm", "tmpfs", "tmpfs", "rw,size=65536k"),
         mount(4, (0, 40), "/", "/var/lib/c1/merged", "overlay", "overlay", upper),
     ];
-    let others = vec![(
-        MountNamespace::imagined(77),
-        vec![mount(9, (0, 25), "/srv", "/data", "tmpfs", "tmpfs", "rw,size=65536k")],
-    )];
-    HostMounts { own, others, lasting: [(254, 1), (0, 25)].into(), ..HostMounts::default() }
+    let of_images = checkpoint.mounts.values().take(MOUNTS_OF_IMAGES).zip(10..);
+    own.extend(of_images.map(|(record, id)| shown(&record.entry, id)));
+    let lasting = own.iter().map(|mount| mount.device).filter(|(_, minor)| minor % 2 == 1).collect();
+    let tmpfs = mount(9, (0, 25), "/srv", "/data", "tmpfs", "tmpfs", "rw,size=65536k");
+    HostMounts { own, others: vec![(MountNamespace::imagined(77), vec![tmpfs])], lasting, ..HostMounts::default() }
+}
+
+/// How many mounts of the images the host has.
+const MOUNTS_OF_IMAGES: usize = 16;
+
+/// A mount of this host that can pass for one of the images.
+fn shown(mount: &MntEntry, id: u32) -> HostMount {
+    HostMount {
+        id,
+        parent: 1,
+        device: mount.device(),
+        root: b"/".to_vec(),
+        mountpoint: format!("/mnt/{id}").into(),
+        is_read_only: false,
+        fstype: mount.fsname.clone().unwrap_or_else(|| b"ext4".to_vec()),
+        source: mount.source.clone(),
+        options: mount.options.clone(),
+    }
 }
