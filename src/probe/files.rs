@@ -128,9 +128,11 @@ impl Searcher {
 
     fn look_at(&mut self, place: &Place) -> Result<Presence, OpenError> {
         if let Some(read) = self.opened.read_unmounted(place) {
-            let Seen { directory, sight } = read?;
+            let Seen { filesystem, directory, sight } = read?;
             return Ok(match sight {
-                Sight::Found(identity) => Presence::File(FoundFile { place: place.clone(), directory, identity }),
+                Sight::Found(identity) => {
+                    Presence::File(FoundFile { place: place.clone(), filesystem, directory, identity })
+                }
                 Sight::Absent(absence) => self.judge.absent(place, absence),
             });
         }
@@ -158,7 +160,7 @@ impl Searcher {
             true => opened.directory.identity()?,
             false => opened.identity,
         };
-        Ok(Presence::File(FoundFile { place: place.clone(), directory, identity }))
+        Ok(Presence::File(FoundFile { place: place.clone(), filesystem: opened.filesystem, directory, identity }))
     }
 }
 
