@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 """Goes where the words say, then holds that, under the name `holds`. It needs no file where it goes.
 
-enter NS | unshare FLAGS | chroot DIR | cd DIR | detach DIR | open FILE | socket | list DIR | thread WORDS… | leave
+enter NS | unshare FLAGS | chroot DIR | cd DIR | detach DIR | open FILE | fly FILE | socket | list DIR | thread WORDS… | leave
 
 `leave` comes before `thread`: the first thread ends, and the process goes on without it.
 """
@@ -44,6 +44,11 @@ def go(words):
             check(libc.umount2(words.pop(0).encode(), 2))
         elif word == "open":
             os.set_inheritable(os.open(words.pop(0), os.O_RDONLY), True)
+        elif word == "fly":
+            held.extend(socket.socketpair(socket.AF_UNIX))
+            file = os.open(words.pop(0), os.O_RDONLY)
+            socket.send_fds(held[-1], [b"x"], [file])
+            os.close(file)
         elif word == "list":
             print("\n".join(os.listdir(words.pop(0))))
             sys.exit()
