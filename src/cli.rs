@@ -44,6 +44,12 @@ pub struct Arguments {
     #[arg(long, requires = "show")]
     pub exit_code: bool,
 
+    /// In a container: do everything as the host would, in the mount and network namespaces of its process 1. Every path
+    /// is then one of the host, a relative one from its root directory. The container needs the host's pid namespace
+    /// (--pid=host) and the capabilities SYS_ADMIN, SYS_PTRACE, SYS_CHROOT, NET_ADMIN and DAC_OVERRIDE
+    #[arg(long)]
+    pub host: bool,
+
     /// Do not ask before removing; without a terminal nothing is asked anyway
     #[arg(short, long)]
     pub yes: bool,
@@ -164,6 +170,7 @@ Examples:
   criu-gc -D DIR --json --show | jq       the same list for programs
   criu-gc podman:web --show               what did podman's checkpoint of this container leave?
   criu-gc web.tar.zst --show              what did this exported checkpoint leave?
+  criu-gc --host -D DIR --show            from a container with --pid=host: what is left on the host?
   ssh host cat web.tar | criu-gc --show - the same through a pipe
 
 Nothing is removed while a process of the dumped tree is alive, or a criu is at work on the images. An object that is \

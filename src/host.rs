@@ -8,6 +8,7 @@
 mod bounded;
 mod descriptors;
 mod directory;
+mod enter;
 mod locks;
 mod mounts;
 mod namespace;
@@ -33,11 +34,12 @@ use crate::system::netns::{self, NetNamespace, NetworkName};
 
 pub use bounded::PATIENCE;
 pub use directory::{Absence, OnlyPlace, Sight, look_in};
+pub use enter::{EnterError, enter};
 pub use locks::{Holder, holder_of_lock};
 pub use mounts::{HostMounts, MountNamespace, Wanted, own_mount};
 pub use network::{Networks, Visited, visit};
 pub use process::{Process, Processes, is_named};
-pub use standing::{DumpTrace, Nested, ProcessView, Shared, Standing};
+pub use standing::{DumpTrace, Nested, ProcessView, Shared, Standing, has_other_mounts};
 pub use unmounted::{Seen, Unmounted};
 pub use unseen::{Looked, Scope, Unseen};
 

@@ -72,6 +72,30 @@ pub struct Survey {
     pub recorded_namespace: RecordedNamespace,
 }
 
+impl Survey {
+    /// Whether a look from the host's own namespaces may tell more.
+    pub fn is_open(&self) -> bool {
+        let is_hidden = matches!(self.tree.unknown, Some(UnknownTree::Hidden(_)));
+        is_hidden || self.findings.iter().any(|finding| finding.presence.is_open())
+    }
+}
+
+impl Presence {
+    /// Whether it is not known, or needs a tie and has none.
+    fn is_open(&self) -> bool {
+        match self {
+            Presence::Unreachable(_) => true,
+            Presence::Rules(found) => found.tie.is_none(),
+            Presence::Chain(found) => found.tie.is_none(),
+            Presence::Gone(_)
+            | Presence::Vanished(_)
+            | Presence::File(_)
+            | Presence::InTable(_)
+            | Presence::Table(_) => false,
+        }
+    }
+}
+
 /// Where the network namespace is that the record of a dump names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RecordedNamespace {

@@ -15,7 +15,7 @@ use crate::causes::with_causes;
 use crate::cli::Arguments;
 use crate::execute;
 use crate::exit::ExitStatus;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::interrupt::Interrupt;
 use crate::locate;
 use crate::probe;
@@ -29,6 +29,11 @@ use crate::terminal::{Answer, Line, Terminal};
 
 /// Does what the command line says. What cannot be printed is the only error that is not reported here.
 pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
+    // Before anything is opened: every path is one of the host then.
+    if let Some(Err(error)) = arguments.host.then(host::enter) {
+        Terminal::new(0, None).error(&format!("nothing was done, because --host cannot be followed: {error}"));
+        return Ok(ExitStatus::Unusable);
+    }
     let mut terminal = match open_terminal(arguments) {
         Ok(terminal) => terminal,
         Err(message) => {

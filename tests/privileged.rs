@@ -30,6 +30,8 @@ mod case;
 mod closed;
 #[path = "privileged/connections.rs"]
 mod connections;
+#[path = "privileged/container.rs"]
+mod container;
 #[path = "privileged/container_links.rs"]
 mod container_links;
 #[path = "privileged/core.rs"]
@@ -164,6 +166,7 @@ fn main() -> std::process::ExitCode {
         bundles::CASES,
         podman::CASES,
         hidden::CASES,
+        container::CASES,
         living::CASES,
     ];
     let with_newest = [

@@ -24,6 +24,7 @@ use super::process::{Process, Processes};
 use super::unseen::{Looked, Scope, Unseen};
 use crate::system::dir::{Directory, FileError};
 use crate::system::mountinfo::{self, HostMount};
+use crate::system::privilege::Capability;
 
 /// A mount namespace, and a way into it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -182,7 +183,7 @@ impl Tables {
         };
         let hidden: Vec<&Process> = denied.into_iter().filter(|process| !is_known(process)).collect();
         if !hidden.is_empty() {
-            let advice = crate::system::privilege::advice("CAP_SYS_PTRACE");
+            let advice = crate::system::privilege::advice(Capability::SysPtrace);
             let processes = super::process::listed(&hidden);
             self.unseen.push(unseen(format!("not permitted to see the mounts of {processes}{advice}")));
         }
@@ -364,7 +365,7 @@ fn visit(file: &OwnedFd) -> Result<(), Errno> {
 
 /// The kernel moves only a thread that has root and working directories of its own.
 #[expect(deprecated, reason = "of its flags only FILES is unsafe, which is never among these")]
-fn leave_shared_directories() -> Result<(), Errno> {
+pub(super) fn leave_shared_directories() -> Result<(), Errno> {
     rustix::thread::unshare(UnshareFlags::FS)
 }
 

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 /// `PROC_SUPER_MAGIC` of linux/magic.h.
 const PROC_MAGIC: u64 = 0x9fa0;
 /// `PROC_PID_INIT_INO` of linux/proc_ns.h: the machine's first pid namespace has always had this number.
-const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+pub(super) const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// From where the picture is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,24 @@ pub struct DumpTrace {
 impl Standing {
     pub(super) fn find(processes: &Processes) -> Self {
         Standing { processes: process_view(processes), mounts: share_mounts(), network: share_network() }
+    }
+
+    /// How criu-gc can see what the host sees, where it sees something else.
+    pub fn advice(&self) -> Option<&'static str> {
+        match (&self.processes, self.mounts, self.network) {
+            (_, Shared::No, _) | (_, _, Shared::No) => {
+                Some("criu-gc does not run in the namespaces of this host's process 1; with --host it does")
+            }
+            (ProcessView::Nested(_), Shared::Yes | Shared::Unknown, Shared::Yes | Shared::Unknown) => Some(
+                "if criu-gc runs in a container, start that in the host's pid namespace (--pid=host) and add --host to \
+                 the options of criu-gc",
+            ),
+            (
+                ProcessView::Machine | ProcessView::Partial(_),
+                Shared::Yes | Shared::Unknown,
+                Shared::Yes | Shared::Unknown,
+            ) => None,
+        }
     }
 
     /// Whether everything that the dump can have left processes and namespaces of shows here. The error says why not.
@@ -187,6 +205,11 @@ fn share_network() -> Shared {
 
 fn share(is_same: bool) -> Shared {
     if is_same { Shared::Yes } else { Shared::No }
+}
+
+/// Whether this process has another root directory than process 1 of its pid namespace.
+pub fn has_other_mounts() -> bool {
+    share_mounts() == Shared::No
 }
 
 /// What tells the network namespaces of two processes apart that do not let it be seen.

@@ -8,8 +8,8 @@ use super::with_causes;
 use crate::archive::Progress;
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli::{Arguments, External};
-use crate::host::Host;
-use crate::locate::{self, Images, Located};
+use crate::host::{self, Host};
+use crate::locate::{self, Images, LocateError, Located};
 use crate::mounts::MountHints;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
 use crate::probe::{self, Hints, Presence, Survey};
@@ -84,7 +84,7 @@ pub(super) fn all(
         let tell = |progress: Progress<'_>| line.show(|| how_far(progress));
         match locate::locate(path, options.work_dir.as_deref(), &tell) {
             Ok(located) => found.extend(located.into_iter().map(|each| (each.images.path().to_owned(), Ok(each)))),
-            Err(error) => found.push((path.clone(), Err(with_causes(&error)))),
+            Err(error) => found.push((path.clone(), Err(not_located(&error)))),
         }
     }
     let usable: Vec<&Images> = found.iter().flat_map(|(_, located)| located).map(|located| &located.images).collect();
@@ -95,6 +95,17 @@ pub(super) fn all(
         Prepared { path, state }
     };
     (locks, found.into_iter().map(&mut prepare).collect())
+}
+
+/// What is not in a container may be on its host.
+fn not_located(error: &LocateError) -> String {
+    let told = with_causes(error);
+    match error {
+        LocateError::Directory(error) if error.is_not_found() && host::has_other_mounts() => {
+            format!("{told}; process 1 has another root directory: if that is what is meant, use --host")
+        }
+        _ => told,
+    }
 }
 
 fn how_far(progress: Progress<'_>) -> String {
@@ -147,6 +158,8 @@ impl Ready {
         let host = Host::look(probe::wanted(&checkpoint, &derived));
         let mut survey = survey(&host, &images, &checkpoint, derived.clone(), &hints)?;
         survey.notes.extend(note);
+        let advice = host.standing().advice().filter(|_| survey.is_open());
+        survey.notes.extend(advice.map(str::to_owned));
         let context = report::Context::new(&checkpoint, &survey);
         let plan = plan::decide(&checkpoint, survey, &options.policy);
         Ok(Ready { images, checkpoint, derived, hints, plan, origin, context })
