@@ -23,7 +23,7 @@ use crate::terminal::{Terminal, escaped};
 /// --show lists everything and changes nothing.
 ///
 /// The command words of the original series may come first: criu-gc gc …, criu-gc clean …
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "criu-gc", version, disable_version_flag = true, after_long_help = AFTER_HELP)]
 pub struct Arguments {
     /// The images directory of a dump, a container's directory as its runtime has it, or an archive of either: tar,

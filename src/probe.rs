@@ -84,7 +84,7 @@ impl Presence {
     /// Whether it is not known, or needs a tie and has none.
     fn is_open(&self) -> bool {
         match self {
-            Presence::Unreachable(_) => true,
+            Presence::Unreachable(cause) => cause.is_elsewhere(),
             Presence::Rules(found) => found.tie.is_none(),
             Presence::Chain(found) => found.tie.is_none(),
             Presence::Gone(_)
@@ -92,6 +92,16 @@ impl Presence {
             | Presence::File(_)
             | Presence::InTable(_)
             | Presence::Table(_) => false,
+        }
+    }
+}
+
+impl Cause {
+    /// Whether it may be where only the host's own namespaces lead.
+    fn is_elsewhere(&self) -> bool {
+        match self {
+            Cause::Mount(_) | Cause::Firewall | Cause::Elsewhere(_) | Cause::Open(_) => true,
+            Cause::Ambiguous(_) | Cause::Silent(_) => false,
         }
     }
 }
@@ -151,8 +161,8 @@ pub enum Cause {
     Firewall,
     /// It is not where it should be, but that need not be the place that the images mean.
     Elsewhere(Elsewhere),
-    /// The filesystem that it is on does not answer.
-    Silent(PathBuf),
+    /// The filesystem that it is on does not answer: which one.
+    Silent(String),
 }
 
 /// Why a file may be elsewhere than where it was looked for.

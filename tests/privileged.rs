@@ -112,6 +112,8 @@ mod shared_namespaces;
 mod signals;
 #[path = "privileged/stale.rs"]
 mod stale;
+#[path = "privileged/stuck.rs"]
+mod stuck;
 #[path = "privileged/tables.rs"]
 mod tables;
 #[path = "privileged/terminal.rs"]
@@ -178,6 +180,7 @@ fn main() -> std::process::ExitCode {
         outside::CASES,
         races::CASES,
         scope::CASES,
+        stuck::CASES,
     ];
     // Not all of them pass yet (CONTRIBUTING.md).
     let attacks = [

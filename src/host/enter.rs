@@ -11,6 +11,7 @@
 //! directory with no other.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -65,6 +66,16 @@ pub fn enter() -> Result<(), EnterError> {
     mounts::leave_shared_directories().map_err(refused("leave shared directories", Capability::SysAdmin))?;
     let needed = [Capability::SysAdmin, Capability::SysChroot];
     move_into(&mounts, LinkNameSpaceType::Mount, "enter the host's mount namespace", &needed)
+}
+
+/// Waits until the parent process has the network namespace of this one, but not for ever.
+pub fn await_namespaces_of_parent(limit: Duration) {
+    let Some(parent) = rustix::process::getppid() else { return };
+    let theirs = format!("/proc/{}/ns/net", parent.as_raw_nonzero());
+    let started = Instant::now();
+    while namespace_number(&theirs) != namespace_number("/proc/self/ns/net") && started.elapsed() < limit {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn is_process_shown() -> Result<(), EnterError> {

@@ -79,20 +79,16 @@ impl Standing {
     }
 
     /// How criu-gc can see what the host sees, where it sees something else.
-    pub fn advice(&self) -> Option<&'static str> {
-        match (&self.processes, self.mounts, self.network) {
-            (_, Shared::No, _) | (_, _, Shared::No) => {
-                Some("criu-gc does not run in the namespaces of this host's process 1; with --host it does")
-            }
-            (ProcessView::Nested(_), Shared::Yes | Shared::Unknown, Shared::Yes | Shared::Unknown) => Some(
+    pub(super) fn advice(&self, dump: &DumpTrace) -> Option<&'static str> {
+        if self.mounts == Shared::No || self.network == Shared::No {
+            return Some("criu-gc does not run in the namespaces of this host's process 1; with --host it does");
+        }
+        match &self.processes {
+            ProcessView::Nested(nested) if nested.objection(dump).is_some() => Some(
                 "if criu-gc runs in a container, start that in the host's pid namespace (--pid=host) and add --host to \
                  the options of criu-gc",
             ),
-            (
-                ProcessView::Machine | ProcessView::Partial(_),
-                Shared::Yes | Shared::Unknown,
-                Shared::Yes | Shared::Unknown,
-            ) => None,
+            ProcessView::Nested(_) | ProcessView::Machine | ProcessView::Partial(_) => None,
         }
     }
 
