@@ -76,7 +76,7 @@ fn remove_planned(images: &Path) -> Duration {
     let start = Instant::now();
     let done = execute::execute(&host, plan, None, &Interrupt::default());
     let taken = start.elapsed();
-    assert!(done.iter().all(|done| done.outcome == Outcome::Removed), "void: not all links were removed");
+    assert!(done.0.iter().all(|done| done.outcome == Outcome::Removed), "void: not all links were removed");
     taken
 }
 

@@ -23,7 +23,7 @@ use crate::terminal::{Terminal, escaped};
 /// --show lists everything and changes nothing.
 ///
 /// The command words of the original series may come first: criu-gc gc …, criu-gc clean …
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "criu-gc", version, disable_version_flag = true, after_long_help = AFTER_HELP)]
 pub struct Arguments {
     /// The images directory of a dump, a container's directory as its runtime has it, or an archive of either: tar,
@@ -43,6 +43,12 @@ pub struct Arguments {
     /// With --show: exit with status 1 when something is left
     #[arg(long, requires = "show")]
     pub exit_code: bool,
+
+    /// In a container: do everything as the host would, in the mount and network namespaces of its process 1. Every path
+    /// is then one of the host, a relative one from its root directory. The container needs the host's pid namespace
+    /// (--pid=host) and the capabilities SYS_ADMIN, SYS_PTRACE, SYS_CHROOT, NET_ADMIN and DAC_OVERRIDE
+    #[arg(long)]
+    pub host: bool,
 
     /// Do not ask before removing; without a terminal nothing is asked anyway
     #[arg(short, long)]
@@ -164,6 +170,7 @@ Examples:
   criu-gc -D DIR --json --show | jq       the same list for programs
   criu-gc podman:web --show               what did podman's checkpoint of this container leave?
   criu-gc web.tar.zst --show              what did this exported checkpoint leave?
+  criu-gc --host -D DIR --show            from a container with --pid=host: what is left on the host?
   ssh host cat web.tar | criu-gc --show - the same through a pipe
 
 Nothing is removed while a process of the dumped tree is alive, or a criu is at work on the images. An object that is \

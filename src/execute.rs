@@ -43,14 +43,20 @@ pub enum Outcome {
 
 /// Carries out the plan. With a keeper no link is removed before its file is kept. An interrupt keeps what was not
 /// reached from being begun; all rules of one filter table are one step.
-pub fn execute(host: &Host, plan: GuardedPlan, keeper: Option<Keeper<'_>>, interrupt: &Interrupt) -> Vec<Done> {
+/// Gives the keeper back, unless a filesystem does not answer that it works on.
+pub fn execute(
+    host: &Host,
+    plan: GuardedPlan,
+    keeper: Option<Keeper>,
+    interrupt: &Interrupt,
+) -> (Vec<Done>, Option<Keeper>) {
     let mut done: Vec<Done> = plan.into_items().into_iter().map(Done::before).collect();
     network::remove_rules(host, &mut done, interrupt);
     network::remove_tables(host, &mut done, interrupt);
     network::remove_chains(host, &mut done, interrupt);
     settle_connections(&mut done);
-    files::remove_links(host, &mut done, keeper, interrupt);
-    done
+    let keeper = files::remove_links(host, &mut done, keeper, interrupt);
+    (done, keeper)
 }
 
 /// A connection that a lock table holds is unlocked with the table.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The exit status.
 
+use std::process::ExitCode;
+
 use crate::interrupt::Signal;
 
 /// How a run ended, the least serious first.
@@ -31,20 +33,45 @@ impl ExitStatus {
             Signal::Terminate => ExitStatus::Terminate,
         }
     }
+}
 
-    /// The signal by which the program has to end, if it has to.
-    pub fn signal(self) -> Option<Signal> {
+/// How a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this status.
+    Status(u8),
+    /// By a signal of this number.
+    Signal(i32),
+}
+
+impl End {
+    /// What a status means that is told as a shell would show it.
+    pub fn of_number(status: u8) -> Self {
+        let by_signal = [Signal::Hangup, Signal::Interrupt, Signal::Terminate].into_iter();
+        let mut by_signal = by_signal.filter(|signal| ExitStatus::of_signal(*signal) as u8 == status);
+        by_signal.next().map_or(End::Status(status), |signal| End::Signal(signal.number()))
+    }
+
+    /// Ends this process so, or gives the status to end it with.
+    pub fn follow(self) -> ExitCode {
         match self {
-            ExitStatus::Done | ExitStatus::Left | ExitStatus::Unusable => None,
-            ExitStatus::Hangup => Some(Signal::Hangup),
-            ExitStatus::Interrupt => Some(Signal::Interrupt),
-            ExitStatus::Terminate => Some(Signal::Terminate),
+            End::Status(status) => ExitCode::from(status),
+            End::Signal(number) => {
+                // It only returns if it failed, and then the number has to do.
+                let _ = crate::system::process::end_by_signal(number);
+                ExitCode::from(u8::try_from(number).map_or(u8::MAX, |number| number.saturating_add(128)))
+            }
         }
     }
 }
 
-impl From<ExitStatus> for std::process::ExitCode {
-    fn from(status: ExitStatus) -> Self {
-        std::process::ExitCode::from(status as u8)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_may_stand_for_a_signal() {
+        assert_eq!(End::of_number(143), End::Signal(15));
+        assert_eq!(End::of_number(1), End::Status(1));
     }
 }

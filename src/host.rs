@@ -8,6 +8,7 @@
 mod bounded;
 mod descriptors;
 mod directory;
+mod enter;
 mod locks;
 mod mounts;
 mod namespace;
@@ -17,6 +18,7 @@ mod standing;
 mod stat;
 mod unmounted;
 mod unseen;
+mod watched;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -26,20 +28,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::process::Pid;
-
 use crate::memory::Randomisation;
 use crate::system::netns::{self, NetNamespace, NetworkName};
 
-pub use bounded::PATIENCE;
+pub use bounded::each as bounded_each;
 pub use directory::{Absence, OnlyPlace, Sight, look_in};
+pub use enter::{EnterError, await_namespaces_of_parent, enter};
 pub use locks::{Holder, holder_of_lock};
 pub use mounts::{HostMounts, MountNamespace, Wanted, own_mount};
 pub use network::{Networks, Visited, visit};
 pub use process::{Process, Processes, is_named};
-pub use standing::{DumpTrace, Nested, ProcessView, Shared, Standing};
+pub use standing::{DumpTrace, Nested, ProcessView, Shared, Standing, has_other_mounts};
 pub use unmounted::{Seen, Unmounted};
 pub use unseen::{Looked, Scope, Unseen};
+pub use watched::{MountPoints, Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched, answer, does_not_answer};
 
 /// The picture.
 #[derive(Debug)]
@@ -66,6 +68,11 @@ impl Host {
     /// From where this is seen.
     pub fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    /// How criu-gc can see what the host sees, where it sees something else.
+    pub fn advice(&self, dump: &DumpTrace) -> Option<&'static str> {
+        self.standing.advice(dump)
     }
 
     /// Why processes or namespaces of the dump may be where they do not show.
@@ -145,11 +152,16 @@ pub fn own_pid_namespace() -> Option<u64> {
     standing::namespace_number("/proc/self/ns/pid")
 }
 
-/// Whether a thread of the tool's own waits for something, and is not merely kept from running.
-pub fn is_waiting(thread: Pid) -> bool {
-    let path = format!("/proc/self/task/{}/stat", thread.as_raw_nonzero());
-    let stat = process::read_file(path.as_ref()).ok().and_then(|text| stat::Stat::parse(&text));
-    stat.is_none_or(|stat| stat.state != b'R')
+/// Whether a process waits for the signal of this number, which then does not end it.
+pub fn catches(pid: u32, number: i32) -> bool {
+    let status = process::read_file(format!("/proc/{pid}/status").as_ref()).unwrap_or_default();
+    crate::system::process::parse(&String::from_utf8_lossy(&status), "SigCgt:").contains(number)
+}
+
+/// Whether a process has ended as far as it can: its first thread has, and another may wait for a filesystem for ever.
+pub fn has_exited(pid: u32) -> bool {
+    let stat = process::read_file(format!("/proc/{pid}/stat").as_ref()).ok().and_then(|text| stat::Stat::parse(&text));
+    stat.is_none_or(|stat| matches!(stat.state, b'Z' | b'X'))
 }
 
 /// Whether the kernel gives programs random addresses.

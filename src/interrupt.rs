@@ -6,12 +6,15 @@
 //! once, which is no worse than any crash. Until a removal begins signals do what they always do, since nothing has
 //! been changed yet. A signal that was ignored when the program started stays ignored (`nohup`).
 
+use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use rustix::process::Signal as KernelSignal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::{flag, low_level};
+use signal_hook::flag;
 
 use crate::system::process;
 
@@ -47,20 +50,60 @@ impl Signal {
         }
     }
 
-    /// Ends the program by this signal, as if it had not been waited for.
-    pub fn end_program(self) -> io::Result<()> {
-        low_level::emulate_default_handler(self.number())
+    /// The one of this number.
+    pub fn of_number(number: i32) -> Option<Self> {
+        Signal::ALL.into_iter().find(|signal| signal.number() == number)
     }
 }
 
 /// Whether a removal is to end.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     /// The number of the last signal; 0 where there was none.
     received: Arc<AtomicUsize>,
 }
 
+/// Where a parent tells the number of a signal that it was sent.
+static OF_PARENT: OnceLock<File> = OnceLock::new();
+
+/// From now on a parent may tell in this file, in its first byte, that a signal has come.
+pub fn listen_to(parent: File) {
+    let _ = OF_PARENT.set(parent);
+}
+
+fn told_by_parent() -> Option<Signal> {
+    let mut number = [0];
+    OF_PARENT.get()?.read_exact_at(&mut number, 0).ok()?;
+    Signal::of_number(number[0].into())
+}
+
+impl From<Signal> for KernelSignal {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Hangup => KernelSignal::HUP,
+            Signal::Interrupt => KernelSignal::INT,
+            Signal::Terminate => KernelSignal::TERM,
+        }
+    }
+}
+
 impl Interrupt {
+    /// From now on signals are only counted.
+    pub fn count() -> io::Result<Self> {
+        let interrupt = Interrupt::default();
+        let ignored = process::ignored_signals();
+        for signal in Signal::ALL.into_iter().filter(|signal| !ignored.contains(signal.number())) {
+            let number = usize::try_from(signal.number()).unwrap_or_default();
+            flag::register_usize(signal.number(), Arc::clone(&interrupt.received), number)?;
+        }
+        Ok(interrupt)
+    }
+
+    /// The signal that came last, once.
+    pub fn take(&self) -> Option<Signal> {
+        Signal::of_number(i32::try_from(self.received.swap(0, Ordering::Relaxed)).ok()?)
+    }
+
     /// From now on signals are waited for, and end the program only when they are asked about.
     pub fn watch() -> io::Result<Self> {
         let interrupt = Interrupt::default();
@@ -79,7 +122,7 @@ impl Interrupt {
     /// The signal that came, if one did.
     pub fn signal(&self) -> Option<Signal> {
         let received = i32::try_from(self.received.load(Ordering::Relaxed)).ok()?;
-        Signal::ALL.into_iter().find(|signal| signal.number() == received)
+        Signal::of_number(received).or_else(told_by_parent)
     }
 
     /// Whether the next step may begin; else why not, in words for people.

@@ -37,6 +37,7 @@ pub mod report;
 pub mod residue;
 pub mod run;
 pub mod save;
+pub mod supervisor;
 pub mod system;
 pub mod terminal;
 pub mod time;

@@ -21,6 +21,7 @@ mod tree;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use criu_images::ImageKind;
@@ -126,6 +127,12 @@ pub fn locate(
             }
         }
     }
+}
+
+/// Whether what the user named is a pipe or the like: who writes into it may take any time.
+pub fn is_pipe(named: &Path) -> bool {
+    let is_stream = |file: std::fs::Metadata| file.file_type().is_fifo() || file.file_type().is_socket();
+    named == Path::new(STANDARD_INPUT) || std::fs::metadata(named).is_ok_and(is_stream)
 }
 
 /// Whether what the user named is nothing at all: a mistyped name, or a word that was meant as something else (`show`,

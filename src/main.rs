@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The program: parse, run, print an error that is left, exit.
+//! The program: as a child of itself, parse, run, print an error that is left, exit.
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -8,13 +8,23 @@ use std::io;
 use std::process::ExitCode;
 
 use criu_gc::cli::{self, Arguments};
-use criu_gc::exit::ExitStatus;
+use criu_gc::exit::{End, ExitStatus};
 use criu_gc::invocation::{Invocation, plugin};
 use criu_gc::recorder;
 use criu_gc::run;
+use criu_gc::supervisor;
 use criu_gc::terminal::{self, Terminal};
 
 fn main() -> ExitCode {
+    if let Some(end) = supervisor::supervise() {
+        return end.follow();
+    }
+    let status = work();
+    supervisor::tell(status);
+    End::of_number(status).follow()
+}
+
+fn work() -> u8 {
     let mut words: Vec<OsString> = std::env::args_os().collect();
     let status = match Invocation::of(words.first().map(OsString::as_os_str).unwrap_or_default()) {
         Invocation::Tool => clean(words),
@@ -27,21 +37,16 @@ fn main() -> ExitCode {
     };
     status.unwrap_or_else(|error| {
         terminal::report_failure(&error);
-        ExitStatus::Unusable.into()
+        ExitStatus::Unusable as u8
     })
 }
 
-fn clean(words: Vec<OsString>) -> io::Result<ExitCode> {
+fn clean(words: Vec<OsString>) -> io::Result<u8> {
     let arguments = Arguments::of_command_line(words.clone()).unwrap_or_else(|error| cli::refuse(&words, &error));
-    let status = run::run(&arguments)?;
-    if let Some(signal) = status.signal() {
-        // It only returns if it failed, and then the number has to do.
-        let _ = signal.end_program();
-    }
-    Ok(status.into())
+    run::run(&arguments).map(|status| status as u8)
 }
 
-fn describe() -> io::Result<ExitCode> {
+fn describe() -> io::Result<u8> {
     Terminal::new(0, None).print_document(plugin::DESCRIPTION)?;
-    Ok(plugin::DESCRIPTION_STATUS.into())
+    Ok(plugin::DESCRIPTION_STATUS)
 }

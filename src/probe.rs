@@ -73,6 +73,40 @@ pub struct Survey {
     pub recorded_namespace: RecordedNamespace,
 }
 
+impl Survey {
+    /// Whether a look from the host's own namespaces may tell more.
+    pub fn is_open(&self) -> bool {
+        let is_hidden = matches!(self.tree.unknown, Some(UnknownTree::Hidden(_)));
+        is_hidden || self.findings.iter().any(|finding| finding.presence.is_open())
+    }
+}
+
+impl Presence {
+    /// Whether it is not known, or needs a tie and has none.
+    fn is_open(&self) -> bool {
+        match self {
+            Presence::Unreachable(cause) => cause.is_elsewhere(),
+            Presence::Rules(found) => found.tie.is_none(),
+            Presence::Chain(found) => found.tie.is_none(),
+            Presence::Gone(_)
+            | Presence::Vanished(_)
+            | Presence::File(_)
+            | Presence::InTable(_)
+            | Presence::Table(_) => false,
+        }
+    }
+}
+
+impl Cause {
+    /// Whether it may be where only the host's own namespaces lead.
+    fn is_elsewhere(&self) -> bool {
+        match self {
+            Cause::Mount(_) | Cause::Firewall | Cause::Elsewhere(_) | Cause::Open(_) => true,
+            Cause::Ambiguous(_) | Cause::Silent(_) => false,
+        }
+    }
+}
+
 /// Where the network namespace is that the record of a dump names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RecordedNamespace {
@@ -128,8 +162,8 @@ pub enum Cause {
     Firewall,
     /// It is not where it should be, but that need not be the place that the images mean.
     Elsewhere(Elsewhere),
-    /// The filesystem that it is on does not answer.
-    Silent(PathBuf),
+    /// The filesystem that it is on does not answer: which one.
+    Silent(String),
 }
 
 /// Why a file may be elsewhere than where it was looked for.

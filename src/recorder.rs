@@ -12,7 +12,6 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -34,6 +33,11 @@ use crate::terminal::Terminal;
 /// The dumped processes stand still until the record is made.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
+/// CRIU goes on.
+const SUCCESS: u8 = 0;
+/// CRIU undoes the dump.
+const FAILURE: u8 = 1;
+
 /// What becomes of a dump that could not be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
@@ -44,14 +48,14 @@ pub enum OnFailure {
 }
 
 /// Does what CRIU called for.
-pub fn run(on_failure: OnFailure) -> ExitCode {
+pub fn run(on_failure: OnFailure) -> u8 {
     let mut terminal = Terminal::new(0, None);
     let Some(action) = env::var_os("CRTOOLS_SCRIPT_ACTION") else {
         terminal.error("this name of criu-gc is for CRIU: criu dump --action-script PATH (docs/record.md)");
-        return ExitStatus::Unusable.into();
+        return ExitStatus::Unusable as u8;
     };
     if action != "post-dump" {
-        return ExitCode::SUCCESS;
+        return SUCCESS;
     }
     // The record is written into a directory of any owner's. What cannot be given up is no reason to fail a dump.
     let confined = privilege::confine(Duty::Remove);
@@ -61,13 +65,13 @@ pub fn run(on_failure: OnFailure) -> ExitCode {
     match within(TIME_LIMIT, record) {
         Ok(told) => {
             terminal.message(&told);
-            ExitCode::SUCCESS
+            SUCCESS
         }
         Err(why) => {
             terminal.error(&format!("the dump could not be recorded: {why}"));
             match on_failure {
-                OnFailure::KeepDump => ExitCode::SUCCESS,
-                OnFailure::FailDump => ExitCode::FAILURE,
+                OnFailure::KeepDump => SUCCESS,
+                OnFailure::FailDump => FAILURE,
             }
         }
     }

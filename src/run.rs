@@ -8,20 +8,21 @@ mod locks;
 mod prepare;
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::prepare::{Options, Prepared, Ready, survey};
 use crate::causes::with_causes;
 use crate::cli::Arguments;
 use crate::execute;
 use crate::exit::ExitStatus;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::interrupt::Interrupt;
 use crate::locate;
 use crate::probe;
 use crate::report::text::{self, Detail};
 use crate::report::{self, CheckpointReport, Document, Mode, SCHEMA_VERSION};
-use crate::save::{Destination, Keeper, SaveDirectory, SaveError};
+use crate::save::{Destination, Keeper, SaveDirectory};
+use crate::supervisor;
 use crate::system::dir::Directory;
 use crate::system::privilege::{self, Duty};
 use crate::system::process;
@@ -29,7 +30,15 @@ use crate::terminal::{Answer, Line, Terminal};
 
 /// Does what the command line says. What cannot be printed is the only error that is not reported here.
 pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
-    let mut terminal = match open_terminal(arguments) {
+    // Before anything is opened: every path is one of the host then.
+    if arguments.host {
+        if let Err(error) = host::enter() {
+            Terminal::new(0, None).error(&format!("nothing was done, because --host cannot be followed: {error}"));
+            return Ok(ExitStatus::Unusable);
+        }
+        supervisor::await_parent();
+    }
+    let mut terminal = match open_log(arguments) {
         Ok(terminal) => terminal,
         Err(message) => {
             Terminal::new(0, None).error(&message);
@@ -47,8 +56,9 @@ pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
         return Ok(ExitStatus::Unusable);
     }
     process::allow_many_open_files();
-    if !arguments.show && directories.len() > 1 && directories.iter().any(|named| locate::is_missing(named)) {
-        for named in directories.iter().filter(|named| locate::is_missing(named)) {
+    let missing = if arguments.show || directories.len() < 2 { Vec::new() } else { missing(&directories) };
+    if !missing.is_empty() {
+        for named in missing {
             terminal.error(&format!("there is no {}", named.display()));
         }
         terminal.error("nothing was removed, because of what was named not everything is there");
@@ -56,8 +66,8 @@ pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
     }
     let options = match Options::of(arguments) {
         Ok(options) => options,
-        Err(error) => {
-            terminal.error(&cannot_save(&error));
+        Err(told) => {
+            terminal.error(&cannot_save(&told));
             return Ok(ExitStatus::Unusable);
         }
     };
@@ -106,7 +116,7 @@ impl Run {
         };
         let mut reports = Vec::new();
         for each in prepared {
-            reports.push(self.remove_one(each, save.as_mut(), &interrupt));
+            reports.push(self.remove_one(each, &mut save, &interrupt));
         }
         if let Some(signal) = interrupt.signal() {
             self.terminal.message(&format!("{}: no further step was begun", signal.name()));
@@ -129,7 +139,7 @@ impl Run {
     fn get_ready(&self, prepared: &[Prepared]) -> Result<(Option<SaveDirectory>, Interrupt), String> {
         let removes_files = prepared.iter().any(Prepared::removes_files);
         let destination = self.options.save.as_ref().filter(|_| removes_files);
-        let save = destination.map(Destination::open).transpose().map_err(|error| cannot_save(&error))?;
+        let save = destination.map(open_destination).transpose()?;
         let interrupt = Interrupt::watch()
             .map_err(|error| format!("nothing was removed, because signals cannot be waited for: {error}"))?;
         Ok((save, interrupt))
@@ -139,9 +149,13 @@ impl Run {
     fn remove_one(
         &self,
         prepared: Prepared,
-        save: Option<&mut SaveDirectory>,
+        save: &mut Option<SaveDirectory>,
         interrupt: &Interrupt,
     ) -> CheckpointReport {
+        if self.options.save.is_some() && save.is_none() && prepared.removes_files() {
+            let why = "nothing of it was removed, because no file can be saved: a filesystem does not answer";
+            return report::failed_checkpoint(&prepared.path, why);
+        }
         let ready = match prepared.state {
             Ok(ready) => ready,
             Err(error) => return report::failed_checkpoint(&prepared.path, &error),
@@ -151,8 +165,9 @@ impl Run {
         let host = Host::look(probe::wanted(&checkpoint, &derived));
         let plan = plan.guarded(&probe::tree::look(&host, &images, &checkpoint), &self.options.policy);
         let run_id = checkpoint.run_id().map(|id| id.text);
-        let keeper = save.map(|directory| Keeper { directory, images: &prepared.path, run_id });
-        let mut done = execute::execute(&host, plan, keeper, interrupt);
+        let keeper = save.take().map(|directory| Keeper { directory, images: prepared.path.clone(), run_id });
+        let (mut done, keeper) = execute::execute(&host, plan, keeper, interrupt);
+        *save = keeper.map(|keeper| keeper.directory);
         match survey(&Host::look(probe::wanted(&checkpoint, &derived)), &images, &checkpoint, derived, &hints) {
             Ok(after) => execute::confirm(&mut done, &after),
             Err(error) => context.cannot_be_known.push(format!("what is left after the removal: {error}")),
@@ -211,6 +226,16 @@ fn removal_status(reports: &[CheckpointReport], interrupt: &Interrupt) -> ExitSt
     }
 }
 
+/// Opens the log file, unless its filesystem does not answer.
+fn open_log(arguments: &Arguments) -> Result<Terminal, String> {
+    let Some(path) = &arguments.log_file else { return Ok(Terminal::new(arguments.verbose, None)) };
+    let theirs = arguments.clone();
+    let opened = host::answer(move || open_terminal(&theirs));
+    opened.unwrap_or_else(|| {
+        Err(format!("cannot write messages into {}: its filesystem does not answer", path.display()))
+    })
+}
+
 /// Opens the log file, where one is wanted, in the work directory as CRIU does; an archive has none, so it is the current
 /// directory then.
 fn open_terminal(arguments: &Arguments) -> Result<Terminal, String> {
@@ -232,6 +257,18 @@ fn open_terminal(arguments: &Arguments) -> Result<Terminal, String> {
     Ok(Terminal::new(arguments.verbose, Some(log)))
 }
 
-fn cannot_save(error: &SaveError) -> String {
-    format!("nothing was removed, because no file can be saved: {error}")
+/// What of several things that were named is not there. What does not answer is there.
+fn missing(named: &[PathBuf]) -> Vec<&PathBuf> {
+    let answers = host::bounded_each(named.to_vec(), |named: &PathBuf| locate::is_missing(named));
+    named.iter().zip(answers).filter(|(_, answer)| *answer == Some(true)).map(|(named, _)| named).collect()
+}
+
+fn open_destination(destination: &Destination) -> Result<SaveDirectory, String> {
+    let theirs = destination.clone();
+    let opened = host::answer(move || theirs.open().map_err(|error| cannot_save(&error.to_string())));
+    opened.unwrap_or_else(|| Err(cannot_save(&host::does_not_answer(destination.path()))))
+}
+
+fn cannot_save(told: &str) -> String {
+    format!("nothing was removed, because no file can be saved: {told}")
 }

@@ -47,7 +47,7 @@ pub enum SaveError {
 }
 
 /// Where the user wants files to be kept. Nothing is made there yet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Destination {
     path: PathBuf,
     own_changes: Changes,
@@ -67,6 +67,11 @@ impl Destination {
             Err(error) => return Err(error),
         };
         Ok(Destination { path: path.to_owned(), own_changes })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How earlier runs changed inodes by linking them there. A run that was cut short has changed the inode of a link
@@ -109,11 +114,11 @@ pub struct SaveDirectory {
 
 /// Keeps the files of one checkpoint.
 #[derive(Debug)]
-pub struct Keeper<'a> {
+pub struct Keeper {
     /// Where.
-    pub directory: &'a mut SaveDirectory,
+    pub directory: SaveDirectory,
     /// The images directory, as the user named it.
-    pub images: &'a Path,
+    pub images: PathBuf,
     /// The dump's run id, where it is known.
     pub run_id: Option<String>,
 }
@@ -127,7 +132,7 @@ pub struct Saved {
     pub method: Method,
 }
 
-impl Keeper<'_> {
+impl Keeper {
     /// Keeps the file that `link` is a name of, which was found as `found` and is held as `file`.
     pub(crate) fn keep(&mut self, link: &LinkRemap, found: &FoundFile, file: &Pinned) -> Result<Saved, SaveError> {
         let before = Attributes::of(file, file.path())?;
@@ -145,7 +150,7 @@ impl Keeper<'_> {
             facts: Facts::of(&found.identity, &before),
             changed_by_saving: (kept.method == Method::HardLink).then_some(after.changed),
             refused_attributes: kept.refused.iter().map(RefusedAttribute::of).collect(),
-            images_directory: absolute(self.images),
+            images_directory: absolute(&self.images),
             run_id: self.run_id.as_deref(),
             evidence: link.evidence.iter().map(EvidenceReport::new).collect(),
             saved: now(),

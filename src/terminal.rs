@@ -148,6 +148,11 @@ pub struct ProgressLine {
 }
 
 impl ProgressLine {
+    /// Whether anybody sees it.
+    pub fn is_seen(&self) -> bool {
+        self.due.get().is_some()
+    }
+
     /// Shows the text, if it is time to.
     pub fn show(&self, text: impl FnOnce() -> String) {
         let now = Instant::now();

@@ -30,6 +30,8 @@ mod case;
 mod closed;
 #[path = "privileged/connections.rs"]
 mod connections;
+#[path = "privileged/container.rs"]
+mod container;
 #[path = "privileged/container_links.rs"]
 mod container_links;
 #[path = "privileged/core.rs"]
@@ -110,6 +112,8 @@ mod shared_namespaces;
 mod signals;
 #[path = "privileged/stale.rs"]
 mod stale;
+#[path = "privileged/stuck.rs"]
+mod stuck;
 #[path = "privileged/tables.rs"]
 mod tables;
 #[path = "privileged/terminal.rs"]
@@ -164,6 +168,7 @@ fn main() -> std::process::ExitCode {
         bundles::CASES,
         podman::CASES,
         hidden::CASES,
+        container::CASES,
         living::CASES,
     ];
     let with_newest = [
@@ -175,6 +180,7 @@ fn main() -> std::process::ExitCode {
         outside::CASES,
         races::CASES,
         scope::CASES,
+        stuck::CASES,
     ];
     // Not all of them pass yet (CONTRIBUTING.md).
     let attacks = [

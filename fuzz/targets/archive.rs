@@ -78,7 +78,7 @@ fn check_image(images: &Images, name: &str, is_everybodys: bool) -> usize {
     assert!(!is_everybodys || image.author == Author::Anybody, "{name}: {:?}", image.author);
     let changed = images.lockable().and_then(|lockable| match lockable {
         Lockable::Archive(source) => Some(source.changed()),
-        Lockable::Directory(_) => None,
+        Lockable::Directory(..) => None,
     });
     assert!(image.written.is_none_or(|written| Some(written.until) <= changed), "{name}: {:?}", image.written);
     let mut content = Vec::new();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use crate::system::author::Author;
-use crate::system::dir::{self, FileError};
+use crate::system::dir::{self, FileError, InodeId};
 use crate::system::machine;
 use crate::time::Timestamp;
 
@@ -32,6 +32,7 @@ pub struct Source {
     kind: Kind,
     author: Author,
     changed: Timestamp,
+    inode: InodeId,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl Source {
             // Who wrote what came through a pipe, and when, cannot be told.
             Kind::Pipe => (Author::Anybody, machine::now()),
         };
-        Ok(Source { file, path: path.to_owned(), kind, author, changed })
+        Ok(Source { file, path: path.to_owned(), kind, author, changed, inode: identity.id() })
     }
 
     /// What people are told.
@@ -78,6 +79,11 @@ impl Source {
     /// Whether it is a file, which others can be kept off.
     pub fn is_file(&self) -> bool {
         matches!(self.kind, Kind::Regular { .. })
+    }
+
+    /// Which inode it is.
+    pub fn inode(&self) -> InodeId {
+        self.inode
     }
 
     /// Who may have written it.

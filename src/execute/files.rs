@@ -3,34 +3,176 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Done, Outcome};
-use crate::host::Host;
+use crate::host::{self, Host, MountPoints, Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched};
 use crate::interrupt::Interrupt;
 use crate::mounts::Base;
 use crate::probe::{Finding, FoundFile, Presence};
-use crate::reach::{OpenBases, OpenDirectory};
+use crate::reach::{DeviceUsers, OpenBases, OpenDirectory};
 use crate::residue::{LinkRemap, Residue, link_remap};
 use crate::save::{Keeper, Saved};
 use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Name, Pinned};
 use crate::system::mount::Purpose;
 use crate::time::Timestamp;
 
-/// Removes every link remap that the plan removes.
-pub(super) fn remove_links(host: &Host, done: &mut [Done], keeper: Option<Keeper<'_>>, interrupt: &Interrupt) {
-    let mut removal = Removal {
-        keeper,
+/// Removes every link remap that the plan removes, on a watched thread: a filesystem may stop to answer at any moment.
+/// Then what is on that filesystem is left; and all links, where files are to be kept, since nobody knows what the
+/// thread has in hand.
+pub(super) fn remove_links(
+    host: &Host,
+    done: &mut [Done],
+    keeper: Option<Keeper>,
+    interrupt: &Interrupt,
+) -> Option<Keeper> {
+    let work = Work {
+        jobs: jobs(done),
         shared: shared_inodes(done),
-        touched: Touched::default(),
-        bases: OpenBases::new(Purpose::Remove, host.device_users()),
+        users: host.device_users(),
+        interrupt: interrupt.clone(),
     };
-    for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
-        let Some((link, found)) = planned_link(&done.item.finding) else { continue };
-        let may_go_on = removal.touched.may_go_on_with(&found.identity, interrupt);
-        let removed = may_go_on.and_then(|()| removal.remove(link, found, &mut done.saved));
-        done.outcome = removed.unwrap_or_else(Outcome::Failed);
+    let mut progress = Progress { next: 0, touched: Touched::default(), silent: HashMap::new() };
+    let (work, is_keeping, mut keeper) = (Arc::new(work), keeper.is_some(), keeper);
+    while let Some(job) = work.jobs.get(progress.next) {
+        if let Some(told) = progress.silence_about(job) {
+            done[job.at].outcome = Outcome::Failed(format!("{told}; nothing was done"));
+            progress.next += 1;
+            continue;
+        }
+        keeper = run(&work, &mut progress, keeper.take(), done);
+        if is_keeping && keeper.is_none() {
+            for job in &work.jobs[progress.next..] {
+                done[job.at].outcome = Outcome::Failed("it was not reached: a filesystem does not answer".to_owned());
+            }
+            return None;
+        }
     }
+    keeper
+}
+
+/// A disk that is busy may take long to write down that a name is gone.
+const PATIENCE_TO_REMOVE: Duration = Duration::from_secs(4);
+/// The same for what a file holds.
+const PATIENCE_TO_WRITE: Duration = Duration::from_secs(10);
+
+/// A link that is to be removed, and whose item of the plan that is.
+#[derive(Debug)]
+struct Job {
+    at: usize,
+    link: LinkRemap,
+    found: FoundFile,
+}
+
+/// What does not change while links are removed.
+struct Work {
+    jobs: Vec<Job>,
+    shared: HashSet<InodeId>,
+    users: DeviceUsers,
+    interrupt: Interrupt,
+}
+
+/// How far the removal has come.
+struct Progress {
+    next: usize,
+    touched: Touched,
+    /// What does not answer, by the mount of this mount namespace that it is on, in words. Many may be below one base.
+    silent: HashMap<(Base, Option<PathBuf>), String>,
+}
+
+impl Progress {
+    fn silence_about(&self, job: &Job) -> Option<&String> {
+        if self.silent.is_empty() { None } else { self.silent.get(&mount_of(job)) }
+    }
+}
+
+fn mount_of(job: &Job) -> (Base, Option<PathBuf>) {
+    let place = &job.found.place;
+    (place.base.clone(), MountPoints::read().above(&place.path()).map(Path::to_owned))
+}
+
+/// What the thread tells.
+enum Told {
+    /// What became of the next link.
+    Removed(Result<Outcome, String>, Option<Saved>, Option<FileIdentity>),
+    /// All links have had their turn, and whoever keeps files is given back.
+    Through(Option<Keeper>),
+}
+
+/// Removes links from the next one on, to the end or until a filesystem does not answer. Gives the keeper back, unless
+/// the thread is left behind with it.
+fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, done: &mut [Done]) -> Option<Keeper> {
+    let is_keeping = keeper.is_some();
+    let (theirs, touched, from) = (Arc::clone(work), progress.touched.clone(), progress.next);
+    let start = Watched::start("removal", move |sender| {
+        let bases = OpenBases::new(Purpose::Remove, Arc::clone(&theirs.users));
+        let mut removal = Removal { keeper, work: Arc::clone(&theirs), touched, bases, last: None };
+        for job in &theirs.jobs[from..] {
+            let mut saved = None;
+            let removed = removal.remove_next(job, &mut saved);
+            if sender.send(Told::Removed(removed, saved, removal.last.take())).is_err() {
+                return;
+            }
+        }
+        let _ = sender.send(Told::Through(removal.keeper.take()));
+    });
+    let mut kept = None;
+    let Ok(mut worker) = start else {
+        for job in &work.jobs[progress.next..] {
+            done[job.at].outcome = Outcome::Failed("it was not reached: cannot start a thread".to_owned());
+        }
+        progress.next = work.jobs.len();
+        return None;
+    };
+    loop {
+        let job = work.jobs.get(progress.next);
+        let is_device = job.is_some_and(|job| matches!(job.found.place.base, Base::Device { .. }));
+        let patience = || match work.interrupt.signal() {
+            Some(_) => PATIENCE,
+            None if is_device => PATIENCE_FOR_DEVICES,
+            None if is_keeping => PATIENCE_TO_WRITE,
+            None => PATIENCE_TO_REMOVE,
+        };
+        match (worker.next_within(patience), job) {
+            (Next::Message(Told::Removed(removed, saved, touched)), Some(job)) => {
+                let done = &mut done[job.at];
+                done.outcome = removed.unwrap_or_else(Outcome::Failed);
+                done.saved = saved;
+                progress.touched.extend(touched);
+                progress.next += 1;
+            }
+            (Next::Message(Told::Removed(..)), None) => {}
+            (Next::Message(Told::Through(keeper)), _) => kept = keeper,
+            (Next::Ended, None) => return kept,
+            (Next::Silent, None) => return kept,
+            (Next::Ended, Some(job)) => {
+                done[job.at].outcome =
+                    Outcome::Failed("criu-gc has a defect; whether it was removed is not known".to_owned());
+                progress.next += 1;
+                return None;
+            }
+            (Next::Silent, Some(job)) => {
+                let told = silence(job, is_keeping);
+                done[job.at].outcome = Outcome::Failed(format!("{told}; whether it was removed is not known"));
+                progress.silent.insert(mount_of(job), told);
+                progress.next += 1;
+                return None;
+            }
+        }
+    }
+}
+
+fn silence(job: &Job, is_keeping: bool) -> String {
+    let told = host::does_not_answer(&job.found.place.path());
+    if is_keeping { format!("the directory of --save, or {told}") } else { told }
+}
+
+fn jobs(done: &[Done]) -> Vec<Job> {
+    let planned = done.iter().enumerate().filter(|(_, done)| done.is_to_be_removed());
+    let links = planned.filter_map(|(at, done)| Some((at, planned_link(&done.item.finding)?)));
+    links.map(|(at, (link, found))| Job { at, link: link.clone(), found: found.clone() }).collect()
 }
 
 fn planned_link(finding: &Finding) -> Option<(&LinkRemap, &FoundFile)> {
@@ -48,12 +190,14 @@ fn shared_inodes(done: &[Done]) -> HashSet<InodeId> {
     planned.map(|(_, found)| found.identity.id()).filter(|inode| !once.insert(*inode)).collect()
 }
 
-/// The removal of all link remaps of a plan.
-struct Removal<'a> {
-    keeper: Option<Keeper<'a>>,
-    shared: HashSet<InodeId>,
+/// The removal of link remaps, as one thread does it.
+struct Removal {
+    keeper: Option<Keeper>,
+    work: Arc<Work>,
     touched: Touched,
     bases: OpenBases,
+    /// The inode that was touched last.
+    last: Option<FileIdentity>,
 }
 
 /// A link that was found again.
@@ -64,14 +208,19 @@ struct Opened<'a> {
     file: Pinned,
 }
 
-impl Removal<'_> {
+impl Removal {
+    fn remove_next(&mut self, job: &Job, saved: &mut Option<Saved>) -> Result<Outcome, String> {
+        self.touched.may_go_on_with(&job.found.identity, &self.work.interrupt)?;
+        self.remove(&job.link, &job.found, saved)
+    }
+
     fn remove(&mut self, link: &LinkRemap, found: &FoundFile, saved: &mut Option<Saved>) -> Result<Outcome, String> {
         let (_, name) = found.place.split();
         let removable = check_name(link, name)?;
         let Some(opened) = open_again(found, &mut self.bases)? else { return Ok(Outcome::AlreadyGone) };
         let directory = &opened.directory;
         // Whoever needs the file beyond its name holds on to it. Ten thousand others save three calls each.
-        if self.keeper.is_some() || self.shared.contains(&found.identity.id()) {
+        if self.keeper.is_some() || self.work.shared.contains(&found.identity.id()) {
             let Some(file) = directory.pin(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
             return self.remove_pinned(link, found, &Opened { directory, name, removable, file }, saved);
         }
@@ -89,12 +238,14 @@ impl Removal<'_> {
     ) -> Result<Outcome, String> {
         self.check(found, &opened.file.identity().map_err(said)?)?;
         if let Some(keeper) = &mut self.keeper {
-            *saved = Some(keep(keeper, link, found, opened, &mut self.touched)?);
+            let kept = keep(keeper, link, found, opened, &mut self.touched, &mut self.last);
+            *saved = Some(kept?);
             look_again(opened)?;
         }
         let outcome = unlink(opened.directory, opened.removable)?;
         if let Ok(now) = opened.file.identity() {
-            self.touched.note(&now);
+            self.touched.extend(Some(now));
+            self.last = Some(now);
         }
         Ok(outcome)
     }
@@ -119,7 +270,7 @@ fn unlink(directory: &Directory, name: Name<'_>) -> Result<Outcome, String> {
 
 /// The inodes of which this run has made or removed a name, with the time of that change: the next name of the same
 /// inode is expected to show it.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 struct Touched(HashMap<InodeId, Timestamp>);
 
 impl Touched {
@@ -134,22 +285,24 @@ impl Touched {
         planned.is_same_inode(now) && (planned.mode, planned.size, *changed) == (now.mode, now.size, now.changed)
     }
 
-    fn note(&mut self, file: &FileIdentity) {
-        self.0.insert(file.id(), file.changed);
+    fn extend(&mut self, file: Option<FileIdentity>) {
+        self.0.extend(file.map(|file| (file.id(), file.changed)));
     }
 }
 
 fn keep(
-    keeper: &mut Keeper<'_>,
+    keeper: &mut Keeper,
     link: &LinkRemap,
     found: &FoundFile,
     opened: &Opened<'_>,
     touched: &mut Touched,
+    last: &mut Option<FileIdentity>,
 ) -> Result<Saved, String> {
     let kept = keeper.keep(link, found, &opened.file);
     // A hard link is made, and perhaps taken away again because the manifest cannot be written.
     if let Ok(now) = opened.file.identity() {
-        touched.note(&now);
+        touched.extend(Some(now));
+        *last = Some(now);
     }
     kept.map_err(|error| format!("its file could not be saved: {error}"))
 }

@@ -9,13 +9,14 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long work that does not come back is waited for, all in all.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+use super::watched::PATIENCE;
+
 /// After that long without an answer the rest is given to one more thread.
 const STALL: Duration = Duration::from_millis(50);
 
-/// Does `work` for each item; `None` for those of which it has not come back.
-pub(super) fn each<I, O>(items: Vec<I>, work: impl Fn(&I) -> O + Send + Sync + 'static) -> Vec<Option<O>>
+/// Does `work` for each item; `None` for those of which it has not come back. Those are waited for all in all as long as
+/// for one.
+pub fn each<I, O>(items: Vec<I>, work: impl Fn(&I) -> O + Send + Sync + 'static) -> Vec<Option<O>>
 where
     I: Send + Sync + 'static,
     O: Send + 'static,

@@ -9,7 +9,7 @@
 //! one in flight between two sockets. Where the kernel lists them all (Linux 6.12, from the machine's first pid
 //! namespace), that list says what is missing here; elsewhere the last kind is not found.
 
-mod enter;
+mod visitor;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -24,9 +24,10 @@ use super::process::{Process, Processes};
 use super::unseen::{Looked, Scope, Unseen};
 use crate::system::dir::{Directory, FileError};
 use crate::system::mountinfo::{self, HostMount};
-use enter::Visitor;
+use crate::system::privilege::Capability;
+use visitor::Visitor;
 
-pub(super) use enter::{enter, on_own_thread};
+pub(super) use visitor::{enter, leave_shared_directories, on_own_thread};
 
 /// A mount namespace, and a way into it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -183,7 +184,7 @@ impl Tables {
     /// Adds what the kernel lists beside those that were seen. Then nothing is hidden, unless this is an error.
     fn add_walked(&mut self, seen: &mut BTreeSet<u64>, wanted: &Wanted) -> Result<(), Errno> {
         let Some(walk) = walk::all() else { return Err(Errno::OPNOTSUPP) };
-        let found = enter::on_own_thread(|| {
+        let found = visitor::on_own_thread(|| {
             let visitor = Visitor::new()?;
             let mut found = Vec::new();
             for namespace in walk {
@@ -221,7 +222,7 @@ impl Tables {
         };
         let hidden: Vec<&Process> = denied.into_iter().filter(|process| !is_known(process)).collect();
         if !hidden.is_empty() {
-            let advice = crate::system::privilege::advice("CAP_SYS_PTRACE");
+            let advice = crate::system::privilege::advice(Capability::SysPtrace);
             let processes = super::process::listed(&hidden);
             self.unseen.push(unseen(format!("not permitted to see the mounts of {processes}{advice}")));
         }
@@ -249,7 +250,7 @@ impl MountNamespace {
     /// Opens its root directory.
     pub fn open_root(&self) -> Result<Directory, FileError> {
         let path = self.path_of_root();
-        match enter::open_root(self) {
+        match visitor::open_root(self) {
             Ok(root) => Ok(Directory::of_descriptor(root, &path)),
             // Without the right to enter it, a process of it can still show what it sees itself.
             Err(Errno::PERM) if self.process.is_some() => Directory::open(&path),

@@ -20,6 +20,7 @@ use super::standing::network_mark;
 use super::unseen::{Looked, Scope, Unseen};
 use crate::causes::with_causes;
 use crate::system::netns::{self, Error, File, NetNamespace};
+use crate::system::privilege::Capability;
 use crate::time::Timestamp;
 
 /// Where `ip netns` keeps its names.
@@ -340,6 +341,6 @@ fn unseen(why: String) -> Unseen {
 }
 
 fn not_permitted(processes: &[&Process]) -> String {
-    let advice = crate::system::privilege::advice("CAP_SYS_PTRACE");
+    let advice = crate::system::privilege::advice(Capability::SysPtrace);
     format!("not permitted to see the network namespace of {}{advice}", super::process::listed(processes))
 }

@@ -166,7 +166,7 @@ fn read(pid: u32, clock: BootClock) -> io::Result<Option<Process>> {
     if is_dead && stat.threads <= 1 {
         return Ok(None);
     }
-    let Status { mut pids, tracer } = Status::parse(&read_file(&directory.join("status"))?);
+    let Status { mut pids, tracer, .. } = Status::parse(&read_file(&directory.join("status"))?);
     if pids.is_empty() {
         pids.push(pid);
     }

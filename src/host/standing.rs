@@ -80,6 +80,20 @@ impl Standing {
         Standing { processes: process_view(processes), mounts: share_mounts(), network: share_network() }
     }
 
+    /// How criu-gc can see what the host sees, where it sees something else.
+    pub(super) fn advice(&self, dump: &DumpTrace) -> Option<&'static str> {
+        if self.mounts == Shared::No || self.network == Shared::No {
+            return Some("criu-gc does not run in the namespaces of this host's process 1; with --host it does");
+        }
+        match &self.processes {
+            ProcessView::Nested(nested) if nested.objection(dump).is_some() => Some(
+                "if criu-gc runs in a container, start that in the host's pid namespace (--pid=host) and add --host to \
+                 the options of criu-gc",
+            ),
+            ProcessView::Nested(_) | ProcessView::Machine | ProcessView::Partial(_) => None,
+        }
+    }
+
     /// Whether everything that the dump can have left processes and namespaces of shows here. The error says why not.
     pub(super) fn shows_all_of(&self, dump: &DumpTrace) -> Result<(), Unseen> {
         let unseen = |why: String| Err(Unseen { scope: Scope::Processes, why });
@@ -189,6 +203,11 @@ fn share_network() -> Shared {
 
 fn share(is_same: bool) -> Shared {
     if is_same { Shared::Yes } else { Shared::No }
+}
+
+/// Whether this process has another root directory than process 1 of its pid namespace.
+pub fn has_other_mounts() -> bool {
+    share_mounts() == Shared::No
 }
 
 /// What tells the network namespaces of two processes apart that do not let it be seen.

@@ -26,6 +26,8 @@ pub(super) struct Status {
     pub(super) pids: Vec<u32>,
     /// Who traces it.
     pub(super) tracer: Option<u32>,
+    /// Its parent; 0 for one in another pid namespace.
+    pub(super) parent: Option<u32>,
 }
 
 impl Stat {
@@ -64,6 +66,8 @@ impl Status {
                 parsed.pids = numbers(pids);
             } else if let Some(tracer) = line.strip_prefix(b"TracerPid:") {
                 parsed.tracer = numbers(tracer).first().copied().filter(|tracer| *tracer != 0);
+            } else if let Some(parent) = line.strip_prefix(b"PPid:") {
+                parsed.parent = numbers(parent).first().copied();
             }
         }
         parsed
@@ -108,8 +112,8 @@ mod tests {
 
     #[test]
     fn all_pids_and_the_tracer_are_read() {
-        let status = Status::parse(b"Name:\tsh\nTracerPid:\t7\nNSpid:\t901\t17\t1\nState:\tS\n");
-        assert_eq!(status, Status { pids: vec![901, 17, 1], tracer: Some(7) });
+        let status = Status::parse(b"Name:\tsh\nPPid:\t5\nTracerPid:\t7\nNSpid:\t901\t17\t1\nState:\tS\n");
+        assert_eq!(status, Status { pids: vec![901, 17, 1], tracer: Some(7), parent: Some(5) });
         assert_eq!(Status::parse(b"TracerPid:\t0\n"), Status::default());
     }
 }

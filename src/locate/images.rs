@@ -11,7 +11,7 @@ use super::LocateError;
 use super::folder::{self, Folder, ImageFile};
 use crate::archive::Source;
 use crate::system::author::Author;
-use crate::system::dir::{self, Directory, FileError, InodeId};
+use crate::system::dir::{Directory, FileError, InodeId};
 
 /// The images of a checkpoint, and the files of CRIU's that go with them.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Images {
     names: Vec<Vec<u8>>,
     work: Work,
     archive: Option<Arc<Source>>,
+    /// The inode of the directory.
+    inode: Option<InodeId>,
 }
 
 /// Where CRIU's logs and statistics are.
@@ -36,8 +38,8 @@ pub(super) enum Work {
 /// What others are kept off while the images are worked on.
 #[derive(Debug, Clone, Copy)]
 pub enum Lockable<'a> {
-    /// The images directory.
-    Directory(&'a Directory),
+    /// The images directory, and which inode it is.
+    Directory(&'a Directory, InodeId),
     /// The archive.
     Archive(&'a Source),
 }
@@ -46,21 +48,24 @@ impl Lockable<'_> {
     /// Its path, for people.
     pub fn path(&self) -> &Path {
         match self {
-            Lockable::Directory(directory) => directory.path(),
+            Lockable::Directory(directory, _) => directory.path(),
             Lockable::Archive(archive) => archive.path(),
         }
     }
 
     /// Which inode it is.
-    pub fn inode(&self) -> Result<InodeId, FileError> {
-        dir::identity_of(self, self.path()).map(|identity| identity.id())
+    pub fn inode(&self) -> InodeId {
+        match self {
+            Lockable::Directory(_, inode) => *inode,
+            Lockable::Archive(archive) => archive.inode(),
+        }
     }
 }
 
 impl AsFd for Lockable<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Lockable::Directory(directory) => directory.as_fd(),
+            Lockable::Directory(directory, _) => directory.as_fd(),
             Lockable::Archive(archive) => archive.as_fd(),
         }
     }
@@ -80,7 +85,9 @@ impl Images {
     /// The images in a directory.
     pub(super) fn new(folder: Folder, work: Work) -> Result<Self, FileError> {
         let names = folder.names()?;
-        Ok(Images { folder, names, work, archive: None })
+        // Asked now, because later the filesystem may not answer any more.
+        let inode = folder.host().map(|directory| Ok::<_, FileError>(directory.identity()?.id())).transpose()?;
+        Ok(Images { folder, names, work, archive: None, inode })
     }
 
     /// The same, with the archive that they came from.
@@ -99,9 +106,14 @@ impl Images {
         self.folder.host()
     }
 
+    /// The directory of the images with its inode, unless they came from an archive.
+    pub fn directory_and_inode(&self) -> Option<(&Directory, InodeId)> {
+        self.folder.host().zip(self.inode)
+    }
+
     /// What to lock; `None` where there is nothing that another run could work on at the same time.
     pub fn lockable(&self) -> Option<Lockable<'_>> {
-        let directory = self.folder.host().map(Lockable::Directory);
+        let directory = self.directory_and_inode().map(|(directory, inode)| Lockable::Directory(directory, inode));
         directory.or_else(|| self.archive.as_deref().filter(|archive| archive.is_file()).map(Lockable::Archive))
     }
 

@@ -19,7 +19,6 @@ use crate::host::{self, Host, Process, is_named};
 use crate::locate::Images;
 use crate::memory::Randomisation;
 use crate::mounts;
-use crate::system::dir::Directory;
 use crate::time::Timestamp;
 
 /// What is known about the processes of the tree.
@@ -222,8 +221,7 @@ fn has_program(task: &Task, process: &Process) -> bool {
 /// Processes that have the images directory open, as every criu has while it dumps, restores or serves pages
 /// (`open_image_dir` in `criu/image.c`), and that are a criu by their name or by what they do.
 fn at_work(host: &Host, images: &Images) -> Vec<LiveTask> {
-    let Some(directory) = images.directory() else { return Vec::new() };
-    let Ok(identity) = Directory::identity(directory) else { return Vec::new() };
+    let Some((directory, (_, inode))) = images.directory_and_inode() else { return Vec::new() };
     let path = std::path::absolute(directory.path()).unwrap_or_else(|_| directory.path().to_owned());
     let tracers = host.processes().tracers();
     host.processes()
@@ -231,7 +229,7 @@ fn at_work(host: &Host, images: &Images) -> Vec<LiveTask> {
         .iter()
         .filter(|process| !process.is_kernel_thread && process.pid != std::process::id())
         .filter(|process| tracers.contains(&process.pid) || is_criu(process))
-        .filter(|process| host.holds_open(process, &path, identity.inode))
+        .filter(|process| host.holds_open(process, &path, inode))
         .map(LiveTask::of)
         .collect()
 }

@@ -16,7 +16,7 @@ pub(super) fn cause_text(cause: &Cause) -> String {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             format!("the images can mean each of these files: {}", paths.join(", "))
         }
-        Cause::Silent(path) => format!("{} does not answer", path.display()),
+        Cause::Silent(told) => told.clone(),
         Cause::Elsewhere(elsewhere) => elsewhere_text(elsewhere),
         Cause::Firewall => "cannot be told: not every place where it could be was to be looked at".to_owned(),
         Cause::Mount(unreachable) => format!("cannot be reached: {}", unreachable_text(unreachable)),

@@ -57,10 +57,7 @@ pub(super) fn take(images: &[&Images], purpose: Purpose, terminal: &mut Terminal
     for (at, images) in images.iter().enumerate() {
         // What came through a pipe is nobody else's.
         let Some(lockable) = images.lockable() else { continue };
-        match lockable.inode() {
-            Ok(inode) => by_inode.entry(inode).or_default().push(at),
-            Err(error) => taken[at] = Taken::No(error.to_string_with_cause()),
-        }
+        by_inode.entry(lockable.inode()).or_default().push(at);
     }
     for same in by_inode.into_values() {
         let Some(lockable) = images[same[0]].lockable() else { continue };
@@ -82,7 +79,10 @@ fn wait_for(lockable: Lockable<'_>, purpose: Purpose, terminal: &mut Terminal) -
     let started = Instant::now();
     let mut is_told = false;
     loop {
-        match lock::try_lock(&lockable, kind) {
+        let Some(tried) = try_lock(lockable, kind) else {
+            return (None, Taken::No(host::does_not_answer(lockable.path())));
+        };
+        match tried {
             Ok(lock) => return (Some(lock), Taken::Yes),
             Err(Refusal::Impossible(error)) => {
                 let note = format!("{path} cannot be locked ({error}), so another run on it would not be noticed");
@@ -108,9 +108,19 @@ fn wait_for(lockable: Lockable<'_>, purpose: Purpose, terminal: &mut Terminal) -
     (None, result)
 }
 
+/// A filesystem of the network asks its server; `None` if that does not answer.
+fn try_lock(lockable: Lockable<'_>, kind: Kind) -> Option<Result<Lock, Refusal>> {
+    // The lock is the open file's, whichever descriptor asks for it.
+    match rustix::io::fcntl_dupfd_cloexec(lockable, 0) {
+        Ok(file) => host::answer(move || lock::try_lock(&file, kind)),
+        Err(error) => Some(Err(Refusal::Impossible(error))),
+    }
+}
+
 /// Who has the lock, for people.
 fn holder(lockable: Lockable<'_>) -> String {
-    let holder = lockable.inode().ok().and_then(|(device, inode)| host::holder_of_lock(device, inode));
+    let (device, inode) = lockable.inode();
+    let holder = host::holder_of_lock(device, inode);
     match holder {
         Some(holder) => format!("process {} ({})", holder.pid, String::from_utf8_lossy(&holder.name)),
         None => "another process".to_owned(),

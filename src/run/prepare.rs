@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reads and looks for everything before anything is removed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::locks::{self, Locks, Taken};
 use super::with_causes;
 use crate::archive::Progress;
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli::{Arguments, External};
-use crate::host::Host;
-use crate::locate::{self, Images, Located};
+use crate::host::{self, Host, Next, PATIENCE, Watched};
+use crate::locate::{self, Images, LocateError, Located};
 use crate::mounts::MountHints;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
 use crate::probe::{self, Hints, Presence, Survey};
 use crate::report::{self, CheckpointReport, Origin};
 use crate::residue::{self, Derived};
-use crate::save::{Destination, SaveError};
-use crate::terminal::Terminal;
+use crate::save::Destination;
+use crate::terminal::{ProgressLine, Terminal};
 
 /// What the command line says about every checkpoint.
 pub(super) struct Options {
@@ -27,7 +28,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn of(arguments: &Arguments) -> Result<Self, SaveError> {
+    pub(super) fn of(arguments: &Arguments) -> Result<Self, String> {
         let mut hints = Hints { namespaces: arguments.netns.clone(), ..Hints::default() };
         hints.mounts = MountHints { root: arguments.root.clone(), external: Vec::new() };
         for external in &arguments.external {
@@ -36,7 +37,7 @@ impl Options {
                 External::NetworkNamespace { key, path } => hints.external_namespaces.push((key, path)),
             }
         }
-        let save = arguments.save.as_deref().map(Destination::check).transpose()?;
+        let save = arguments.save.as_deref().map(check).transpose()?;
         let policy = Policy {
             allowed: arguments.allow.iter().copied().collect(),
             own_changes: save.as_ref().map(|save| save.own_changes().clone()).unwrap_or_default(),
@@ -51,6 +52,13 @@ impl Options {
             Some(_) => "Save the files, and remove this? The dump cannot be restored on this host afterwards.",
         }
     }
+}
+
+/// Whether files can be kept there, unless that does not answer.
+fn check(path: &Path) -> Result<Destination, String> {
+    let theirs = path.to_owned();
+    let checked = host::answer(move || Destination::check(&theirs).map_err(|error| error.to_string()));
+    checked.unwrap_or_else(|| Err(host::does_not_answer(path)))
 }
 
 /// A checkpoint that was read and looked for, or why it cannot be used.
@@ -80,11 +88,9 @@ pub(super) fn all(
 ) -> (Locks, Vec<Prepared>) {
     let mut found: Vec<(PathBuf, Result<Located, String>)> = Vec::new();
     for path in named {
-        let line = terminal.progress();
-        let tell = |progress: Progress<'_>| line.show(|| how_far(progress));
-        match locate::locate(path, options.work_dir.as_deref(), &tell) {
+        match locate(path, options.work_dir.as_deref(), &terminal.progress()) {
             Ok(located) => found.extend(located.into_iter().map(|each| (each.images.path().to_owned(), Ok(each)))),
-            Err(error) => found.push((path.clone(), Err(with_causes(&error)))),
+            Err(told) => found.push((path.clone(), Err(told))),
         }
     }
     let usable: Vec<&Images> = found.iter().flat_map(|(_, located)| located).map(|located| &located.images).collect();
@@ -95,6 +101,63 @@ pub(super) fn all(
         Prepared { path, state }
     };
     (locks, found.into_iter().map(&mut prepare).collect())
+}
+
+/// What the thread that looks for checkpoints tells.
+enum Told {
+    /// How far it has come.
+    Progress(String),
+    /// It reads from a pipe, whose other end may take its time.
+    Pipe,
+    /// What it found.
+    Found(Result<Vec<Located>, LocateError>),
+}
+
+/// Finds the checkpoints in what was named, on a watched thread.
+fn locate(named: &Path, work_dir: Option<&Path>, line: &ProgressLine) -> Result<Vec<Located>, String> {
+    let (path, work_dir) = (named.to_owned(), work_dir.map(Path::to_owned));
+    let is_seen = line.is_seen();
+    let start = Watched::start("locate", move |sender| {
+        if locate::is_pipe(&path) {
+            let _ = sender.send(Told::Pipe);
+        }
+        let tell = |progress: Progress<'_>| {
+            if is_seen {
+                let _ = sender.send(Told::Progress(how_far(progress)));
+            }
+        };
+        let _ = sender.send(Told::Found(locate::locate(&path, work_dir.as_deref(), &tell)));
+    });
+    let mut worker = start.map_err(|error| format!("cannot start a thread: {error}"))?;
+    let mut patience = PATIENCE;
+    loop {
+        match worker.next(patience) {
+            Next::Message(Told::Progress(text)) => line.show(|| text),
+            Next::Message(Told::Pipe) => patience = Duration::MAX,
+            Next::Message(Told::Found(found)) => return found.map_err(|error| not_located(&error)),
+            Next::Ended | Next::Silent => return Err(host::does_not_answer(named)),
+        }
+    }
+}
+
+/// Reads the images on a watched thread.
+fn read(images: Images) -> Result<(Images, Checkpoint), String> {
+    let path = images.path().to_owned();
+    let read = host::answer(move || {
+        let checkpoint = checkpoint::read(&images).map_err(|error| with_causes(&error))?;
+        Ok((images, checkpoint))
+    });
+    read.unwrap_or_else(|| Err(host::does_not_answer(&path)))
+}
+
+/// What is not in a container may be on its host.
+fn not_located(error: &LocateError) -> String {
+    let told = with_causes(error);
+    let is_missing = matches!(error, LocateError::Directory(error) if error.is_not_found());
+    if is_missing && host::has_other_mounts() {
+        return format!("{told}; process 1 has another root directory: if that is what is meant, use --host");
+    }
+    told
 }
 
 fn how_far(progress: Progress<'_>) -> String {
@@ -140,13 +203,15 @@ impl Ready {
             Taken::No(why) => return Err(why),
         };
         let Located { images, layout, context: metadata, archive } = located;
-        let checkpoint = checkpoint::read(&images).map_err(|error| with_causes(&error))?;
+        let (images, checkpoint) = read(images)?;
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let hints = Hints { metadata, ..options.hints.clone() };
         let derived = residue::derive(&checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
         let host = Host::look(probe::wanted(&checkpoint, &derived));
         let mut survey = survey(&host, &images, &checkpoint, derived.clone(), &hints)?;
         survey.notes.extend(note);
+        let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());
+        survey.notes.extend(advice.map(str::to_owned));
         let context = report::Context::new(&checkpoint, &survey);
         let plan = plan::decide(&checkpoint, survey, &options.policy);
         Ok(Ready { images, checkpoint, derived, hints, plan, origin, context })

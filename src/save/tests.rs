@@ -66,10 +66,9 @@ impl Scene {
     }
 
     fn keep(&self) -> Saved {
-        let mut directory = self.destination().unwrap().open().unwrap();
+        let directory = self.destination().unwrap().open().unwrap();
         let (found, file) = self.found();
-        let mut keeper =
-            Keeper { directory: &mut directory, images: Path::new("/images"), run_id: Some("run".to_owned()) };
+        let mut keeper = Keeper { directory, images: "/images".into(), run_id: Some("run".to_owned()) };
         keeper.keep(&self.link, &found, &file).unwrap()
     }
 

@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::thread::LinkNameSpaceType;
 
-use super::privilege::advice;
+use super::privilege::{Capability, advice};
 use crate::time::Timestamp;
 
 mod cookie;
@@ -73,7 +73,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The thread could not go there.
-    #[error("cannot enter network namespace {namespace}{}", advice("CAP_SYS_ADMIN"))]
+    #[error("cannot enter network namespace {namespace}{}", advice(Capability::SysAdmin))]
     Enter {
         /// A name of it.
         namespace: String,

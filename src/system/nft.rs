@@ -12,6 +12,7 @@
 use rustix::io::Errno;
 
 use super::netlink::{self, Fields, Malformed, Message, Replies, Request, Socket};
+use super::privilege::{Capability, advice};
 
 mod decode;
 mod expression;
@@ -45,7 +46,7 @@ pub enum Error {
     #[error("this kernel has no nf_tables")]
     Unavailable(#[source] netlink::Error),
     /// Not root in the user namespace that owns the network namespace.
-    #[error("not permitted to use nf_tables in this network namespace: run as root (CAP_NET_ADMIN)")]
+    #[error("not permitted to use nf_tables in this network namespace{}", advice(Capability::NetAdmin))]
     NotPermitted(#[source] netlink::Error),
     /// Netlink failed otherwise.
     #[error(transparent)]

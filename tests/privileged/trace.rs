@@ -2,7 +2,7 @@
 //! Runs of criu-gc in which chosen system calls fail, take long, or bring a signal: `strace` does that from outside, so
 //! that the program under test is the one that everybody runs.
 //!
-//! A call's number is counted in each thread. The main thread removes links by itself, and starts a thread for each
+//! A call's number is counted in each thread. One thread removes all links, and there is one for each
 //! step in a network namespace.
 
 /// The words of `strace` that tamper with calls, as `inject=` takes them: `unlinkat:signal=KILL:when=2`.

@@ -30,9 +30,7 @@ impl Judge {
         let of_others = |why: &str| Some(Unseen { scope: Scope::Directories, why: why.to_owned() });
         let not_the_hosts = match host.standing().mounts {
             Shared::Yes => host.hidden_from(&trace_of(checkpoint)),
-            Shared::No => {
-                of_others("process 1 has another mount namespace (run criu-gc by: nsenter --target 1 --mount --net)")
-            }
+            Shared::No => of_others("process 1 has another one"),
             Shared::Unknown => of_others("the mount namespace of process 1 cannot be seen"),
         };
         Judge {

@@ -6,6 +6,7 @@
 
 mod bundle;
 mod control_group;
+mod enclosure;
 mod podman;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ use crate::{Word, process};
 use control_group::ControlGroup;
 
 pub use bundle::{Bundle, Runtime};
+pub use enclosure::{Enclosure, Pids};
 pub use podman::Podman;
 
 /// Where engines run: part of a host, with one CRIU and one way to lock the network.

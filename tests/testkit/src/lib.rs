@@ -45,7 +45,7 @@ pub use criu::interrupted::{Interrupted, StopPoint};
 pub use criu::options::{DumpOptions, FinalState, LinkRemap, LockMethod, TcpMode};
 pub use criu::restore::Restored;
 pub use criu::{Criu, TableNames};
-pub use engine::{Bundle, Engines, Podman, Runtime, Specification};
+pub use engine::{Bundle, Enclosure, Engines, Pids, Podman, Runtime, Specification};
 pub use host::TestHost;
 pub use host::network::NetNamespace;
 pub use launch::{Launch, Network};

@@ -99,6 +99,6 @@ fn visit(file: &OwnedFd) -> Result<(), Errno> {
 
 /// The kernel moves only a thread that has root and working directories of its own.
 #[expect(deprecated, reason = "of its flags only FILES is unsafe, which is never among these")]
-fn leave_shared_directories() -> Result<(), Errno> {
+pub(in crate::host) fn leave_shared_directories() -> Result<(), Errno> {
     rustix::thread::unshare(UnshareFlags::FS)
 }

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `--host`: moves the program from a container into the mount and network namespaces of the host, so that it sees what
+//! a program of the host sees.
+//!
+//! The host is process 1 of the pid namespace that `/proc` shows. In the machine's first pid namespace that is the
+//! machine's own. In any other one it may be a nested host's (a kind node, LXC) or that of a container, and nothing in the
+//! kernel tells the two apart. So it has to be where this program came from: one of its ancestors shares the mount
+//! namespace of process 1, while the program itself has another. Without `--pid=host`, process 1 is the container's own.
+//!
+//! It comes before anything is opened and any thread is started: the kernel moves only a thread that shares its root
+//! directory with no other.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::thread::LinkNameSpaceType;
+
+use super::mounts;
+use super::process::read_file;
+use super::standing::{FIRST_PID_NAMESPACE, namespace_number};
+use super::stat::{Stat, Status};
+use crate::system::privilege::Capability;
+
+/// Why the host's namespaces could not be entered.
+#[derive(Debug, thiserror::Error)]
+pub enum EnterError {
+    /// Whatever process 1 is here, `/proc` does not show it.
+    #[error(
+        "/proc does not show the processes of this pid namespace; mount it, or start the container with --pid=host"
+    )]
+    NoProc,
+    /// The container has a pid namespace of its own.
+    #[error(
+        "process 1 here is not the host's: it shares the mount namespace of criu-gc, and this is not the first pid \
+         namespace of the machine; start the container with --pid=host (Kubernetes: hostPID: true), or leave out --host \
+         if this is the host itself"
+    )]
+    OwnPidNamespace,
+    /// Several containers share a pid namespace.
+    #[error(
+        "process 1 here ({}) is not the host's: nothing that started criu-gc is in its mount namespace; start the \
+         container with --pid=host (Kubernetes: hostPID: true, not shareProcessNamespace)", .0
+    )]
+    OtherContainer(String),
+    /// A namespace could not be opened or entered.
+    #[error("cannot {operation}: {source}{}", advice(*.capability))]
+    Refused {
+        /// What was tried.
+        operation: &'static str,
+        /// What the kernel answered.
+        source: Errno,
+        /// Which capability it takes.
+        capability: Capability,
+    },
+}
+
+/// Enters them. The host's root directory is the working directory then, and every path is one of the host.
+pub fn enter() -> Result<(), EnterError> {
+    is_process_shown()?;
+    let mounts = open("mnt")?;
+    let network = open("net")?;
+    check_first(inode(&mounts))?;
+    move_into(&network, LinkNameSpaceType::Network, "enter the host's network namespace", &[Capability::SysAdmin])?;
+    mounts::leave_shared_directories().map_err(refused("leave shared directories", Capability::SysAdmin))?;
+    let needed = [Capability::SysAdmin, Capability::SysChroot];
+    move_into(&mounts, LinkNameSpaceType::Mount, "enter the host's mount namespace", &needed)
+}
+
+/// Waits until the parent process has the network namespace of this one, but not for ever.
+pub fn await_namespaces_of_parent(limit: Duration) {
+    let Some(parent) = rustix::process::getppid() else { return };
+    let theirs = format!("/proc/{}/ns/net", parent.as_raw_nonzero());
+    let started = Instant::now();
+    while namespace_number(&theirs) != namespace_number("/proc/self/ns/net") && started.elapsed() < limit {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn is_process_shown() -> Result<(), EnterError> {
+    let link = std::fs::read_link("/proc/self").ok();
+    let shown = link.and_then(|link| link.to_str()?.parse::<u32>().ok());
+    if shown == Some(std::process::id()) { Ok(()) } else { Err(EnterError::NoProc) }
+}
+
+fn open(kind: &'static str) -> Result<OwnedFd, EnterError> {
+    let path = format!("/proc/1/ns/{kind}");
+    openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(refused("see the namespaces of process 1", Capability::SysPtrace))
+}
+
+fn inode(file: &OwnedFd) -> Option<u64> {
+    rustix::fs::fstat(file).ok().map(|stat| stat.st_ino)
+}
+
+/// Whether process 1, with this mount namespace, is the host's.
+fn check_first(first: Option<u64>) -> Result<(), EnterError> {
+    if namespace_number("/proc/self/ns/pid") == Some(FIRST_PID_NAMESPACE) {
+        return Ok(());
+    }
+    if first == namespace_number("/proc/self/ns/mnt") {
+        return Err(EnterError::OwnPidNamespace);
+    }
+    if ancestors().any(|pid| namespace_number(&format!("/proc/{pid}/ns/mnt")) == first) {
+        return Ok(());
+    }
+    let name = read_file("/proc/1/stat".as_ref()).ok().and_then(|text| Stat::parse(&text)).map(|stat| stat.name);
+    Err(EnterError::OtherContainer(String::from_utf8_lossy(&name.unwrap_or_default()).into_owned()))
+}
+
+/// The processes that this one descends from, as far as they are in this pid namespace.
+fn ancestors() -> impl Iterator<Item = u32> {
+    let parent = |pid: u32| {
+        let status = read_file(format!("/proc/{pid}/status").as_ref()).ok()?;
+        Status::parse(&status).parent.filter(|parent| *parent != 0)
+    };
+    std::iter::successors(parent(std::process::id()), move |pid| parent(*pid))
+}
+
+fn move_into(
+    file: &OwnedFd,
+    kind: LinkNameSpaceType,
+    operation: &'static str,
+    needed: &[Capability],
+) -> Result<(), EnterError> {
+    rustix::thread::move_into_link_name_space(file.as_fd(), Some(kind)).map_err(|source| {
+        let missing = needed.iter().find(|capability| !capability.is_there());
+        let capability = missing.copied().unwrap_or(needed[0]);
+        EnterError::Refused { operation, source, capability }
+    })
+}
+
+fn refused(operation: &'static str, capability: Capability) -> impl Fn(Errno) -> EnterError {
+    move |source| EnterError::Refused { operation, source, capability }
+}
+
+/// What to do, as the end of a sentence.
+fn advice(capability: Capability) -> String {
+    let name = capability.name();
+    if capability.is_there() {
+        return format!(
+            ", although {name} is there: run the container without a user namespace, and where a security module is in \
+             the way (AppArmor, SELinux, seccomp) with a profile that lets it"
+        );
+    }
+    format!("; --host takes {name}, which this container does not have (--cap-add)")
+}

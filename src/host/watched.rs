@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Work on filesystems that may never answer, done by a thread that is left behind if it waits for one thing too long.
+//!
+//! What is measured is one wait, not the work: a filesystem that is slow but answers is waited for to the end. Whether a
+//! thread goes on, the kernel tells: each time that it falls asleep is counted.
+
+use std::cmp::Reverse;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+
+use super::process::read_file;
+use crate::system::mountinfo;
+
+/// How long one wait may be.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+/// The same where a disk may have to be mounted, and its log read.
+pub const PATIENCE_FOR_DEVICES: Duration = Duration::from_secs(30);
+/// How often a thread that says nothing is looked at.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Work on a thread of its own, which tells how it goes on.
+#[derive(Debug)]
+pub struct Watched<M> {
+    messages: Receiver<M>,
+    thread: Arc<OnceLock<Pid>>,
+    last: Option<Activity>,
+    waited: Duration,
+}
+
+/// What comes next of watched work.
+#[derive(Debug)]
+pub enum Next<M> {
+    /// A message.
+    Message(M),
+    /// The work has ended, and let go of all that it had open.
+    Ended,
+    /// It has waited for one thing too long. The thread may go on when that answers, or never.
+    Silent,
+}
+
+/// What the kernel tells of a thread; the same again if it still waits for the same thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Activity {
+    state: u8,
+    switches: Vec<u8>,
+}
+
+impl<M: Send + 'static> Watched<M> {
+    /// Starts the work.
+    pub fn start(name: &str, work: impl FnOnce(&Sender<M>) + Send + 'static) -> io::Result<Self> {
+        let (sender, messages) = mpsc::channel();
+        let thread = Arc::new(OnceLock::new());
+        let own = Arc::clone(&thread);
+        let run = move || {
+            let _ = own.set(rustix::thread::gettid());
+            // What the work has open is closed before the other end is told that it has ended.
+            work(&sender);
+        };
+        thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        Ok(Watched { messages, thread, last: None, waited: Duration::ZERO })
+    }
+
+    /// Waits for the next message, and for no single wait of the work's longer than that.
+    pub fn next(&mut self, patience: Duration) -> Next<M> {
+        self.next_within(|| patience)
+    }
+
+    /// The same with a patience that may come to an end while this waits.
+    pub fn next_within(&mut self, patience: impl Fn() -> Duration) -> Next<M> {
+        loop {
+            let since = Instant::now();
+            match self.messages.recv_timeout(INTERVAL) {
+                Ok(message) => {
+                    self.waited = Duration::ZERO;
+                    return Next::Message(message);
+                }
+                Err(RecvTimeoutError::Disconnected) => return Next::Ended,
+                Err(RecvTimeoutError::Timeout) => self.note(since.elapsed()),
+            }
+            if self.waited >= patience() {
+                return Next::Silent;
+            }
+        }
+    }
+
+    /// A machine that is busy is not a filesystem that does not answer: a thread that could run is not waiting.
+    fn note(&mut self, passed: Duration) {
+        let activity = self.thread.get().and_then(|thread| Activity::of(*thread));
+        let is_same = activity.is_none() || activity == self.last;
+        let is_running = activity.as_ref().is_some_and(|activity| activity.state == b'R');
+        self.waited = if is_same && !is_running { self.waited + passed } else { Duration::ZERO };
+        self.last = activity;
+    }
+}
+
+impl Activity {
+    fn of(thread: Pid) -> Option<Self> {
+        let status = read_file(format!("/proc/self/task/{}/status", thread.as_raw_nonzero()).as_ref()).ok()?;
+        let lines = || status.split(|byte| *byte == b'\n');
+        let state = lines().find_map(|line| line.strip_prefix(b"State:\t"))?.first().copied()?;
+        let is_count = |line: &&[u8]| line.windows(13).any(|part| part == b"ctxt_switches");
+        Some(Activity { state, switches: lines().filter(is_count).collect::<Vec<_>>().concat() })
+    }
+}
+
+/// Does the work, or gives up on it: `None`.
+pub fn answer<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let send = move |sender: &Sender<T>| drop(sender.send(work()));
+    let mut watched = Watched::start("watched", send).ok()?;
+    match watched.next(PATIENCE) {
+        Next::Message(answer) => Some(answer),
+        Next::Ended | Next::Silent => None,
+    }
+}
+
+/// That what is at the path does not answer, with the filesystem that it seems to be on.
+pub fn does_not_answer(path: &Path) -> String {
+    MountPoints::read().does_not_answer(path)
+}
+
+/// Which mount a path seems to be on, by the text of both: nothing is asked that may not answer.
+#[derive(Debug)]
+pub struct MountPoints(Vec<(PathBuf, Vec<u8>)>);
+
+impl MountPoints {
+    /// Those of this mount namespace.
+    pub fn read() -> Self {
+        let (mounts, _) = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+        let mut points: Vec<_> =
+            mounts.into_iter().map(|mount| (super::path(&mount.mountpoint), mount.fstype)).collect();
+        // Of two mounts at one point the later one covers the other.
+        points.reverse();
+        points.sort_by_key(|(point, _)| Reverse(point.as_os_str().len()));
+        MountPoints(points)
+    }
+
+    /// The last mount on the way to a path.
+    pub fn above(&self, path: &Path) -> Option<&Path> {
+        self.find(path).map(|(point, _)| point.as_path())
+    }
+
+    /// That what is at the path does not answer.
+    pub fn does_not_answer(&self, path: &Path) -> String {
+        let shown = path.display();
+        match self.find(path).filter(|(_, fstype)| fstype != b"proc") {
+            Some((point, fstype)) => {
+                let fstype = String::from_utf8_lossy(fstype);
+                format!("{shown} does not answer ({fstype} mounted at {})", point.display())
+            }
+            None => format!("{shown} does not answer"),
+        }
+    }
+
+    fn find(&self, path: &Path) -> Option<&(PathBuf, Vec<u8>)> {
+        let full = if path.is_absolute() { path.to_owned() } else { std::env::current_dir().ok()?.join(path) };
+        self.0.iter().find(|(point, _)| full.starts_with(point))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_long_wait_is_too_long_and_many_short_ones_are_not() {
+        let patience = Duration::from_millis(500);
+        let mut slow = Watched::start("slow", |sender: &Sender<u32>| {
+            for _ in 0..8 {
+                thread::sleep(Duration::from_millis(150));
+            }
+            let _ = sender.send(7);
+        })
+        .unwrap();
+        assert!(matches!(slow.next(patience), Next::Message(7)));
+        assert!(matches!(slow.next(patience), Next::Ended));
+        let mut hung = Watched::start("hung", |_: &Sender<u32>| thread::sleep(Duration::from_secs(30))).unwrap();
+        let started = Instant::now();
+        assert!(matches!(hung.next(patience), Next::Silent));
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn work_that_computes_is_not_waiting() {
+        let mut busy = Watched::start("busy", |sender: &Sender<u32>| {
+            let end = Instant::now() + Duration::from_secs(1);
+            while Instant::now() < end {}
+            let _ = sender.send(7);
+        })
+        .unwrap();
+        assert!(matches!(busy.next(Duration::from_millis(300)), Next::Message(7)));
+    }
+
+    #[test]
+    fn the_mount_is_told() {
+        assert_eq!(MountPoints::read().above(Path::new("/proc/self/status")), Some(Path::new("/proc")));
+        assert!(does_not_answer(Path::new("/no/such")).contains(" mounted at /"));
+    }
+}

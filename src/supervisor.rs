@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The program runs as a child of itself, so that it can always end.
+//!
+//! A thread that has asked a FUSE server which took the request and never answers cannot be killed, and a process is not
+//! over, for whoever waits for it, while one of its threads is not. So it is the child that touches filesystems. The
+//! parent touches none: it waits, passes signals on, and ends when the child has said how it ends, with the child's
+//! status. What is left of the child goes when that server answers or ends.
+//!
+//! The two share a file in memory. In it the parent tells the signal that has come, and the child its exit status.
+
+use std::env;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::MemfdFlags;
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{Pid, PidfdFlags, Signal as KernelSignal, kill_process, pidfd_open};
+
+use crate::exit::{self, End};
+use crate::host;
+use crate::interrupt::{self, Interrupt, Signal};
+
+/// By this variable the child knows its parent, and the descriptor of the file that they share: `PID:NUMBER`.
+const VARIABLE: &str = "CRIU_GC_PARENT";
+/// The option with which the child moves into the host's namespaces.
+const HOST_OPTION: &str = "--host";
+/// The name of the process: the file that it is started from is a link of the kernel's.
+const NAME: &std::ffi::CStr = c"criu-gc";
+/// Where in the file the number of the signal is, and where the exit status, one more than it is.
+const SIGNAL: u64 = 0;
+const STATUS: u64 = 1;
+/// How often a child that has not ended is looked at.
+const INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// How long the threads of a child have to end, once its first has, and a child that a signal ends.
+const GRACE: Duration = Duration::from_millis(300);
+/// Signals that come closer together are one: `timeout` and the like send it to the process and to its group.
+const SAME: Duration = Duration::from_millis(200);
+
+/// What the child shares with its parent.
+static SHARED: OnceLock<File> = OnceLock::new();
+
+/// Starts the program once more and waits for it, if this is not the child already. `None`: go on here, because this is
+/// the child, or because there can be none.
+pub fn supervise() -> Option<End> {
+    if let Some(file) = of_parent() {
+        if let Ok(file) = file.try_clone() {
+            interrupt::listen_to(file);
+        }
+        let _ = SHARED.set(file);
+        return None;
+    }
+    Supervisor::start().ok().map(Supervisor::wait)
+}
+
+/// Waits until the parent has followed this process into the host's namespaces, or it is clear that it does not.
+pub fn await_parent() {
+    if SHARED.get().is_some() {
+        host::await_namespaces_of_parent(GRACE);
+    }
+}
+
+/// Tells the parent how this ends.
+pub fn tell(status: u8) {
+    if let Some(file) = SHARED.get() {
+        let _ = file.write_all_at(&[status.wrapping_add(1)], STATUS);
+    }
+}
+
+fn read(file: &File, at: u64) -> Option<u8> {
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).ok()?;
+    (byte[0] != 0).then_some(byte[0])
+}
+
+/// The shared file, if this is the child.
+fn of_parent() -> Option<File> {
+    let value = env::var(VARIABLE).ok()?;
+    let (parent, number) = value.split_once(':')?;
+    let is_parent = || rustix::process::getppid().is_some_and(|pid| pid.as_raw_nonzero().to_string() == parent);
+    let number: u32 = number.parse().ok().filter(|_| is_parent())?;
+    let file = OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{number}")).ok()?;
+    // Who kills the parent means both.
+    let _ = rustix::process::set_parent_process_death_signal(Some(KernelSignal::KILL));
+    let _ = rustix::thread::set_name(NAME);
+    is_parent().then_some(file)
+}
+
+struct Supervisor {
+    child: Child,
+    file: File,
+    interrupt: Interrupt,
+    /// The last signal that was passed on, and when.
+    passed: Option<(Signal, Instant)>,
+    /// Since when the first thread of the child has ended.
+    ended: Option<Instant>,
+}
+
+impl Supervisor {
+    fn start() -> io::Result<Self> {
+        let file = File::from(rustix::fs::memfd_create("criu-gc", MemfdFlags::CLOEXEC)?);
+        file.write_all_at(&[0, 0], SIGNAL)?;
+        // Signals that come from now on are for the child.
+        let interrupt = Interrupt::count()?;
+        fcntl_setfd(&file, FdFlags::empty())?;
+        let mut words = env::args_os();
+        let own_name = words.next().unwrap_or_default();
+        let value = format!("{}:{}", std::process::id(), file.as_raw_fd());
+        let child = Command::new("/proc/self/exe").arg0(own_name).args(words).env(VARIABLE, value).spawn()?;
+        // Else the namespaces of the container would be among those that the child finds.
+        if env::args_os().any(|word| word == HOST_OPTION) {
+            let _ = host::enter();
+        }
+        Ok(Supervisor { child, file, interrupt, passed: None, ended: None })
+    }
+
+    fn wait(mut self) -> End {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let descriptor = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        loop {
+            match &descriptor {
+                // A signal ends the wait early.
+                Some(descriptor) => drop(poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&INTERVAL))),
+                // Before Linux 5.3.
+                None => std::thread::sleep(Duration::from_millis(2)),
+            }
+            match self.child.try_wait() {
+                Ok(Some(status)) => return End::of(status),
+                Ok(None) => {}
+                Err(_) => return self.told(),
+            }
+            self.pass_on(pid);
+            if self.is_left_behind() {
+                return self.told();
+            }
+        }
+    }
+
+    /// A child that waits for signals looks for them in the file; else they do what they always do. The second one ends
+    /// it at once.
+    fn pass_on(&mut self, pid: Option<Pid>) {
+        let (Some(signal), Some(pid)) = (self.interrupt.take(), pid) else { return };
+        match self.passed {
+            Some((last, at)) if last == signal && at.elapsed() < SAME => return,
+            Some(_) => drop(kill_process(pid, KernelSignal::KILL)),
+            None if host::catches(self.child.id(), signal.number()) => {
+                let number = u8::try_from(signal.number()).unwrap_or_default();
+                let _ = self.file.write_all_at(&[number], SIGNAL);
+            }
+            None => drop(kill_process(pid, signal.into())),
+        }
+        self.passed = Some((signal, Instant::now()));
+    }
+
+    /// Whether all has ended of the child that can end.
+    fn is_left_behind(&mut self) -> bool {
+        let is_over = host::has_exited(self.child.id()) || self.is_killed();
+        self.ended = self.ended.filter(|_| is_over).or_else(|| is_over.then(Instant::now));
+        self.ended.is_some_and(|since| since.elapsed() >= GRACE)
+    }
+
+    /// Whether a signal was passed on that a child cannot live on after.
+    fn is_killed(&self) -> bool {
+        self.passed.is_some_and(|(signal, _)| !host::catches(self.child.id(), signal.number()))
+    }
+
+    /// How the child ends, by what it told.
+    fn told(&self) -> End {
+        match (read(&self.file, STATUS), self.passed) {
+            (Some(status), _) => End::of_number(status.wrapping_sub(1)),
+            (None, Some((signal, _))) => End::Signal(signal.number()),
+            (None, None) => End::Status(exit::ExitStatus::Unusable as u8),
+        }
+    }
+}
+
+impl End {
+    fn of(status: ExitStatus) -> Self {
+        match (status.code().and_then(|code| u8::try_from(code).ok()), status.signal()) {
+            (Some(code), _) => End::Status(code),
+            (None, Some(signal)) => End::Signal(signal),
+            (None, None) => End::Status(exit::ExitStatus::Unusable as u8),
+        }
+    }
+}
