@@ -116,6 +116,8 @@ mod tables;
 mod terminal;
 #[path = "privileged/ties.rs"]
 mod ties;
+#[path = "privileged/times.rs"]
+mod times;
 #[path = "privileged/tool.rs"]
 mod tool;
 #[path = "privileged/trace.rs"]
@@ -175,6 +177,7 @@ fn main() -> std::process::ExitCode {
         outside::CASES,
         races::CASES,
         scope::CASES,
+        times::CASES,
     ];
     // Not all of them pass yet (CONTRIBUTING.md).
     let attacks = [

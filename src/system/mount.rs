@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::FileType;
+use rustix::fs::{CWD, FileType, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
@@ -22,6 +22,7 @@ use rustix::mount::{
 use super::dir::Directory;
 use super::ext4::{Ext4, Ext4Error};
 use super::journal::{self, Journal};
+use super::reading;
 
 /// What a filesystem is mounted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,10 +158,11 @@ pub fn unmounted_ext4(device: (u32, u32)) -> Result<Option<Ext4>, MountError> {
     open_ext4(&path, device)
 }
 
-fn open_ext4(path: &Path, device: (u32, u32)) -> Result<Option<Ext4>, MountError> {
-    let path = || path.to_owned();
+fn open_ext4(node: &Path, device: (u32, u32)) -> Result<Option<Ext4>, MountError> {
+    let path = || node.to_owned();
     let unreadable = |source| MountError::Unreadable { path: path(), source };
-    let file = fs::File::open(path()).map_err(unreadable)?;
+    let opened = reading::open(CWD, node, OFlags::empty());
+    let file = opened.map(fs::File::from).map_err(|source| unreadable(source.into()))?;
     match journal::of_device(&file).map_err(unreadable)? {
         Journal::Empty => Ext4::open(file, device).map_err(|source| MountError::Ext4 { path: path(), source }),
         Journal::Pending => Err(MountError::NotReplayed { path: path() }),

@@ -4,16 +4,15 @@
 //! `--show` writes nothing (L7), and what cannot be removed is said and left (L8).
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use testkit::{Criu, DumpOptions, Launch, LockMethod, Network, TestHost};
 
 use crate::attack::{
-    Holder, assert_untouched, dump_process, has_link, is_cleaned, is_left_alone, is_not_called_clean, plant,
-    raise_loopback,
+    Holder, assert_untouched, has_link, is_cleaned, is_left_alone, is_not_called_clean, plant, raise_loopback,
 };
 use crate::case::Case;
 use crate::container_links::directory;
@@ -32,7 +31,6 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: who may write the images' directory takes no sign of a restore away", test: open_directory },
     Case { name: "attack: a filesystem that answers nobody holds no run up", test: hung_filesystem },
     Case { name: "attack: a FIFO in the place of metadata or a log holds no run up", test: fifos },
-    Case { name: "attack: --show leaves the times of reading as they were", test: times_of_reading },
     Case { name: "attack: a link that is a mount point is said to stay, and all else goes", test: mount_point },
     Case { name: "attack: an immutable link is said to stay, and all else goes", test: immutable },
 ];
@@ -202,33 +200,6 @@ fn fifos(criu: &Criu) {
     }
     let removed = tool.run(&[]);
     assert_eq!((removed.code(), tool.difference_to(&before)), (0, NOTHING.map(String::from).to_vec()), "{removed}");
-}
-
-/// Of the images, of their directory, and of the directory of the link, on a filesystem that notes every reading.
-fn times_of_reading(criu: &Criu) {
-    let host = TestHost::new();
-    let volume = directory(&host, "volume");
-    host.run("mount", &[&"-t", &"tmpfs", &"-o", &"strictatime", &"noted", &volume]);
-    let shown = host.path(&volume);
-    fs::create_dir(shown.join("images")).expect("a new directory");
-    let tree = host.workload(&[&"deleted", &volume.join("data")]);
-    let images = images_of(&host);
-    fs::create_dir(&images).expect("a new directory");
-    host.run("mount", &[&"--bind", &volume.join("images"), &images]);
-    dump_process(criu, &host, tree.pid(), &images, &[]);
-    let files = fs::read_dir(shown.join("images")).expect("images").flatten().map(|image| image.path());
-    let files: Vec<PathBuf> = files.chain([shown.join("images"), shown.clone()]).collect();
-    let times = || {
-        let time =
-            |file: &PathBuf| fs::symlink_metadata(file).map(|file| (file.atime(), file.atime_nsec())).expect("a file");
-        files.iter().map(|file| (file.clone(), time(file))).collect::<Vec<_>>()
-    };
-    let before = times();
-    let tool = Tool::new(&host, &images);
-    let told = tool.run(&["--show"]);
-    let changed: Vec<_> = before.iter().zip(times()).filter(|(before, after)| *before != after).collect();
-    assert!(changed.is_empty(), "GOT: --show changed the times of {} files: {told}", changed.len());
-    is_cleaned(&tool, || has_link(&shown));
 }
 
 fn mount_point(criu: &Criu) {
