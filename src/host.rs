@@ -8,6 +8,7 @@
 mod bounded;
 mod descriptors;
 mod directory;
+mod holders;
 mod locks;
 mod mounts;
 mod namespace;
@@ -75,7 +76,9 @@ impl Host {
 
     /// The mounts that are wanted, of all mount namespaces. `dump` tells where CRIU ran.
     pub fn mounts(&self, dump: &DumpTrace) -> HostMounts {
-        HostMounts::new(self.tables(), self.hidden_from(dump), self.lasting(dump))
+        let tables = self.tables();
+        let held = holders::of(&self.processes, tables.unmounted(&self.wanted.tmpfs));
+        HostMounts { held, ..HostMounts::new(tables, self.hidden_from(dump), self.lasting(dump)) }
     }
 
     /// Devices whose filesystem has been mounted since before the dump: that of the root directory, if process 1, which

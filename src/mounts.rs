@@ -147,7 +147,8 @@ impl Place {
 /// Why a filesystem is known to be gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vanished {
-    /// A tmpfs that is mounted nowhere any more, which a look at every mount namespace has shown.
+    /// A tmpfs that is mounted nowhere any more and that no process keeps, which a look at every mount namespace and at
+    /// what processes have open has shown.
     Tmpfs(Looked),
     /// A filesystem of the kernel's (proc, sysfs, …): links on it do not outlive the tree.
     KernelFilesystem(OfTheKernel),
@@ -295,11 +296,13 @@ fn places(inside: &[u8], mounts: &[Same<'_>]) -> Vec<Place> {
 fn unmounted(insides: &[Vec<u8>], mount: &MntEntry, host: &HostMounts) -> Location {
     let device = mount.device();
     if filesystem::is_tmpfs(mount) {
+        let held = host.held.get(&device);
         return match host.looked {
-            Some(looked) => Location::Vanished(Vanished::Tmpfs(looked)),
-            None => {
+            Some(looked) if held.is_none() => Location::Vanished(Vanished::Tmpfs(looked)),
+            Some(_) | None => {
                 let mountpoint = path::owned(mountpoint(mount));
-                Location::Unreachable(Unreachable::Hidden { device, mountpoint, unseen: host.unseen.clone() })
+                let unseen = host.unseen.iter().chain(held.into_iter().flatten()).cloned().collect();
+                Location::Unreachable(Unreachable::Hidden { device, mountpoint, unseen })
             }
         };
     }
@@ -327,6 +330,9 @@ pub fn wanted<'a>(files: impl Iterator<Item = (&'a [u8], &'a MntEntry)>) -> Want
     let mut wanted = Wanted::default();
     for (name, mount) in files {
         wanted.devices.insert(mount.device());
+        if filesystem::is_tmpfs(mount) {
+            wanted.tmpfs.insert(mount.device());
+        }
         wanted.uppers.extend(filesystem::upper_option(mount).map(<[u8]>::to_vec));
         let Some(relative) = relative_to(name, mount) else { continue };
         for root in path::readings(&mount.root) {

@@ -36,6 +36,8 @@ mod container_links;
 mod core;
 #[path = "privileged/crash.rs"]
 mod crash;
+#[path = "privileged/detached.rs"]
+mod detached;
 #[path = "privileged/device_links.rs"]
 mod device_links;
 #[path = "privileged/disk.rs"]
@@ -171,6 +173,7 @@ fn main() -> std::process::ExitCode {
     let with_newest = [
         answers::CASES,
         crash::CASES,
+        detached::CASES,
         faults::CASES,
         helpers::CASES,
         moment::CASES,

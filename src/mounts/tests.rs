@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use super::*;
+use crate::host::Scope;
 use crate::system::mountinfo;
 
 /// The mount table of a host, with what containers leave in one.
@@ -221,6 +222,19 @@ fn an_external_tmpfs_is_gone_with_its_last_mount() {
     let unseen = HostMounts { looked: None, ..host(HOST) };
     let location = on_mount(b"/dev/shm/l", &external, &unseen, &MountHints::default());
     assert!(matches!(location, Some(Location::Unreachable(Unreachable::Hidden { .. }))), "{location:?}");
+}
+
+#[test]
+fn a_tmpfs_that_something_keeps_is_not_gone() {
+    let why = Unseen { scope: Scope::Mounts, why: "a process has it open".to_owned() };
+    let with_holder = HostMounts { held: [((0, 99), vec![why.clone()])].into(), ..host(HOST) };
+    let location = |minor| on_mount(b"/dev/shm/l", &tmpfs((0, minor), "shm", ""), &with_holder, &MountHints::default());
+    let kept = location(99);
+    assert!(
+        matches!(&kept, Some(Location::Unreachable(Unreachable::Hidden { unseen, .. })) if *unseen == [why]),
+        "{kept:?}"
+    );
+    assert!(matches!(location(98), Some(Location::Vanished(Vanished::Tmpfs(_)))));
 }
 
 #[test]
