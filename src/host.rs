@@ -9,6 +9,7 @@ mod bounded;
 mod descriptors;
 mod directory;
 mod holders;
+mod layers;
 mod locks;
 mod mounts;
 mod namespace;
@@ -31,9 +32,11 @@ use rustix::process::Pid;
 
 use crate::memory::Randomisation;
 use crate::system::netns::{self, NetNamespace, NetworkName};
+use crate::time::Timestamp;
 
 pub use bounded::PATIENCE;
 pub use directory::{Absence, OnlyPlace, Sight, look_in};
+pub use layers::{Found, Hidden, HiddenBy, Layers};
 pub use locks::{Holder, holder_of_lock};
 pub use mounts::{HostMounts, MountNamespace, Wanted, own_mount};
 pub use network::{Networks, Visited, visit};
@@ -111,6 +114,16 @@ impl Host {
             Shared::No => mounts::of_first(),
             Shared::Yes | Shared::Unknown => None,
         }
+    }
+
+    /// Every other mount namespace that can be seen.
+    pub fn other_mounts(&self) -> Vec<MountNamespace> {
+        self.tables().others.iter().map(|(namespace, _)| namespace.clone()).collect()
+    }
+
+    /// Whether process 1 started after that: the machine, or the container that this is, was started since.
+    pub fn is_younger_than(&self, time: Timestamp) -> bool {
+        self.processes.get(1).is_some_and(|first| first.started > time)
     }
 
     /// Opens a network namespace once more, that was found before.

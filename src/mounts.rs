@@ -89,6 +89,9 @@ pub enum Base {
     Named(PathBuf),
     /// The root directory of the tree's mount namespace, which is that of the tool.
     Root(PathBuf),
+    /// The root directory of the tool's mount namespace, which need not be the one that CRIU ran in; or more than one
+    /// filesystem has had the path.
+    PerhapsRoot(PathBuf),
 }
 
 /// How certain it is that a place is the one that the images mean.
@@ -107,7 +110,7 @@ impl Base {
     pub fn identity(&self) -> Identity {
         match self {
             Base::Mount { identity, .. } => *identity,
-            Base::Upper(_) | Base::Recorded(_) | Base::Device { .. } => Identity::ByName,
+            Base::Upper(_) | Base::Recorded(_) | Base::Device { .. } | Base::PerhapsRoot(_) => Identity::ByName,
             Base::Named(_) | Base::Root(_) => Identity::Certain,
         }
     }
@@ -121,7 +124,8 @@ impl Place {
             | Base::Upper(base)
             | Base::Recorded(base)
             | Base::Named(base)
-            | Base::Root(base) => base.join(&self.relative),
+            | Base::Root(base)
+            | Base::PerhapsRoot(base) => base.join(&self.relative),
             Base::Mount { namespace: Some(namespace), mountpoint, .. } => {
                 let inside = mountpoint.strip_prefix("/").unwrap_or(mountpoint);
                 namespace.path_of_root().join(inside).join(&self.relative)

@@ -198,7 +198,9 @@ fn open(base: &Base, purpose: Purpose, users: &DeviceUsers) -> Result<Directory,
         // An engine removes the upper directory with the container, and whatever is in it.
         Base::Upper(path) => Ok(Directory::open_exactly(path)?),
         Base::Recorded(path) => Directory::open_exactly(path).map_err(|error| OpenError::from(error).of_base()),
-        Base::Named(path) | Base::Root(path) => Directory::open(path).map_err(|error| OpenError::from(error).of_base()),
+        Base::Named(path) | Base::Root(path) | Base::PerhapsRoot(path) => {
+            Directory::open(path).map_err(|error| OpenError::from(error).of_base())
+        }
         Base::Device { device } => {
             mount::block_device(*device, purpose, &**users).map_err(|error| OpenError::Mount(Arc::new(error)))
         }
@@ -246,7 +248,7 @@ fn reach(base: &Base) -> Reach {
         Base::Mount { .. } | Base::Upper(_) | Base::Device { .. } | Base::Recorded(_) | Base::Named(_) => {
             Reach::SameMount
         }
-        Base::Root(_) => Reach::AcrossMounts,
+        Base::Root(_) | Base::PerhapsRoot(_) => Reach::AcrossMounts,
     }
 }
 

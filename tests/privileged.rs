@@ -34,6 +34,8 @@ mod connections;
 mod container_links;
 #[path = "privileged/core.rs"]
 mod core;
+#[path = "privileged/covered.rs"]
+mod covered;
 #[path = "privileged/crash.rs"]
 mod crash;
 #[path = "privileged/detached.rs"]
@@ -76,6 +78,8 @@ mod namespace_links;
 mod neighbours;
 #[path = "privileged/old_images.rs"]
 mod old_images;
+#[path = "privileged/other_namespaces.rs"]
+mod other_namespaces;
 #[path = "privileged/outside.rs"]
 mod outside;
 #[path = "privileged/overlay_links.rs"]
@@ -172,11 +176,13 @@ fn main() -> std::process::ExitCode {
     ];
     let with_newest = [
         answers::CASES,
+        covered::CASES,
         crash::CASES,
         detached::CASES,
         faults::CASES,
         helpers::CASES,
         moment::CASES,
+        other_namespaces::CASES,
         outside::CASES,
         races::CASES,
         scope::CASES,

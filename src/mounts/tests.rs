@@ -78,7 +78,7 @@ fn place_text(place: &Place) -> String {
         Base::Device { device: (major, minor) } => format!("device {major}:{minor} + {relative}"),
         Base::Recorded(path) => format!("recorded {} + {relative}", path.display()),
         Base::Named(path) => format!("named {} + {relative}", path.display()),
-        Base::Root(path) => format!("root {} + {relative}", path.display()),
+        Base::Root(path) | Base::PerhapsRoot(path) => format!("root {} + {relative}", path.display()),
     }
 }
 

@@ -16,7 +16,8 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, open_tree,
 };
 
 use super::dir::Directory;
@@ -150,6 +151,13 @@ pub fn block_device(
         }
     }
     Err(MountError::UnknownFilesystem { path })
+}
+
+/// The same directory on a copy of its mount that nothing is mounted on. The copy is in no mount namespace, and ends with
+/// that value. The kernel makes none of a mount that must not be bound, or of one whose owner hides what it covers.
+pub fn uncovered(directory: &Directory) -> Result<Directory, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    Ok(Directory::of_descriptor(open_tree(directory, "", flags)?, directory.path()))
 }
 
 /// The ext4 on a block device, to be read without mounting it; `None` where there is another filesystem.

@@ -23,9 +23,7 @@ use crate::tool::{NOTHING, Tool, make_tables};
 use crate::traffic::Net;
 
 pub(crate) const CASES: &[Case] = &[
-    Case { name: "attack: in another mount namespace the same path is another file", test: other_namespace },
     Case { name: "attack: a directory that became a symbolic link is not followed", test: turned_directory },
-    Case { name: "attack: a link below a mount that covers it is not gone", test: covered },
     Case { name: "attack: a lock is not gone where the first thread of its process has ended", test: without_leader },
     Case { name: "attack: who owns the images' directory takes no sign of a restore away", test: owner_of_directory },
     Case { name: "attack: who may write the images' directory takes no sign of a restore away", test: open_directory },
@@ -36,30 +34,9 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// A tree of the host's with a link in its directory.
-fn dump_with_link(criu: &Criu, host: &TestHost, file: &Path) {
+pub(crate) fn dump_with_link(criu: &Criu, host: &TestHost, file: &Path) {
     let tree = host.workload(&[&"deleted", &file]);
     criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
-}
-
-/// A maintenance container with the images; what is at that path in it is another checkpoint's.
-fn other_namespace(criu: &Criu) {
-    let host = TestHost::new();
-    let script = format!(
-        "exec unshare --mount --propagation private sh -e -c 'mount -t tmpfs own {}; exec sleep 1000'",
-        host.dir().display()
-    );
-    let container = Holder::start(&host, &script);
-    let inside = container.path(host.dir());
-    plant(&inside);
-    dump_with_link(criu, &host, &host.dir().join("data"));
-    let pid = container.pid.to_string();
-    let tool = Tool::new(&host, &images_of(&host)).under(&["nsenter", "--target", &pid, "--mount", "--"]);
-    is_not_called_clean(&tool, || has_link(host.dir()));
-    assert_untouched(&inside, &tool.run(&["--show"]));
-    if has_link(host.dir()) {
-        is_cleaned(&Tool::new(&host, &images_of(&host)), || has_link(host.dir()));
-    }
-    container.end();
 }
 
 fn turned_directory(criu: &Criu) {
@@ -74,18 +51,6 @@ fn turned_directory(criu: &Criu) {
     assert_untouched(&other, &removed);
     assert!(has_link(&aside));
     fs::remove_file(&own).and_then(|()| fs::rename(&aside, &own)).expect("the directory");
-    is_cleaned(&tool, || has_link(&own));
-}
-
-fn covered(criu: &Criu) {
-    let host = TestHost::new();
-    let own = directory(&host, "own");
-    dump_with_link(criu, &host, &own.join("data"));
-    host.run("mount", &[&"-t", &"tmpfs", &"cover", &own]);
-    let tool = Tool::new(&host, &images_of(&host));
-    // From outside of the host nothing covers it.
-    is_not_called_clean(&tool, || has_link(&own));
-    host.run("umount", &[&own]);
     is_cleaned(&tool, || has_link(&own));
 }
 
