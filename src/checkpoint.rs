@@ -338,12 +338,10 @@ impl Checkpoint {
     /// The files whose content the images hold: those that had no name left, and those of which no link could be made
     /// (deleted files of an overlay's lower directories, since 3.17).
     pub fn ghost_files(&self) -> impl Iterator<Item = GhostFile> {
-        self.remaps.iter().filter_map(|record| match record.entry.remap() {
-            Remap::Ghost { ghost_id } => {
-                let name = self.files.get(&record.entry.orig_id).map(|file| file.entry.name.clone());
-                Some(GhostFile { name, image: ImageKind::GhostFile.file_name(ghost_id) })
-            }
-            _ => None,
+        self.remaps.iter().filter_map(|record| {
+            let Remap::Ghost { ghost_id } = record.entry.remap() else { return None };
+            let name = self.files.get(&record.entry.orig_id).map(|file| file.entry.name.clone());
+            Some(GhostFile { name, image: ImageKind::GhostFile.file_name(ghost_id) })
         })
     }
 

@@ -56,11 +56,9 @@ pub fn execute(host: &Host, plan: GuardedPlan, keeper: Option<Keeper<'_>>, inter
 /// A connection that a lock table holds is unlocked with the table.
 fn settle_connections(done: &mut [Done]) {
     let is_table = |done: &&Done| matches!(done.item.finding.presence, Presence::Table(_));
-    let failure = done.iter().filter(is_table).find_map(|done| match &done.outcome {
-        Outcome::Failed(_) => Some(done.outcome.clone()),
-        _ => None,
-    });
-    let outcome = failure.unwrap_or(Outcome::Removed);
+    let is_failure = |outcome: &&Outcome| matches!(outcome, Outcome::Failed(_));
+    let failure = done.iter().filter(is_table).map(|done| &done.outcome).find(is_failure);
+    let outcome = failure.cloned().unwrap_or(Outcome::Removed);
     let is_in_table = |done: &&mut Done| matches!(done.item.finding.presence, Presence::InTable(_));
     for done in done.iter_mut().filter(|done| done.is_to_be_removed()).filter(is_in_table) {
         done.outcome = outcome.clone();

@@ -368,7 +368,12 @@ impl Builder {
                 }
             }
             RuleShape::JumpToLock if self.jumps.len() < MOST => self.jumps.push((direction, id)),
-            _ => {}
+            RuleShape::DropFlow { .. }
+            | RuleShape::DropSet { .. }
+            | RuleShape::JumpToLock
+            | RuleShape::AcceptMarked
+            | RuleShape::DropAll
+            | RuleShape::Foreign => {}
         }
     }
 

@@ -9,6 +9,8 @@
 //!                        └─ gc: execute: look again → act → Outcome ─→ probe again → report → exit status
 //! ```
 #![forbid(unsafe_code)]
+// A new variant has to be judged wherever values are told apart.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod archive;
 pub mod causes;

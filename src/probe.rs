@@ -23,6 +23,7 @@ use crate::mounts::{self, MountHints, Place, Unreachable, Vanished, Wanted};
 use crate::reach::OpenError;
 use crate::residue::{Derived, FileMount, Residue, TableName, Unknown};
 use crate::system::dir::FileIdentity;
+use crate::system::filesystem::FilesystemId;
 use crate::system::netns::{NetworkId, NetworkName};
 
 pub use files::location_of;
@@ -157,6 +158,8 @@ pub enum Elsewhere {
 pub struct FoundFile {
     /// The way to it.
     pub place: Place,
+    /// The filesystem that it is on.
+    pub filesystem: FilesystemId,
     /// The directory that holds it.
     pub directory: FileIdentity,
     /// The file itself; a symbolic link is not followed.

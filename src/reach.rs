@@ -13,6 +13,7 @@ use crate::host::{MountNamespace, Seen, Unmounted};
 use crate::mounts::{Base, Place};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
+use crate::system::filesystem::FilesystemId;
 use crate::system::mount::{self, MountError, Purpose};
 
 /// Why a place could not be opened.
@@ -45,10 +46,7 @@ impl OpenError {
 
 impl OpenError {
     fn of_base(self) -> Self {
-        match self {
-            OpenError::File(error) => OpenError::Base(error),
-            other => other,
-        }
+        if let OpenError::File(error) = self { OpenError::Base(error) } else { self }
     }
 }
 
@@ -91,6 +89,8 @@ pub struct OpenDirectory {
     pub directory: Directory,
     /// What it was when it was opened. Only its times can change while it is open.
     pub identity: FileIdentity,
+    /// The filesystem that it is on.
+    pub filesystem: FilesystemId,
 }
 
 impl OpenBases {
@@ -165,8 +165,18 @@ impl OpenBases {
         {
             return Ok(Arc::clone(directory));
         }
-        let directory = self.base(&place.base)?.below(path, reach(&place.base))?;
-        let opened = Arc::new(OpenDirectory { identity: directory.identity()?, directory });
+        let base = self.base(&place.base)?;
+        let directory = base.below(path, reach(&place.base))?;
+        let filesystem = match place.base {
+            Base::Upper(_) => base.overlay(),
+            Base::Mount { .. }
+            | Base::Device { .. }
+            | Base::Recorded(_)
+            | Base::Named(_)
+            | Base::Root(_)
+            | Base::PerhapsRoot(_) => directory.filesystem(),
+        };
+        let opened = Arc::new(OpenDirectory { identity: directory.identity()?, filesystem, directory });
         self.last = Some((place.base.clone(), path.to_owned(), Arc::clone(&opened)));
         Ok(opened)
     }

@@ -89,10 +89,6 @@ pub fn derive(checkpoint: &Checkpoint) -> Result<Derived, Contradiction> {
 }
 
 fn unknown_remap(record: &RemapRecord) -> Option<Unknown> {
-    match record.entry.remap() {
-        criu_images::Remap::Unknown { remap_type, .. } => {
-            Some(Unknown::RemapType { remap_type, evidence: record.evidence.clone() })
-        }
-        _ => None,
-    }
+    let criu_images::Remap::Unknown { remap_type, .. } = record.entry.remap() else { return None };
+    Some(Unknown::RemapType { remap_type, evidence: record.evidence.clone() })
 }

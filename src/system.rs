@@ -11,6 +11,7 @@ pub mod command;
 mod crc32c;
 pub mod dir;
 pub mod ext4;
+pub mod filesystem;
 pub mod interfaces;
 pub mod journal;
 pub mod keep;

@@ -360,8 +360,6 @@ fn invalid(offset: u64, text: &'static str) -> ArchiveError {
 }
 
 fn cut(error: io::Error, place: &'static str) -> ArchiveError {
-    match ArchiveError::from(error) {
-        ArchiveError::Cut { .. } => ArchiveError::Cut { place },
-        other => other,
-    }
+    let error = ArchiveError::from(error);
+    if matches!(error, ArchiveError::Cut { .. }) { ArchiveError::Cut { place } } else { error }
 }

@@ -111,9 +111,9 @@ impl From<io::Error> for ArchiveError {
         if error.to_string().contains("requires too much memory") {
             return ArchiveError::Limit(Limit::Window);
         }
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => ArchiveError::Cut { place: "in the middle of its compressed data" },
-            _ => ArchiveError::Read(error),
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return ArchiveError::Cut { place: "in the middle of its compressed data" };
         }
+        ArchiveError::Read(error)
     }
 }

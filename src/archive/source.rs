@@ -53,13 +53,14 @@ impl Source {
     /// An open file; `path` is what people are told. Only regular files and pipes can hold an archive.
     pub fn of(file: File, path: &Path) -> Result<Self, FileError> {
         let identity = dir::identity_of(&file, path)?;
-        let kind = match identity.file_type() {
-            FileType::RegularFile => Kind::Regular { size: identity.size },
-            FileType::Fifo | FileType::Socket => Kind::Pipe,
-            _ => {
-                let refused = dir::failed("read, because it is neither a directory nor a file nor a pipe,", path);
-                return Err(refused(rustix::io::Errno::INVAL));
-            }
+        let file_type = identity.file_type();
+        let kind = if file_type == FileType::RegularFile {
+            Kind::Regular { size: identity.size }
+        } else if matches!(file_type, FileType::Fifo | FileType::Socket) {
+            Kind::Pipe
+        } else {
+            let refused = dir::failed("read, because it is neither a directory nor a file nor a pipe,", path);
+            return Err(refused(rustix::io::Errno::INVAL));
         };
         let (author, changed) = match kind {
             Kind::Regular { .. } => (Author::of(&file).unwrap_or(Author::Anybody), identity.changed),

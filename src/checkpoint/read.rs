@@ -363,9 +363,9 @@ impl Reader<'_> {
     fn note_lacking_links(&mut self, remaps: &[RemapRecord], link_remaps: &[u32]) {
         let linked: HashSet<u32> = remaps
             .iter()
-            .filter_map(|remap| match remap.entry.remap() {
-                Remap::Linked { file_id } => Some(file_id),
-                _ => None,
+            .filter_map(|remap| {
+                let Remap::Linked { file_id } = remap.entry.remap() else { return None };
+                Some(file_id)
             })
             .collect();
         let links = link_remaps.iter().filter(|id| !linked.contains(id)).count();

@@ -51,7 +51,7 @@ impl<'a> Left<'a> {
             Presence::Table(found) => drop(self.tables.insert((found.namespace.id, found.view.handle))),
             Presence::Chain(found) => drop(self.chains.insert((found.namespace.id, found.place))),
             Presence::InTable(_) => self.in_tables.extend(connection(finding)),
-            _ => {}
+            Presence::Gone(_) | Presence::Vanished(_) | Presence::Unreachable(_) => {}
         }
     }
 
@@ -67,14 +67,12 @@ impl<'a> Left<'a> {
             Presence::Table(found) => self.tables.contains(&(found.namespace.id, found.view.handle)),
             Presence::Chain(found) => self.chains.contains(&(found.namespace.id, found.place)),
             Presence::InTable(_) => connection(removed).is_some_and(|removed| self.in_tables.contains(&removed)),
-            _ => false,
+            Presence::Gone(_) | Presence::Vanished(_) | Presence::Unreachable(_) => false,
         }
     }
 }
 
 fn connection(finding: &Finding) -> Option<Connection> {
-    match &finding.residue {
-        Residue::Connection(locked) => Some(locked.connection),
-        _ => None,
-    }
+    let Residue::Connection(locked) = &finding.residue else { return None };
+    Some(locked.connection)
 }

@@ -286,10 +286,7 @@ fn delete_words(chain: &str, id: &RuleId) -> Option<xtables::Change> {
 
 impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Self {
-        match error {
-            CommitError::Changed => Failure::Changed,
-            other => Failure::Final(with_causes(&other)),
-        }
+        if matches!(error, CommitError::Changed) { Failure::Changed } else { Failure::Final(with_causes(&error)) }
     }
 }
 

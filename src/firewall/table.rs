@@ -93,7 +93,13 @@ impl TableView {
                 RuleShape::DropSet { set, family } if is_set_of(&set, family) => {
                     self.add_form(TableForm::Connections);
                 }
-                _ => self.foreign.push(format!("rule with handle {} in chain {}", rule.handle, chain.name)),
+                RuleShape::DropFlow { .. }
+                | RuleShape::DropSet { .. }
+                | RuleShape::JumpToLock
+                | RuleShape::DropAll
+                | RuleShape::Foreign => {
+                    self.foreign.push(format!("rule with handle {} in chain {}", rule.handle, chain.name));
+                }
             }
         }
     }

@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use super::directory::{Absence, Sight};
 use crate::system::dir::FileIdentity;
 use crate::system::ext4::{Ext4, Ext4Error, Nearest};
+use crate::system::filesystem::FilesystemId;
 
 /// What a look at a place on such a device gives.
 #[derive(Debug)]
 pub struct Seen {
+    /// The filesystem.
+    pub filesystem: FilesystemId,
     /// The directory of the place, or the nearest one above that is there.
     pub directory: FileIdentity,
     /// What is there.
@@ -49,7 +52,7 @@ impl Unmounted {
             Some(inode) => Sight::Found(self.filesystem.identity(*inode)?),
             None => Sight::Absent(Absence::in_directory(links.directory)),
         };
-        let seen = Seen { directory: links.directory, sight };
+        let seen = Seen { filesystem: self.filesystem.filesystem(), directory: links.directory, sight };
         self.last = Some((directory.to_owned(), links));
         Ok(seen)
     }

@@ -28,7 +28,13 @@ impl Surroundings {
         let work = match layout {
             Layout::Zeropod => parent.below("work")?,
             Layout::Podman | Layout::Export | Layout::Pod => Some(parent.again()?),
-            _ => None,
+            Layout::ImagesDirectory
+            | Layout::RuntimeImages
+            | Layout::Bundle
+            | Layout::Docker
+            | Layout::Lxc
+            | Layout::Incus
+            | Layout::OciImage => None,
         };
         // A pod's container has its metadata beside `checkpoint`, or with the images.
         let has_own = layout == Layout::Pod && images.has("config.dump");

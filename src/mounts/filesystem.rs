@@ -147,10 +147,10 @@ fn significant(options: &[u8]) -> Vec<&[u8]> {
 
 /// The filesystem's name in mountinfo, where the images tell it; they do not for filesystems CRIU does not know.
 fn name(mount: &MntEntry) -> Option<&[u8]> {
-    match mount.fs_type() {
-        FsType::Tmpfs => Some(b"tmpfs"),
-        FsType::Overlayfs => Some(b"overlay"),
-        FsType::Auto => mount.fsname.as_deref(),
-        _ => None,
+    let fs_type = mount.fs_type();
+    if fs_type == FsType::Auto {
+        return mount.fsname.as_deref();
     }
+    let named: [(FsType, &[u8]); 2] = [(FsType::Tmpfs, b"tmpfs"), (FsType::Overlayfs, b"overlay")];
+    named.into_iter().find(|(named, _)| *named == fs_type).map(|(_, name)| name)
 }

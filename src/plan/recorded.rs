@@ -9,6 +9,7 @@ use crate::probe::{Finding, FoundChain, FoundFile, FoundRules, FoundTable, Prese
 use crate::record::document::{Chain, Link, Network, Rule, Time};
 use crate::record::{Boot, Record, Trust};
 use crate::residue::{LinkRemap, Residue};
+use crate::system::filesystem::FilesystemId;
 use crate::system::netns::NetworkId;
 
 /// What a record says about an object.
@@ -66,11 +67,29 @@ fn is_same_file(recorded: &Link, file: &FoundFile, boot: Boot) -> Option<bool> {
         _ => None,
     };
     let is_same_inode = recorded.inode == found.inode;
+    let is_same_filesystem = is_same_filesystem(recorded, &file.filesystem, boot);
     let has_lasting_number = boot == Boot::This || found.device.0 != 0;
-    if recorded.device.0 == found.device && has_lasting_number {
-        return Some(is_same_inode && is_same_birth != Some(false));
+    if recorded.device.0 == found.device {
+        if is_same_filesystem == Some(false) {
+            return Some(false);
+        }
+        if has_lasting_number || is_same_filesystem == Some(true) {
+            return Some(is_same_inode && is_same_birth != Some(false));
+        }
     }
-    (is_same_inode && is_same_birth == Some(true)).then_some(true)
+    let is_confirmed = is_same_birth == Some(true) || is_same_birth.is_none() && is_same_filesystem == Some(true);
+    (is_same_inode && is_confirmed).then_some(true)
+}
+
+/// What UUID and disk say; `None` where neither is known of both. A filesystem keeps its UUID for good, and shares it
+/// with its snapshots; a disk keeps its sequence number until it is detached.
+fn is_same_filesystem(recorded: &Link, found: &FilesystemId, boot: Boot) -> Option<bool> {
+    let is_same_disk = recorded.disk_sequence.zip(found.disk_sequence).map(|(recorded, found)| recorded == found);
+    if boot == Boot::This && is_same_disk == Some(false) {
+        return Some(false);
+    }
+    let uuids = recorded.filesystem.as_ref().zip(found.uuid);
+    uuids.map(|(recorded, found)| *recorded == found.to_string())
 }
 
 /// What is in another network namespace than the recorded one is not this dump's, unless nobody can tell which is which.

@@ -85,13 +85,11 @@ impl Searcher {
             Location::Vanished(how) => Presence::Vanished(*how),
             Location::Unreachable(why) => Presence::Unreachable(Cause::Mount(why.clone())),
         };
-        match presence {
-            Presence::Gone(_) | Presence::Unreachable(_) => {
-                let told = job.told.as_ref().filter(|told| self.confirmed.is_true_of(told));
-                told.and_then(|told| self.file_at(&told.place)).unwrap_or(presence)
-            }
-            found => found,
+        if !matches!(presence, Presence::Gone(_) | Presence::Unreachable(_)) {
+            return presence;
         }
+        let told = job.told.as_ref().filter(|told| self.confirmed.is_true_of(told));
+        told.and_then(|told| self.file_at(&told.place)).unwrap_or(presence)
     }
 
     /// The first place that can be looked at decides: all of them show the same file.
@@ -132,9 +130,11 @@ impl Searcher {
 
     fn look_at(&mut self, place: &Place) -> Result<Presence, OpenError> {
         if let Some(read) = self.opened.read_unmounted(place) {
-            let Seen { directory, sight } = read?;
+            let Seen { filesystem, directory, sight } = read?;
             return Ok(match sight {
-                Sight::Found(identity) => Presence::File(FoundFile { place: place.clone(), directory, identity }),
+                Sight::Found(identity) => {
+                    Presence::File(FoundFile { place: place.clone(), filesystem, directory, identity })
+                }
                 Sight::Absent(absence) => self.judge.absent(place, absence)?,
             });
         }
@@ -162,15 +162,14 @@ impl Searcher {
             true => opened.directory.identity()?,
             false => opened.identity,
         };
-        Ok(Presence::File(FoundFile { place: self.judge.found(place, &identity), directory, identity }))
+        let place = self.judge.found(place, &identity);
+        Ok(Presence::File(FoundFile { place, filesystem: opened.filesystem, directory, identity }))
     }
 }
 
 fn path_of(answer: &Presence) -> Option<PathBuf> {
-    match answer {
-        Presence::File(file) => Some(file.place.path()),
-        _ => None,
-    }
+    let Presence::File(file) = answer else { return None };
+    Some(file.place.path())
 }
 
 /// Where a link remap can be on a host with these mounts. Pure.

@@ -65,10 +65,9 @@ pub(super) fn look(
         let known = networks.list.len();
         host.add_hidden_networks(&mut networks, &super::trace_of(checkpoint));
         let hidden = networks.split_off(known);
-        terms.recorded = match terms.recorded {
-            super::RecordedNamespace::NotFound => record::find(checkpoint.record.record(), &hidden.list),
-            known => known,
-        };
+        if matches!(terms.recorded, super::RecordedNamespace::NotFound) {
+            terms.recorded = record::find(checkpoint.record.record(), &hidden.list);
+        }
         scene = scene.with(&terms, &hidden);
     }
     scene.tie_by_devices(&checkpoint.network);

@@ -27,8 +27,6 @@ pub(super) fn find(record: Option<&Record>, namespaces: &[Arc<NetNamespace>]) ->
 /// before is not this dump's alone.
 pub(super) fn believed(record: Option<&Record>, found: RecordedNamespace, role: Role) -> Option<NetworkId> {
     let network = record.filter(|record| record.trust == Trust::Full)?.network()?;
-    match found {
-        RecordedNamespace::Found(id) if network.role == role && network.is_closed_once() => Some(id),
-        _ => None,
-    }
+    let RecordedNamespace::Found(id) = found else { return None };
+    (network.role == role && network.is_closed_once()).then_some(id)
 }

@@ -70,6 +70,12 @@ pub struct Link {
     pub path: Bytes,
     /// The device number of its filesystem.
     pub device: Device,
+    /// The UUID of its filesystem; absent where the kernel does not tell it, and in older records.
+    #[serde(default)]
+    pub filesystem: Option<String>,
+    /// The `diskseq` of its disk; absent where it has none, and in older records.
+    #[serde(default)]
+    pub disk_sequence: Option<u64>,
     /// Its inode number.
     pub inode: u64,
     /// When the inode was made, where the filesystem tells.

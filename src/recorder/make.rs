@@ -54,12 +54,14 @@ pub(super) fn document(
 
 fn link(finding: &Finding) -> Option<Link> {
     let Finding { residue: Residue::LinkRemap(link), presence: Presence::File(file) } = finding else { return None };
-    let FoundFile { place, directory, identity } = file;
+    let FoundFile { place, filesystem, directory, identity } = file;
     Some(Link {
         id: link.id,
         link: Bytes(link.link.clone()),
         path: Bytes::of_path(&place.path()),
         device: Device(identity.device),
+        filesystem: filesystem.uuid.map(|uuid| uuid.to_string()),
+        disk_sequence: filesystem.disk_sequence,
         inode: identity.inode,
         born: identity.born.map(Time),
         changed: Time(identity.changed),
@@ -75,7 +77,12 @@ fn not_found(finding: &Finding) -> Option<String> {
     let what = match finding.presence {
         Presence::Gone(_) => "was not there",
         Presence::Unreachable(_) => "could not be looked for",
-        _ => return None,
+        Presence::Vanished(_)
+        | Presence::File(_)
+        | Presence::Rules(_)
+        | Presence::InTable(_)
+        | Presence::Table(_)
+        | Presence::Chain(_) => return None,
     };
     Some(format!("{} {what}", String::from_utf8_lossy(&link.link)))
 }

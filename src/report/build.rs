@@ -155,7 +155,11 @@ fn remedy(reason: KeepReason, finding: &Finding) -> String {
         Presence::Chain(found) => Some(&found.namespace),
         Presence::Table(found) => Some(&found.namespace),
         Presence::Rules(found) => Some(&found.namespace),
-        _ => None,
+        Presence::Gone(_)
+        | Presence::Vanished(_)
+        | Presence::Unreachable(_)
+        | Presence::File(_)
+        | Presence::InTable(_) => None,
     };
     match (reason, namespace.and_then(|namespace| namespace.paths.first())) {
         (KeepReason::UntiedNamespace, Some(path)) => format!("--netns {}", path.display()),
@@ -175,9 +179,10 @@ fn subject(finding: &Finding) -> Subject {
             Subject::LockedConnection { local: end(locked.connection.local), peer: end(locked.connection.peer) }
         }
         Residue::LockTable(table) => Subject::NetworkLockTable {
-            names: match &finding.presence {
-                Presence::Table(found) => vec![found.name.as_str().to_owned()],
-                _ => table.names.iter().map(|name| name.as_str().to_owned()).collect(),
+            names: if let Presence::Table(found) = &finding.presence {
+                vec![found.name.as_str().to_owned()]
+            } else {
+                table.names.iter().map(|name| name.as_str().to_owned()).collect()
             },
         },
         Residue::LockChain(_) => Subject::NetworkLockChain { chain: crate::firewall::rule_shape::LOCK_CHAIN },
@@ -195,7 +200,7 @@ fn location(presence: &Presence) -> Option<Location> {
         Presence::Rules(rules) => Some(rules_location(rules)),
         Presence::Table(table) => Some(table_location(table)),
         Presence::Chain(chain) => Some(chain_location(chain)),
-        _ => None,
+        Presence::Gone(_) | Presence::Vanished(_) | Presence::Unreachable(_) | Presence::InTable(_) => None,
     }
 }
 
@@ -274,10 +279,7 @@ fn state(finding: &Finding) -> (State, Option<String>) {
 
 /// The images hold what was on a tmpfs of the tree's own, and so the file.
 fn vanished_with_tmpfs(residue: &Residue) -> String {
-    let size = match residue {
-        Residue::LinkRemap(link) => link.size,
-        _ => None,
-    };
+    let size = if let Residue::LinkRemap(link) = residue { link.size } else { None };
     match size {
         Some(size) => format!(
             "with its tmpfs, which is mounted nowhere any more; its {} are in the images only",
@@ -293,11 +295,9 @@ fn foreign(foreign: &[String]) -> Option<String> {
 
 /// Removal frees a file's space only where the link is its last name, and it has not just got another.
 fn frees(finding: &Finding, saved: Option<&Saved>) -> u64 {
-    match &finding.presence {
-        _ if saved.is_some_and(|saved| saved.method == Method::HardLink) => 0,
-        Presence::File(file) if file.identity.links == 1 => file.identity.allocated,
-        _ => 0,
-    }
+    let Presence::File(file) = &finding.presence else { return 0 };
+    let is_linked = saved.is_some_and(|saved| saved.method == Method::HardLink);
+    if file.identity.links == 1 && !is_linked { file.identity.allocated } else { 0 }
 }
 
 fn evidence(residue: &Residue) -> &[Evidence] {

@@ -210,10 +210,7 @@ fn fate(object: &Object) -> (&'static str, Option<String>) {
 }
 
 fn gone(object: &Object) -> (&'static str, Option<String>) {
-    match object.state {
-        State::Vanished => ("gone", object.detail.clone()),
-        _ => ("gone", None),
-    }
+    ("gone", object.detail.clone().filter(|_| object.state == State::Vanished))
 }
 
 fn tree_lines(report: &CheckpointReport) -> Vec<Line> {

@@ -58,6 +58,7 @@ impl Scene {
         let base = Base::Named(self.place.path().to_owned());
         let found = FoundFile {
             place: Place { base, relative: "link_remap.7".into() },
+            filesystem: directory.filesystem(),
             directory: directory.identity().unwrap(),
             identity: file.identity().unwrap(),
         };

@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, Stat
 use rustix::io::{Errno, retry_on_intr};
 
 use super::author::Author;
+use super::filesystem::FilesystemId;
 use super::origin::{self, MountKey};
 use super::reading;
 use crate::time::Timestamp;
@@ -228,6 +229,20 @@ impl Directory {
     /// The directory itself.
     pub fn identity(&self) -> Result<FileIdentity, FileError> {
         identity_of(self, &self.path)
+    }
+
+    /// The filesystem that it is on.
+    pub fn filesystem(&self) -> FilesystemId {
+        let device = self.identity().map(|identity| identity.device);
+        match (self.reopened(), device) {
+            (Ok(open), Ok(device)) => FilesystemId::of(open, device),
+            (Err(_), _) | (_, Err(_)) => FilesystemId::default(),
+        }
+    }
+
+    /// The overlay of which it is the upper directory.
+    pub fn overlay(&self) -> FilesystemId {
+        self.reopened().map(FilesystemId::of_overlay).unwrap_or_default()
     }
 
     /// Who may take an entry away from this directory, or put one in its place.

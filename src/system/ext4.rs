@@ -12,8 +12,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use criu_gc_sys::Uuid;
+
 use super::crc32c::crc32c;
 use super::dir::FileIdentity;
+use super::filesystem::{self, FilesystemId};
 use crate::time::Timestamp;
 
 /// Why nothing can be told.
@@ -68,6 +71,7 @@ pub struct Ext4 {
     inodes_per_group: u32,
     descriptor_size: u64,
     descriptors: u64,
+    uuid: Uuid,
     /// Where checksums start; `None` where there are none.
     seed: Option<u32>,
 }
@@ -124,9 +128,15 @@ impl Ext4 {
             inodes_per_group,
             descriptor_size,
             descriptors: (u64::from(u32_at(&superblock, 0x14)) + 1) * block_size,
+            uuid: Uuid(std::array::from_fn(|index| superblock[0x68 + index])),
             seed: has_checksums.then_some(seed),
             device,
         }))
+    }
+
+    /// Which filesystem it is, on which disk.
+    pub fn filesystem(&self) -> FilesystemId {
+        FilesystemId { uuid: Some(self.uuid), disk_sequence: filesystem::disk_sequence(self.number) }
     }
 
     /// The directory at a path from the root, or the nearest one above that is there.

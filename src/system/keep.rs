@@ -53,9 +53,10 @@ pub fn keep(file: &Pinned, into: &Directory, name: &OsStr) -> Result<Kept, FileE
     let before = file.identity()?;
     let attributes = Attributes::of(file, file.path())?;
     let part = Part::make(file, &attributes, into, name)?;
-    let method = match attributes.file_type() {
-        FileType::RegularFile => content::copy(file, &part.fd).map_err(failed("copy into", &part.path()))?,
-        _ => Method::MadeAnew,
+    let method = if attributes.file_type() == FileType::RegularFile {
+        content::copy(file, &part.fd).map_err(failed("copy into", &part.path()))?
+    } else {
+        Method::MadeAnew
     };
     let refused = attributes.give_to(&part.fd, file).map_err(failed("keep owner, mode and times in", &part.path()))?;
     let now = file.identity()?;

@@ -103,10 +103,8 @@ pub enum Error {
 impl Error {
     /// What the kernel said when it refused the question itself.
     pub fn refusal(&self) -> Option<Errno> {
-        match self {
-            Error::Refused { source, .. } => Some(*source),
-            _ => None,
-        }
+        let Error::Refused { source, .. } = self else { return None };
+        Some(*source)
     }
 }
 

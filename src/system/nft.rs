@@ -216,9 +216,9 @@ pub enum SetForm {
 impl Nft {
     /// Opens nf_tables of the network namespace that the calling thread is in.
     pub fn open() -> Result<Self, Error> {
-        let socket = Socket::open(netlink::Protocol::Netfilter).map_err(|error| match &error {
-            netlink::Error::Open { source: Errno::PROTONOSUPPORT, .. } => Error::Unavailable(error),
-            _ => Error::Netlink(error),
+        let socket = Socket::open(netlink::Protocol::Netfilter).map_err(|error| {
+            let is_missing = matches!(error, netlink::Error::Open { source: Errno::PROTONOSUPPORT, .. });
+            if is_missing { Error::Unavailable(error) } else { Error::Netlink(error) }
         })?;
         let nft = Nft { socket };
         match nft.generation() {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -110,34 +110,46 @@ impl<'a> Here<'a> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let next = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(failed())?;
         let stat = rustix::fs::fstat(&next).map_err(failed())?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {
-                self.fd = next;
-                Ok(Step::Directory)
-            }
-            FileType::Symlink if is_kernels_own(&next).map_err(failed())? => {
-                let flags = OFlags::PATH | OFlags::CLOEXEC;
-                let led = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(failed())?;
-                let stat = rustix::fs::fstat(&led).map_err(failed())?;
-                if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-                    return Ok(Step::File(led));
-                }
-                // Who owns a process says what its root and its working directory are.
-                self.check_link(&next, name)?;
-                self.fd = led;
-                Ok(Step::Directory)
-            }
-            FileType::Symlink => {
-                self.links += 1;
-                if self.links > MOST_LINKS {
-                    return Err(failed()(Errno::LOOP).into());
-                }
-                self.check_link(&next, name)?;
-                let target = rustix::fs::readlinkat(&next, "", Vec::new()).map_err(failed())?;
-                Ok(Step::Link(PathBuf::from(OsString::from_vec(target.into_bytes()))))
-            }
-            _ => Ok(Step::File(next)),
+        let file_type = FileType::from_raw_mode(stat.st_mode);
+        if file_type == FileType::Directory {
+            self.fd = next;
+            return Ok(Step::Directory);
         }
+        if file_type != FileType::Symlink {
+            return Ok(Step::File(next));
+        }
+        if is_kernels_own(&next).map_err(failed())? {
+            self.step_along_kernels(&next, name)
+        } else {
+            self.read(&next, name)
+        }
+    }
+
+    /// Goes where a link of the kernel's leads (`/proc/PID/root`), which has no text to follow.
+    fn step_along_kernels(&mut self, link: &OwnedFd, name: &OsStr) -> Result<Step, WayError> {
+        let failed = || failed("open directory", self.path);
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let led = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(failed())?;
+        let stat = rustix::fs::fstat(&led).map_err(failed())?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            return Ok(Step::File(led));
+        }
+        // Who owns a process says what its root and its working directory are.
+        self.check_link(link, name)?;
+        self.fd = led;
+        Ok(Step::Directory)
+    }
+
+    /// The text of a symbolic link, if it may be followed.
+    fn read(&mut self, link: &OwnedFd, name: &OsStr) -> Result<Step, WayError> {
+        let failed = || failed("open directory", self.path);
+        self.links += 1;
+        if self.links > MOST_LINKS {
+            return Err(failed()(Errno::LOOP).into());
+        }
+        self.check_link(link, name)?;
+        let target = rustix::fs::readlinkat(link, "", Vec::new()).map_err(failed())?;
+        Ok(Step::Link(PathBuf::from(OsString::from_vec(target.into_bytes()))))
     }
 
     /// The mode of a link says nothing: whoever may write the directory can replace it.
@@ -174,10 +186,7 @@ const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CL
 
 /// The components of a path, as names to open one after the other.
 fn steps(path: &Path) -> impl Iterator<Item = OsString> {
-    path.components().map(|component| match component {
-        Component::RootDir => OsString::from("/"),
-        other => other.as_os_str().to_owned(),
-    })
+    path.components().map(|component| component.as_os_str().to_owned())
 }
 
 #[cfg(test)]

@@ -90,6 +90,21 @@ fn is_identity_of(link: &Value, path: &Path) {
     let born = file.created().expect("a file system with birth times");
     let born = born.duration_since(std::time::UNIX_EPOCH).expect("a time after 1970");
     assert_eq!(link["born"], format!("{}.{:09}", born.as_secs(), born.subsec_nanos()));
+    assert_eq!(link["filesystem"].as_str().map(|uuid| uuid.replace('-', "")), uuid_of(path));
+}
+
+/// The UUID of the filesystem, without dashes, by a request of Python's; `None` where the kernel tells none.
+fn uuid_of(path: &Path) -> Option<String> {
+    const SCRIPT: &str = "
+import fcntl, os, sys
+try:
+    answer = fcntl.ioctl(os.open(os.path.dirname(sys.argv[1]), os.O_RDONLY), 0x80111500, bytes(17))
+    print(answer[1:].hex() if any(answer[1:]) else '')
+except OSError:
+    print()
+";
+    let answer = std::process::Command::new("python3").args(["-c", SCRIPT]).arg(path).succeed().stdout;
+    Some(answer.trim().to_owned()).filter(|uuid| !uuid.is_empty())
 }
 
 /// What `nft` says of the rules of each connection.

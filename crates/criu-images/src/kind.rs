@@ -98,11 +98,10 @@ impl ImageKind {
 
     /// The magic number at the head of the file since CRIU 1.6 (image version 1.1); an inventory never has one.
     pub fn head_magic(self) -> Option<u32> {
-        match self {
-            ImageKind::Inventory => None,
-            ImageKind::Stats => Some(SERVICE_MAGIC),
-            _ => Some(COMMON_MAGIC),
+        if self == ImageKind::Inventory {
+            return None;
         }
+        Some(if self == ImageKind::Stats { SERVICE_MAGIC } else { COMMON_MAGIC })
     }
 
     /// The name CRIU gives the image with this number; kinds of which there is one image take no notice of it.

@@ -12,6 +12,7 @@
 //! Images may be written by anybody, so no input makes it panic, recurse without bound, or hold more than ten times
 //! [`RECORD_LIMIT`]. It opens no file, and prints nothing.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod byte_order;
 mod entries;

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What the identity of a step's object rests on. A text that a tree wrote and a number that can be given anew say only
-//! where to look; something of this host has to confirm what is found there.
-//!
-//! [`NOT_YET`] names the grounds that the plan still takes for proof. It can only become shorter.
+//! What the identity of a step's object rests on. A text that a tree wrote and a number that can be given again say only
+//! where to look; something of this host has to confirm what is found there: a record, the user, the device's age, or
+//! that the object itself was made while the dump ran.
 
 use std::collections::BTreeSet;
 
+use criu_gc::checkpoint::Checkpoint;
 use criu_gc::mounts::{Base, HostMount, HostMounts};
 use criu_gc::plan::{Answer, Item};
-use criu_gc::probe::Presence;
-
-/// Grounds that are none, and that the plan acts on all the same: the host does not confirm them yet.
-const NOT_YET: [Ground; 2] = [Ground::Text, Ground::ReusableNumber];
+use criu_gc::probe::{FoundFile, Presence};
 
 /// What speaks for an object being the one that the images name, beside the test of the object itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,10 +19,12 @@ pub(super) enum Ground {
     User,
     /// The path is one of the mount namespace in which both CRIU and the tool run.
     OwnPath,
-    /// The number of a device that has it for as long as it is there.
-    LastingNumber,
-    /// The number of a device that anybody may get next.
-    ReusableNumber,
+    /// The filesystem has been mounted since before the dump.
+    LastingMount,
+    /// The link, or its directory, was changed while the dump ran.
+    MadeByDump,
+    /// A device number: another device may have it by now.
+    Number,
     /// An option that the tree wrote.
     Text,
 }
@@ -33,56 +32,60 @@ pub(super) enum Ground {
 impl Ground {
     fn is_proof(self) -> bool {
         match self {
-            Ground::Record | Ground::User | Ground::OwnPath | Ground::LastingNumber => true,
-            Ground::ReusableNumber | Ground::Text => false,
+            Ground::Record | Ground::User | Ground::OwnPath | Ground::LastingMount | Ground::MadeByDump => true,
+            Ground::Number | Ground::Text => false,
         }
     }
 }
 
 /// A step that is carried out has a ground that is one.
-pub(super) fn check(item: &Item, host: &HostMounts) {
-    let grounds = grounds(item, host);
-    let counts = |ground: &Ground| ground.is_proof() || NOT_YET.contains(ground);
-    assert!(grounds.iter().any(counts), "nothing confirms what it is: {grounds:?} {item:?}");
+pub(super) fn check(checkpoint: &Checkpoint, item: &Item, host: &HostMounts) {
+    let grounds = grounds(checkpoint, item, host);
+    assert!(grounds.iter().any(|ground| ground.is_proof()), "nothing confirms what it is: {grounds:?} {item:?}");
 }
 
-fn grounds(item: &Item, host: &HostMounts) -> BTreeSet<Ground> {
+fn grounds(checkpoint: &Checkpoint, item: &Item, host: &HostMounts) -> BTreeSet<Ground> {
     let recorded = (item.record == Some(Answer::Same)).then_some(Ground::Record);
-    let of_place = match &item.finding.presence {
-        Presence::File(file) => Some(of_base(&file.place.base, host)),
+    let of_file = match &item.finding.presence {
+        Presence::File(file) => {
+            let made = was_made_by_dump(checkpoint, file).then_some(Ground::MadeByDump);
+            made.into_iter().chain([of_base(&file.place.base, host)]).collect()
+        }
         Presence::Gone(_)
         | Presence::Vanished(_)
         | Presence::Unreachable(_)
         | Presence::Rules(_)
         | Presence::InTable(_)
         | Presence::Table(_)
-        | Presence::Chain(_) => None,
+        | Presence::Chain(_) => Vec::new(),
     };
-    recorded.into_iter().chain(of_place).collect()
+    recorded.into_iter().chain(of_file).collect()
+}
+
+fn was_made_by_dump(checkpoint: &Checkpoint, file: &FoundFile) -> bool {
+    let (Some(began), Some(written)) = (checkpoint.began, checkpoint.written) else { return false };
+    [file.identity.changed, file.directory.changed].iter().any(|time| began <= *time && *time <= written.latest())
 }
 
 fn of_base(base: &Base, host: &HostMounts) -> Ground {
+    let of_number = |device: (u32, u32)| {
+        // What has no device of its own gets a number that is free.
+        let lasts = device.0 != 0 && host.lasting.contains(&device);
+        if lasts { Ground::LastingMount } else { Ground::Number }
+    };
     match base {
         Base::Root(_) => Ground::OwnPath,
         Base::Named(_) => Ground::User,
         Base::Upper(_) | Base::Recorded(_) | Base::PerhapsRoot(_) => Ground::Text,
-        Base::Device { device } => of_device(*device),
+        Base::Device { .. } => Ground::Number,
         Base::Mount { id, .. } => {
             let others = host.others.iter().flat_map(|(_, mounts)| mounts);
             let mount: Option<&HostMount> = host.own.iter().chain(others).find(|mount| mount.id == *id);
             // Of an overlay not even the number has to agree.
             mount.map_or(Ground::Text, |mount| match mount.fstype.as_slice() {
                 b"overlay" => Ground::Text,
-                _ => of_device(mount.device),
+                _ => of_number(mount.device),
             })
         }
     }
-}
-
-/// Of loop, md, nbd and device-mapper devices, and of filesystems without a device, the next one gets the number; so do
-/// disks of other kinds, but not while they are there.
-fn of_device((major, _): (u32, u32)) -> Ground {
-    const ANONYMOUS: u32 = 0;
-    const REUSED: [u32; 6] = [ANONYMOUS, 7, 9, 43, 252, 253];
-    if REUSED.contains(&major) { Ground::ReusableNumber } else { Ground::LastingNumber }
 }

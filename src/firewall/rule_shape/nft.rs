@@ -92,7 +92,11 @@ impl Conditions {
             Expression::Match { name, info, .. } => self.xt_match(name, info)?,
             Expression::Counter => {}
             Expression::Verdict(verdict) if loaded.is_empty() => self.verdict = Some(verdict.clone()),
-            _ => return None,
+            Expression::Lookup { .. }
+            | Expression::Verdict(_)
+            | Expression::Bitwise { .. }
+            | Expression::Target { .. }
+            | Expression::Other { .. } => return None,
         }
         Some(())
     }

@@ -5,6 +5,8 @@ use super::super::tests::objects::{
 };
 use super::super::tests::{decide_with, text};
 use super::*;
+use criu_gc_sys::Uuid;
+
 use crate::checkpoint::example::checkpoint;
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
 use crate::firewall::{Backend, RuleId, RuleKey};
@@ -28,6 +30,8 @@ fn recorded_link() -> Link {
         link: Bytes(b"/srv/link_remap.6".to_vec()),
         path: Bytes(b"/srv/link_remap.6".to_vec()),
         device: Device(identity.device),
+        filesystem: None,
+        disk_sequence: None,
         inode: identity.inode,
         born: Some(Time(Timestamp::new(500, 1))),
         changed: Time(identity.changed),
@@ -76,6 +80,41 @@ fn another_inode_is_another_file_however_old_it_looks() {
     // Nothing is known about a link of another path.
     check_link(|recorded, file| (recorded.link.0[1], file.identity.inode) = (b'x', 78), BELIEVED, "Remove");
     check_link(|recorded, file| (recorded.id, file.identity.inode) = (7, 78), BELIEVED, "Remove");
+}
+
+#[test]
+fn a_filesystem_is_told_by_its_uuid_and_its_disk_where_the_kernel_tells_them() {
+    let uuid = |byte| Uuid([byte; 16]);
+    let with = |told: Option<Uuid>, found: Option<Uuid>| {
+        move |recorded: &mut Link, file: &mut FoundFile| {
+            (recorded.filesystem, file.filesystem.uuid) = (told.map(|uuid| uuid.to_string()), found);
+        }
+    };
+    let (same, other) = (Some(uuid(1)), Some(uuid(2)));
+    for boot in [Boot::This, Boot::Earlier] {
+        check_link(with(same, same), (Trust::Full, boot), "Remove");
+        check_link(with(same, other), (Trust::Full, boot), "keep: not-recorded");
+        check_link(with(same, None), (Trust::Full, boot), "Remove");
+        check_link(with(None, other), (Trust::Full, boot), "Remove");
+    }
+    // Loop devices and disks get their numbers again, and so do filesystems without a device.
+    let disks = |boot, told, found, expected| {
+        let change = |recorded: &mut Link, file: &mut FoundFile| {
+            (recorded.disk_sequence, file.filesystem.disk_sequence) = (told, found);
+        };
+        check_link(change, (Trust::Full, boot), expected);
+    };
+    disks(Boot::This, Some(7), Some(7), "Remove");
+    disks(Boot::This, Some(7), Some(8), "keep: not-recorded");
+    disks(Boot::This, None, Some(8), "Remove");
+    disks(Boot::Earlier, Some(7), Some(8), "Remove");
+    // Without a birth time, the UUID shows that the disk has another number by now.
+    let renumbered = |recorded: &mut Link, file: &mut FoundFile| {
+        with(same, same)(recorded, file);
+        (recorded.device.0, recorded.born) = ((8, 17), None);
+        file.identity.changed = LATER;
+    };
+    check_link(renumbered, (Trust::Full, Boot::Earlier), "Remove");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::plan::{Residue, Survey, TreeState};
 use crate::probe::{FoundRules, LiveTask, Tie, UnknownTree};
 use crate::residue::{Connection, Evidence, FileMount, LockChain, LockedConnection, RuleForms, TableForm, TableName};
 use crate::system::dir::FileIdentity;
+use crate::system::filesystem::FilesystemId;
 use crate::system::netns::{NetworkId, NetworkName};
 use crate::system::xtables::IpVersion;
 use crate::time::Timestamp;
@@ -48,7 +49,8 @@ pub(in crate::plan) fn link() -> (LinkRemap, FoundFile) {
     };
     let place = Place { base: Base::Root(PathBuf::from("/")), relative: PathBuf::from("srv/link_remap.6") };
     let before = Timestamp::new(999, 0);
-    (link, FoundFile { place, directory: identity(before), identity: identity(before) })
+    let (filesystem, directory, identity) = (FilesystemId::default(), identity(before), identity(before));
+    (link, FoundFile { place, filesystem, directory, identity })
 }
 
 pub(in crate::plan) fn link_finding((link, file): (LinkRemap, FoundFile)) -> Finding {

@@ -257,10 +257,7 @@ impl<'a> Scene<'a> {
     pub(super) fn in_table(&self, connection: &Connection, tables: &[Presence]) -> Presence {
         let flows = Direction::BOTH.map(|direction| connection.flow(direction));
         let held = |table: &FoundTable| flows.iter().filter(|flow| table.view.flows.contains(flow)).count();
-        let held = tables.iter().map(|presence| match presence {
-            Presence::Table(table) => held(table),
-            _ => 0,
-        });
+        let held = tables.iter().map(|presence| if let Presence::Table(table) = presence { held(table) } else { 0 });
         if let Some(flows) = NonZeroUsize::new(held.max().unwrap_or_default()) {
             return Presence::InTable(flows);
         }

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A walk over every mount namespace of the machine.
+
+use std::ffi::c_void;
+use std::fs::File;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
+
+/// `struct mnt_ns_info` of `linux/nsfs.h`.
+#[repr(C)]
+#[derive(Default)]
+struct MountNamespaceInfo {
+    size: u32,
+    mounts: u32,
+    id: u64,
+}
+
+/// `NS_MNT_GET_NEXT`: the namespace with the next higher id.
+const NEXT: Opcode = opcode::read::<MountNamespaceInfo>(0xb7, 11);
+/// `NS_MNT_GET_PREV`: the namespace with the next lower id.
+const PREVIOUS: Opcode = opcode::read::<MountNamespaceInfo>(0xb7, 12);
+
+/// A step of the walk. The kernel writes about the namespace and returns a descriptor of it.
+struct Step {
+    direction: Opcode,
+    info: MountNamespaceInfo,
+}
+
+// SAFETY: both requests write one `struct mnt_ns_info`, which `as_ptr` points to, and return a new descriptor or an error.
+unsafe impl Ioctl for Step {
+    type Output = OwnedFd;
+
+    const IS_MUTATING: bool = true;
+
+    fn opcode(&self) -> Opcode {
+        self.direction
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        (&raw mut self.info).cast()
+    }
+
+    unsafe fn output_from_ptr(output: IoctlOutput, _: *mut c_void) -> rustix::io::Result<OwnedFd> {
+        // SAFETY: the kernel has just made this descriptor for us, so that nobody else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(output) })
+    }
+}
+
+/// Opens every mount namespace of the machine that the caller may enter, its own among them, in no order that means
+/// anything (`NS_MNT_GET_NEXT`, Linux 6.12). That is each one that there is, also without any process in it, if the
+/// caller is in the machine's first user and pid namespaces and has `CAP_SYS_ADMIN`.
+///
+/// # Errors
+/// `ENOTTY` before Linux 6.12; `EPERM` where the caller may not walk; those of opening `/proc/self/ns/mnt`.
+///
+/// # Examples
+/// ```no_run
+/// for namespace in criu_gc_sys::mount_namespaces()? {
+///     println!("mnt:[{}]", rustix::fs::fstat(&namespace)?.st_ino);
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn mount_namespaces() -> Result<Vec<OwnedFd>, Errno> {
+    let own = File::open("/proc/self/ns/mnt").map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let mut found = vec![OwnedFd::from(own)];
+    for direction in [PREVIOUS, NEXT] {
+        let first = found.len();
+        while let Some(namespace) =
+            step(if found.len() == first { &found[0] } else { &found[found.len() - 1] }, direction)?
+        {
+            found.push(namespace);
+        }
+    }
+    Ok(found)
+}
+
+/// The next namespace, or `None` at the end.
+fn step(namespace: impl AsFd, direction: Opcode) -> Result<Option<OwnedFd>, Errno> {
+    // SAFETY: see `Step`. On a descriptor of a mount namespace, nsfs handles both requests itself.
+    match unsafe { ioctl(namespace, Step { direction, info: MountNamespaceInfo::default() }) } {
+        Ok(namespace) => Ok(Some(namespace)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn the_own_namespace_is_among_them_and_each_is_there_once() {
+        let found = match mount_namespaces() {
+            // Linux before 6.12, or not root.
+            Err(Errno::NOTTY | Errno::PERM) => return,
+            found => found.unwrap(),
+        };
+        let numbers: Vec<u64> = found.iter().map(|each| rustix::fs::fstat(each).unwrap().st_ino).collect();
+        let own = std::fs::metadata("/proc/self/ns/mnt").unwrap().ino();
+        assert!(numbers.contains(&own), "{own} {numbers:?}");
+        assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), numbers.len());
+    }
+}
