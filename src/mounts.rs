@@ -73,6 +73,8 @@ pub enum Base {
         id: u32,
         /// Whether it is mounted read-only.
         is_read_only: bool,
+        /// Whether it is a tmpfs: as long as one lives no other filesystem has its number, and it ends with its last user.
+        is_tmpfs: bool,
         /// What says that it shows the filesystem of the images.
         identity: Identity,
     },
@@ -103,6 +105,8 @@ pub enum Identity {
     /// Nothing but a number that can be given again, or the text of a mount's options, which is the word of whoever
     /// mounted it. What is found there has to prove by itself that it is the checkpoint's.
     ByName,
+    /// The same for a tmpfs that has the number and other options: it was mounted again with those, or it is another one.
+    OtherOptions,
 }
 
 impl Base {
@@ -286,6 +290,7 @@ fn places(inside: &[u8], mounts: &[Same<'_>]) -> Vec<Place> {
                 mountpoint: path::owned(&mount.mountpoint),
                 id: mount.id,
                 is_read_only: mount.is_read_only,
+                is_tmpfs: mount.fstype == b"tmpfs",
                 identity: *identity,
             };
             let place = Place { base, relative: path::owned(relative) };

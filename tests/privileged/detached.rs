@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A tmpfs of the tree's that is mounted nowhere, and that a process keeps all the same: by its working directory, a
-//! descriptor or a mapping. It is not gone while the process lives, and gone then.
+//! A tmpfs of the tree's that is not gone although no mount looks like it: it was mounted again with other options, or
+//! it is mounted nowhere, and a process keeps it by its working directory, a descriptor or a mapping.
 
 use testkit::{Criu, TestHost};
 
-use crate::attack::{Holder, has_link, is_not_called_clean};
+use crate::attack::{Holder, has_link, is_cleaned, is_not_called_clean};
 use crate::attack_mounts::{NEW_MOUNTS, PLACE, Scene};
 use crate::case::Case;
 
@@ -13,6 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a tmpfs that only the working directory of a thread keeps is not gone", test: thread },
     Case { name: "a tmpfs that only a descriptor keeps is not gone", test: descriptor },
     Case { name: "a tmpfs that only a mapping keeps is not gone", test: mapping },
+    Case { name: "a link on a tmpfs that was mounted again with another size is removed", test: remounted },
     Case { name: "a tmpfs is gone although processes keep others, mounted or detached", test: others },
 ];
 
@@ -51,6 +52,20 @@ fn is_kept_by(criu: &Criu, before: &str, words: &str) {
     let words = format!("process {} (holds) has a file of it open", other.pid);
     assert!(shown.stdout.contains(&words), "{shown}");
     other.end();
+    tool.finds_nothing();
+}
+
+/// The options of a tmpfs can be changed while it is in use.
+fn remounted(criu: &Criu) {
+    let host = TestHost::new();
+    let (scene, ()) = Scene::new(criu, &host, |_| ());
+    let words = ["--target", &scene.holder.pid.to_string(), "--mount", "mount", "-o", "remount,size=3m", PLACE];
+    host.run("nsenter", &words.iter().map(|word| word as testkit::Word<'_>).collect::<Vec<_>>());
+    let place = scene.holder.path(PLACE.as_ref());
+    let tool = scene.tool();
+    is_cleaned(&tool, || has_link(&place));
+    tool.finds_nothing();
+    scene.holder.end();
     tool.finds_nothing();
 }
 

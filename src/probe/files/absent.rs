@@ -72,10 +72,11 @@ impl Judge {
                 Some(unseen) => elsewhere(Elsewhere::OtherNamespace(unseen.clone())),
                 None => elsewhere(Elsewhere::OtherFilesystem),
             },
-            Base::Mount { identity: Identity::Certain, .. } => {
+            // If it is another tmpfs, the dumped one has ended.
+            Base::Mount { identity: Identity::Certain, .. } | Base::Mount { is_tmpfs: true, .. } => {
                 Presence::Gone(absence.everywhere(OnlyPlace::SameFilesystem))
             }
-            Base::Mount { identity: Identity::ByName, .. }
+            Base::Mount { identity: Identity::ByName | Identity::OtherOptions, .. }
             | Base::Upper(_)
             | Base::Recorded(_)
             | Base::Device { .. } => match self.has_seen_the_dump(absence.directory()) {
@@ -101,6 +102,12 @@ impl Judge {
                 Some(Elsewhere::OtherNamespace(Unseen { scope: Scope::Directories, why }))
             }
         })
+    }
+
+    /// The proof that a file in this directory is not the dump's: of two tmpfs with one number the dumped one has ended.
+    pub(super) fn not_of_the_dump(&self, place: &Place, directory: FileIdentity) -> Option<Absence> {
+        let is_unlike = place.base.identity() == Identity::OtherOptions;
+        self.written.filter(|_| is_unlike).and_then(|written| Absence::in_younger(directory, written))
     }
 
     /// The place of a file that was found, with how certain it is: another file may have the same path in another mount

@@ -53,10 +53,12 @@ impl Covers {
         self.layers(directory).map_or(true, |layers| found(&layers))
     }
 
-    /// Whether the dump, and whoever took its link away, can have been at work there. `None`: no time is known.
+    /// Whether the dump, and whoever took its link away, can have been at work there. `None`: no times are known, or they
+    /// contradict one another.
     fn has_changed(&self, layers: &Layers) -> Option<bool> {
         let (began, written) = (self.began?, self.written?.latest());
-        Some(layers.have_changed(began, written) || self.is_restarted && layers.are_younger(written))
+        (began <= written)
+            .then(|| layers.have_changed(began, written) || self.is_restarted && layers.are_younger(written))
     }
 
     fn layers(&self, directory: &Path) -> Result<Arc<Layers>, FileError> {
