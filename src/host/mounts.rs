@@ -5,25 +5,28 @@
 //! own root: a process of it may be chrooted, and then shows only what lies below its root. That needs `setns`; where
 //! it is refused, a process's own view has to do, and what that does not show is not known.
 //!
-//! A namespace lives by a process, by one of its threads, by a mount of its own file, or by a descriptor of that. One
-//! that only a descriptor in flight between two sockets keeps is not found; no interface before `listns` shows it.
+//! A namespace lives by a process, by one of its threads, by a mount of its own file, or by a descriptor of that, also
+//! one in flight between two sockets. Where the kernel lists them all (Linux 6.12, from the machine's first pid
+//! namespace), that list says what is missing here; elsewhere the last kind is not found.
+
+mod enter;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
-use std::io::Read;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use super::namespace::{self, Kind, Link};
 use super::process::{Process, Processes};
 use super::unseen::{Looked, Scope, Unseen};
 use crate::system::dir::{Directory, FileError};
 use crate::system::mountinfo::{self, HostMount};
+use enter::Visitor;
+
+pub(super) use enter::{enter, on_own_thread};
 
 /// A mount namespace, and a way into it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,8 +35,16 @@ pub struct MountNamespace {
     pub number: u64,
     /// A process that is in it; `None` where only a file keeps it.
     pub process: Option<u32>,
+    way: Way,
+}
+
+/// What leads to a mount namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Way {
     /// The file that stands for it.
-    link: PathBuf,
+    Link(PathBuf),
+    /// The kernel's list of all of them.
+    Walk,
 }
 
 /// Which mounts are looked for.
@@ -165,6 +176,9 @@ impl Tables {
                 break;
             }
         }
+        if tables.add_walked(&mut seen, wanted).is_ok() {
+            return tables;
+        }
         tables.note_hidden_pins(&seen);
         tables.note_denied(denied, &firsts);
         tables
@@ -175,6 +189,31 @@ impl Tables {
         let mounted = self.own.iter().chain(self.others.iter().flat_map(|(_, mounts)| mounts));
         let mounted: BTreeSet<(u32, u32)> = mounted.map(|mount| mount.device).collect();
         devices.difference(&mounted).copied().collect()
+    }
+
+    /// Adds what the kernel lists beside those that were seen. Then nothing is hidden, unless this is an error.
+    fn add_walked(&mut self, seen: &mut BTreeSet<u64>, wanted: &Wanted) -> Result<(), Errno> {
+        let Some(walk) = walk::all() else { return Err(Errno::OPNOTSUPP) };
+        let found = enter::on_own_thread(|| {
+            let visitor = Visitor::new()?;
+            let mut found = Vec::new();
+            for namespace in walk {
+                let namespace = namespace?;
+                let number = walk::number(&namespace)?;
+                if seen.insert(number) {
+                    let read = visitor.table_of(&namespace)?;
+                    let namespace = MountNamespace { number, process: None, way: Way::Walk };
+                    let table = table(&read, Some(&namespace), wanted);
+                    found.push((namespace, table));
+                }
+            }
+            Ok(found)
+        })?;
+        for (namespace, table) in found {
+            self.pins.extend(table.pins);
+            self.others.push((namespace, table.mounts));
+        }
+        Ok(())
     }
 
     /// A mount namespace that only a mount in another namespace's table keeps.
@@ -218,23 +257,17 @@ impl HostMounts {
 impl MountNamespace {
     /// What people can make of it.
     pub fn describe(&self) -> String {
-        match self.process {
-            Some(pid) => format!("the mount namespace of process {pid}"),
-            None => format!("the mount namespace {}", self.link.display()),
+        match (self.process, &self.way) {
+            (Some(pid), _) => format!("the mount namespace of process {pid}"),
+            (None, Way::Link(link)) => format!("the mount namespace {}", link.display()),
+            (None, Way::Walk) => format!("the mount namespace mnt:[{}]", self.number),
         }
     }
 
     /// Opens its root directory.
     pub fn open_root(&self) -> Result<Directory, FileError> {
-        let link = self.link.clone();
-        let number = self.number;
-        let work = move || -> Result<OwnedFd, Errno> {
-            let file = open_link(&link, number)?;
-            visit(&file)?;
-            openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        };
         let path = self.path_of_root();
-        match on_own_thread(work) {
+        match enter::open_root(self) {
             Ok(root) => Ok(Directory::of_descriptor(root, &path)),
             // Without the right to enter it, a process of it can still show what it sees itself.
             Err(Errno::PERM) if self.process.is_some() => Directory::open(&path),
@@ -244,15 +277,16 @@ impl MountNamespace {
 
     /// Its root directory, for people.
     pub fn path_of_root(&self) -> PathBuf {
-        match self.process {
-            Some(pid) => PathBuf::from(format!("/proc/{pid}/root")),
-            None => self.link.clone(),
+        match (self.process, &self.way) {
+            (Some(pid), _) => PathBuf::from(format!("/proc/{pid}/root")),
+            (None, Way::Link(link)) => link.clone(),
+            (None, Way::Walk) => PathBuf::from(format!("mnt:[{}]", self.number)),
         }
     }
 
     /// One that is only looked at as data: for the laws of the fuzz targets, and tests of the arithmetic.
     pub fn imagined(pid: u32) -> Self {
-        MountNamespace { number: pid.into(), process: Some(pid), link: PathBuf::new() }
+        MountNamespace { number: pid.into(), process: Some(pid), way: Way::Link(PathBuf::new()) }
     }
 }
 
@@ -304,7 +338,7 @@ fn of_threads(processes: &Processes, seen: &mut BTreeSet<u64>) -> Vec<MountNames
 
 fn new(link: Link, process: Option<u32>, seen: &mut BTreeSet<u64>) -> Option<MountNamespace> {
     let Link { path, number } = link;
-    seen.insert(number).then_some(MountNamespace { number, process, link: path })
+    seen.insert(number).then_some(MountNamespace { number, process, way: Way::Link(path) })
 }
 
 fn pinned(pin: &Pin, seen: &mut BTreeSet<u64>) -> Option<MountNamespace> {
@@ -317,9 +351,9 @@ fn read_each(namespaces: Vec<MountNamespace>, wanted: &Wanted) -> Vec<(MountName
     if namespaces.is_empty() {
         return Vec::new();
     }
-    let read = |namespace: &MountNamespace, proc: &Result<OwnedFd, Errno>| {
-        let text = match proc {
-            Ok(proc) => read_within(namespace, proc),
+    let read = |namespace: &MountNamespace, visitor: &Result<Visitor, Errno>| {
+        let text = match visitor {
+            Ok(visitor) => visitor.read(namespace),
             Err(error) => Err(*error),
         };
         match (text, namespace.process) {
@@ -331,10 +365,8 @@ fn read_each(namespaces: Vec<MountNamespace>, wanted: &Wanted) -> Vec<(MountName
     };
     thread::scope(|scope| {
         let work = || {
-            // Opened before the first namespace is entered: there may be no /proc in it, or another.
-            let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                .and_then(|proc| leave_shared_directories().map(|()| proc));
-            namespaces.iter().map(|namespace| read(namespace, &proc)).collect::<Vec<_>>()
+            let visitor = Visitor::new();
+            namespaces.iter().map(|namespace| read(namespace, &visitor)).collect::<Vec<_>>()
         };
         let thread = thread::Builder::new().name("mounts".to_owned()).spawn_scoped(scope, work);
         let tables = match thread {
@@ -343,62 +375,6 @@ fn read_each(namespaces: Vec<MountNamespace>, wanted: &Wanted) -> Vec<(MountName
         };
         namespaces.iter().cloned().zip(tables).collect()
     })
-}
-
-/// Enters the namespace, on a thread made for it, and reads its table.
-fn read_within(namespace: &MountNamespace, proc: &OwnedFd) -> Result<Vec<u8>, Errno> {
-    let relative = namespace.link.strip_prefix("/proc").ok();
-    let file = match relative {
-        Some(relative) => openat(proc, relative, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?,
-        None => open_link(&namespace.link, namespace.number)?,
-    };
-    let home = openat(proc, "thread-self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    visit(&file)?;
-    let table = openat(proc, "thread-self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let text = table.map(|table| {
-        let mut text = Vec::new();
-        fs::File::from(table).read_to_end(&mut text).map(|_| text)
-    });
-    if relative.is_none() {
-        // The next path of such a kind means something in the tool's own namespace.
-        visit(&home)?;
-    }
-    text?.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
-}
-
-/// Opens the file of a mount namespace, if it still is that one.
-fn open_link(link: &Path, number: u64) -> Result<OwnedFd, Errno> {
-    let path = rustix::fs::open(link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    if rustix::fs::fstat(&path)?.st_ino != number {
-        return Err(Errno::STALE);
-    }
-    rustix::fs::open(super::own_descriptor(&path), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-}
-
-/// Moves the calling thread, which must share no directories with others.
-fn visit(file: &OwnedFd) -> Result<(), Errno> {
-    rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(file), Some(LinkNameSpaceType::Mount))
-}
-
-/// The kernel moves only a thread that has root and working directories of its own.
-#[expect(deprecated, reason = "of its flags only FILES is unsafe, which is never among these")]
-fn leave_shared_directories() -> Result<(), Errno> {
-    rustix::thread::unshare(UnshareFlags::FS)
-}
-
-/// Runs `work` on a thread that may move into another mount namespace.
-pub(super) fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Errno> + Send) -> Result<T, Errno> {
-    thread::scope(|scope| {
-        let work = || leave_shared_directories().and_then(|()| work());
-        let thread = thread::Builder::new().name("mounts".to_owned()).spawn_scoped(scope, work);
-        let thread = thread.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-/// Enters a mount namespace with the calling thread, see [`on_own_thread`].
-pub(super) fn enter(namespace: &MountNamespace) -> Result<(), Errno> {
-    visit(&open_link(&namespace.link, namespace.number)?)
 }
 
 /// The device of the root directory, which has been mounted for as long as process 1 has run.
@@ -410,7 +386,7 @@ pub(super) fn device_of_root() -> Option<(u32, u32)> {
 /// That of process 1, where it lets it be seen.
 pub(super) fn of_first() -> Option<MountNamespace> {
     let Link { path, number } = namespace::of_process(1, Kind::Mount).ok()??;
-    Some(MountNamespace { number, process: Some(1), link: path })
+    Some(MountNamespace { number, process: Some(1), way: Way::Link(path) })
 }
 
 /// The files of namespaces that are mounted in the tool's own mount namespace.
@@ -468,6 +444,8 @@ pub(super) fn network_pins(pins: &[Pin]) -> BTreeMap<u64, Vec<&Pin>> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const TABLE: &[u8] = br"21 1 8:1 / / rw - ext4 /dev/sda1 rw

@@ -16,7 +16,9 @@ use crate::time::Timestamp;
 /// `PROC_SUPER_MAGIC` of linux/magic.h.
 const PROC_MAGIC: u64 = 0x9fa0;
 /// `PROC_PID_INIT_INO` of linux/proc_ns.h: the machine's first pid namespace has always had this number.
-const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+pub(super) const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+/// `PROC_USER_INIT_INO`: the same for user namespaces.
+pub(super) const FIRST_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 
 /// From where the picture is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]

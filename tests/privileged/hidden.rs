@@ -9,18 +9,20 @@ use testkit::{
     Access, CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, NetNamespace, Network, Snapshot, TestHost,
 };
 
+use crate::attack::Holder;
 use crate::case::Case;
 use crate::container_links::{directory, mount_tmpfs};
 use crate::filters::tables;
 use crate::links::images_of;
 use crate::refusals::until;
-use crate::tool::Tool;
+use crate::tool::{Tool, binary};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "a table in a namespace that only a mount elsewhere keeps is removed", test: mounted_elsewhere },
     Case { name: "a table in a namespace that only a descriptor keeps is removed", test: held_open },
     Case { name: "a link on a tmpfs is found although the first process of its namespace is chrooted", test: chrooted },
     Case { name: "a link on a tmpfs that may be where a user cannot look is not known", test: of_a_user },
+    Case { name: "a link on a tmpfs is found although a descriptor in flight keeps its namespace", test: in_flight },
 ];
 
 /// A dump whose table is in a namespace that has a name.
@@ -48,6 +50,35 @@ fn is_removed_without_name(host: &TestHost, place: &Path) {
     let removed = tool.run(&[]);
     assert_eq!((removed.code(), tables(host, Some(place)).len()), (0, 0), "{removed}");
     tool.finds_nothing();
+}
+
+/// Nothing below `/proc` shows a descriptor between two sockets. The kernel's own list of mount namespaces does, to
+/// whoever is in the machine's first pid namespace.
+fn in_flight(criu: &Criu) {
+    let host = TestHost::new();
+    let container = Container::new(&host, "root").tmpfs("/dev/shm".as_ref());
+    let tree = Launch::new(&[&"semaphore", &"name"]).container(&container).start(&host);
+    // The namespace has no other mount namespace's processes: the tree is its last.
+    let holder = Holder::going(&host, &format!("fly /proc/{}/ns/mnt", tree.pid()));
+    criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
+    drop(tree);
+    let show = || {
+        let mut command = std::process::Command::new(binary());
+        command.arg("-D").arg(images_of(&host)).arg("--show").finish()
+    };
+    let shown = show();
+    if lists_all_mount_namespaces() {
+        assert!(shown.stdout.contains("link_remap.") && !shown.stdout.contains("(gone"), "{shown}");
+        assert!(shown.stdout.contains("mnt:["), "{shown}");
+    }
+    holder.end();
+    assert!(show().stdout.contains("(gone"), "{}", show());
+}
+
+/// Whether this machine's kernel can (Linux 6.12), and this is its first pid namespace.
+fn lists_all_mount_namespaces() -> bool {
+    let is_first = fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]");
+    is_first && criu_gc_sys::mount_namespaces().is_ok()
 }
 
 fn mounted_elsewhere(criu: &Criu) {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 """Goes where the words say, then holds that, under the name `holds`. It needs no file where it goes.
 
-enter NS | unshare FLAGS | chroot DIR | cd DIR | detach DIR | open FILE | map FILE | socket | list DIR |
+enter NS | unshare FLAGS | chroot DIR | cd DIR | detach DIR | open FILE | map FILE | fly FILE | socket | list DIR |
 thread WORDS… | leave
 
 `leave` comes before `thread`: the first thread ends, and the process goes on without it.
@@ -48,6 +48,11 @@ def go(words):
         elif word == "map":
             with open(words.pop(0), "rb") as file:
                 held.append(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        elif word == "fly":
+            held.extend(socket.socketpair(socket.AF_UNIX))
+            file = os.open(words.pop(0), os.O_RDONLY)
+            socket.send_fds(held[-1], [b"x"], [file])
+            os.close(file)
         elif word == "list":
             print("\n".join(os.listdir(words.pop(0))))
             sys.exit()

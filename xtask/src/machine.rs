@@ -71,6 +71,18 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     if code == 0 { Ok(()) } else { Err(Error::EndedInMachine(code)) }
 }
 
+/// Runs the core on the kernel with the oldest CRIU and the newest; one test that fails is a failure.
+pub(crate) fn run_core(kernel: Kernel) -> Result<(), Error> {
+    let versions = old_criu::on(kernel, &project::versions()?);
+    let ends = versions.first().into_iter().chain(versions.last()).cloned();
+    println!("\nmachine: the core on kernel {kernel}");
+    let outcome = core::run(kernel, &ends.collect::<Vec<_>>())?;
+    let failed = outcome.tests.iter().filter(|test| !test.has_passed).count();
+    let (release, minutes) = (outcome.release, outcome.duration.as_secs_f32() / 60.0);
+    println!("machine: the core on {release} took {minutes:.1} minutes");
+    if failed == 0 { Ok(()) } else { Err(Error::Unclean(failed, outcome.tests.len())) }
+}
+
 /// Brings all that machines with these kernels need, and builds what runs in them.
 pub(crate) fn bring(kernels: &[Kernel]) -> Result<(), Error> {
     setup::run(Freshness::AsFound)?;

@@ -8,4 +8,4 @@ mod filesystem;
 mod mount_namespaces;
 
 pub use filesystem::{Uuid, filesystem_uuid};
-pub use mount_namespaces::mount_namespaces;
+pub use mount_namespaces::{MountNamespaces, mount_namespaces};

@@ -48,32 +48,65 @@ unsafe impl Ioctl for Step {
     }
 }
 
-/// Opens every mount namespace of the machine that the caller may enter, its own among them, in no order that means
-/// anything (`NS_MNT_GET_NEXT`, Linux 6.12). That is each one that there is, also without any process in it, if the
-/// caller is in the machine's first user and pid namespaces and has `CAP_SYS_ADMIN`.
+/// Every mount namespace of the machine that the caller may enter, its own among them, in no order that means anything
+/// (`NS_MNT_GET_NEXT`, Linux 6.12). That is each one that there is, also one without any process in it, if the caller is
+/// in the machine's first user and pid namespaces and has `CAP_SYS_ADMIN`.
 ///
 /// # Errors
-/// `ENOTTY` before Linux 6.12; `EPERM` where the caller may not walk; those of opening `/proc/self/ns/mnt`.
+/// `ENOTTY` before Linux 6.12; `EPERM` where the caller may not walk; those of opening `/proc/self/ns/mnt`. An error ends
+/// the walk, and then there may be more of them.
 ///
 /// # Examples
 /// ```no_run
 /// for namespace in criu_gc_sys::mount_namespaces()? {
-///     println!("mnt:[{}]", rustix::fs::fstat(&namespace)?.st_ino);
+///     println!("mnt:[{}]", rustix::fs::fstat(namespace?)?.st_ino);
 /// }
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn mount_namespaces() -> Result<Vec<OwnedFd>, Errno> {
+pub fn mount_namespaces() -> Result<MountNamespaces, Errno> {
     let own = File::open("/proc/self/ns/mnt").map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    let mut found = vec![OwnedFd::from(own)];
-    for direction in [PREVIOUS, NEXT] {
-        let first = found.len();
-        while let Some(namespace) =
-            step(if found.len() == first { &found[0] } else { &found[found.len() - 1] }, direction)?
-        {
-            found.push(namespace);
+    let own = OwnedFd::from(own);
+    // The first step tells whether this kernel, and this caller, can walk at all.
+    step(&own, PREVIOUS)?;
+    Ok(MountNamespaces { next: Some(duplicate(&own)?), own, direction: PREVIOUS })
+}
+
+/// See [`mount_namespaces`]. No more than three descriptors are open at a time.
+#[derive(Debug)]
+pub struct MountNamespaces {
+    own: OwnedFd,
+    next: Option<OwnedFd>,
+    direction: Opcode,
+}
+
+impl MountNamespaces {
+    /// The namespace after this one: those with lower ids than the caller's, then those with higher ones.
+    fn after(&mut self, namespace: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
+        match step(namespace, self.direction)? {
+            None if self.direction == PREVIOUS => {
+                self.direction = NEXT;
+                step(&self.own, NEXT)
+            }
+            found => Ok(found),
         }
     }
-    Ok(found)
+}
+
+impl Iterator for MountNamespaces {
+    type Item = Result<OwnedFd, Errno>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let namespace = self.next.take()?;
+        match self.after(&namespace) {
+            Ok(next) => self.next = next,
+            Err(error) => return Some(Err(error)),
+        }
+        Some(Ok(namespace))
+    }
+}
+
+fn duplicate(file: &OwnedFd) -> Result<OwnedFd, Errno> {
+    rustix::io::fcntl_dupfd_cloexec(file, 0)
 }
 
 /// The next namespace, or `None` at the end.
@@ -94,12 +127,12 @@ mod tests {
 
     #[test]
     fn the_own_namespace_is_among_them_and_each_is_there_once() {
-        let found = match mount_namespaces() {
-            // Linux before 6.12, or not root.
-            Err(Errno::NOTTY | Errno::PERM) => return,
-            found => found.unwrap(),
+        let walk = match mount_namespaces() {
+            // Linux before 6.12, or not root: nothing can be said of the walk.
+            Err(error) => return assert!(matches!(error, Errno::NOTTY | Errno::PERM), "{error}"),
+            Ok(walk) => walk,
         };
-        let numbers: Vec<u64> = found.iter().map(|each| rustix::fs::fstat(each).unwrap().st_ino).collect();
+        let numbers: Vec<u64> = walk.map(|each| rustix::fs::fstat(each.unwrap()).unwrap().st_ino).collect();
         let own = std::fs::metadata("/proc/self/ns/mnt").unwrap().ino();
         assert!(numbers.contains(&own), "{own} {numbers:?}");
         assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), numbers.len());

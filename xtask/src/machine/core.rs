@@ -39,11 +39,11 @@ pub(crate) struct Test {
     pub(crate) has_passed: bool,
 }
 
-/// Runs the core with all CRIUs that run on the kernel: each in a machine of its own, as many at a time as this host has
-/// processors. The output is shown as it comes.
-pub(crate) fn run(kernel: Kernel) -> Result<Outcome, Error> {
+/// Runs the core with these CRIUs, or with all that run on the kernel: each in a machine of its own, as many at a time as
+/// this host has processors. The output is shown as it comes.
+pub(crate) fn run(kernel: Kernel, criu: &[String]) -> Result<Outcome, Error> {
     let start = Instant::now();
-    let versions = old_criu::on(kernel, &project::versions()?);
+    let versions = if criu.is_empty() { old_criu::on(kernel, &project::versions()?) } else { criu.to_vec() };
     let waiting = Mutex::new(versions.iter());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || std::iter::from_fn(next).map(|version| with(kernel, version)).collect::<Vec<_>>();

@@ -20,7 +20,7 @@ pub(crate) fn run(kernels: &[Kernel]) -> Result<(), Error> {
     let mut outcomes = Vec::new();
     for kernel in kernels {
         println!("\nmachine: the core on kernel {kernel}");
-        outcomes.push(core::run(*kernel)?);
+        outcomes.push(core::run(*kernel, &[])?);
     }
     let table = table(&outcomes);
     println!("\n{table}");

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Enters mount namespaces, with threads that are made for it, and reads their tables.
+
+use std::fs;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::thread;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+
+use super::super::own_descriptor;
+use super::{MountNamespace, Way, walk};
+
+/// A thread that goes from one mount namespace to the next.
+pub(super) struct Visitor {
+    /// Opened before the first namespace is entered: there may be no /proc in it, or another.
+    proc: OwnedFd,
+    home: OwnedFd,
+}
+
+impl Visitor {
+    /// For the calling thread, which from now on shares no directories with the others.
+    pub(super) fn new() -> Result<Self, Errno> {
+        let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let home = openat(&proc, "thread-self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        leave_shared_directories()?;
+        Ok(Visitor { proc, home })
+    }
+
+    /// The mount table of a namespace.
+    pub(super) fn read(&self, namespace: &MountNamespace) -> Result<Vec<u8>, Errno> {
+        if let Way::Link(link) = &namespace.way
+            && let Ok(relative) = link.strip_prefix("/proc")
+        {
+            return self.table_of(&openat(&self.proc, relative, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
+        }
+        let text = self.table_of(&open(namespace)?);
+        // The next path of such a kind means something in the tool's own namespace.
+        visit(&self.home)?;
+        text
+    }
+
+    /// The mount table of the namespace that this file stands for. The thread stays there.
+    pub(super) fn table_of(&self, file: &OwnedFd) -> Result<Vec<u8>, Errno> {
+        visit(file)?;
+        let table = openat(&self.proc, "thread-self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut text = Vec::new();
+        let read = fs::File::from(table).read_to_end(&mut text);
+        read.map(|_| text).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
+}
+
+/// Runs `work` on a thread that may move into another mount namespace.
+pub(in crate::host) fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T, Errno> + Send) -> Result<T, Errno> {
+    thread::scope(|scope| {
+        let work = || leave_shared_directories().and_then(|()| work());
+        let thread = thread::Builder::new().name("mounts".to_owned()).spawn_scoped(scope, work);
+        let thread = thread.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Enters a mount namespace with the calling thread, see [`on_own_thread`].
+pub(in crate::host) fn enter(namespace: &MountNamespace) -> Result<(), Errno> {
+    visit(&open(namespace)?)
+}
+
+/// Opens the root directory of a mount namespace.
+pub(super) fn open_root(namespace: &MountNamespace) -> Result<OwnedFd, Errno> {
+    on_own_thread(|| {
+        enter(namespace)?;
+        openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    })
+}
+
+fn open(namespace: &MountNamespace) -> Result<OwnedFd, Errno> {
+    match &namespace.way {
+        Way::Link(link) => open_link(link, namespace.number),
+        Way::Walk => walk::find(namespace.number),
+    }
+}
+
+/// Opens the file of a mount namespace, if it still is that one.
+fn open_link(link: &Path, number: u64) -> Result<OwnedFd, Errno> {
+    let path = rustix::fs::open(link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    if rustix::fs::fstat(&path)?.st_ino != number {
+        return Err(Errno::STALE);
+    }
+    rustix::fs::open(own_descriptor(&path), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Moves the calling thread, which must share no directories with others.
+fn visit(file: &OwnedFd) -> Result<(), Errno> {
+    rustix::thread::move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Mount))
+}
+
+/// The kernel moves only a thread that has root and working directories of its own.
+#[expect(deprecated, reason = "of its flags only FILES is unsafe, which is never among these")]
+fn leave_shared_directories() -> Result<(), Errno> {
+    rustix::thread::unshare(UnshareFlags::FS)
+}
