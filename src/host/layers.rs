@@ -260,3 +260,6 @@ fn names(path: &Path) -> impl Iterator<Item = &OsStr> {
         Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => None,
     })
 }
+
+#[cfg(test)]
+mod tests;
