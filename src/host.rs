@@ -9,6 +9,8 @@ mod bounded;
 mod descriptors;
 mod directory;
 mod enter;
+mod holders;
+mod layers;
 mod locks;
 mod mounts;
 mod namespace;
@@ -30,10 +32,12 @@ use std::sync::Arc;
 
 use crate::memory::Randomisation;
 use crate::system::netns::{self, NetNamespace, NetworkName};
+use crate::time::Timestamp;
 
 pub use bounded::each as bounded_each;
 pub use directory::{Absence, OnlyPlace, Sight, look_in};
 pub use enter::{EnterError, await_namespaces_of_parent, enter};
+pub use layers::{Found, Hidden, HiddenBy, Layers};
 pub use locks::{Holder, holder_of_lock};
 pub use mounts::{HostMounts, MountNamespace, Wanted, own_mount};
 pub use network::{Networks, Visited, visit};
@@ -82,7 +86,9 @@ impl Host {
 
     /// The mounts that are wanted, of all mount namespaces. `dump` tells where CRIU ran.
     pub fn mounts(&self, dump: &DumpTrace) -> HostMounts {
-        HostMounts::new(self.tables(), self.hidden_from(dump), self.lasting(dump))
+        let tables = self.tables();
+        let held = holders::of(&self.processes, tables.unmounted(&self.wanted.tmpfs));
+        HostMounts { held, ..HostMounts::new(tables, self.hidden_from(dump), self.lasting(dump)) }
     }
 
     /// Devices whose filesystem has been mounted since before the dump: that of the root directory, if process 1, which
@@ -115,6 +121,16 @@ impl Host {
             Shared::No => mounts::of_first(),
             Shared::Yes | Shared::Unknown => None,
         }
+    }
+
+    /// Every other mount namespace that can be seen.
+    pub fn other_mounts(&self) -> Vec<MountNamespace> {
+        self.tables().others.iter().map(|(namespace, _)| namespace.clone()).collect()
+    }
+
+    /// Whether process 1 started after that: the machine, or the container that this is, was started since.
+    pub fn is_younger_than(&self, time: Timestamp) -> bool {
+        self.processes.get(1).is_some_and(|first| first.started > time)
     }
 
     /// Opens a network namespace once more, that was found before.

@@ -73,6 +73,8 @@ pub enum Base {
         id: u32,
         /// Whether it is mounted read-only.
         is_read_only: bool,
+        /// Whether it is a tmpfs: as long as one lives no other filesystem has its number, and it ends with its last user.
+        is_tmpfs: bool,
         /// What says that it shows the filesystem of the images.
         identity: Identity,
     },
@@ -89,6 +91,9 @@ pub enum Base {
     Named(PathBuf),
     /// The root directory of the tree's mount namespace, which is that of the tool.
     Root(PathBuf),
+    /// The root directory of the tool's mount namespace, which need not be the one that CRIU ran in; or more than one
+    /// filesystem has had the path.
+    PerhapsRoot(PathBuf),
 }
 
 /// How certain it is that a place is the one that the images mean.
@@ -100,6 +105,8 @@ pub enum Identity {
     /// Nothing but a number that can be given again, or the text of a mount's options, which is the word of whoever
     /// mounted it. What is found there has to prove by itself that it is the checkpoint's.
     ByName,
+    /// The same for a tmpfs that has the number and other options: it was mounted again with those, or it is another one.
+    OtherOptions,
 }
 
 impl Base {
@@ -107,7 +114,7 @@ impl Base {
     pub fn identity(&self) -> Identity {
         match self {
             Base::Mount { identity, .. } => *identity,
-            Base::Upper(_) | Base::Recorded(_) | Base::Device { .. } => Identity::ByName,
+            Base::Upper(_) | Base::Recorded(_) | Base::Device { .. } | Base::PerhapsRoot(_) => Identity::ByName,
             Base::Named(_) | Base::Root(_) => Identity::Certain,
         }
     }
@@ -121,7 +128,8 @@ impl Place {
             | Base::Upper(base)
             | Base::Recorded(base)
             | Base::Named(base)
-            | Base::Root(base) => base.join(&self.relative),
+            | Base::Root(base)
+            | Base::PerhapsRoot(base) => base.join(&self.relative),
             Base::Mount { namespace: Some(namespace), mountpoint, .. } => {
                 let inside = mountpoint.strip_prefix("/").unwrap_or(mountpoint);
                 namespace.path_of_root().join(inside).join(&self.relative)
@@ -147,7 +155,8 @@ impl Place {
 /// Why a filesystem is known to be gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vanished {
-    /// A tmpfs that is mounted nowhere any more, which a look at every mount namespace has shown.
+    /// A tmpfs that is mounted nowhere any more and that no process keeps, which a look at every mount namespace and at
+    /// what processes have open has shown.
     Tmpfs(Looked),
     /// A filesystem of the kernel's (proc, sysfs, …): links on it do not outlive the tree.
     KernelFilesystem(OfTheKernel),
@@ -281,6 +290,7 @@ fn places(inside: &[u8], mounts: &[Same<'_>]) -> Vec<Place> {
                 mountpoint: path::owned(&mount.mountpoint),
                 id: mount.id,
                 is_read_only: mount.is_read_only,
+                is_tmpfs: mount.fstype == b"tmpfs",
                 identity: *identity,
             };
             let place = Place { base, relative: path::owned(relative) };
@@ -295,11 +305,13 @@ fn places(inside: &[u8], mounts: &[Same<'_>]) -> Vec<Place> {
 fn unmounted(insides: &[Vec<u8>], mount: &MntEntry, host: &HostMounts) -> Location {
     let device = mount.device();
     if filesystem::is_tmpfs(mount) {
+        let held = host.held.get(&device);
         return match host.looked {
-            Some(looked) => Location::Vanished(Vanished::Tmpfs(looked)),
-            None => {
+            Some(looked) if held.is_none() => Location::Vanished(Vanished::Tmpfs(looked)),
+            Some(_) | None => {
                 let mountpoint = path::owned(mountpoint(mount));
-                Location::Unreachable(Unreachable::Hidden { device, mountpoint, unseen: host.unseen.clone() })
+                let unseen = host.unseen.iter().chain(held.into_iter().flatten()).cloned().collect();
+                Location::Unreachable(Unreachable::Hidden { device, mountpoint, unseen })
             }
         };
     }
@@ -327,6 +339,9 @@ pub fn wanted<'a>(files: impl Iterator<Item = (&'a [u8], &'a MntEntry)>) -> Want
     let mut wanted = Wanted::default();
     for (name, mount) in files {
         wanted.devices.insert(mount.device());
+        if filesystem::is_tmpfs(mount) {
+            wanted.tmpfs.insert(mount.device());
+        }
         wanted.uppers.extend(filesystem::upper_option(mount).map(<[u8]>::to_vec));
         let Some(relative) = relative_to(name, mount) else { continue };
         for root in path::readings(&mount.root) {

@@ -267,7 +267,7 @@ impl<'a> Context<'a> {
             reasons.push(KeepReason::ChangedSince);
         }
         // A number that can be given again, and a mount's option, say only where to look.
-        if file.place.base.identity() == Identity::ByName
+        if file.place.base.identity() != Identity::Certain
             && answer != Some(Answer::Same)
             && !was_made_by_dump(self.checkpoint, file)
         {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::Checkpoint;
 use crate::firewall::{ChainView, FilterPlace, LookFailure, RuleId, RuleKey, TableView};
-use crate::host::{DumpTrace, Host, Looked, Unseen};
+use crate::host::{DumpTrace, Hidden, Host, Looked, Unseen};
 use crate::locate::{Context, Images};
 use crate::mounts::{self, MountHints, Place, Unreachable, Vanished, Wanted};
 use crate::reach::OpenError;
@@ -176,6 +176,15 @@ pub enum Elsewhere {
     NoStore(PathBuf),
     /// This is not the mount namespace of the host.
     OtherNamespace(Unseen),
+    /// It is below the mount at this mount point.
+    Covered(PathBuf),
+    /// It may be below a mount, or on a mount below another, where nobody can look.
+    PerhapsCovered(Hidden),
+    /// It was not at its path, and a moment later it was.
+    Returned,
+    /// This directory has not changed since before the dump, so the dump made no link there: what was mounted there then
+    /// may not be mounted now.
+    Untouched(PathBuf),
 }
 
 /// A file that was found, and how to find it again.

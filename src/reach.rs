@@ -169,9 +169,12 @@ impl OpenBases {
         let directory = base.below(path, reach(&place.base))?;
         let filesystem = match place.base {
             Base::Upper(_) => base.overlay(),
-            Base::Mount { .. } | Base::Device { .. } | Base::Recorded(_) | Base::Named(_) | Base::Root(_) => {
-                directory.filesystem()
-            }
+            Base::Mount { .. }
+            | Base::Device { .. }
+            | Base::Recorded(_)
+            | Base::Named(_)
+            | Base::Root(_)
+            | Base::PerhapsRoot(_) => directory.filesystem(),
         };
         let opened = Arc::new(OpenDirectory { identity: directory.identity()?, filesystem, directory });
         self.last = Some((place.base.clone(), path.to_owned(), Arc::clone(&opened)));
@@ -205,7 +208,9 @@ fn open(base: &Base, purpose: Purpose, users: &DeviceUsers) -> Result<Directory,
         // An engine removes the upper directory with the container, and whatever is in it.
         Base::Upper(path) => Ok(Directory::open_exactly(path)?),
         Base::Recorded(path) => Directory::open_exactly(path).map_err(|error| OpenError::from(error).of_base()),
-        Base::Named(path) | Base::Root(path) => Directory::open(path).map_err(|error| OpenError::from(error).of_base()),
+        Base::Named(path) | Base::Root(path) | Base::PerhapsRoot(path) => {
+            Directory::open(path).map_err(|error| OpenError::from(error).of_base())
+        }
         Base::Device { device } => {
             mount::block_device(*device, purpose, &**users).map_err(|error| OpenError::Mount(Arc::new(error)))
         }
@@ -253,7 +258,7 @@ fn reach(base: &Base) -> Reach {
         Base::Mount { .. } | Base::Upper(_) | Base::Device { .. } | Base::Recorded(_) | Base::Named(_) => {
             Reach::SameMount
         }
-        Base::Root(_) => Reach::AcrossMounts,
+        Base::Root(_) | Base::PerhapsRoot(_) => Reach::AcrossMounts,
     }
 }
 

@@ -26,6 +26,7 @@ pub mod nft;
 mod origin;
 pub mod privilege;
 pub mod process;
+mod reading;
 pub mod replace;
 pub mod way;
 pub mod xtables;

@@ -36,8 +36,12 @@ mod container;
 mod container_links;
 #[path = "privileged/core.rs"]
 mod core;
+#[path = "privileged/covered.rs"]
+mod covered;
 #[path = "privileged/crash.rs"]
 mod crash;
+#[path = "privileged/detached.rs"]
+mod detached;
 #[path = "privileged/device_links.rs"]
 mod device_links;
 #[path = "privileged/disk.rs"]
@@ -76,6 +80,8 @@ mod namespace_links;
 mod neighbours;
 #[path = "privileged/old_images.rs"]
 mod old_images;
+#[path = "privileged/other_namespaces.rs"]
+mod other_namespaces;
 #[path = "privileged/outside.rs"]
 mod outside;
 #[path = "privileged/overlay_links.rs"]
@@ -120,6 +126,8 @@ mod tables;
 mod terminal;
 #[path = "privileged/ties.rs"]
 mod ties;
+#[path = "privileged/times.rs"]
+mod times;
 #[path = "privileged/tool.rs"]
 mod tool;
 #[path = "privileged/trace.rs"]
@@ -173,14 +181,18 @@ fn main() -> std::process::ExitCode {
     ];
     let with_newest = [
         answers::CASES,
+        covered::CASES,
         crash::CASES,
+        detached::CASES,
         faults::CASES,
         helpers::CASES,
         moment::CASES,
+        other_namespaces::CASES,
         outside::CASES,
         races::CASES,
         scope::CASES,
         stuck::CASES,
+        times::CASES,
     ];
     // Not all of them pass yet (CONTRIBUTING.md).
     let attacks = [

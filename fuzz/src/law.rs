@@ -86,7 +86,7 @@ fn check_place(checkpoint: &Checkpoint, link: &LinkRemap, place: &Place, host: &
     assert!(!bytes.contains(&0) && !bytes.windows(2).any(|pair| pair == b"//"), "{place:?}");
     let mount = || &mount_of(checkpoint, link).unwrap_or_else(|| panic!("on no mount: {place:?}")).entry;
     match &place.base {
-        Base::Root(root) => {
+        Base::Root(root) | Base::PerhapsRoot(root) => {
             assert!(root == Path::new("/") && !checkpoint.has_own_mount_namespace_of(link), "{place:?}");
             assert_eq!(root.join(&place.relative), Path::new(OsStr::from_bytes(&link.link)));
         }

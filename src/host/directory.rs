@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 
 use super::unseen::Looked;
 use crate::system::dir::{Directory, FileError, FileIdentity};
+use crate::time::Timestamp;
 
 /// What a look into a directory gives.
 #[derive(Debug)]
@@ -36,6 +37,11 @@ impl Absence {
     /// For those who looked: the directory is the nearest that is there.
     pub(super) fn in_directory(directory: FileIdentity) -> Self {
         Absence { directory }
+    }
+
+    /// For a directory that was made after the dump: whatever is in it, nothing is of the dump.
+    pub fn in_younger(directory: FileIdentity, written: Timestamp) -> Option<Self> {
+        directory.born.is_some_and(|born| born > written.latest()).then_some(Absence { directory })
     }
 
     /// What the nearest directory is that is there.

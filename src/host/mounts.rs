@@ -53,6 +53,8 @@ enum Way {
 pub struct Wanted {
     /// Device numbers.
     pub devices: BTreeSet<(u32, u32)>,
+    /// Those of them that are a tmpfs's, which lives for as long as anything keeps it.
+    pub tmpfs: BTreeSet<(u32, u32)>,
     /// Upper directories of overlays, as the options of a mount have them.
     pub uppers: HashSet<Vec<u8>>,
     /// The directories of a filesystem that have to be shown, and those above them.
@@ -72,6 +74,8 @@ pub struct HostMounts {
     pub unseen: Vec<Unseen>,
     /// Devices whose filesystem has been mounted since before the dump.
     pub lasting: BTreeSet<(u32, u32)>,
+    /// Why a tmpfs that is mounted nowhere may be there all the same, by its device number.
+    pub held: BTreeMap<(u32, u32), Vec<Unseen>>,
 }
 
 /// The files of namespaces that are mounted somewhere: `nsfs` in a mount table.
@@ -181,6 +185,13 @@ impl Tables {
         tables
     }
 
+    /// Those of the device numbers that no mount has.
+    pub(super) fn unmounted(&self, devices: &BTreeSet<(u32, u32)>) -> BTreeSet<(u32, u32)> {
+        let mounted = self.own.iter().chain(self.others.iter().flat_map(|(_, mounts)| mounts));
+        let mounted: BTreeSet<(u32, u32)> = mounted.map(|mount| mount.device).collect();
+        devices.difference(&mounted).copied().collect()
+    }
+
     /// Adds what the kernel lists beside those that were seen. Then nothing is hidden, unless this is an error.
     fn add_walked(&mut self, seen: &mut BTreeSet<u64>, wanted: &Wanted) -> Result<(), Errno> {
         let Some(walk) = walk::all() else { return Err(Errno::OPNOTSUPP) };
@@ -233,7 +244,14 @@ impl HostMounts {
     pub(super) fn new(tables: &Tables, hidden: Option<Unseen>, lasting: BTreeSet<(u32, u32)>) -> Self {
         let unseen: Vec<Unseen> = tables.unseen.iter().cloned().chain(hidden).collect();
         let looked = unseen.is_empty().then(Looked::everywhere);
-        HostMounts { own: tables.own.clone(), others: tables.others.clone(), looked, unseen, lasting }
+        HostMounts {
+            own: tables.own.clone(),
+            others: tables.others.clone(),
+            looked,
+            unseen,
+            lasting,
+            held: BTreeMap::new(),
+        }
     }
 }
 
@@ -440,7 +458,8 @@ mod tests {
 ";
 
     fn wanted(device: (u32, u32)) -> Wanted {
-        Wanted { devices: [device].into(), uppers: [b"/u".to_vec()].into(), roots: [b"/srv".to_vec()].into() }
+        let (uppers, roots) = ([b"/u".to_vec()].into(), [b"/srv".to_vec()].into());
+        Wanted { devices: [device].into(), uppers, roots, ..Wanted::default() }
     }
 
     #[test]

@@ -27,8 +27,17 @@ pub(super) struct Same<'a> {
 /// The mounts of the same filesystem, in the tool's own namespace and in others.
 pub(super) fn mounts_of<'a>(mount: &MntEntry, host: &'a HostMounts) -> Vec<Same<'a>> {
     let identity = identity(mount, host);
-    let same = all(host).filter(|(namespace, candidate)| is_same(mount, candidate, namespace.is_none()));
-    same.map(|(namespace, mount)| Same { namespace, mount, identity }).collect()
+    let same = |is_it: fn(&MntEntry, &HostMount, bool) -> bool, identity| -> Vec<Same<'a>> {
+        let same = all(host).filter(|(namespace, candidate)| is_it(mount, candidate, namespace.is_none()));
+        same.map(|(namespace, mount)| Same { namespace, mount, identity }).collect()
+    };
+    let found = same(is_same, identity);
+    if found.is_empty() { same(is_perhaps_remounted, Identity::OtherOptions) } else { found }
+}
+
+/// A tmpfs may have got other options since; or another one has the number now.
+fn is_perhaps_remounted(mount: &MntEntry, candidate: &HostMount, _: bool) -> bool {
+    is_tmpfs(mount) && candidate.fstype == b"tmpfs" && candidate.device == mount.device()
 }
 
 /// A filesystem that has been mounted since before the dump is the same under the same number. A volume of device

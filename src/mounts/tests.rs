@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use super::*;
+use crate::host::Scope;
 use crate::system::mountinfo;
 
 /// The mount table of a host, with what containers leave in one.
@@ -77,7 +78,7 @@ fn place_text(place: &Place) -> String {
         Base::Device { device: (major, minor) } => format!("device {major}:{minor} + {relative}"),
         Base::Recorded(path) => format!("recorded {} + {relative}", path.display()),
         Base::Named(path) => format!("named {} + {relative}", path.display()),
-        Base::Root(path) => format!("root {} + {relative}", path.display()),
+        Base::Root(path) | Base::PerhapsRoot(path) => format!("root {} + {relative}", path.display()),
     }
 }
 
@@ -204,14 +205,16 @@ fn an_overlay_is_what_its_upper_directory_says_under_whatever_number() {
 #[test]
 fn a_tmpfs_of_the_host_is_found_and_one_of_the_tree_has_vanished() {
     check("/dev/shm/l", &tmpfs((0, 50), "shm", "size=65536k"), "28 /dev/shm + l");
-    for gone in [
-        tmpfs((0, 99), "shm", "size=65536k"),
-        tmpfs((0, 50), "shm", "size=1k"),
-        tmpfs((0, 50), "tmpfs", "size=65536k"),
-        tmpfs((0, 50), "shm", ""),
-    ] {
-        check("/dev/shm/l", &gone, "vanished: tmpfs");
+    check("/dev/shm/l", &tmpfs((0, 99), "shm", "size=65536k"), "vanished: tmpfs");
+}
+
+#[test]
+fn a_tmpfs_with_the_number_is_looked_into_whatever_its_options_are_now() {
+    for other in [tmpfs((0, 50), "shm", "size=1k"), tmpfs((0, 50), "tmpfs", "size=65536k"), tmpfs((0, 50), "shm", "")] {
+        check("/dev/shm/l", &other, "28 /dev/shm + l");
     }
+    // Another kind of filesystem has the number: the tmpfs has ended.
+    check("/dev/shm/l", &tmpfs((0, 51), "shm", ""), "vanished: tmpfs");
 }
 
 #[test]
@@ -221,6 +224,19 @@ fn an_external_tmpfs_is_gone_with_its_last_mount() {
     let unseen = HostMounts { looked: None, ..host(HOST) };
     let location = on_mount(b"/dev/shm/l", &external, &unseen, &MountHints::default());
     assert!(matches!(location, Some(Location::Unreachable(Unreachable::Hidden { .. }))), "{location:?}");
+}
+
+#[test]
+fn a_tmpfs_that_something_keeps_is_not_gone() {
+    let why = Unseen { scope: Scope::Mounts, why: "a process has it open".to_owned() };
+    let with_holder = HostMounts { held: [((0, 99), vec![why.clone()])].into(), ..host(HOST) };
+    let location = |minor| on_mount(b"/dev/shm/l", &tmpfs((0, minor), "shm", ""), &with_holder, &MountHints::default());
+    let kept = location(99);
+    assert!(
+        matches!(&kept, Some(Location::Unreachable(Unreachable::Hidden { unseen, .. })) if *unseen == [why]),
+        "{kept:?}"
+    );
+    assert!(matches!(location(98), Some(Location::Vanished(Vanished::Tmpfs(_)))));
 }
 
 #[test]

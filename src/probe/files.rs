@@ -4,6 +4,8 @@
 //! A filesystem of others may never answer, so the looking is done by a thread that is left behind then.
 
 mod absent;
+mod covered;
+mod namespaces;
 mod watched;
 
 use std::path::PathBuf;
@@ -133,7 +135,7 @@ impl Searcher {
                 Sight::Found(identity) => {
                     Presence::File(FoundFile { place: place.clone(), filesystem, directory, identity })
                 }
-                Sight::Absent(absence) => self.judge.absent(place, absence),
+                Sight::Absent(absence) => self.judge.absent(place, absence)?,
             });
         }
         let opened = match self.opened.directory_of(place) {
@@ -142,7 +144,7 @@ impl Searcher {
             Err(error) if error.is_not_found() => {
                 let Some(missing) = self.opened.missing(place)? else { return Err(error) };
                 return match look_in(&missing.above, &missing.name)? {
-                    Sight::Absent(absence) => Ok(self.judge.absent(place, absence)),
+                    Sight::Absent(absence) => Ok(self.judge.absent(place, absence)?),
                     // It came back just now.
                     Sight::Found(_) => Err(error),
                 };
@@ -152,7 +154,7 @@ impl Searcher {
         let (_, name) = place.split();
         let identity = match look_in(&opened.directory, name)? {
             Sight::Found(identity) => identity,
-            Sight::Absent(absence) => return Ok(self.judge.absent(place, absence)),
+            Sight::Absent(absence) => return Ok(self.judge.absent(place, absence)?),
         };
         // Making a link changes the times of both. So what was made after the directory had been opened shows in the
         // file, and only then does the directory have to be looked at again.
@@ -160,7 +162,11 @@ impl Searcher {
             true => opened.directory.identity()?,
             false => opened.identity,
         };
-        Ok(Presence::File(FoundFile { place: place.clone(), filesystem: opened.filesystem, directory, identity }))
+        if let Some(absence) = self.judge.not_of_the_dump(place, directory) {
+            return Ok(self.judge.absent(place, absence)?);
+        }
+        let place = self.judge.found(place, &identity);
+        Ok(Presence::File(FoundFile { place, filesystem: opened.filesystem, directory, identity }))
     }
 }
 

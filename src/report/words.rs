@@ -3,6 +3,7 @@
 
 use crate::checkpoint::{Checkpoint, FinalState, ImageProblem, ImageProblemKind};
 use crate::firewall::LookFailure;
+use crate::host::{Hidden, HiddenBy};
 use crate::mounts::Unreachable;
 use crate::probe::{Cause, Elsewhere, TreeState, UnknownTree};
 use crate::record::{Beside, Boot, FILE_NAME, Trust};
@@ -32,6 +33,21 @@ fn elsewhere_text(elsewhere: &Elsewhere) -> String {
             format!("neither {} nor the store that it was in is here", upper.display())
         }
         Elsewhere::OtherNamespace(unseen) => format!("it is not in this mount namespace, and {}", unseen.why),
+        Elsewhere::Covered(mountpoint) => {
+            format!("another mount covers it; to remove it, unmount {} first", mountpoint.display())
+        }
+        Elsewhere::PerhapsCovered(Hidden { mountpoint, cause: HiddenBy::Mount }) => {
+            format!("it may be on the mount at {}, which another one covers", mountpoint.display())
+        }
+        Elsewhere::PerhapsCovered(Hidden { mountpoint, cause: HiddenBy::Refused(error) }) => {
+            format!("it may be below the mount at {}, where the kernel lets nobody look: {error}", mountpoint.display())
+        }
+        Elsewhere::Returned => "it was not there, and a moment later it was".to_owned(),
+        Elsewhere::Untouched(directory) => format!(
+            "it is not there, but {} has not changed since before the dump: the filesystem that was mounted then may not \
+             be mounted now, or the images are a copy with new times",
+            directory.display()
+        ),
     }
 }
 

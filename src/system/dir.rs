@@ -12,12 +12,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::author::Author;
 use super::filesystem::FilesystemId;
 use super::origin::{self, MountKey};
+use super::reading;
 use crate::time::Timestamp;
 
 /// A system call on a file or directory that failed, with what it was asked.
@@ -164,8 +165,7 @@ impl FileIdentity {
 impl Directory {
     /// Opens a directory that the user named: symbolic links in `path` are followed, as the shell would.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open directory", path))?;
+        let fd = reading::open(CWD, path, OFlags::DIRECTORY).map_err(failed("open directory", path))?;
         Ok(Self::of_descriptor(fd, path))
     }
 
@@ -173,8 +173,8 @@ impl Directory {
     pub fn open_exactly(path: &Path) -> Result<Self, FileError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let fd = rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve)
-            .map_err(failed("open directory", path))?;
+        let fd =
+            rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve).map_err(failed("open directory", path))?;
         Ok(Self::of_descriptor(fd, path))
     }
 
@@ -209,9 +209,8 @@ impl Directory {
 
     /// The same directory once more, open for reading its names and for a lock of its own.
     pub fn reopened(&self) -> Result<Self, FileError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd =
-            rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(failed("read directory", &self.path))?;
+            reading::open(&self.fd, Path::new("."), OFlags::DIRECTORY).map_err(failed("read directory", &self.path))?;
         Ok(Self::of_descriptor(fd, &self.path))
     }
 
@@ -315,8 +314,8 @@ impl Directory {
     /// its place is an error: no reader may be led elsewhere or made to wait.
     pub fn read_file(&self, name: &OsStr) -> Result<Option<File>, FileError> {
         let path = self.path.join(name);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let fd = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let fd = match reading::open(&self.fd, Path::new(name), flags) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
             Err(source) => return Err(failed("open", &path)(source)),
@@ -401,8 +400,8 @@ pub enum Opened {
 /// Opens what the user named for reading: symbolic links in `path` are followed, as the shell would. A pipe without a
 /// writer is not waited for.
 pub fn open_named(path: &Path) -> Result<Opened, FileError> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open", path))?;
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = reading::open(CWD, path, flags).map_err(failed("open", path))?;
     let stat = rustix::fs::fstat(&fd).map_err(failed("look at", path))?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         return Ok(Opened::Directory(Directory::of_descriptor(fd, path)));

@@ -13,15 +13,17 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::FileType;
+use rustix::fs::{CWD, FileType, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, open_tree,
 };
 
 use super::dir::Directory;
 use super::ext4::{Ext4, Ext4Error};
 use super::journal::{self, Journal};
+use super::reading;
 
 /// What a filesystem is mounted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,16 +153,24 @@ pub fn block_device(
     Err(MountError::UnknownFilesystem { path })
 }
 
+/// The same directory on a copy of its mount that nothing is mounted on. The copy is in no mount namespace, and ends with
+/// that value. The kernel makes none of a mount that must not be bound, or of one whose owner hides what it covers.
+pub fn uncovered(directory: &Directory) -> Result<Directory, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    Ok(Directory::of_descriptor(open_tree(directory, "", flags)?, directory.path()))
+}
+
 /// The ext4 on a block device, to be read without mounting it; `None` where there is another filesystem.
 pub fn unmounted_ext4(device: (u32, u32)) -> Result<Option<Ext4>, MountError> {
     let path = find(device).ok_or(MountError::NoDevice { device })?;
     open_ext4(&path, device)
 }
 
-fn open_ext4(path: &Path, device: (u32, u32)) -> Result<Option<Ext4>, MountError> {
-    let path = || path.to_owned();
+fn open_ext4(node: &Path, device: (u32, u32)) -> Result<Option<Ext4>, MountError> {
+    let path = || node.to_owned();
     let unreadable = |source| MountError::Unreadable { path: path(), source };
-    let file = fs::File::open(path()).map_err(unreadable)?;
+    let opened = reading::open(CWD, node, OFlags::empty());
+    let file = opened.map(fs::File::from).map_err(|source| unreadable(source.into()))?;
     match journal::of_device(&file).map_err(unreadable)? {
         Journal::Empty => Ext4::open(file, device).map_err(|source| MountError::Ext4 { path: path(), source }),
         Journal::Pending => Err(MountError::NotReplayed { path: path() }),

@@ -43,6 +43,8 @@ pub fn parse(mountinfo: &[u8]) -> (Vec<HostMount>, usize) {
 pub struct Brief<'a> {
     /// Device number of the filesystem.
     pub device: (u32, u32),
+    /// Where it is mounted, as it is written.
+    pub mountpoint: &'a [u8],
     /// Filesystem type, as it is written.
     pub fstype: &'a [u8],
 }
@@ -62,8 +64,9 @@ pub fn first_id(mountinfo: &[u8]) -> Option<u32> {
 fn brief(line: &[u8]) -> Option<Brief<'_>> {
     let mut fields = line.split(|byte| *byte == b' ').skip(2);
     let device = device(fields.next()?)?;
-    let fstype = fields.skip(3).skip_while(|field| *field != b"-").nth(1)?;
-    Some(Brief { device, fstype })
+    let mountpoint = fields.nth(1)?;
+    let fstype = fields.skip(1).skip_while(|field| *field != b"-").nth(1)?;
+    Some(Brief { device, mountpoint, fstype })
 }
 
 /// The value of an option of a filesystem; `name` ends in `=`.

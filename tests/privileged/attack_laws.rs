@@ -4,16 +4,15 @@
 //! `--show` writes nothing (L7), and what cannot be removed is said and left (L8).
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use testkit::{Criu, DumpOptions, Launch, LockMethod, Network, TestHost};
 
 use crate::attack::{
-    Holder, assert_untouched, dump_process, has_link, is_cleaned, is_left_alone, is_not_called_clean, plant,
-    raise_loopback,
+    Holder, assert_untouched, has_link, is_cleaned, is_left_alone, is_not_called_clean, plant, raise_loopback,
 };
 use crate::case::Case;
 use crate::container_links::directory;
@@ -24,44 +23,20 @@ use crate::tool::{NOTHING, Tool, make_tables};
 use crate::traffic::Net;
 
 pub(crate) const CASES: &[Case] = &[
-    Case { name: "attack: in another mount namespace the same path is another file", test: other_namespace },
     Case { name: "attack: a directory that became a symbolic link is not followed", test: turned_directory },
-    Case { name: "attack: a link below a mount that covers it is not gone", test: covered },
     Case { name: "attack: a lock is not gone where the first thread of its process has ended", test: without_leader },
     Case { name: "attack: who owns the images' directory takes no sign of a restore away", test: owner_of_directory },
     Case { name: "attack: who may write the images' directory takes no sign of a restore away", test: open_directory },
     Case { name: "attack: a filesystem that answers nobody holds no run up", test: hung_filesystem },
     Case { name: "attack: a FIFO in the place of metadata or a log holds no run up", test: fifos },
-    Case { name: "attack: --show leaves the times of reading as they were", test: times_of_reading },
     Case { name: "attack: a link that is a mount point is said to stay, and all else goes", test: mount_point },
     Case { name: "attack: an immutable link is said to stay, and all else goes", test: immutable },
 ];
 
 /// A tree of the host's with a link in its directory.
-fn dump_with_link(criu: &Criu, host: &TestHost, file: &Path) {
+pub(crate) fn dump_with_link(criu: &Criu, host: &TestHost, file: &Path) {
     let tree = host.workload(&[&"deleted", &file]);
     criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
-}
-
-/// A maintenance container with the images; what is at that path in it is another checkpoint's.
-fn other_namespace(criu: &Criu) {
-    let host = TestHost::new();
-    let script = format!(
-        "exec unshare --mount --propagation private sh -e -c 'mount -t tmpfs own {}; exec sleep 1000'",
-        host.dir().display()
-    );
-    let container = Holder::start(&host, &script);
-    let inside = container.path(host.dir());
-    plant(&inside);
-    dump_with_link(criu, &host, &host.dir().join("data"));
-    let pid = container.pid.to_string();
-    let tool = Tool::new(&host, &images_of(&host)).under(&["nsenter", "--target", &pid, "--mount", "--"]);
-    is_not_called_clean(&tool, || has_link(host.dir()));
-    assert_untouched(&inside, &tool.run(&["--show"]));
-    if has_link(host.dir()) {
-        is_cleaned(&Tool::new(&host, &images_of(&host)), || has_link(host.dir()));
-    }
-    container.end();
 }
 
 fn turned_directory(criu: &Criu) {
@@ -76,18 +51,6 @@ fn turned_directory(criu: &Criu) {
     assert_untouched(&other, &removed);
     assert!(has_link(&aside));
     fs::remove_file(&own).and_then(|()| fs::rename(&aside, &own)).expect("the directory");
-    is_cleaned(&tool, || has_link(&own));
-}
-
-fn covered(criu: &Criu) {
-    let host = TestHost::new();
-    let own = directory(&host, "own");
-    dump_with_link(criu, &host, &own.join("data"));
-    host.run("mount", &[&"-t", &"tmpfs", &"cover", &own]);
-    let tool = Tool::new(&host, &images_of(&host));
-    // From outside of the host nothing covers it.
-    is_not_called_clean(&tool, || has_link(&own));
-    host.run("umount", &[&own]);
     is_cleaned(&tool, || has_link(&own));
 }
 
@@ -202,33 +165,6 @@ fn fifos(criu: &Criu) {
     }
     let removed = tool.run(&[]);
     assert_eq!((removed.code(), tool.difference_to(&before)), (0, NOTHING.map(String::from).to_vec()), "{removed}");
-}
-
-/// Of the images, of their directory, and of the directory of the link, on a filesystem that notes every reading.
-fn times_of_reading(criu: &Criu) {
-    let host = TestHost::new();
-    let volume = directory(&host, "volume");
-    host.run("mount", &[&"-t", &"tmpfs", &"-o", &"strictatime", &"noted", &volume]);
-    let shown = host.path(&volume);
-    fs::create_dir(shown.join("images")).expect("a new directory");
-    let tree = host.workload(&[&"deleted", &volume.join("data")]);
-    let images = images_of(&host);
-    fs::create_dir(&images).expect("a new directory");
-    host.run("mount", &[&"--bind", &volume.join("images"), &images]);
-    dump_process(criu, &host, tree.pid(), &images, &[]);
-    let files = fs::read_dir(shown.join("images")).expect("images").flatten().map(|image| image.path());
-    let files: Vec<PathBuf> = files.chain([shown.join("images"), shown.clone()]).collect();
-    let times = || {
-        let time =
-            |file: &PathBuf| fs::symlink_metadata(file).map(|file| (file.atime(), file.atime_nsec())).expect("a file");
-        files.iter().map(|file| (file.clone(), time(file))).collect::<Vec<_>>()
-    };
-    let before = times();
-    let tool = Tool::new(&host, &images);
-    let told = tool.run(&["--show"]);
-    let changed: Vec<_> = before.iter().zip(times()).filter(|(before, after)| *before != after).collect();
-    assert!(changed.is_empty(), "GOT: --show changed the times of {} files: {told}", changed.len());
-    is_cleaned(&tool, || has_link(&shown));
 }
 
 fn mount_point(criu: &Criu) {

@@ -17,25 +17,24 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: a tmpfs whose namespace only a descriptor keeps is not gone", test: opened },
     Case { name: "attack: a tmpfs whose namespace only a thread has is not gone", test: threaded },
     Case { name: "attack: a tmpfs is not gone where the first process of its namespace is chrooted", test: chrooted },
-    Case { name: "attack: a tmpfs that only a detached mount keeps is not gone", test: detached },
     Case { name: "attack: who may not look at a process does not call its tmpfs gone", test: unreadable },
     Case { name: "attack: a namespace that cannot be read counts only for what could be there", test: elsewhere },
 ];
 
-const PLACE: &str = "/dev/shm";
+pub(crate) const PLACE: &str = "/dev/shm";
 
 /// `CLONE_NEWNS`
-const NEW_MOUNTS: &str = "0x20000";
+pub(crate) const NEW_MOUNTS: &str = "0x20000";
 
 /// A tree whose semaphore is in a tmpfs of its own, and a process in a copy of its mount namespace.
-struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     host: &'a TestHost,
-    holder: Holder<'a>,
+    pub(crate) holder: Holder<'a>,
 }
 
 impl<'a> Scene<'a> {
     /// The tree is dumped; before that `keep` does something with the namespace of the holder.
-    fn new<T>(criu: &Criu, host: &'a TestHost, keep: impl FnOnce(&Holder<'a>) -> T) -> (Self, T) {
+    pub(crate) fn new<T>(criu: &Criu, host: &'a TestHost, keep: impl FnOnce(&Holder<'a>) -> T) -> (Self, T) {
         let container = Container::new(host, "root").tmpfs(PLACE.as_ref());
         let tree = Launch::new(&[&"semaphore", &"name"]).container(&container).start(host);
         let holder = Holder::going(host, &format!("enter /proc/{}/ns/mnt unshare {NEW_MOUNTS}", tree.pid()));
@@ -44,7 +43,7 @@ impl<'a> Scene<'a> {
         (Self { host, holder }, kept)
     }
 
-    fn tool(&self) -> Tool<'a> {
+    pub(crate) fn tool(&self) -> Tool<'a> {
         Tool::new(self.host, &images_of(self.host))
     }
 }
@@ -121,21 +120,6 @@ fn chrooted(criu: &Criu) {
     scene.holder.end();
     let inside = format!("/proc/{}/ns/mnt", other.pid);
     is_not_called_clean(&tool, || pinned_has_link(&host, &inside));
-    other.end();
-    tool.finds_nothing();
-}
-
-/// The mount is in no namespace: it was taken off lazily while a process worked in it.
-fn detached(criu: &Criu) {
-    let host = TestHost::new();
-    let (scene, other) = Scene::new(criu, &host, |holder| {
-        let own = format!("enter {} unshare {NEW_MOUNTS}", holder.namespace("mnt").display());
-        Holder::going(&host, &format!("{own} cd {PLACE} detach {PLACE}"))
-    });
-    let tool = scene.tool();
-    scene.holder.end();
-    let place = host.path(format!("/proc/{}/cwd", other.pid));
-    is_not_called_clean(&tool, || has_link(&place));
     other.end();
     tool.finds_nothing();
 }

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 """Goes where the words say, then holds that, under the name `holds`. It needs no file where it goes.
 
-enter NS | unshare FLAGS | chroot DIR | cd DIR | detach DIR | open FILE | fly FILE | socket | list DIR | thread WORDS… | leave
+enter NS | unshare FLAGS | chroot DIR | cd DIR | detach DIR | open FILE | map FILE | fly FILE | socket | list DIR |
+thread WORDS… | leave
 
 `leave` comes before `thread`: the first thread ends, and the process goes on without it.
 """
-import ctypes, os, socket, sys, threading, time
+import ctypes, mmap, os, socket, sys, threading, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 held = []
@@ -44,6 +45,9 @@ def go(words):
             check(libc.umount2(words.pop(0).encode(), 2))
         elif word == "open":
             os.set_inheritable(os.open(words.pop(0), os.O_RDONLY), True)
+        elif word == "map":
+            with open(words.pop(0), "rb") as file:
+                held.append(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
         elif word == "fly":
             held.extend(socket.socketpair(socket.AF_UNIX))
             file = os.open(words.pop(0), os.O_RDONLY)

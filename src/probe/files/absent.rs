@@ -4,11 +4,13 @@
 use std::path::Path;
 
 use super::super::{Cause, Elsewhere, Presence, trace_of};
+use super::covered::Covers;
+use super::namespaces::{self, Others};
 use crate::checkpoint::Checkpoint;
-use crate::host::{Absence, Host, MountNamespace, OnlyPlace, Scope, Shared, Sight, Unseen, look_in};
+use crate::host::{Absence, Host, OnlyPlace, Scope, Shared, Unseen};
 use crate::mounts::{Base, Identity, MountHints, Place};
 use crate::system::author::Author;
-use crate::system::dir::{FileIdentity, Reach};
+use crate::system::dir::{FileError, FileIdentity};
 use crate::time::Timestamp;
 
 /// Knows what a place stands for on this host.
@@ -21,8 +23,9 @@ pub(super) struct Judge {
     is_root_named: bool,
     /// Why the tool's own mount namespace need not be the one that CRIU ran in.
     not_the_hosts: Option<Unseen>,
-    /// The mount namespace of process 1, where it is another.
-    first: Option<MountNamespace>,
+    /// The other mount namespaces, where it need not be.
+    others: Option<Others>,
+    covers: Covers,
 }
 
 impl Judge {
@@ -33,13 +36,16 @@ impl Judge {
             Shared::No => of_others("process 1 has another one"),
             Shared::Unknown => of_others("the mount namespace of process 1 cannot be seen"),
         };
+        let (began, written) = (checkpoint.began, checkpoint.written);
+        let is_restarted = written.is_some_and(|written| host.is_younger_than(written.latest()));
         Judge {
             author: checkpoint.author,
-            began: checkpoint.began,
-            written: checkpoint.written,
+            began,
+            written,
             is_root_named: hints.root.is_some(),
+            others: not_the_hosts.is_some().then(|| Others::new(host)),
             not_the_hosts,
-            first: host.first_mounts(),
+            covers: Covers::new(began, written, is_restarted),
         }
     }
 
@@ -49,32 +55,71 @@ impl Judge {
     }
 
     /// The answer where the nearest directory that is there has no such entry.
-    pub(super) fn absent(&self, place: &Place, absence: Absence) -> Presence {
+    pub(super) fn absent(&self, place: &Place, absence: Absence) -> Result<Presence, FileError> {
         let elsewhere = |why| Presence::Unreachable(Cause::Elsewhere(why));
-        match &place.base {
+        Ok(match &place.base {
             Base::Named(_) => Presence::Gone(absence.everywhere(OnlyPlace::Told)),
-            Base::Root(_) if self.is_root_named => Presence::Gone(absence.everywhere(OnlyPlace::Told)),
-            Base::Root(root) => match &self.not_the_hosts {
+            Base::Root(_) | Base::PerhapsRoot(_) if self.is_root_named => {
+                Presence::Gone(absence.everywhere(OnlyPlace::Told))
+            }
+            Base::Root(root) | Base::PerhapsRoot(root) => match self.objection(root, place)? {
                 None => Presence::Gone(absence.everywhere(OnlyPlace::HostsOwn)),
-                Some(_) if self.is_absent_for_first(root, place) => {
-                    Presence::Gone(absence.everywhere(OnlyPlace::HostsOwn))
-                }
-                Some(unseen) => elsewhere(Elsewhere::OtherNamespace(unseen.clone())),
+                Some(why) => elsewhere(why),
             },
             Base::Upper(_) | Base::Recorded(_) if self.not_the_hosts.is_some() => match &self.not_the_hosts {
                 Some(unseen) => elsewhere(Elsewhere::OtherNamespace(unseen.clone())),
                 None => elsewhere(Elsewhere::OtherFilesystem),
             },
-            Base::Mount { identity: Identity::Certain, .. } => {
+            // If it is another tmpfs, the dumped one has ended.
+            Base::Mount { identity: Identity::Certain, .. } | Base::Mount { is_tmpfs: true, .. } => {
                 Presence::Gone(absence.everywhere(OnlyPlace::SameFilesystem))
             }
-            Base::Mount { identity: Identity::ByName, .. }
+            Base::Mount { identity: Identity::ByName | Identity::OtherOptions, .. }
             | Base::Upper(_)
             | Base::Recorded(_)
             | Base::Device { .. } => match self.has_seen_the_dump(absence.directory()) {
                 true => Presence::Gone(absence.everywhere(OnlyPlace::SameFilesystem)),
                 false => elsewhere(Elsewhere::OtherFilesystem),
             },
+        })
+    }
+
+    /// Why a file that is not at its path in the tool's own mount namespace may be somewhere else.
+    fn objection(&self, root: &Path, place: &Place) -> Result<Option<Elsewhere>, FileError> {
+        let (Some(unseen), Some(others)) = (&self.not_the_hosts, &self.others) else {
+            return self.covers.objection(place);
+        };
+        Ok(match others.look(root, place) {
+            namespaces::Elsewhere::Nothing => None,
+            namespaces::Elsewhere::Unseen => Some(Elsewhere::OtherNamespace(unseen.clone())),
+            namespaces::Elsewhere::Perhaps(namespace) if namespace.process == Some(1) => {
+                Some(Elsewhere::OtherNamespace(unseen.clone()))
+            }
+            namespaces::Elsewhere::Perhaps(namespace) => {
+                let why = format!("{} may have it", namespace.describe());
+                Some(Elsewhere::OtherNamespace(Unseen { scope: Scope::Directories, why }))
+            }
+        })
+    }
+
+    /// The proof that a file in this directory is not the dump's: of two tmpfs with one number the dumped one has ended.
+    pub(super) fn not_of_the_dump(&self, place: &Place, directory: FileIdentity) -> Option<Absence> {
+        let is_unlike = place.base.identity() == Identity::OtherOptions;
+        self.written.filter(|_| is_unlike).and_then(|written| Absence::in_younger(directory, written))
+    }
+
+    /// The place of a file that was found, with how certain it is: another file may have the same path in another mount
+    /// namespace or below a mount.
+    pub(super) fn found(&self, place: &Place, file: &FileIdentity) -> Place {
+        let Base::Root(root) = &place.base else { return place.clone() };
+        let is_certain = self.is_root_named
+            || match &self.others {
+                Some(others) => others.is_of_first(root, place, file),
+                None => !self.covers.covers_another(place),
+            };
+        match is_certain {
+            true => place.clone(),
+            false => Place { base: Base::PerhapsRoot(root.clone()), relative: place.relative.clone() },
         }
     }
 
@@ -82,16 +127,5 @@ impl Judge {
     fn has_seen_the_dump(&self, directory: &FileIdentity) -> bool {
         let (Some(began), Some(written)) = (self.began, self.written) else { return false };
         directory.changed >= began && directory.born.is_none_or(|born| born <= written.latest())
-    }
-
-    /// Whether the mount namespace of process 1, which is another, has no such file either.
-    fn is_absent_for_first(&self, root: &Path, place: &Place) -> bool {
-        let Some(first) = &self.first else { return false };
-        let (directory, name) = place.split();
-        let inside = root.strip_prefix("/").unwrap_or(root).join(directory);
-        let Ok(opened) = first.open_root().and_then(|root| root.below(&inside, Reach::AcrossMounts)) else {
-            return false;
-        };
-        look_in(&opened, name).is_ok_and(|sight| matches!(sight, Sight::Absent(_)))
     }
 }

@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, SeekFrom};
+use rustix::fs::{CWD, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::{Method, by_descriptor};
+use crate::system::reading;
 
 /// Gives the new, empty file `to` the content of `from`.
 pub(super) fn copy(from: impl AsFd, to: &OwnedFd) -> Result<Method, Errno> {
@@ -24,13 +25,8 @@ pub(super) fn copy(from: impl AsFd, to: &OwnedFd) -> Result<Method, Errno> {
 
 /// Opens for reading what is only held, and leaves its atime alone where that is allowed.
 fn open(file: impl AsFd) -> Result<File, Errno> {
-    let path = by_descriptor(file);
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let fd = match rustix::fs::open(&path, flags | OFlags::NOATIME, Mode::empty()) {
-        Err(Errno::PERM) => rustix::fs::open(&path, flags, Mode::empty())?,
-        result => result?,
-    };
-    Ok(File::from(fd))
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(File::from(reading::open(CWD, by_descriptor(file).as_ref(), flags)?))
 }
 
 fn copy_data(from: &File, to: &File) -> Result<(), Errno> {

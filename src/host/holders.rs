@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Processes that keep a filesystem alive which is mounted nowhere: by a directory, a descriptor or a mapping.
+//!
+//! A mount that was taken off lazily, or was never attached, is in no mount table. Its files still have the device
+//! number of the filesystem. The kernel is asked for that number without asking a server (`AT_STATX_DONT_SYNC`); a
+//! filesystem that does not answer all the same is left behind after a while. Mappings tell the number in their text.
+//!
+//! Not found: what only a descriptor in flight between two sockets keeps, a thread with descriptors of its own, and a
+//! filesystem below the detached copy of another (`open_tree` with `AT_RECURSIVE`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+
+use super::bounded;
+use super::process::{Process, Processes, has_ended, listed, numbers_in};
+use super::unseen::{Scope, Unseen};
+use crate::system::privilege::{self, Capability};
+
+/// A device number, `(major, minor)`.
+type Device = (u32, u32);
+
+/// Why each of these filesystems may still be there.
+pub(super) fn of(processes: &Processes, devices: BTreeSet<Device>) -> BTreeMap<Device, Vec<Unseen>> {
+    let mut held: BTreeMap<Device, Vec<Unseen>> = BTreeMap::new();
+    if devices.is_empty() {
+        return held;
+    }
+    let is_other = |process: &&Process| !process.is_kernel_thread && process.pid != std::process::id();
+    let others: Vec<Process> = processes.list.iter().filter(is_other).cloned().collect();
+    let devices = Arc::new(devices);
+    let answers = {
+        let devices = Arc::clone(&devices);
+        bounded::each(others.clone(), move |process: &Process| devices_of(process, &devices))
+    };
+    let (mut denied, mut silent) = (Vec::new(), Vec::new());
+    for (process, answer) in others.iter().zip(answers) {
+        match answer {
+            Some(Ok(found)) => {
+                for device in found {
+                    let why = format!("{} has a file of it open", listed(&[process]));
+                    held.entry(device).or_default().push(unseen(why));
+                }
+            }
+            Some(Err(_)) => denied.push(process),
+            None => silent.push(process),
+        }
+    }
+    let mut all = Vec::new();
+    if !denied.is_empty() {
+        let advice = privilege::advice(Capability::SysPtrace);
+        all.push(unseen(format!("not permitted to see what {} has open{advice}", listed(&denied))));
+    }
+    if !silent.is_empty() {
+        all.push(unseen(format!("a file that {} has open does not answer", listed(&silent))));
+    }
+    if !all.is_empty() {
+        for device in devices.iter() {
+            held.entry(*device).or_default().extend(all.iter().cloned());
+        }
+    }
+    held
+}
+
+fn unseen(why: String) -> Unseen {
+    Unseen { scope: Scope::Mounts, why }
+}
+
+/// Which of the filesystems a process keeps. The error: it does not let that be seen.
+fn devices_of(process: &Process, wanted: &BTreeSet<Device>) -> io::Result<BTreeSet<Device>> {
+    let directory = PathBuf::from(format!("/proc/{}", process.pid));
+    let mut found = BTreeSet::new();
+    let looked = add_all(process, &directory, wanted, &mut found);
+    match looked {
+        // One that ends keeps nothing.
+        Err(error) if has_ended(&error) || !directory.exists() => Ok(found),
+        Err(error) => Err(error),
+        Ok(()) => Ok(found),
+    }
+}
+
+fn add_all(
+    process: &Process,
+    directory: &Path,
+    wanted: &BTreeSet<Device>,
+    found: &mut BTreeSet<Device>,
+) -> io::Result<()> {
+    let mut add = |device: Option<Device>| found.extend(device.filter(|device| wanted.contains(device)));
+    for thread in threads(process, directory)? {
+        for link in ["cwd", "root"] {
+            add(device_of(&thread.join(link))?);
+        }
+    }
+    let alive = living_thread(process, directory)?;
+    let descriptors = alive.join("fd");
+    for descriptor in numbers_in(&descriptors)? {
+        let path = descriptors.join(descriptor.to_string());
+        // Pipes, sockets and the like have no path.
+        if fs::read_link(&path).is_ok_and(|link| link.is_absolute()) {
+            add(device_of(&path)?);
+        }
+    }
+    for line in BufReader::new(fs::File::open(alive.join("maps"))?).split(b'\n') {
+        add(device_of_mapping(&line?));
+    }
+    Ok(())
+}
+
+/// Each thread may have directories of its own.
+fn threads(process: &Process, directory: &Path) -> io::Result<Vec<PathBuf>> {
+    if process.threads <= 1 {
+        return Ok(vec![directory.to_owned()]);
+    }
+    let threads = numbers_in(&directory.join("task"))?;
+    Ok(threads.into_iter().map(|thread| directory.join(format!("task/{thread}"))).collect())
+}
+
+/// The first thread of a process may end before the others, and shows nothing then.
+fn living_thread(process: &Process, directory: &Path) -> io::Result<PathBuf> {
+    if process.state != b'Z' {
+        return Ok(directory.to_owned());
+    }
+    let threads = numbers_in(&directory.join("task"))?;
+    let other = threads.into_iter().find(|thread| *thread != process.pid);
+    Ok(other.map_or_else(|| directory.to_owned(), |thread| directory.join(format!("task/{thread}"))))
+}
+
+/// The device of what a link of `/proc` leads to; `None` where that is no more.
+fn device_of(link: &Path) -> io::Result<Option<Device>> {
+    match statx(CWD, link, AtFlags::STATX_DONT_SYNC, StatxFlags::empty()) {
+        Ok(stat) => Ok(Some((stat.stx_dev_major, stat.stx_dev_minor))),
+        Err(error) if has_ended(&error.into()) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The device in a line of `/proc/PID/maps`: `START-END PERMISSIONS OFFSET MAJOR:MINOR INODE PATH`.
+fn device_of_mapping(line: &[u8]) -> Option<Device> {
+    let field = line.split(|byte| *byte == b' ').nth(3)?;
+    let (major, minor) = std::str::from_utf8(field).ok()?.split_once(':')?;
+    Some((u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_device_of_a_mapping_is_hexadecimal() {
+        let line = b"7f2c4a000000-7f2c4a021000 r--s 00000000 00:2f 1029                 /dev/shm/a b (deleted)";
+        assert_eq!(device_of_mapping(line), Some((0, 0x2f)));
+        assert_eq!(device_of_mapping(b"7ffd0-7ffd1 rw-p 00000000 00:00 0 [stack]"), Some((0, 0)));
+        assert_eq!(device_of_mapping(b"nonsense"), None);
+    }
+
+    #[test]
+    fn a_process_keeps_the_filesystem_of_its_root_and_of_its_program() {
+        let processes = Processes::read().unwrap();
+        let own = processes.get(std::process::id()).unwrap();
+        let root = device_of("/proc/self/root".as_ref()).unwrap().unwrap();
+        assert_eq!(devices_of(own, &[root, (0, 0xf_ffff)].into()).unwrap(), [root].into());
+    }
+}
