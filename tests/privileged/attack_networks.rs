@@ -19,7 +19,6 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: a lock whose namespace a mount elsewhere keeps is not gone", test: bound_elsewhere },
     Case { name: "attack: a lock whose namespace only a descriptor keeps is not gone", test: opened },
     Case { name: "attack: a lock whose namespace only a thread has is not gone", test: threaded },
-    Case { name: "attack: a lock whose namespace only a socket keeps is not gone", test: socket },
     Case { name: "attack: a namespace made anew with the same devices is another", test: made_anew },
     Case { name: "attack: what cannot be read does not matter to a dump that locked nothing", test: locked_nothing },
 ];
@@ -92,21 +91,6 @@ fn threaded(criu: &Criu) {
         let path = host.run("sh", &[&"-c", &script]).stdout.trim().into();
         Kept { holder, path }
     });
-}
-
-/// The kernel names it nowhere in /proc but by the number in the text of a link.
-fn socket(criu: &Criu) {
-    let host = TestHost::new();
-    let lock = LockMethod::Nftables;
-    let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Own).start(&host);
-    let own = "/proc/1/ns/net";
-    let holder = Holder::going(&host, &format!("enter /proc/{}/ns/net socket enter {own}", tree.pid()));
-    criu.dump(&host, &tree, &images_of(&host), &DumpOptions { lock, ..DumpOptions::default() });
-    let tool = Tool::new(&host, &images_of(&host));
-    is_not_called_clean(&tool, || true);
-    holder.end();
-    sleep(Duration::from_millis(300));
-    tool.finds_nothing();
 }
 
 /// A pod with fixed addresses, and the same once more: B's lock is not A's.
