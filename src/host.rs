@@ -16,6 +16,7 @@ mod mounts;
 mod namespace;
 mod network;
 mod process;
+mod sockets;
 mod standing;
 mod stat;
 mod unmounted;
@@ -112,6 +113,7 @@ impl Host {
     /// Adds all others: then what is in none of them is nowhere, unless something is unseen.
     pub fn add_hidden_networks(&self, networks: &mut Networks, dump: &DumpTrace) {
         networks.add_hidden(&self.processes, self.tables());
+        networks.unseen.extend(sockets::look(&self.processes, &networks.list));
         networks.unseen.extend(self.hidden_from(dump));
     }
 

@@ -195,7 +195,7 @@ impl Run {
                 checkpoints: reports,
                 exit_status: status as u8,
             };
-            self.terminal.print_json(&serde_json::to_string_pretty(&document)?)?;
+            self.terminal.print_json(&document)?;
         } else {
             self.print_text(&reports, mode)?;
         }

@@ -9,8 +9,10 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 /// A line under construction: words of the tool's own, and text from outside.
 #[derive(Debug, Clone, Default)]
@@ -76,12 +78,10 @@ impl Terminal {
 
     /// Prints lines on standard output.
     pub fn print(&self, lines: &[Line]) -> io::Result<()> {
-        let mut text = Vec::new();
-        for line in lines {
-            text.extend_from_slice(line.as_bytes());
-            text.push(b'\n');
-        }
-        write_out(&text)
+        let mut output = BufWriter::new(io::stdout().lock());
+        let mut print = |line: &Line| output.write_all(line.as_bytes()).and_then(|()| output.write_all(b"\n"));
+        let printed = lines.iter().try_for_each(&mut print);
+        ignore_broken_pipe(printed.and_then(|()| output.flush()))
     }
 
     /// Prints a whole document on standard output.
@@ -89,9 +89,11 @@ impl Terminal {
         write_out(format!("{document}\n").as_bytes())
     }
 
-    /// The same with one of JSON, in whose strings every character can be written as an escape.
-    pub fn print_json(&self, document: &str) -> io::Result<()> {
-        self.print_document(&escape_json(document))
+    /// The same with one of JSON, in whose strings every character can be written as an escape. It is written as it is
+    /// made: whoever wrote the images says how long it is.
+    pub fn print_json(&self, document: &impl Serialize) -> io::Result<()> {
+        let mut output = BufWriter::new(io::stdout().lock());
+        ignore_broken_pipe(write_json(document, &mut output).and_then(|()| output.flush()))
     }
 
     /// Writes a message for people: to the log file if there is one, else to standard error. What comes from outside
@@ -177,7 +179,11 @@ impl Drop for ProgressLine {
 /// Writes on standard output. A reader that has gone away has seen enough: the work goes on all the same.
 fn write_out(text: &[u8]) -> io::Result<()> {
     let mut output = io::stdout().lock();
-    match output.write_all(text).and_then(|()| output.flush()) {
+    ignore_broken_pipe(output.write_all(text).and_then(|()| output.flush()))
+}
+
+fn ignore_broken_pipe(result: io::Result<()>) -> io::Result<()> {
+    match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
@@ -196,17 +202,39 @@ pub fn escaped(text: &[u8]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn escape_json(document: &str) -> String {
-    let mut escaped = String::with_capacity(document.len());
-    for character in document.chars() {
-        if character == '\n' || is_harmless(character) {
-            escaped.push(character);
-        } else {
-            let mut units = [0; 2];
-            escaped.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+fn write_json(document: &impl Serialize, output: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(JsonEscapes { output: &mut *output }, document)?;
+    output.write_all(b"\n")
+}
+
+/// Writes JSON with escapes for all that could deceive. What is given to it at a time is whole characters: serde_json
+/// writes pieces of strings as they are, and everything else in ASCII.
+struct JsonEscapes<W> {
+    output: W,
+}
+
+impl<W: Write> Write for JsonEscapes<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.iter().all(|byte| matches!(byte, b'\n' | b' '..=b'~')) {
+            self.output.write_all(bytes)?;
+            return Ok(bytes.len());
         }
+        let text = std::str::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        for character in text.chars() {
+            if character == '\n' || is_harmless(character) {
+                write!(self.output, "{character}")?;
+            } else {
+                let mut units = [0; 2];
+                let units = character.encode_utf16(&mut units);
+                units.iter().try_for_each(|unit| write!(self.output, "\\u{unit:04x}"))?;
+            }
+        }
+        Ok(bytes.len())
     }
-    escaped
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }
 
 /// Appends `text`, escaped.
@@ -268,9 +296,10 @@ mod tests {
     #[test]
     fn json_stays_the_same_document() {
         let text = "\u{202e}\u{9b}\u{e0001}\u{7f}größe\u{1f600}";
-        let document = serde_json::to_string_pretty(&[text]).unwrap();
-        let escaped = escape_json(&document);
-        assert_eq!(escaped, "[\n  \"\\u202e\\u009b\\udb40\\udc01\\u007fgröße\u{1f600}\"\n]");
+        let mut escaped = Vec::new();
+        write_json(&[text], &mut escaped).unwrap();
+        let escaped = String::from_utf8(escaped).unwrap();
+        assert_eq!(escaped, "[\n  \"\\u202e\\u009b\\udb40\\udc01\\u007fgröße\u{1f600}\"\n]\n");
         assert_eq!(serde_json::from_str::<Vec<String>>(&escaped).unwrap(), [text]);
     }
 }

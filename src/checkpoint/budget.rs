@@ -22,9 +22,9 @@ pub(super) struct Budget {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fact {
     /// A remap entry: mostly a link remap, with its two files.
-    Remap = 1_500,
-    Connection = 1_400,
-    Mount = 600,
+    Remap = 2_300,
+    Connection = 1_750,
+    Mount = 660,
     Task = 400,
     /// A device or an address.
     Interface = 300,

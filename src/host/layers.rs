@@ -7,7 +7,8 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::File;
+use std::io::BufReader;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -90,7 +91,7 @@ const OF_THE_KERNEL: [&[u8]; 16] = [
 impl Layers {
     /// Walks to `directory`, a path without its leading slash.
     pub fn look(directory: &Path) -> Result<Self, FileError> {
-        let table = mounts_above(directory);
+        let table = mounts_above(directory)?;
         let mut walk = Walk::start(&table)?;
         let names: Vec<&OsStr> = names(directory).collect();
         for (at, name) in names.iter().enumerate() {
@@ -248,10 +249,18 @@ fn can_hold_links(mount: &HostMount) -> bool {
 }
 
 /// The mounts of the tool's own mount namespace that are on the way to a directory.
-fn mounts_above(directory: &Path) -> Vec<HostMount> {
-    let text = fs::read("/proc/self/mountinfo").unwrap_or_default();
+fn mounts_above(directory: &Path) -> Result<Vec<HostMount>, FileError> {
+    const TABLE: &str = "/proc/self/mountinfo";
     let directory = Path::new("/").join(directory);
-    mountinfo::parse_if(&text, |brief| directory.starts_with(OsStr::from_bytes(&mountinfo::unescape(brief.mountpoint))))
+    let is_above =
+        |brief: mountinfo::Brief<'_>| directory.starts_with(OsStr::from_bytes(&mountinfo::unescape(brief.mountpoint)));
+    let mut found = Vec::new();
+    let table = File::open(TABLE);
+    let read = table.and_then(|table| mountinfo::read(BufReader::new(table), is_above, |mount| found.push(mount)));
+    read.map(|_| found).map_err(|error| {
+        let source = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        FileError { operation: "read", path: PathBuf::from(TABLE), source }
+    })
 }
 
 fn names(path: &Path) -> impl Iterator<Item = &OsStr> {

@@ -9,11 +9,13 @@
 //! one in flight between two sockets. Where the kernel lists them all (Linux 6.12, from the machine's first pid
 //! namespace), that list says what is missing here; elsewhere the last kind is not found.
 
+mod table;
 mod visitor;
 mod walk;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::thread;
 
@@ -24,9 +26,12 @@ use super::process::{Process, Processes};
 use super::unseen::{Looked, Scope, Unseen};
 use crate::system::dir::{Directory, FileError};
 use crate::system::mountinfo::{self, HostMount};
-use crate::system::privilege::Capability;
+use crate::system::privilege::{self, Capability};
+use table::{Table, TableReader};
 use visitor::Visitor;
 
+pub use table::Wanted;
+pub(super) use table::{Pin, network_pins};
 pub(super) use visitor::{enter, leave_shared_directories, on_own_thread};
 
 /// A mount namespace, and a way into it.
@@ -48,19 +53,6 @@ enum Way {
     Walk,
 }
 
-/// Which mounts are looked for.
-#[derive(Debug, Clone, Default)]
-pub struct Wanted {
-    /// Device numbers.
-    pub devices: BTreeSet<(u32, u32)>,
-    /// Those of them that are a tmpfs's, which lives for as long as anything keeps it.
-    pub tmpfs: BTreeSet<(u32, u32)>,
-    /// Upper directories of overlays, as the options of a mount have them.
-    pub uppers: HashSet<Vec<u8>>,
-    /// The directories of a filesystem that have to be shown, and those above them.
-    pub roots: HashSet<Vec<u8>>,
-}
-
 /// The mounts that were looked for.
 #[derive(Debug, Clone, Default)]
 pub struct HostMounts {
@@ -76,24 +68,6 @@ pub struct HostMounts {
     pub lasting: BTreeSet<(u32, u32)>,
     /// Why a tmpfs that is mounted nowhere may be there all the same, by its device number.
     pub held: BTreeMap<(u32, u32), Vec<Unseen>>,
-}
-
-/// The files of namespaces that are mounted somewhere: `nsfs` in a mount table.
-#[derive(Debug, Clone)]
-pub(super) struct Pin {
-    /// The namespace in whose table the mount is; `None` for the tool's own.
-    pub(super) within: Option<MountNamespace>,
-    pub(super) mountpoint: PathBuf,
-    pub(super) root: Vec<u8>,
-}
-
-/// What was read of one table.
-#[derive(Debug, Default)]
-struct Table {
-    mounts: Vec<HostMount>,
-    pins: Vec<Pin>,
-    /// Its first mount, by which the namespace can be told.
-    first: Option<u32>,
 }
 
 /// Every mount namespace that was found, with what of its mounts matters.
@@ -122,20 +96,15 @@ enum Failure {
     Thread,
 }
 
-/// How many mounts of one directory are kept of a namespace: whoever owns it can have any number.
-const SAME_ROOT_LIMIT: usize = 8;
-
 impl Tables {
     /// Reads them all.
     pub(super) fn read(processes: &Processes, wanted: &Wanted) -> Self {
         let mut tables = Tables::default();
-        let own = match fs::read("/proc/self/mountinfo") {
-            Ok(text) => table(&text, None, wanted),
-            Err(error) => {
-                tables.unseen.push(unseen(format!("cannot read /proc/self/mountinfo: {error}")));
-                Table::default()
-            }
-        };
+        let mut reader = TableReader::new(wanted);
+        let own = own_table(&mut reader).unwrap_or_else(|error| {
+            tables.unseen.push(unseen(format!("cannot read /proc/self/mountinfo: {error}")));
+            Table::default()
+        });
         let mut seen: BTreeSet<u64> = super::standing::namespace_number("/proc/self/ns/mnt").into_iter().collect();
         let mut firsts: BTreeSet<u32> = own.first.into_iter().collect();
         tables.own = own.mounts;
@@ -145,12 +114,11 @@ impl Tables {
         let (mut next_pin, mut attempts) = (0, 0);
         loop {
             let mut ended = Vec::new();
-            for (namespace, read) in read_each(waiting, wanted) {
+            for (namespace, read) in read_each(waiting, &mut reader) {
                 match read {
                     Ok(read) => {
                         firsts.extend(read.first);
-                        tables.pins.extend(read.pins);
-                        tables.others.push((namespace, read.mounts));
+                        tables.add(namespace, read);
                     }
                     Err(Failure::Ended) if attempts < ATTEMPTS => ended.push(namespace.number),
                     Err(failure) => tables.unseen.push(unseen(format!("{}: {failure}", namespace.describe()))),
@@ -177,7 +145,7 @@ impl Tables {
                 break;
             }
         }
-        if tables.add_walked(&mut seen, wanted).is_ok() {
+        if tables.add_walked(&mut seen, &mut reader).is_ok() {
             return tables;
         }
         tables.note_hidden_pins(&seen);
@@ -185,36 +153,42 @@ impl Tables {
         tables
     }
 
-    /// Those of the device numbers that no mount has.
-    pub(super) fn unmounted(&self, devices: &BTreeSet<(u32, u32)>) -> BTreeSet<(u32, u32)> {
-        let mounted = self.own.iter().chain(self.others.iter().flat_map(|(_, mounts)| mounts));
-        let mounted: BTreeSet<(u32, u32)> = mounted.map(|mount| mount.device).collect();
-        devices.difference(&mounted).copied().collect()
-    }
-
     /// Adds what the kernel lists beside those that were seen. Then nothing is hidden, unless this is an error.
-    fn add_walked(&mut self, seen: &mut BTreeSet<u64>, wanted: &Wanted) -> Result<(), Errno> {
+    fn add_walked(&mut self, seen: &mut BTreeSet<u64>, reader: &mut TableReader<'_>) -> Result<(), Errno> {
         let Some(walk) = walk::all() else { return Err(Errno::OPNOTSUPP) };
-        let found = visitor::on_own_thread(|| {
+        let found = on_own_thread(|| {
             let visitor = Visitor::new()?;
             let mut found = Vec::new();
-            for namespace in walk {
-                let namespace = namespace?;
-                let number = walk::number(&namespace)?;
+            for file in walk {
+                let file = file?;
+                let number = walk::number(&file)?;
                 if seen.insert(number) {
-                    let read = visitor.table_of(&namespace)?;
                     let namespace = MountNamespace { number, process: None, way: Way::Walk };
-                    let table = table(&read, Some(&namespace), wanted);
+                    let table = visitor.table_of(&file, &namespace, reader)?;
                     found.push((namespace, table));
                 }
             }
             Ok(found)
         })?;
         for (namespace, table) in found {
-            self.pins.extend(table.pins);
-            self.others.push((namespace, table.mounts));
+            self.add(namespace, table);
         }
         Ok(())
+    }
+
+    fn add(&mut self, namespace: MountNamespace, table: Table) {
+        if table.is_cut {
+            self.unseen.push(unseen(format!("{} has too many mounts", namespace.describe())));
+        }
+        self.pins.extend(table.pins);
+        self.others.push((namespace, table.mounts));
+    }
+
+    /// Those of the device numbers that no mount has.
+    pub(super) fn unmounted(&self, devices: &BTreeSet<(u32, u32)>) -> BTreeSet<(u32, u32)> {
+        let mounted = self.own.iter().chain(self.others.iter().flat_map(|(_, mounts)| mounts));
+        let mounted: BTreeSet<(u32, u32)> = mounted.map(|mount| mount.device).collect();
+        devices.difference(&mounted).copied().collect()
     }
 
     /// A mount namespace that only a mount in another namespace's table keeps.
@@ -227,13 +201,18 @@ impl Tables {
     /// Processes that do not let their namespace be seen may be in one that is known.
     fn note_denied(&mut self, denied: Vec<&Process>, firsts: &BTreeSet<u32>) {
         let is_known = |process: &&Process| {
-            let text = fs::read(format!("/proc/{}/mountinfo", process.pid)).unwrap_or_default();
-            let (mounts, _) = mountinfo::parse(&text);
-            mounts.iter().any(|mount| firsts.contains(&mount.id))
+            let mut is_known = false;
+            let mut look = |brief: mountinfo::Brief<'_>| {
+                is_known |= firsts.contains(&brief.id);
+                false
+            };
+            let table = File::open(format!("/proc/{}/mountinfo", process.pid));
+            let read = table.and_then(|table| mountinfo::read(BufReader::new(table), &mut look, drop));
+            read.is_ok() && is_known
         };
         let hidden: Vec<&Process> = denied.into_iter().filter(|process| !is_known(process)).collect();
         if !hidden.is_empty() {
-            let advice = crate::system::privilege::advice(Capability::SysPtrace);
+            let advice = privilege::advice(Capability::SysPtrace);
             let processes = super::process::listed(&hidden);
             self.unseen.push(unseen(format!("not permitted to see the mounts of {processes}{advice}")));
         }
@@ -291,16 +270,6 @@ impl MountNamespace {
     }
 }
 
-impl Pin {
-    pub(super) fn describe(&self) -> String {
-        let place = self.mountpoint.display();
-        match &self.within {
-            None => format!("mounted at {place}"),
-            Some(namespace) => format!("mounted at {place} in {}", namespace.describe()),
-        }
-    }
-}
-
 fn unseen(why: String) -> Unseen {
     Unseen { scope: Scope::Mounts, why }
 }
@@ -348,17 +317,20 @@ fn pinned(pin: &Pin, seen: &mut BTreeSet<u64>) -> Option<MountNamespace> {
 }
 
 /// Reads the tables of these namespaces.
-fn read_each(namespaces: Vec<MountNamespace>, wanted: &Wanted) -> Vec<(MountNamespace, Result<Table, Failure>)> {
+fn read_each(
+    namespaces: Vec<MountNamespace>,
+    reader: &mut TableReader<'_>,
+) -> Vec<(MountNamespace, Result<Table, Failure>)> {
     if namespaces.is_empty() {
         return Vec::new();
     }
-    let read = |namespace: &MountNamespace, visitor: &Result<Visitor, Errno>| {
-        let text = match visitor {
-            Ok(visitor) => visitor.read(namespace),
+    let mut read = |namespace: &MountNamespace, visitor: &Result<Visitor, Errno>| {
+        let table = match visitor {
+            Ok(visitor) => visitor.read(namespace, reader),
             Err(error) => Err(*error),
         };
-        match (text, namespace.process) {
-            (Ok(text), _) => Ok(table(&text, Some(namespace), wanted)),
+        match (table, namespace.process) {
+            (Ok(table), _) => Ok(table),
             (Err(Errno::PERM | Errno::ACCESS), _) => Err(Failure::NotPermitted),
             (Err(Errno::NOENT | Errno::SRCH), Some(_)) => Err(Failure::Ended),
             (Err(error), _) => Err(Failure::Other(error)),
@@ -392,96 +364,9 @@ pub(super) fn of_first() -> Option<MountNamespace> {
 
 /// The files of namespaces that are mounted in the tool's own mount namespace.
 pub(super) fn own_pins() -> Vec<Pin> {
-    table(&fs::read("/proc/self/mountinfo").unwrap_or_default(), None, &Wanted::default()).pins
+    own_table(&mut TableReader::new(&Wanted::default())).unwrap_or_default().pins
 }
 
-/// What of a table matters.
-fn table(text: &[u8], within: Option<&MountNamespace>, wanted: &Wanted) -> Table {
-    let mut table = Table::default();
-    let mut kept: HashMap<((u32, u32), Vec<u8>), usize> = HashMap::new();
-    let first = mountinfo::parse_if(text, |brief| {
-        brief.fstype == b"nsfs" || wanted.devices.contains(&brief.device) || brief.fstype == b"overlay"
-    });
-    table.first = mountinfo::first_id(text);
-    for mount in first {
-        if mount.fstype == b"nsfs" {
-            let mountpoint = super::path(&mount.mountpoint);
-            table.pins.push(Pin { within: within.cloned(), mountpoint, root: mount.root });
-        } else if wanted.is_about(&mount) {
-            // What shows none of the directories says only that the filesystem is mounted.
-            let root = if wanted.roots.contains(&mount.root) { mount.root.clone() } else { Vec::new() };
-            let count = kept.entry((mount.device, root)).or_default();
-            *count += 1;
-            if *count <= SAME_ROOT_LIMIT {
-                table.mounts.push(mount);
-            }
-        }
-    }
-    table
-}
-
-impl Wanted {
-    fn is_about(&self, mount: &HostMount) -> bool {
-        self.devices.contains(&mount.device)
-            || mount.fstype == b"overlay"
-                && mountinfo::option(&mount.options, b"upperdir=").is_some_and(|upper| self.uppers.contains(upper))
-    }
-}
-
-/// The mounted network namespaces by their numbers: one place each, the tool's own namespace first.
-pub(super) fn network_pins(pins: &[Pin]) -> BTreeMap<u64, Vec<&Pin>> {
-    let mut found: BTreeMap<u64, Vec<&Pin>> = BTreeMap::new();
-    for pin in pins {
-        if let Some(number) = Kind::Network.number(&pin.root) {
-            found.entry(number).or_default().push(pin);
-        }
-    }
-    for pins in found.values_mut() {
-        pins.sort_by_key(|pin| pin.within.is_some());
-        pins.truncate(SAME_ROOT_LIMIT);
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    const TABLE: &[u8] = br"21 1 8:1 / / rw - ext4 /dev/sda1 rw
-22 21 8:1 /srv /mnt rw - ext4 /dev/sda1 rw
-23 21 0:4 net:[4026532178] /run/netns/a\040b rw shared:7 - nsfs nsfs rw
-24 21 0:4 mnt:[4026532179] /run/x rw - nsfs nsfs rw
-25 21 0:9 / /t rw - tmpfs tmpfs rw
-26 21 0:40 / /o rw - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w
-";
-
-    fn wanted(device: (u32, u32)) -> Wanted {
-        let (uppers, roots) = ([b"/u".to_vec()].into(), [b"/srv".to_vec()].into());
-        Wanted { devices: [device].into(), uppers, roots, ..Wanted::default() }
-    }
-
-    #[test]
-    fn only_mounts_of_what_is_wanted_are_kept() {
-        let mountpoints = |device| -> Vec<Vec<u8>> {
-            table(TABLE, None, &wanted(device)).mounts.into_iter().map(|mount| mount.mountpoint).collect()
-        };
-        assert_eq!(mountpoints((8, 1)), [b"/".to_vec(), b"/mnt".to_vec(), b"/o".to_vec()]);
-        assert_eq!(mountpoints((0, 9)), [b"/t".to_vec(), b"/o".to_vec()]);
-    }
-
-    #[test]
-    fn mounted_namespaces_are_told_apart_by_their_kind() {
-        let pins = table(TABLE, None, &Wanted::default()).pins;
-        let networks: Vec<u64> = network_pins(&pins).into_keys().collect();
-        assert_eq!((pins.len(), networks), (2, vec![4_026_532_178]));
-        assert_eq!(pins[0].mountpoint, Path::new("/run/netns/a b"));
-    }
-
-    #[test]
-    fn of_a_million_mounts_of_one_directory_a_few_are_kept() {
-        let text: String = (0..5000).map(|id| format!("{id} 1 8:1 /srv /m{id} rw - ext4 /dev/sda1 rw\n")).collect();
-        assert_eq!(table(text.as_bytes(), None, &wanted((8, 1))).mounts.len(), SAME_ROOT_LIMIT);
-    }
+fn own_table(reader: &mut TableReader<'_>) -> io::Result<Table> {
+    reader.read(BufReader::new(File::open("/proc/self/mountinfo")?), None)
 }

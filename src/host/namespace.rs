@@ -17,6 +17,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Both.
+    pub(super) const ALL: [Kind; 2] = [Kind::Mount, Kind::Network];
+
     /// Its name below `/proc/PID/ns`, and in the text of a link.
     pub(super) const fn name(self) -> &'static str {
         match self {

@@ -2,8 +2,8 @@
 //! The network namespaces of this host, by everything that can keep one: a name in `/run/netns`, a mount in any mount
 //! table, a process, a thread, a descriptor.
 //!
-//! No interface before `listns` lists them. One that only a descriptor in flight between two sockets keeps, or only a
-//! socket that was made in it, is not found.
+//! No interface before `listns` lists them. That one is there which only a socket keeps is found out by `sockets.rs`; one
+//! that only a descriptor in flight between two sockets keeps is not found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -116,8 +116,10 @@ impl Processes {
 impl Process {
     /// The mounts on the root directory that it sees; `None` where that cannot be read.
     pub fn root_mounts(&self) -> Option<Vec<HostMount>> {
-        let (mut mounts, _) = mountinfo::parse(&fs::read(format!("/proc/{}/mountinfo", self.pid)).ok()?);
-        mounts.retain(|mount| mount.mountpoint == b"/");
+        let table = fs::File::open(format!("/proc/{}/mountinfo", self.pid)).ok()?;
+        let mut mounts = Vec::new();
+        let is_root = |brief: mountinfo::Brief<'_>| brief.mountpoint == b"/";
+        mountinfo::read(BufReader::new(table), is_root, |mount| mounts.push(mount)).ok()?;
         Some(mounts)
     }
 

@@ -17,6 +17,7 @@ use crate::system::dir::{Directory, FileError, InodeId};
 #[derive(Debug)]
 pub struct Images {
     folder: Folder,
+    /// The names in it, sorted.
     names: Vec<Vec<u8>>,
     work: Work,
     archive: Option<Arc<Source>>,
@@ -128,9 +129,13 @@ impl Images {
         ids
     }
 
-    /// Opens the image `name`; `None` where there is none.
+    /// Opens the image `name`; `None` where there is none. The kernel is asked only for names that the directory had
+    /// when it was listed: it would remember each that it has not, and images can name any number of tasks.
     pub fn image(&self, name: &str) -> Result<Option<ImageFile>, FileError> {
-        self.folder.open(name)
+        match self.names.binary_search_by(|known| known.as_slice().cmp(name.as_bytes())) {
+            Ok(_) => self.folder.open(name),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Who may have taken a file away from where the images, and CRIU's logs and statistics, are. Of an archive that is

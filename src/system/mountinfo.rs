@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The kernel's mount table, read from the text of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)). Pure.
 
+use std::io::{self, BufRead};
+
 /// A mount as the kernel lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostMount {
@@ -41,32 +43,45 @@ pub fn parse(mountinfo: &[u8]) -> (Vec<HostMount>, usize) {
 /// What a line tells without being decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Brief<'a> {
-    /// Device number of the filesystem.
-    pub device: (u32, u32),
+    /// The kernel's id of the mount.
+    pub id: u32,
     /// Where it is mounted, as it is written.
     pub mountpoint: &'a [u8],
+    /// Device number of the filesystem.
+    pub device: (u32, u32),
     /// Filesystem type, as it is written.
     pub fstype: &'a [u8],
 }
 
-/// The mounts of a table that are wanted: whoever owns a mount namespace can fill it with others.
-pub fn parse_if<'a>(mountinfo: &'a [u8], mut is_wanted: impl FnMut(Brief<'a>) -> bool) -> Vec<HostMount> {
-    let lines = mountinfo.split(|byte| *byte == b'\n');
-    let mut wanted = |line: &&'a [u8]| brief(line).is_some_and(&mut is_wanted);
-    lines.filter(|line| wanted(line)).filter_map(parse_line).collect()
-}
-
-/// The id of the first mount of a table.
-pub fn first_id(mountinfo: &[u8]) -> Option<u32> {
-    number(mountinfo.split(|byte| *byte == b' ').next()?)
+/// Reads a table line by line, hands over the mounts that are wanted, and gives the id of the first mount. Nothing else
+/// is kept: whoever owns a mount namespace says how many lines its table has, and how long they are.
+pub fn read(
+    mut table: impl BufRead,
+    mut is_wanted: impl FnMut(Brief<'_>) -> bool,
+    mut each: impl FnMut(HostMount),
+) -> io::Result<Option<u32>> {
+    let mut first = None;
+    let mut line = Vec::new();
+    while table.read_until(b'\n', &mut line)? > 0 {
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        first = first.or_else(|| number(text.split(|byte| *byte == b' ').next()?));
+        if brief(text).is_some_and(&mut is_wanted)
+            && let Some(mount) = parse_line(text)
+        {
+            each(mount);
+        }
+        line.clear();
+    }
+    Ok(first)
 }
 
 fn brief(line: &[u8]) -> Option<Brief<'_>> {
-    let mut fields = line.split(|byte| *byte == b' ').skip(2);
-    let device = device(fields.next()?)?;
+    let mut fields = line.split(|byte| *byte == b' ');
+    let id = number(fields.next()?)?;
+    let device = device(fields.nth(1)?)?;
     let mountpoint = fields.nth(1)?;
     let fstype = fields.skip(1).skip_while(|field| *field != b"-").nth(1)?;
-    Some(Brief { device, mountpoint, fstype })
+    Some(Brief { id, mountpoint, device, fstype })
 }
 
 /// The value of an option of a filesystem; `name` ends in `=`.
@@ -156,6 +171,20 @@ mod tests {
         assert_eq!(mounts[0].source, b"");
         assert_eq!(mounts[0].options, b"ro,size=4k");
         assert!(mounts[0].is_read_only);
+    }
+
+    #[test]
+    fn of_a_long_table_only_what_is_wanted_is_decoded() {
+        let table = b"21 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n22 21 0:4 / /x\\040y rw - nsfs nsfs rw\nz\n";
+        let mut seen = Vec::new();
+        let mut mounts = Vec::new();
+        let is_wanted = |brief: Brief<'_>| {
+            seen.push((brief.id, brief.mountpoint.to_vec(), brief.device));
+            brief.fstype == b"nsfs"
+        };
+        let first = read(&table[..], is_wanted, |mount| mounts.push(mount.mountpoint)).unwrap();
+        assert_eq!(seen, [(21, b"/".to_vec(), (8, 1)), (22, b"/x\\040y".to_vec(), (0, 4))]);
+        assert_eq!((first, mounts), (Some(21), vec![b"/x y".to_vec()]));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Network namespaces: kept without a process that shows them (L3), made anew with the same devices (L1), and closed by
-//! two dumps.
+//! Network namespaces: kept without a process that shows them (L3), and made anew with the same devices (L1).
 
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -20,10 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: a lock whose namespace a mount elsewhere keeps is not gone", test: bound_elsewhere },
     Case { name: "attack: a lock whose namespace only a descriptor keeps is not gone", test: opened },
     Case { name: "attack: a lock whose namespace only a thread has is not gone", test: threaded },
-    Case { name: "attack: a lock whose namespace only a socket keeps is not gone", test: socket },
     Case { name: "attack: a namespace made anew with the same devices is another", test: made_anew },
-    Case { name: "attack: of two dumps in one namespace each opens its own lock", test: two_dumps },
-    Case { name: "attack: of three dumps in one namespace each opens its own lock", test: three_dumps },
     Case { name: "attack: what cannot be read does not matter to a dump that locked nothing", test: locked_nothing },
 ];
 
@@ -97,21 +93,6 @@ fn threaded(criu: &Criu) {
     });
 }
 
-/// The kernel names it nowhere in /proc but by the number in the text of a link.
-fn socket(criu: &Criu) {
-    let host = TestHost::new();
-    let lock = LockMethod::Nftables;
-    let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Own).start(&host);
-    let own = "/proc/1/ns/net";
-    let holder = Holder::going(&host, &format!("enter /proc/{}/ns/net socket enter {own}", tree.pid()));
-    criu.dump(&host, &tree, &images_of(&host), &DumpOptions { lock, ..DumpOptions::default() });
-    let tool = Tool::new(&host, &images_of(&host));
-    is_not_called_clean(&tool, || true);
-    holder.end();
-    sleep(Duration::from_millis(300));
-    tool.finds_nothing();
-}
-
 /// A pod with fixed addresses, and the same once more: B's lock is not A's.
 fn made_anew(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
@@ -150,42 +131,6 @@ fn with_fixed_device(host: &TestHost) -> NetNamespace {
     }
     host.command("ip").args(["link", "set", "fixed", "up"]).succeed();
     blue
-}
-
-fn two_dumps(criu: &Criu) {
-    each_opens_its_own(criu, &["one", "two"]);
-}
-
-fn three_dumps(criu: &Criu) {
-    each_opens_its_own(criu, &["one", "two", "three"]);
-}
-
-/// Two containers of a pod: the chain is one, and each dump made jumps of its own. The namespace is open when the last of
-/// them was cleaned, and not before.
-fn each_opens_its_own(criu: &Criu, names: &[&str]) {
-    for flavour in IptablesFlavour::ALL {
-        let host = TestHost::new();
-        let pod = host.net_namespace("pod");
-        let path = pod.path();
-        make_tables(&host, None, flavour);
-        make_tables(&host, Some(&path), flavour);
-        let start = || Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Named(pod.clone())).start(&host);
-        let trees: Vec<_> = names.iter().map(|_| start()).collect();
-        for (name, tree) in names.iter().zip(&trees) {
-            let options = DumpOptions { flavour, ..DumpOptions::default() };
-            criu.dump(&host, tree, &host.dir().with_file_name(name), &options);
-        }
-        let net = Net::at(&host, &path);
-        assert!(!net.lets_packets_pass(), "void");
-        for (at, name) in names.iter().enumerate() {
-            let tool = Tool::new(&host, &host.dir().with_file_name(name)).option("--netns", &path);
-            let removed = tool.run(&[]);
-            let is_last = at + 1 == names.len();
-            let others = names.len() - at - 1;
-            assert!(is_last || !net.lets_packets_pass(), "GOT: the locks of {others} other dumps are gone: {removed}");
-            assert!(!is_last || net.lets_packets_pass(), "NOT CLEANED, though named: {removed}");
-        }
-    }
 }
 
 /// Another tree's namespaces cannot be read; the dump has a link in the host's own mount namespace, and no lock.

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Whether the tree is dead (L4): its pids are numbers in one pid namespace, and the clock may have been stepped.
+//! Whether the tree is dead (L4): its pids are numbers in one pid namespace.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, SystemTime};
 
-use testkit::{
-    Artifacts, CommandExt, Container, Criu, DumpOptions, FinalState, IptablesFlavour, Launch, LockMethod, Network,
-    TestHost, Workload,
-};
+use testkit::{Artifacts, CommandExt, Container, Criu, DumpOptions, FinalState, Launch, TestHost, Workload};
 
 use crate::attack::{Holder, dump_process, has_link, is_cleaned, is_left_alone, newest};
 use crate::case::Case;
-use crate::filters::tables;
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::tool::{Tool, binary};
@@ -29,8 +23,6 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: a tree lives whose program was replaced since", test: replaced_program },
     Case { name: "attack: a process of the node with the number of a dead one is not of the tree", test: same_number },
     Case { name: "attack: a kernel thread with the number of a dead one is not of the tree", test: kernel_thread },
-    Case { name: "attack: a stopped tree is not restored because the clock was stepped", test: stepped_clock },
-    Case { name: "attack: a stopped tree is not restored because a restore was tried", test: failed_restore },
 ];
 
 fn stopped() -> DumpOptions {
@@ -152,9 +144,13 @@ fn same_number(criu: &Criu) {
     old.end();
 }
 
-/// The tool runs on the machine, where a kernel thread has the number; a machine that shows none has nothing to try.
+/// The tool runs on the machine, where a kernel thread has the number.
+///
+/// # Panics
+/// Where no kernel thread shows: then nothing would be tried.
 fn kernel_thread(criu: &Criu) {
-    let Some(thread) = kernel_thread_here() else { return };
+    let thread = kernel_thread_here()
+        .expect("void: no kernel thread shows here; the test has to run in the machine's first pid namespace");
     let host = TestHost::new();
     let ready = host.dir().with_file_name("ready");
     let script = format!(
@@ -185,44 +181,4 @@ fn kernel_thread_here() -> Option<u32> {
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.split(' ').nth(1) == Some("2"))
     };
     numbers.filter(|pid| *pid > 30).filter(is_kernels).min_by_key(|pid| pid.abs_diff(60))
-}
-
-/// The lock of a closed namespace; nothing else tells that the tree is the dumped one.
-fn stepped_clock(criu: &Criu) {
-    is_not_taken_for_restored(criu, |_| ());
-}
-
-/// A restore was tried, and failed since the tree is there.
-fn failed_restore(criu: &Criu) {
-    is_not_taken_for_restored(criu, |host| {
-        let images = images_of(host);
-        let mut command = criu.command(host, IptablesFlavour::Nft);
-        command.args(["restore", "--restore-detached", "--log-file", "restore.log", "--images-dir"]).arg(images);
-        assert_ne!(command.finish().code(), 0, "void: the restore succeeded");
-    });
-}
-
-fn is_not_taken_for_restored(criu: &Criu, then: impl Fn(&TestHost)) {
-    let host = TestHost::new();
-    let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Own).start(&host);
-    let options = DumpOptions { lock: LockMethod::Nftables, ..stopped() };
-    criu.dump(&host, &tree, &images_of(&host), &options);
-    then(&host);
-    let namespace = PathBuf::from(format!("/proc/{}/ns/net", tree.pid()));
-    assert_eq!(tables(&host, Some(&namespace)).len(), 1, "void");
-    step_clock(&host);
-    let removed = Tool::new(&host, &images_of(&host)).run(&[]);
-    assert_eq!(tables(&host, Some(&namespace)).len(), 1, "GOT: the lock of a living tree was removed: {removed}");
-    assert_eq!((removed.code(), tree.state()), (1, Some('T')), "{removed}");
-    drop(tree);
-    until(|| (Tool::new(&host, &images_of(&host)).run(&[]).code() == 0).then_some(())).expect("a clean host");
-}
-
-/// As if the clock had been put forward by an hour since the dump: all times of the images are older then.
-fn step_clock(host: &TestHost) {
-    let then = SystemTime::now() - Duration::from_secs(3600);
-    for image in fs::read_dir(images_of(host)).expect("images").flatten() {
-        let file = fs::File::options().write(true).open(image.path());
-        file.and_then(|file| file.set_modified(then)).expect("an image");
-    }
 }

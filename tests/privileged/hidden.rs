@@ -9,7 +9,7 @@ use testkit::{
     Access, CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, NetNamespace, Network, Snapshot, TestHost,
 };
 
-use crate::attack::Holder;
+use crate::attack::{Holder, is_not_called_clean};
 use crate::case::Case;
 use crate::container_links::{directory, mount_tmpfs};
 use crate::filters::tables;
@@ -20,6 +20,9 @@ use crate::tool::{Tool, binary};
 pub(crate) const CASES: &[Case] = &[
     Case { name: "a table in a namespace that only a mount elsewhere keeps is removed", test: mounted_elsewhere },
     Case { name: "a table in a namespace that only a descriptor keeps is removed", test: held_open },
+    Case { name: "a table in a namespace that only a socket keeps is not known until the socket ends", test: socket },
+    Case { name: "sockets in namespaces that are known hide nothing", test: known_sockets },
+    Case { name: "a socket in an unknown namespace does not matter to a dump that locked nothing", test: no_lock },
     Case { name: "a link on a tmpfs is found although the first process of its namespace is chrooted", test: chrooted },
     Case { name: "a link on a tmpfs that may be where a user cannot look is not known", test: of_a_user },
     Case { name: "a link on a tmpfs is found although a descriptor in flight keeps its namespace", test: in_flight },
@@ -107,6 +110,55 @@ fn held_open(criu: &Criu) {
         until [ -e /proc/$holder/fd/9 ]; do :; done; kill $inside; echo $holder";
     let pid = in_background(&host, script);
     is_removed_without_name(&host, format!("/proc/{pid}/fd/9").as_ref());
+}
+
+/// A process that made a socket in the namespace of the tree and left it again. The socket is bound to nothing: it is in
+/// no list of the kernel's.
+fn made_socket<'a>(host: &'a TestHost, namespace: &str) -> Holder<'a> {
+    Holder::going(host, &format!("enter {namespace} socket enter /proc/1/ns/net"))
+}
+
+fn socket(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Own).start(&host);
+    let holder = made_socket(&host, &format!("/proc/{}/ns/net", tree.pid()));
+    let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
+    criu.dump(&host, &tree, &images_of(&host), &options);
+    let tool = Tool::new(&host, &images_of(&host));
+    is_not_called_clean(&tool, || true);
+    let shown = tool.run(&["--show"]);
+    let holds = format!("kept by nothing but a socket of process {} (holds)", holder.pid);
+    assert!(shown.stdout.contains(&holds), "{shown}");
+    holder.end();
+    // A namespace is taken down a moment after its last user.
+    until(|| (tool.run(&["--show", "--exit-code"]).code() == 0).then_some(())).expect("a clean host");
+    tool.finds_nothing();
+}
+
+/// Sockets that are bound to nothing, of the host's namespace and of one with a name, beside a lock that is removed.
+fn known_sockets(criu: &Criu) {
+    let host = TestHost::new();
+    let red = host.net_namespace("red");
+    made_socket(&host, "/proc/1/ns/net");
+    made_socket(&host, &red.path().display().to_string());
+    let (_, before) = closed(criu, &host);
+    let tool = Tool::new(&host, &images_of(&host));
+    tool.removes_everything_since(&before);
+    tool.finds_nothing();
+}
+
+fn no_lock(criu: &Criu) {
+    let host = TestHost::new();
+    let blue = host.net_namespace("blue");
+    made_socket(&host, &blue.path().display().to_string());
+    host.run("ip", &[&"netns", &"delete", &"blue"]);
+    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
+    criu.dump(&host, &tree, &images_of(&host), &options);
+    let tool = Tool::new(&host, &images_of(&host));
+    let removed = tool.run(&[]);
+    assert_eq!(removed.code(), 0, "{removed}");
+    tool.finds_nothing();
 }
 
 fn is_sleeping(host: &TestHost, pid: &str) -> bool {

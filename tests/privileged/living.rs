@@ -2,8 +2,11 @@
 //! Trees that live although something says that they do not, and trees that are dead although something looks alive.
 
 use std::fs;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
 
-use testkit::{CommandExt, Criu, DumpOptions, FinalState, Launch, LockMethod, Network, TestHost};
+use testkit::{CommandExt, Criu, DumpOptions, FinalState, IptablesFlavour, Launch, LockMethod, Network, TestHost};
 
 use crate::case::Case;
 use crate::filters::tables;
@@ -13,6 +16,8 @@ use crate::tool::Tool;
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "a stopped tree is alive although the clock says that it started after its images", test: stepped },
+    Case { name: "a stopped tree is not restored because the clock was stepped a little", test: stepped_a_little },
+    Case { name: "a stopped tree is not restored because a restore was tried", test: restore_failed },
     Case { name: "from a pid namespace younger than the images no tree is called dead", test: from_inside },
     Case { name: "without /proc no tree is called dead", test: without_proc },
     Case { name: "an older process with the pid of a dumped one is not taken for it", test: same_number },
@@ -37,6 +42,43 @@ fn stepped(criu: &Criu) {
     tool.keeps_everything("tree-unknown");
     let removed = tool.run(&["--allow", "tree-unknown"]);
     assert_eq!(tables(&host, Some(&blue.path())).len(), 0, "{removed}");
+}
+
+fn stepped_a_little(criu: &Criu) {
+    is_not_taken_for_restored(criu, |_| ());
+}
+
+/// The restore fails because the processes are there still.
+fn restore_failed(criu: &Criu) {
+    is_not_taken_for_restored(criu, |host| {
+        let mut command = criu.command(host, IptablesFlavour::Nft);
+        command.args(["restore", "--restore-detached", "--log-file", "restore.log", "--images-dir"]);
+        assert_ne!(command.arg(images_of(host)).finish().code(), 0, "void: the restore succeeded");
+    });
+}
+
+/// The clock went forward by less than this host is old: the images seem older than the tree, but not older than the
+/// first process here. So nothing hides the end of the tree, and its lock, gone with its namespace, is called gone.
+fn is_not_taken_for_restored(criu: &Criu, then: impl Fn(&TestHost)) {
+    let host = TestHost::new();
+    sleep(Duration::from_millis(1500));
+    let before_the_tree = SystemTime::now();
+    let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Own).start(&host);
+    let stopped =
+        DumpOptions { lock: LockMethod::Nftables, final_state: FinalState::Stopped, ..DumpOptions::default() };
+    criu.dump(&host, &tree, &images_of(&host), &stopped);
+    then(&host);
+    for image in fs::read_dir(images_of(&host)).expect("images").flatten() {
+        let image = fs::File::options().write(true).open(image.path());
+        image.and_then(|image| image.set_modified(before_the_tree)).expect("an image");
+    }
+    let namespace = PathBuf::from(format!("/proc/{}/ns/net", tree.pid()));
+    assert_eq!(tables(&host, Some(&namespace)).len(), 1, "void");
+    let tool = Tool::new(&host, &images_of(&host));
+    tool.keeps_everything("tree-alive");
+    assert_eq!((tables(&host, Some(&namespace)).len(), tree.state()), (1, Some('T')));
+    drop(tree);
+    until(|| (tool.run(&[]).code() == 0).then_some(())).unwrap_or_else(|| panic!("NOT CLEAN: {}", tool.run(&[])));
 }
 
 /// A dead tree with a link remap.

@@ -11,6 +11,7 @@ use crate::traffic::Net;
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "two dumps in one namespace share the chain, and it is removed once", test: dumped_twice },
+    Case { name: "of three dumps in one namespace none opens the lock of the others", test: dumped_three_times },
     Case { name: "of two tables in one namespace only that of the checkpoint is removed", test: two_tables },
     Case { name: "chains in other namespaces survive", test: others },
     Case { name: "the rules of a closed namespace's user keep their order and counters", test: rules_of_user },
@@ -29,6 +30,32 @@ fn dumped_twice(criu: &Criu) {
         assert_eq!(lines.iter().filter(|line| line.contains(", 4 jumps, ")).count(), 2, "{lines:#?}");
         assert!(closed.lets_packets_pass());
         closed.named("other").finds_nothing();
+    }
+}
+
+/// Three containers of a pod close it by one chain, and nothing tells whose jumps are whose: each is kept, whichever is
+/// cleaned first. A fourth, alone in a pod of its own, is cleaned without an option.
+fn dumped_three_times(criu: &Criu) {
+    const NAMES: [&str; 3] = ["one", "two", "three"];
+    for flavour in IptablesFlavour::ALL {
+        let host = TestHost::new();
+        let closed = Closed::new(&host, flavour);
+        let trees = NAMES.map(|name| (name, closed.tree()));
+        for (name, tree) in &trees {
+            closed.dump(criu, tree, name, flavour);
+        }
+        for name in NAMES {
+            closed.named(name).keeps_everything("shared-lock");
+        }
+        assert!(!closed.lets_packets_pass(), "GOT: the lock of other dumps is gone");
+
+        let host = TestHost::new();
+        let alone = Closed::new(&host, flavour);
+        let tree = alone.tree();
+        let before = alone.tool("alone").snapshot();
+        alone.dump(criu, &tree, "alone", flavour);
+        alone.named("alone").removes_everything_since(&before);
+        assert!(alone.lets_packets_pass());
     }
 }
 

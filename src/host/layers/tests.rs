@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn what_is_at_a_path_is_found_in_sight() {
     let place = tempfile::tempdir().unwrap();
-    fs::write(place.path().join("file"), "").unwrap();
+    std::fs::write(place.path().join("file"), "").unwrap();
     let directory = place.path().canonicalize().unwrap();
     let directory = directory.strip_prefix("/").unwrap();
     let layers = Layers::look(directory).unwrap();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Enters mount namespaces, with threads that are made for it, and reads their tables.
 
-use std::fs;
-use std::io::Read;
+use std::fs::File;
+use std::io::BufReader;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::thread;
@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use super::super::own_descriptor;
+use super::table::{Table, TableReader};
 use super::{MountNamespace, Way, walk};
 
 /// A thread that goes from one mount namespace to the next.
@@ -31,25 +32,30 @@ impl Visitor {
     }
 
     /// The mount table of a namespace.
-    pub(super) fn read(&self, namespace: &MountNamespace) -> Result<Vec<u8>, Errno> {
+    pub(super) fn read(&self, namespace: &MountNamespace, reader: &mut TableReader<'_>) -> Result<Table, Errno> {
         if let Way::Link(link) = &namespace.way
             && let Ok(relative) = link.strip_prefix("/proc")
         {
-            return self.table_of(&openat(&self.proc, relative, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
+            let file = openat(&self.proc, relative, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+            return self.table_of(&file, namespace, reader);
         }
-        let text = self.table_of(&open(namespace)?);
+        let table = self.table_of(&open(namespace)?, namespace, reader);
         // The next path of such a kind means something in the tool's own namespace.
         visit(&self.home)?;
-        text
+        table
     }
 
     /// The mount table of the namespace that this file stands for. The thread stays there.
-    pub(super) fn table_of(&self, file: &OwnedFd) -> Result<Vec<u8>, Errno> {
+    pub(super) fn table_of(
+        &self,
+        file: &OwnedFd,
+        namespace: &MountNamespace,
+        reader: &mut TableReader<'_>,
+    ) -> Result<Table, Errno> {
         visit(file)?;
         let table = openat(&self.proc, "thread-self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let mut text = Vec::new();
-        let read = fs::File::from(table).read_to_end(&mut text);
-        read.map(|_| text).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        let read = reader.read(BufReader::new(File::from(table)), Some(namespace));
+        read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 }
 

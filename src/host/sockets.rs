@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Network namespaces that nothing keeps but a socket that was made in them.
+//!
+//! No file leads to such a namespace, so it cannot be entered; but that it is there shows. A socket tells the kernel's
+//! own number of its namespace to whoever has a descriptor of it, so each socket is duplicated for a moment
+//! (`pidfd_getfd`), asked, and given up again: nothing is sent or received, and its owner does not notice. What a list of
+//! sockets gives (`sock_diag`) is not enough: sockets that are bound to no address are in none.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use super::bounded;
+use super::process::{Process, Processes, listed, numbers_in};
+use super::unseen::{Scope, Unseen};
+use crate::system::netns::{self, KernelCookie, NetNamespace};
+use crate::system::privilege::{self, Capability};
+
+/// No more sockets are asked: a user can have any number.
+const MOST_SOCKETS: usize = 1_000_000;
+
+/// The sockets of a process that none before it has.
+struct Sockets {
+    pid: u32,
+    /// By descriptor and inode number.
+    list: Vec<(i32, u64)>,
+}
+
+/// Where a process's sockets are, the gravest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Answer {
+    /// In namespaces that are known.
+    Known,
+    /// One could not be asked.
+    NotAsked,
+    /// One is in none of them.
+    Elsewhere,
+}
+
+/// What the sockets of processes show of namespaces that are not among these.
+pub(super) fn look(processes: &Processes, known: &[Arc<NetNamespace>]) -> Vec<Unseen> {
+    // A namespace that cannot be entered is unseen already. Before Linux 5.14 no socket tells.
+    let cookies = netns::tour(known, |_| KernelCookie::here()).unwrap_or_default();
+    let known: BTreeSet<KernelCookie> = cookies.into_iter().filter_map(|cookie| cookie.ok()?.ok()).collect();
+    if known.is_empty() {
+        return Vec::new();
+    }
+    let mut left = MOST_SOCKETS;
+    let sockets = of_processes(processes, &mut left);
+    let pids: Vec<u32> = sockets.iter().map(|sockets| sockets.pid).collect();
+    let answers = bounded::each(sockets, move |sockets: &Sockets| ask(sockets, &known));
+    let holders = |is_meant: &dyn Fn(Option<Answer>) -> bool| -> Vec<&Process> {
+        let meant = pids.iter().zip(&answers).filter(|(_, answer)| is_meant(**answer));
+        meant.filter_map(|(pid, _)| processes.get(*pid)).collect()
+    };
+    let elsewhere = holders(&|answer| answer == Some(Answer::Elsewhere));
+    let not_asked = holders(&|answer| matches!(answer, Some(Answer::NotAsked) | None));
+    let mut found = Vec::new();
+    if !elsewhere.is_empty() {
+        found.push(format!("a network namespace is kept by nothing but a socket of {}", listed(&elsewhere)));
+    }
+    if !not_asked.is_empty() {
+        let advice = privilege::advice(Capability::SysPtrace);
+        found.push(format!("cannot ask in which network namespace the sockets of {} are{advice}", listed(&not_asked)));
+    }
+    if left == 0 {
+        found.push(format!("processes have more than {MOST_SOCKETS} sockets"));
+    }
+    found.into_iter().map(|why| Unseen { scope: Scope::Networks, why }).collect()
+}
+
+/// The sockets of all processes, each once. A process whose descriptors may not be read has none.
+fn of_processes(processes: &Processes, left: &mut usize) -> Vec<Sockets> {
+    let mut seen = HashSet::new();
+    let others = processes.list.iter().filter(|process| !process.is_kernel_thread && process.pid != std::process::id());
+    let mut found = Vec::new();
+    for process in others {
+        let directory = PathBuf::from(format!("/proc/{}/fd", process.pid));
+        let mut list = Vec::new();
+        for descriptor in numbers_in(&directory).unwrap_or_default() {
+            let Some(inode) = inode_of_socket(&directory.join(descriptor.to_string())) else { continue };
+            let Ok(descriptor) = i32::try_from(descriptor) else { continue };
+            if *left > 0 && seen.insert(inode) {
+                *left -= 1;
+                list.push((descriptor, inode));
+            }
+        }
+        if !list.is_empty() {
+            found.push(Sockets { pid: process.pid, list });
+        }
+    }
+    found
+}
+
+/// The number in `socket:[NUMBER]`.
+fn inode_of_socket(link: &Path) -> Option<u64> {
+    let text = fs::read_link(link).ok()?;
+    text.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+fn ask(sockets: &Sockets, known: &BTreeSet<KernelCookie>) -> Answer {
+    let process = i32::try_from(sockets.pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH);
+    let process = process.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
+    let ask = |(descriptor, inode): &(i32, u64)| -> Result<KernelCookie, Errno> {
+        let process = process.as_ref().map_err(|error| *error)?;
+        let socket = pidfd_getfd(process, *descriptor, PidfdGetfdFlags::empty())?;
+        // In another pid namespace than that of this /proc the pid is another process's.
+        if rustix::fs::fstat(&socket)?.st_ino != *inode {
+            return Err(Errno::STALE);
+        }
+        KernelCookie::of_socket(&socket)
+    };
+    let judge = |socket: &(i32, u64)| match ask(socket) {
+        Ok(cookie) if known.contains(&cookie) => Answer::Known,
+        Ok(_) => Answer::Elsewhere,
+        Err(_) => match inode_of_socket(format!("/proc/{}/fd/{}", sockets.pid, socket.0).as_ref()) {
+            Some(inode) if inode == socket.1 => Answer::NotAsked,
+            // It was closed meanwhile.
+            Some(_) | None => Answer::Known,
+        },
+    };
+    sockets.list.iter().map(judge).max().unwrap_or(Answer::Known)
+}
