@@ -6,7 +6,7 @@
 
 use super::ReadError;
 
-/// What all facts together may take, in bytes. No real checkpoint comes near: it is a hundred thousand link remaps.
+/// What all facts together may take, in bytes. No real checkpoint comes near: it is ninety thousand link remaps.
 const LIMIT: u64 = 256 * 1024 * 1024;
 
 /// How often the bytes of a name are held at most: in its entry, in what is derived and found, and in what is told.
@@ -18,7 +18,7 @@ pub(super) struct Budget {
     left: u64,
 }
 
-/// What a kind of fact takes beside its names, measured with tens of thousands of each.
+/// What a kind of fact takes beside its names, measured with as many of each as the limit allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fact {
     /// A remap entry: mostly a link remap, with its two files.
@@ -56,13 +56,22 @@ impl Budget {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_hundred_thousand_link_remaps_are_read_and_a_million_is_not() {
+    #[track_caller]
+    fn check(fact: Fact, names: usize, fits: u32, exceeds: u32) {
         let charged = |count: u32| {
             let mut budget = Budget::default();
-            (0..count).try_for_each(|_| budget.charge(Fact::Remap, 0))
+            (0..count).try_for_each(|_| budget.charge(fact, names))
         };
-        assert!(charged(100_000).is_ok());
-        assert!(matches!(charged(1_000_000), Err(ReadError::TooMuch { limit: 256 })));
+        assert!(charged(fits).is_ok());
+        assert!(matches!(charged(exceeds), Err(ReadError::TooMuch { limit: 256 })));
+    }
+
+    #[test]
+    fn what_a_large_checkpoint_has_is_read_and_ten_times_that_is_not() {
+        check(Fact::Remap, 72, 90_000, 300_000);
+        check(Fact::Connection, 0, 150_000, 500_000);
+        check(Fact::Mount, 5, 380_000, 1_000_000);
+        check(Fact::Task, 0, 600_000, 1_000_000);
+        check(Fact::Id, 0, 10_000_000, 20_000_000);
     }
 }

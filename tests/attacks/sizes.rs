@@ -3,10 +3,11 @@
 
 use std::fs;
 
-use criu_images::{ImageKind, RegFileEntry};
+use criu_images::{ImageKind, InetSkEntry, PstreeEntry, RegFileEntry};
 
 use crate::attack::{Attack, Fate};
-use crate::checkpoint::{Checkpoint, LINK, ORIGINAL, named, regular, remap};
+use crate::checkpoint::{Checkpoint, LINK, ORIGINAL, named, regular, remap, socket};
+use crate::image_file::{Framing, image};
 
 const MILLION: u32 = 1_000_000;
 
@@ -26,13 +27,34 @@ pub(crate) fn attacks() -> Vec<Attack> {
         Attack::of_images("a tenth of that", Fate::Refused("uses file 9 for a second remap"), |c| {
             c.remaps = vec![remap(ORIGINAL, LINK); MILLION as usize / 10];
         }),
-        Attack::of_images("a million links of one file that are not there", Fate::Nothing, |c| {
-            // A tenth of it: each is looked for.
+        Attack::of_images("tens of thousands of links of one file that are not there", Fate::Nothing, |c| {
+            // As many as the budget allows, nearly: each is looked for.
             let directory = c.data().join("no directory");
-            let links = 100..100 + MILLION / 10;
+            let links = 100..100 + 80_000;
             c.files = links.clone().map(|id| regular(named(id, &directory.join(format!("link_remap.{id}"))))).collect();
             c.files.push(regular(RegFileEntry { size: Some(4), ..named(ORIGINAL, &directory.join("data")) }));
             c.remaps = links.map(|id| remap(ORIGINAL, id)).collect();
+        }),
+        Attack::of_place("a million tasks", Fate::Refused("in 256 MiB of memory"), |c| {
+            let task = |pid| PstreeEntry { pid, pgid: pid, sid: pid, ..PstreeEntry::default() };
+            let tasks: Vec<PstreeEntry> = (1..=MILLION).map(task).collect();
+            c.write_bytes("pstree.img", &image(ImageKind::Pstree, Framing::TwoMagics, &tasks));
+        }),
+        Attack::of_images("half a million connections", Fate::Refused("in 256 MiB of memory"), |c| {
+            const ESTABLISHED: u32 = 1;
+            let connection = |id: u32| InetSkEntry {
+                id,
+                family: 2,
+                sock_type: 1,
+                proto: 6,
+                state: ESTABLISHED,
+                src_port: 1000 + id % 60_000,
+                dst_port: 80,
+                src_addr: vec![0x0100_007f],
+                dst_addr: vec![id],
+                ..InetSkEntry::default()
+            };
+            c.files.extend((100..100 + MILLION / 2).map(connection).map(socket));
         }),
         Attack::of_place("a record that says it is four gigabytes long", Fate::Refused("bytes long"), |c| {
             record_of(c, u32::MAX, b"");
