@@ -15,12 +15,13 @@ struct Source {
 
 /// Modules that do not ask the system, and what they may know of it all the same: plain data.
 const PURE: [&str; 4] = ["residue", "mounts", "plan", "firewall/rule_shape"];
-const PLAIN_DATA: [&str; 7] = [
+const PLAIN_DATA: [&str; 8] = [
     "nft::Expression",
     "nft::{Expression, Verdict}",
     "xtables::IpVersion",
     "mountinfo::",
     "dir::InodeId",
+    "filesystem::FilesystemId",
     "author::Author",
     "netns::NetworkId",
 ];
@@ -52,11 +53,12 @@ fn impure_lines(source: &Source) -> Vec<String> {
     source.code().filter(is_impure).map(|line| format!("{}: {line}", source.path)).collect()
 }
 
-/// What is below `/proc` and is about no other process and no namespace: this process's own descriptors and settings,
+/// What is below `/proc` and is about no other process and no namespace: this process's own program, descriptors and settings,
 /// its thread's network namespace, and facts of the kernel.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "/proc/thread-self/fd/",
     "/proc/self/fd/",
+    "/proc/self/exe",
     "/proc/self/status",
     "/proc/self/ns/net",
     "/proc/thread-self/ns/net",
