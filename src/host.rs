@@ -46,7 +46,7 @@ pub use process::{Process, Processes, is_named};
 pub use standing::{DumpTrace, Nested, ProcessView, Shared, Standing, has_other_mounts};
 pub use unmounted::{Seen, Unmounted};
 pub use unseen::{Looked, Scope, Unseen};
-pub use watched::{MountPoints, Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched, answer, does_not_answer};
+pub use watched::{MountPoints, Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched, answer, does_not_answer, patience_with};
 
 /// The picture.
 #[derive(Debug)]
@@ -169,6 +169,9 @@ impl Host {
 pub fn own_pid_namespace() -> Option<u64> {
     standing::namespace_number("/proc/self/ns/pid")
 }
+
+/// The program of this process, whatever has its name by now.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Whether a process waits for the signal of this number, which then does not end it.
 pub fn catches(pid: u32, number: i32) -> bool {

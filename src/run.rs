@@ -230,7 +230,10 @@ fn removal_status(reports: &[CheckpointReport], interrupt: &Interrupt) -> ExitSt
 fn open_log(arguments: &Arguments) -> Result<Terminal, String> {
     let Some(path) = &arguments.log_file else { return Ok(Terminal::new(arguments.verbose, None)) };
     let theirs = arguments.clone();
-    let opened = host::answer(move || open_terminal(&theirs));
+    let named = arguments.all_directories();
+    let place =
+        arguments.work_dir.iter().chain(named.first()).next().map_or_else(|| path.clone(), |work| work.join(path));
+    let opened = host::answer(&[&place], move || open_terminal(&theirs));
     opened.unwrap_or_else(|| {
         Err(format!("cannot write messages into {}: its filesystem does not answer", path.display()))
     })
@@ -265,7 +268,8 @@ fn missing(named: &[PathBuf]) -> Vec<&PathBuf> {
 
 fn open_destination(destination: &Destination) -> Result<SaveDirectory, String> {
     let theirs = destination.clone();
-    let opened = host::answer(move || theirs.open().map_err(|error| cannot_save(&error.to_string())));
+    let opened =
+        host::answer(&[destination.path()], move || theirs.open().map_err(|error| cannot_save(&error.to_string())));
     opened.unwrap_or_else(|| Err(cannot_save(&host::does_not_answer(destination.path()))))
 }
 

@@ -112,7 +112,7 @@ impl Supervisor {
         let mut words = env::args_os();
         let own_name = words.next().unwrap_or_default();
         let value = format!("{}:{}", std::process::id(), file.as_raw_fd());
-        let child = Command::new("/proc/self/exe").arg0(own_name).args(words).env(VARIABLE, value).spawn()?;
+        let child = Command::new(host::OWN_PROGRAM).arg0(own_name).args(words).env(VARIABLE, value).spawn()?;
         // Else the namespaces of the container would be among those that the child finds.
         if env::args_os().any(|word| word == HOST_OPTION) {
             let _ = host::enter();

@@ -91,7 +91,9 @@ impl<M: Send + 'static> Watched<M> {
 
     /// A machine that is busy is not a filesystem that does not answer: a thread that could run is not waiting.
     fn note(&mut self, passed: Duration) {
-        let activity = self.thread.get().and_then(|thread| Activity::of(*thread));
+        // One that has not begun yet waits for a processor.
+        let Some(thread) = self.thread.get() else { return };
+        let activity = Activity::of(*thread);
         let is_same = activity.is_none() || activity == self.last;
         let is_running = activity.as_ref().is_some_and(|activity| activity.state == b'R');
         self.waited = if is_same && !is_running { self.waited + passed } else { Duration::ZERO };
@@ -109,14 +111,22 @@ impl Activity {
     }
 }
 
-/// Does the work, or gives up on it: `None`.
-pub fn answer<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// Does the work on what is at the paths, or gives up on it: `None`.
+pub fn answer<T: Send + 'static>(paths: &[&Path], work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let send = move |sender: &Sender<T>| drop(sender.send(work()));
     let mut watched = Watched::start("watched", send).ok()?;
-    match watched.next(PATIENCE) {
+    match watched.next(patience_with(paths)) {
         Next::Message(answer) => Some(answer),
         Next::Ended | Next::Silent => None,
     }
+}
+
+/// How long one wait may be for what is at the paths: a disk may be busy, and has no server that can be gone.
+pub fn patience_with(paths: &[&Path]) -> Duration {
+    const OF_DISKS: [&[u8]; 7] = [b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"f2fs", b"tmpfs"];
+    let points = MountPoints::read();
+    let is_on_disk = |path: &&Path| points.find(path).is_some_and(|(_, fstype)| OF_DISKS.contains(&fstype.as_slice()));
+    if paths.iter().all(is_on_disk) { PATIENCE_FOR_DEVICES } else { PATIENCE }
 }
 
 /// That what is at the path does not answer, with the filesystem that it seems to be on.

@@ -112,7 +112,7 @@ fn wait_for(lockable: Lockable<'_>, purpose: Purpose, terminal: &mut Terminal) -
 fn try_lock(lockable: Lockable<'_>, kind: Kind) -> Option<Result<Lock, Refusal>> {
     // The lock is the open file's, whichever descriptor asks for it.
     match rustix::io::fcntl_dupfd_cloexec(lockable, 0) {
-        Ok(file) => host::answer(move || lock::try_lock(&file, kind)),
+        Ok(file) => host::answer(&[lockable.path()], move || lock::try_lock(&file, kind)),
         Err(error) => Some(Err(Refusal::Impossible(error))),
     }
 }

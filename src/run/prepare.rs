@@ -9,7 +9,7 @@ use super::with_causes;
 use crate::archive::Progress;
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli::{Arguments, External};
-use crate::host::{self, Host, Next, PATIENCE, Watched};
+use crate::host::{self, Host, Next, Watched};
 use crate::locate::{self, Images, LocateError, Located};
 use crate::mounts::MountHints;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
@@ -57,7 +57,7 @@ impl Options {
 /// Whether files can be kept there, unless that does not answer.
 fn check(path: &Path) -> Result<Destination, String> {
     let theirs = path.to_owned();
-    let checked = host::answer(move || Destination::check(&theirs).map_err(|error| error.to_string()));
+    let checked = host::answer(&[path], move || Destination::check(&theirs).map_err(|error| error.to_string()));
     checked.unwrap_or_else(|| Err(host::does_not_answer(path)))
 }
 
@@ -115,6 +115,7 @@ enum Told {
 
 /// Finds the checkpoints in what was named, on a watched thread.
 fn locate(named: &Path, work_dir: Option<&Path>, line: &ProgressLine) -> Result<Vec<Located>, String> {
+    let mut patience = host::patience_with(&[named, work_dir.unwrap_or(named)]);
     let (path, work_dir) = (named.to_owned(), work_dir.map(Path::to_owned));
     let is_seen = line.is_seen();
     let start = Watched::start("locate", move |sender| {
@@ -129,7 +130,6 @@ fn locate(named: &Path, work_dir: Option<&Path>, line: &ProgressLine) -> Result<
         let _ = sender.send(Told::Found(locate::locate(&path, work_dir.as_deref(), &tell)));
     });
     let mut worker = start.map_err(|error| format!("cannot start a thread: {error}"))?;
-    let mut patience = PATIENCE;
     loop {
         match worker.next(patience) {
             Next::Message(Told::Progress(text)) => line.show(|| text),
@@ -141,9 +141,9 @@ fn locate(named: &Path, work_dir: Option<&Path>, line: &ProgressLine) -> Result<
 }
 
 /// Reads the images on a watched thread.
-fn read(images: Images) -> Result<(Images, Checkpoint), String> {
+fn read(images: Images, work_dir: Option<&Path>) -> Result<(Images, Checkpoint), String> {
     let path = images.path().to_owned();
-    let read = host::answer(move || {
+    let read = host::answer(&[&path, work_dir.unwrap_or(&path)], move || {
         let checkpoint = checkpoint::read(&images).map_err(|error| with_causes(&error))?;
         Ok((images, checkpoint))
     });
@@ -203,7 +203,7 @@ impl Ready {
             Taken::No(why) => return Err(why),
         };
         let Located { images, layout, context: metadata, archive } = located;
-        let (images, checkpoint) = read(images)?;
+        let (images, checkpoint) = read(images, options.work_dir.as_deref())?;
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let hints = Hints { metadata, ..options.hints.clone() };
         let derived = residue::derive(&checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
