@@ -162,8 +162,8 @@ impl Searcher {
             true => opened.directory.identity()?,
             false => opened.identity,
         };
-        if let Some(absence) = self.judge.not_of_the_dump(place, directory) {
-            return Ok(self.judge.absent(place, absence)?);
+        if let Some(vanished) = self.judge.of_younger(place, directory) {
+            return Ok(vanished);
         }
         let place = self.judge.found(place, &identity);
         Ok(Presence::File(FoundFile { place, filesystem: opened.filesystem, directory, identity }))

@@ -59,13 +59,14 @@ fn is_kept_by(criu: &Criu, before: &str, words: &str) {
 fn remounted(criu: &Criu) {
     let host = TestHost::new();
     let (scene, ()) = Scene::new(criu, &host, |_| ());
-    let words = ["--target", &scene.holder.pid.to_string(), "--mount", "mount", "-o", "remount,size=3m", PLACE];
-    host.run("nsenter", &words.iter().map(|word| word as testkit::Word<'_>).collect::<Vec<_>>());
+    let namespace = scene.holder.namespace("mnt");
+    let other = Holder::going(&host, &format!("enter {} remount {PLACE} size=3m", namespace.display()));
     let place = scene.holder.path(PLACE.as_ref());
     let tool = scene.tool();
     is_cleaned(&tool, || has_link(&place));
     tool.finds_nothing();
     scene.holder.end();
+    other.end();
     tool.finds_nothing();
 }
 

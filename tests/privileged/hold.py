@@ -2,7 +2,7 @@
 """Goes where the words say, then holds that, under the name `holds`. It needs no file where it goes.
 
 enter NS | unshare FLAGS | chroot DIR | cd DIR | detach DIR | open FILE | map FILE | fly FILE | socket | list DIR |
-thread WORDS… | leave
+remount DIR OPTIONS | thread WORDS… | leave
 
 `leave` comes before `thread`: the first thread ends, and the process goes on without it.
 """
@@ -45,6 +45,8 @@ def go(words):
             check(libc.umount2(words.pop(0).encode(), 2))
         elif word == "open":
             os.set_inheritable(os.open(words.pop(0), os.O_RDONLY), True)
+        elif word == "remount":
+            check(libc.mount(None, words.pop(0).encode(), None, 32, words.pop(0).encode()))
         elif word == "map":
             with open(words.pop(0), "rb") as file:
                 held.append(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))

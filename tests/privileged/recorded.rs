@@ -100,7 +100,11 @@ fn copied(criu: &Criu) {
     let touch = format!("touch -d @1 {}/*.img", images_of(&host).display());
     host.run("sh", &[&"-c", &touch]);
     let tool = Tool::new(&host, &images_of(&host));
-    assert_eq!(without_record(&images_of(&host), || fates(&tool)), ["kept: tree-unknown, changed-since"], "void");
+    assert_eq!(
+        without_record(&images_of(&host), || fates(&tool)),
+        ["kept: tree-unknown, older-than-dump, changed-since"],
+        "void"
+    );
     assert_eq!(fates(&tool), ["to be removed"]);
     assert_eq!(tool.objects()[0]["record"], "same");
     assert_eq!(tool.run(&[]).code(), 0);

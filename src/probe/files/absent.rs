@@ -8,7 +8,7 @@ use super::covered::Covers;
 use super::namespaces::{self, Others};
 use crate::checkpoint::Checkpoint;
 use crate::host::{Absence, Host, OnlyPlace, Scope, Shared, Unseen};
-use crate::mounts::{Base, Identity, MountHints, Place};
+use crate::mounts::{Base, Identity, MountHints, Place, Vanished};
 use crate::system::author::Author;
 use crate::system::dir::{FileError, FileIdentity};
 use crate::time::Timestamp;
@@ -57,6 +57,9 @@ impl Judge {
     /// The answer where the nearest directory that is there has no such entry.
     pub(super) fn absent(&self, place: &Place, absence: Absence) -> Result<Presence, FileError> {
         let elsewhere = |why| Presence::Unreachable(Cause::Elsewhere(why));
+        if let Some(vanished) = self.of_younger(place, *absence.directory()) {
+            return Ok(vanished);
+        }
         Ok(match &place.base {
             Base::Named(_) => Presence::Gone(absence.everywhere(OnlyPlace::Told)),
             Base::Root(_) | Base::PerhapsRoot(_) if self.is_root_named => {
@@ -102,10 +105,12 @@ impl Judge {
         })
     }
 
-    /// The proof that a file in this directory is not the dump's: of two tmpfs with one number the dumped one has ended.
-    pub(super) fn not_of_the_dump(&self, place: &Place, directory: FileIdentity) -> Option<Absence> {
-        let is_unlike = place.base.identity() == Identity::OtherOptions;
-        self.written.filter(|_| is_unlike).and_then(|written| Absence::in_younger(directory, written))
+    /// The answer for a directory of another tmpfs than the dumped one, whatever is in it: of two that have had one number
+    /// the older has ended.
+    pub(super) fn of_younger(&self, place: &Place, directory: FileIdentity) -> Option<Presence> {
+        let written = self.written.filter(|_| place.base.identity() == Identity::OtherOptions)?;
+        let absence = Absence::in_younger(directory, written)?;
+        Some(Presence::Vanished(Vanished::Tmpfs(absence.everywhere(OnlyPlace::SameFilesystem))))
     }
 
     /// The place of a file that was found, with how certain it is: another file may have the same path in another mount
