@@ -23,7 +23,10 @@ use crate::system::privilege::{self, Capability};
 /// No more sockets are asked: a user can have any number.
 const MOST_SOCKETS: usize = 1_000_000;
 
-/// The sockets of a process that none before it has.
+/// How many are asked before an answer is waited for: so many take a few milliseconds.
+const AT_ONCE: usize = 500;
+
+/// Some of the sockets of a process that none before it has.
 struct Sockets {
     pid: u32,
     /// By descriptor and inode number.
@@ -55,7 +58,8 @@ pub(super) fn look(processes: &Processes, known: &[Arc<NetNamespace>]) -> Vec<Un
     let answers = bounded::each(sockets, move |sockets: &Sockets| ask(sockets, &known));
     let holders = |is_meant: &dyn Fn(Option<Answer>) -> bool| -> Vec<&Process> {
         let meant = pids.iter().zip(&answers).filter(|(_, answer)| is_meant(**answer));
-        meant.filter_map(|(pid, _)| processes.get(*pid)).collect()
+        let pids: BTreeSet<u32> = meant.map(|(pid, _)| *pid).collect();
+        pids.into_iter().filter_map(|pid| processes.get(pid)).collect()
     };
     let elsewhere = holders(&|answer| answer == Some(Answer::Elsewhere));
     let not_asked = holders(&|answer| matches!(answer, Some(Answer::NotAsked) | None));
@@ -89,9 +93,7 @@ fn of_processes(processes: &Processes, left: &mut usize) -> Vec<Sockets> {
                 list.push((descriptor, inode));
             }
         }
-        if !list.is_empty() {
-            found.push(Sockets { pid: process.pid, list });
-        }
+        found.extend(list.chunks(AT_ONCE).map(|list| Sockets { pid: process.pid, list: list.to_vec() }));
     }
     found
 }
