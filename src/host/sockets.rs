@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Network namespaces that nothing keeps but a socket that was made in them.
 //!
-//! No file leads to such a namespace, so it cannot be entered; but that it is there shows. A socket tells the kernel's
-//! own number of its namespace to whoever has a descriptor of it, so each socket is duplicated for a moment
-//! (`pidfd_getfd`), asked, and given up again: nothing is sent or received, and its owner does not notice. What a list of
-//! sockets gives (`sock_diag`) is not enough: sockets that are bound to no address are in none.
+//! No file leads to such a namespace; but that it is there shows. Whoever has a descriptor of a socket can ask for its
+//! namespace, so each socket is duplicated for a moment (`pidfd_getfd`), asked, and given up again: nothing is sent or
+//! received, and its owner does not notice. What a list of sockets gives (`sock_diag`) is not enough: sockets that are
+//! bound to no address are in none.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 use super::bounded;
 use super::process::{Process, Processes, listed, numbers_in};
 use super::unseen::{Scope, Unseen};
-use crate::system::netns::{self, KernelCookie, NetNamespace};
+use crate::system::netns::{NetNamespace, NetworkId};
 use crate::system::privilege::{self, Capability};
 
 /// No more sockets are asked: a user can have any number.
@@ -46,12 +46,7 @@ enum Answer {
 
 /// What the sockets of processes show of namespaces that are not among these.
 pub(super) fn look(processes: &Processes, known: &[Arc<NetNamespace>]) -> Vec<Unseen> {
-    // A namespace that cannot be entered is unseen already. Before Linux 5.14 no socket tells.
-    let cookies = netns::tour(known, |_| KernelCookie::here()).unwrap_or_default();
-    let known: BTreeSet<KernelCookie> = cookies.into_iter().filter_map(|cookie| cookie.ok()?.ok()).collect();
-    if known.is_empty() {
-        return Vec::new();
-    }
+    let known: BTreeSet<NetworkId> = known.iter().map(|namespace| namespace.id()).collect();
     let mut left = MOST_SOCKETS;
     let sockets = of_processes(processes, &mut left);
     let pids: Vec<u32> = sockets.iter().map(|sockets| sockets.pid).collect();
@@ -104,20 +99,21 @@ fn inode_of_socket(link: &Path) -> Option<u64> {
     text.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-fn ask(sockets: &Sockets, known: &BTreeSet<KernelCookie>) -> Answer {
+fn ask(sockets: &Sockets, known: &BTreeSet<NetworkId>) -> Answer {
     let process = i32::try_from(sockets.pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH);
     let process = process.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
-    let ask = |(descriptor, inode): &(i32, u64)| -> Result<KernelCookie, Errno> {
+    let ask = |(descriptor, inode): &(i32, u64)| -> Result<NetworkId, Errno> {
         let process = process.as_ref().map_err(|error| *error)?;
         let socket = pidfd_getfd(process, *descriptor, PidfdGetfdFlags::empty())?;
         // In another pid namespace than that of this /proc the pid is another process's.
         if rustix::fs::fstat(&socket)?.st_ino != *inode {
             return Err(Errno::STALE);
         }
-        KernelCookie::of_socket(&socket)
+        let namespace = rustix::fs::fstat(criu_gc_sys::socket_namespace(&socket)?)?;
+        Ok(NetworkId { device: namespace.st_dev, inode: namespace.st_ino })
     };
     let judge = |socket: &(i32, u64)| match ask(socket) {
-        Ok(cookie) if known.contains(&cookie) => Answer::Known,
+        Ok(namespace) if known.contains(&namespace) => Answer::Known,
         Ok(_) => Answer::Elsewhere,
         Err(_) => match inode_of_socket(format!("/proc/{}/fd/{}", sockets.pid, socket.0).as_ref()) {
             Some(inode) if inode == socket.1 => Answer::NotAsked,

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 
 mod cookie;
 
-pub use cookie::{CookieError, KernelCookie, cookie};
+pub use cookie::{CookieError, cookie};
 
 /// `NSFS_MAGIC` (linux/magic.h): the filesystem on which all namespaces are.
 const NSFS_MAGIC: u64 = 0x6e73_6673;

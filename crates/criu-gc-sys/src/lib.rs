@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The few calls of Linux that criu-gc needs and rustix has no safe function for.
 //!
-//! All unsafe code of the tool is here. Each call is one `ioctl` on a descriptor that the caller keeps; its argument is a
-//! plain structure whose size the request's number holds, so the kernel writes no more than that.
+//! All unsafe code of the tool is here. Each call is one `ioctl` on a descriptor that the caller keeps. Its argument is
+//! nothing, or a plain structure whose size the request's number holds, so the kernel writes no more than that.
 
 mod filesystem;
 mod mount_namespaces;
+mod socket;
 
 pub use filesystem::{Uuid, filesystem_uuid};
 pub use mount_namespaces::{MountNamespaces, mount_namespaces};
+pub use socket::socket_namespace;

@@ -5,10 +5,6 @@
 //! the kernel gives once until the machine stops, so this socket's cookie stands for the namespace in records. (The
 //! namespace has a cookie of its own, which any socket in it tells, but only since Linux 5.14.)
 
-use std::os::fd::{AsFd, AsRawFd};
-
-use rustix::io::Errno;
-
 use super::super::netlink::{Error as NetlinkError, Protocol, Request, Socket, array};
 use super::{Error, NetNamespace, within};
 
@@ -57,40 +53,10 @@ pub fn cookie(namespace: &NetNamespace) -> Result<u64, CookieError> {
     Ok(u64::from(lower) | u64::from(upper) << 32)
 }
 
-/// The kernel's own number of a network namespace, which no other one has until the machine stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct KernelCookie(u64);
-
-impl KernelCookie {
-    /// That of the namespace in which a socket was made. Before Linux 5.14 the answer is `ENOPROTOOPT`.
-    pub fn of_socket(socket: &impl AsFd) -> Result<Self, Errno> {
-        let (mut cookie, level, option) = (0u64, uapi::c::SOL_SOCKET, uapi::c::SO_NETNS_COOKIE);
-        match uapi::getsockopt(socket.as_fd().as_raw_fd(), level, option, &mut cookie) {
-            Ok(_) => Ok(KernelCookie(cookie)),
-            Err(error) => Err(Errno::from_raw_os_error(error.0)),
-        }
-    }
-
-    /// That of the calling thread's namespace.
-    pub fn here() -> Result<Self, Errno> {
-        use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-        Self::of_socket(&socket)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::system::netns;
-
-    #[test]
-    fn a_socket_is_in_the_namespace_of_the_thread_that_made_it() {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        assert_eq!(KernelCookie::of_socket(&socket), KernelCookie::here());
-        let no_socket = std::fs::File::open("/dev/null").unwrap();
-        assert_eq!(KernelCookie::of_socket(&no_socket), Err(Errno::NOTSOCK));
-    }
 
     #[test]
     fn a_namespace_keeps_its_cookie() {
