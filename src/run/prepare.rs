@@ -152,7 +152,10 @@ fn read(images: Images, work_dir: Option<&Path>) -> Result<(Images, Checkpoint),
 
 /// What is not in a container may be on its host.
 fn not_located(error: &LocateError) -> String {
-    let told = with_causes(error);
+    let told = match error {
+        LocateError::Directory(error) => error.to_string_with_cause(),
+        _ => with_causes(error),
+    };
     match error {
         LocateError::Directory(error) if error.is_not_found() && host::has_other_mounts() => {
             format!("{told}; process 1 has another root directory: if that is what is meant, use --host")
