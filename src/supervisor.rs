@@ -49,11 +49,14 @@ static SHARED: OnceLock<File> = OnceLock::new();
 /// Starts the program once more and waits for it, if this is not the child already. `None`: go on here, because this is
 /// the child, or because there can be none.
 pub fn supervise() -> Option<End> {
-    if let Some(file) = of_parent() {
-        if let Ok(file) = file.try_clone() {
-            interrupt::listen_to(file);
+    // Whatever else fails, a child never has a child of this kind.
+    if let Ok(value) = env::var(VARIABLE) {
+        if let Some(file) = of_parent(&value) {
+            if let Ok(file) = file.try_clone() {
+                interrupt::listen_to(file);
+            }
+            let _ = SHARED.set(file);
         }
-        let _ = SHARED.set(file);
         return None;
     }
     Supervisor::start().ok().map(Supervisor::wait)
@@ -79,17 +82,18 @@ fn read(file: &File, at: u64) -> Option<u8> {
     (byte[0] != 0).then_some(byte[0])
 }
 
-/// The shared file, if this is the child.
-fn of_parent() -> Option<File> {
-    let value = env::var(VARIABLE).ok()?;
+/// The shared file, if this is the child of who set the variable.
+fn of_parent(value: &str) -> Option<File> {
     let (parent, number) = value.split_once(':')?;
     let is_parent = || rustix::process::getppid().is_some_and(|pid| pid.as_raw_nonzero().to_string() == parent);
     let number: u32 = number.parse().ok().filter(|_| is_parent())?;
-    let file = OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{number}")).ok()?;
     // Who kills the parent means both.
     let _ = rustix::process::set_parent_process_death_signal(Some(KernelSignal::KILL));
     let _ = rustix::thread::set_name(NAME);
-    is_parent().then_some(file)
+    if !is_parent() {
+        return None;
+    }
+    OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{number}")).ok()
 }
 
 struct Supervisor {

@@ -152,9 +152,9 @@ fn read(images: Images, work_dir: Option<&Path>) -> Result<(Images, Checkpoint),
 
 /// What is not in a container may be on its host.
 fn not_located(error: &LocateError) -> String {
-    let told = with_causes(error);
-    let is_missing = matches!(error, LocateError::Directory(error) if error.is_not_found());
-    if is_missing && host::has_other_mounts() {
+    let LocateError::Directory(directory) = error else { return with_causes(error) };
+    let told = directory.to_string_with_cause();
+    if directory.is_not_found() && host::has_other_mounts() {
         return format!("{told}; process 1 has another root directory: if that is what is meant, use --host");
     }
     told
