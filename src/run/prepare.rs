@@ -9,7 +9,7 @@ use super::with_causes;
 use crate::archive::Progress;
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli::{Arguments, External};
-use crate::host::{self, Host, Next, Watched};
+use crate::host::{self, Host, Next, Wanted, Watched};
 use crate::locate::{self, Images, LocateError, Located};
 use crate::mounts::MountHints;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
@@ -96,11 +96,23 @@ pub(super) fn all(
     let usable: Vec<&Images> = found.iter().flat_map(|(_, located)| located).map(|located| &located.images).collect();
     let (locks, taken) = locks::take(&usable, purpose, terminal);
     let mut taken = taken.into_iter();
-    let mut prepare = |(path, located): (PathBuf, Result<Located, String>)| {
-        let state = located.and_then(|located| Ready::of(located, taken.next().unwrap_or(Taken::Yes), options));
+    let mut read = |located: Located| {
+        let taken = taken.next().unwrap_or_else(|| Taken::No("nobody asked for its lock".to_owned()));
+        ReadImages::of(located, taken, options)
+    };
+    let read: Vec<(PathBuf, Result<ReadImages, String>)> =
+        found.into_iter().map(|(path, located)| (path, located.and_then(&mut read))).collect();
+    // One picture for all of them. Each removal looks again for itself.
+    let mut wanted = Wanted::default();
+    for images in read.iter().flat_map(|(_, images)| images) {
+        wanted.add(probe::wanted(&images.checkpoint, &images.derived));
+    }
+    let host = Host::look(wanted);
+    let prepare = |(path, images): (PathBuf, Result<ReadImages, String>)| {
+        let state = images.and_then(|images| images.look(&host, options));
         Prepared { path, state }
     };
-    (locks, found.into_iter().map(&mut prepare).collect())
+    (locks, read.into_iter().map(prepare).collect())
 }
 
 /// What the thread that looks for checkpoints tells.
@@ -195,7 +207,18 @@ impl Prepared {
     }
 }
 
-impl Ready {
+/// A checkpoint that was read, and not looked for yet.
+struct ReadImages {
+    images: Images,
+    checkpoint: Checkpoint,
+    derived: Derived,
+    hints: Hints,
+    origin: Origin,
+    /// What is to be said of its lock.
+    note: Option<String>,
+}
+
+impl ReadImages {
     fn of(located: Located, taken: Taken, options: &Options) -> Result<Self, String> {
         let note = match taken {
             Taken::Yes => None,
@@ -207,8 +230,13 @@ impl Ready {
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let hints = Hints { metadata, ..options.hints.clone() };
         let derived = residue::derive(&checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
-        let host = Host::look(probe::wanted(&checkpoint, &derived));
-        let mut survey = survey(&host, &images, &checkpoint, derived.clone(), &hints)?;
+        Ok(ReadImages { images, checkpoint, derived, hints, origin, note })
+    }
+
+    /// Looks for what it left, and decides.
+    fn look(self, host: &Host, options: &Options) -> Result<Ready, String> {
+        let ReadImages { images, checkpoint, derived, hints, origin, note } = self;
+        let mut survey = survey(host, &images, &checkpoint, derived.clone(), &hints)?;
         survey.notes.extend(note);
         let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());
         survey.notes.extend(advice.map(str::to_owned));
@@ -216,7 +244,9 @@ impl Ready {
         let plan = plan::decide(&checkpoint, survey, &options.policy);
         Ok(Ready { images, checkpoint, derived, hints, plan, origin, context })
     }
+}
 
+impl Ready {
     fn removes_files(&self) -> bool {
         let is_file = |item: &&Item| matches!(item.finding.presence, Presence::File(_));
         self.plan.items().iter().filter(is_file).any(|item| item.verdict == Verdict::Remove)

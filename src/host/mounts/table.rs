@@ -113,6 +113,15 @@ impl<'a> TableReader<'a> {
 }
 
 impl Wanted {
+    /// Looks for what the other names as well.
+    pub fn add(&mut self, other: Wanted) {
+        let Wanted { devices, tmpfs, uppers, roots } = other;
+        self.devices.extend(devices);
+        self.tmpfs.extend(tmpfs);
+        self.uppers.extend(uppers);
+        self.roots.extend(roots);
+    }
+
     fn is_about(&self, mount: &HostMount) -> bool {
         self.devices.contains(&mount.device)
             || mount.fstype == b"overlay"
