@@ -61,21 +61,17 @@ fn in_flight(criu: &Criu) {
     let host = TestHost::new();
     let container = Container::new(&host, "root").tmpfs("/dev/shm".as_ref());
     let tree = Launch::new(&[&"semaphore", &"name"]).container(&container).start(&host);
-    // The namespace has no other mount namespace's processes: the tree is its last.
     let holder = Holder::going(&host, &format!("fly /proc/{}/ns/mnt", tree.pid()));
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     drop(tree);
-    let show = || {
-        let mut command = std::process::Command::new(binary());
-        command.arg("-D").arg(images_of(&host)).arg("--show").finish()
-    };
-    let shown = show();
+    let shown = std::process::Command::new(binary()).arg("-D").arg(images_of(&host)).arg("--show").finish();
     if lists_all_mount_namespaces() {
         assert!(shown.stdout.contains("link_remap.") && !shown.stdout.contains("(gone"), "{shown}");
         assert!(shown.stdout.contains("mnt:["), "{shown}");
     }
     holder.end();
-    assert!(show().stdout.contains("(gone"), "{}", show());
+    // From the machine's own namespaces the answer depends on what its process 1 lets be seen.
+    Tool::new(&host, &images_of(&host)).finds_nothing();
 }
 
 /// Whether this machine's kernel can (Linux 6.12), and this is its first pid namespace.
