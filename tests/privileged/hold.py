@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 """Goes where the words say, then holds that, under the name `holds`. It needs no file where it goes.
 
-enter NS | unshare FLAGS | chroot DIR | cd DIR | detach DIR | open FILE | map FILE | fly FILE | socket | list DIR |
+enter NS | unshare FLAGS | cpu NUMBER | chroot DIR | cd DIR | detach DIR | open FILE | map FILE | fly FILE | socket | list DIR |
 remount DIR OPTIONS | thread WORDS… | leave
 
 `leave` comes before `thread`: the first thread ends, and the process goes on without it.
@@ -36,6 +36,8 @@ def go(words):
             os.close(namespace)
         elif word == "unshare":
             check(libc.unshare(int(words.pop(0), 0)))
+        elif word == "cpu":
+            os.sched_setaffinity(0, [int(words.pop(0))])
         elif word == "chroot":
             os.chroot(words.pop(0))
             os.chdir("/")
