@@ -42,12 +42,10 @@ const CORE: [&str; 29] = [
 /// Which tests are to run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Choice {
-    /// All but the attacks.
+    /// All of them.
     All,
     /// The core.
     Core,
-    /// The attacks: scenes in which something of others is mistaken for the checkpoint's, or not all can be seen.
-    Attacks,
 }
 
 impl Choice {
@@ -58,8 +56,7 @@ impl Choice {
     pub(crate) fn of_environment() -> Self {
         match std::env::var(VARIABLE).as_deref() {
             Ok("core") => Self::Core,
-            Ok("attacks") => Self::Attacks,
-            Ok(other) => panic!("{VARIABLE} can be core or attacks, not {other}"),
+            Ok(other) => panic!("{VARIABLE} can be core, not {other}"),
             Err(_) => Self::All,
         }
     }
