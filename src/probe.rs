@@ -172,6 +172,8 @@ pub enum Elsewhere {
     /// Nothing but a number that can be given again says that this is the filesystem of the images, and its directories
     /// have not changed since the dump began.
     OtherFilesystem,
+    /// The record of the dump names another filesystem than the one that the path leads to.
+    NotRecorded,
     /// The store that the upper directory of the overlay was in is not here.
     NoStore(PathBuf),
     /// This is not the mount namespace of the host.

@@ -12,6 +12,7 @@ mod read;
 use std::collections::HashMap;
 
 use crate::connection::Connection;
+use crate::system::filesystem::FilesystemId;
 use document::{Document, Link, Network, Rule};
 
 pub use read::{ImagesId, read};
@@ -98,6 +99,13 @@ impl Record {
         self.links.get(&id).filter(|link| link.link.0 == path)
     }
 
+    /// The filesystem that the link remap of this number was on, if that outlives its mounts.
+    pub fn filesystem_of(&self, id: u32, path: &[u8]) -> Option<RecordedFilesystem> {
+        let link = self.link(id, path).filter(|link| link.device.0.0 != 0)?;
+        let (uuid, disk_sequence) = (link.filesystem.clone(), link.disk_sequence);
+        Some(RecordedFilesystem { device: link.device.0, uuid, disk_sequence, boot: self.boot })
+    }
+
     /// The number of the pid namespace in which CRIU ran, if that was in this life of the machine.
     pub fn pid_namespace(&self) -> Option<u64> {
         self.pid_namespace
@@ -111,6 +119,28 @@ impl Record {
     /// The rules of a connection; `None` where nothing was recorded about it.
     pub fn rules(&self, connection: &Connection) -> Option<&[Rule]> {
         self.connections.get(connection).map(Vec::as_slice)
+    }
+}
+
+/// A filesystem on a block device, as a record tells it from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedFilesystem {
+    device: (u32, u32),
+    uuid: Option<String>,
+    disk_sequence: Option<u64>,
+    boot: Boot,
+}
+
+impl RecordedFilesystem {
+    /// Whether a filesystem, which has this device number now, is certainly another one. A UUID decides; without, a
+    /// device has its number for as long as the machine runs and nobody detaches it.
+    pub fn is_other(&self, device: (u32, u32), found: &FilesystemId) -> bool {
+        if let (Some(recorded), Some(found)) = (&self.uuid, found.uuid) {
+            return *recorded != found.to_string();
+        }
+        let is_other_disk =
+            self.disk_sequence.zip(found.disk_sequence).is_some_and(|(recorded, found)| recorded != found);
+        self.boot == Boot::This && (self.device != device || is_other_disk)
     }
 }
 

@@ -12,12 +12,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::engine_place::{Confirmed, EnginePlace, EnginePlaces};
-use super::{Cause, Finding, FoundFile, Hints, Presence, Survey};
+use super::{Cause, Elsewhere, Finding, FoundFile, Hints, Presence, Survey};
 use crate::checkpoint::Checkpoint;
-use crate::host::{Host, HostMounts, Seen, Sight, look_in};
+use crate::host::{Absence, Host, HostMounts, Seen, Sight, look_in};
 use crate::mounts::{self, Location, MountHints, Place, Unreachable};
 use crate::reach::{OpenBases, OpenError};
+use crate::record::RecordedFilesystem;
 use crate::residue::{FileMount, LinkRemap, Residue};
+use crate::system::filesystem::FilesystemId;
 use crate::system::mount::Purpose;
 use absent::Judge;
 
@@ -33,6 +35,7 @@ pub(super) fn look(host: &Host, checkpoint: &Checkpoint, links: Vec<Residue>, hi
         jobs.push(Job {
             location: location_of(checkpoint, link, &mounts, &hints.mounts),
             told: engine_places.place_of(link),
+            recorded: checkpoint.record.record().and_then(|record| record.filesystem_of(link.id, &link.link)),
         });
     }
     let judge = Judge::new(host, checkpoint, &hints.mounts);
@@ -45,6 +48,8 @@ struct Job {
     location: Location,
     /// Where this host's own engine says that it was.
     told: Option<EnginePlace>,
+    /// On which filesystem it was, by the record of the dump.
+    recorded: Option<RecordedFilesystem>,
 }
 
 impl Job {
@@ -69,16 +74,19 @@ struct Searcher {
     opened: OpenBases,
     confirmed: Confirmed,
     judge: Arc<Judge>,
+    /// What the record says of the link that is looked for.
+    recorded: Option<RecordedFilesystem>,
 }
 
 impl Searcher {
     fn new(judge: Arc<Judge>) -> Self {
         // Only a removal has to know who else uses a device.
         let opened = OpenBases::new(Purpose::Look, Arc::new(|_| Ok(None))).named_by(judge.author());
-        Searcher { opened, confirmed: Confirmed::default(), judge }
+        Searcher { opened, confirmed: Confirmed::default(), judge, recorded: None }
     }
 
     fn answer(&mut self, job: &Job) -> Presence {
+        self.recorded.clone_from(&job.recorded);
         let presence = match &job.location {
             Location::At(places) => self.find(places),
             Location::Either(readings) => self.find_either(readings),
@@ -135,7 +143,7 @@ impl Searcher {
                 Sight::Found(identity) => {
                     Presence::File(FoundFile { place: place.clone(), filesystem, directory, identity })
                 }
-                Sight::Absent(absence) => self.judge.absent(place, absence)?,
+                Sight::Absent(absence) => self.absent(place, absence, &filesystem)?,
             });
         }
         let opened = match self.opened.directory_of(place) {
@@ -144,7 +152,7 @@ impl Searcher {
             Err(error) if error.is_not_found() => {
                 let Some(missing) = self.opened.missing(place)? else { return Err(error) };
                 return match look_in(&missing.above, &missing.name)? {
-                    Sight::Absent(absence) => Ok(self.judge.absent(place, absence)?),
+                    Sight::Absent(absence) => self.absent(place, absence, &missing.above.filesystem()),
                     // It came back just now.
                     Sight::Found(_) => Err(error),
                 };
@@ -154,7 +162,7 @@ impl Searcher {
         let (_, name) = place.split();
         let identity = match look_in(&opened.directory, name)? {
             Sight::Found(identity) => identity,
-            Sight::Absent(absence) => return Ok(self.judge.absent(place, absence)?),
+            Sight::Absent(absence) => return self.absent(place, absence, &opened.filesystem),
         };
         // Making a link changes the times of both. So what was made after the directory had been opened shows in the
         // file, and only then does the directory have to be looked at again.
@@ -167,6 +175,15 @@ impl Searcher {
         }
         let place = self.judge.found(place, &identity);
         Ok(Presence::File(FoundFile { place, filesystem: opened.filesystem, directory, identity }))
+    }
+
+    /// The answer where the nearest directory that is there, on this filesystem, has no such entry.
+    fn absent(&self, place: &Place, absence: Absence, filesystem: &FilesystemId) -> Result<Presence, OpenError> {
+        let is_elsewhere = |recorded: &RecordedFilesystem| recorded.is_other(absence.directory().device, filesystem);
+        if !self.judge.is_told(place) && self.recorded.as_ref().is_some_and(is_elsewhere) {
+            return Ok(Presence::Unreachable(Cause::Elsewhere(Elsewhere::NotRecorded)));
+        }
+        Ok(self.judge.absent(place, absence)?)
     }
 }
 

@@ -29,6 +29,10 @@ fn elsewhere_text(elsewhere: &Elsewhere) -> String {
         Elsewhere::OtherFilesystem => {
             "it is not there, but another filesystem may have the number of the dumped one".to_owned()
         }
+        Elsewhere::NotRecorded => {
+            "it is not there, but by the record of the dump it was on a filesystem that is not mounted there now"
+                .to_owned()
+        }
         Elsewhere::NoStore(upper) => {
             format!("neither {} nor the store that it was in is here", upper.display())
         }

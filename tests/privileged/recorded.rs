@@ -11,6 +11,7 @@ use testkit::{Criu, DumpOptions, FinalState, IptablesFlavour, TcpMode, TestHost,
 
 use crate::case::Case;
 use crate::closed::Closed;
+use crate::disk::Disk;
 use crate::filters::Filters;
 use crate::links::images_of;
 use crate::neighbours::link_in;
@@ -20,6 +21,7 @@ use crate::tool::{NOTHING, Tool, make_tables};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "another file in a link's place is kept by the record, however old it looks", test: another_file },
+    Case { name: "a link on a disk that is not mounted now is not gone by the record", test: other_filesystem },
     Case { name: "a link of copied images is the dump's by the record, whatever their times say", test: copied },
     Case { name: "a link that was written, and whose directory was changed, is not told by the record", test: changed },
     Case { name: "a newer dump's link of the same file is kept by the record alone", test: made_anew },
@@ -64,6 +66,30 @@ fn copy(host: &TestHost, images: &Path) -> PathBuf {
     let copy = images.with_file_name("copy");
     host.run("cp", &[&"-r", &images, &copy]);
     copy
+}
+
+/// The directory below the mount point is changed after the dump, as if the link had been removed there.
+fn other_filesystem(criu: &Criu) {
+    let host = TestHost::new();
+    let disk = Disk::mounted(&host, "ext4", 16);
+    let tree = host.workload(&[&"deleted", &disk.mountpoint.join("data")]);
+    let tool = Tool::new(&host, &images_of(&host));
+    let before = tool.snapshot();
+    criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
+    drop(tree);
+    host.run("umount", &[&disk.mountpoint]);
+    fs::write(host.path(&disk.mountpoint).join("file"), "").expect("a new file");
+    let removed = tool.run(&[]);
+    assert_eq!(removed.code(), 1, "{removed}");
+    assert!(
+        removed.stdout.contains("(not known: ") && removed.stdout.contains("by the record of the dump"),
+        "{removed}"
+    );
+    fs::remove_file(host.path(&disk.mountpoint).join("file")).expect("a file");
+    host.run("mount", &[&disk.node, &disk.mountpoint]);
+    tool.removes_everything_since(&before);
+    host.run("umount", &[&disk.mountpoint]);
+    disk.release();
 }
 
 fn dump_file(criu: &Criu, host: &TestHost) -> PathBuf {

@@ -54,6 +54,15 @@ impl Judge {
         self.author
     }
 
+    /// Whether the user named the place.
+    pub(super) fn is_told(&self, place: &Place) -> bool {
+        match place.base {
+            Base::Named(_) => true,
+            Base::Root(_) | Base::PerhapsRoot(_) => self.is_root_named,
+            Base::Mount { .. } | Base::Upper(_) | Base::Device { .. } | Base::Recorded(_) => false,
+        }
+    }
+
     /// The answer where the nearest directory that is there has no such entry.
     pub(super) fn absent(&self, place: &Place, absence: Absence) -> Result<Presence, FileError> {
         let elsewhere = |why| Presence::Unreachable(Cause::Elsewhere(why));
