@@ -18,6 +18,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::bounded;
 use super::process::{Process, Processes, has_ended, listed, numbers_in};
+use super::standing::may_examine_all;
 use super::unseen::{Scope, Unseen};
 use crate::system::privilege::{self, Capability};
 
@@ -51,7 +52,8 @@ pub(super) fn of(processes: &Processes, devices: BTreeSet<Device>) -> BTreeMap<D
         }
     }
     let mut all = Vec::new();
-    if !denied.is_empty() {
+    // What even root may not examine, as the first process of some machines, would make every tmpfs unknown.
+    if !denied.is_empty() && !may_examine_all() {
         let advice = privilege::advice(Capability::SysPtrace);
         all.push(unseen(format!("not permitted to see what {} has open{advice}", listed(&denied))));
     }
