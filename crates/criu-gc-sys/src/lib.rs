@@ -4,6 +4,7 @@
 //! All unsafe code of the tool is here. Each call is one `ioctl` on a descriptor that the caller keeps. Its argument is
 //! nothing, or a plain structure whose size the request's number holds, so the kernel writes no more than that.
 
+mod descriptor;
 mod filesystem;
 mod mount_namespaces;
 mod socket;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A walk over every mount namespace of the machine.
 
-use std::ffi::c_void;
 use std::fs::File;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
+use rustix::ioctl::{Opcode, ioctl, opcode};
+
+use crate::descriptor::NewDescriptor;
 
 /// `struct mnt_ns_info` of `linux/nsfs.h`.
 #[repr(C)]
@@ -21,32 +22,6 @@ struct MountNamespaceInfo {
 const NEXT: Opcode = opcode::read::<MountNamespaceInfo>(0xb7, 11);
 /// `NS_MNT_GET_PREV`: the namespace with the next lower id.
 const PREVIOUS: Opcode = opcode::read::<MountNamespaceInfo>(0xb7, 12);
-
-/// A step of the walk. The kernel writes about the namespace and returns a descriptor of it.
-struct Step {
-    direction: Opcode,
-    info: MountNamespaceInfo,
-}
-
-// SAFETY: both requests write one `struct mnt_ns_info`, which `as_ptr` points to, and return a new descriptor or an error.
-unsafe impl Ioctl for Step {
-    type Output = OwnedFd;
-
-    const IS_MUTATING: bool = true;
-
-    fn opcode(&self) -> Opcode {
-        self.direction
-    }
-
-    fn as_ptr(&mut self) -> *mut c_void {
-        (&raw mut self.info).cast()
-    }
-
-    unsafe fn output_from_ptr(output: IoctlOutput, _: *mut c_void) -> rustix::io::Result<OwnedFd> {
-        // SAFETY: the kernel has just made this descriptor for us, so that nobody else owns it.
-        Ok(unsafe { OwnedFd::from_raw_fd(output) })
-    }
-}
 
 /// Every mount namespace of the machine that the caller may enter, its own among them, in no order that means anything
 /// (`NS_MNT_GET_NEXT`, Linux 6.12). That is each one that there is, also one without any process in it, if the caller is
@@ -111,8 +86,10 @@ fn duplicate(file: &OwnedFd) -> Result<OwnedFd, Errno> {
 
 /// The next namespace, or `None` at the end.
 fn step(namespace: impl AsFd, direction: Opcode) -> Result<Option<OwnedFd>, Errno> {
-    // SAFETY: see `Step`. On a descriptor of a mount namespace, nsfs handles both requests itself.
-    match unsafe { ioctl(namespace, Step { direction, info: MountNamespaceInfo::default() }) } {
+    // SAFETY: both directions write one `struct mnt_ns_info`, and return a new descriptor.
+    let request = unsafe { NewDescriptor::<MountNamespaceInfo>::new(direction) };
+    // SAFETY: on a descriptor of a mount namespace, nsfs handles both requests itself.
+    match unsafe { ioctl(namespace, request) } {
         Ok(namespace) => Ok(Some(namespace)),
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error),

@@ -1,34 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The network namespace of a socket.
 
-use std::ffi::c_void;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl};
+use rustix::ioctl::{Opcode, ioctl};
+
+use crate::descriptor::NewDescriptor;
 
 /// `SIOCGSKNS` of `linux/sockios.h`; it takes no argument and returns a descriptor.
-struct GetNamespace;
-
-// SAFETY: the request neither reads nor writes memory of ours, and returns a new descriptor or an error.
-unsafe impl Ioctl for GetNamespace {
-    type Output = OwnedFd;
-
-    const IS_MUTATING: bool = false;
-
-    fn opcode(&self) -> Opcode {
-        0x894c
-    }
-
-    fn as_ptr(&mut self) -> *mut c_void {
-        std::ptr::null_mut()
-    }
-
-    unsafe fn output_from_ptr(output: IoctlOutput, _: *mut c_void) -> rustix::io::Result<OwnedFd> {
-        // SAFETY: the kernel has just made this descriptor for us, so that nobody else owns it.
-        Ok(unsafe { OwnedFd::from_raw_fd(output) })
-    }
-}
+const GET_NAMESPACE: Opcode = 0x894c;
 
 /// Opens the network namespace in which a socket was made (`SIOCGSKNS`, Linux 4.10), though nothing else may keep it. The
 /// caller needs `CAP_NET_ADMIN` over it.
@@ -49,8 +30,10 @@ pub fn socket_namespace(socket: impl AsFd) -> Result<OwnedFd, Errno> {
         Errno::NOTSOCK => Errno::NOTTY,
         other => other,
     })?;
+    // SAFETY: the request writes nothing, and returns a new descriptor.
+    let request = unsafe { NewDescriptor::<()>::new(GET_NAMESPACE) };
     // SAFETY: the file is a socket, for which the kernel handles this request before any protocol sees it.
-    unsafe { ioctl(socket, GetNamespace) }
+    unsafe { ioctl(socket, request) }
 }
 
 #[cfg(test)]
