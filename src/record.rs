@@ -101,9 +101,8 @@ impl Record {
 
     /// The filesystem that the link remap of this number was on, if that outlives its mounts.
     pub fn filesystem_of(&self, id: u32, path: &[u8]) -> Option<RecordedFilesystem> {
-        let link = self.link(id, path).filter(|link| link.device.0.0 != 0)?;
-        let (uuid, disk_sequence) = (link.filesystem.clone(), link.disk_sequence);
-        Some(RecordedFilesystem { device: link.device.0, uuid, disk_sequence, boot: self.boot })
+        let link = self.link(id, path).filter(|link| link.device.0.0 != 0)?.clone();
+        Some(RecordedFilesystem { link, boot: self.boot })
     }
 
     /// The number of the pid namespace in which CRIU ran, if that was in this life of the machine.
@@ -122,12 +121,24 @@ impl Record {
     }
 }
 
+impl Link {
+    /// Whether its filesystem has the UUID of this one; `None` where one of the two is not known.
+    pub fn has_uuid_of(&self, found: &FilesystemId) -> Option<bool> {
+        self.filesystem.as_ref().zip(found.uuid).map(|(recorded, found)| *recorded == found.to_string())
+    }
+
+    /// Whether it is on another disk than this one, by the numbers that disks get in one life of the machine.
+    pub fn is_on_other_disk(&self, found: &FilesystemId, boot: Boot) -> bool {
+        let disks = self.disk_sequence.zip(found.disk_sequence);
+        boot == Boot::This && disks.is_some_and(|(recorded, found)| recorded != found)
+    }
+}
+
 /// A filesystem on a block device, as a record tells it from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedFilesystem {
-    device: (u32, u32),
-    uuid: Option<String>,
-    disk_sequence: Option<u64>,
+    /// A link on it.
+    link: Link,
     boot: Boot,
 }
 
@@ -135,12 +146,13 @@ impl RecordedFilesystem {
     /// Whether a filesystem, which has this device number now, is certainly another one. A UUID decides; without, a
     /// device has its number for as long as the machine runs and nobody detaches it.
     pub fn is_other(&self, device: (u32, u32), found: &FilesystemId) -> bool {
-        if let (Some(recorded), Some(found)) = (&self.uuid, found.uuid) {
-            return *recorded != found.to_string();
+        match self.link.has_uuid_of(found) {
+            Some(is_same) => !is_same,
+            None => {
+                let has_other_number = self.boot == Boot::This && self.link.device.0 != device;
+                has_other_number || self.link.is_on_other_disk(found, self.boot)
+            }
         }
-        let is_other_disk =
-            self.disk_sequence.zip(found.disk_sequence).is_some_and(|(recorded, found)| recorded != found);
-        self.boot == Boot::This && (self.device != device || is_other_disk)
     }
 }
 

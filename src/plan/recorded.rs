@@ -84,12 +84,7 @@ fn is_same_file(recorded: &Link, file: &FoundFile, boot: Boot) -> Option<bool> {
 /// What UUID and disk say; `None` where neither is known of both. A filesystem keeps its UUID for good, and shares it
 /// with its snapshots; a disk keeps its sequence number until it is detached.
 fn is_same_filesystem(recorded: &Link, found: &FilesystemId, boot: Boot) -> Option<bool> {
-    let is_same_disk = recorded.disk_sequence.zip(found.disk_sequence).map(|(recorded, found)| recorded == found);
-    if boot == Boot::This && is_same_disk == Some(false) {
-        return Some(false);
-    }
-    let uuids = recorded.filesystem.as_ref().zip(found.uuid);
-    uuids.map(|(recorded, found)| *recorded == found.to_string())
+    if recorded.is_on_other_disk(found, boot) { Some(false) } else { recorded.has_uuid_of(found) }
 }
 
 /// What is in another network namespace than the recorded one is not this dump's, unless nobody can tell which is which.
