@@ -92,12 +92,16 @@ fn bound(criu: &Criu) {
 
 /// An engine that holds a descriptor of its container's namespace.
 fn opened(criu: &Criu) {
+    is_kept_by(criu, |holder| format!("open {}", holder.namespace("mnt").display()), "fd/3");
+}
+
+/// Another process goes where these words say, and keeps the namespace, to which this link of its leads.
+fn is_kept_by(criu: &Criu, words: impl Fn(&Holder<'_>) -> String, link: &str) {
     let host = TestHost::new();
-    let (scene, other) =
-        Scene::new(criu, &host, |holder| Holder::going(&host, &format!("open {}", holder.namespace("mnt").display())));
+    let (scene, other) = Scene::new(criu, &host, |holder| Holder::going(&host, &words(holder)));
     let tool = scene.tool();
     scene.holder.end();
-    let path = format!("/proc/{}/fd/3", other.pid);
+    let path = format!("/proc/{}/{link}", other.pid);
     is_not_called_clean(&tool, || pinned_has_link(&host, &path));
     other.end();
     tool.finds_nothing();
@@ -121,16 +125,8 @@ fn threaded(criu: &Criu) {
 
 /// Its mount table shows only what is below its root.
 fn chrooted(criu: &Criu) {
-    let host = TestHost::new();
-    let (scene, other) = Scene::new(criu, &host, |holder| {
-        Holder::going(&host, &format!("enter {} chroot /tmp", holder.namespace("mnt").display()))
-    });
-    let tool = scene.tool();
-    scene.holder.end();
-    let inside = format!("/proc/{}/ns/mnt", other.pid);
-    is_not_called_clean(&tool, || pinned_has_link(&host, &inside));
-    other.end();
-    tool.finds_nothing();
+    let words = |holder: &Holder<'_>| format!("enter {} chroot /tmp", holder.namespace("mnt").display());
+    is_kept_by(criu, words, "ns/mnt");
 }
 
 /// Whose process may do more than the tool.

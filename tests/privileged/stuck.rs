@@ -110,6 +110,16 @@ fn run(tool: &Tool<'_>, arguments: &[&str]) -> Finished {
     told
 }
 
+/// For each way of stopping: two links, which are cleaned when the test has ended the server.
+fn with_each_stop(criu: &Criu, test: impl Fn(&TestHost, Stop, &[PathBuf; 2])) {
+    for how in STOPS {
+        let host = TestHost::new();
+        let links = dump(criu, &host).map(|place| link_in(&place));
+        test(&host, how, &links);
+        is_cleaned(&host, &links);
+    }
+}
+
 #[track_caller]
 fn is_cleaned(host: &TestHost, links: &[PathBuf]) {
     let removed = tool(host).run(&[]);
@@ -129,43 +139,37 @@ fn slow(criu: &Criu) {
 }
 
 fn link(criu: &Criu) {
-    for how in STOPS {
-        let host = TestHost::new();
-        let [one, other] = dump(criu, &host);
-        let links = [link_in(&one), link_in(&other)];
-        let served = Served::new(&host, &one);
+    with_each_stop(criu, |host, how, links| {
+        let one = links[0].parent().expect("a directory");
+        let served = Served::new(host, one);
         served.stop(how);
-        let shown = run(&tool(&host), &["--show", "--exit-code"]);
+        let shown = run(&tool(host), &["--show", "--exit-code"]);
         let told = format!("{} does not answer (fuse.served mounted at {})", links[0].display(), one.display());
         assert!(shown.code() == 1 && shown.stdout.contains(&told), "{how:?} {shown}");
-        let removed = run(&tool(&host), &[]);
+        let removed = run(&tool(host), &[]);
         assert!(removed.code() == 1 && removed.stdout.contains(&told), "{how:?} {removed}");
         assert!(!links[1].exists(), "{how:?} {removed}");
         served.end();
-        is_cleaned(&host, &links);
-    }
+    });
 }
 
 /// The server stops when the kernel is about to remove the name, or is mute from the request on to do so.
 fn moment(criu: &Criu) {
-    for how in STOPS {
-        let host = TestHost::new();
-        let [one, other] = dump(criu, &host);
-        let links = [link_in(&one), link_in(&other)];
-        let served = Served::new(&host, &one);
+    with_each_stop(criu, |host, how, links| {
+        let one = links[0].parent().expect("a directory");
+        let served = Served::new(host, one);
         let removed = match how {
-            Stop::Stopped => stopped_in_the_moment(&host, &served),
+            Stop::Stopped => stopped_in_the_moment(host, &served),
             Stop::Mute => {
                 served.set("mute from a removal on");
-                run(&tool(&host), &[])
+                run(&tool(host), &[])
             }
         };
         assert!(removed.code() == 1 && removed.stdout.contains("does not answer"), "{how:?} {removed}");
         assert!(removed.stdout.contains("whether it was removed is not known"), "{how:?} {removed}");
         assert!(!links[1].exists(), "{how:?} {removed}");
         served.end();
-        is_cleaned(&host, &links);
-    }
+    });
 }
 
 fn stopped_in_the_moment(host: &TestHost, served: &Served<'_>) -> Finished {
@@ -182,61 +186,50 @@ fn stopped_in_the_moment(host: &TestHost, served: &Served<'_>) -> Finished {
 }
 
 fn images(criu: &Criu) {
-    for how in STOPS {
-        let host = TestHost::new();
-        let [one, other] = dump(criu, &host);
-        let links = [link_in(&one), link_in(&other)];
-        let copy = directory(&host, "copy");
-        host.run("cp", &[&"-a", &images_of(&host).join("."), &copy]);
-        let served = Served::new(&host, &images_of(&host));
+    with_each_stop(criu, |host, how, links| {
+        let copy = directory(host, "copy");
+        host.run("cp", &[&"-a", &images_of(host).join("."), &copy]);
+        let served = Served::new(host, &images_of(host));
         served.stop(how);
-        let stuck = run(&tool(&host), &["--show"]);
-        let told = format!("does not answer (fuse.served mounted at {})", images_of(&host).display());
+        let stuck = run(&tool(host), &["--show"]);
+        let told = format!("does not answer (fuse.served mounted at {})", images_of(host).display());
         assert!(stuck.code() == 2 && stuck.stderr.contains(&told), "{how:?} {stuck}");
-        let both = run(&tool(&host), &[copy.to_str().expect("text")]);
+        let both = run(&tool(host), &[copy.to_str().expect("text")]);
         assert!(both.code() == 2 && both.stderr.contains(&told), "{how:?} {both}");
         assert!(links.iter().all(|link| !link.exists()), "{how:?} {both}");
         served.end();
-        is_cleaned(&host, &links);
-    }
+    });
 }
 
 fn save(criu: &Criu) {
-    for how in STOPS {
-        let host = TestHost::new();
-        let [one, other] = dump(criu, &host);
-        let links = [link_in(&one), link_in(&other)];
-        let saved = directory(&host, "saved");
-        let served = Served::new(&host, &saved);
+    with_each_stop(criu, |host, how, links| {
+        let saved = directory(host, "saved");
+        let served = Served::new(host, &saved);
         served.stop(how);
         let target = saved.to_str().expect("text");
-        let stuck = run(&tool(&host), &["--save", target]);
+        let stuck = run(&tool(host), &["--save", target]);
         assert!(stuck.code() == 2 && stuck.stderr.contains("no file can be saved"), "{how:?} {stuck}");
         assert!(stuck.stderr.contains("does not answer (fuse.served"), "{how:?} {stuck}");
-        let logging = run(&tool(&host), &["--log-file", saved.join("log").to_str().expect("text")]);
+        let logging = run(&tool(host), &["--log-file", saved.join("log").to_str().expect("text")]);
         assert!(logging.code() == 2 && logging.stderr.contains("does not answer"), "{how:?} {logging}");
         assert!(links.iter().all(|link| link.exists()), "{how:?} {stuck}");
         served.end();
-        is_cleaned(&host, &links);
-    }
+    });
 }
 
 /// While it looks, and while it removes.
 fn terminated(criu: &Criu) {
-    for how in STOPS {
-        let host = TestHost::new();
-        let [one, other] = dump(criu, &host);
-        let links = [link_in(&one), link_in(&other)];
-        let served = Served::new(&host, &one);
+    with_each_stop(criu, |host, how, links| {
+        let one = links[0].parent().expect("a directory");
+        let served = Served::new(host, one);
         served.stop(how);
         for arguments in [&["--show"][..], &[]] {
             let start = Instant::now();
-            let ended = tool(&host).under(&["timeout", "--kill-after=5", "1"]).run(arguments);
+            let ended = tool(host).under(&["timeout", "--kill-after=5", "1"]).run(arguments);
             assert!(start.elapsed() < Duration::from_secs(5), "{how:?} it waits for {:?}: {ended}", start.elapsed());
             assert!(matches!(ended.code(), 124 | -15), "{how:?} {ended}");
         }
-        assert!(links.iter().all(|link| link.parent() == Some(&one) || link.exists()), "{how:?}");
+        assert!(links.iter().all(|link| link.parent() == Some(one) || link.exists()), "{how:?}");
         served.end();
-        is_cleaned(&host, &links);
-    }
+    });
 }
