@@ -45,7 +45,7 @@ pub enum End {
 }
 
 impl End {
-    /// What a status means that is told as a shell would show it.
+    /// The end that a status stands for, where a shell shows a signal as a status.
     pub fn of_number(status: u8) -> Self {
         let by_signal = [Signal::Hangup, Signal::Interrupt, Signal::Terminate].into_iter();
         let mut by_signal = by_signal.filter(|signal| ExitStatus::of_signal(*signal) as u8 == status);

@@ -53,12 +53,11 @@ fn impure_lines(source: &Source) -> Vec<String> {
     source.code().filter(is_impure).map(|line| format!("{}: {line}", source.path)).collect()
 }
 
-/// What is below `/proc` and is about no other process and no namespace: this process's own program, descriptors and settings,
+/// What is below `/proc` and is about no other process and no namespace: this process's own descriptors and settings,
 /// its thread's network namespace, and facts of the kernel.
-const OWN: [&str; 10] = [
+const OWN: [&str; 9] = [
     "/proc/thread-self/fd/",
     "/proc/self/fd/",
-    "/proc/self/exe",
     "/proc/self/status",
     "/proc/self/ns/net",
     "/proc/thread-self/ns/net",

@@ -131,7 +131,7 @@ fn living_thread(process: &Process, directory: &Path) -> io::Result<PathBuf> {
     Ok(other.map_or_else(|| directory.to_owned(), |thread| directory.join(format!("task/{thread}"))))
 }
 
-/// The device of what a link of `/proc` leads to; `None` where that is no more.
+/// The device of what a link of `/proc` leads to, or `None` if that is gone.
 fn device_of(link: &Path) -> io::Result<Option<Device>> {
     match statx(CWD, link, AtFlags::STATX_DONT_SYNC, StatxFlags::empty()) {
         Ok(stat) => Ok(Some((stat.stx_dev_major, stat.stx_dev_minor))),

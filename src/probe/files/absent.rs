@@ -69,6 +69,9 @@ impl Judge {
         if let Some(vanished) = self.of_younger(place, *absence.directory()) {
             return Ok(vanished);
         }
+        if let (Base::Upper(_) | Base::Recorded(_), Some(unseen)) = (&place.base, &self.not_the_hosts) {
+            return Ok(elsewhere(Elsewhere::OtherNamespace(unseen.clone())));
+        }
         Ok(match &place.base {
             Base::Named(_) => Presence::Gone(absence.everywhere(OnlyPlace::Told)),
             Base::Root(_) | Base::PerhapsRoot(_) if self.is_root_named => {
@@ -77,10 +80,6 @@ impl Judge {
             Base::Root(root) | Base::PerhapsRoot(root) => match self.objection(root, place)? {
                 None => Presence::Gone(absence.everywhere(OnlyPlace::HostsOwn)),
                 Some(why) => elsewhere(why),
-            },
-            Base::Upper(_) | Base::Recorded(_) if self.not_the_hosts.is_some() => match &self.not_the_hosts {
-                Some(unseen) => elsewhere(Elsewhere::OtherNamespace(unseen.clone())),
-                None => elsewhere(Elsewhere::OtherFilesystem),
             },
             // If it is another tmpfs, the dumped one has ended.
             Base::Mount { identity: Identity::Certain, .. } | Base::Mount { is_tmpfs: true, .. } => {
