@@ -273,6 +273,9 @@ pub enum ProbeError {
     /// A namespace that the user named cannot be opened.
     #[error(transparent)]
     Namespace(#[from] crate::system::netns::Error),
+    /// A namespace that the user named is on a filesystem that does not answer.
+    #[error("cannot open a network namespace: {0}")]
+    Silent(String),
 }
 
 /// Looks for everything that was derived, in a picture of the host that was taken for it.

@@ -13,14 +13,14 @@ mod devices;
 mod scene;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
 use super::{Cause, Finding, Hints, Presence, ProbeError, Search, Survey, metadata, record};
 use crate::checkpoint::Checkpoint;
 use crate::connection::Direction;
 use crate::firewall::{Filters, Parts};
-use crate::host::{Host, Looked};
+use crate::host::{self, Host, Looked};
 use crate::residue::{ConnectionLock, LockedConnection, Residue, TableName};
 use crate::system::netns::{self, NetNamespace};
 use scene::{Scene, Terms};
@@ -154,6 +154,13 @@ fn named_namespaces(checkpoint: &Checkpoint, hints: &Hints) -> Result<Vec<NetNam
         .iter()
         .filter(|(key, _)| checkpoint.network.external_key.as_ref() == Some(key))
         .map(|(_, path)| path);
-    let paths: Vec<&PathBuf> = hints.namespaces.iter().chain(for_key).collect();
-    Ok(paths.into_iter().map(|path| netns::open(path)).collect::<Result<_, _>>()?)
+    hints.namespaces.iter().chain(for_key).map(|path| open_named(path)).collect()
+}
+
+fn open_named(path: &Path) -> Result<NetNamespace, ProbeError> {
+    let theirs = path.to_owned();
+    match host::answer(&[path], move || netns::open(&theirs)) {
+        Some(opened) => Ok(opened?),
+        None => Err(ProbeError::Silent(host::does_not_answer(path))),
+    }
 }

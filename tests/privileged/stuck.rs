@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a link on a filesystem that does not answer is not known, and the others are removed", test: link },
     Case { name: "a filesystem that stops to answer in the moment of a removal is not waited for", test: moment },
     Case { name: "images on a filesystem that does not answer are told, and others are used", test: images },
+    Case { name: "a network namespace below a filesystem that does not answer is told", test: namespace },
     Case { name: "where files cannot be saved because a filesystem does not answer nothing is removed", test: save },
     Case { name: "SIGTERM ends a run that waits for a filesystem", test: terminated },
 ];
@@ -36,7 +37,7 @@ const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/privileged/serv
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A directory of a host that a process serves to the host itself.
-struct Served<'a> {
+pub(crate) struct Served<'a> {
     host: &'a TestHost,
     place: PathBuf,
     server: Holder<'a>,
@@ -53,7 +54,7 @@ enum Stop {
 const STOPS: [Stop; 2] = [Stop::Stopped, Stop::Mute];
 
 impl<'a> Served<'a> {
-    fn new(host: &'a TestHost, place: &Path) -> Self {
+    pub(crate) fn new(host: &'a TestHost, place: &Path) -> Self {
         let control = host.dir().with_file_name("control");
         fs::write(&control, "").expect("a new file");
         let place = place.to_owned();
@@ -69,7 +70,7 @@ impl<'a> Served<'a> {
         table.contains("fuse.served")
     }
 
-    fn set(&self, manner: &str) {
+    pub(crate) fn set(&self, manner: &str) {
         fs::write(&self.control, manner).expect("a file");
     }
 
@@ -81,7 +82,7 @@ impl<'a> Served<'a> {
     }
 
     /// Nothing is served any more: who waits gets an error, and what was served shows itself.
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.server.end();
         self.host.run("umount", &[&"--lazy", &self.place]);
     }
@@ -197,6 +198,20 @@ fn images(criu: &Criu) {
         let both = run(&tool(host), &[copy.to_str().expect("text")]);
         assert!(both.code() == 2 && both.stderr.contains(&told), "{how:?} {both}");
         assert!(links.iter().all(|link| !link.exists()), "{how:?} {both}");
+        served.end();
+    });
+}
+
+/// Nothing of the checkpoint is removed where the user's own word cannot be followed.
+fn namespace(criu: &Criu) {
+    with_each_stop(criu, |host, how, links| {
+        let place = directory(host, "namespaces");
+        fs::write(place.join("pod"), "").expect("a new file");
+        let served = Served::new(host, &place);
+        served.stop(how);
+        let told = run(&tool(host), &["--netns", place.join("pod").to_str().expect("text")]);
+        assert!(told.code() == 2 && told.stderr.contains("does not answer (fuse.served"), "{how:?} {told}");
+        assert!(links.iter().all(|link| link.exists()), "{how:?} {told}");
         served.end();
     });
 }
