@@ -120,6 +120,8 @@ mod signals;
 mod stale;
 #[path = "privileged/stuck.rs"]
 mod stuck;
+#[path = "privileged/supervised.rs"]
+mod supervised;
 #[path = "privileged/tables.rs"]
 mod tables;
 #[path = "privileged/terminal.rs"]
@@ -198,6 +200,7 @@ fn main() -> std::process::ExitCode {
         races::CASES,
         scope::CASES,
         stuck::CASES,
+        supervised::CASES,
         times::CASES,
     ];
     let all = || {
