@@ -167,13 +167,33 @@ fn unreadable(pids: &[u32]) -> String {
     format!("process {}{more} could not be read", first.join(", "))
 }
 
-/// Whether the `/proc` in use is mounted so that it shows a user's own processes only.
+/// Whether the `/proc` in use shows this process less than all: without `CAP_SYS_PTRACE` its own processes only.
 fn hides_processes() -> bool {
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
     let (mounts, _) = mountinfo::parse(&table);
     let last = mounts.iter().rev().find(|mount| mount.mountpoint == b"/proc" && mount.fstype == b"proc");
-    let is_hiding = |option: &[u8]| option.starts_with(b"hidepid=") && !matches!(option, b"hidepid=0" | b"hidepid=off");
-    last.is_some_and(|mount| mount.options.split(|byte| *byte == b',').any(is_hiding))
+    last.is_some_and(|mount| hides_from(&mount.options, is_in_group))
+}
+
+/// What the options of a `/proc` say about somebody in these groups (`has_pid_permissions` of the kernel's
+/// `fs/proc/base.c`).
+fn hides_from(options: &[u8], is_in_group: impl Fn(u32) -> bool) -> bool {
+    let value = |key: &[u8]| options.split(|byte| *byte == b',').find_map(|option| option.strip_prefix(key));
+    let gid = value(b"gid=").map_or(Some(0), |text| std::str::from_utf8(text).ok()?.parse().ok());
+    match value(b"hidepid=") {
+        None | Some(b"0" | b"off") => false,
+        // No group is exempt from this one.
+        Some(b"4" | b"ptraceable") => true,
+        Some(_) => !gid.is_some_and(is_in_group),
+    }
+}
+
+/// The number is that of the first user namespace.
+fn is_in_group(gid: u32) -> bool {
+    use rustix::process::{getegid, getgroups};
+    let own = getgroups().unwrap_or_default().into_iter().chain([getegid()]);
+    namespace_number("/proc/self/ns/user") == Some(FIRST_USER_NAMESPACE)
+        && own.map(|own| own.as_raw()).any(|own| own == gid)
 }
 
 fn may_trace_all() -> bool {
@@ -257,6 +277,19 @@ mod tests {
     fn the_record_of_a_dump_decides() {
         assert_eq!(objection(999, &[99], Some(7)), None);
         assert!(objection(1001, &[12], Some(8)).unwrap().contains("another"));
+    }
+
+    #[test]
+    fn a_proc_hides_nothing_from_its_group() {
+        let hides = |options: &str, own: u32| hides_from(options.as_bytes(), |gid| gid == own);
+        for open in ["rw", "rw,hidepid=0", "rw,gid=500", "rw,hidepid=off,gid=500"] {
+            assert!(!hides(open, 1000), "{open}");
+        }
+        for hiding in ["rw,gid=500,hidepid=2", "rw,gid=500,hidepid=invisible", "rw,hidepid=noaccess,gid=500"] {
+            assert!(!hides(hiding, 500) && hides(hiding, 0) && hides(hiding, 1000), "{hiding}");
+        }
+        assert!(!hides("rw,hidepid=2", 0) && hides("rw,hidepid=2", 500), "the group is that of root");
+        assert!(hides("rw,gid=500,hidepid=4", 500) && hides("rw,gid=500,hidepid=ptraceable", 500));
     }
 
     #[test]
