@@ -27,7 +27,7 @@ use crate::time::Timestamp;
 
 pub use log::{FinalState, LogFacts};
 pub use read::{ReadError, read};
-pub use times::ImageTimes;
+pub use times::{DumpSpan, ImageTimes};
 
 /// A checkpoint as its images, and the log beside them, describe it.
 #[derive(Debug)]
@@ -262,6 +262,12 @@ pub enum ImageProblemKind {
 }
 
 impl Checkpoint {
+    /// When the dump was made, where the images tell.
+    pub fn span(&self) -> Option<DumpSpan> {
+        let span = DumpSpan { began: self.began?, ended: self.written?.latest() };
+        (span.began <= span.ended).then_some(span)
+    }
+
     /// Whether these are the images of a `pre-dump`, which leaves nothing. Its inventory says how memory was read, or has
     /// version 0. It writes no tasks and no files: with any of those, the images of an earlier dump are there as well.
     pub fn is_pre_dump(&self) -> bool {

@@ -10,7 +10,7 @@ mod filesystem;
 mod path;
 mod source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ pub(crate) use path::is_plain_path;
 
 pub use crate::host::{HostMounts, MountNamespace, Wanted};
 pub(crate) use source::is_of_mount as is_source_of_mount;
+
+use crate::system::volume;
 
 pub use crate::system::mountinfo::HostMount;
 pub use filesystem::OfTheKernel;
@@ -80,10 +82,12 @@ pub enum Base {
     },
     /// The upper directory of an overlay that is mounted nowhere.
     Upper(PathBuf),
-    /// The filesystem on a block device that is mounted nowhere: it has to be mounted to look at it.
+    /// The filesystem on a block device that is mounted nowhere: it has to be mounted to remove something from it.
     Device {
-        /// Major and minor number.
+        /// Major and minor number at the time of the dump.
         device: (u32, u32),
+        /// The volume of device mapper that it is, which may have another number by now.
+        volume: Option<Vec<u8>>,
     },
     /// A directory that this host's engine names: no symbolic link is followed to it.
     Recorded(PathBuf),
@@ -134,7 +138,10 @@ impl Place {
                 let inside = mountpoint.strip_prefix("/").unwrap_or(mountpoint);
                 namespace.path_of_root().join(inside).join(&self.relative)
             }
-            Base::Device { device: (major, minor) } => {
+            Base::Device { volume: Some(volume), .. } => {
+                Path::new("/dev/mapper").join(path::owned(volume)).join(&self.relative)
+            }
+            Base::Device { device: (major, minor), volume: None } => {
                 PathBuf::from(format!("/dev/block/{major}:{minor}")).join(&self.relative)
             }
         }
@@ -229,6 +236,23 @@ pub fn on_mount(name: &[u8], mount: &MntEntry, host: &HostMounts, hints: &MountH
     Some(by_filesystem(&readings, mount, host))
 }
 
+/// Where the file `name` of a mount of the images is if that was of a disk that has another number by now: each disk that
+/// shows the directory, with its places. What is found there has to prove by itself that it is the checkpoint's.
+pub fn on_other_disks(name: &[u8], mount: &MntEntry, host: &HostMounts, hints: &MountHints) -> Vec<Vec<Place>> {
+    let Some(relative) = relative_to(name, mount) else { return Vec::new() };
+    if mount.device().0 == 0 || named_by_user(mount, hints).is_some() || unknowable(mount).is_some() {
+        return Vec::new();
+    }
+    let insides: Vec<Vec<u8>> =
+        path::readings(&mount.root).into_iter().map(|root| path::join(&root, relative)).collect();
+    let mut disks: BTreeMap<(u32, u32), Vec<Same<'_>>> = BTreeMap::new();
+    for same in filesystem::on_other_disks(mount, host) {
+        disks.entry(same.mount.device).or_default().push(same);
+    }
+    let of_disk = |disk: &Vec<Same<'_>>| insides.iter().flat_map(|inside| places(inside, disk)).collect();
+    disks.values().map(of_disk).filter(|places: &Vec<Place>| !places.is_empty()).collect()
+}
+
 /// What remains of the name `name` below the mount's mount point; `None` if it does not lie there, or is the mount point
 /// itself: then what would be meant is the root of the mount, whatever its name.
 pub fn relative_to<'a>(name: &'a [u8], mount: &MntEntry) -> Option<&'a [u8]> {
@@ -318,7 +342,7 @@ fn unmounted(insides: &[Vec<u8>], mount: &MntEntry, host: &HostMounts) -> Locati
     let base = if let Some(upper) = filesystem::upper_directory(mount) {
         Base::Upper(path::owned(&upper))
     } else if device.0 != 0 {
-        Base::Device { device }
+        Base::Device { device, volume: volume::name(&mount.source) }
     } else if filesystem::is_number_in_use(device, host) {
         return Location::Unreachable(Unreachable::DeviceReused { device });
     } else {
@@ -342,6 +366,7 @@ pub fn wanted<'a>(files: impl Iterator<Item = (&'a [u8], &'a MntEntry)>) -> Want
         if filesystem::is_tmpfs(mount) {
             wanted.tmpfs.insert(mount.device());
         }
+        wanted.volumes.extend(volume::name(&mount.source));
         wanted.uppers.extend(filesystem::upper_option(mount).map(<[u8]>::to_vec));
         let Some(relative) = relative_to(name, mount) else { continue };
         for root in path::readings(&mount.root) {

@@ -269,7 +269,7 @@ impl<'a> Context<'a> {
         // A number that can be given again, and a mount's option, say only where to look.
         if file.place.base.identity() != Identity::Certain
             && answer != Some(Answer::Same)
-            && !was_made_by_dump(self.checkpoint, file)
+            && !self.checkpoint.span().is_some_and(|span| span.made(&file.identity, &file.directory))
         {
             reasons.push(KeepReason::OlderThanDump);
         }
@@ -362,14 +362,6 @@ fn is_tied(tie: Option<Tie>, answer: Option<Answer>) -> bool {
 
 fn was_restored(evidence: Option<&RestoreEvidence>, tree: &TreeState) -> bool {
     evidence.is_some() || tree.is_restored()
-}
-
-/// Whether the link was made between the beginning of the dump and its end. Making it changed its inode and its
-/// directory, and one of the two may have been changed since.
-fn was_made_by_dump(checkpoint: &Checkpoint, file: &FoundFile) -> bool {
-    let (Some(began), Some(written)) = (checkpoint.began, checkpoint.written) else { return false };
-    let is_within = |time: Timestamp| began <= time && time <= written.latest();
-    is_within(file.identity.changed) || is_within(file.directory.changed)
 }
 
 /// Whether the link may have been made after the images were written. Making a link changes both its inode and its

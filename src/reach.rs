@@ -15,6 +15,7 @@ use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 use crate::system::filesystem::FilesystemId;
 use crate::system::mount::{self, MountError, Purpose};
+use crate::system::volume;
 
 /// Why a place could not be opened.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -31,6 +32,9 @@ pub enum OpenError {
     /// Neither the upper directory of the overlay is here, nor the store that it was in.
     #[error("neither {} nor the store that it was in is here", .0.display())]
     NoStore(PathBuf),
+    /// The volume of device mapper is not active.
+    #[error("there is no volume {0} of device mapper here")]
+    NoVolume(String),
     /// Another mount covers the one that is meant.
     #[error("another mount covers {}", .0.display())]
     Overmounted(PathBuf),
@@ -66,7 +70,7 @@ pub struct OpenBases {
     users: DeviceUsers,
     bases: HashMap<Base, Result<Arc<Directory>, OpenError>>,
     /// Filesystems that are read from their devices; `None` for one that has to be mounted.
-    devices: HashMap<(u32, u32), Result<Option<Unmounted>, OpenError>>,
+    devices: HashMap<Base, Result<Option<Unmounted>, OpenError>>,
     author: Author,
     last: Option<(Base, PathBuf, Arc<OpenDirectory>)>,
     /// The directory that was looked for last and was not there.
@@ -108,13 +112,15 @@ impl OpenBases {
     /// Looks at a place on a device that nobody has mounted, by reading it; `None` where that is no such place, or has to
     /// be mounted all the same.
     pub fn read_unmounted(&mut self, place: &Place) -> Option<Result<Seen, OpenError>> {
-        let Base::Device { device } = place.base else { return None };
-        let opened = self.devices.entry(device).or_insert_with(|| open_unmounted(device, self.author));
+        let Base::Device { device, volume } = &place.base else { return None };
+        let opened = self.devices.entry(place.base.clone()).or_insert_with(|| {
+            current_number(*device, volume.as_deref()).and_then(|device| open_unmounted(device, self.author))
+        });
         let (directory, name) = place.split();
         match opened {
             Ok(None) => None,
             Ok(Some(unmounted)) => Some(unmounted.look_in(directory, name).map_err(|source| {
-                let path = PathBuf::from(format!("/dev/block/{}:{}", device.0, device.1));
+                let path = Place { base: place.base.clone(), relative: PathBuf::new() }.path();
                 OpenError::Mount(Arc::new(MountError::Ext4 { path, source }))
             })),
             Err(error) => Some(Err(error.clone())),
@@ -200,6 +206,12 @@ fn open_unmounted(device: (u32, u32), author: Author) -> Result<Option<Unmounted
     Ok(found.map(Unmounted::new))
 }
 
+/// The number that a device has now, where it had this one when the tree was dumped.
+fn current_number(device: (u32, u32), volume: Option<&[u8]>) -> Result<(u32, u32), OpenError> {
+    let Some(name) = volume else { return Ok(device) };
+    volume::number(name).ok_or_else(|| OpenError::NoVolume(String::from_utf8_lossy(name).into_owned()))
+}
+
 fn open(base: &Base, purpose: Purpose, users: &DeviceUsers) -> Result<Directory, OpenError> {
     match base {
         Base::Mount { namespace, mountpoint, id, .. } => {
@@ -211,8 +223,9 @@ fn open(base: &Base, purpose: Purpose, users: &DeviceUsers) -> Result<Directory,
         Base::Named(path) | Base::Root(path) | Base::PerhapsRoot(path) => {
             Directory::open(path).map_err(|error| OpenError::from(error).of_base())
         }
-        Base::Device { device } => {
-            mount::block_device(*device, purpose, &**users).map_err(|error| OpenError::Mount(Arc::new(error)))
+        Base::Device { device, volume } => {
+            let device = current_number(*device, volume.as_deref())?;
+            mount::block_device(device, purpose, &**users).map_err(|error| OpenError::Mount(Arc::new(error)))
         }
     }
 }

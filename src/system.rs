@@ -28,5 +28,6 @@ pub mod privilege;
 pub mod process;
 mod reading;
 pub mod replace;
+pub mod volume;
 pub mod way;
 pub mod xtables;

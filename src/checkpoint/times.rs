@@ -9,7 +9,32 @@ use std::sync::Arc;
 
 use crate::evidence::Evidence;
 use crate::locate::Written;
+use crate::system::dir::FileIdentity;
 use crate::time::Timestamp;
+
+/// From the beginning of a dump to the end of its images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DumpSpan {
+    /// When the dump began.
+    pub began: Timestamp,
+    /// When its images had been written.
+    pub ended: Timestamp,
+}
+
+impl DumpSpan {
+    /// Whether the dump can have made this link, in this directory. Making it changed both, and one of the two may have
+    /// been changed since.
+    pub fn made(&self, link: &FileIdentity, directory: &FileIdentity) -> bool {
+        let has = |time: Timestamp| self.began <= time && time <= self.ended;
+        has(link.changed) || has(directory.changed)
+    }
+
+    /// Whether a directory in which there is no link can be one where the dump made it: whoever took it away has changed
+    /// the directory, which was there before.
+    pub fn can_have_changed(&self, directory: &FileIdentity) -> bool {
+        directory.changed >= self.began && directory.born.is_none_or(|born| born <= self.ended)
+    }
+}
 
 /// The times of those images that name residue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

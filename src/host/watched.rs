@@ -18,7 +18,7 @@ use super::process::read_file;
 use crate::system::mountinfo;
 
 /// How long one wait may be.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_millis(1500);
 /// The same where a disk may have to be mounted, and its log read.
 pub const PATIENCE_FOR_DEVICES: Duration = Duration::from_secs(30);
 /// How often a thread that says nothing is looked at.

@@ -75,7 +75,8 @@ fn place_text(place: &Place) -> String {
             format!("{id} {}{access}{of} + {relative}", mountpoint.display())
         }
         Base::Upper(path) => format!("upper {} + {relative}", path.display()),
-        Base::Device { device: (major, minor) } => format!("device {major}:{minor} + {relative}"),
+        Base::Device { device: (major, minor), volume: None } => format!("device {major}:{minor} + {relative}"),
+        Base::Device { volume: Some(volume), .. } => format!("volume {} + {relative}", String::from_utf8_lossy(volume)),
         Base::Recorded(path) => format!("recorded {} + {relative}", path.display()),
         Base::Named(path) => format!("named {} + {relative}", path.display()),
         Base::Root(path) | Base::PerhapsRoot(path) => format!("root {} + {relative}", path.display()),
@@ -333,4 +334,65 @@ fn paths_need_not_be_text() {
     assert_eq!(places[0].relative.as_os_str().as_bytes(), b"v\xff/\xfe/l");
     assert_eq!(places[0].split(), (Path::new(OsStr::from_bytes(b"v\xff/\xfe")), OsStr::new("l")));
     assert_eq!(places[0].path().as_os_str().as_bytes(), b"/data/v\xff/\xfe/l");
+}
+
+#[test]
+fn a_volume_of_device_mapper_is_known_by_its_name() {
+    let volume = |device| MntEntry { source: b"/dev/mapper/vg-root".to_vec(), ..mount(device, "/", "/") };
+    let check = |mountinfo: &str, expected: &str| {
+        let location = on_mount(b"/l", &volume((253, 0)), &host(mountinfo), &MountHints::default());
+        assert_eq!(location.as_ref().map(text).as_deref(), Some(expected), "{mountinfo}");
+    };
+    check("22 1 253:0 / /a rw - ext4 /dev/mapper/vg-root rw", "22 /a + l");
+    check("22 1 253:3 / /a rw - ext4 /dev/vg/root rw\n23 1 253:0 / /b rw - ext4 /dev/vg/other rw", "22 /a + l");
+    // Another volume has the number now.
+    check("23 1 253:0 / /b rw - ext4 /dev/mapper/vg-other rw", "volume vg-root + l");
+    check("23 1 8:1 / / rw - ext4 /dev/sda1 rw", "volume vg-root + l");
+    // The source does not tell.
+    check("24 1 253:0 / / rw - ext4 /dev/root rw", "24 / + l");
+}
+
+#[test]
+fn a_volume_with_another_number_is_not_certain() {
+    let identity = |number, source: &str| {
+        let table = format!("22 1 253:{number} / /a rw - ext4 {source} rw");
+        let entry = MntEntry { source: b"/dev/mapper/vg-root".to_vec(), ..mount((253, 0), "/", "/") };
+        match on_mount(b"/l", &entry, &host(&table), &MountHints::default()) {
+            Some(Location::At(places)) => places[0].base.identity(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(identity(0, "/dev/vg/root"), Identity::Certain);
+    assert_eq!(identity(1, "/dev/vg/root"), Identity::ByName);
+    assert_eq!(identity(0, "/dev/root"), Identity::ByName);
+}
+
+#[test]
+fn nfs_writes_the_directory_of_a_bind_behind_its_source() {
+    let entry = MntEntry {
+        fsname: Some(b"nfs4".to_vec()),
+        source: b"server:/export/volume".to_vec(),
+        options: b"vers=4.2".to_vec(),
+        ..mount((0, 30), "/volume", "/data")
+    };
+    let check = |source: &str, expected: Option<&str>| {
+        let table = format!("22 1 0:30 / /mnt rw - nfs4 {source} rw,vers=4.2");
+        let location = on_mount(b"/data/l", &entry, &host(&table), &MountHints::default());
+        assert_eq!(location.as_ref().map(text).filter(|text| !text.contains("DeviceReused")).as_deref(), expected);
+    };
+    check("server:/export", Some("22 /mnt + volume/l"));
+    check("server:/other", None);
+}
+
+#[test]
+fn a_disk_may_have_another_number_after_a_restart() {
+    let disks = |device| {
+        let places = on_other_disks(b"/in/l", &mount(device, "/volumes", "/in"), &host(HOST), &MountHints::default());
+        let texts = places.iter().map(|places| places.iter().map(place_text).collect::<Vec<_>>().join(" | "));
+        texts.collect::<Vec<_>>()
+    };
+    assert_eq!(disks((8, 1)), ["23 /data + volumes/l | 25 /mnt/v w + l"]);
+    assert_eq!(disks((8, 2)), ["22 / + volumes/l"]);
+    assert_eq!(disks((8, 9)), ["22 / + volumes/l", "23 /data + volumes/l | 25 /mnt/v w + l"]);
+    assert!(disks((0, 40)).is_empty(), "an anonymous number is of no disk");
 }

@@ -228,7 +228,8 @@ fn what_only_a_reusable_number_leads_to_has_to_be_made_by_the_dump() {
         (980, 2000, "keep: older-than-dump"),
     ] {
         let by_number = |_: &mut LinkRemap, found: &mut FoundFile| {
-            found.place = Place { base: Base::Device { device: (7, 0) }, relative: "link_remap.6".into() };
+            found.place =
+                Place { base: Base::Device { device: (7, 0), volume: None }, relative: "link_remap.6".into() };
             found.identity.changed = Timestamp::new(file, 0);
             found.directory.changed = Timestamp::new(directory, 0);
         };

@@ -5,6 +5,7 @@
 
 mod absent;
 mod covered;
+mod disks;
 mod namespaces;
 mod watched;
 
@@ -34,6 +35,7 @@ pub(super) fn look(host: &Host, checkpoint: &Checkpoint, links: Vec<Residue>, hi
         let Residue::LinkRemap(link) = residue else { continue };
         jobs.push(Job {
             location: location_of(checkpoint, link, &mounts, &hints.mounts),
+            other_disks: disks::others(checkpoint, link, &mounts, &hints.mounts),
             told: engine_places.place_of(link),
             recorded: checkpoint.record.record().and_then(|record| record.filesystem_of(link.id, &link.link)),
         });
@@ -46,6 +48,8 @@ pub(super) fn look(host: &Host, checkpoint: &Checkpoint, links: Vec<Residue>, hi
 /// Where one link remap is looked for.
 struct Job {
     location: Location,
+    /// Where it is if its disk has another number by now: the places of each disk.
+    other_disks: Vec<Vec<Place>>,
     /// Where this host's own engine says that it was.
     told: Option<EnginePlace>,
     /// On which filesystem it was, by the record of the dump.
@@ -65,7 +69,8 @@ impl Job {
             Location::Either(readings) => readings.iter().flatten().collect(),
             Location::Vanished(_) | Location::Unreachable(_) => Vec::new(),
         };
-        places.into_iter().chain(self.told.iter().map(|told| &told.place))
+        let others = self.other_disks.iter().flatten();
+        places.into_iter().chain(others).chain(self.told.iter().map(|told| &told.place))
     }
 }
 
@@ -93,6 +98,7 @@ impl Searcher {
             Location::Vanished(how) => Presence::Vanished(*how),
             Location::Unreachable(why) => Presence::Unreachable(Cause::Mount(why.clone())),
         };
+        let presence = self.among_disks(presence, &job.other_disks);
         if !matches!(presence, Presence::Gone(_) | Presence::Unreachable(_)) {
             return presence;
         }

@@ -51,6 +51,8 @@ pub struct Brief<'a> {
     pub device: (u32, u32),
     /// Filesystem type, as it is written.
     pub fstype: &'a [u8],
+    /// What was mounted, as it is written.
+    pub source: &'a [u8],
 }
 
 /// Reads a table line by line, hands over the mounts that are wanted, and gives the id of the first mount. Nothing else
@@ -80,8 +82,9 @@ fn brief(line: &[u8]) -> Option<Brief<'_>> {
     let id = number(fields.next()?)?;
     let device = device(fields.nth(1)?)?;
     let mountpoint = fields.nth(1)?;
-    let fstype = fields.skip(1).skip_while(|field| *field != b"-").nth(1)?;
-    Some(Brief { id, mountpoint, device, fstype })
+    let mut after = fields.skip(1).skip_while(|field| *field != b"-").skip(1);
+    let (fstype, source) = (after.next()?, after.next()?);
+    Some(Brief { id, mountpoint, device, fstype, source })
 }
 
 /// The value of an option of a filesystem; `name` ends in `=`.

@@ -13,28 +13,13 @@ pub(crate) const CASES: &[Case] = &[
         today: Today::Passes,
     },
     Case { name: "links of silly renames on NFS are kept, and can be allowed", test: silly, today: Today::Passes },
-    Case {
-        name: "a link in a container's volume on NFS is removed",
-        test: volume,
-        today: Today::Fails {
-            because: "NFS adds the directory of a bind to the source in its line of the mount table, so that no two \
-                      binds have the same (issue 12: identity of filesystems)",
-            message: "not known: cannot be reached: another filesystem has the device number",
-        },
-    },
+    Case { name: "a link in a container's volume on NFS is removed", test: volume, today: Today::Passes },
     Case {
         name: "an NFS server that is gone delays nothing whose links are elsewhere",
         test: unrelated,
         today: Today::Passes,
     },
-    Case {
-        name: "a link on an NFS server that is gone is not known within 2 s",
-        test: dead,
-        today: Today::Fails {
-            because: "the mount is entered by the process itself (issue 12: stuck file systems)",
-            message: "criu-gc hangs",
-        },
-    },
+    Case { name: "a link on an NFS server that is gone is not known within 2 s", test: dead, today: Today::Passes },
 ];
 
 const FUNCTIONS: &str = include_str!("nfs.sh");

@@ -17,7 +17,9 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: another disk with the number of the images' is not that disk", test: other_disk },
     Case { name: "attack: a clone of the disk, of the same UUID, is not that disk", test: clone },
     Case { name: "attack: an empty disk with the number does not make a link gone", test: empty_disk },
-    Case { name: "attack: the disk under another number is not gone", test: other_number },
+    Case { name: "the link on a disk that has another number by now is removed", test: other_number },
+    Case { name: "attack: a disk with look-alikes is not the disk that is missing", test: look_alike },
+    Case { name: "attack: of a disk and its copy neither is taken for the other", test: copy_of_both },
     Case { name: "attack: --show does not write to a filesystem that has an error", test: with_error },
     Case { name: "attack: --show does not write to a disk with orphans", test: with_orphans },
 ];
@@ -35,6 +37,11 @@ impl<'a> Loop<'a> {
     fn new(host: &'a TestHost) -> Self {
         let number = 4_000 + std::process::id() % 10_000 * 20 + NUMBERS.fetch_add(1, Ordering::Relaxed) % 20;
         Self { host, number, volume: directory(host, "volume") }
+    }
+
+    /// Another one, mounted at another place; its number is this much higher.
+    fn another(&self, name: &str, higher: u32) -> Self {
+        Self { host: self.host, number: self.number + higher, volume: directory(self.host, name) }
     }
 
     fn node(&self) -> String {
@@ -169,18 +176,60 @@ fn empty_disk(criu: &Criu) {
     is_cleaned_on_its_own_disk(&device, &tool, &own);
 }
 
+/// As after a restart. The directory leads there, and the time of the link says that it is the dump's.
 fn other_number(criu: &Criu) {
     let host = TestHost::new();
     let device = Loop::new(&host);
     let own = disk(&host, "own");
     let tool = dump(criu, &device, &own);
-    let elsewhere = directory(&host, "elsewhere");
-    let later = Loop { host: &host, number: device.number + 200_001, volume: elsewhere };
+    let later = device.another("later", 200_001);
     later.attach(&own);
     later.mount();
-    is_not_called_clean(&tool, || has_link(&host.path(&later.volume)));
+    is_cleaned(&tool, || has_link(&host.path(&later.volume)));
     later.unmount();
     later.detach();
+}
+
+/// It was there before the dump, and the disk of the images is nowhere.
+fn look_alike(criu: &Criu) {
+    let host = TestHost::new();
+    let device = Loop::new(&host);
+    let [own, other] = ["own", "other"].map(|name| disk(&host, name));
+    device.with(&other, plant);
+    let tool = dump(criu, &device, &own);
+    let later = device.another("later", 200_001);
+    later.attach(&other);
+    later.mount();
+    let removed = tool.run(&[]);
+    assert_eq!(removed.code(), 1, "GOT: clean: {removed}");
+    assert_untouched(&host.path(&later.volume), &removed);
+    later.unmount();
+    later.detach();
+    is_cleaned_on_its_own_disk(&device, &tool, &own);
+}
+
+/// A backup, and the disk itself, with whichever of the two has the number of the images.
+fn copy_of_both(criu: &Criu) {
+    let host = TestHost::new();
+    let device = Loop::new(&host);
+    let own = disk(&host, "own");
+    let tool = dump(criu, &device, &own);
+    let copy = host.dir().with_file_name("copy");
+    fs::copy(&own, &copy).expect("a copy");
+    let later = device.another("later", 200_001);
+    for (first, second) in [(&own, &copy), (&copy, &own)] {
+        for (device, disk) in [(&device, first), (&later, second)] {
+            device.attach(disk);
+            device.mount();
+        }
+        let volumes = [&device, &later].map(|device| host.path(&device.volume));
+        is_not_called_clean(&tool, || volumes.iter().all(|volume| has_link(volume)));
+        assert!(volumes.iter().all(|volume| has_link(volume)), "GOT: a link was removed");
+        for device in [&device, &later] {
+            device.unmount();
+            device.detach();
+        }
+    }
     is_cleaned_on_its_own_disk(&device, &tool, &own);
 }
 

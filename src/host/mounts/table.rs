@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use super::MountNamespace;
 use crate::host::namespace::Kind;
 use crate::system::mountinfo::{self, HostMount};
+use crate::system::volume;
 
 /// Which mounts are looked for.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub struct Wanted {
     pub devices: BTreeSet<(u32, u32)>,
     /// Those of them that are a tmpfs's, which lives for as long as anything keeps it.
     pub tmpfs: BTreeSet<(u32, u32)>,
+    /// Volumes of device mapper, by name.
+    pub volumes: HashSet<Vec<u8>>,
     /// Upper directories of overlays, as the options of a mount have them.
     pub uppers: HashSet<Vec<u8>>,
     /// The directories of a filesystem that have to be shown, and those above them.
@@ -72,8 +75,14 @@ impl<'a> TableReader<'a> {
         let mut table = Table::default();
         let mut kept: HashMap<((u32, u32), Vec<u8>), usize> = HashMap::new();
         let wanted = self.wanted;
+        let is_own = within.is_none();
         let may_matter = |brief: mountinfo::Brief<'_>| {
-            brief.fstype == b"nsfs" || wanted.devices.contains(&brief.device) || brief.fstype == b"overlay"
+            let is_volume = || !wanted.volumes.is_empty() && brief.source.starts_with(b"/dev/");
+            brief.fstype == b"nsfs"
+                || brief.fstype == b"overlay"
+                || wanted.devices.contains(&brief.device)
+                || is_own && wanted.is_on_disk(brief.device)
+                || is_volume()
         };
         table.first = mountinfo::read(text, may_matter, |mount| {
             if mount.fstype == b"nsfs" {
@@ -81,7 +90,7 @@ impl<'a> TableReader<'a> {
                     let mountpoint = crate::host::path(&mount.mountpoint);
                     table.pins.push(Pin { within: within.cloned(), mountpoint, root: mount.root });
                 }
-            } else if wanted.is_about(&mount) {
+            } else if wanted.is_about(&mount) || is_own && wanted.may_be_renumbered(&mount) {
                 // What shows none of the directories says only that the filesystem is mounted.
                 let root = if wanted.roots.contains(&mount.root) { mount.root.clone() } else { Vec::new() };
                 let count = kept.entry((mount.device, root)).or_default();
@@ -115,15 +124,27 @@ impl<'a> TableReader<'a> {
 impl Wanted {
     /// Looks for what the other names as well.
     pub fn add(&mut self, other: Wanted) {
-        let Wanted { devices, tmpfs, uppers, roots } = other;
+        let Wanted { devices, tmpfs, volumes, uppers, roots } = other;
         self.devices.extend(devices);
+        self.volumes.extend(volumes);
         self.tmpfs.extend(tmpfs);
         self.uppers.extend(uppers);
         self.roots.extend(roots);
     }
 
+    /// Whether something that is looked for was on a disk, and this is a disk too.
+    fn is_on_disk(&self, device: (u32, u32)) -> bool {
+        device.0 != 0 && self.devices.iter().any(|(major, _)| *major != 0)
+    }
+
+    /// Whether a mount shows a directory that is looked for, on a disk: disks get other numbers when a machine restarts.
+    fn may_be_renumbered(&self, mount: &HostMount) -> bool {
+        self.is_on_disk(mount.device) && self.roots.contains(&mount.root)
+    }
+
     fn is_about(&self, mount: &HostMount) -> bool {
         self.devices.contains(&mount.device)
+            || volume::name(&mount.source).is_some_and(|name| self.volumes.contains(&name))
             || mount.fstype == b"overlay"
                 && mountinfo::option(&mount.options, b"upperdir=").is_some_and(|upper| self.uppers.contains(upper))
     }

@@ -90,7 +90,7 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
             KeepReason::ChangedSince => Some((dead, newer_link())),
             KeepReason::RestoredSince => Some((TreeState { restored: task(), ..dead }, rules())),
             KeepReason::OlderThanDump => changed(|file| {
-                file.place.base = Base::Device { device: (7, 0) };
+                file.place.base = Base::Device { device: (7, 0), volume: None };
                 file.identity.changed = Timestamp::new(980, 0);
                 file.directory.changed = Timestamp::new(980, 0);
             }),

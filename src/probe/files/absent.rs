@@ -3,22 +3,25 @@
 
 use std::path::Path;
 
-use super::super::{Cause, Elsewhere, Presence, trace_of};
+use super::super::{Cause, Elsewhere, FoundFile, Presence, trace_of};
 use super::covered::Covers;
 use super::namespaces::{self, Others};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, DumpSpan};
 use crate::host::{Absence, Host, OnlyPlace, Scope, Shared, Unseen};
 use crate::mounts::{Base, Identity, MountHints, Place, Vanished};
 use crate::system::author::Author;
-use crate::system::dir::{FileError, FileIdentity};
+use crate::system::dir::{Directory, FileError, FileIdentity};
 use crate::time::Timestamp;
 
 /// Knows what a place stands for on this host.
 #[derive(Debug)]
 pub(super) struct Judge {
     author: Author,
-    began: Option<Timestamp>,
+    span: Option<DumpSpan>,
     written: Option<Timestamp>,
+    /// The device of the root directory, if the machine was restarted since the dump: other filesystems may have changed
+    /// places.
+    root_after_restart: Option<(u32, u32)>,
     /// Whether the user named the root directory of the tree.
     is_root_named: bool,
     /// Why the tool's own mount namespace need not be the one that CRIU ran in.
@@ -36,16 +39,17 @@ impl Judge {
             Shared::No => of_others("process 1 has another one"),
             Shared::Unknown => of_others("the mount namespace of process 1 cannot be seen"),
         };
-        let (began, written) = (checkpoint.began, checkpoint.written);
+        let (span, written) = (checkpoint.span(), checkpoint.written);
         let is_restarted = written.is_some_and(|written| host.is_younger_than(written.latest()));
         Judge {
             author: checkpoint.author,
-            began,
+            span,
             written,
+            root_after_restart: if is_restarted { device_of_root() } else { None },
             is_root_named: hints.root.is_some(),
             others: not_the_hosts.is_some().then(|| Others::new(host)),
             not_the_hosts,
-            covers: Covers::new(began, written, is_restarted),
+            covers: Covers::new(span, is_restarted),
         }
     }
 
@@ -88,7 +92,7 @@ impl Judge {
             Base::Mount { identity: Identity::ByName | Identity::OtherOptions, .. }
             | Base::Upper(_)
             | Base::Recorded(_)
-            | Base::Device { .. } => match self.has_seen_the_dump(absence.directory()) {
+            | Base::Device { .. } => match self.can_have_changed(absence.directory()) {
                 true => Presence::Gone(absence.everywhere(OnlyPlace::SameFilesystem)),
                 false => elsewhere(Elsewhere::OtherFilesystem),
             },
@@ -122,13 +126,15 @@ impl Judge {
     }
 
     /// The place of a file that was found, with how certain it is: another file may have the same path in another mount
-    /// namespace or below a mount.
+    /// namespace, below a mount, or on a filesystem that was mounted there before a restart.
     pub(super) fn found(&self, place: &Place, file: &FileIdentity) -> Place {
         let Base::Root(root) = &place.base else { return place.clone() };
         let is_certain = self.is_root_named
             || match &self.others {
                 Some(others) => others.is_of_first(root, place, file),
-                None => !self.covers.covers_another(place),
+                None => {
+                    self.root_after_restart.is_none_or(|root| root == file.device) && !self.covers.covers_another(place)
+                }
             };
         match is_certain {
             true => place.clone(),
@@ -136,9 +142,18 @@ impl Judge {
         }
     }
 
-    /// Where the dump made a link, and whoever took it away, they changed the directory; and it was there before.
-    fn has_seen_the_dump(&self, directory: &FileIdentity) -> bool {
-        let (Some(began), Some(written)) = (self.began, self.written) else { return false };
-        directory.changed >= began && directory.born.is_none_or(|born| born <= written.latest())
+    /// Whether this is a directory where the dump can have made a link that is not there any more.
+    fn can_have_changed(&self, directory: &FileIdentity) -> bool {
+        self.span.is_some_and(|span| span.can_have_changed(directory))
     }
+
+    /// Whether a file that was found is one that the dump can have made.
+    pub(super) fn can_have_made(&self, found: &FoundFile) -> bool {
+        self.span.is_some_and(|span| span.made(&found.identity, &found.directory))
+    }
+}
+
+/// As `stat` shows it.
+fn device_of_root() -> Option<(u32, u32)> {
+    Some(Directory::open(Path::new("/")).and_then(|root| root.identity()).ok()?.device)
 }

@@ -6,24 +6,23 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::Elsewhere;
+use crate::checkpoint::DumpSpan;
 use crate::host::{Found, HiddenBy, Layers};
 use crate::mounts::Place;
 use crate::system::dir::FileError;
-use crate::time::Timestamp;
 
 /// Looks below mounts; the links of one directory follow one another.
 #[derive(Debug)]
 pub(super) struct Covers {
-    began: Option<Timestamp>,
-    written: Option<Timestamp>,
+    span: Option<DumpSpan>,
     /// Whether process 1 was started after the dump: filesystems in memory were made anew.
     is_restarted: bool,
     last: Mutex<Option<(PathBuf, Arc<Layers>)>>,
 }
 
 impl Covers {
-    pub(super) fn new(began: Option<Timestamp>, written: Option<Timestamp>, is_restarted: bool) -> Self {
-        Covers { began, written, is_restarted, last: Mutex::new(None) }
+    pub(super) fn new(span: Option<DumpSpan>, is_restarted: bool) -> Self {
+        Covers { span, is_restarted, last: Mutex::new(None) }
     }
 
     /// Why a file that is not at its path may be there all the same.
@@ -53,12 +52,10 @@ impl Covers {
         self.layers(directory).map_or(true, |layers| found(&layers))
     }
 
-    /// Whether the dump, and whoever took its link away, can have been at work there. `None`: no times are known, or they
-    /// contradict one another.
+    /// Whether the dump, and whoever took its link away, can have been at work there. `None`: no times are known.
     fn has_changed(&self, layers: &Layers) -> Option<bool> {
-        let (began, written) = (self.began?, self.written?.latest());
-        (began <= written)
-            .then(|| layers.have_changed(began, written) || self.is_restarted && layers.are_younger(written))
+        let DumpSpan { began, ended } = self.span?;
+        Some(layers.have_changed(began, ended) || self.is_restarted && layers.are_younger(ended))
     }
 
     fn layers(&self, directory: &Path) -> Result<Arc<Layers>, FileError> {

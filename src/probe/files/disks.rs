@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Disks that have another number than when the tree was dumped.
+//!
+//! Which disk gets which number when a machine restarts is chance. So a number says only where to look first: the disk is
+//! the one that has a link which the dump can have made. A copy of the disk has such a link too, and then nobody can tell.
+
+use super::super::{Cause, FoundFile, Presence};
+use super::Searcher;
+use crate::checkpoint::Checkpoint;
+use crate::mounts::{self, HostMounts, Identity, MountHints, Place};
+use crate::residue::{FileMount, LinkRemap};
+
+/// Where a link remap is if its disk has another number by now: the places of each disk that is mounted.
+pub(super) fn others(
+    checkpoint: &Checkpoint,
+    link: &LinkRemap,
+    host: &HostMounts,
+    hints: &MountHints,
+) -> Vec<Vec<Place>> {
+    let FileMount::Id(id) = link.mount else { return Vec::new() };
+    let mount = checkpoint.mounts.get(&id);
+    mount.map_or_else(Vec::new, |mount| mounts::on_other_disks(&link.link, &mount.entry, host, hints))
+}
+
+impl Searcher {
+    /// The answer for a link that was looked for on the disk with the number of the images, and may be on others.
+    pub(super) fn among_disks(&mut self, presence: Presence, others: &[Vec<Place>]) -> Presence {
+        if others.is_empty() || !may_be_of_another(&presence) {
+            return presence;
+        }
+        let mut found: Vec<FoundFile> = self.made_by_dump(presence.clone()).into_iter().collect();
+        for places in others {
+            let answer = self.find(places);
+            found.extend(self.made_by_dump(answer));
+        }
+        if found.len() > 1 {
+            return Presence::Unreachable(Cause::Ambiguous(found.iter().map(|file| file.place.path()).collect()));
+        }
+        found.pop().map_or(presence, Presence::File)
+    }
+
+    fn made_by_dump(&self, answer: Presence) -> Option<FoundFile> {
+        let Presence::File(file) = answer else { return None };
+        self.judge.can_have_made(&file).then_some(file)
+    }
+}
+
+/// Whether nothing but a number says that this is the disk of the images.
+fn may_be_of_another(presence: &Presence) -> bool {
+    match presence {
+        Presence::File(found) => found.place.base.identity() != Identity::Certain,
+        Presence::Unreachable(cause) => match cause {
+            Cause::Mount(_) | Cause::Open(_) | Cause::Elsewhere(_) => true,
+            Cause::Ambiguous(_) | Cause::Firewall | Cause::Silent(_) => false,
+        },
+        Presence::Gone(_)
+        | Presence::Vanished(_)
+        | Presence::Rules(_)
+        | Presence::InTable(_)
+        | Presence::Table(_)
+        | Presence::Chain(_) => false,
+    }
+}
