@@ -4,6 +4,8 @@
 //! Each base is opened once and then kept: ten thousand files may lie below it, and a filesystem may have to be mounted
 //! for it. What is opened is compared with what was meant before anything below it is believed.
 
+mod silent;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,8 @@ use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 use crate::system::filesystem::FilesystemId;
 use crate::system::mount::{self, MountError, Purpose};
 use crate::system::volume;
+
+pub use silent::SilentMounts;
 
 /// Why a place could not be opened.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -3,16 +3,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Done, Outcome};
-use crate::host::{self, Host, MountPoints, Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched};
+use crate::host::{Host, Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched};
 use crate::interrupt::Interrupt;
 use crate::mounts::Base;
 use crate::probe::{Finding, FoundFile, Presence};
-use crate::reach::{DeviceUsers, OpenBases, OpenDirectory};
+use crate::reach::{DeviceUsers, OpenBases, OpenDirectory, SilentMounts};
 use crate::residue::{LinkRemap, Residue, link_remap};
 use crate::save::{Keeper, Saved};
 use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Name, Pinned};
@@ -34,10 +33,11 @@ pub(super) fn remove_links(
         users: host.device_users(),
         interrupt: interrupt.clone(),
     };
-    let mut progress = Progress { next: 0, touched: Touched::default(), silent: HashMap::new() };
+    let mut progress = Progress { next: 0, touched: Touched::default(), silent: SilentMounts::default() };
     let (work, is_keeping, mut keeper) = (Arc::new(work), keeper.is_some(), keeper);
     while let Some(job) = work.jobs.get(progress.next) {
-        if let Some(told) = progress.silence_about(job) {
+        if progress.silent.has(&job.found.place) {
+            let told = progress.silent.does_not_answer(&job.found.place);
             done[job.at].outcome = Outcome::Failed(format!("{told}; nothing was done"));
             progress.next += 1;
             continue;
@@ -78,19 +78,7 @@ struct Work {
 struct Progress {
     next: usize,
     touched: Touched,
-    /// What does not answer, by the mount of this mount namespace that it is on, in words. Many may be below one base.
-    silent: HashMap<(Base, Option<PathBuf>), String>,
-}
-
-impl Progress {
-    fn silence_about(&self, job: &Job) -> Option<&String> {
-        if self.silent.is_empty() { None } else { self.silent.get(&mount_of(job)) }
-    }
-}
-
-fn mount_of(job: &Job) -> (Base, Option<PathBuf>) {
-    let place = &job.found.place;
-    (place.base.clone(), MountPoints::read().above(&place.path()).map(Path::to_owned))
+    silent: SilentMounts,
 }
 
 /// What the thread tells.
@@ -154,19 +142,16 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, done: 
                 return None;
             }
             (Next::Silent, Some(job)) => {
-                let told = silence(job, is_keeping);
+                let place = &job.found.place;
+                progress.silent.add(&[place], work.jobs.iter().map(|job| &job.found.place));
+                let told = progress.silent.does_not_answer(place);
+                let told = if is_keeping { format!("the directory of --save, or {told}") } else { told };
                 done[job.at].outcome = Outcome::Failed(format!("{told}; whether it was removed is not known"));
-                progress.silent.insert(mount_of(job), told);
                 progress.next += 1;
                 return None;
             }
         }
     }
-}
-
-fn silence(job: &Job, is_keeping: bool) -> String {
-    let told = host::does_not_answer(&job.found.place.path());
-    if is_keeping { format!("the directory of --save, or {told}") } else { told }
 }
 
 fn jobs(done: &[Done]) -> Vec<Job> {

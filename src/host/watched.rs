@@ -5,7 +5,9 @@
 //! thread goes on, the kernel tells: each time that it falls asleep is counted.
 
 use std::cmp::Reverse;
-use std::io;
+use std::collections::{HashMap, HashSet};
+use std::io::{self, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 
 use super::process::read_file;
-use crate::system::mountinfo;
+use crate::system::mountinfo::{self, Brief, HostMount, unescape};
 
 /// How long one wait may be.
 pub const PATIENCE: Duration = Duration::from_millis(1500);
@@ -124,52 +126,66 @@ pub fn answer<T: Send + 'static>(paths: &[&Path], work: impl FnOnce() -> T + Sen
 /// How long one wait may be for what is at the paths: a disk may be busy, and has no server that can be gone.
 pub fn patience_with(paths: &[&Path]) -> Duration {
     const OF_DISKS: [&[u8]; 7] = [b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"f2fs", b"tmpfs"];
-    let points = MountPoints::read();
-    let is_on_disk = |path: &&Path| points.find(path).is_some_and(|(_, fstype)| OF_DISKS.contains(&fstype.as_slice()));
+    let points = MountPoints::above(paths.iter().copied());
+    let is_on_disk = |path: &&Path| points.of(path).is_some_and(|point| OF_DISKS.contains(&point.fstype.as_slice()));
     if paths.iter().all(is_on_disk) { PATIENCE_FOR_DEVICES } else { PATIENCE }
 }
 
 /// That what is at the path does not answer, with the filesystem that it seems to be on.
 pub fn does_not_answer(path: &Path) -> String {
-    MountPoints::read().does_not_answer(path)
+    MountPoints::above([path]).does_not_answer(path)
 }
 
-/// Which mount a path seems to be on, by the text of both: nothing is asked that may not answer.
+/// Which mounts some paths seem to be on, by the text of both: nothing is asked that may not answer.
+#[derive(Debug, Default)]
+pub struct MountPoints(Vec<MountPoint>);
+
+/// Where something is mounted in this mount namespace.
 #[derive(Debug)]
-pub struct MountPoints(Vec<(PathBuf, Vec<u8>)>);
+struct MountPoint {
+    path: PathBuf,
+    fstype: Vec<u8>,
+}
 
 impl MountPoints {
-    /// Those of this mount namespace.
-    pub fn read() -> Self {
-        let (mounts, _) = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
-        let mut points: Vec<_> =
-            mounts.into_iter().map(|mount| (super::path(&mount.mountpoint), mount.fstype)).collect();
+    /// The mounts of this mount namespace that are on the way to these paths.
+    pub fn above<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
+        let paths: Vec<PathBuf> = paths.into_iter().filter_map(|path| std::path::absolute(path).ok()).collect();
+        let wanted: HashSet<&[u8]> =
+            paths.iter().flat_map(|path| path.ancestors()).map(|path| path.as_os_str().as_bytes()).collect();
+        let mut points = HashMap::new();
+        let is_wanted = |brief: Brief<'_>| wanted.contains(unescape(brief.mountpoint).as_slice());
         // Of two mounts at one point the later one covers the other.
-        points.reverse();
-        points.sort_by_key(|(point, _)| Reverse(point.as_os_str().len()));
+        let add = |mount: HostMount| drop(points.insert(mount.mountpoint, mount.fstype));
+        let table = std::fs::File::open("/proc/self/mountinfo");
+        // Without the table the message has no mount.
+        let _ = table.and_then(|table| mountinfo::read(BufReader::new(table), is_wanted, add));
+        let point = |(point, fstype): (Vec<u8>, Vec<u8>)| MountPoint { path: super::path(&point), fstype };
+        let mut points: Vec<MountPoint> = points.into_iter().map(point).collect();
+        points.sort_by_key(|point| Reverse(point.path.as_os_str().len()));
         MountPoints(points)
     }
 
-    /// The last mount on the way to a path.
-    pub fn above(&self, path: &Path) -> Option<&Path> {
-        self.find(path).map(|(point, _)| point.as_path())
+    /// The last mount point on the way to one of the paths.
+    pub fn point_of(&self, path: &Path) -> Option<&Path> {
+        self.of(path).map(|point| point.path.as_path())
     }
 
     /// That what is at the path does not answer.
     pub fn does_not_answer(&self, path: &Path) -> String {
         let shown = path.display();
-        match self.find(path).filter(|(_, fstype)| fstype != b"proc") {
-            Some((point, fstype)) => {
+        match self.of(path).filter(|point| point.fstype != b"proc") {
+            Some(MountPoint { path, fstype }) => {
                 let fstype = String::from_utf8_lossy(fstype);
-                format!("{shown} does not answer ({fstype} mounted at {})", point.display())
+                format!("{shown} does not answer ({fstype} mounted at {})", path.display())
             }
             None => format!("{shown} does not answer"),
         }
     }
 
-    fn find(&self, path: &Path) -> Option<&(PathBuf, Vec<u8>)> {
-        let full = if path.is_absolute() { path.to_owned() } else { std::env::current_dir().ok()?.join(path) };
-        self.0.iter().find(|(point, _)| full.starts_with(point))
+    fn of(&self, path: &Path) -> Option<&MountPoint> {
+        let full = std::path::absolute(path).ok()?;
+        self.0.iter().find(|point| full.starts_with(&point.path))
     }
 }
 
@@ -208,7 +224,8 @@ mod tests {
 
     #[test]
     fn the_mount_is_told() {
-        assert_eq!(MountPoints::read().above(Path::new("/proc/self/status")), Some(Path::new("/proc")));
+        let path = Path::new("/proc/self/status");
+        assert_eq!(MountPoints::above([path]).point_of(path), Some(Path::new("/proc")));
         assert!(does_not_answer(Path::new("/no/such")).contains(" mounted at /"));
     }
 }

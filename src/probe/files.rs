@@ -57,12 +57,7 @@ struct Job {
 }
 
 impl Job {
-    /// The first place that will be looked at, for people.
-    fn path(&self) -> PathBuf {
-        self.places().next().map(Place::path).unwrap_or_default()
-    }
-
-    /// All places.
+    /// All places, the first that will be looked at first.
     fn places(&self) -> impl Iterator<Item = &Place> {
         let places: Vec<&Place> = match &self.location {
             Location::At(places) => places.iter().collect(),

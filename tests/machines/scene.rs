@@ -35,11 +35,14 @@ impl Scene {
         self.machine = Some(self.hardware.boot().unwrap_or_else(|error| panic!("{error}")));
     }
 
-    /// Switches it off in order, and on again.
+    /// Switches it off in order, and on again. On a busy host an emulated clock runs fast, and the one with which a machine
+    /// starts does not: this waits until time has not gone back.
     #[track_caller]
     pub(crate) fn reboot(&mut self) {
+        let before = self.run("date +%s").trim().to_owned();
         self.power_off();
         self.boot();
+        self.run(&format!("until [ $(date +%s) -gt {before} ]; do sleep 0.2; done"));
     }
 
     /// Switches it off in order.

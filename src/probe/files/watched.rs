@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Looks for one file after the other on a watched thread, and goes on without it where a filesystem does not answer.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Cause, Presence};
 use super::absent::Judge;
 use super::{Job, Searcher};
-use crate::host::{self, MountPoints, Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched};
+use crate::host::{Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched};
 use crate::mounts::{Base, Place};
+use crate::reach::SilentMounts;
 
 /// Once a filesystem has not answered, another is waited for only so long.
 const IMPATIENCE: Duration = Duration::from_millis(200);
@@ -19,44 +18,22 @@ const IMPATIENCE: Duration = Duration::from_millis(200);
 pub(super) fn answer_each(jobs: Vec<Job>, judge: Judge) -> Vec<Presence> {
     let (jobs, judge) = (Arc::new(jobs), Arc::new(judge));
     let mut answers: Vec<Presence> = Vec::with_capacity(jobs.len());
-    let mut silent = Silent::default();
+    let mut silent = SilentMounts::default();
     while answers.len() < jobs.len() {
         let at = answers.len();
-        if silent.has(&jobs[at]) {
-            answers.push(does_not_answer(&jobs[at]));
+        if jobs[at].places().any(|place| silent.has(place)) {
+            answers.push(does_not_answer(&jobs[at], &silent));
             continue;
         }
-        let patience = if silent.0.is_empty() { PATIENCE } else { IMPATIENCE };
+        let patience = if silent.is_empty() { PATIENCE } else { IMPATIENCE };
         if !run(&jobs, &judge, &mut answers, patience) {
             let job = &jobs[answers.len()];
-            silent.add(job);
-            answers.push(does_not_answer(job));
+            let places: Vec<&Place> = job.places().collect();
+            silent.add(&places, jobs.iter().flat_map(Job::places));
+            answers.push(does_not_answer(job, &silent));
         }
     }
     answers
-}
-
-/// What has not answered: where, and on which mount of this mount namespace. Many mounts may be below one base.
-#[derive(Default)]
-struct Silent(HashSet<(Base, Option<PathBuf>)>);
-
-impl Silent {
-    fn add(&mut self, job: &Job) {
-        let points = MountPoints::read();
-        self.0.extend(job.places().map(|place| mount_of(place, &points)));
-    }
-
-    fn has(&self, job: &Job) -> bool {
-        if self.0.is_empty() {
-            return false;
-        }
-        let points = MountPoints::read();
-        job.places().any(|place| self.0.contains(&mount_of(place, &points)))
-    }
-}
-
-fn mount_of(place: &Place, points: &MountPoints) -> (Base, Option<PathBuf>) {
-    (place.base.clone(), points.above(&place.path()).map(Path::to_owned))
 }
 
 /// Answers from the first that has no answer yet, to the end or until one does not come: then this is `false`.
@@ -83,8 +60,9 @@ fn run(jobs: &Arc<Vec<Job>>, judge: &Arc<Judge>, answers: &mut Vec<Presence>, pa
     true
 }
 
-fn does_not_answer(job: &Job) -> Presence {
-    Presence::Unreachable(Cause::Silent(host::does_not_answer(&job.path())))
+fn does_not_answer(job: &Job, silent: &SilentMounts) -> Presence {
+    let told = job.places().next().map_or_else(String::new, |place| silent.does_not_answer(place));
+    Presence::Unreachable(Cause::Silent(told))
 }
 
 /// Where a file is looked for.
