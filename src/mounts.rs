@@ -307,8 +307,9 @@ fn by_filesystem(insides: &[Vec<u8>], mount: &MntEntry, host: &HostMounts) -> Lo
 fn places(inside: &[u8], mounts: &[Same<'_>]) -> Vec<Place> {
     let mut places: Vec<(bool, bool, Place)> = mounts
         .iter()
-        .filter_map(|Same { namespace, mount, identity }| {
-            let relative = path::below(inside, &mount.root)?;
+        .filter_map(|Same { namespace, mount, directory, identity }| {
+            let inside = [*directory, inside].concat();
+            let relative = path::below(&inside, &mount.root)?;
             let base = Base::Mount {
                 namespace: namespace.cloned(),
                 mountpoint: path::owned(&mount.mountpoint),

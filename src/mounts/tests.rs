@@ -368,20 +368,23 @@ fn a_volume_with_another_number_is_not_certain() {
 }
 
 #[test]
-fn nfs_writes_the_directory_of_a_bind_behind_its_source() {
-    let entry = MntEntry {
-        fsname: Some(b"nfs4".to_vec()),
-        source: b"server:/export/volume".to_vec(),
+fn the_source_of_nfs_says_which_directory_a_mount_shows() {
+    let entry = |source: &str| MntEntry {
+        source: source.into(),
         options: b"vers=4.2".to_vec(),
-        ..mount((0, 30), "/volume", "/data")
+        ..mount((0, 30), "/", "/data")
     };
-    let check = |source: &str, expected: Option<&str>| {
+    let check = |dumped: &str, source: &str, expected: Option<&str>| {
         let table = format!("22 1 0:30 / /mnt rw - nfs4 {source} rw,vers=4.2");
-        let location = on_mount(b"/data/l", &entry, &host(&table), &MountHints::default());
+        let location = on_mount(b"/data/a/l", &entry(dumped), &host(&table), &MountHints::default());
         assert_eq!(location.as_ref().map(text).filter(|text| !text.contains("DeviceReused")).as_deref(), expected);
     };
-    check("server:/export", Some("22 /mnt + volume/l"));
-    check("server:/other", None);
+    check("server:/export/volume", "server:/export", Some("22 /mnt + volume/a/l"));
+    check("server:/export/volume", "server:/", Some("22 /mnt + export/volume/a/l"));
+    check("server:/export", "server:/export", Some("22 /mnt + a/l"));
+    check("server:/export/volume", "server:/exp", None);
+    check("server:/export", "server:/export/volume", None);
+    check("server:/export/volume", "other:/export", None);
 }
 
 #[test]
