@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Sorts the rules of a filter table: what is CRIU's, and what about its chain is not.
+
+use std::collections::{HashMap, HashSet};
+
+use super::rule_shape::{LOCK_CHAIN, RuleShape};
+use super::{ChainView, FilterPlace, FilterView, LookError, RuleId, RuleKey};
+use crate::connection::{Direction, Flow};
+use crate::system::nft;
+
+/// No more of what is not CRIU's is told one by one, and no more jumps are kept: CRIU makes two.
+const MOST: usize = 64;
+
+/// No more rules of connections are kept of one filter table: whoever knows a connection can make any number of them in a
+/// namespace of their own.
+const MOST_DROPS: usize = 1_000_000;
+
+/// Sorts the rules of a filter table, one by one. Whatever there is of others, little is kept.
+#[derive(Default)]
+pub(super) struct Builder {
+    drops: HashMap<RuleKey, Vec<RuleId>>,
+    drop_count: usize,
+    jumps: Vec<(Direction, RuleId)>,
+    rules: Vec<RuleId>,
+    foreign: Vec<String>,
+    lock_chain: Option<LockChain>,
+    /// Jumps to the lock chain, from wherever, as far as they were counted.
+    uses: u32,
+    /// Rules in it.
+    lock_rules: u32,
+}
+
+/// What is known of the lock chain itself.
+#[derive(Default)]
+struct LockChain {
+    handle: Option<u64>,
+    has_hook: bool,
+    /// The kernel of nf_tables counts the rules in a chain and the jumps to it together.
+    uses: Option<u32>,
+}
+
+impl Builder {
+    pub(super) fn add_chain(&mut self, chain: &nft::Chain) {
+        if chain.name == LOCK_CHAIN {
+            let (handle, has_hook, uses) = (Some(chain.handle), chain.hook.is_some(), Some(chain.use_count));
+            self.lock_chain = Some(LockChain { handle, has_hook, uses });
+        }
+    }
+
+    pub(super) fn add(&mut self, chain: &str, id: RuleId, shape: RuleShape, flows: &HashSet<Flow>) {
+        if chain == LOCK_CHAIN {
+            return self.add_to_lock_chain(id, shape);
+        }
+        let Some(direction) = Direction::BOTH.into_iter().find(|direction| direction.chain() == chain) else { return };
+        match shape {
+            RuleShape::DropFlow { flow, marked } if flows.contains(&flow) => {
+                self.drop_count += 1;
+                if self.drop_count <= MOST_DROPS {
+                    self.drops.entry(RuleKey { direction, flow, marked }).or_default().push(id);
+                }
+            }
+            RuleShape::JumpToLock if self.jumps.len() < MOST => self.jumps.push((direction, id)),
+            RuleShape::DropFlow { .. }
+            | RuleShape::DropSet { .. }
+            | RuleShape::JumpToLock
+            | RuleShape::AcceptMarked
+            | RuleShape::DropAll
+            | RuleShape::Foreign => {}
+        }
+    }
+
+    /// A legacy chain, which has nothing but a name.
+    pub(super) fn add_legacy_chain(&mut self, name: &str) {
+        if name == LOCK_CHAIN {
+            self.lock_chain = Some(LockChain::default());
+        }
+    }
+
+    /// A jump to the lock chain. In nf_tables the kernel counts them.
+    pub(super) fn add_use(&mut self) {
+        self.uses += 1;
+    }
+
+    fn add_to_lock_chain(&mut self, id: RuleId, shape: RuleShape) {
+        self.lock_rules += 1;
+        let is_crius = matches!(shape, RuleShape::AcceptMarked | RuleShape::DropAll);
+        if is_crius && self.rules.len() < MOST {
+            self.rules.push(id);
+        } else if self.foreign.len() < MOST {
+            self.foreign.push(format!("rule {} of chain {LOCK_CHAIN}", self.lock_rules));
+        }
+    }
+
+    pub(super) fn build(self, place: FilterPlace, table: Option<u64>) -> Result<FilterView, LookError> {
+        if self.drop_count > MOST_DROPS {
+            return Err(LookError::TooMany { limit: MOST_DROPS });
+        }
+        let Builder { drops, jumps, rules, mut foreign, lock_chain, uses: counted, lock_rules, .. } = self;
+        let lock_chain = lock_chain.map(|LockChain { handle, has_hook, uses }| {
+            if has_hook {
+                foreign.push("a hook of its own".to_owned());
+            }
+            let known = u64::from(lock_rules) + jumps.len() as u64;
+            let uses = uses.map_or(u64::from(counted) + u64::from(lock_rules), u64::from);
+            if let Some(others @ 1..) = uses.checked_sub(known) {
+                foreign.push(format!("{others} jumps from elsewhere"));
+            }
+            ChainView { table, handle, jumps, rules, foreign }
+        });
+        Ok(FilterView { place, table, drops, lock_chain })
+    }
+}

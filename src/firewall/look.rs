@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Looks into the network namespace of the calling thread.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::filter::Builder;
+use super::rule_shape::{self, LOCK_CHAIN};
+use super::{
+    Backend, FILTER_TABLE, FilterPlace, FilterView, Filters, LookError, LookFailure, NetworkView, Parts, RuleId,
+    TableView, nft_family,
+};
+use crate::connection::{Direction, Flow};
+use crate::system::netns::NetworkName;
+use crate::system::nft::{self, Nft};
+use crate::system::xtables::{self, IpVersion};
+
+/// Looks into the calling thread's namespace.
+pub fn look(namespace: &Arc<NetworkName>, parts: &Parts) -> NetworkView {
+    let mut view =
+        NetworkView { namespace: Arc::clone(namespace), filters: Vec::new(), tables: Vec::new(), failures: Vec::new() };
+    if let Err(error) = look_at_nft(&mut view, parts) {
+        view.failures.push(failure(namespace, "nf_tables", &error));
+    }
+    for family in [IpVersion::V4, IpVersion::V6] {
+        let place = FilterPlace { backend: Backend::Legacy, family };
+        let looked = match &parts.filters {
+            Filters::Nothing => Ok(None),
+            Filters::LockChain => look_at_filter(place, &HashSet::new()),
+            Filters::All(flows) => look_at_filter(place, flows),
+        };
+        match looked {
+            Ok(filter) => view.filters.extend(filter),
+            Err(error) => view.failures.push(failure(namespace, "the legacy iptables rules", &error)),
+        }
+    }
+    view
+}
+
+/// Looks at one filter table of the calling thread's namespace; `None` where it does not exist.
+pub fn look_at_filter(place: FilterPlace, flows: &HashSet<Flow>) -> Result<Option<FilterView>, LookError> {
+    match place.backend {
+        Backend::Nft => look_at_nft_filter(&Nft::open()?, place.family, flows),
+        Backend::Legacy => {
+            let table = xtables::read_filter(place.family, |chain, words| may_matter(chain, words, flows))?;
+            table.map(|table| legacy_filter(place, &table, flows)).transpose()
+        }
+    }
+}
+
+/// Looks at the filter table of iptables-nft through a socket that is open already.
+pub fn look_at_nft_filter(
+    nft: &Nft,
+    family: IpVersion,
+    flows: &HashSet<Flow>,
+) -> Result<Option<FilterView>, LookError> {
+    let place = FilterPlace { backend: Backend::Nft, family };
+    let chains = [Direction::Input.chain(), Direction::Output.chain(), LOCK_CHAIN];
+    let found = nft.chains(
+        nft_family(family),
+        FILTER_TABLE,
+        &chains,
+        Builder::add_chain,
+        |builder: &mut Builder, chain, rule| {
+            let shape = rule_shape::of_nft(Some(family), &rule.expressions);
+            builder.add(&chain.name, RuleId::Handle(rule.handle), shape, flows);
+        },
+    )?;
+    found.map(|(table, builder)| builder.build(place, Some(table.handle))).transpose()
+}
+
+/// Looks at one table of family `inet` by its name.
+pub fn look_at_table(nft: &Nft, name: &str) -> Result<Option<TableView>, LookError> {
+    Ok(nft.table(nft::Family::Inet, name)?.map(|table| TableView::of(&table)))
+}
+
+fn look_at_nft(view: &mut NetworkView, parts: &Parts) -> Result<(), LookError> {
+    if parts.tables.is_empty() && parts.filters == Filters::Nothing {
+        return Ok(());
+    }
+    let nft = match Nft::open() {
+        Ok(nft) => nft,
+        // Nothing can be where there is no nf_tables.
+        Err(nft::Error::Unavailable(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    for name in &parts.tables {
+        view.tables.extend(look_at_table(&nft, name)?);
+    }
+    for family in [IpVersion::V4, IpVersion::V6] {
+        add_filter(view, &nft, family, &parts.filters)?;
+    }
+    Ok(())
+}
+
+fn add_filter(view: &mut NetworkView, nft: &Nft, family: IpVersion, filters: &Filters) -> Result<(), LookError> {
+    let filter = match filters {
+        Filters::Nothing => None,
+        Filters::LockChain => match nft.has_chain(nft_family(family), FILTER_TABLE, LOCK_CHAIN)? {
+            true => look_at_nft_filter(nft, family, &HashSet::new())?,
+            false => None,
+        },
+        Filters::All(flows) => look_at_nft_filter(nft, family, flows)?,
+    };
+    view.filters.extend(filter);
+    Ok(())
+}
+
+fn failure(namespace: &NetworkName, part: &'static str, error: &dyn std::error::Error) -> LookFailure {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    LookFailure { namespace: namespace.to_string(), part, error: format!("{error}{cause}") }
+}
+
+fn legacy_filter(
+    place: FilterPlace,
+    table: &xtables::FilterTable,
+    flows: &HashSet<Flow>,
+) -> Result<FilterView, LookError> {
+    let mut builder = Builder::default();
+    for chain in &table.chains {
+        builder.add_legacy_chain(&chain.name);
+        for words in &chain.rules {
+            if goes_to_lock_chain(words) {
+                builder.add_use();
+            }
+            let shape = rule_shape::of_xtables(place.family, words);
+            builder.add(&chain.name, RuleId::Words(words.clone()), shape, flows);
+        }
+    }
+    builder.build(place, None)
+}
+
+/// Whether a legacy rule can be one that is looked for, or lead to the lock chain.
+fn may_matter(chain: &str, words: &[String], flows: &HashSet<Flow>) -> bool {
+    let is_where_criu_locks = Direction::BOTH.into_iter().any(|direction| direction.chain() == chain);
+    chain == LOCK_CHAIN || goes_to_lock_chain(words) || is_where_criu_locks && !flows.is_empty()
+}
+
+fn goes_to_lock_chain(words: &[String]) -> bool {
+    words.windows(2).any(|pair| matches!(pair[0].as_str(), "-j" | "-g") && pair[1] == LOCK_CHAIN)
+}
