@@ -10,7 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::host::{Absence, Host, OnlyPlace, Scope, Shared, Unseen};
 use crate::mounts::{Base, Identity, MountHints, Place, Vanished};
 use crate::system::author::Author;
-use crate::system::dir::{FileError, FileIdentity};
+use crate::system::dir::{Directory, FileError, FileIdentity};
 use crate::time::Timestamp;
 
 /// Knows what a place stands for on this host.
@@ -134,6 +134,31 @@ impl Judge {
             true => place.clone(),
             false => Place { base: Base::PerhapsRoot(root.clone()), relative: place.relative.clone() },
         }
+    }
+
+    /// Whether another directory may be on the way to a file than at the dump. The link that a dump makes changes its file;
+    /// so one that was changed before the dump is another's, unless the images were copied without their times. A
+    /// directory that was put in the place of another shows its own change.
+    pub(super) fn may_lead_elsewhere(
+        &self,
+        place: &Place,
+        file: &FileIdentity,
+        directory: &Directory,
+    ) -> Result<bool, FileError> {
+        let (Some(began), Some(written)) = (self.began, self.written) else { return Ok(false) };
+        if self.is_told(place) || file.changed.latest() >= began {
+            return Ok(false);
+        }
+        let mut above: Option<Directory> = None;
+        for _ in place.split().0.components() {
+            let directory = above.as_ref().unwrap_or(directory);
+            if directory.identity()?.changed > written.latest() {
+                return Ok(true);
+            }
+            let Some(next) = directory.parent()? else { break };
+            above = Some(next);
+        }
+        Ok(false)
     }
 
     /// Where the dump made a link, and whoever took it away, they changed the directory; and it was there before.
