@@ -12,6 +12,8 @@ mod archives;
 mod attack;
 #[path = "privileged/attack_devices.rs"]
 mod attack_devices;
+#[path = "privileged/attack_fresh_hidden.rs"]
+mod attack_fresh_hidden;
 #[path = "privileged/attack_fresh_places.rs"]
 mod attack_fresh_places;
 #[path = "privileged/attack_laws.rs"]
@@ -184,6 +186,7 @@ fn main() -> std::process::ExitCode {
     let with_newest = [
         answers::CASES,
         attack_devices::CASES,
+        attack_fresh_hidden::CASES,
         attack_fresh_places::CASES,
         attack_laws::CASES,
         attack_mounts::CASES,
