@@ -14,6 +14,8 @@ mod attack;
 mod attack_devices;
 #[path = "privileged/attack_fresh_hidden.rs"]
 mod attack_fresh_hidden;
+#[path = "privileged/attack_fresh_owners.rs"]
+mod attack_fresh_owners;
 #[path = "privileged/attack_fresh_places.rs"]
 mod attack_fresh_places;
 #[path = "privileged/attack_laws.rs"]
@@ -187,6 +189,7 @@ fn main() -> std::process::ExitCode {
         answers::CASES,
         attack_devices::CASES,
         attack_fresh_hidden::CASES,
+        attack_fresh_owners::CASES,
         attack_fresh_places::CASES,
         attack_laws::CASES,
         attack_mounts::CASES,
