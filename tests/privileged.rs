@@ -14,10 +14,18 @@ mod attack;
 mod attack_devices;
 #[path = "privileged/attack_fresh_hidden.rs"]
 mod attack_fresh_hidden;
+#[path = "privileged/attack_fresh_looks.rs"]
+mod attack_fresh_looks;
+#[path = "privileged/attack_fresh_moments.rs"]
+mod attack_fresh_moments;
 #[path = "privileged/attack_fresh_owners.rs"]
 mod attack_fresh_owners;
 #[path = "privileged/attack_fresh_places.rs"]
 mod attack_fresh_places;
+#[path = "privileged/attack_fresh_trees.rs"]
+mod attack_fresh_trees;
+#[path = "privileged/attack_fresh_weights.rs"]
+mod attack_fresh_weights;
 #[path = "privileged/attack_laws.rs"]
 mod attack_laws;
 #[path = "privileged/attack_mounts.rs"]
@@ -189,8 +197,12 @@ fn main() -> std::process::ExitCode {
         answers::CASES,
         attack_devices::CASES,
         attack_fresh_hidden::CASES,
+        attack_fresh_looks::CASES,
+        attack_fresh_moments::CASES,
         attack_fresh_owners::CASES,
         attack_fresh_places::CASES,
+        attack_fresh_trees::CASES,
+        attack_fresh_weights::CASES,
         attack_laws::CASES,
         attack_mounts::CASES,
         attack_networks::CASES,
