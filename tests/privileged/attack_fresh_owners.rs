@@ -107,7 +107,7 @@ fn overlaid(criu: &Criu) {
 }
 
 fn listed(criu: &Criu) {
-    hides_a_restore(criu, |host, images| list(host, images));
+    hides_a_restore(criu, list);
 }
 
 /// The mode shows the mask of the list where a group's rights would be.

@@ -129,18 +129,11 @@ fn no_archives(criu: &Criu) {
 }
 
 fn stuck_archive(criu: &Criu) {
-    const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/privileged/served.py");
     let host = TestHost::new();
     dump_with_link(criu, &host, &host.dir().join("data"));
     let place = directory(&host, "archives");
     host.run("tar", &[&"-C", &images_of(&host), &"-cf", &place.join("dump.tar"), &"."]);
-    let control = host.dir().with_file_name("control");
-    fs::write(&control, "").expect("a new file");
-    let words = format!("exec python3 {SERVER} {0} {0} {1}", place.display(), control.display());
-    let server = Holder::start_until(&host, &words, Path::new("/"));
-    let table = host.path("/proc/1/mounts");
-    let is_served = || fs::read_to_string(&table).expect("a table").contains("fuse.served");
-    until(|| is_served().then_some(())).expect("void: nothing is served");
+    let (server, control) = serve(&host, &place);
     let tool = Tool::new(&host, &place.join("dump.tar")).under(&LIMITS);
     fs::write(&control, "slow").expect("a file");
     let shown = run(&tool, &["--show"]);
@@ -154,6 +147,19 @@ fn stuck_archive(criu: &Criu) {
     server.end();
     host.run("umount", &[&"--lazy", &place]);
     is_cleaned(&tool, || has_link(host.dir()));
+}
+
+/// Serves the directory to the host itself; the manner is in the file.
+fn serve<'a>(host: &'a TestHost, place: &Path) -> (Holder<'a>, PathBuf) {
+    const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/privileged/served.py");
+    let control = host.dir().with_file_name("control");
+    fs::write(&control, "").expect("a new file");
+    let words = format!("exec python3 {SERVER} {0} {0} {1}", place.display(), control.display());
+    let server = Holder::start_until(host, &words, Path::new("/"));
+    let table = host.path("/proc/1/mounts");
+    let is_served = || fs::read_to_string(&table).expect("a table").contains("fuse.served");
+    until(|| is_served().then_some(())).expect("void: nothing is served");
+    (server, control)
 }
 
 /// An automount of the host, whose daemon notes what it is asked for and does nothing. It is mounted at once.
