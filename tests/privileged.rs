@@ -18,6 +18,8 @@ mod attack_fresh_hidden;
 mod attack_fresh_looks;
 #[path = "privileged/attack_fresh_moments.rs"]
 mod attack_fresh_moments;
+#[path = "privileged/attack_fresh_names.rs"]
+mod attack_fresh_names;
 #[path = "privileged/attack_fresh_owners.rs"]
 mod attack_fresh_owners;
 #[path = "privileged/attack_fresh_places.rs"]
@@ -199,6 +201,7 @@ fn main() -> std::process::ExitCode {
         attack_fresh_hidden::CASES,
         attack_fresh_looks::CASES,
         attack_fresh_moments::CASES,
+        attack_fresh_names::CASES,
         attack_fresh_owners::CASES,
         attack_fresh_places::CASES,
         attack_fresh_trees::CASES,
