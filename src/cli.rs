@@ -181,8 +181,8 @@ not what the images say is kept, with the reason. Reasons that --allow sets asid
                    the link remap is not the file that was dumped
   foreign-images   others than root may have written the images, who could not have removed it
   not-recorded     by the record of the dump, it or a part of it was made since
-  older-than-dump  only a reusable device number, a mount option or an ambiguous path
-                   leads to it, and it was not made during the dump
+  older-than-dump  only a reusable device number, a mount option or a path that may lead
+                   elsewhere by now leads to it, and it was not made during the dump
   changed-since    the link remap was changed after the images were written
   restored-since   the checkpoint was restored, or perhaps so: it may be a newer dump's
   newer-dump       a link remap was changed since, so rules may be a newer dump's

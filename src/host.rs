@@ -12,6 +12,7 @@ mod enter;
 mod holders;
 mod layers;
 mod locks;
+mod loops;
 mod mounts;
 mod namespace;
 mod network;

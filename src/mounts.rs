@@ -147,6 +147,20 @@ impl Place {
         }
     }
 
+    /// The same place, of which only its path says that it is the one of the images.
+    #[must_use]
+    pub fn unconfirmed(self) -> Self {
+        let base = match self.base {
+            Base::Root(root) | Base::PerhapsRoot(root) => Base::PerhapsRoot(root),
+            Base::Mount { namespace, mountpoint, id, is_read_only, is_tmpfs, identity } => {
+                let identity = identity.max(Identity::ByName);
+                Base::Mount { namespace, mountpoint, id, is_read_only, is_tmpfs, identity }
+            }
+            base @ (Base::Upper(_) | Base::Device { .. } | Base::Recorded(_) | Base::Named(_)) => base,
+        };
+        Place { base, ..self }
+    }
+
     /// Where the file `name`, as the tree saw it, is if its mount is below this base; `None` if it is not on the mount.
     pub fn below(base: Base, name: &[u8], mount: &MntEntry) -> Option<Self> {
         Some(Place { base, relative: path::owned(relative_to(name, mount)?) })

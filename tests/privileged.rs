@@ -12,6 +12,22 @@ mod archives;
 mod attack;
 #[path = "privileged/attack_devices.rs"]
 mod attack_devices;
+#[path = "privileged/attack_fresh_hidden.rs"]
+mod attack_fresh_hidden;
+#[path = "privileged/attack_fresh_looks.rs"]
+mod attack_fresh_looks;
+#[path = "privileged/attack_fresh_moments.rs"]
+mod attack_fresh_moments;
+#[path = "privileged/attack_fresh_names.rs"]
+mod attack_fresh_names;
+#[path = "privileged/attack_fresh_owners.rs"]
+mod attack_fresh_owners;
+#[path = "privileged/attack_fresh_places.rs"]
+mod attack_fresh_places;
+#[path = "privileged/attack_fresh_trees.rs"]
+mod attack_fresh_trees;
+#[path = "privileged/attack_fresh_weights.rs"]
+mod attack_fresh_weights;
 #[path = "privileged/attack_laws.rs"]
 mod attack_laws;
 #[path = "privileged/attack_mounts.rs"]
@@ -184,6 +200,14 @@ fn main() -> std::process::ExitCode {
     let with_newest = [
         answers::CASES,
         attack_devices::CASES,
+        attack_fresh_hidden::CASES,
+        attack_fresh_looks::CASES,
+        attack_fresh_moments::CASES,
+        attack_fresh_names::CASES,
+        attack_fresh_owners::CASES,
+        attack_fresh_places::CASES,
+        attack_fresh_trees::CASES,
+        attack_fresh_weights::CASES,
         attack_laws::CASES,
         attack_mounts::CASES,
         attack_networks::CASES,

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Processes that keep a filesystem alive which is mounted nowhere: by a directory, a descriptor or a mapping.
+//! Processes that keep a filesystem alive which is mounted nowhere: by a directory, a descriptor, a
+//! mapping or a bound socket; and loop devices, which have the file behind them open themselves.
 //!
 //! A mount that was taken off lazily, or was never attached, is in no mount table. Its files still have the device
 //! number of the filesystem. The kernel is asked for that number without asking a server (`AT_STATX_DONT_SYNC`); a
-//! filesystem that does not answer all the same is left behind after a while. Mappings tell the number in their text.
+//! filesystem that does not answer all the same is left behind after a while. Mappings tell the number in their text, and
+//! sockets are asked for the file of their address.
 //!
 //! Not found: what only a descriptor in flight between two sockets keeps, a thread with descriptors of its own, and a
-//! filesystem below the detached copy of another (`open_tree` with `AT_RECURSIVE`).
+//! filesystem below the detached copy of another (`open_tree` with `AT_RECURSIVE`), and what else the kernel may have
+//! open itself (process accounting, an NFS server, a target of iSCSI).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +20,9 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::bounded;
+use super::loops::{self, Kept};
 use super::process::{Process, Processes, has_ended, listed, numbers_in};
+use super::sockets::{self, Left, inode_of_socket};
 use super::standing::may_examine_all;
 use super::unseen::{Scope, Unseen};
 use crate::system::privilege::{self, Capability};
@@ -35,10 +40,11 @@ pub(super) fn of(processes: &Processes, devices: BTreeSet<Device>) -> BTreeMap<D
     let others: Vec<Process> = processes.list.iter().filter(is_other).cloned().collect();
     let devices = Arc::new(devices);
     let answers = {
-        let devices = Arc::clone(&devices);
-        bounded::each(others.clone(), move |process: &Process| devices_of(process, &devices))
+        let (devices, left) = (Arc::clone(&devices), Left::all());
+        bounded::each(others.clone(), move |process: &Process| devices_of(process, &devices, &left))
     };
     let (mut denied, mut silent) = (Vec::new(), Vec::new());
+    let mut all = Vec::new();
     for (process, answer) in others.iter().zip(answers) {
         match answer {
             Some(Ok(found)) => {
@@ -47,11 +53,11 @@ pub(super) fn of(processes: &Processes, devices: BTreeSet<Device>) -> BTreeMap<D
                     held.entry(device).or_default().push(unseen(why));
                 }
             }
-            Some(Err(_)) => denied.push(process),
+            Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => denied.push(process),
+            Some(Err(error)) => all.push(unseen(format!("cannot see all that {} keeps: {error}", listed(&[process])))),
             None => silent.push(process),
         }
     }
-    let mut all = Vec::new();
     // What even root may not examine, as the first process of some machines, would make every tmpfs unknown.
     if !denied.is_empty() && !may_examine_all() {
         let advice = privilege::advice(Capability::SysPtrace);
@@ -59,6 +65,12 @@ pub(super) fn of(processes: &Processes, devices: BTreeSet<Device>) -> BTreeMap<D
     }
     if !silent.is_empty() {
         all.push(unseen(format!("a file that {} has open does not answer", listed(&silent))));
+    }
+    for kept in loops::look(&devices) {
+        match kept {
+            Kept::Device(device, why) => held.entry(device).or_default().push(unseen(why)),
+            Kept::Perhaps(why) => all.push(unseen(why)),
+        }
     }
     if !all.is_empty() {
         for device in devices.iter() {
@@ -73,10 +85,14 @@ fn unseen(why: String) -> Unseen {
 }
 
 /// Which of the filesystems a process keeps. The error: it does not let that be seen.
-fn devices_of(process: &Process, wanted: &BTreeSet<Device>) -> io::Result<BTreeSet<Device>> {
+fn devices_of(process: &Process, wanted: &BTreeSet<Device>, left: &Left) -> io::Result<BTreeSet<Device>> {
     let directory = PathBuf::from(format!("/proc/{}", process.pid));
     let mut found = BTreeSet::new();
-    let looked = add_all(process, &directory, wanted, &mut found);
+    let looked = add_all(process, &directory, &mut found).and_then(|sockets| {
+        found.extend(sockets::devices_of_bound(process.pid, &sockets, left)?);
+        Ok(())
+    });
+    found.retain(|device| wanted.contains(device));
     match looked {
         // One that ends keeps nothing.
         Err(error) if has_ended(&error) || !directory.exists() => Ok(found),
@@ -85,13 +101,10 @@ fn devices_of(process: &Process, wanted: &BTreeSet<Device>) -> io::Result<BTreeS
     }
 }
 
-fn add_all(
-    process: &Process,
-    directory: &Path,
-    wanted: &BTreeSet<Device>,
-    found: &mut BTreeSet<Device>,
-) -> io::Result<()> {
-    let mut add = |device: Option<Device>| found.extend(device.filter(|device| wanted.contains(device)));
+/// Adds the filesystem of each directory, file and mapping, and gives the sockets, by descriptor and inode number.
+fn add_all(process: &Process, directory: &Path, found: &mut BTreeSet<Device>) -> io::Result<Vec<(i32, u64)>> {
+    let mut add = |device: Option<Device>| found.extend(device);
+    let mut sockets = Vec::new();
     for thread in threads(process, directory)? {
         for link in ["cwd", "root"] {
             add(device_of(&thread.join(link))?);
@@ -101,15 +114,17 @@ fn add_all(
     let descriptors = alive.join("fd");
     for descriptor in numbers_in(&descriptors)? {
         let path = descriptors.join(descriptor.to_string());
-        // Pipes, sockets and the like have no path.
+        // Pipes and the like have no path.
         if fs::read_link(&path).is_ok_and(|link| link.is_absolute()) {
             add(device_of(&path)?);
+        } else if let (Some(inode), Ok(number)) = (inode_of_socket(&path), i32::try_from(descriptor)) {
+            sockets.push((number, inode));
         }
     }
     for line in BufReader::new(fs::File::open(alive.join("maps"))?).split(b'\n') {
         add(device_of_mapping(&line?));
     }
-    Ok(())
+    Ok(sockets)
 }
 
 /// Each thread may have directories of its own.
@@ -164,6 +179,6 @@ mod tests {
         let processes = Processes::read().unwrap();
         let own = processes.get(std::process::id()).unwrap();
         let root = device_of("/proc/self/root".as_ref()).unwrap().unwrap();
-        assert_eq!(devices_of(own, &[root, (0, 0xf_ffff)].into()).unwrap(), [root].into());
+        assert_eq!(devices_of(own, &[root, (0, 0xf_ffff)].into(), &Left::all()).unwrap(), [root].into());
     }
 }

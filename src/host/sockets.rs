@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Network namespaces that nothing keeps but a socket that was made in them.
+//! What nothing keeps but a socket: the network namespace in which it was made, and the filesystem of the file to which it
+//! is bound.
 //!
 //! No file leads to such a namespace; but that it is there shows. Whoever has a descriptor of a socket can ask for its
 //! namespace, so each socket is duplicated for a moment (`pidfd_getfd`), asked, and given up again: nothing is sent or
@@ -8,9 +9,13 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
@@ -93,33 +98,80 @@ fn of_processes(processes: &Processes, left: &mut usize) -> Vec<Sockets> {
     found
 }
 
+/// How many sockets may still be asked.
+#[derive(Debug)]
+pub(super) struct Left(AtomicUsize);
+
+impl Left {
+    pub(super) fn all() -> Self {
+        Left(AtomicUsize::new(MOST_SOCKETS))
+    }
+
+    fn take(&self) -> io::Result<()> {
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        taken.map(drop).map_err(|_| io::Error::other(format!("there are more than {MOST_SOCKETS} sockets")))
+    }
+}
+
+/// The filesystems of the files to which sockets of a process are bound, by descriptor and inode number.
+pub(super) fn devices_of_bound(pid: u32, sockets: &[(i32, u64)], left: &Left) -> io::Result<BTreeSet<(u32, u32)>> {
+    let mut found = BTreeSet::new();
+    if sockets.is_empty() {
+        return Ok(found);
+    }
+    let process = open_process(pid)?;
+    for socket in sockets {
+        left.take()?;
+        match device_of_bound(&process, *socket) {
+            Ok(device) => found.extend(device),
+            Err(_) if !is_still_there(pid, *socket) => {}
+            Err(error) => return Err(io::Error::other(error)),
+        }
+    }
+    Ok(found)
+}
+
+fn device_of_bound(process: &OwnedFd, socket: (i32, u64)) -> Result<Option<(u32, u32)>, Errno> {
+    let Some(file) = criu_gc_sys::socket_file(duplicate(process, socket)?)? else { return Ok(None) };
+    let stat = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::empty())?;
+    Ok(Some((stat.stx_dev_major, stat.stx_dev_minor)))
+}
+
 /// The number in `socket:[NUMBER]`.
-fn inode_of_socket(link: &Path) -> Option<u64> {
+pub(super) fn inode_of_socket(link: &Path) -> Option<u64> {
     let text = fs::read_link(link).ok()?;
     text.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
+fn open_process(pid: u32) -> Result<OwnedFd, Errno> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+    pidfd_open(pid, PidfdFlags::empty())
+}
+
+/// The same socket, for as long as it is held.
+fn duplicate(process: &OwnedFd, (descriptor, inode): (i32, u64)) -> Result<OwnedFd, Errno> {
+    let socket = pidfd_getfd(process, descriptor, PidfdGetfdFlags::empty())?;
+    // In another pid namespace than that of this /proc the pid is another process's.
+    if rustix::fs::fstat(&socket)?.st_ino != inode { Err(Errno::STALE) } else { Ok(socket) }
+}
+
+/// Whether the process has not closed it meanwhile.
+fn is_still_there(pid: u32, (descriptor, inode): (i32, u64)) -> bool {
+    inode_of_socket(format!("/proc/{pid}/fd/{descriptor}").as_ref()) == Some(inode)
+}
+
 fn ask(sockets: &Sockets, known: &BTreeSet<NetworkId>) -> Answer {
-    let process = i32::try_from(sockets.pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH);
-    let process = process.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
-    let ask = |(descriptor, inode): &(i32, u64)| -> Result<NetworkId, Errno> {
+    let process = open_process(sockets.pid);
+    let ask = |socket: &(i32, u64)| -> Result<NetworkId, Errno> {
         let process = process.as_ref().map_err(|error| *error)?;
-        let socket = pidfd_getfd(process, *descriptor, PidfdGetfdFlags::empty())?;
-        // In another pid namespace than that of this /proc the pid is another process's.
-        if rustix::fs::fstat(&socket)?.st_ino != *inode {
-            return Err(Errno::STALE);
-        }
-        let namespace = rustix::fs::fstat(criu_gc_sys::socket_namespace(&socket)?)?;
+        let namespace = rustix::fs::fstat(criu_gc_sys::socket_namespace(duplicate(process, *socket)?)?)?;
         Ok(NetworkId { device: namespace.st_dev, inode: namespace.st_ino })
     };
     let judge = |socket: &(i32, u64)| match ask(socket) {
         Ok(namespace) if known.contains(&namespace) => Answer::Known,
         Ok(_) => Answer::Elsewhere,
-        Err(_) => match inode_of_socket(format!("/proc/{}/fd/{}", sockets.pid, socket.0).as_ref()) {
-            Some(inode) if inode == socket.1 => Answer::NotAsked,
-            // It was closed meanwhile.
-            Some(_) | None => Answer::Known,
-        },
+        Err(_) if is_still_there(sockets.pid, *socket) => Answer::NotAsked,
+        Err(_) => Answer::Known,
     };
     sockets.list.iter().map(judge).max().unwrap_or(Answer::Known)
 }

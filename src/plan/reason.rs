@@ -99,8 +99,8 @@ impl KeepReason {
             }
             KeepReason::NotRecorded => "by the record that was made at the dump, it or a part of it was made since",
             KeepReason::OlderThanDump => {
-                "only a reusable device number, a mount option or an ambiguous path leads to it, and it was not made during \
-                 the dump"
+                "only a reusable device number, a mount option or a path that may lead elsewhere by now leads to it, and it \
+                 was not made during the dump"
             }
             KeepReason::ChangedSince => {
                 "it was changed after the images were written, so it may belong to a newer dump of the same tree"

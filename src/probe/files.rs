@@ -175,6 +175,10 @@ impl Searcher {
             return Ok(vanished);
         }
         let place = self.judge.found(place, &identity);
+        let place = match self.judge.may_lead_elsewhere(&place, &identity, &opened.directory)? {
+            true => place.unconfirmed(),
+            false => place,
+        };
         Ok(Presence::File(FoundFile { place, filesystem: opened.filesystem, directory, identity }))
     }
 

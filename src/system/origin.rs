@@ -4,11 +4,14 @@
 //! An inode is owned by root because the filesystem says so. A user who serves one (FUSE) or has one mounted from a stick
 //! (udisks) says what it likes; a mount that changes owners (an idmapped one) says what its maker liked; and a mount in
 //! another mount namespace may have been made by the root of a user namespace. What root mounted without `nosuid` is
-//! root's word: a set-user-id file on it is root's power already.
+//! root's word: a set-user-id file on it is root's power already. An overlay that is `nosuid` shows the owners of its
+//! layers.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, StatxFlags};
@@ -22,6 +25,7 @@ use super::mountinfo::unescape;
 struct Mount {
     id: u64,
     device: (u32, u32),
+    mountpoint: Vec<u8>,
     /// Options of the mount itself.
     flags: Vec<u8>,
     fstype: Vec<u8>,
@@ -60,6 +64,10 @@ pub(super) fn author_on(key: MountKey) -> Author {
         let Ok(file) = File::open(table) else { continue };
         let Ok(found) = search(BufReader::new(file), key) else { continue };
         match found {
+            Found::Mount(mount) if mount.is_layered() => {
+                return File::open(table)
+                    .map_or(Author::Anybody, |file| author_of_layers(BufReader::new(file), &mount));
+            }
             Found::Mount(mount) => return mount.author(),
             Found::Filesystem(author) => of_filesystem = of_filesystem.or(Some(author)),
             Found::Nothing => {}
@@ -97,6 +105,33 @@ fn search(mut table: impl BufRead, key: MountKey) -> io::Result<Found> {
     }
 }
 
+/// Who says what the owners are on the layers of an overlay: of each, whoever says so on the mount that holds its path.
+fn author_of_layers(mut table: impl BufRead, overlay: &Mount) -> Author {
+    let Some(layers) = overlay.layers() else { return Author::Anybody };
+    let mut holders: Vec<(usize, Author)> = vec![(0, Author::Anybody); layers.len()];
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match table.read_until(b'\n', &mut line) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(_) => return Author::Anybody,
+        }
+        let Some(mount) = Mount::parse(line.strip_suffix(b"\n").unwrap_or(&line)) else { continue };
+        let depth = mount.mountpoint.len();
+        let held = layers.iter().zip(&mut holders).filter(|(layer, _)| is_below(layer, &mount.mountpoint));
+        // Of mounts of one place the last covers the others.
+        for (_, holder) in held.filter(|(_, (deepest, _))| depth >= *deepest) {
+            *holder = (depth, mount.author());
+        }
+    }
+    holders.into_iter().map(|(_, author)| author).fold(Author::Trusted, Author::or)
+}
+
+fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    Path::new(OsStr::from_bytes(path)).starts_with(OsStr::from_bytes(directory))
+}
+
 impl Mount {
     fn parse(line: &[u8]) -> Option<Self> {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
@@ -105,6 +140,7 @@ impl Mount {
         Some(Mount {
             id: std::str::from_utf8(fields[0]).ok()?.parse().ok()?,
             device: (device.0.parse().ok()?, device.1.parse().ok()?),
+            mountpoint: unescape(fields[4]),
             flags: fields[5].to_vec(),
             fstype: unescape(fields.get(separator + 1)?),
             options: fields.get(separator + 3).map(|options| options.to_vec()).unwrap_or_default(),
@@ -116,7 +152,27 @@ impl Mount {
         let server = if is_fuse { self.server() } else { Author::Trusted };
         let is_mapped = has_option(&self.flags, b"idmapped");
         let is_brought = self.device.0 != 0 && has_option(&self.flags, b"nosuid") && is_brought(self.device);
-        if is_mapped || is_brought { Author::Anybody } else { server }
+        if is_mapped || is_brought || self.is_layered() { Author::Anybody } else { server }
+    }
+
+    /// Whether the owners are those of other filesystems, for which root does not vouch.
+    fn is_layered(&self) -> bool {
+        self.fstype == b"overlay" && has_option(&self.flags, b"nosuid")
+    }
+
+    /// The directories that an overlay shows; `None` if one of them is not an absolute path.
+    fn layers(&self) -> Option<Vec<Vec<u8>>> {
+        const WORDS: [&[u8]; 4] = [b"lowerdir=", b"lowerdir+=", b"datadir+=", b"upperdir="];
+        let options = self.options.split(|byte| *byte == b',');
+        let values = options.filter_map(|option| WORDS.iter().find_map(|word| option.strip_prefix(*word)));
+        let paths = values.flat_map(|value| value.split(|byte| *byte == b':')).filter(|path| !path.is_empty());
+        let layers: Vec<Vec<u8>> = paths.map(unescape).collect();
+        let is_plain = |layer: &Vec<u8>| {
+            layer.starts_with(b"/")
+                && !layer.split(|byte| *byte == b'/').any(|name| name == b"..")
+                && !layer.contains(&b'\\')
+        };
+        (!layers.is_empty() && layers.iter().all(is_plain)).then_some(layers)
     }
 
     /// Who mounted a FUSE filesystem, and so serves it.
@@ -177,6 +233,31 @@ mod tests {
             assert_eq!(fuse(kind, ""), Author::Anybody);
         }
         assert_eq!(fuse("fusectl", ""), Author::Trusted);
+    }
+
+    #[test]
+    fn an_overlay_without_set_user_id_is_the_word_of_its_layers() {
+        let table = b"1 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+            2 1 0:50 / /media/a\\040b rw,nosuid,nodev - fuse x rw,user_id=5,group_id=0\n\
+            3 1 0:51 / /media/a\\040b/own rw - tmpfs x rw\n";
+        let of_layers = |flags: &str, options: &str| {
+            let line = format!("9 1 0:60 / /merged {flags} - overlay overlay rw,{options}");
+            author_of_layers(&table[..], &Mount::parse(line.as_bytes()).unwrap())
+        };
+        for (options, author) in [
+            ("lowerdir=/a:/b,upperdir=/c,workdir=/d", Author::Trusted),
+            ("lowerdir=/a:/media/a\\040b/c,upperdir=/c,workdir=/d", Author::User(5)),
+            ("lowerdir+=/a,lowerdir+=/media/a\\040b", Author::User(5)),
+            ("lowerdir=/a::/media/a\\040b", Author::User(5)),
+            ("lowerdir=/media/a\\040b/own/c", Author::Trusted),
+            ("lowerdir=c:/a", Author::Anybody),
+            ("lowerdir=/a/../media", Author::Anybody),
+            ("xino=off", Author::Anybody),
+        ] {
+            assert_eq!(of_layers("rw,nosuid", options), author, "{options}");
+        }
+        assert_eq!(author("9 1 0:60 / /merged rw - overlay overlay rw,lowerdir=/a"), Author::Trusted);
+        assert_eq!(author("9 1 0:60 / /merged rw,nosuid - overlay overlay rw,lowerdir=/a"), Author::Anybody);
     }
 
     #[test]

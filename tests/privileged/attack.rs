@@ -29,7 +29,7 @@ const MODE: u32 = 0o640;
 
 /// A process of a host that does nothing but hold something, killed at the latest with its host.
 pub(crate) struct Holder<'a> {
-    host: &'a TestHost,
+    pub(crate) host: &'a TestHost,
     /// As the host numbers it.
     pub(crate) pid: u32,
 }

@@ -79,16 +79,16 @@ fn without_leader(criu: &Criu) {
 }
 
 fn owner_of_directory(criu: &Criu) {
-    hides_a_restore(criu, |images| chown(images, Some(12345), Some(12345)).expect("a directory to give away"));
+    hides_a_restore(criu, |_, images| chown(images, Some(12345), Some(12345)).expect("a directory to give away"));
 }
 
 fn open_directory(criu: &Criu) {
-    hides_a_restore(criu, |images| fs::set_permissions(images, Permissions::from_mode(0o777)).expect("a directory"));
+    hides_a_restore(criu, |_, images| fs::set_permissions(images, Permissions::from_mode(0o777)).expect("a directory"));
 }
 
 /// The checkpoint was restored, and a newer dump locked the same connections. Who can write in the directory removes what
 /// says so: the rules are the newer dump's.
-fn hides_a_restore(criu: &Criu, give: fn(&Path)) {
+pub(crate) fn hides_a_restore(criu: &Criu, give: fn(&TestHost, &Path)) {
     let host = TestHost::new();
     make_tables(&host, &[]);
     let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
@@ -99,7 +99,7 @@ fn hides_a_restore(criu: &Criu, give: fn(&Path)) {
     let restored = criu.restore(&host, &dumped, &options);
     criu.dump_again(&host, restored, &dumped, &newer, &options);
     is_left_alone(&Tool::new(&host, &images));
-    give(&images);
+    give(&host, &images);
     for sign in ["stats-restore", "restore.log"] {
         fs::remove_file(images.join(sign)).expect("void: there is no such sign");
     }
@@ -184,7 +184,7 @@ fn immutable(criu: &Criu) {
 }
 
 /// Of two links one cannot be removed.
-fn stays_until(criu: &Criu, hold: fn(&TestHost, &Path), release: fn(&TestHost, &Path)) {
+pub(crate) fn stays_until(criu: &Criu, hold: fn(&TestHost, &Path), release: fn(&TestHost, &Path)) {
     let host = TestHost::new();
     let [one, other] = ["one", "other"].map(|name| directory(&host, name));
     let tree = host.workload(&[&"deleted", &one.join("data"), &"deleted", &other.join("data")]);

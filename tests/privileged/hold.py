@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 """Goes where the words say, then holds that, under the name `holds`. It needs no file where it goes.
 
-enter NS | unshare FLAGS | cpu NUMBER | chroot DIR | cd DIR | detach DIR | open FILE | map FILE | fly FILE | socket | list DIR |
-remount DIR OPTIONS | thread WORDS… | leave
+enter NS | unshare FLAGS | cpu NUMBER | chroot DIR | root DIR | cd DIR | detach DIR | open FILE | map FILE | fly FILE |
+clone DIR | socket | bind PATH | list DIR | remount DIR OPTIONS | thread WORDS… | leave
 
 `leave` comes before `thread`: the first thread ends, and the process goes on without it.
 """
@@ -41,6 +41,14 @@ def go(words):
         elif word == "chroot":
             os.chroot(words.pop(0))
             os.chdir("/")
+        elif word == "root":
+            os.chroot(words.pop(0))
+        elif word == "clone":
+            # open_tree with OPEN_TREE_CLONE: a mount that is in no mount namespace
+            check(libc.syscall(428, -100, words.pop(0).encode(), 1))
+        elif word == "bind":
+            held.append(socket.socket(socket.AF_UNIX))
+            held[-1].bind(words.pop(0))
         elif word == "cd":
             os.chdir(words.pop(0))
         elif word == "detach":

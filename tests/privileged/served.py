@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-"""Serves a directory by FUSE at a mount point: served.py DIRECTORY MOUNTPOINT CONTROL
+"""Serves a directory by FUSE at a mount point: served.py DIRECTORY MOUNTPOINT CONTROL [USER]
 
 The file CONTROL says how: "slow" answers after a while, "mute" takes requests and never answers, "mute from a removal on"
 begins that with the first request to remove a name; else it answers at once. The structures are those of linux/fuse.h, version 7.31."""
@@ -14,12 +14,14 @@ LOOKUP, FORGET, GETATTR, UNLINK, OPEN, READ, STATFS, RELEASE = 1, 2, 3, 10, 14, 
 FLUSH, INIT, OPENDIR, READDIR, RELEASEDIR, INTERRUPT, BATCH_FORGET = 25, 26, 27, 28, 29, 36, 42
 DELAY = 0.15
 
-source, mountpoint, control = sys.argv[1:]
+source, mountpoint, control, *user = sys.argv[1:]
+# Whose mount it is; to such a one all files are said to be root's.
+user = int(user[0]) if user else None
 # The mount covers what is served where both are one.
 base = os.open(source, os.O_PATH | os.O_DIRECTORY)
 device = os.open("/dev/fuse", os.O_RDWR)
 libc = ctypes.CDLL(None, use_errno=True)
-options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
+options = f"fd={device},rootmode=40000,user_id={user or 0},group_id={user or 0},allow_other"
 if libc.mount(b"served", mountpoint.encode(), b"fuse.served", 0, options.encode()) != 0:
     sys.exit(os.strerror(ctypes.get_errno()))
 libc.prctl(15, b"serves", 0, 0, 0)
@@ -38,11 +40,12 @@ def node(name):
 
 def attributes(name):
     found = os.stat(name, dir_fd=base, follow_symlinks=False)
+    owner = (found.st_uid, found.st_gid) if user is None else (0, 0)
     times = [found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns]
     return struct.pack(
         "<6Q3I7I", found.st_ino, found.st_size, found.st_blocks,
         *[at // 10**9 for at in times], *[at % 10**9 for at in times],
-        found.st_mode, found.st_nlink, found.st_uid, found.st_gid, 0, 4096, 0,
+        found.st_mode, found.st_nlink, *owner, 0, 4096, 0,
     )
 
 

@@ -98,7 +98,7 @@ fn progress(criu: &Criu) {
 }
 
 /// The same, where the answer is typed when the question has been put and these commands have been run.
-fn at_terminal_after(host: &TestHost, arguments: &str, commands: &str, answer: &str) -> Finished {
+pub(crate) fn at_terminal_after(host: &TestHost, arguments: &str, commands: &str, answer: &str) -> Finished {
     let shown = host.dir().with_file_name("shown");
     let (command, shown) = (format!("{} {arguments}", crate::tool::binary().display()), shown.display());
     let asked = format!("until grep -qs '\\[y/N\\]' {shown}; do sleep 0.01; done");

@@ -2,13 +2,15 @@
 //! The few calls of Linux that criu-gc needs and rustix has no safe function for.
 //!
 //! All unsafe code of the tool is here. Each call is one `ioctl` on a descriptor that the caller keeps. Its argument is
-//! nothing, or a plain structure whose size the request's number holds, so the kernel writes no more than that.
+//! nothing, or a plain structure as large as the kernel's, so the kernel writes no more than that.
 
 mod descriptor;
 mod filesystem;
+mod loop_device;
 mod mount_namespaces;
 mod socket;
 
 pub use filesystem::{Uuid, filesystem_uuid};
+pub use loop_device::{BackingFile, loop_backing_file};
 pub use mount_namespaces::{MountNamespaces, mount_namespaces};
-pub use socket::socket_namespace;
+pub use socket::{socket_file, socket_namespace};

@@ -142,6 +142,31 @@ impl Judge {
         }
     }
 
+    /// Whether another directory may be on the way to a file than at the dump. The link that a dump makes changes its file;
+    /// so one that was changed before the dump is another's, unless the images were copied without their times. A
+    /// directory that was put in the place of another shows its own change.
+    pub(super) fn may_lead_elsewhere(
+        &self,
+        place: &Place,
+        file: &FileIdentity,
+        directory: &Directory,
+    ) -> Result<bool, FileError> {
+        let Some(span) = self.span else { return Ok(false) };
+        if self.is_told(place) || file.changed.latest() >= span.began {
+            return Ok(false);
+        }
+        let mut above: Option<Directory> = None;
+        for _ in place.split().0.components() {
+            let directory = above.as_ref().unwrap_or(directory);
+            if directory.identity()?.changed > span.ended {
+                return Ok(true);
+            }
+            let Some(next) = directory.parent()? else { break };
+            above = Some(next);
+        }
+        Ok(false)
+    }
+
     /// Whether this is a directory where the dump can have made a link that is not there any more.
     fn can_have_changed(&self, directory: &FileIdentity) -> bool {
         self.span.is_some_and(|span| span.can_have_changed(directory))
