@@ -16,7 +16,7 @@ use crate::mounts::{Base, Place};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 use crate::system::filesystem::FilesystemId;
-use crate::system::mount::{self, MountError, Purpose};
+use crate::system::mount::{self, MountError};
 use crate::system::volume;
 
 pub use silent::SilentMounts;
@@ -30,7 +30,7 @@ pub enum OpenError {
     /// The way from there could not be gone.
     #[error("{}", .0.to_string_with_cause())]
     File(Arc<FileError>),
-    /// The filesystem could not be mounted.
+    /// The filesystem could not be read or mounted.
     #[error("{}", with_cause(.0))]
     Mount(Arc<MountError>),
     /// Neither the upper directory of the overlay is here, nor the store that it was in.
@@ -64,18 +64,21 @@ impl From<FileError> for OpenError {
     }
 }
 
+/// What is done with a device that nobody has mounted.
+enum Devices {
+    /// It is read, if nobody but root can have written the images that name it.
+    Read { author: Author, opened: HashMap<Base, Result<Unmounted, OpenError>> },
+    /// It is mounted, if nobody else has it open.
+    Mount(DeviceUsers),
+}
+
 /// Tells who has the block device with this number open.
 pub type DeviceUsers = Arc<dyn Fn(u64) -> Result<Option<u32>, String> + Send + Sync>;
 
-/// The bases that are open, for one purpose, and the directory that was opened last: the links of one directory follow
-/// one another.
+/// The bases that are open, and the directory that was opened last: the links of one directory follow one another.
 pub struct OpenBases {
-    purpose: Purpose,
-    users: DeviceUsers,
+    devices: Devices,
     bases: HashMap<Base, Result<Arc<Directory>, OpenError>>,
-    /// Filesystems that are read from their devices; `None` for one that has to be mounted.
-    devices: HashMap<Base, Result<Option<Unmounted>, OpenError>>,
-    author: Author,
     last: Option<(Base, PathBuf, Arc<OpenDirectory>)>,
     /// The directory that was looked for last and was not there.
     last_missing: Option<(Base, PathBuf, Arc<Missing>)>,
@@ -102,33 +105,36 @@ pub struct OpenDirectory {
 }
 
 impl OpenBases {
-    /// None yet. `users` tells who else has a device open that has to be mounted.
-    pub fn new(purpose: Purpose, users: DeviceUsers) -> Self {
-        let (bases, devices) = (HashMap::new(), HashMap::new());
-        OpenBases { purpose, users, bases, devices, author: Author::Trusted, last: None, last_missing: None }
+    /// None yet, to look at places that images of this author name: by the word of others no device is touched.
+    pub fn to_look(author: Author) -> Self {
+        Self::new(Devices::Read { author, opened: HashMap::new() })
     }
 
-    /// The same for places that images of this author name: by the word of others no device is touched.
-    pub fn named_by(self, author: Author) -> Self {
-        OpenBases { author, ..self }
+    /// None yet, to remove something. `users` tells who else has a device open that has to be mounted.
+    pub fn to_remove(users: DeviceUsers) -> Self {
+        Self::new(Devices::Mount(users))
     }
 
-    /// Looks at a place on a device that nobody has mounted, by reading it; `None` where that is no such place, or has to
-    /// be mounted all the same.
+    fn new(devices: Devices) -> Self {
+        OpenBases { devices, bases: HashMap::new(), last: None, last_missing: None }
+    }
+
+    /// Looks at a place on a device that nobody has mounted, by reading it; `None` where that is no such place.
     pub fn read_unmounted(&mut self, place: &Place) -> Option<Result<Seen, OpenError>> {
-        let Base::Device { device, volume } = &place.base else { return None };
-        let opened = self.devices.entry(place.base.clone()).or_insert_with(|| {
-            current_number(*device, volume.as_deref()).and_then(|device| open_unmounted(device, self.author))
-        });
+        let (Base::Device { device, volume }, Devices::Read { author, opened }) = (&place.base, &mut self.devices)
+        else {
+            return None;
+        };
+        let open = || current_number(*device, volume.as_deref()).and_then(|device| open_unmounted(device, *author));
+        let unmounted = match opened.entry(place.base.clone()).or_insert_with(open) {
+            Ok(unmounted) => unmounted,
+            Err(error) => return Some(Err(error.clone())),
+        };
         let (directory, name) = place.split();
-        match opened {
-            Ok(None) => None,
-            Ok(Some(unmounted)) => Some(unmounted.look_in(directory, name).map_err(|source| {
-                let path = Place { base: place.base.clone(), relative: PathBuf::new() }.path();
-                OpenError::Mount(Arc::new(MountError::Ext4 { path, source }))
-            })),
-            Err(error) => Some(Err(error.clone())),
-        }
+        Some(unmounted.look_in(directory, name).map_err(|source| {
+            let path = Place { base: place.base.clone(), relative: PathBuf::new() }.path();
+            OpenError::Mount(Arc::new(MountError::NotRead { path, source }))
+        }))
     }
 
     /// What is missing on the way to the file of a place; `None` where the directory of the file is there.
@@ -195,19 +201,18 @@ impl OpenBases {
         if let Some(opened) = self.bases.get(base) {
             return opened.clone();
         }
-        let opened = open(base, self.purpose, &self.users).map(Arc::new);
+        let opened = open(base, &self.devices).map(Arc::new);
         self.bases.insert(base.clone(), opened.clone());
         opened
     }
 }
 
-fn open_unmounted(device: (u32, u32), author: Author) -> Result<Option<Unmounted>, OpenError> {
+fn open_unmounted(device: (u32, u32), author: Author) -> Result<Unmounted, OpenError> {
     let found = match author {
-        Author::Trusted => mount::unmounted_ext4(device),
+        Author::Trusted => mount::unmounted(device),
         Author::User(_) | Author::Anybody => Err(MountError::OfOthers { device }),
     };
-    let found = found.map_err(|error| OpenError::Mount(Arc::new(error)))?;
-    Ok(found.map(Unmounted::new))
+    found.map(Unmounted::new).map_err(|error| OpenError::Mount(Arc::new(error)))
 }
 
 /// The number that a device has now, where it had this one when the tree was dumped.
@@ -216,7 +221,7 @@ fn current_number(device: (u32, u32), volume: Option<&[u8]>) -> Result<(u32, u32
     volume::number(name).ok_or_else(|| OpenError::NoVolume(String::from_utf8_lossy(name).into_owned()))
 }
 
-fn open(base: &Base, purpose: Purpose, users: &DeviceUsers) -> Result<Directory, OpenError> {
+fn open(base: &Base, devices: &Devices) -> Result<Directory, OpenError> {
     match base {
         Base::Mount { namespace, mountpoint, id, .. } => {
             open_mount(namespace.as_ref(), mountpoint, *id).map_err(OpenError::of_base)
@@ -229,7 +234,11 @@ fn open(base: &Base, purpose: Purpose, users: &DeviceUsers) -> Result<Directory,
         }
         Base::Device { device, volume } => {
             let device = current_number(*device, volume.as_deref())?;
-            mount::block_device(device, purpose, &**users).map_err(|error| OpenError::Mount(Arc::new(error)))
+            let mounted = match devices {
+                Devices::Mount(users) => mount::block_device(device, &**users),
+                Devices::Read { .. } => Err(MountError::OnlyRead { device }),
+            };
+            mounted.map_err(|error| OpenError::Mount(Arc::new(error)))
         }
     }
 }

@@ -7,8 +7,10 @@
 
 pub mod abstract_sockets;
 pub mod author;
+mod big_endian;
 pub mod command;
 mod crc32c;
+pub mod device;
 pub mod dir;
 pub mod ext4;
 pub mod filesystem;
@@ -28,6 +30,8 @@ pub mod privilege;
 pub mod process;
 mod reading;
 pub mod replace;
+pub mod unmounted;
 pub mod volume;
 pub mod way;
+pub mod xfs;
 pub mod xtables;

@@ -152,6 +152,14 @@ mod tool;
 mod trace;
 #[path = "privileged/traffic.rs"]
 mod traffic;
+#[path = "privileged/xfs_file.rs"]
+mod xfs_file;
+#[path = "privileged/xfs_forms.rs"]
+mod xfs_forms;
+#[path = "privileged/xfs_garbled.rs"]
+mod xfs_garbled;
+#[path = "privileged/xfs_links.rs"]
+mod xfs_links;
 #[path = "privileged/xt_compat.rs"]
 mod xt_compat;
 
@@ -196,6 +204,7 @@ fn main() -> std::process::ExitCode {
         hidden::CASES,
         container::CASES,
         living::CASES,
+        xfs_links::CASES,
     ];
     let with_newest = [
         answers::CASES,
@@ -226,6 +235,8 @@ fn main() -> std::process::ExitCode {
         stuck::CASES,
         supervised::CASES,
         times::CASES,
+        xfs_forms::CASES,
+        xfs_garbled::CASES,
     ];
     let all = || {
         let mut trials = case::trials(&cases);

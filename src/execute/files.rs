@@ -15,7 +15,6 @@ use crate::reach::{DeviceUsers, OpenBases, OpenDirectory, SilentMounts};
 use crate::residue::{LinkRemap, Residue, link_remap};
 use crate::save::{Keeper, Saved};
 use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Name, Pinned};
-use crate::system::mount::Purpose;
 use crate::time::Timestamp;
 
 /// Removes every link remap that the plan removes, on a watched thread: a filesystem may stop to answer at any moment.
@@ -95,7 +94,7 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, done: 
     let is_keeping = keeper.is_some();
     let (theirs, touched, from) = (Arc::clone(work), progress.touched.clone(), progress.next);
     let start = Watched::start("removal", move |sender| {
-        let bases = OpenBases::new(Purpose::Remove, Arc::clone(&theirs.users));
+        let bases = OpenBases::to_remove(Arc::clone(&theirs.users));
         let mut removal = Removal { keeper, work: Arc::clone(&theirs), touched, bases, last: None };
         for job in &theirs.jobs[from..] {
             let mut saved = None;

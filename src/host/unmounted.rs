@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::directory::{Absence, Sight};
 use crate::system::dir::FileIdentity;
-use crate::system::ext4::{Ext4, Ext4Error, Nearest};
 use crate::system::filesystem::FilesystemId;
+use crate::system::unmounted::{Nearest, ReadError, UnmountedFilesystem};
 
 /// What a look at a place on such a device gives.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Seen {
 /// A filesystem that is read from its device, and the directory in which was looked last.
 #[derive(Debug)]
 pub struct Unmounted {
-    filesystem: Ext4,
+    filesystem: UnmountedFilesystem,
     last: Option<(PathBuf, Links)>,
 }
 
@@ -33,17 +33,17 @@ pub struct Unmounted {
 #[derive(Debug)]
 struct Links {
     directory: FileIdentity,
-    inodes: HashMap<Vec<u8>, u32>,
+    inodes: HashMap<Vec<u8>, u64>,
 }
 
 impl Unmounted {
     /// Nothing of it was looked at yet.
-    pub fn new(filesystem: Ext4) -> Self {
+    pub fn new(filesystem: UnmountedFilesystem) -> Self {
         Unmounted { filesystem, last: None }
     }
 
     /// Looks for the link of this name in a directory.
-    pub fn look_in(&mut self, directory: &Path, name: &OsStr) -> Result<Seen, Ext4Error> {
+    pub fn look_in(&mut self, directory: &Path, name: &OsStr) -> Result<Seen, ReadError> {
         let links = match self.last.take().filter(|(last, _)| last == directory) {
             Some((_, links)) => links,
             None => self.links(directory)?,
@@ -52,12 +52,12 @@ impl Unmounted {
             Some(inode) => Sight::Found(self.filesystem.identity(*inode)?),
             None => Sight::Absent(Absence::in_directory(links.directory)),
         };
-        let seen = Seen { filesystem: self.filesystem.filesystem(), directory: links.directory, sight };
+        let seen = Seen { filesystem: self.filesystem.id(), directory: links.directory, sight };
         self.last = Some((directory.to_owned(), links));
         Ok(seen)
     }
 
-    fn links(&self, directory: &Path) -> Result<Links, Ext4Error> {
+    fn links(&self, directory: &Path) -> Result<Links, ReadError> {
         let (number, inodes) = match self.filesystem.nearest(directory)? {
             Nearest::Itself(number) => {
                 (number, self.filesystem.entries(number, |name| name.starts_with(b"link_remap."))?)

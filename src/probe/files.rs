@@ -21,7 +21,6 @@ use crate::reach::{OpenBases, OpenError};
 use crate::record::RecordedFilesystem;
 use crate::residue::{FileMount, LinkRemap, Residue};
 use crate::system::filesystem::FilesystemId;
-use crate::system::mount::Purpose;
 use absent::Judge;
 
 pub(super) fn look(host: &Host, checkpoint: &Checkpoint, links: Vec<Residue>, hints: &Hints, survey: &mut Survey) {
@@ -80,8 +79,7 @@ struct Searcher {
 
 impl Searcher {
     fn new(judge: Arc<Judge>) -> Self {
-        // Only a removal has to know who else uses a device.
-        let opened = OpenBases::new(Purpose::Look, Arc::new(|_| Ok(None))).named_by(judge.author());
+        let opened = OpenBases::to_look(judge.author());
         Searcher { opened, confirmed: Confirmed::default(), judge, recorded: None }
     }
 

@@ -7,45 +7,19 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use criu_gc_sys::Uuid;
 
 use super::crc32c::crc32c;
 use super::dir::FileIdentity;
 use super::filesystem::{self, FilesystemId};
+use super::unmounted::{LARGEST_DIRECTORY, ReadError};
 use crate::time::Timestamp;
 
-/// Why nothing can be told.
-#[derive(Debug, thiserror::Error)]
-pub enum Ext4Error {
-    /// The device cannot be read.
-    #[error("it cannot be read: {0}")]
-    Io(#[from] io::Error),
-    /// An error was met before, or it was not unmounted.
-    #[error("its superblock says that it has errors or was not unmounted: fsck it first")]
-    NotClean,
-    /// It is laid out in a way that is not known.
-    #[error("it has features that are not known ({0:#x})")]
-    Features(u32),
-    /// It contradicts itself.
-    #[error("it is damaged: {0}")]
-    Damaged(&'static str),
-    /// A directory cannot be read as such.
-    #[error("a directory on the way is encrypted, ignores case, or lies in its inode")]
-    Directory,
-    /// Something else is on the way.
-    #[error("a symbolic link or a file is on the way")]
-    NotADirectory,
-}
-
-type Result<T> = std::result::Result<T, Ext4Error>;
+type Result<T> = std::result::Result<T, ReadError>;
 
 const SUPERBLOCK: u64 = 1024;
-const ROOT: u32 = 2;
 /// `EXT4_FEATURE_INCOMPAT_*` that change nothing of what is read here, or are read: file types in entries, extents, 64 bits,
 /// flexible groups, values in inodes, the seed of checksums, large directories; and those that show in the inodes
 /// concerned: data in inodes, encryption, names without case.
@@ -57,8 +31,6 @@ const HUGE: u32 = 0x4_0000;
 const EXTENTS: u32 = 0x8_0000;
 const INLINE: u32 = 0x1000_0000;
 const CASE_FOLDED: u32 = 0x4000_0000;
-/// No directory that is looked into is larger.
-const LARGEST_DIRECTORY: u64 = 1 << 30;
 
 /// An ext4 (or ext3, or ext2) on an open device.
 #[derive(Debug)]
@@ -76,15 +48,6 @@ pub struct Ext4 {
     seed: Option<u32>,
 }
 
-/// How far a path leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nearest {
-    /// To a directory, the inode of which has this number.
-    Itself(u32),
-    /// No further than to this one; the next is missing in it.
-    Above(u32),
-}
-
 /// An inode, as it is on the device.
 struct Inode {
     number: u32,
@@ -92,6 +55,9 @@ struct Inode {
 }
 
 impl Ext4 {
+    /// The number of the inode of its root directory.
+    pub(super) const ROOT: u64 = 2;
+
     /// The ext4 on a device of this number, if there is one.
     pub fn open(device: File, number: (u32, u32)) -> Result<Option<Self>> {
         let mut superblock = [0; 1024];
@@ -101,13 +67,13 @@ impl Ext4 {
         let features = u32_at(&superblock, 0x60);
         let (state, errors) = (u16_at(&superblock, 0x3a), u32_at(&superblock, 0x194));
         if state & 3 != 1 || errors != 0 {
-            return Err(Ext4Error::NotClean);
+            return Err(ReadError::NotClean);
         }
         if features & !KNOWN_FEATURES != 0 {
-            return Err(Ext4Error::Features(features & !KNOWN_FEATURES));
+            return Err(ReadError::Features(features & !KNOWN_FEATURES));
         }
         let block_size = 1024_u64.checked_shl(u32_at(&superblock, 0x18)).filter(|size| *size <= 65_536);
-        let block_size = block_size.ok_or(Ext4Error::Damaged("its blocks have no size"))?;
+        let block_size = block_size.ok_or(ReadError::Damaged("its blocks have no size"))?;
         let is_new = u32_at(&superblock, 0x4c) > 0;
         let inode_size = if is_new { u64::from(u16_at(&superblock, 0x58)) } else { 128 };
         let is_64_bit = features & 0x80 != 0;
@@ -115,7 +81,7 @@ impl Ext4 {
         let inodes_per_group = u32_at(&superblock, 0x28);
         if !(128..=block_size).contains(&inode_size) || inodes_per_group == 0 || !(32..=1024).contains(&descriptor_size)
         {
-            return Err(Ext4Error::Damaged("its inodes have no size"));
+            return Err(ReadError::Damaged("its inodes have no size"));
         }
         let has_seed = features & 0x2000 != 0;
         let seed = if has_seed { u32_at(&superblock, 0x270) } else { crc32c(!0, &superblock[0x68..0x78]) };
@@ -139,26 +105,17 @@ impl Ext4 {
         FilesystemId { uuid: Some(self.uuid), disk_sequence: filesystem::disk_sequence(self.number) }
     }
 
-    /// The directory at a path from the root, or the nearest one above that is there.
-    pub fn nearest(&self, path: &Path) -> Result<Nearest> {
-        let mut at = ROOT;
-        for name in path.iter() {
-            let found = self.entries(at, |entry| entry == name.as_bytes())?;
-            match found.get(name.as_bytes()) {
-                Some(inode) => at = *inode,
-                None => return Ok(Nearest::Above(at)),
-            }
-        }
-        self.inode(at)?.check_directory()?;
-        Ok(Nearest::Itself(at))
+    /// It is an error if the inode of this number is no directory.
+    pub(super) fn check_directory(&self, number: u64) -> Result<()> {
+        self.inode(number)?.check_directory()
     }
 
     /// The entries of a directory whose names are wanted, with the numbers of their inodes.
-    pub fn entries(&self, directory: u32, wanted: impl Fn(&[u8]) -> bool) -> Result<HashMap<Vec<u8>, u32>> {
+    pub(super) fn entries(&self, directory: u64, wanted: impl Fn(&[u8]) -> bool) -> Result<HashMap<Vec<u8>, u64>> {
         let inode = self.inode(directory)?;
         inode.check_directory()?;
         let seed = self.seed.map(|seed| {
-            let seed = crc32c(seed, &directory.to_le_bytes());
+            let seed = crc32c(seed, &inode.number.to_le_bytes());
             crc32c(seed, &inode.bytes[0x64..0x68])
         });
         let mut found = HashMap::new();
@@ -168,12 +125,12 @@ impl Ext4 {
             let mut rest = &block[..];
             while rest.len() >= 8 {
                 let (number, length) = (u32_at(rest, 0), entry_length(u16_at(rest, 4), block.len()));
-                let name = rest.get(8..8 + usize::from(rest[6])).ok_or(Ext4Error::Damaged("a name without an end"))?;
+                let name = rest.get(8..8 + usize::from(rest[6])).ok_or(ReadError::Damaged("a name without an end"))?;
                 if number != 0 && wanted(name) {
-                    found.insert(name.to_owned(), number);
+                    found.insert(name.to_owned(), u64::from(number));
                 }
                 if length < 8 || length > rest.len() {
-                    return Err(Ext4Error::Damaged("an entry without an end"));
+                    return Err(ReadError::Damaged("an entry without an end"));
                 }
                 rest = &rest[length..];
             }
@@ -182,7 +139,7 @@ impl Ext4 {
     }
 
     /// What the inode of this number is, as `stat` would show it.
-    pub fn identity(&self, number: u32) -> Result<FileIdentity> {
+    pub fn identity(&self, number: u64) -> Result<FileIdentity> {
         let inode = self.inode(number)?;
         let bytes = &inode.bytes;
         let word = |at| u32_at(bytes, at);
@@ -190,7 +147,7 @@ impl Ext4 {
         let blocks = u64::from(u16_at(bytes, 0x74)) << 32 | u64::from(word(0x1c));
         Ok(FileIdentity {
             device: self.number,
-            inode: u64::from(number),
+            inode: number,
             mode: inode.mode(),
             owner: u32::from(u16_at(bytes, 0x78)) << 16 | u32::from(u16_at(bytes, 2)),
             links: u32::from(u16_at(bytes, 0x1a)),
@@ -202,16 +159,16 @@ impl Ext4 {
         })
     }
 
-    fn inode(&self, number: u32) -> Result<Inode> {
-        let index = number.checked_sub(1).filter(|_| number <= self.inodes);
-        let index = index.ok_or(Ext4Error::Damaged("an entry of no inode"))?;
+    fn inode(&self, number: u64) -> Result<Inode> {
+        let number = u32::try_from(number).ok().filter(|number| *number <= self.inodes).unwrap_or(0);
+        let index = number.checked_sub(1).ok_or(ReadError::Damaged("an entry of no inode"))?;
         let (group, within) = (index / self.inodes_per_group, index % self.inodes_per_group);
         let mut descriptor = vec![0; self.descriptor_size as usize];
         self.read(&mut descriptor, self.descriptors + u64::from(group) * self.descriptor_size)?;
         let high = if self.descriptor_size >= 64 { u32_at(&descriptor, 0x28) } else { 0 };
         let table = u64::from(high) << 32 | u64::from(u32_at(&descriptor, 8));
         let mut bytes = vec![0; self.inode_size as usize];
-        let start = table.checked_mul(self.block_size).ok_or(Ext4Error::Damaged("inodes beyond its end"))?;
+        let start = table.checked_mul(self.block_size).ok_or(ReadError::Damaged("inodes beyond its end"))?;
         self.read(&mut bytes, start.saturating_add(u64::from(within) * self.inode_size))?;
         Ok(Inode { number, bytes })
     }
@@ -219,7 +176,7 @@ impl Ext4 {
     /// The blocks of a directory that hold something, in order.
     fn blocks(&self, inode: &Inode) -> Result<Vec<u64>> {
         if inode.size() > LARGEST_DIRECTORY {
-            return Err(Ext4Error::Damaged("a directory larger than any"));
+            return Err(ReadError::Damaged("a directory larger than any"));
         }
         let most = inode.size().div_ceil(self.block_size);
         let mut blocks = Vec::new();
@@ -241,18 +198,18 @@ impl Ext4 {
     fn add_extents(&self, node: &[u8], levels: u32, most: u64, blocks: &mut Vec<u64>) -> Result<()> {
         let (magic, entries, depth) = (u16_at(node, 0), u16_at(node, 2), u16_at(node, 6));
         let entries = node.get(12..12 + usize::from(entries) * 12).filter(|_| magic == 0xf30a);
-        for entry in entries.ok_or(Ext4Error::Damaged("extents that are none"))?.chunks(12) {
+        for entry in entries.ok_or(ReadError::Damaged("extents that are none"))?.chunks(12) {
             if depth == 0 {
                 let (length, high) = (u16_at(entry, 4), u16_at(entry, 6));
                 let start = u64::from(high) << 32 | u64::from(u32_at(entry, 8));
                 let end = u64::from(u32_at(entry, 0)) + u64::from(length);
                 // Longer ones are of blocks that were never written, which no directory has.
                 if length > 32_768 || end > most.max(1) || blocks.len() as u64 + u64::from(length) > most {
-                    return Err(Ext4Error::Damaged("a directory with more blocks than it has"));
+                    return Err(ReadError::Damaged("a directory with more blocks than it has"));
                 }
                 blocks.extend((0..u64::from(length)).map(|at| start.saturating_add(at)));
             } else if levels == 0 || u32::from(depth) > levels {
-                return Err(Ext4Error::Damaged("extents without an end"));
+                return Err(ReadError::Damaged("extents without an end"));
             } else {
                 let child = u64::from(u16_at(entry, 8)) << 32 | u64::from(u32_at(entry, 4));
                 self.add_extents(&self.block(child)?, u32::from(depth) - 1, most, blocks)?;
@@ -277,7 +234,7 @@ impl Ext4 {
 
     fn block(&self, number: u64) -> Result<Vec<u8>> {
         let mut block = vec![0; self.block_size as usize];
-        let at = number.checked_mul(self.block_size).ok_or(Ext4Error::Damaged("a block beyond its end"))?;
+        let at = number.checked_mul(self.block_size).ok_or(ReadError::Damaged("a block beyond its end"))?;
         self.read(&mut block, at)?;
         Ok(block)
     }
@@ -304,10 +261,10 @@ impl Inode {
         const TYPE: u32 = 0o170_000;
         const DIRECTORY: u32 = 0o040_000;
         if self.mode() & TYPE != DIRECTORY {
-            return Err(Ext4Error::NotADirectory);
+            return Err(ReadError::NotADirectory);
         }
         let is_odd = self.flags() & (ENCRYPTED | INLINE | CASE_FOLDED) != 0 || self.number == 0;
-        if is_odd { Err(Ext4Error::Directory) } else { Ok(()) }
+        if is_odd { Err(ReadError::Directory) } else { Ok(()) }
     }
 
     /// Whether the inode has the field of four bytes at this offset beyond its first 128 bytes.
@@ -341,7 +298,7 @@ fn check_block(block: &[u8], seed: Option<u32>) -> Result<()> {
     let tail = block.len() - 12;
     let is_tail = u32_at(block, tail) == 0 && u16_at(block, tail + 4) == 12 && block[tail + 7] == 0xde;
     if is_tail && crc32c(seed, &block[..tail]) != u32_at(block, tail + 8) {
-        return Err(Ext4Error::Damaged("a directory has a wrong checksum"));
+        return Err(ReadError::Damaged("a directory has a wrong checksum"));
     }
     Ok(())
 }

@@ -4,9 +4,10 @@
 //! A filesystem that is looked at without replaying its journal shows what was true before those changes: a link that
 //! only the journal has would be taken for gone. What cannot be understood counts as not replayed.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+
+use super::big_endian::u32_at;
+use super::device::Device;
 
 /// What is known of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,21 +20,23 @@ pub enum Journal {
 
 /// The journal of the filesystem on an open device. One of a type without a reader here counts as empty: the types that
 /// are mounted all have one.
-pub fn of_device(device: &File) -> io::Result<Journal> {
-    if read::<2>(device, EXT4_MAGIC_AT)? == [0x53, 0xef] {
-        return of_ext4(device);
-    }
+pub fn of_device(device: &Device) -> io::Result<Journal> {
     if read::<4>(device, 0)? == *b"XFSB" {
         return Ok(XfsLog::find(device)?.map_or(Journal::Pending, |log| log.state().unwrap_or(Journal::Pending)));
     }
-    Ok(Journal::Empty)
+    if is_ext4(device)? { of_ext4(device) } else { Ok(Journal::Empty) }
+}
+
+/// Whether there is the magic number of an ext4.
+pub(super) fn is_ext4(device: &Device) -> io::Result<bool> {
+    Ok(read::<2>(device, EXT4_MAGIC_AT)? == [0x53, 0xef])
 }
 
 const EXT4_MAGIC_AT: u64 = 0x438;
 
 /// `s_feature_incompat` has `INCOMPAT_RECOVER` (4), which the kernel sets for as long as it has the filesystem mounted
 /// writable.
-fn of_ext4(device: &File) -> io::Result<Journal> {
+fn of_ext4(device: &Device) -> io::Result<Journal> {
     let [features] = read::<1>(device, 0x460)?;
     Ok(if features & 4 == 0 { Journal::Empty } else { Journal::Pending })
 }
@@ -42,7 +45,7 @@ fn of_ext4(device: &File) -> io::Result<Journal> {
 /// written, its cycle; in the header of a record that follows the magic number. Numbers are big-endian
 /// (`fs/xfs/libxfs/xfs_format.h`, `xfs_log_format.h`).
 struct XfsLog<'a> {
-    device: &'a File,
+    device: &'a Device,
     /// Where it begins on the device.
     start: u64,
     blocks: u64,
@@ -57,7 +60,7 @@ const UNMOUNT: u8 = 0x20;
 
 impl<'a> XfsLog<'a> {
     /// The log as the superblock describes it; `None` where it is on a device of its own, or makes no sense.
-    fn find(device: &'a File) -> io::Result<Option<Self>> {
+    fn find(device: &'a Device) -> io::Result<Option<Self>> {
         let superblock = read::<128>(device, 0)?;
         let block_size = u64::from(u32_at(&superblock, 4));
         let first = u64::from(u32_at(&superblock, 48)) << 32 | u64::from(u32_at(&superblock, 52));
@@ -132,14 +135,9 @@ impl<'a> XfsLog<'a> {
     }
 }
 
-fn read<const LENGTH: usize>(device: &File, at: u64) -> io::Result<[u8; LENGTH]> {
-    let mut bytes = [0; LENGTH];
-    device.read_exact_at(&mut bytes, at)?;
-    Ok(bytes)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes[at..at + 4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
+fn read<const LENGTH: usize>(device: &Device, at: u64) -> io::Result<[u8; LENGTH]> {
+    let bytes = device.read(at, LENGTH)?;
+    bytes.try_into().map_err(|_| io::ErrorKind::UnexpectedEof.into())
 }
 
 #[cfg(test)]

@@ -185,12 +185,16 @@ fn named_by_a_user(criu: &Criu) {
 fn large_directory(criu: &Criu) {
     let host = TestHost::new();
     let disk = Disk::mounted(&host, "ext4", 64);
+    is_removed_among(criu, &host, disk, 3_000);
+}
+
+/// A link in a directory with so many other names, below a root directory with as many.
+pub(crate) fn is_removed_among(criu: &Criu, host: &TestHost, disk: Disk<'_>, count: u32) {
     let deep = disk.mountpoint.join("deep");
     host.run("mkdir", &[&deep]);
-    let make =
-        "cd \"$0\"; for at in $(seq 3000); do : > $at-a-name-that-takes-some-room-in-its-block; : > ../$at; done";
-    host.run("sh", &[&"-c", &make, &deep]);
-    let dump = Dump::with_volume(criu, &host, &deep);
+    let make = "cd \"$0\"; for at in $(seq $1); do : > $at-a-name-that-takes-some-room; : > ../$at; done";
+    host.run("sh", &[&"-c", &make, &deep, &count.to_string()]);
+    let dump = Dump::with_volume(criu, host, &deep);
     let link = link_in(&host.path(&deep));
     host.run("umount", &[&disk.mountpoint]);
     disk.await_unmount();

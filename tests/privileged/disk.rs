@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{major, minor};
-use testkit::TestHost;
+use testkit::{TestHost, Word};
 
 use crate::container_links::directory;
 use crate::refusals::until;
@@ -25,9 +25,17 @@ pub(crate) struct Disk<'a> {
 impl<'a> Disk<'a> {
     /// A filesystem, mounted.
     pub(crate) fn mounted(host: &'a TestHost, fstype: &'static str, megabytes: u64) -> Self {
+        Self::made_with(host, fstype, megabytes, &[])
+    }
+
+    /// The same, made with these options of `mkfs`.
+    pub(crate) fn made_with(host: &'a TestHost, fstype: &'static str, megabytes: u64, options: &[&str]) -> Self {
         let file = host.dir().with_file_name("disk");
         File::create_new(&file).and_then(|file| file.set_len(megabytes << 20)).expect("a new file");
-        host.run(format!("mkfs.{fstype}"), &[&"-q", &file]);
+        let mut words: Vec<Word<'_>> = vec![&"-q"];
+        words.extend(options.iter().map(|option| option as Word<'_>));
+        words.push(&file);
+        host.run(format!("mkfs.{fstype}"), &words);
         let mountpoint = directory(host, "volume");
         host.run("mount", &[&"-o", &"loop", &file, &mountpoint]);
         let node = host.run("findmnt", &[&"-nro", &"SOURCE", &mountpoint]).stdout.trim().into();

@@ -51,7 +51,7 @@ impl Disk {
     fn check(&self, expected: Journal) {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&self.0).unwrap();
-        assert_eq!(of_device(&file).unwrap(), expected);
+        assert_eq!(of_device(&Device::of_file(file)).unwrap(), expected);
     }
 }
 
