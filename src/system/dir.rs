@@ -207,6 +207,13 @@ impl Directory {
         Ok((parent.identity()? != self.identity()?).then_some(parent))
     }
 
+    /// When the names in it were last changed.
+    pub fn modified(&self) -> Result<Timestamp, FileError> {
+        let stat = rustix::fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME)
+            .map_err(failed("look at", &self.path))?;
+        Ok(Timestamp::new(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec))
+    }
+
     /// The same directory once more, open for reading its names and for a lock of its own.
     pub fn reopened(&self) -> Result<Self, FileError> {
         let fd =

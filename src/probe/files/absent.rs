@@ -158,7 +158,9 @@ impl Judge {
         let mut above: Option<Directory> = None;
         for _ in place.split().0.components() {
             let directory = above.as_ref().unwrap_or(directory);
-            if directory.identity()?.changed > span.ended {
+            let changed = directory.identity()?.changed;
+            // Of the directories above, names come and go; one that was moved changes without that.
+            if changed > span.ended && (above.is_none() || changed > directory.modified()?) {
                 return Ok(true);
             }
             let Some(next) = directory.parent()? else { break };
