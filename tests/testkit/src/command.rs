@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,12 @@ impl std::fmt::Display for Finished {
         let Self { status, stdout, stderr, command } = self;
         write!(formatter, "{command}: {status}\n{stdout}{stderr}")
     }
+}
+
+/// Copies a program that will be run. Another process does it: while this one had the copy open for writing, a program
+/// that another thread starts would inherit that, and the copy could not be run (`ETXTBSY`).
+pub(crate) fn copy_program(program: &Path, place: &Path) {
+    Command::new("cp").arg("--preserve=mode").arg("--").args([program, place]).succeed();
 }
 
 /// Waits until the condition gives a value; nothing if that takes too long.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::artifacts::Artifacts;
+use crate::command::copy_program;
 use crate::host::TestHost;
 
 /// Whether a container may write to a mount.
@@ -67,7 +68,7 @@ impl Container {
         let null = root.join("dev/null");
         let mode = Mode::from_raw_mode(0o666);
         mknodat(CWD, null, FileType::CharacterDevice, mode, makedev(1, 3)).expect("a device node");
-        fs::copy(Artifacts::of_workspace().workload(), root.join("workload")).expect("the workload");
+        copy_program(&Artifacts::of_workspace().workload(), &root.join("workload"));
         Self { root, mounts: Vec::new(), users: Users::Hosts, externals: Externals::Named }
     }
 

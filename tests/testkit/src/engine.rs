@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::artifacts::Artifacts;
-use crate::command::wait_for;
+use crate::command::{copy_program, wait_for};
 use crate::criu::Criu;
 use crate::criu::options::LockMethod;
 use crate::host::TestHost;
@@ -90,7 +90,7 @@ impl<'a> Engines<'a> {
         for directory in ["", "proc", "dev", "sys", "tmp", "data"] {
             fs::create_dir(root.join(directory)).expect("a new directory");
         }
-        fs::copy(Artifacts::of_workspace().workload(), root.join("workload")).expect("the workload");
+        copy_program(&Artifacts::of_workspace().workload(), &root.join("workload"));
         root
     }
 }

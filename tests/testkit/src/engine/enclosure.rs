@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::Engines;
-use crate::command::CommandExt;
+use crate::command::{CommandExt, copy_program};
 
 /// A container of runc's, with network, mount, IPC and UTS namespaces of its own and a read-only root, in which there is
 /// nothing but the program and its libraries.
@@ -49,7 +49,7 @@ impl Engines<'_> {
             fs::create_dir_all(place.parent().expect("a directory")).expect("a new directory");
             fs::copy(&file, &place).expect("a library");
         }
-        fs::copy(program, root.join("program")).expect("the program");
+        copy_program(program, &root.join("program"));
         Enclosure { engines: self, directory, pids: Pids::Host, capabilities: Vec::new(), binds: Vec::new() }
     }
 }
