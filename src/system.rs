@@ -20,6 +20,7 @@ pub mod keep;
 pub mod ledger;
 pub mod lock;
 pub mod machine;
+pub mod modules;
 pub mod mount;
 pub mod mountinfo;
 pub mod netlink;

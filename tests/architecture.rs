@@ -55,7 +55,7 @@ fn impure_lines(source: &Source) -> Vec<String> {
 
 /// What is below `/proc` and is about no other process and no namespace: this process's own descriptors and settings,
 /// its thread's network namespace, and facts of the kernel.
-const OWN: [&str; 9] = [
+const OWN: [&str; 11] = [
     "/proc/thread-self/fd/",
     "/proc/self/fd/",
     "/proc/self/status",
@@ -63,6 +63,8 @@ const OWN: [&str; 9] = [
     "/proc/thread-self/ns/net",
     "/proc/thread-self/net/",
     "/proc/filesystems",
+    "/proc/modules",
+    "/proc/kallsyms",
     "/proc/sys/kernel/random/boot_id",
     // What CRIU says of the root task, which the kernel holds for it.
     "/proc/{pid}/ns/net",

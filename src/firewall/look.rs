@@ -81,7 +81,7 @@ fn look_at_nft(view: &mut NetworkView, parts: &Parts) -> Result<(), LookError> {
     let nft = match Nft::open() {
         Ok(nft) => nft,
         // Nothing can be where there is no nf_tables.
-        Err(nft::Error::Unavailable(_)) => return Ok(()),
+        Err(nft::Error::Unavailable(_) | nft::Error::NotLoaded) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
     for name in &parts.tables {

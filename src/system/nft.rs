@@ -11,6 +11,7 @@
 
 use rustix::io::Errno;
 
+use super::modules;
 use super::netlink::{self, Fields, Malformed, Message, Replies, Request, Socket};
 use super::privilege::{Capability, advice};
 
@@ -45,6 +46,9 @@ pub enum Error {
     /// The kernel was built without nf_tables, or its module is not there: nothing can be in it.
     #[error("this kernel has no nf_tables")]
     Unavailable(#[source] netlink::Error),
+    /// Its module is not loaded, so that it holds nothing; to ask it would load the module.
+    #[error("nf_tables is not loaded")]
+    NotLoaded,
     /// Not root in the user namespace that owns the network namespace.
     #[error("not permitted to use nf_tables in this network namespace{}", advice(Capability::NetAdmin))]
     NotPermitted(#[source] netlink::Error),
@@ -217,6 +221,9 @@ pub enum SetForm {
 impl Nft {
     /// Opens nf_tables of the network namespace that the calling thread is in.
     pub fn open() -> Result<Self, Error> {
+        if !modules::has_nf_tables() {
+            return Err(Error::NotLoaded);
+        }
         let socket = Socket::open(netlink::Protocol::Netfilter).map_err(|error| {
             let is_missing = matches!(error, netlink::Error::Open { source: Errno::PROTONOSUPPORT, .. });
             if is_missing { Error::Unavailable(error) } else { Error::Netlink(error) }

@@ -14,6 +14,7 @@ pub(crate) const CASES: &[Case] = &[
         test: rebooted,
         today: Today::Passes,
     },
+    Case { name: "--show makes the kernel load no module", test: no_module, today: Today::Passes },
     Case {
         name: "after a reboot a process that only has the pid of a dumped one does not keep the link",
         test: pid_of_another,
@@ -51,6 +52,35 @@ fn rebooted() {
         assert!(removed.ends_with(&format!("{objects} objects: 1 removed, {} gone.\n", objects - 1)), "{removed}");
         let after = scene.run(&format!("ls /srv/{name}; $gc --show /srv/{name}.images | tail -n 1"));
         assert_eq!(after, "file.keep\nNothing is left.\n");
+    }
+}
+
+/// What is not loaded holds no rules. To ask it would load it.
+fn no_module() {
+    let mut scene = Scene::booted(Kernel::V6_1);
+    scene.run(&format!(
+        "for lock in nftables iptables; do
+             mkdir /srv/$lock
+             tree=$(start_tree deleted /srv/$lock/file listen-connect 127.0.0.1:0)
+             dump {CRIU} $tree /srv/$lock.images --network-lock $lock
+         done"
+    ));
+    scene.reboot();
+    let modules = "cut -d ' ' -f 1 /proc/modules | sort";
+    let before = scene.run(&format!(
+        "modprobe --remove --remove-holders xt_mark nft_compat nf_tables iptable_filter ip6table_filter ip_tables ip6_tables \
+             nfnetlink inet_diag unix_diag loop || true
+         {modules}"
+    ));
+    for module in ["nf_tables", "nfnetlink", "ip_tables", "unix_diag", "loop"] {
+        assert!(!before.lines().any(|line| line == module), "void: {module} is loaded\n{before}");
+    }
+    for lock in ["nftables", "iptables"] {
+        let shown = scene.run(&format!("$gc --show /srv/{lock}.images"));
+        assert!(shown.ends_with("3 objects: 1 to be removed, 2 gone.\n"), "{shown}");
+        assert_eq!(scene.run(modules), before, "{lock}");
+        let removed = scene.run(&format!("$gc /srv/{lock}.images"));
+        assert!(removed.ends_with("3 objects: 1 removed, 2 gone.\n"), "{removed}");
     }
 }
 
