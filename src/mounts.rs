@@ -25,7 +25,7 @@ pub(crate) use path::is_plain_path;
 pub use crate::host::{HostMounts, MountNamespace, Wanted};
 pub(crate) use source::is_of_mount as is_source_of_mount;
 
-use crate::system::volume;
+use crate::system::mountinfo::volume_of;
 
 pub use crate::system::mountinfo::HostMount;
 pub use filesystem::OfTheKernel;
@@ -357,7 +357,7 @@ fn unmounted(insides: &[Vec<u8>], mount: &MntEntry, host: &HostMounts) -> Locati
     let base = if let Some(upper) = filesystem::upper_directory(mount) {
         Base::Upper(path::owned(&upper))
     } else if device.0 != 0 {
-        Base::Device { device, volume: volume::name(&mount.source) }
+        Base::Device { device, volume: volume_of(&mount.source) }
     } else if filesystem::is_number_in_use(device, host) {
         return Location::Unreachable(Unreachable::DeviceReused { device });
     } else {
@@ -381,7 +381,7 @@ pub fn wanted<'a>(files: impl Iterator<Item = (&'a [u8], &'a MntEntry)>) -> Want
         if filesystem::is_tmpfs(mount) {
             wanted.tmpfs.insert(mount.device());
         }
-        wanted.volumes.extend(volume::name(&mount.source));
+        wanted.volumes.extend(volume_of(&mount.source));
         wanted.uppers.extend(filesystem::upper_option(mount).map(<[u8]>::to_vec));
         let Some(relative) = relative_to(name, mount) else { continue };
         for root in path::readings(&mount.root) {

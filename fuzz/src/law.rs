@@ -125,7 +125,7 @@ fn check_filesystem(mount: &MntEntry, shown: &HostMount) {
     if shown.fstype == b"overlay" {
         let upper = shown.options.split(|byte| *byte == b',').find(|option| option.starts_with(b"upperdir="));
         assert!(mount.options.split(|byte| *byte == b',').any(|option| Some(option) == upper), "{mount:?} {shown:?}");
-    } else if volume::name(&mount.source).is_none_or(|name| volume::name(&shown.source) != Some(name)) {
+    } else if volume_of(&mount.source).is_none_or(|name| volume_of(&shown.source) != Some(name)) {
         assert_eq!(mount.device(), shown.device, "{mount:?} {shown:?}");
     }
 }

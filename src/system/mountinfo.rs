@@ -122,6 +122,27 @@ fn device(field: &[u8]) -> Option<(u32, u32)> {
     Some((number(&field[..colon])?, number(&field[colon + 1..])?))
 }
 
+/// The name of the volume of device mapper that a mount with this source is of; `None` if it is of something else. A
+/// volume keeps its name, and not its device number.
+///
+/// LVM gives the volume `data` of the group `vg` the two paths `/dev/mapper/vg-data` and `/dev/vg/data`.
+pub fn volume_of(source: &[u8]) -> Option<Vec<u8>> {
+    /// Directories of `/dev` that are no volume group, and may hold block devices.
+    const OTHERS: [&[u8]; 8] = [b"block", b"cciss", b"disk", b"ida", b"loop", b"md", b"rd", b"zvol"];
+    let mut components = source.strip_prefix(b"/dev/")?.split(|byte| *byte == b'/');
+    let (group, volume) = (components.next()?, components.next()?);
+    if group.is_empty() || volume.is_empty() || components.next().is_some() || OTHERS.contains(&group) {
+        return None;
+    }
+    if group == b"mapper" {
+        return Some(volume.to_vec());
+    }
+    // dm_build_dm_name of LVM: one dash parts the names, so those within are doubled.
+    let escape = |name: &[u8]| name.iter().flat_map(|byte| vec![*byte; if *byte == b'-' { 2 } else { 1 }]).collect();
+    let parts: [Vec<u8>; 2] = [escape(group), escape(volume)];
+    Some(parts.join(&b'-'))
+}
+
 /// Undoes the kernel's octal escapes (`\040` for a space, and so on); anything else stays as it is.
 pub fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
@@ -193,5 +214,27 @@ mod tests {
     #[test]
     fn a_line_that_makes_no_sense_is_counted() {
         assert_eq!(parse(b"x y z\n\n1 2 0:a / / rw - a b c\n1 2 3:4 / / rw shared:1 ext4 b c\n"), (Vec::new(), 3));
+    }
+
+    #[test]
+    fn both_paths_of_a_volume_give_its_volume_of() {
+        assert_eq!(volume_of(b"/dev/mapper/vg-data").unwrap(), b"vg-data");
+        assert_eq!(volume_of(b"/dev/vg/data").unwrap(), b"vg-data");
+        assert_eq!(volume_of(b"/dev/my-vg/a-b").unwrap(), b"my--vg-a--b");
+    }
+
+    #[test]
+    fn other_sources_are_of_no_volume() {
+        for source in [
+            "/dev/sda1",
+            "/dev/mapper/",
+            "/dev/disk/by-uuid/7",
+            "/dev/md/root",
+            "tmpfs",
+            "/mapper/vg-data",
+            "/dev/a/b/c",
+        ] {
+            assert_eq!(volume_of(source.as_bytes()), None, "{source}");
+        }
     }
 }

@@ -10,8 +10,7 @@ use std::path::PathBuf;
 
 use super::MountNamespace;
 use crate::host::namespace::Kind;
-use crate::system::mountinfo::{self, HostMount};
-use crate::system::volume;
+use crate::system::mountinfo::{self, HostMount, volume_of};
 
 /// Which mounts are looked for.
 #[derive(Debug, Clone, Default)]
@@ -144,7 +143,7 @@ impl Wanted {
 
     fn is_about(&self, mount: &HostMount) -> bool {
         self.devices.contains(&mount.device)
-            || volume::name(&mount.source).is_some_and(|name| self.volumes.contains(&name))
+            || volume_of(&mount.source).is_some_and(|name| self.volumes.contains(&name))
             || mount.fstype == b"overlay"
                 && mountinfo::option(&mount.options, b"upperdir=").is_some_and(|upper| self.uppers.contains(upper))
     }
