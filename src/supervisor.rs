@@ -102,6 +102,8 @@ struct Supervisor {
     interrupt: Interrupt,
     /// The last signal that was passed on, and when.
     passed: Option<(Signal, Instant)>,
+    /// The second signal, which the child was killed for.
+    killed_for: Option<Signal>,
     /// Since when the first thread of the child has ended.
     ended: Option<Instant>,
 }
@@ -121,7 +123,7 @@ impl Supervisor {
         if env::args_os().any(|word| word == HOST_OPTION) {
             let _ = host::enter();
         }
-        Ok(Supervisor { child, file, interrupt, passed: None, ended: None })
+        Ok(Supervisor { child, file, interrupt, passed: None, killed_for: None, ended: None })
     }
 
     fn wait(mut self) -> End {
@@ -135,7 +137,7 @@ impl Supervisor {
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
             match self.child.try_wait() {
-                Ok(Some(status)) => return End::of(status),
+                Ok(Some(status)) => return self.end_of(status),
                 Ok(None) => {}
                 Err(_) => return self.told(),
             }
@@ -152,7 +154,10 @@ impl Supervisor {
         let (Some(signal), Some(pid)) = (self.interrupt.take(), pid) else { return };
         match self.passed {
             Some((last, at)) if last == signal && at.elapsed() < SAME => return,
-            Some(_) => drop(kill_process(pid, KernelSignal::KILL)),
+            Some(_) => {
+                let _ = kill_process(pid, KernelSignal::KILL);
+                self.killed_for = Some(signal);
+            }
             None if host::catches(self.child.id(), signal.number()) => {
                 let number = u8::try_from(signal.number()).unwrap_or_default();
                 let _ = self.file.write_all_at(&[number], SIGNAL);
@@ -172,6 +177,14 @@ impl Supervisor {
     /// Whether a signal was passed on that a child cannot live on after.
     fn is_killed(&self) -> bool {
         self.passed.is_some_and(|(signal, _)| !host::catches(self.child.id(), signal.number()))
+    }
+
+    /// How the child has ended. That it was killed is nobody's business: the signal that came was another.
+    fn end_of(&self, status: ExitStatus) -> End {
+        match (self.killed_for, status.signal()) {
+            (Some(signal), Some(_)) => End::Signal(signal.number()),
+            (Some(_) | None, _) => End::of(status),
+        }
     }
 
     /// How the child ends, by what it told.
