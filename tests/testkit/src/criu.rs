@@ -13,6 +13,7 @@ use std::process::Command;
 use crate::artifacts::{self, Artifacts};
 use crate::command::CommandExt;
 use crate::host::TestHost;
+use crate::kernel;
 use crate::xtables::IptablesFlavour;
 
 /// The first version that gives each dump a run id, and names its table by that.
@@ -94,6 +95,9 @@ impl Criu {
     pub fn command(&self, host: &TestHost, flavour: IptablesFlavour) -> Command {
         let mut command = host.command(self.program());
         command.env("PATH", flavour.search_path(host));
+        // CRIU itself is not dumped. What it restores begins as a copy of it, and CRIU 4.3 fails where there is no
+        // registration to take back.
+        command.env_remove(kernel::TUNABLES.0);
         command
     }
 

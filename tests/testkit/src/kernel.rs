@@ -2,7 +2,7 @@
 //! What the tests have to know of the kernel that they run on.
 
 /// The variable of the C library that switches off what the kernel cannot tell CRIU, and its value.
-const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.pthread.rseq=0");
+pub(crate) const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.pthread.rseq=0");
 
 /// The first kernel that tells CRIU which memory a thread has registered for restartable sequences
 /// (`PTRACE_GET_RSEQ_CONFIGURATION`).

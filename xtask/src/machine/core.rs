@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The core of the privileged tests on a kernel, and what came of each test.
 
+use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use machine::{Hardware, Kernel};
+use machine::{Hardware, Installation, Kernel};
 
-use super::{old_criu, project};
+use super::{old_criu, project, stamp};
 use crate::error::Error;
+use crate::tree::{file, write};
 
 /// The core with one CRIU takes about six minutes on an idle host.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -24,8 +27,17 @@ pub(crate) struct Outcome {
     pub(crate) tests: Vec<Test>,
     /// What each CRIU says that is not run on this kernel.
     pub(crate) refusals: Vec<(String, String)>,
-    /// How long it took.
+    /// How long the machines ran, all together.
     pub(crate) duration: Duration,
+}
+
+/// Whether results of an earlier run count.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Results {
+    /// What has run with the very same programs does not run again: a table of an hour may be interrupted.
+    Kept,
+    /// Everything runs.
+    Fresh,
 }
 
 /// A test that ended.
@@ -41,26 +53,34 @@ pub(crate) struct Test {
 
 /// Runs the core with these CRIUs, or with all that run on the kernel: each in a machine of its own, as many at a time as
 /// this host has processors. The output is shown as it comes.
-pub(crate) fn run(kernel: Kernel, criu: &[String]) -> Result<Outcome, Error> {
-    let start = Instant::now();
+pub(crate) fn run(kernel: Kernel, criu: &[String], results: Results) -> Result<Outcome, Error> {
     let versions = if criu.is_empty() { old_criu::on(kernel, &project::versions()?) } else { criu.to_vec() };
     let waiting = Mutex::new(versions.iter());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || std::iter::from_fn(next).map(|version| with(kernel, version)).collect::<Vec<_>>();
+    let work = || std::iter::from_fn(next).map(|version| with(kernel, version, results)).collect::<Vec<_>>();
     let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(versions.len());
-    let results = thread::scope(|scope| {
+    let runs = thread::scope(|scope| {
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let results = workers.into_iter().flat_map(|worker| worker.join().expect("no panic in a worker"));
-        results.collect::<Result<Vec<_>, Error>>()
+        let runs = workers.into_iter().flat_map(|worker| worker.join().expect("no panic in a worker"));
+        runs.collect::<Result<Vec<MachineRun>, Error>>()
     })?;
-    let release = results.first().map(|(release, _)| release.clone()).unwrap_or_default();
-    let mut tests: Vec<Test> = results.into_iter().flat_map(|(_, tests)| tests).collect();
+    let release = runs.first().map(|run| run.release.clone()).unwrap_or_default();
+    let duration = runs.iter().map(|run| run.duration).sum();
+    let mut tests: Vec<Test> = runs.into_iter().flat_map(|run| run.tests).collect();
     tests.sort_by_key(|test| versions.iter().position(|version| *version == test.criu));
-    Ok(Outcome { release, tests, refusals: refusals(kernel)?, duration: start.elapsed() })
+    Ok(Outcome { release, tests, refusals: refusals(kernel)?, duration })
 }
 
-/// Runs the core with one CRIU: the kernel's version, and what came of each test.
-fn with(kernel: Kernel, version: &str) -> Result<(String, Vec<Test>), Error> {
+/// Runs the core with one CRIU.
+fn with(kernel: Kernel, version: &str, results: Results) -> Result<MachineRun, Error> {
+    let installation = Installation::of_workspace();
+    let place = installation.directory().join("core").join(format!("{kernel}-{version}"));
+    let programs = stamp::text(&installation.project());
+    if let (Results::Kept, Some(run)) = (results, MachineRun::kept(&place, &programs)) {
+        println!("machine: the core on kernel {kernel} with CRIU {version} has run: {}", place.display());
+        return Ok(run);
+    }
+    let start = Instant::now();
     let mut machine = Hardware::new(kernel)?.boot()?;
     let release = machine.run("uname -r")?.stdout.trim().to_owned();
     machine.set_limit(LIMIT);
@@ -73,7 +93,52 @@ fn with(kernel: Kernel, version: &str) -> Result<(String, Vec<Test>), Error> {
         return Err(Error::EndedInMachine(code));
     }
     machine.power_off()?;
-    Ok((release, tests))
+    let run = MachineRun { release, tests, duration: start.elapsed() };
+    if !has_failed {
+        run.keep(&place, &programs)?;
+    }
+    Ok(run)
+}
+
+/// One machine's part of the core.
+#[derive(Debug, Eq, PartialEq)]
+struct MachineRun {
+    release: String,
+    tests: Vec<Test>,
+    duration: Duration,
+}
+
+impl MachineRun {
+    /// That of an earlier run with the programs of this stamp.
+    fn kept(place: &Path, programs: &str) -> Option<Self> {
+        if !stamp::holds(place, programs) {
+            return None;
+        }
+        Self::parse(&fs::read_to_string(place).ok()?)
+    }
+
+    fn keep(&self, place: &Path, programs: &str) -> Result<(), Error> {
+        let directory = place.parent().unwrap_or(place);
+        fs::create_dir_all(directory).map_err(file("create", directory))?;
+        write(place, &self.text())?;
+        stamp::set(place, programs)
+    }
+
+    /// The kernel's version, the seconds, and the lines of the tests.
+    fn text(&self) -> String {
+        let line = |test: &Test| {
+            let outcome = if test.has_passed { "ok" } else { "FAILED" };
+            format!("test {} (criu {}) ... {outcome}\n", test.name, test.criu)
+        };
+        let tests: String = self.tests.iter().map(line).collect();
+        format!("{}\n{}\n{tests}", self.release, self.duration.as_secs())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let (release, seconds) = (lines.next()?.to_owned(), lines.next()?.parse().ok()?);
+        Some(Self { release, tests: lines.filter_map(Test::parse).collect(), duration: Duration::from_secs(seconds) })
+    }
 }
 
 /// The first error of `criu check` of each version that the core does not run with.
@@ -142,6 +207,12 @@ mod tests {
         let test = |has_passed| Some(Test { name: "a (b) c".to_owned(), criu: "4.3".to_owned(), has_passed });
         assert_eq!(Test::parse("test a (b) c (criu 4.3)    ... ok"), test(true));
         assert_eq!(Test::parse("test a (b) c (criu 4.3) ... FAILED"), test(false));
+        let run = MachineRun {
+            release: "6.1.0-41-amd64".to_owned(),
+            tests: [true, false].into_iter().filter_map(test).collect(),
+            duration: Duration::from_secs(700),
+        };
+        assert_eq!(MachineRun::parse(&run.text()), Some(run));
         for other in ["test result: ok. 1 passed", "test a (criu 4.3) ... ignored", "a (criu 4.3) ... ok"] {
             assert_eq!(Test::parse(other), None);
         }

@@ -13,6 +13,11 @@ pub(crate) fn holds(made: &Path, text: &str) -> bool {
     made.exists() && fs::read_to_string(beside(made)).is_ok_and(|found| found == text)
 }
 
+/// What the stamp of a file or directory says; empty if it has none.
+pub(crate) fn text(made: &Path) -> String {
+    fs::read_to_string(beside(made)).unwrap_or_default()
+}
+
 /// Writes the stamp of a file or directory that was made.
 pub(crate) fn set(made: &Path, text: &str) -> Result<(), Error> {
     write(&beside(made), text)

@@ -6,7 +6,7 @@ use std::fs;
 
 use machine::Kernel;
 
-use super::core::{self, Outcome};
+use super::core::{self, Outcome, Results};
 use crate::error::Error;
 use crate::tree::{file, write};
 use crate::{cargo, program, test};
@@ -20,7 +20,7 @@ pub(crate) fn run(kernels: &[Kernel]) -> Result<(), Error> {
     let mut outcomes = Vec::new();
     for kernel in kernels {
         println!("\nmachine: the core on kernel {kernel}");
-        outcomes.push(core::run(*kernel, &[])?);
+        outcomes.push(core::run(*kernel, &[], Results::Kept)?);
     }
     let table = table(&outcomes);
     println!("\n{table}");
