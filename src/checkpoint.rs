@@ -14,9 +14,7 @@ mod times;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use criu_images::{
-    ImageKind, Inventory, MntEntry, NetworkLock, Problem, RegFileEntry, Remap, RemapFilePathEntry, TaskKobjIds,
-};
+use criu_images::{ImageKind, Inventory, MntEntry, NetworkLock, RegFileEntry, Remap, RemapFilePathEntry, TaskKobjIds};
 
 use crate::connection::Connection;
 use crate::evidence::Evidence;
@@ -242,7 +240,7 @@ pub struct ImageProblem {
 #[derive(Debug)]
 pub enum ImageProblemKind {
     /// It ends too early; what stands before that is used.
-    Cut(Problem),
+    Cut(criu_images::Error),
     /// It is not there, and CRIU always writes it in a dump that finishes.
     Missing,
     /// It does not name link remaps that the images of open files have.

@@ -159,6 +159,8 @@ fn locate_podmans(name: &OsStr, work_dir: Option<&Path>) -> Result<Vec<Located>,
 
 /// Whether CRIU gives this name to an image, a log or statistics of its own.
 pub fn is_crius_own(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    name.ends_with(b".img") || ImageKind::of_file_name(name).is_some() || matches!(name, b"dump.log" | b"restore.log")
+    let bytes = name.as_bytes();
+    bytes.ends_with(b".img")
+        || ImageKind::from_file_name(name).is_some()
+        || matches!(bytes, b"dump.log" | b"restore.log")
 }

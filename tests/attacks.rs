@@ -11,7 +11,6 @@ mod attack;
 mod checkpoint;
 #[path = "attacks/entries.rs"]
 mod entries;
-#[expect(dead_code, reason = "no old images here")]
 #[path = "support/image_file.rs"]
 mod image_file;
 #[path = "attacks/mounts.rs"]

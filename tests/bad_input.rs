@@ -15,8 +15,7 @@ use std::path::Path;
 use std::process::Command;
 
 use checkpoint::{Checkpoint, LINK, ORIGINAL, named, offset, regular, remap, socket};
-use criu_images::{InetSkEntry, RegFileEntry};
-use image_file::Framing;
+use criu_images::{Framing, InetSkEntry, RegFileEntry};
 use refusal::{check, check_error, names_below};
 
 /// Without this the other tests could succeed because nothing of their images is right.
@@ -196,7 +195,13 @@ fn a_link_remap_is_on_a_mount_of_the_images() {
 #[test]
 fn a_connection_has_two_addresses() {
     let mut checkpoint = Checkpoint::new();
-    let entry = InetSkEntry { id: 1, family: 2, sock_type: 1, proto: 6, dst_port: 80, ..InetSkEntry::default() };
+    let entry = InetSkEntry::default().with(|socket| {
+        socket.id = 1;
+        socket.family = 2;
+        socket.sock_type = 1;
+        socket.proto = 6;
+        socket.dst_port = 80;
+    });
     checkpoint.files.push(socket(entry));
     checkpoint.write();
     check(&checkpoint, "files.img", offset(&checkpoint.files, 2), "is a TCP connection whose addresses make no sense");

@@ -6,7 +6,6 @@
 #[expect(dead_code, reason = "the tests of bad input change more of it")]
 #[path = "bad_input/checkpoint.rs"]
 mod checkpoint;
-#[expect(dead_code, reason = "no old images here")]
 #[path = "support/image_file.rs"]
 mod image_file;
 #[path = "command_line/run.rs"]
@@ -16,7 +15,6 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use checkpoint::{Checkpoint, LINK, ORIGINAL, remap};
-use criu_images::RemapFilePathEntry;
 use run::{Run, check_snapshot, criu_gc};
 use serde_json::{Value, json};
 
@@ -147,7 +145,7 @@ fn the_exit_status_tells_how_it_ended() {
     for arguments in [&[][..], &["--show"], &["--show", "--exit-code"]] {
         check_status(&checkpoint, arguments, 0, "Nothing is left.");
     }
-    checkpoint.remaps.push(RemapFilePathEntry { remap_type: Some(7), ..remap(ORIGINAL, LINK) });
+    checkpoint.remaps.push(remap(ORIGINAL, LINK).with(|remap| remap.remap_type = Some(7)));
     checkpoint.write();
     let unsure = "Nothing was found, but not everything is known.";
     check_status(&checkpoint, &["--show"], 0, unsure);

@@ -5,7 +5,6 @@
 #[expect(dead_code, reason = "the tests of bad input change more of it")]
 #[path = "bad_input/checkpoint.rs"]
 mod checkpoint;
-#[expect(dead_code, reason = "no old images here")]
 #[path = "support/image_file.rs"]
 mod image_file;
 #[expect(dead_code, reason = "nothing is refused here")]

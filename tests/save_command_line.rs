@@ -5,7 +5,6 @@
 #[expect(dead_code, reason = "the tests of bad input change more of it")]
 #[path = "bad_input/checkpoint.rs"]
 mod checkpoint;
-#[expect(dead_code, reason = "the tests of bad input use more of it")]
 #[path = "support/image_file.rs"]
 mod image_file;
 
@@ -17,7 +16,6 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use checkpoint::{Checkpoint, named, regular, remap};
-use criu_images::RegFileEntry;
 use serde_json::{Value, json};
 
 /// A whole checkpoint, and a place for saved files beside its data.
@@ -155,7 +153,7 @@ fn many(links: u32) -> (Checkpoint, PathBuf, BTreeSet<u64>) {
             (checkpoint.data().join(format!("link_remap.{id}")), checkpoint.data().join(id.to_string()));
         fs::write(&link, "content").expect("a file");
         checkpoint.files.push(regular(named(id, &link)));
-        let original = RegFileEntry { size: Some(7), ..named(id + 1, &original) };
+        let original = named(id + 1, &original).with(|file| file.size = Some(7));
         checkpoint.files.push(regular(original));
         checkpoint.remaps.push(remap(id + 1, id));
     }

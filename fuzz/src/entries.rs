@@ -3,11 +3,9 @@
 
 use arbitrary::Arbitrary;
 use criu_images::{
-    FileEntry, ImageKind, InetSkEntry, Inventory, MntEntry, PstreeEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds,
+    ByteOrder, Entry, FileEntry, Framing, ImageWriter, InetSkEntry, Inventory, MntEntry, PstreeEntry, RegFileEntry,
+    RemapFilePathEntry, TaskKobjIds,
 };
-use prost::Message;
-
-use crate::head;
 
 /// Parts of which names are made.
 const PARTS: [&[u8]; 24] = [
@@ -93,29 +91,30 @@ impl Entries {
         let ids = self.ids.entry();
         if let Some((root_ids, version, lock, has_run_id)) = &self.inventory {
             let run_id = has_run_id.then(|| b"01234567-89ab-cdef-0123-456789abcdef".to_vec());
-            let inventory = Inventory {
-                img_version: u32::from(version % 4),
-                root_ids: root_ids.as_ref().map(Ids::entry),
-                network_lock_method: Some(u32::from(lock % 4)),
-                dump_criu_run_id: run_id,
-                ..Inventory::default()
-            };
-            images.push(image(ImageKind::Inventory, 0, &[inventory]));
+            let inventory = Inventory::default().with(|inventory| {
+                inventory.img_version = u32::from(version % 4);
+                inventory.root_ids = root_ids.as_ref().map(Ids::entry);
+                inventory.network_lock_method = Some(u32::from(lock % 4));
+                inventory.dump_criu_run_id = run_id;
+            });
+            images.push(image(0, &[inventory]));
         }
         let pids: Vec<u32> = self.tasks.iter().map(|pid| 4_194_305 + u32::from(pid % 4)).collect();
-        images.push(image(ImageKind::Pstree, 0, &pids.iter().map(|pid| task(*pid)).collect::<Vec<_>>()));
-        images.extend(pids.iter().map(|pid| image(ImageKind::Ids, *pid, &[ids])));
+        images.push(image(0, &pids.iter().map(|pid| task(*pid)).collect::<Vec<_>>()));
+        images.extend(pids.iter().map(|pid| image(*pid, &[ids])));
         self.add_files(&mut images);
-        let remaps = self.remaps.iter().map(|(original, link, kind)| RemapFilePathEntry {
-            orig_id: small(*original),
-            remap_id: small(*link),
-            remap_type: kind.map(|kind| i32::from(kind % 5)),
+        let remaps = self.remaps.iter().map(|(original, link, kind)| {
+            RemapFilePathEntry::default().with(|remap| {
+                remap.orig_id = small(*original);
+                remap.remap_id = small(*link);
+                remap.remap_type = kind.map(|kind| i32::from(kind % 5));
+            })
         });
-        images.push(image(ImageKind::RemapFilePath, 0, &remaps.collect::<Vec<_>>()));
+        images.push(image(0, &remaps.collect::<Vec<_>>()));
         for namespace in 0..4 {
             let mounts: Vec<MntEntry> =
                 self.mounts.iter().filter(|(at, _)| at % 4 == namespace).map(|(_, mount)| mount.entry()).collect();
-            images.push(image(ImageKind::Mountpoints, u32::from(namespace), &mounts));
+            images.push(image(u32::from(namespace), &mounts));
         }
         if let Some((at, length)) = self.cut {
             let at = usize::from(at) % images.len();
@@ -130,27 +129,27 @@ impl Entries {
             let id = if outside % 8 == 0 { small(*inside) } else { small(*outside) };
             (small(*outside), file.entry(id))
         });
-        let sockets = self.sockets.iter().map(|(id, state, addresses, ports)| InetSkEntry {
-            id: small(*id),
-            ino: u32::from(*state),
-            family: if state & 1 == 0 { 2 } else { 10 },
-            sock_type: 1,
-            proto: 6,
-            state: u32::from(state % 12),
-            src_port: u32::from(ports[0]),
-            dst_port: u32::from(ports[1]),
-            src_addr: vec![addresses[0]; if state & 1 == 0 { 1 } else { 4 }],
-            dst_addr: vec![addresses[1]; if state & 1 == 0 { 1 } else { 4 }],
-            ..InetSkEntry::default()
+        let sockets = self.sockets.iter().map(|(id, state, addresses, ports)| {
+            InetSkEntry::default().with(|socket| {
+                socket.id = small(*id);
+                socket.ino = u32::from(*state);
+                socket.family = if state & 1 == 0 { 2 } else { 10 };
+                socket.sock_type = 1;
+                socket.proto = 6;
+                socket.state = u32::from(state % 12);
+                socket.src_port = u32::from(ports[0]);
+                socket.dst_port = u32::from(ports[1]);
+                socket.src_addr = vec![addresses[0]; if state & 1 == 0 { 1 } else { 4 }];
+                socket.dst_addr = vec![addresses[1]; if state & 1 == 0 { 1 } else { 4 }];
+            })
         });
         if self.is_old {
-            images.push(image(ImageKind::RegFiles, 0, &regular.map(|(_, file)| file).collect::<Vec<_>>()));
-            images.push(image(ImageKind::InetSockets, 0, &sockets.collect::<Vec<_>>()));
+            images.push(image(0, &regular.map(|(_, file)| file).collect::<Vec<_>>()));
+            images.push(image(0, &sockets.collect::<Vec<_>>()));
         } else {
-            let regular = regular.map(|(id, file)| FileEntry { kind: 1, id, reg: Some(Box::new(file)), isk: None });
-            let sockets =
-                sockets.map(|socket| FileEntry { kind: 4, id: socket.id, reg: None, isk: Some(Box::new(socket)) });
-            images.push(image(ImageKind::Files, 0, &regular.chain(sockets).collect::<Vec<_>>()));
+            let regular = regular.map(|(id, file)| FileEntry::from(file).with(|entry| entry.id = id));
+            let sockets = sockets.map(FileEntry::from);
+            images.push(image(0, &regular.chain(sockets).collect::<Vec<_>>()));
         }
     }
 }
@@ -158,7 +157,11 @@ impl Entries {
 impl Ids {
     fn entry(&self) -> TaskKobjIds {
         let [pid, net, mnt] = self.0.map(|id| Some(u32::from(id % 3)));
-        TaskKobjIds { pid_ns_id: pid, net_ns_id: net, mnt_ns_id: mnt, ..TaskKobjIds::default() }
+        TaskKobjIds::default().with(|ids| {
+            ids.pid_ns_id = pid;
+            ids.net_ns_id = net;
+            ids.mnt_ns_id = mnt;
+        })
     }
 }
 
@@ -171,19 +174,18 @@ impl Name {
 impl File {
     fn entry(&self, id: u32) -> RegFileEntry {
         let mut name = self.name.bytes();
-        let bare = RegFileEntry { id, ..RegFileEntry::default() };
+        let bare = RegFileEntry::default().with(|file| file.id = id);
         if self.is_link {
             name.extend(format!("/link_remap.{id}").as_bytes());
-            return RegFileEntry { name, ..bare };
+            return bare.with(|file| file.name = name);
         }
-        RegFileEntry {
-            name,
-            mnt_id: self.mount.map(|mount| i32::from(mount % 5) - 1),
-            size: self.size.map(u64::from),
-            ext: self.is_external,
-            mode: self.mode.map(u32::from),
-            ..bare
-        }
+        bare.with(|file| {
+            file.name = name;
+            file.mnt_id = self.mount.map(|mount| i32::from(mount % 5) - 1);
+            file.size = self.size.map(u64::from);
+            file.ext = self.is_external;
+            file.mode = self.mode.map(u32::from);
+        })
     }
 }
 
@@ -196,19 +198,18 @@ impl Mount {
             1 => [b"lowerdir=/l,upperdir=".as_slice(), &self.upper.bytes(), b",workdir=/w"].concat(),
             _ => b"lowerdir=/l,upperdir=/var/lib/c1/upper,workdir=/w".to_vec(),
         };
-        MntEntry {
-            fstype: u32::from(self.kind % 32),
-            mnt_id: u32::from(self.id % 4),
-            root_dev: (major << 20) | minor,
-            root: self.root.bytes(),
-            mountpoint: self.mountpoint.bytes(),
-            source: SOURCES[usize::from(self.source) % SOURCES.len()].to_vec(),
-            options,
-            ext_mount: self.is_external,
-            ext_key: self.key.as_ref().map(Name::bytes),
-            deleted: self.is_deleted,
-            ..MntEntry::default()
-        }
+        MntEntry::default().with(|mount| {
+            mount.fstype = u32::from(self.kind % 32);
+            mount.mnt_id = u32::from(self.id % 4);
+            mount.root_dev = (major << 20) | minor;
+            mount.root = self.root.bytes();
+            mount.mountpoint = self.mountpoint.bytes();
+            mount.source = SOURCES[usize::from(self.source) % SOURCES.len()].to_vec();
+            mount.options = options;
+            mount.ext_mount = self.is_external;
+            mount.ext_key = self.key.as_ref().map(Name::bytes);
+            mount.deleted = self.is_deleted;
+        })
     }
 }
 
@@ -218,15 +219,17 @@ fn small(id: u8) -> u32 {
 }
 
 fn task(pid: u32) -> PstreeEntry {
-    PstreeEntry { pid, pgid: pid, sid: pid, ..PstreeEntry::default() }
+    PstreeEntry::default().with(|task| {
+        task.pid = pid;
+        task.pgid = pid;
+        task.sid = pid;
+    })
 }
 
-fn image<M: Message>(kind: ImageKind, id: u32, entries: &[M]) -> (String, Vec<u8>) {
-    let mut bytes = head(kind);
+fn image<E: Entry>(id: u32, entries: &[E]) -> (String, Vec<u8>) {
+    let mut writer = ImageWriter::with_format(Vec::new(), Framing::TwoMagics, ByteOrder::Little).expect("memory");
     for entry in entries {
-        let record = entry.encode_to_vec();
-        bytes.extend(u32::try_from(record.len()).expect("a record").to_le_bytes());
-        bytes.extend(record);
+        writer.write(entry).expect("memory");
     }
-    (kind.file_name(id), bytes)
+    (E::KIND.file_name(id), writer.into_inner())
 }

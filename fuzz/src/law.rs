@@ -20,6 +20,7 @@ use criu_gc::probe::{self, Finding, FoundFile, Presence, Survey};
 use criu_gc::residue::{self, LinkRemap, Residue};
 use criu_gc::system::dir::FileIdentity;
 use criu_gc::system::filesystem::FilesystemId;
+use criu_gc::system::mountinfo::volume_of;
 use criu_gc::time::Timestamp;
 use criu_images::{MntEntry, Remap};
 

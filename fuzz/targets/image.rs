@@ -1,64 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! One image of any kind, read as every message that there is. Where it does not begin with the magic numbers of a
-//! kind, its first byte chooses one.
+//! One image of any kind. Where it does not begin with the magic numbers of a kind, its first byte chooses one.
 #![no_main]
 
 use criu_gc_fuzz::head;
 use criu_images::{
-    ByteOrder, CoreEntry, FileEntry, GhostFileEntry, ImageKind, ImageReader, InetSkEntry, Inventory, MmEntry, MntEntry,
-    NetDeviceEntry, NetNsEntry, PidNsEntry, PstreeEntry, RegFileEntry, RemapFilePathEntry, StatsEntry, TaskKobjIds,
+    ByteOrder, CoreEntry, Entry, FileEntry, GhostFileEntry, ImageKind, ImageReader, InetSkEntry, Inventory, MmEntry,
+    MntEntry, NetDeviceEntry, NetNsEntry, PidNsEntry, PstreeEntry, RegFileEntry, RemapFilePathEntry, StatsEntry,
+    TaskCore, TaskKobjIds, TcpStreamEntry,
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, rest)) = data.split_first() else { return };
     match ImageKind::ALL.iter().find(|kind| data.starts_with(&head(**kind))) {
-        Some(kind) => read_as_everything(*kind, data),
+        Some(kind) => read_image(*kind, data),
         None => {
             let kind = ImageKind::ALL[usize::from(*first) % ImageKind::ALL.len()];
-            read_as_everything(kind, &[head(kind), rest.to_vec()].concat());
+            read_image(kind, &[head(kind), rest.to_vec()].concat());
         }
     }
 });
 
-fn read_as_everything(kind: ImageKind, bytes: &[u8]) {
-    read::<Inventory>(kind, bytes, |entry| ignore(entry.network_lock()));
-    read::<FileEntry>(kind, bytes, |entry| ignore(entry.fd_type()));
-    read::<RegFileEntry>(kind, bytes, |entry| ignore(entry.mount_id()));
-    read::<RemapFilePathEntry>(kind, bytes, |entry| ignore(entry.remap()));
-    read::<GhostFileEntry>(kind, bytes, |entry| ignore(entry.device()));
-    read::<MntEntry>(kind, bytes, |entry| ignore((entry.device(), entry.fs_type())));
-    read::<InetSkEntry>(kind, bytes, |entry| {
-        for order in [ByteOrder::Little, ByteOrder::Big] {
-            ignore((entry.local(order), entry.peer(order), entry.is_tcp_connection()));
-        }
-    });
-    read::<NetDeviceEntry>(kind, bytes, |entry| ignore(entry.device_type()));
-    read::<NetNsEntry>(kind, bytes, drop);
-    read::<PidNsEntry>(kind, bytes, drop);
-    read::<PstreeEntry>(kind, bytes, drop);
-    read::<TaskKobjIds>(kind, bytes, drop);
-    read::<CoreEntry>(kind, bytes, drop);
-    read::<MmEntry>(kind, bytes, drop);
-    read::<StatsEntry>(kind, bytes, drop);
+fn read_image(kind: ImageKind, bytes: &[u8]) {
+    match kind {
+        ImageKind::Inventory => read::<Inventory>(bytes, |entry| ignore((entry.version(), entry.network_lock()))),
+        ImageKind::Pstree => read::<PstreeEntry>(bytes, drop),
+        ImageKind::Ids => read::<TaskKobjIds>(bytes, drop),
+        ImageKind::Core => read::<CoreEntry>(bytes, |entry| ignore(entry.tc.as_ref().map(TaskCore::state))),
+        ImageKind::Mm => read::<MmEntry>(bytes, drop),
+        ImageKind::Files => read::<FileEntry>(bytes, |entry| ignore(entry.fd_type())),
+        ImageKind::RegFiles => read::<RegFileEntry>(bytes, |entry| ignore(entry.mount_id())),
+        ImageKind::InetSockets => read::<InetSkEntry>(bytes, |entry| {
+            for order in [ByteOrder::Little, ByteOrder::Big] {
+                ignore((entry.local(order), entry.peer(order), entry.is_tcp_connection()));
+            }
+        }),
+        ImageKind::RemapFilePath => read::<RemapFilePathEntry>(bytes, |entry| ignore(entry.remap())),
+        ImageKind::GhostFile => read::<GhostFileEntry>(bytes, |entry| ignore(entry.device())),
+        ImageKind::Mountpoints => read::<MntEntry>(bytes, |entry| ignore((entry.device(), entry.fs_type()))),
+        ImageKind::NetNs => read::<NetNsEntry>(bytes, drop),
+        ImageKind::NetDevices => read::<NetDeviceEntry>(bytes, |entry| ignore(entry.device_type())),
+        ImageKind::Stats => read::<StatsEntry>(bytes, drop),
+        ImageKind::TcpStream => read::<TcpStreamEntry>(bytes, drop),
+        ImageKind::PidNs => read::<PidNsEntry>(bytes, drop),
+        other => panic!("{other:?} is not read"),
+    }
 }
 
 /// Reads all records: each lies in the image, behind the one before it.
-fn read<M: prost::Message + Default>(kind: ImageKind, bytes: &[u8], ask: impl Fn(M)) {
-    let Ok(mut reader) = ImageReader::open(kind, bytes) else { return };
-    let (mut end, mut index) = (0, 0);
-    loop {
-        match reader.next_record::<M>() {
-            Ok(None) => return,
-            Ok(Some(record)) => {
+fn read<E: Entry>(bytes: &[u8], ask: impl Fn(E)) {
+    let Ok(reader) = ImageReader::open(bytes) else { return };
+    let mut end = 0;
+    for (index, record) in reader.enumerate() {
+        match record {
+            Ok(record) => {
                 assert!(record.offset >= end && record.offset + 4 <= bytes.len() as u64);
-                assert_eq!(record.index, index);
+                assert_eq!(record.index, index as u64);
                 end = record.offset + 4;
-                ask(record.message);
+                ask(record.entry);
             }
-            Err(problem) => assert!(problem.offset <= bytes.len() as u64 || problem.is_truncation()),
+            Err(error) => assert!(error.offset() <= bytes.len() as u64),
         }
-        index += 1;
     }
 }
 

@@ -17,16 +17,18 @@ use crate::time::Timestamp;
 pub(crate) const RUN_ID: &str = "01234567-89ab-cdef-0123-456789abcdef";
 
 /// Namespaces that a task has in common with criu; each kind has another number.
-pub(crate) const SHARED: TaskKobjIds = TaskKobjIds {
-    pid_ns_id: Some(1),
-    net_ns_id: Some(2),
-    ipc_ns_id: Some(3),
-    uts_ns_id: Some(4),
-    mnt_ns_id: Some(5),
-    user_ns_id: Some(6),
-    cgroup_ns_id: Some(7),
-    time_ns_id: Some(8),
-};
+fn shared() -> TaskKobjIds {
+    TaskKobjIds::default().with(|ids| {
+        ids.pid_ns_id = Some(1);
+        ids.net_ns_id = Some(2);
+        ids.ipc_ns_id = Some(3);
+        ids.uts_ns_id = Some(4);
+        ids.mnt_ns_id = Some(5);
+        ids.user_ns_id = Some(6);
+        ids.cgroup_ns_id = Some(7);
+        ids.time_ns_id = Some(8);
+    })
+}
 
 /// The place of a record; its offset is a hundred times its number.
 pub(crate) fn evidence(image: &str, record: u64) -> Evidence {
@@ -35,19 +37,18 @@ pub(crate) fn evidence(image: &str, record: u64) -> Evidence {
 
 /// A whole checkpoint without residue: of one task that shares all namespaces with criu, written at second 1000.
 pub(crate) fn checkpoint() -> Checkpoint {
-    let inventory = Inventory {
-        img_version: 2,
-        root_ids: Some(SHARED),
-        network_lock_method: Some(0),
-        dump_criu_run_id: Some(RUN_ID.into()),
-        ..Inventory::default()
-    };
+    let inventory = Inventory::default().with(|inventory| {
+        inventory.img_version = 2;
+        inventory.root_ids = Some(shared());
+        inventory.network_lock_method = Some(0);
+        inventory.dump_criu_run_id = Some(RUN_ID.into());
+    });
     let task = Task {
         pid: 100,
         name: Some(b"job".to_vec()),
         executable: Some(b"/usr/bin/job".to_vec()),
         memory: None,
-        ids: Some(SHARED),
+        ids: Some(shared()),
     };
     Checkpoint {
         completeness: Completeness::Complete,
@@ -92,7 +93,12 @@ impl Checkpoint {
     /// Adds a remap.
     pub(crate) fn add_remap(&mut self, orig_id: u32, remap_id: u32, remap_type: Option<i32>) {
         let evidence = evidence("remap-fpath.img", self.remaps.len() as u64);
-        self.remaps.push(Record { entry: RemapFilePathEntry { orig_id, remap_id, remap_type }, evidence });
+        let entry = RemapFilePathEntry::default().with(|remap| {
+            remap.orig_id = orig_id;
+            remap.remap_id = remap_id;
+            remap.remap_type = remap_type;
+        });
+        self.remaps.push(Record { entry, evidence });
     }
 
     /// Adds a TCP socket.

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criu_images::{
-    CoreEntry, DumpStats, ImageKind, ImageReader, Inventory, MmEntry, MntEntry, NetDeviceEntry, NetDeviceType,
-    NetNsEntry, Problem, PstreeEntry, Remap, StatsEntry, TaskKobjIds,
+    CoreEntry, DumpStats, Entry, ImageKind, ImageReader, Inventory, MmEntry, MntEntry, NetDeviceEntry, NetDeviceType,
+    NetNsEntry, PstreeEntry, Remap, StatsEntry, TaskKobjIds,
 };
 
 use self::files::Files;
@@ -45,12 +45,12 @@ pub enum ReadError {
     #[error(transparent)]
     File(#[from] FileError),
     /// An image is not what its name says, or holds what CRIU never writes.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}", path.display())]
     Image {
         /// The image.
         path: PathBuf,
         /// What is wrong, and where.
-        problem: Problem,
+        source: criu_images::Error,
     },
     /// The images name more than any dump leaves.
     #[error("the images name more than can be looked for in {limit} MiB of memory: no dump leaves so much")]
@@ -80,8 +80,8 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         now: machine::now(),
         budget: Budget::default(),
     };
-    let inventory = reader.first::<Inventory>(ImageKind::Inventory, 0)?;
-    let remaps: Vec<RemapRecord> = reader.all(ImageKind::RemapFilePath, 0, Fact::Remap)?;
+    let inventory = reader.first::<Inventory>(0)?;
+    let remaps: Vec<RemapRecord> = reader.all(0, Fact::Remap)?;
     let (mut tasks, programs) = reader.tasks()?;
     let wanted = wanted_files(&remaps, &programs);
     let Files { files, sockets, layout, link_remaps, socket_inodes, is_empty } = reader.files(&wanted)?;
@@ -151,12 +151,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Calls `each` with every record of an image. A missing image has no records; a cut one is noted.
-    fn records<M: prost::Message + Default>(
+    fn records<E: Entry>(
         &mut self,
-        kind: ImageKind,
         id: u32,
-        mut each: impl FnMut(M, Evidence, criu_images::ByteOrder, &mut Budget) -> Result<(), ReadError>,
+        mut each: impl FnMut(E, Evidence, criu_images::ByteOrder, &mut Budget) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
+        let kind = E::KIND;
         let name = kind.file_name(id);
         let Some(file) = self.images.image(&name)? else { return Ok(()) };
         self.author = self.author.or(file.author);
@@ -166,26 +166,21 @@ impl Reader<'_> {
         }
         let budget = &mut self.budget;
         let mut each = |entry, evidence, order| each(entry, evidence, order, budget);
-        match read_records(&name, kind, file, &mut each) {
+        match read_records(&name, file, &mut each) {
             Ok(()) => Ok(()),
-            Err(Failure::Image(problem)) if problem.is_truncation() => {
-                self.problems.push(ImageProblem { image: name, kind: ImageProblemKind::Cut(problem) });
+            Err(Failure::Image(error)) if error.is_truncation() => {
+                self.problems.push(ImageProblem { image: name, kind: ImageProblemKind::Cut(error) });
                 Ok(())
             }
-            Err(Failure::Image(problem)) => Err(ReadError::Image { path: self.images.path().join(&name), problem }),
+            Err(Failure::Image(source)) => Err(ReadError::Image { path: self.images.path().join(&name), source }),
             Err(Failure::Entry(error)) => Err(error),
         }
     }
 
     /// All records of an image, each charged as such a fact.
-    fn all<M: prost::Message + Default>(
-        &mut self,
-        kind: ImageKind,
-        id: u32,
-        fact: Fact,
-    ) -> Result<Vec<Record<M>>, ReadError> {
+    fn all<E: Entry>(&mut self, id: u32, fact: Fact) -> Result<Vec<Record<E>>, ReadError> {
         let mut records = Vec::new();
-        self.records(kind, id, |entry, evidence, _, budget| {
+        self.records(id, |entry, evidence, _, budget| {
             budget.charge(fact, 0)?;
             records.push(Record { entry, evidence });
             Ok(())
@@ -193,9 +188,9 @@ impl Reader<'_> {
         Ok(records)
     }
 
-    fn first<M: prost::Message + Default>(&mut self, kind: ImageKind, id: u32) -> Result<Option<Record<M>>, ReadError> {
+    fn first<E: Entry>(&mut self, id: u32) -> Result<Option<Record<E>>, ReadError> {
         let mut first = None;
-        self.records(kind, id, |entry, evidence, _, _| {
+        self.records(id, |entry, evidence, _, _| {
             first.get_or_insert(Record { entry, evidence });
             Ok(())
         })?;
@@ -205,7 +200,7 @@ impl Reader<'_> {
     /// The tasks, and the id of the program of each.
     fn tasks(&mut self) -> Result<(Vec<Task>, HashMap<u32, u32>), ReadError> {
         let (mut tasks, mut programs) = (Vec::new(), HashMap::new());
-        let tree: Vec<Record<PstreeEntry>> = self.all(ImageKind::Pstree, 0, Fact::Task)?;
+        let tree: Vec<Record<PstreeEntry>> = self.all(0, Fact::Task)?;
         let mut pids: Vec<u32> = tree.iter().map(|task| task.entry.pid).collect();
         if pids.is_empty() {
             // A dump that was killed early: every process has its ids image before the tree's own is complete.
@@ -213,15 +208,15 @@ impl Reader<'_> {
             pids.iter().try_for_each(|_| self.budget.charge(Fact::Task, 0))?;
         }
         for pid in pids {
-            let ids: Option<Record<TaskKobjIds>> = self.first(ImageKind::Ids, pid)?;
-            let core: Option<Record<CoreEntry>> = self.first(ImageKind::Core, pid)?;
+            let ids: Option<Record<TaskKobjIds>> = self.first(pid)?;
+            let core: Option<Record<CoreEntry>> = self.first(pid)?;
             let (legacy_ids, task) = match core {
                 Some(core) => (core.entry.ids, core.entry.tc),
                 None => (None, None),
             };
             let personality = task.as_ref().and_then(|task| task.personality).unwrap_or_default();
             let name = task.map(|task| task.comm);
-            let mm: Option<Record<MmEntry>> = self.first(ImageKind::Mm, pid)?;
+            let mm: Option<Record<MmEntry>> = self.first(pid)?;
             let memory = mm.as_ref().and_then(|mm| memory(&mm.entry, personality));
             if let Some(mm) = mm {
                 programs.insert(pid, mm.entry.exe_file_id);
@@ -240,7 +235,7 @@ impl Reader<'_> {
         let own: HashSet<u32> = tasks.iter().filter_map(|task| task.ids.as_ref()?.mnt_ns_id).collect();
         let tables = self.images.ids(ImageKind::Mountpoints);
         for namespace in tables.into_iter().filter(|namespace| own.is_empty() || own.contains(namespace)) {
-            self.records(ImageKind::Mountpoints, namespace, |entry: MntEntry, evidence, _, budget| {
+            self.records(namespace, |entry: MntEntry, evidence, _, budget| {
                 let names = [&entry.root, &entry.mountpoint, &entry.source, &entry.options];
                 budget.charge(Fact::Mount, names.iter().map(|name| name.len()).sum::<usize>() / 2)?;
                 let id = entry.mnt_id;
@@ -256,10 +251,10 @@ impl Reader<'_> {
     fn network(&mut self, root: Option<&Task>) -> Result<Network, ReadError> {
         let mut network = Network::default();
         let Some(id) = root.and_then(|root| root.ids.as_ref()?.net_ns_id) else { return Ok(network) };
-        if let Some(namespace) = self.first::<NetNsEntry>(ImageKind::NetNs, id)? {
+        if let Some(namespace) = self.first::<NetNsEntry>(id)? {
             network.external_key = namespace.entry.ext_key;
         }
-        self.records(ImageKind::NetDevices, id, |device: NetDeviceEntry, _, _, budget| {
+        self.records(id, |device: NetDeviceEntry, _, _, budget| {
             budget.charge(Fact::Interface, device.name.len() + device.address.len())?;
             if device.device_type() != NetDeviceType::Loopback {
                 let hardware_address = device.address;
@@ -281,8 +276,8 @@ impl Reader<'_> {
             return Ok(Vec::new());
         }
         // These addresses only ever add a tie to a namespace; an image that cannot be read adds none.
-        let (addresses, problem) = criu_images::interface_addresses(&bytes);
-        if problem.is_some() {
+        let (addresses, error) = criu_images::interface_addresses(&bytes);
+        if error.is_some() {
             return Ok(Vec::new());
         }
         Ok(addresses.into_iter().map(|found| DeviceAddress { index: found.ifindex, address: found.address }).collect())
@@ -404,22 +399,22 @@ impl Reader<'_> {
 }
 
 enum Failure {
-    Image(Problem),
+    Image(criu_images::Error),
     Entry(ReadError),
 }
 
-fn read_records<M: prost::Message + Default>(
+fn read_records<E: Entry>(
     name: &str,
-    kind: ImageKind,
     file: ImageFile,
-    each: &mut impl FnMut(M, Evidence, criu_images::ByteOrder) -> Result<(), ReadError>,
+    each: &mut impl FnMut(E, Evidence, criu_images::ByteOrder) -> Result<(), ReadError>,
 ) -> Result<(), Failure> {
-    let mut reader = ImageReader::open(kind, BufReader::with_capacity(BUFFER, file)).map_err(Failure::Image)?;
+    let reader = ImageReader::open(BufReader::with_capacity(BUFFER, file)).map_err(Failure::Image)?;
     let order = reader.byte_order();
     let image: Arc<str> = name.into();
-    while let Some(record) = reader.next_record::<M>().map_err(Failure::Image)? {
+    for record in reader {
+        let record = record.map_err(Failure::Image)?;
         let evidence = Evidence { image: Arc::clone(&image), record: record.index, offset: record.offset };
-        each(record.message, evidence, order).map_err(Failure::Entry)?;
+        each(record.entry, evidence, order).map_err(Failure::Entry)?;
     }
     Ok(())
 }
@@ -431,7 +426,7 @@ fn wanted_files(remaps: &[RemapRecord], programs: &HashMap<u32, u32>) -> HashSet
         match remap.entry.remap() {
             Remap::Linked { file_id } => wanted.extend([file_id, remap.entry.orig_id]),
             Remap::Ghost { .. } => wanted.extend([remap.entry.orig_id]),
-            Remap::Procfs { .. } | Remap::Unknown { .. } => {}
+            Remap::Procfs { .. } | Remap::Unknown { .. } | _ => {}
         }
     }
     wanted
@@ -452,8 +447,8 @@ fn shows_restore(name: &str, file: ImageFile) -> bool {
 }
 
 fn statistics(file: impl Read) -> Option<StatsEntry> {
-    let record = ImageReader::open(ImageKind::Stats, file).and_then(|mut stats| stats.next_record::<StatsEntry>());
-    Some(record.ok()??.message)
+    let record = ImageReader::open(file).ok()?.next()?;
+    Some(record.ok()?.entry)
 }
 
 fn entry_error(directory: &std::path::Path, evidence: Evidence, text: &'static str) -> ReadError {

@@ -3,6 +3,9 @@
 //!
 //! Memory pages, contents of files and queues, and all that is not CRIU's are passed over.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use criu_images::ImageKind;
 
 use super::blobs::{self, Blob, Blobs};
@@ -120,13 +123,13 @@ enum Wanted {
 
 impl Wanted {
     fn of(name: &[u8]) -> Self {
-        match ImageKind::of_file_name(name) {
+        match ImageKind::from_file_name(OsStr::from_bytes(name)) {
             Some((kind, _)) if kind.has_payload() => return Wanted::Name,
             Some(_) => return Wanted::Content,
             None => {}
         }
         let is = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
-        if criu_images::is_interface_addresses_file_name(name) {
+        if criu_images::is_interface_addresses_file_name(OsStr::from_bytes(name)) {
             Wanted::Content
         } else if is(&["dump.log", "restore.log"]) {
             Wanted::UpTo(LOG_LIMIT)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The images of one checkpoint, wherever they are.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -76,7 +78,7 @@ impl Images {
     /// The images in a directory, whatever is around it; CRIU's log and statistics are in `work_dir`, or with them.
     pub fn open(path: &Path, work_dir: Option<&Path>) -> Result<Self, LocateError> {
         let directory = Directory::open(path)?;
-        if !directory.names()?.iter().any(|name| ImageKind::of_file_name(name).is_some()) {
+        if !directory.names()?.iter().any(|name| ImageKind::from_file_name(OsStr::from_bytes(name)).is_some()) {
             return Err(LocateError::NoImages { path: path.to_owned() });
         }
         let work = work_dir.map(Directory::open).transpose()?.map_or(Work::Images, Work::Named);
@@ -120,7 +122,7 @@ impl Images {
 
     /// The ids for which there is an image of this kind, ascending.
     pub fn ids(&self, kind: ImageKind) -> Vec<u32> {
-        let of_kind = |name: &Vec<u8>| match ImageKind::of_file_name(name) {
+        let of_kind = |name: &Vec<u8>| match ImageKind::from_file_name(OsStr::from_bytes(name)) {
             Some((found, Some(id))) if found == kind => Some(id),
             _ => None,
         };

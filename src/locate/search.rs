@@ -5,6 +5,8 @@
 //! The name of the directory that the user typed says nothing: what counts is what is in it, and under which name its
 //! parent has it.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use criu_images::ImageKind;
@@ -93,7 +95,7 @@ fn has_images(folder: &Folder) -> Result<bool, FileError> {
 
 /// Whether a file of this name makes a directory one of images. Statistics alone do not: runtimes put them elsewhere.
 fn is_an_image(name: &[u8]) -> bool {
-    ImageKind::of_file_name(name).is_some_and(|(kind, _)| kind != ImageKind::Stats)
+    ImageKind::from_file_name(OsStr::from_bytes(name)).is_some_and(|(kind, _)| kind != ImageKind::Stats)
 }
 
 fn located(images: Folder, work_dir: Option<&Path>) -> Result<Located, FileError> {

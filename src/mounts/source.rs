@@ -41,7 +41,11 @@ mod tests {
     }
 
     fn mount(root: &str) -> MntEntry {
-        MntEntry { root_dev: 8 << 20 | 1, root: root.into(), source: "/dev/sda1".into(), ..MntEntry::default() }
+        MntEntry::default().with(|mount| {
+            mount.root_dev = 8 << 20 | 1;
+            mount.root = root.into();
+            mount.source = "/dev/sda1".into();
+        })
     }
 
     fn check(path: &str, shown: &HostMount, root: &str, there: &[&str], expected: bool) {

@@ -318,7 +318,7 @@ fn lock_name(lock: criu_images::NetworkLock) -> &'static str {
         criu_images::NetworkLock::Iptables => "iptables",
         criu_images::NetworkLock::Nftables => "nftables",
         criu_images::NetworkLock::Skip => "skip",
-        criu_images::NetworkLock::Unknown(_) => "unknown",
+        criu_images::NetworkLock::Unknown(_) | _ => "unknown",
     }
 }
 

@@ -95,7 +95,8 @@ pub(super) fn derive(checkpoint: &Checkpoint, derived: &mut Derived) {
         Some(NetworkLock::Skip) => {}
         Some(NetworkLock::Iptables) => add_iptables(checkpoint, scope, derived),
         Some(NetworkLock::Nftables) => add_nftables(checkpoint, scope, derived),
-        Some(NetworkLock::Unknown(method)) => derived.unknown.push(Unknown::LockMethod { method }),
+        // Also what a later criu-images has a name for.
+        Some(lock) => derived.unknown.push(Unknown::LockMethod { method: lock.into() }),
         None => {
             add_iptables(checkpoint, scope, derived);
             if let Some(table) = table(checkpoint, scope) {

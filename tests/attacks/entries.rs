@@ -9,7 +9,11 @@ use crate::checkpoint::{Checkpoint, LINK, ORIGINAL, named, regular, remap, socke
 const ATTRIBUTES: Fate = Fate::Refused("has a mount, size or mode, which CRIU never writes there");
 
 fn of_type(checkpoint: &mut Checkpoint, remap_type: Option<i32>, remap_id: u32) {
-    checkpoint.remaps = vec![RemapFilePathEntry { orig_id: ORIGINAL, remap_id, remap_type }];
+    checkpoint.remaps = vec![RemapFilePathEntry::default().with(|remap| {
+        remap.orig_id = ORIGINAL;
+        remap.remap_id = remap_id;
+        remap.remap_type = remap_type;
+    })];
 }
 
 pub(crate) fn attacks() -> Vec<Attack> {
@@ -72,8 +76,13 @@ pub(crate) fn attacks() -> Vec<Attack> {
             },
         ),
         attack("a connection without addresses", Fate::Refused("whose addresses make no sense"), |c| {
-            let entry =
-                InetSkEntry { id: 1, family: 2, sock_type: 1, proto: 6, dst_port: 80, ..InetSkEntry::default() };
+            let entry = InetSkEntry::default().with(|socket| {
+                socket.id = 1;
+                socket.family = 2;
+                socket.sock_type = 1;
+                socket.proto = 6;
+                socket.dst_port = 80;
+            });
             c.files.push(socket(entry));
         }),
         attack("a way of locking that is to come", Fate::NotKnown("which this version does not know"), |c| {

@@ -23,14 +23,10 @@ fn with_root(checkpoint: &mut Checkpoint, root: &[u8]) {
 
 fn overlay(checkpoint: &mut Checkpoint, options: &str) {
     on_mount(checkpoint, |mount| {
-        mount.fstype = fs_type(FsType::Overlayfs);
+        mount.fstype = FsType::Overlayfs.into();
         mount.root_dev = 4095;
         mount.options = options.into();
     });
-}
-
-fn fs_type(wanted: FsType) -> u32 {
-    (0..99).find(|number| FsType::from(*number) == wanted).expect("a type of filesystem")
 }
 
 pub(crate) fn attacks() -> Vec<Attack> {
@@ -114,11 +110,11 @@ pub(crate) fn attacks() -> Vec<Attack> {
             overlay(c, "lowerdir=/l,upperdir=/etc,workdir=/w");
         }),
         attack("a link on the kernel's own proc", Fate::Nothing, |c| {
-            on_mount(c, |mount| mount.fstype = fs_type(FsType::Proc))
+            on_mount(c, |mount| mount.fstype = FsType::Proc.into())
         }),
         attack("a link on a tmpfs of the tree's own", Fate::Nothing, |c| {
             on_mount(c, |mount| {
-                mount.fstype = fs_type(FsType::Tmpfs);
+                mount.fstype = FsType::Tmpfs.into();
                 mount.root_dev = 4095;
             });
         }),

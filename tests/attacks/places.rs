@@ -6,10 +6,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use criu_images::Framing;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 use crate::attack::{Attack, Fate};
 use crate::checkpoint::Checkpoint;
+use crate::image_file::image;
 
 const NO_WAY: Fate = Fate::NotKnown("(not known: cannot be reached: cannot open directory ");
 
@@ -124,14 +126,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
         attack("a log of another run than the images", Fate::NotKnown("is of another run than the images"), |c| {
             let mut inventory = c.inventory.clone();
             inventory.dump_criu_run_id = Some(b"01234567-89ab-cdef-0123-456789abcdef".to_vec());
-            c.write_bytes(
-                "inventory.img",
-                &crate::image_file::image(
-                    criu_images::ImageKind::Inventory,
-                    crate::image_file::Framing::TwoMagics,
-                    &[inventory],
-                ),
-            );
+            c.write_bytes("inventory.img", &image(Framing::TwoMagics, &[inventory]));
             fs::remove_file(c.link()).expect("the link");
             let text = "(00.1) CRIU run id = 76543210-89ab-cdef-0123-456789abcdef\n(00.2) Unfreezing tasks into 2\n";
             replace_image(c, "dump.log", |path| fs::write(path, text).expect("a log"));

@@ -3,11 +3,11 @@
 
 use std::fs;
 
-use criu_images::{ImageKind, InetSkEntry, PstreeEntry, RegFileEntry};
+use criu_images::{Framing, ImageKind, InetSkEntry, PstreeEntry};
 
 use crate::attack::{Attack, Fate};
 use crate::checkpoint::{Checkpoint, LINK, ORIGINAL, named, regular, remap, socket};
-use crate::image_file::{Framing, image};
+use crate::image_file::image;
 
 const MILLION: u32 = 1_000_000;
 
@@ -32,27 +32,34 @@ pub(crate) fn attacks() -> Vec<Attack> {
             let directory = c.data().join("no directory");
             let links = 100..100 + 80_000;
             c.files = links.clone().map(|id| regular(named(id, &directory.join(format!("link_remap.{id}"))))).collect();
-            c.files.push(regular(RegFileEntry { size: Some(4), ..named(ORIGINAL, &directory.join("data")) }));
+            c.files.push(regular(named(ORIGINAL, &directory.join("data")).with(|file| file.size = Some(4))));
             c.remaps = links.map(|id| remap(ORIGINAL, id)).collect();
         }),
         Attack::of_place("a million tasks", Fate::Refused("in 256 MiB of memory"), |c| {
-            let task = |pid| PstreeEntry { pid, pgid: pid, sid: pid, ..PstreeEntry::default() };
+            let task = |pid| {
+                PstreeEntry::default().with(|task| {
+                    task.pid = pid;
+                    task.pgid = pid;
+                    task.sid = pid;
+                })
+            };
             let tasks: Vec<PstreeEntry> = (1..=MILLION).map(task).collect();
-            c.write_bytes("pstree.img", &image(ImageKind::Pstree, Framing::TwoMagics, &tasks));
+            c.write_bytes("pstree.img", &image(Framing::TwoMagics, &tasks));
         }),
         Attack::of_images("half a million connections", Fate::Refused("in 256 MiB of memory"), |c| {
             const ESTABLISHED: u32 = 1;
-            let connection = |id: u32| InetSkEntry {
-                id,
-                family: 2,
-                sock_type: 1,
-                proto: 6,
-                state: ESTABLISHED,
-                src_port: 1000 + id % 60_000,
-                dst_port: 80,
-                src_addr: vec![0x0100_007f],
-                dst_addr: vec![id],
-                ..InetSkEntry::default()
+            let connection = |id: u32| {
+                InetSkEntry::default().with(|socket| {
+                    socket.id = id;
+                    socket.family = 2;
+                    socket.sock_type = 1;
+                    socket.proto = 6;
+                    socket.state = ESTABLISHED;
+                    socket.src_port = 1000 + id % 60_000;
+                    socket.dst_port = 80;
+                    socket.src_addr = vec![0x0100_007f];
+                    socket.dst_addr = vec![id];
+                })
             };
             c.files.extend((100..100 + MILLION / 2).map(connection).map(socket));
         }),

@@ -8,18 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use criu_images::{
-    FileEntry, ImageKind, InetSkEntry, Inventory, MntEntry, PstreeEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds,
+    Entry, FileEntry, Framing, InetSkEntry, Inventory, MntEntry, PstreeEntry, RegFileEntry, RemapFilePathEntry,
+    TaskKobjIds,
 };
-use prost::Message;
 
-use crate::image_file::{Framing, image, record};
+use crate::image_file::image;
 
 /// The id of the link remap, and of the file that it stands for.
 pub(crate) const LINK: u32 = 9;
 pub(crate) const ORIGINAL: u32 = 8;
 
-const REGULAR: i32 = 1;
-const SOCKET: i32 = 4;
 const MODE: u32 = 0o100_644;
 const SKIP_LOCK: u32 = 2;
 
@@ -39,13 +37,16 @@ impl Checkpoint {
     /// One in which everything is right. The link remap exists, and is the second name of a file `data.keep`.
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let ids = TaskKobjIds { pid_ns_id: Some(1), net_ns_id: Some(2), mnt_ns_id: Some(3), ..TaskKobjIds::default() };
-        let inventory = Inventory {
-            img_version: 2,
-            root_ids: Some(ids),
-            network_lock_method: Some(SKIP_LOCK),
-            ..Inventory::default()
-        };
+        let ids = TaskKobjIds::default().with(|ids| {
+            ids.pid_ns_id = Some(1);
+            ids.net_ns_id = Some(2);
+            ids.mnt_ns_id = Some(3);
+        });
+        let inventory = Inventory::default().with(|inventory| {
+            inventory.img_version = 2;
+            inventory.root_ids = Some(ids);
+            inventory.network_lock_method = Some(SKIP_LOCK);
+        });
         let mut checkpoint =
             Checkpoint { directory, inventory, files: Vec::new(), remaps: Vec::new(), mounts: Vec::new() };
         fs::create_dir(checkpoint.images()).expect("a new directory");
@@ -53,7 +54,10 @@ impl Checkpoint {
         fs::create_dir(&data).expect("a new directory");
         fs::write(data.join("data.keep"), "1234").expect("a new file");
         fs::hard_link(data.join("data.keep"), checkpoint.link()).expect("a new link");
-        let original = RegFileEntry { mode: Some(MODE), size: Some(4), ..named(ORIGINAL, &data.join("data")) };
+        let original = named(ORIGINAL, &data.join("data")).with(|file| {
+            file.mode = Some(MODE);
+            file.size = Some(4);
+        });
         checkpoint.files = vec![regular(named(LINK, &checkpoint.link())), regular(original)];
         checkpoint.remaps = vec![remap(ORIGINAL, LINK)];
         checkpoint
@@ -86,7 +90,11 @@ impl Checkpoint {
 
     /// Gives the tree a mount namespace of its own, with one mount, and the file on it.
     pub(crate) fn mount_at(&mut self, mountpoint: &str) {
-        let mount = MntEntry { mnt_id: 77, root: b"/".into(), mountpoint: mountpoint.into(), ..MntEntry::default() };
+        let mount = MntEntry::default().with(|mount| {
+            mount.mnt_id = 77;
+            mount.root = b"/".into();
+            mount.mountpoint = mountpoint.into();
+        });
         self.mounts.push(mount);
         self.original_entry().mnt_id = Some(77);
         self.inventory.root_ids.as_mut().expect("ids").mnt_ns_id = Some(1);
@@ -99,18 +107,26 @@ impl Checkpoint {
 
     /// The same, in the form of some version of CRIU.
     pub(crate) fn write_framed(&self, framing: Framing) {
-        let ids = TaskKobjIds { pid_ns_id: Some(1), net_ns_id: Some(2), mnt_ns_id: Some(3), ..TaskKobjIds::default() };
-        let task = PstreeEntry { pid: PID, pgid: PID, sid: PID, ..PstreeEntry::default() };
-        self.write_image(ImageKind::Inventory, 0, framing, std::slice::from_ref(&self.inventory));
-        self.write_image(ImageKind::Pstree, 0, framing, &[task]);
-        self.write_image(ImageKind::Ids, PID, framing, &[ids]);
-        self.write_image(ImageKind::Files, 0, framing, &self.files);
-        self.write_image(ImageKind::RemapFilePath, 0, framing, &self.remaps);
-        self.write_image(ImageKind::Mountpoints, 3, framing, &self.mounts);
+        let ids = TaskKobjIds::default().with(|ids| {
+            ids.pid_ns_id = Some(1);
+            ids.net_ns_id = Some(2);
+            ids.mnt_ns_id = Some(3);
+        });
+        let task = PstreeEntry::default().with(|task| {
+            task.pid = PID;
+            task.pgid = PID;
+            task.sid = PID;
+        });
+        self.write_image(0, framing, std::slice::from_ref(&self.inventory));
+        self.write_image(0, framing, &[task]);
+        self.write_image(PID, framing, &[ids]);
+        self.write_image(0, framing, &self.files);
+        self.write_image(0, framing, &self.remaps);
+        self.write_image(3, framing, &self.mounts);
     }
 
-    fn write_image<M: Message>(&self, kind: ImageKind, id: u32, framing: Framing, entries: &[M]) {
-        self.write_bytes(&kind.file_name(id), &image(kind, framing, entries));
+    fn write_image<E: Entry>(&self, id: u32, framing: Framing, entries: &[E]) {
+        self.write_bytes(&E::KIND.file_name(id), &image(framing, entries));
     }
 
     /// Puts something else into the place of an image.
@@ -127,25 +143,32 @@ impl Checkpoint {
 
 /// A regular file of `files.img`, as it stands in its record.
 pub(crate) fn regular(entry: RegFileEntry) -> FileEntry {
-    FileEntry { kind: REGULAR, id: entry.id, reg: Some(Box::new(entry)), isk: None }
+    entry.into()
 }
 
 /// A socket of `files.img`.
 pub(crate) fn socket(entry: InetSkEntry) -> FileEntry {
-    FileEntry { kind: SOCKET, id: entry.id, reg: None, isk: Some(Box::new(entry)) }
+    entry.into()
 }
 
 /// The entry of a file of which nothing but the name is known.
 pub(crate) fn named(id: u32, path: &Path) -> RegFileEntry {
-    RegFileEntry { id, name: path.as_os_str().as_bytes().to_vec(), ..RegFileEntry::default() }
+    RegFileEntry::default().with(|file| {
+        file.id = id;
+        file.name = path.as_os_str().as_bytes().to_vec();
+    })
 }
 
 /// A remap as CRIU writes it since 1.4.
 pub(crate) fn remap(orig_id: u32, remap_id: u32) -> RemapFilePathEntry {
-    RemapFilePathEntry { orig_id, remap_id, remap_type: Some(0) }
+    RemapFilePathEntry::default().with(|remap| {
+        remap.orig_id = orig_id;
+        remap.remap_id = remap_id;
+        remap.remap_type = Some(0);
+    })
 }
 
 /// Where the record of this number begins in an image.
-pub(crate) fn offset<M: Message>(entries: &[M], number: usize) -> usize {
-    8 + entries[..number].iter().map(|entry| record(&entry.encode_to_vec()).len()).sum::<usize>()
+pub(crate) fn offset<E: Entry>(entries: &[E], number: usize) -> usize {
+    image(Framing::TwoMagics, &entries[..number]).len()
 }

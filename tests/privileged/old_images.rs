@@ -4,14 +4,15 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use criu_images::{FileEntry, ImageKind, ImageReader, InetSkEntry, Inventory, RegFileEntry, Remap, RemapFilePathEntry};
-use prost::Message;
+use criu_images::{
+    Entry, FileEntry, Framing, ImageKind, ImageReader, InetSkEntry, Inventory, RegFileEntry, Remap, RemapFilePathEntry,
+};
 use testkit::{Container, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, TestHost, Word};
 
 use crate::case::Case;
 use crate::closed::Closed;
 use crate::filters::{self, nft, tables};
-use crate::image_file::{Framing, image};
+use crate::image_file::image;
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool, make_tables};
 
@@ -195,9 +196,9 @@ fn rename_table(host: &TestHost, namespace: Option<&Path>, name: &str) {
 
 /// The run id came with 4.1. The log has it too, and is not always kept.
 fn forget_run_id(images: &Path) {
-    let mut inventory: Inventory = entries(images, ImageKind::Inventory).remove(0);
+    let mut inventory: Inventory = entries(images).remove(0);
     inventory.dump_criu_run_id = None;
-    write(images, ImageKind::Inventory, Framing::TwoMagics, &[inventory]);
+    write(images, Framing::TwoMagics, &[inventory]);
     fs::remove_file(images.join("dump.log")).expect("the log of a dump");
 }
 
@@ -212,14 +213,25 @@ struct Old {
 
 impl Old {
     fn of(images: &Path) -> Self {
-        let new: Inventory = entries(images, ImageKind::Inventory).remove(0);
-        let inventory = Inventory { img_version: 1, root_ids: new.root_ids, ns_per_id: true, ..Inventory::default() };
-        let entries_of_files: Vec<FileEntry> = entries(images, ImageKind::Files);
+        let new: Inventory = entries(images).remove(0);
+        let inventory = Inventory::default().with(|inventory| {
+            inventory.img_version = 1;
+            inventory.root_ids = new.root_ids;
+            inventory.ns_per_id = true;
+        });
+        let entries_of_files: Vec<FileEntry> = entries(images);
         let files = entries_of_files.iter().filter_map(|file| file.reg.as_deref()).cloned();
         // Mount and size came with 1.3, the mode with 2.4; without the mount no container's file could be found.
-        let files = files.map(|file| RegFileEntry { size: file.mnt_id.and(file.size), mode: None, ..file }).collect();
+        let files = files
+            .map(|file| {
+                file.with(|file| {
+                    file.size = file.mnt_id.and(file.size);
+                    file.mode = None;
+                })
+            })
+            .collect();
         let sockets = entries_of_files.iter().filter_map(|file| file.isk.as_deref()).cloned().collect();
-        let remaps: Vec<RemapFilePathEntry> = entries(images, ImageKind::RemapFilePath);
+        let remaps: Vec<RemapFilePathEntry> = entries(images);
         let ghosts = remaps.iter().filter(|remap| matches!(remap.remap(), Remap::Ghost { .. })).count();
         Old { inventory, files, sockets, remaps: remaps.into_iter().map(untyped).collect(), ghosts }
     }
@@ -230,10 +242,10 @@ impl Old {
         for path in fs::read_dir(images).expect("images").flatten().map(|entry| entry.path()) {
             take_common_magic_away(&path);
         }
-        write(images, ImageKind::Inventory, Framing::OneMagic, std::slice::from_ref(&self.inventory));
-        write(images, ImageKind::RegFiles, Framing::OneMagic, &self.files);
-        write(images, ImageKind::InetSockets, Framing::OneMagic, &self.sockets);
-        write(images, ImageKind::RemapFilePath, Framing::OneMagic, &self.remaps);
+        write(images, Framing::OneMagic, std::slice::from_ref(&self.inventory));
+        write(images, Framing::OneMagic, &self.files);
+        write(images, Framing::OneMagic, &self.sockets);
+        write(images, Framing::OneMagic, &self.remaps);
     }
 }
 
@@ -244,7 +256,10 @@ fn untyped(remap: RemapFilePathEntry) -> RemapFilePathEntry {
         Remap::Ghost { ghost_id } => ghost_id | GHOST,
         other => panic!("{other:?} has no old form"),
     };
-    RemapFilePathEntry { remap_id, remap_type: None, ..remap }
+    remap.with(|remap| {
+        remap.remap_id = remap_id;
+        remap.remap_type = None;
+    })
 }
 
 fn take_common_magic_away(path: &Path) {
@@ -255,13 +270,13 @@ fn take_common_magic_away(path: &Path) {
     }
 }
 
-fn write<M: Message>(images: &Path, kind: ImageKind, framing: Framing, entries: &[M]) {
-    fs::write(images.join(kind.file_name(0)), image(kind, framing, entries)).expect("an image");
+fn write<E: Entry>(images: &Path, framing: Framing, entries: &[E]) {
+    fs::write(images.join(E::KIND.file_name(0)), image(framing, entries)).expect("an image");
 }
 
 /// The entries of an image of which there is one.
-fn entries<M: Message + Default>(images: &Path, kind: ImageKind) -> Vec<M> {
-    let Ok(file) = File::open(images.join(kind.file_name(0))) else { return Vec::new() };
-    let mut reader = ImageReader::open(kind, file).expect("an image");
-    std::iter::from_fn(|| reader.next_record().expect("a record")).map(|record| record.message).collect()
+fn entries<E: Entry>(images: &Path) -> Vec<E> {
+    let Ok(file) = File::open(images.join(E::KIND.file_name(0))) else { return Vec::new() };
+    let reader = ImageReader::open(file).expect("an image");
+    reader.map(|record| record.expect("a record").entry).collect()
 }

@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use criu_images::{FileEntry, ImageKind};
+use criu_images::FileEntry;
 use testkit::{Access, Container, Criu, DumpOptions, Launch, Network, TableNames, TcpMode, TestHost, Word, Workload};
 
 use crate::case::Case;
@@ -88,6 +88,8 @@ const SOCKETS: &[&str] = &[
     "Files.isk.src_port",
     "Files.isk.state",
     "Files.isk.type",
+    "TcpStream.inq_seq",
+    "TcpStream.outq_seq",
 ];
 
 const MOUNTS: &[&str] = &[
@@ -235,7 +237,7 @@ fn check(criu: &Criu, images: &Path, expected: &[&[&str]]) {
 
 /// The addresses of our sockets are those that the tree itself tells.
 fn check_connections(images: &Path, tree: &Workload) {
-    let (order, files) = records::<FileEntry>(ImageKind::Files, &images.join("files.img"));
+    let (order, files) = records::<FileEntry>(&images.join("files.img"));
     let sockets = files.iter().filter_map(|file| file.isk.as_deref()).filter(|socket| socket.is_tcp_connection());
     let found: BTreeSet<(SocketAddr, SocketAddr)> =
         sockets.map(|socket| (socket.local(order).expect("an address"), socket.peer(order).expect("a peer"))).collect();

@@ -14,6 +14,9 @@ pub enum ByteOrder {
 }
 
 impl ByteOrder {
+    /// The byte order of this machine.
+    pub const NATIVE: ByteOrder = if cfg!(target_endian = "big") { ByteOrder::Big } else { ByteOrder::Little };
+
     pub(crate) const ALL: [ByteOrder; 2] = [ByteOrder::Little, ByteOrder::Big];
 
     pub(crate) fn u16(self, bytes: [u8; 2]) -> u16 {

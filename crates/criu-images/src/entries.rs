@@ -4,7 +4,7 @@
 //! Each is trimmed: it has the fields that tell what a dump did to its host, and skips the others. Three rules hold
 //! for all of them. Names and paths are bytes, because the kernel's are, and a decoder that insists on UTF-8 loses the
 //! whole record. Enums are numbers with a getter that keeps unknown ones. And a field is an `Option` where its absence
-//! says something; a field that CRIU requires is plain, and 0 or empty should a record lack it, which CRIU would refuse.
+//! says something; a field that CRIU requires is plain, and 0 or empty if a record lacks it, which CRIU would refuse.
 
 mod file;
 mod inventory;
@@ -16,11 +16,11 @@ mod stats;
 mod task;
 
 pub use file::{FdType, FileEntry, RegFileEntry};
-pub use inventory::{Inventory, NetworkLock};
+pub use inventory::{ImageVersion, Inventory, NetworkLock};
 pub use mount::{FsType, MntEntry};
 pub use namespace::{NetDeviceEntry, NetDeviceType, NetNsEntry, PidNsEntry};
 pub use remap::{GhostFileEntry, Remap, RemapFilePathEntry, Timeval};
-pub use socket::InetSkEntry;
+pub use socket::{InetSkEntry, TcpStreamEntry};
 pub use stats::{DumpStats, RestoreStats, StatsEntry};
 pub use task::{CoreEntry, MmEntry, PstreeEntry, TaskCore, TaskKobjIds, TaskState};
 

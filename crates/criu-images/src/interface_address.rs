@@ -5,9 +5,10 @@
 //! iproute2's own magic number and the kernel's `RTM_NEWADDR` messages, all in the byte order of the host. Every length
 //! in it is checked against the bytes that are there before it is used.
 
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::{ByteOrder, Problem, ProblemKind};
+use crate::{ByteOrder, Error, ErrorKind};
 
 /// `ipadd_dump_magic` of iproute2, `ip/ipaddress.c`.
 const SAVE_MAGIC: u32 = 0x4736_1222;
@@ -24,6 +25,7 @@ const ATTRIBUTE_TYPE_MASK: u16 = 0x3fff;
 
 /// An IP address of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct InterfaceAddress {
     /// The index of the interface, as in [`NetDeviceEntry`](crate::NetDeviceEntry).
     pub ifindex: u32,
@@ -39,31 +41,39 @@ pub fn interface_addresses_file_name(net_ns_id: u32) -> String {
 }
 
 /// Whether an image of this name holds the addresses in a network namespace.
-pub fn is_interface_addresses_file_name(name: &[u8]) -> bool {
-    let number = std::str::from_utf8(name).ok().and_then(|name| name.strip_prefix("ifaddr-")?.strip_suffix(".img"));
+pub fn is_interface_addresses_file_name(name: impl AsRef<OsStr>) -> bool {
+    let name = name.as_ref();
+    let number = name.to_str().and_then(|name| name.strip_prefix("ifaddr-")?.strip_suffix(".img"));
     // The parser takes signs and leading zeros, which CRIU does not write.
     let id = number.and_then(|number| number.parse().ok());
-    id.is_some_and(|id| interface_addresses_file_name(id).as_bytes() == name)
+    id.is_some_and(|id| name == interface_addresses_file_name(id).as_str())
 }
 
-/// The addresses in an `ifaddr` image, and the first thing wrong with it.
+/// The addresses in an `ifaddr` image, and the first error in it.
 ///
-/// What precedes a problem is given; what follows it too, where the problem does not hide where the next message begins.
-pub fn interface_addresses(bytes: &[u8]) -> (Vec<InterfaceAddress>, Option<Problem>) {
+/// The addresses before an error are given, and also those after it, unless the error hides where the next message
+/// begins.
+///
+/// ```
+/// let (addresses, error) = criu_images::interface_addresses(b"");
+/// assert!(addresses.is_empty());
+/// assert_eq!(error.unwrap().to_string(), "at offset 0: the file is empty");
+/// ```
+pub fn interface_addresses(bytes: &[u8]) -> (Vec<InterfaceAddress>, Option<Error>) {
     let mut addresses = Vec::new();
-    let mut problem = None;
+    let mut error = None;
     let messages = match Messages::open(bytes) {
         Ok(messages) => messages,
-        Err(problem) => return (addresses, Some(problem)),
+        Err(error) => return (addresses, Some(error)),
     };
     let order = messages.order;
     for message in messages {
         match message.and_then(|message| message.address(order)) {
             Ok(address) => addresses.extend(address),
-            Err(found) => problem = problem.or(Some(found)),
+            Err(found) => error = error.or(Some(found)),
         }
     }
-    (addresses, problem)
+    (addresses, error)
 }
 
 /// The messages of the image, one after the other.
@@ -74,7 +84,7 @@ struct Messages<'a> {
 }
 
 impl<'a> Iterator for Messages<'a> {
-    type Item = Result<Message<'a>, Problem>;
+    type Item = Result<Message<'a>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.bytes.get(self.offset..).filter(|rest| !rest.is_empty())?;
@@ -93,25 +103,25 @@ struct Message<'a> {
 }
 
 impl<'a> Messages<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, Problem> {
+    fn open(bytes: &'a [u8]) -> Result<Self, Error> {
         if bytes.is_empty() {
-            return Err(Problem { offset: 0, kind: ProblemKind::Empty });
+            return Err(Error::new(0, ErrorKind::Empty));
         }
-        let magic = bytes.first_chunk().ok_or(Problem::truncated(0, 4, bytes.len() as u64))?;
+        let magic = bytes.first_chunk().ok_or(Error::truncated(0, 4, bytes.len() as u64))?;
         let order = ByteOrder::ALL.into_iter().find(|order| order.u32(*magic) == SAVE_MAGIC);
-        let foreign = ProblemKind::ForeignMagic { found: ByteOrder::Little.u32(*magic), expected: SAVE_MAGIC };
-        let order = order.ok_or(Problem { offset: 0, kind: foreign })?;
+        let foreign = ErrorKind::ForeignMagic { found: ByteOrder::Little.u32(*magic), expected: SAVE_MAGIC };
+        let order = order.ok_or(Error::new(0, foreign))?;
         Ok(Messages { bytes, order, offset: magic.len() })
     }
 
-    fn split(&self, rest: &'a [u8]) -> Result<Message<'a>, Problem> {
+    fn split(&self, rest: &'a [u8]) -> Result<Message<'a>, Error> {
         let offset = self.offset as u64;
-        let truncated = |expected: usize| Problem::truncated(offset, expected as u64, rest.len() as u64);
+        let truncated = |expected: usize| Error::truncated(offset, expected as u64, rest.len() as u64);
         let header: &[u8; MESSAGE_HEADER] = rest.first_chunk().ok_or_else(|| truncated(MESSAGE_HEADER))?;
         let &[l0, l1, l2, l3, k0, k1, ..] = header;
         let length = self.order.u32([l0, l1, l2, l3]) as usize;
         if length < MESSAGE_HEADER {
-            return Err(Problem::malformed(offset, "the message says it is shorter than its own header"));
+            return Err(Error::malformed(offset, "the message says it is shorter than its own header"));
         }
         let payload = rest.get(MESSAGE_HEADER..length).ok_or_else(|| truncated(length))?;
         Ok(Message { offset: self.offset, kind: self.order.u16([k0, k1]), payload })
@@ -120,11 +130,11 @@ impl<'a> Messages<'a> {
 
 impl Message<'_> {
     /// The address that the message gives, or `None` if it is about something else.
-    fn address(&self, order: ByteOrder) -> Result<Option<InterfaceAddress>, Problem> {
+    fn address(&self, order: ByteOrder) -> Result<Option<InterfaceAddress>, Error> {
         if self.kind != RTM_NEWADDR {
             return Ok(None);
         }
-        let malformed = |reason: &str| Problem::malformed(self.offset as u64, reason);
+        let malformed = |reason: &str| Error::malformed(self.offset as u64, reason);
         let (header, attributes) = self
             .payload
             .split_first_chunk::<ADDRESS_HEADER>()

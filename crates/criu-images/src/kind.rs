@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The kinds of image: their names and magic numbers.
 //!
-//! Names are matched as CRIU writes them and no other way: `ids-07.img` is not an image of CRIU's.
+//! Names are matched as CRIU writes them and no other way: CRIU never names an image `ids-07.img`.
 //! The facts are in `criu/image-desc.c` and `criu/include/magic.h`.
 
+use std::ffi::OsStr;
+
 /// Which image a file is, among those that this crate reads.
+///
+/// ```
+/// use criu_images::ImageKind;
+///
+/// assert_eq!(ImageKind::GhostFile.file_name(31), "ghost-file-1f.img");
+/// assert_eq!(ImageKind::from_file_name("ghost-file-1f.img"), Some((ImageKind::GhostFile, Some(31))));
+/// assert_eq!(ImageKind::from_file_name("pages-1.img"), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ImageKind {
     /// `inventory.img`: one [`Inventory`](crate::Inventory). Written last since CRIU 2.0.
     Inventory,
@@ -35,8 +46,7 @@ pub enum ImageKind {
     NetDevices,
     /// `stats-dump` and `stats-restore`, in the work directory: one [`StatsEntry`](crate::StatsEntry).
     Stats,
-    /// `tcp-stream-<socket inode>.img`, its record and the content of the queues. This crate has no type for the
-    /// record: that the image exists is what tells that CRIU locked the connection.
+    /// `tcp-stream-<socket inode>.img`: one [`TcpStreamEntry`](crate::TcpStreamEntry), then the content of the queues.
     TcpStream,
     /// `pidns-<pid namespace id>.img`: one [`PidNsEntry`](crate::PidNsEntry). Since CRIU 3.15.
     PidNs,
@@ -74,7 +84,7 @@ impl ImageKind {
         ImageKind::PidNs,
     ];
 
-    /// The magic number of the kind, which comes second where [a head magic](Self::head_magic) comes first.
+    /// The magic number of the kind, which comes second where [a common one](Self::head_magic) comes first.
     pub fn magic(self) -> u32 {
         match self {
             ImageKind::Inventory => 0x5831_3116,
@@ -96,7 +106,7 @@ impl ImageKind {
         }
     }
 
-    /// The magic number at the head of the file since CRIU 1.6 (image version 1.1); an inventory never has one.
+    /// The common magic number that comes first since CRIU 1.6; an inventory never has one.
     pub fn head_magic(self) -> Option<u32> {
         if self == ImageKind::Inventory {
             return None;
@@ -104,9 +114,9 @@ impl ImageKind {
         Some(if self == ImageKind::Stats { SERVICE_MAGIC } else { COMMON_MAGIC })
     }
 
-    /// The name CRIU gives the image with this number; kinds of which there is one image take no notice of it.
+    /// The name that CRIU gives the image with this number. The number is ignored for kinds of which there is one image.
     ///
-    /// Of the two names of [`ImageKind::Stats`] it is `stats-dump`, that of the dump's.
+    /// For [`ImageKind::Stats`] it is `stats-dump`, and never `stats-restore`.
     pub fn file_name(self, id: u32) -> String {
         let (stem, numbering) = self.name();
         match numbering {
@@ -118,11 +128,13 @@ impl ImageKind {
     }
 
     /// The kind, and the number if there is one, of the image with this file name.
-    pub fn of_file_name(name: &[u8]) -> Option<(ImageKind, Option<u32>)> {
-        if matches!(name, b"stats-dump" | b"stats-restore") {
+    ///
+    /// Only a name is taken, no path.
+    pub fn from_file_name(name: impl AsRef<OsStr>) -> Option<(ImageKind, Option<u32>)> {
+        let name = name.as_ref().to_str()?;
+        if matches!(name, "stats-dump" | "stats-restore") {
             return Some((ImageKind::Stats, None));
         }
-        let name = std::str::from_utf8(name).ok()?;
         ImageKind::ALL.iter().find_map(|kind| Some((*kind, kind.number_in(name)?)))
     }
 
@@ -161,8 +173,7 @@ impl ImageKind {
         }
     }
 
-    /// Whether bytes that are no record follow the first record: they can be as large as the file or the queue that was
-    /// dumped.
+    /// Whether the content of a file or of a queue follows the first record. It can be as large as these were.
     pub fn has_payload(self) -> bool {
         matches!(self, ImageKind::GhostFile | ImageKind::TcpStream)
     }
@@ -174,7 +185,7 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, expected: Option<(ImageKind, Option<u32>)>) {
-        assert_eq!(ImageKind::of_file_name(name.as_bytes()), expected, "{name}");
+        assert_eq!(ImageKind::from_file_name(name), expected, "{name}");
         if let Some((kind, id)) = expected {
             assert_eq!(kind.file_name(id.unwrap_or(7)), name);
         }
@@ -198,7 +209,7 @@ mod tests {
         check("stats-dump", Some((ImageKind::Stats, None)));
         check("tcp-stream-deadbeef.img", Some((ImageKind::TcpStream, Some(0xdead_beef))));
         check("pidns-3.img", Some((ImageKind::PidNs, Some(3))));
-        assert_eq!(ImageKind::of_file_name(b"stats-restore"), Some((ImageKind::Stats, None)));
+        assert_eq!(ImageKind::from_file_name("stats-restore"), Some((ImageKind::Stats, None)));
     }
 
     #[test]
@@ -235,6 +246,13 @@ mod tests {
         for name in names {
             check(name, None);
         }
-        assert_eq!(ImageKind::of_file_name(b"ids-7\xff.img"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_is_not_text_is_none_of_its_images() {
+        use std::os::unix::ffi::OsStrExt;
+
+        assert_eq!(ImageKind::from_file_name(OsStr::from_bytes(b"ids-7\xff.img")), None);
     }
 }

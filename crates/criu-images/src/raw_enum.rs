@@ -2,7 +2,7 @@
 //! Enums that keep the numbers they do not know.
 //!
 //! A later CRIU may add a value, and protobuf's usual answer, the first value of the enum, would be a lie that a caller
-//! cannot see. So messages hold numbers, and these enums are made from them without loss.
+//! cannot see. So messages hold numbers, and these enums are made from them and turned back without loss.
 
 /// Declares an enum over a raw number: each variant with its number, and `Unknown` for the rest.
 macro_rules! raw_enum {
@@ -14,9 +14,10 @@ macro_rules! raw_enum {
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
         pub enum $name {
             $($(#[$variant_meta])* $variant,)+
-            /// A number that this crate has no name for.
+            /// A number that this version of the crate has no name for.
             Unknown($raw),
         }
 
@@ -25,6 +26,15 @@ macro_rules! raw_enum {
                 match number {
                     $($number => $name::$variant,)+
                     other => $name::Unknown(other),
+                }
+            }
+        }
+
+        impl From<$name> for $raw {
+            fn from(value: $name) -> Self {
+                match value {
+                    $($name::$variant => $number,)+
+                    $name::Unknown(number) => number,
                 }
             }
         }

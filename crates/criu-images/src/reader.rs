@@ -5,147 +5,175 @@
 //! with the bytes that have arrived, never with a length that a file gives for itself.
 
 use std::io::Read;
+use std::iter::FusedIterator;
+use std::marker::PhantomData;
 
-use crate::{ByteOrder, ImageKind, Problem, ProblemKind};
+use crate::{ByteOrder, Entry, Error, ErrorKind};
 
-/// The most bytes a record may have.
+/// The maximum length of a record, in bytes.
 ///
-/// CRIU itself has no limit, but of the images this crate reads the longest records are executables' long lists of
-/// mappings and mounts with long options, which are far below this one.
+/// CRIU itself has no limit. The longest records of the images that this crate reads are the lists of mappings of large
+/// processes and mounts with long options, which stay far below this one.
 pub const RECORD_LIMIT: u32 = 16 * 1024 * 1024;
 
-/// Reads the records of one image from `R`.
+/// Reads one image: an iterator over its records of type `E`, from `R`.
 ///
-/// It makes two small reads a record, so a file is best given in a [`BufReader`](std::io::BufReader).
+/// It makes two small reads a record, so wrap a file in a [`BufReader`](std::io::BufReader).
+///
+/// The iterator ends where the image ends after a whole record. A [malformed](ErrorKind::Malformed) record is an error,
+/// and the records after it follow. After any other error, and after the one record of an image that has the content of
+/// a file or of a queue behind it, the iterator ends.
+///
+/// ```
+/// use std::fs::File;
+/// use std::io::BufReader;
+///
+/// use criu_images::{FileEntry, ImageReader};
+///
+/// let image = BufReader::new(File::open("images/criu-4.3/files.img")?);
+/// for record in ImageReader::<_, FileEntry>::open(image)? {
+///     let record = record?;
+///     let Some(file) = record.entry.reg else { continue };
+///     println!("file {} at offset {}: {}", file.id, record.offset, file.name.escape_ascii());
+/// #   if file.id == 7 { assert_eq!((file.name.as_slice(), record.index), (&b"/mnt/data/link_remap.7"[..], 5)); }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
-pub struct ImageReader<R: Read> {
+pub struct ImageReader<R, E> {
     source: R,
-    kind: ImageKind,
     byte_order: ByteOrder,
     offset: u64,
     index: u64,
     buffer: Vec<u8>,
     finished: bool,
+    entry: PhantomData<fn() -> E>,
 }
 
-/// A record of an image: what it says, and where it is.
+/// A record of an image: an entry, and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<M> {
-    /// How many records come before it.
+#[non_exhaustive]
+pub struct Record<E> {
+    /// The number of records before it.
     pub index: u64,
-    /// Where its length field begins in the file.
+    /// The offset of its length in the file.
     pub offset: u64,
-    /// What it says.
-    pub message: M,
+    /// What it holds.
+    pub entry: E,
 }
 
-impl<R: Read> ImageReader<R> {
-    /// Begins to read an image of this kind, and checks that it is one.
+impl<R: Read, E: Entry> ImageReader<R, E> {
+    /// Begins to read an image, and checks that it is one of [`E::KIND`](Entry::KIND).
     ///
-    /// Both forms are read: that of CRIU 1.6 and later, with a common magic number in front of the kind's own, and that
-    /// before, without it.
-    pub fn open(kind: ImageKind, source: R) -> Result<Self, Problem> {
+    /// Both [forms](crate::Framing) are read, in both byte orders.
+    pub fn open(source: R) -> Result<Self, Error> {
         let mut reader = ImageReader {
             source,
-            kind,
             byte_order: ByteOrder::Little,
             offset: 0,
             index: 0,
             buffer: Vec::new(),
             finished: false,
+            entry: PhantomData,
         };
         reader.byte_order = reader.read_magic()?;
         Ok(reader)
     }
 
-    /// The byte order of the host that dumped, which addresses of sockets depend on too.
+    /// The byte order of the host that dumped, which the addresses of sockets depend on too.
     pub fn byte_order(&self) -> ByteOrder {
         self.byte_order
     }
 
-    /// The next record, or `None` where the image ends as it should, after a whole record.
-    ///
-    /// A [malformed](ProblemKind::Malformed) record does not hide those behind it: the call after it gives the next one.
-    /// After any other problem, and after the one record of an image that carries the content of a file or of a queue
-    /// behind it, there is nothing more to give, and every further call gives `None`.
-    pub fn next_record<M: prost::Message + Default>(&mut self) -> Result<Option<Record<M>>, Problem> {
-        if self.finished {
-            return Ok(None);
-        }
-        let result = self.read_record();
-        let is_at_border = match &result {
-            Ok(record) => record.is_some(),
-            Err(problem) => matches!(problem.kind, ProblemKind::Malformed { .. }),
-        };
-        self.finished = !is_at_border || self.kind.has_payload();
-        result
+    /// The source, with nothing read from it beyond the last record: what follows in the image of a ghost file is the
+    /// content of that file.
+    pub fn into_inner(self) -> R {
+        self.source
     }
 
-    fn read_record<M: prost::Message + Default>(&mut self) -> Result<Option<Record<M>>, Problem> {
+    fn read_record(&mut self) -> Result<Option<Record<E>>, Error> {
         let offset = self.offset;
         let Some(length) = self.read_word()? else { return Ok(None) };
         let length = self.byte_order.u32(length);
         if length > RECORD_LIMIT {
-            return Err(Problem { offset, kind: ProblemKind::RecordTooLarge { length, limit: RECORD_LIMIT } });
+            return Err(Error::new(offset, ErrorKind::RecordTooLarge { length, limit: RECORD_LIMIT }));
         }
         let found = self.fill(u64::from(length))?;
         if found < u64::from(length) {
-            return Err(Problem::truncated(offset, u64::from(length), found));
+            return Err(Error::truncated(offset, u64::from(length), found));
         }
         let index = self.index;
         self.index += 1;
-        let message =
-            M::decode(self.buffer.as_slice()).map_err(|error| Problem::malformed(offset, error.to_string()))?;
-        Ok(Some(Record { index, offset, message }))
+        let entry = E::decode(&self.buffer).map_err(|reason| Error::malformed(offset, reason))?;
+        Ok(Some(Record { index, offset, entry }))
     }
 
     /// Reads the magic numbers; which way round they are is the byte order.
-    fn read_magic(&mut self) -> Result<ByteOrder, Problem> {
+    fn read_magic(&mut self) -> Result<ByteOrder, Error> {
         let Some(first) = self.read_word()? else {
-            return Err(Problem { offset: 0, kind: ProblemKind::Empty });
+            return Err(Error::new(0, ErrorKind::Empty));
         };
-        let has_magic = |order: &ByteOrder| order.u32(first) == self.kind.magic();
+        let (magic, head_magic) = (E::KIND.magic(), E::KIND.head_magic());
+        let has_magic = |order: &ByteOrder| order.u32(first) == magic;
         if let Some(order) = ByteOrder::ALL.into_iter().find(has_magic) {
             return Ok(order);
         }
-        let has_head = |order: &ByteOrder| Some(order.u32(first)) == self.kind.head_magic();
+        let has_head = |order: &ByteOrder| Some(order.u32(first)) == head_magic;
         let Some(order) = ByteOrder::ALL.into_iter().find(has_head) else {
-            let expected = self.kind.head_magic().unwrap_or(self.kind.magic());
-            return Err(foreign_magic(0, ByteOrder::Little.u32(first), expected));
+            return Err(foreign_magic(0, ByteOrder::Little.u32(first), head_magic.unwrap_or(magic)));
         };
         let offset = self.offset;
-        let second = self.read_word()?.ok_or(Problem::truncated(offset, 4, 0))?;
+        let second = self.read_word()?.ok_or(Error::truncated(offset, 4, 0))?;
         let found = order.u32(second);
-        if found != self.kind.magic() {
-            return Err(foreign_magic(offset, found, self.kind.magic()));
+        if found != magic {
+            return Err(foreign_magic(offset, found, magic));
         }
         Ok(order)
     }
 
     /// The next four bytes, or `None` at the end of the file.
-    fn read_word(&mut self) -> Result<Option<[u8; 4]>, Problem> {
+    fn read_word(&mut self) -> Result<Option<[u8; 4]>, Error> {
         let offset = self.offset;
         let found = self.fill(4)?;
         if found == 0 {
             return Ok(None);
         }
-        let word = self.buffer.first_chunk().ok_or(Problem::truncated(offset, 4, found))?;
+        let word = self.buffer.first_chunk().ok_or(Error::truncated(offset, 4, found))?;
         Ok(Some(*word))
     }
 
     /// Reads up to `length` bytes into the buffer, fewer only at the end of the file, and says how many.
-    fn fill(&mut self, length: u64) -> Result<u64, Problem> {
+    fn fill(&mut self, length: u64) -> Result<u64, Error> {
         self.buffer.clear();
         // Not `read_exact`, which needs the memory for `length` bytes before the first has arrived.
         let result = self.source.by_ref().take(length).read_to_end(&mut self.buffer);
-        let found = result.map_err(|error| Problem { offset: self.offset, kind: ProblemKind::Read(error) })? as u64;
+        let found = result.map_err(|error| Error::read(self.offset, error))? as u64;
         self.offset += found;
         Ok(found)
     }
 }
 
-fn foreign_magic(offset: u64, found: u32, expected: u32) -> Problem {
-    Problem { offset, kind: ProblemKind::ForeignMagic { found, expected } }
+impl<R: Read, E: Entry> Iterator for ImageReader<R, E> {
+    type Item = Result<Record<E>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finished {
+            return None;
+        }
+        let result = self.read_record();
+        let is_at_border = match &result {
+            Ok(record) => record.is_some(),
+            Err(error) => matches!(error.kind(), ErrorKind::Malformed { .. }),
+        };
+        self.finished = !is_at_border || E::KIND.has_payload();
+        result.transpose()
+    }
+}
+
+impl<R: Read, E: Entry> FusedIterator for ImageReader<R, E> {}
+
+fn foreign_magic(offset: u64, found: u32, expected: u32) -> Error {
+    Error::new(offset, ErrorKind::ForeignMagic { found, expected })
 }
 
 #[cfg(test)]

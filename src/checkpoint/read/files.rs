@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use criu_images::{ByteOrder, FdType, FileEntry, ImageKind, InetSkEntry, RegFileEntry};
+use criu_images::{ByteOrder, FdType, FileEntry, InetSkEntry, RegFileEntry};
 
 use super::{ReadError, Reader, entry_error};
 use crate::checkpoint::budget::{Budget, Fact};
@@ -33,7 +33,7 @@ impl Reader<'_> {
         let path = self.images.path().to_owned();
         let mut found = Files { files: HashMap::with_capacity(wanted.len()), ..Files::default() };
         let mut is_empty = true;
-        self.records(ImageKind::Files, 0, |entry: FileEntry, evidence, order, budget| {
+        self.records(0, |entry: FileEntry, evidence, order, budget| {
             is_empty = false;
             match (entry.fd_type(), entry.reg, entry.isk) {
                 (FdType::Reg, Some(file), _) => found.add_file(&path, Some(entry.id), *file, wanted, evidence, budget),
@@ -45,11 +45,11 @@ impl Reader<'_> {
             return Ok(found);
         }
         let mut has_old_images = false;
-        self.records(ImageKind::RegFiles, 0, |file: RegFileEntry, evidence, _, budget| {
+        self.records(0, |file: RegFileEntry, evidence, _, budget| {
             has_old_images = true;
             found.add_file(&path, None, file, wanted, evidence, budget)
         })?;
-        self.records(ImageKind::InetSockets, 0, |socket: InetSkEntry, evidence, order, budget| {
+        self.records(0, |socket: InetSkEntry, evidence, order, budget| {
             has_old_images = true;
             found.add_socket(&path, &socket, evidence, order, budget)
         })?;

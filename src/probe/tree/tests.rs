@@ -220,7 +220,7 @@ fn a_root_filesystem_that_cannot_be_compared_counts_as_the_same() {
     let mut checkpoint = container();
     checkpoint.ids_mut().mnt_ns_id = Some(9);
     check(&checkpoint, with_name(inside(process(PID, OLDER))), "dumped");
-    checkpoint.add_mount(9, MntEntry { mountpoint: b"/".to_vec(), ..MntEntry::default() });
+    checkpoint.add_mount(9, MntEntry::default().with(|mount| mount.mountpoint = b"/".to_vec()));
     check(&checkpoint, with_name(inside(process(PID, OLDER))), "dumped");
 }
 
@@ -228,7 +228,10 @@ fn a_root_filesystem_that_cannot_be_compared_counts_as_the_same() {
 fn a_process_with_another_root_filesystem_is_of_another_container() {
     let mut checkpoint = container();
     checkpoint.ids_mut().mnt_ns_id = Some(9);
-    let impossible = MntEntry { root_dev: u32::MAX, mountpoint: b"/".to_vec(), ..MntEntry::default() };
+    let impossible = MntEntry::default().with(|mount| {
+        mount.root_dev = u32::MAX;
+        mount.mountpoint = b"/".to_vec();
+    });
     checkpoint.add_mount(9, impossible);
     let readable = |process: Process| Process { pid: std::process::id(), ..process };
     check(&checkpoint, readable(with_name(inside(process(PID, OLDER)))), "none of the tree");

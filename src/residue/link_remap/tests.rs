@@ -10,11 +10,18 @@ use crate::checkpoint::example::checkpoint;
 const LINKED: Option<i32> = Some(0);
 
 fn file(id: u32, name: &[u8]) -> RegFileEntry {
-    RegFileEntry { id, name: name.to_vec(), mnt_id: Some(-1), ..RegFileEntry::default() }
+    RegFileEntry::default().with(|file| {
+        file.id = id;
+        file.name = name.to_vec();
+        file.mnt_id = Some(-1);
+    })
 }
 
 fn original(id: u32, name: &[u8]) -> RegFileEntry {
-    RegFileEntry { size: Some(41), mode: Some(0o100_640), ..file(id, name) }
+    file(id, name).with(|file| {
+        file.size = Some(41);
+        file.mode = Some(0o100_640);
+    })
 }
 
 /// A checkpoint with one link remap as CRIU writes it.
@@ -178,10 +185,10 @@ fn what_criu_never_records_of_a_link_is_a_contradiction() {
     let link = || file(6, b"/srv/link_remap.6");
     let never = "has a mount, size or mode, which CRIU never writes there";
     for (entry, why) in [
-        (RegFileEntry { ext: true, ..link() }, "is an external file"),
-        (RegFileEntry { mnt_id: Some(3), ..link() }, never),
-        (RegFileEntry { size: Some(0), ..link() }, never),
-        (RegFileEntry { mode: Some(0), ..link() }, never),
+        (link().with(|file| file.ext = true), "is an external file"),
+        (link().with(|file| file.mnt_id = Some(3)), never),
+        (link().with(|file| file.size = Some(0)), never),
+        (link().with(|file| file.mode = Some(0)), never),
     ] {
         let expected = format!("files.img record 6 at offset 600 is said to be link remap 6, but {why}");
         check_changed(example(), |checkpoint| checkpoint.add_file(entry), &expected);
@@ -190,7 +197,7 @@ fn what_criu_never_records_of_a_link_is_a_contradiction() {
 
 #[test]
 fn an_original_that_has_no_business_with_the_link_is_a_contradiction() {
-    let external = RegFileEntry { ext: true, ..original(5, b"/srv/data") };
+    let external = original(5, b"/srv/data").with(|file| file.ext = true);
     let text = "files.img record 5 at offset 500 is an external file, and yet is said to have a link remap";
     check_changed(example(), |checkpoint| checkpoint.add_file(external), text);
     for name in ["/data", "/etc/data", "/srv2/data", "/sr/data"] {

@@ -64,9 +64,8 @@ fn recorded(images: &std::path::Path) -> BTreeSet<Address> {
     let mut paths = names.map(|entry| entry.expect("an entry").path());
     let path = paths.find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_addresses));
     let bytes = std::fs::read(path.expect("an image of addresses")).expect("an image");
-    let (addresses, problem) = criu_images::interface_addresses(&bytes);
-    assert!(problem.is_none(), "{problem:?}");
-    let as_tuple =
-        |InterfaceAddress { ifindex, address, prefix_length }: InterfaceAddress| (ifindex, address, prefix_length);
+    let (addresses, error) = criu_images::interface_addresses(&bytes);
+    assert!(error.is_none(), "{error:?}");
+    let as_tuple = |found: InterfaceAddress| (found.ifindex, found.address, found.prefix_length);
     addresses.into_iter().map(as_tuple).collect()
 }

@@ -4,10 +4,9 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::BufReader;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use criu_images::{ByteOrder, ImageKind, ImageReader};
+use criu_images::{ByteOrder, Entry, ImageKind, ImageReader};
 use serde_json::Value;
 use testkit::{Crit, Criu};
 
@@ -28,7 +27,7 @@ pub(super) fn compare_images(criu: &Criu, directory: &Path) -> Compared {
     let images = images(directory);
     let paths: Vec<&Path> = images.iter().map(|(_, path)| path.as_path()).collect();
     for ((kind, path), theirs) in images.iter().zip(Crit::records_of_all(criu, &paths)) {
-        let Some(ours) = fields::of_image(*kind, path) else { continue };
+        let ours = fields::of_image(*kind, path);
         let name = path.file_name().unwrap_or_default().display();
         // CRIU's reader gives the chunks of a ghost file's content too.
         if ours.len() != theirs.len() && *kind != ImageKind::GhostFile {
@@ -44,19 +43,16 @@ pub(super) fn compare_images(criu: &Criu, directory: &Path) -> Compared {
 fn images(directory: &Path) -> Vec<(ImageKind, PathBuf)> {
     let entries = fs::read_dir(directory).expect("the images directory");
     let paths = entries.map(|entry| entry.expect("an entry of the images directory").path());
-    paths.filter_map(|path| Some((ImageKind::of_file_name(path.file_name()?.as_bytes())?.0, path))).collect()
+    paths.filter_map(|path| Some((ImageKind::from_file_name(path.file_name()?)?.0, path))).collect()
 }
 
 /// The byte order and the records of an image, by criu-images.
-pub(super) fn records<M: prost::Message + Default>(kind: ImageKind, path: &Path) -> (ByteOrder, Vec<M>) {
+pub(super) fn records<E: Entry>(path: &Path) -> (ByteOrder, Vec<E>) {
+    let wrong = |error| panic!("{}: {error}", path.display());
     let file = BufReader::new(File::open(path).expect("an image"));
-    let wrong = |problem| panic!("{}: {problem}", path.display());
-    let mut reader = ImageReader::open(kind, file).unwrap_or_else(wrong);
-    let mut records = Vec::new();
-    while let Some(record) = reader.next_record().unwrap_or_else(|problem| panic!("{}: {problem}", path.display())) {
-        records.push(record.message);
-    }
-    (reader.byte_order(), records)
+    let reader = ImageReader::open(file).unwrap_or_else(wrong);
+    let order = reader.byte_order();
+    (order, reader.map(|record| record.unwrap_or_else(|error| panic!("{}: {error}", path.display())).entry).collect())
 }
 
 impl Compared {

@@ -1,263 +1,282 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What criu-images reads, under the names of CRIU's protocol files.
 //!
-//! Each type is taken apart whole, so that a field which is added to it cannot be forgotten here.
+//! `whole` checks that these are all fields of a message: one that is added to it cannot be forgotten here.
 
+use std::fmt::Debug;
 use std::path::Path;
 
 use base64::Engine;
 use criu_images::{
-    CoreEntry, DumpStats, FileEntry, GhostFileEntry, ImageKind, InetSkEntry, Inventory, MmEntry, MntEntry,
+    CoreEntry, DumpStats, Entry, FileEntry, GhostFileEntry, ImageKind, InetSkEntry, Inventory, MmEntry, MntEntry,
     NetDeviceEntry, NetNsEntry, PidNsEntry, PstreeEntry, RegFileEntry, RemapFilePathEntry, RestoreStats, StatsEntry,
-    TaskCore, TaskKobjIds, Timeval,
+    TaskCore, TaskKobjIds, TcpStreamEntry, Timeval,
 };
 use serde_json::{Value, json};
 
 use super::compare::records;
 
 /// `enum fd_types`, from 0.
-const FD_TYPES: [&str; 21] = [
-    "UND",
-    "REG",
-    "PIPE",
-    "FIFO",
-    "INETSK",
-    "UNIXSK",
-    "EVENTFD",
-    "EVENTPOLL",
-    "INOTIFY",
-    "SIGNALFD",
-    "PACKETSK",
-    "TTY",
-    "FANOTIFY",
-    "NETLINKSK",
-    "NS",
-    "TUNF",
-    "EXT",
-    "TIMERFD",
-    "MEMFD",
-    "BPFMAP",
-    "PIDFD",
-];
-/// `enum nd_type`, from 0.
-const DEVICE_TYPES: [&str; 9] = ["", "LOOPBACK", "VETH", "TUN", "EXTLINK", "VENET", "BRIDGE", "MACVLAN", "SIT"];
+const FD_TYPES: &str = "UND REG PIPE FIFO INETSK UNIXSK EVENTFD EVENTPOLL INOTIFY SIGNALFD PACKETSK TTY FANOTIFY \
+                        NETLINKSK NS TUNF EXT TIMERFD MEMFD BPFMAP PIDFD";
+/// `enum nd_type`, from 0, which means nothing.
+const DEVICE_TYPES: &str = "- LOOPBACK VETH TUN EXTLINK VENET BRIDGE MACVLAN SIT";
 /// `enum remap_type`, from 0.
-const REMAP_TYPES: [&str; 3] = ["LINKED", "GHOST", "PROCFS"];
+const REMAP_TYPES: &str = "LINKED GHOST PROCFS";
 
-/// The records of an image; nothing for a kind that has no type in criu-images.
-pub(super) fn of_image(kind: ImageKind, path: &Path) -> Option<Vec<Value>> {
-    Some(match kind {
-        ImageKind::Inventory => all(kind, path, inventory),
-        ImageKind::Pstree => all(kind, path, task),
-        ImageKind::Ids => all(kind, path, ids),
-        ImageKind::Core => all(kind, path, core),
-        ImageKind::Mm => all(kind, path, memory),
-        ImageKind::Files => all(kind, path, file),
-        ImageKind::RegFiles => all(kind, path, regular_file),
-        ImageKind::InetSockets => all(kind, path, socket),
-        ImageKind::RemapFilePath => all(kind, path, remap),
-        ImageKind::GhostFile => all(kind, path, ghost),
-        ImageKind::Mountpoints => all(kind, path, mount),
-        ImageKind::NetNs => all(kind, path, |NetNsEntry { ext_key }| json!({ "ext_key": optional_text(ext_key) })),
-        ImageKind::PidNs => all(kind, path, |PidNsEntry { ext_key }| json!({ "ext_key": optional_text(ext_key) })),
-        ImageKind::NetDevices => all(kind, path, device),
-        ImageKind::Stats => all(kind, path, stats),
-        ImageKind::TcpStream => return None,
-    })
+/// The records of an image.
+pub(super) fn of_image(kind: ImageKind, path: &Path) -> Vec<Value> {
+    match kind {
+        ImageKind::Inventory => all(path, inventory),
+        ImageKind::Pstree => all(path, task),
+        ImageKind::Ids => all(path, ids),
+        ImageKind::Core => all(path, core),
+        ImageKind::Mm => all(path, memory),
+        ImageKind::Files => all(path, file),
+        ImageKind::RegFiles => all(path, regular_file),
+        ImageKind::InetSockets => all(path, socket),
+        ImageKind::RemapFilePath => all(path, remap),
+        ImageKind::GhostFile => all(path, ghost),
+        ImageKind::Mountpoints => all(path, mount),
+        ImageKind::NetNs => {
+            all(path, |entry: &NetNsEntry| whole(entry, json!({ "ext_key": optional_text(&entry.ext_key) })))
+        }
+        ImageKind::PidNs => {
+            all(path, |entry: &PidNsEntry| whole(entry, json!({ "ext_key": optional_text(&entry.ext_key) })))
+        }
+        ImageKind::NetDevices => all(path, device),
+        ImageKind::Stats => all(path, stats),
+        ImageKind::TcpStream => all(path, queues),
+        other => panic!("{other:?} is not compared"),
+    }
 }
 
-fn all<M: prost::Message + Default>(kind: ImageKind, path: &Path, fields: fn(&M) -> Value) -> Vec<Value> {
-    records(kind, path).1.iter().map(fields).collect()
+fn all<E: Entry>(path: &Path, fields: fn(&E) -> Value) -> Vec<Value> {
+    records(path).1.iter().map(fields).collect()
+}
+
+/// The fields of a message, which have to be all that `Debug` shows of it.
+fn whole(message: &impl Debug, fields: Value) -> Value {
+    let text = format!("{message:#?}");
+    let is_field = |line: &&str| line.strip_prefix("    ").is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+    let count = fields.as_object().expect("an object").len();
+    assert_eq!(text.lines().filter(is_field).count(), count, "not all fields are compared: {text}");
+    fields
 }
 
 fn inventory(entry: &Inventory) -> Value {
-    let Inventory {
-        img_version,
-        root_ids,
-        ns_per_id,
-        dump_uptime,
-        pre_dump_mode,
-        tcp_close,
-        network_lock_method,
-        dump_criu_run_id,
-    } = entry;
-    json!({
-        "img_version": img_version,
-        "root_ids": root_ids.as_ref().map(ids),
-        "ns_per_id": ns_per_id,
-        "dump_uptime": dump_uptime,
-        "pre_dump_mode": pre_dump_mode,
-        "tcp_close": tcp_close,
-        "network_lock_method": network_lock_method,
-        "dump_criu_run_id": optional_text(dump_criu_run_id),
-    })
+    whole(
+        entry,
+        json!({
+            "img_version": entry.img_version,
+            "root_ids": entry.root_ids.as_ref().map(ids),
+            "ns_per_id": entry.ns_per_id,
+            "dump_uptime": entry.dump_uptime,
+            "pre_dump_mode": entry.pre_dump_mode,
+            "tcp_close": entry.tcp_close,
+            "network_lock_method": entry.network_lock_method,
+            "dump_criu_run_id": optional_text(&entry.dump_criu_run_id),
+            "allow_uprobes": entry.allow_uprobes,
+            "compress": entry.compress,
+            "compress_block_size": entry.compress_block_size,
+        }),
+    )
 }
 
 fn task(entry: &PstreeEntry) -> Value {
-    let PstreeEntry { pid, ppid, pgid, sid, threads } = entry;
-    json!({ "pid": pid, "ppid": ppid, "pgid": pgid, "sid": sid, "threads": threads })
+    whole(
+        entry,
+        json!({ "pid": entry.pid, "ppid": entry.ppid, "pgid": entry.pgid, "sid": entry.sid, "threads": entry.threads }),
+    )
 }
 
 fn ids(entry: &TaskKobjIds) -> Value {
-    let TaskKobjIds { pid_ns_id, net_ns_id, ipc_ns_id, uts_ns_id, mnt_ns_id, user_ns_id, cgroup_ns_id, time_ns_id } =
-        entry;
-    json!({
-        "pid_ns_id": pid_ns_id,
-        "net_ns_id": net_ns_id,
-        "ipc_ns_id": ipc_ns_id,
-        "uts_ns_id": uts_ns_id,
-        "mnt_ns_id": mnt_ns_id,
-        "user_ns_id": user_ns_id,
-        "cgroup_ns_id": cgroup_ns_id,
-        "time_ns_id": time_ns_id,
-    })
+    whole(
+        entry,
+        json!({
+            "pid_ns_id": entry.pid_ns_id,
+            "net_ns_id": entry.net_ns_id,
+            "ipc_ns_id": entry.ipc_ns_id,
+            "uts_ns_id": entry.uts_ns_id,
+            "mnt_ns_id": entry.mnt_ns_id,
+            "user_ns_id": entry.user_ns_id,
+            "cgroup_ns_id": entry.cgroup_ns_id,
+            "time_ns_id": entry.time_ns_id,
+        }),
+    )
 }
 
 fn core(entry: &CoreEntry) -> Value {
-    let CoreEntry { tc, ids: inner } = entry;
-    json!({ "tc": tc.as_ref().map(task_core), "ids": inner.as_ref().map(ids) })
+    whole(entry, json!({ "tc": entry.tc.as_ref().map(task_core), "ids": entry.ids.as_ref().map(ids) }))
 }
 
 fn task_core(entry: &TaskCore) -> Value {
-    let TaskCore { task_state, exit_code, personality, comm } = entry;
-    json!({ "task_state": task_state, "exit_code": exit_code, "personality": personality, "comm": text(comm) })
+    whole(
+        entry,
+        json!({
+            "task_state": entry.task_state,
+            "exit_code": entry.exit_code,
+            "personality": entry.personality,
+            "comm": text(&entry.comm),
+        }),
+    )
 }
 
 fn file(entry: &FileEntry) -> Value {
-    let FileEntry { kind, id, reg, isk } = entry;
-    json!({
-        "type": name(&FD_TYPES, *kind),
-        "id": id,
-        "reg": reg.as_deref().map(regular_file),
-        "isk": isk.as_deref().map(socket),
-    })
+    whole(
+        entry,
+        json!({
+            "type": name(FD_TYPES, entry.kind),
+            "id": entry.id,
+            "reg": entry.reg.as_deref().map(regular_file),
+            "isk": entry.isk.as_deref().map(socket),
+        }),
+    )
 }
 
 fn regular_file(entry: &RegFileEntry) -> Value {
-    let RegFileEntry { id, flags, name, mnt_id, size, ext, mode } = entry;
-    json!({
-        "id": id,
-        "flags": flags,
-        "name": text(name),
-        "mnt_id": mnt_id,
-        "size": size,
-        "ext": ext,
-        "mode": mode,
-    })
+    whole(
+        entry,
+        json!({
+            "id": entry.id,
+            "flags": entry.flags,
+            "name": text(&entry.name),
+            "mnt_id": entry.mnt_id,
+            "size": entry.size,
+            "ext": entry.ext,
+            "mode": entry.mode,
+        }),
+    )
 }
 
 fn socket(entry: &InetSkEntry) -> Value {
-    let InetSkEntry { id, ino, family, sock_type, proto, state, src_port, dst_port, src_addr, dst_addr, ns_id } = entry;
-    json!({
-        "id": id,
-        "ino": ino,
-        "family": family,
-        "type": sock_type,
-        "proto": proto,
-        "state": state,
-        "src_port": src_port,
-        "dst_port": dst_port,
-        "src_addr": src_addr,
-        "dst_addr": dst_addr,
-        "ns_id": ns_id,
-    })
+    whole(
+        entry,
+        json!({
+            "id": entry.id,
+            "ino": entry.ino,
+            "family": entry.family,
+            "type": entry.sock_type,
+            "proto": entry.proto,
+            "state": entry.state,
+            "src_port": entry.src_port,
+            "dst_port": entry.dst_port,
+            "src_addr": entry.src_addr,
+            "dst_addr": entry.dst_addr,
+            "ns_id": entry.ns_id,
+            "uid": entry.uid,
+        }),
+    )
 }
 
 fn remap(entry: &RemapFilePathEntry) -> Value {
-    let RemapFilePathEntry { orig_id, remap_id, remap_type } = entry;
-    let remap_type = remap_type.map(|number| name(&REMAP_TYPES, number));
-    json!({ "orig_id": orig_id, "remap_id": remap_id, "remap_type": remap_type })
+    let remap_type = entry.remap_type.map(|number| name(REMAP_TYPES, number));
+    whole(entry, json!({ "orig_id": entry.orig_id, "remap_id": entry.remap_id, "remap_type": remap_type }))
 }
 
 fn ghost(entry: &GhostFileEntry) -> Value {
-    let GhostFileEntry { uid, gid, mode, dev, ino, rdev, mtim, chunks, size, symlink_target } = entry;
-    json!({
-        "uid": uid,
-        "gid": gid,
-        "mode": mode,
-        "dev": dev,
-        "ino": ino,
-        "rdev": rdev,
-        "mtim": mtim.map(|Timeval { tv_sec, tv_usec }| json!({ "tv_sec": tv_sec, "tv_usec": tv_usec })),
-        "chunks": chunks,
-        "size": size,
-        "symlnk_target": optional_text(symlink_target),
-    })
+    whole(
+        entry,
+        json!({
+            "uid": entry.uid,
+            "gid": entry.gid,
+            "mode": entry.mode,
+            "dev": entry.dev,
+            "ino": entry.ino,
+            "rdev": entry.rdev,
+            "mtim": entry.mtim.as_ref().map(time),
+            "chunks": entry.chunks,
+            "size": entry.size,
+            "symlnk_target": optional_text(&entry.symlink_target),
+        }),
+    )
+}
+
+fn time(entry: &Timeval) -> Value {
+    whole(entry, json!({ "tv_sec": entry.tv_sec, "tv_usec": entry.tv_usec }))
+}
+
+fn queues(entry: &TcpStreamEntry) -> Value {
+    whole(
+        entry,
+        json!({
+            "inq_len": entry.inq_len,
+            "inq_seq": entry.inq_seq,
+            "outq_len": entry.outq_len,
+            "outq_seq": entry.outq_seq,
+        }),
+    )
 }
 
 fn mount(entry: &MntEntry) -> Value {
-    let MntEntry {
-        fstype,
-        mnt_id,
-        root_dev,
-        parent_mnt_id,
-        flags,
-        root,
-        mountpoint,
-        source,
-        options,
-        shared_id,
-        master_id,
-        with_plugin,
-        ext_mount,
-        fsname,
-        internal_sharing,
-        deleted,
-        sb_flags,
-        ext_key,
-    } = entry;
-    json!({
-        "fstype": fstype,
-        "mnt_id": mnt_id,
-        "root_dev": root_dev,
-        "parent_mnt_id": parent_mnt_id,
-        "flags": flags,
-        "root": text(root),
-        "mountpoint": text(mountpoint),
-        "source": text(source),
-        "options": text(options),
-        "shared_id": shared_id,
-        "master_id": master_id,
-        "with_plugin": with_plugin,
-        "ext_mount": ext_mount,
-        "fsname": optional_text(fsname),
-        "internal_sharing": internal_sharing,
-        "deleted": deleted,
-        "sb_flags": sb_flags,
-        "ext_key": optional_text(ext_key),
-    })
+    whole(
+        entry,
+        json!({
+            "fstype": entry.fstype,
+            "mnt_id": entry.mnt_id,
+            "root_dev": entry.root_dev,
+            "parent_mnt_id": entry.parent_mnt_id,
+            "flags": entry.flags,
+            "root": text(&entry.root),
+            "mountpoint": text(&entry.mountpoint),
+            "source": text(&entry.source),
+            "options": text(&entry.options),
+            "shared_id": entry.shared_id,
+            "master_id": entry.master_id,
+            "with_plugin": entry.with_plugin,
+            "ext_mount": entry.ext_mount,
+            "fsname": optional_text(&entry.fsname),
+            "internal_sharing": entry.internal_sharing,
+            "deleted": entry.deleted,
+            "sb_flags": entry.sb_flags,
+            "ext_key": optional_text(&entry.ext_key),
+        }),
+    )
 }
 
 fn device(entry: &NetDeviceEntry) -> Value {
-    let NetDeviceEntry { kind, ifindex, name: device, address } = entry;
-    let address = base64::engine::general_purpose::STANDARD.encode(address);
+    let address = base64::engine::general_purpose::STANDARD.encode(&entry.address);
     // Python ends each line of base64.
     let address = if address.is_empty() { address } else { address + "\n" };
-    json!({ "type": name(&DEVICE_TYPES, *kind), "ifindex": ifindex, "name": text(device), "address": address })
+    whole(
+        entry,
+        json!({
+            "type": name(DEVICE_TYPES, entry.kind),
+            "ifindex": entry.ifindex,
+            "name": text(&entry.name),
+            "address": address,
+        }),
+    )
 }
 
 fn memory(entry: &MmEntry) -> Value {
-    let MmEntry { mm_start_code, mm_start_stack, mm_start_brk, exe_file_id } = entry;
-    json!({
-        "mm_start_code": mm_start_code,
-        "mm_start_stack": mm_start_stack,
-        "mm_start_brk": mm_start_brk,
-        "exe_file_id": exe_file_id,
-    })
+    whole(
+        entry,
+        json!({
+            "mm_start_code": entry.mm_start_code,
+            "mm_start_stack": entry.mm_start_stack,
+            "mm_start_brk": entry.mm_start_brk,
+            "exe_file_id": entry.exe_file_id,
+        }),
+    )
 }
 
 fn stats(entry: &StatsEntry) -> Value {
-    let StatsEntry { dump, restore } = entry;
-    json!({
-        "dump": dump.map(|DumpStats { freezing_time, frozen_time }| {
-            json!({ "freezing_time": freezing_time, "frozen_time": frozen_time })
-        }),
-        "restore": restore.map(|RestoreStats {}| json!({})),
-    })
+    let (dump, restore) = (entry.dump.as_ref().map(dump_stats), entry.restore.as_ref().map(restore_stats));
+    whole(entry, json!({ "dump": dump, "restore": restore }))
 }
 
-fn name(names: &[&'static str], number: i32) -> &'static str {
-    usize::try_from(number).ok().and_then(|number| names.get(number)).expect("a number that has a name")
+fn dump_stats(entry: &DumpStats) -> Value {
+    whole(entry, json!({ "freezing_time": entry.freezing_time, "frozen_time": entry.frozen_time }))
+}
+
+fn restore_stats(entry: &RestoreStats) -> Value {
+    whole(entry, json!({}))
+}
+
+fn name(names: &'static str, number: i32) -> &'static str {
+    let number = usize::try_from(number).ok();
+    number.and_then(|number| names.split_whitespace().nth(number)).expect("a number that has a name")
 }
 
 fn text(bytes: &[u8]) -> &str {

@@ -4,25 +4,27 @@
 //! From `images/fdinfo.proto` and `images/regfile.proto`. Ids are CRIU's own, counted from 1 in each dump.
 
 use crate::InetSkEntry;
+use crate::message::message;
 use crate::raw_enum::raw_enum;
 
-/// `file_entry`: an open file of any type. Since CRIU 3.4.
-///
-/// What describes it is boxed, since a dump has hundreds of thousands of these at times.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct FileEntry {
-    /// CRIU's `type`; see [`FileEntry::fd_type`].
-    #[prost(int32, required, tag = "1")]
-    pub kind: i32,
-    /// Its id, by which other entries refer to it.
-    #[prost(uint32, required, tag = "2")]
-    pub id: u32,
-    /// What it is, if it is a regular file.
-    #[prost(message, optional, boxed, tag = "3")]
-    pub reg: Option<Box<RegFileEntry>>,
-    /// What it is, if it is an IP socket.
-    #[prost(message, optional, boxed, tag = "4")]
-    pub isk: Option<Box<InetSkEntry>>,
+message! {
+    /// `file_entry`: an open file of any type. Since CRIU 3.4.
+    ///
+    /// What describes it is boxed, since a dump has hundreds of thousands of these at times.
+    pub struct FileEntry {
+        /// CRIU's `type`; see [`FileEntry::fd_type`].
+        #[prost(int32, required, tag = "1")]
+        pub kind: i32,
+        /// Its id, by which other entries refer to it.
+        #[prost(uint32, required, tag = "2")]
+        pub id: u32,
+        /// What it is, if it is a regular file.
+        #[prost(message, optional, boxed, tag = "3")]
+        pub reg: Option<Box<RegFileEntry>>,
+        /// What it is, if it is an IP socket.
+        #[prost(message, optional, boxed, tag = "4")]
+        pub isk: Option<Box<InetSkEntry>>,
+    }
 }
 
 raw_enum! {
@@ -54,32 +56,47 @@ impl FileEntry {
     }
 }
 
-/// `reg_file_entry`: an open regular file or directory, an executable, a working directory, a mapped file.
-///
-/// The entry of a link remap has no more than an id and a name, in every version of CRIU.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct RegFileEntry {
-    /// Its id, by which other entries refer to it.
-    #[prost(uint32, required, tag = "1")]
-    pub id: u32,
-    /// The flags it was opened with, `O_…`.
-    #[prost(uint32, required, tag = "2")]
-    pub flags: u32,
-    /// Its path below the root of its mount namespace, or of criu's own if the tree shares that.
-    #[prost(bytes = "vec", required, tag = "6")]
-    pub name: Vec<u8>,
-    /// Its mount as recorded, -1 for none; see [`RegFileEntry::mount_id`]. Since CRIU 1.3.
-    #[prost(sint32, optional, tag = "7", default = "-1")]
-    pub mnt_id: Option<i32>,
-    /// Its size in bytes; absent where it was open for appending only. Since CRIU 1.3.
-    #[prost(uint64, optional, tag = "8")]
-    pub size: Option<u64>,
-    /// Whether it is external, so that `name` is a user's key and not a path. Since CRIU 2.0.
-    #[prost(bool, tag = "9")]
-    pub ext: bool,
-    /// Its type and permissions, as `st_mode`. Since CRIU 2.4.
-    #[prost(uint32, optional, tag = "10")]
-    pub mode: Option<u32>,
+/// The entry of `files.img` for a regular file, with the id that the file has.
+impl From<RegFileEntry> for FileEntry {
+    fn from(file: RegFileEntry) -> Self {
+        FileEntry { kind: FdType::Reg.into(), id: file.id, reg: Some(Box::new(file)), isk: None }
+    }
+}
+
+/// The entry of `files.img` for an IP socket, with the id that the socket has.
+impl From<InetSkEntry> for FileEntry {
+    fn from(socket: InetSkEntry) -> Self {
+        FileEntry { kind: FdType::InetSk.into(), id: socket.id, reg: None, isk: Some(Box::new(socket)) }
+    }
+}
+
+message! {
+    /// `reg_file_entry`: an open regular file or directory, an executable, a working directory, a mapped file.
+    ///
+    /// The entry of a link remap has no more than an id and a name, in every version of CRIU.
+    pub struct RegFileEntry {
+        /// Its id, by which other entries refer to it.
+        #[prost(uint32, required, tag = "1")]
+        pub id: u32,
+        /// The flags it was opened with, `O_…`.
+        #[prost(uint32, required, tag = "2")]
+        pub flags: u32,
+        /// Its path below the root of its mount namespace, or of criu's own if the tree shares that.
+        #[prost(bytes = "vec", required, tag = "6")]
+        pub name: Vec<u8>,
+        /// Its mount as recorded, -1 for none; see [`RegFileEntry::mount_id`]. Since CRIU 1.3.
+        #[prost(sint32, optional, tag = "7")]
+        pub mnt_id: Option<i32>,
+        /// Its size in bytes; absent where it was open for appending only. Since CRIU 1.3.
+        #[prost(uint64, optional, tag = "8")]
+        pub size: Option<u64>,
+        /// Whether it is external, so that `name` is a user's key and not a path. Since CRIU 2.0.
+        #[prost(bool, tag = "9")]
+        pub ext: bool,
+        /// Its type and permissions, as `st_mode`. Since CRIU 2.4.
+        #[prost(uint32, optional, tag = "10")]
+        pub mode: Option<u32>,
+    }
 }
 
 impl RegFileEntry {
@@ -93,7 +110,7 @@ impl RegFileEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message;
+    use crate::entry::sealed::Sealed;
 
     #[track_caller]
     fn check_mount(bytes: &[u8], recorded: Option<i32>, expected: Option<u32>) {

@@ -4,35 +4,62 @@
 //! CRIU 2.0 and later write it last, so that a dump which was interrupted has none. From `images/inventory.proto`.
 
 use crate::TaskKobjIds;
+use crate::message::message;
 use crate::raw_enum::raw_enum;
 
-/// `inventory_entry`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Inventory {
-    /// Version of the image format: 1 until CRIU 1.5, 2 since 1.6, and 0 in the directory of a pre-dump.
-    #[prost(uint32, required, tag = "1")]
-    pub img_version: u32,
-    /// The namespaces of the criu process itself; a task with the same id for one shares it with criu.
-    #[prost(message, optional, tag = "3")]
-    pub root_ids: Option<TaskKobjIds>,
-    /// Whether images of namespaces are numbered by the namespace's id, and not by a pid. Since CRIU 0.8.
-    #[prost(bool, tag = "4")]
-    pub ns_per_id: bool,
-    /// Microseconds since the host booted, at the dump. Only with memory tracking; since CRIU 3.10.
-    #[prost(uint64, optional, tag = "8")]
-    pub dump_uptime: Option<u64>,
-    /// How the memory was read; only in a pre-dump. Since CRIU 3.14.
-    #[prost(uint32, optional, tag = "9")]
-    pub pre_dump_mode: Option<u32>,
-    /// Whether TCP connections were dumped as closed, hence without a lock. Since CRIU 3.15.
-    #[prost(bool, optional, tag = "10")]
-    pub tcp_close: Option<bool>,
-    /// How the network was locked; see [`Inventory::network_lock`]. Since CRIU 3.16, always present.
-    #[prost(uint32, optional, tag = "11")]
-    pub network_lock_method: Option<u32>,
-    /// The run id, by which CRIU names its nftables table. Since CRIU 4.1.
-    #[prost(bytes = "vec", optional, tag = "13")]
-    pub dump_criu_run_id: Option<Vec<u8>>,
+message! {
+    /// `inventory_entry`: what holds for the whole dump.
+    pub struct Inventory {
+        /// The version of the image format; see [`Inventory::version`].
+        #[prost(uint32, required, tag = "1")]
+        pub img_version: u32,
+        /// The namespaces of the criu process itself; a task with the same id for one shares it with criu.
+        #[prost(message, optional, tag = "3")]
+        pub root_ids: Option<TaskKobjIds>,
+        /// Whether images of namespaces are numbered by the namespace's id, and not by a pid. Since CRIU 0.8.
+        #[prost(bool, tag = "4")]
+        pub ns_per_id: bool,
+        /// Microseconds since the host booted, at the dump. Only with memory tracking; since CRIU 3.10.
+        #[prost(uint64, optional, tag = "8")]
+        pub dump_uptime: Option<u64>,
+        /// How the memory was read; only in a pre-dump. Since CRIU 3.14.
+        #[prost(uint32, optional, tag = "9")]
+        pub pre_dump_mode: Option<u32>,
+        /// Whether TCP connections were dumped as closed, hence without a lock. Since CRIU 3.15.
+        #[prost(bool, optional, tag = "10")]
+        pub tcp_close: Option<bool>,
+        /// How the network was locked; see [`Inventory::network_lock`]. Since CRIU 3.16, always present.
+        #[prost(uint32, optional, tag = "11")]
+        pub network_lock_method: Option<u32>,
+        /// The run id, by which CRIU names its nftables table. Since CRIU 4.1.
+        #[prost(bytes = "vec", optional, tag = "13")]
+        pub dump_criu_run_id: Option<Vec<u8>>,
+        /// Whether tasks with uprobes may be dumped. Since CRIU 4.2.
+        #[prost(bool, optional, tag = "14")]
+        pub allow_uprobes: Option<bool>,
+        /// How the memory pages are compressed, in CRIU's numbers; 0 for not at all. Since CRIU 4.3.
+        #[prost(uint32, optional, tag = "15")]
+        pub compress: Option<u32>,
+        /// The size of the blocks in which they are compressed. Since CRIU 4.3.
+        #[prost(uint32, optional, tag = "16")]
+        pub compress_block_size: Option<u32>,
+    }
+}
+
+raw_enum! {
+    /// The version of the image format: `CRTOOLS_IMAGES_V…`.
+    ///
+    /// CRIU refuses images of a version that it does not know.
+    pub enum ImageVersion: u32 {
+        /// The directory of a pre-dump, which holds memory only.
+        PreDump = 0,
+        /// Until CRIU 1.5.
+        V1_0 = 1,
+        /// Since CRIU 1.6.
+        V1_1 = 2,
+        /// With compressed memory pages. Since CRIU 4.3, which writes 2 if they are not compressed.
+        V1_2 = 3,
+    }
 }
 
 raw_enum! {
@@ -50,6 +77,20 @@ raw_enum! {
 }
 
 impl Inventory {
+    /// The version of the image format.
+    ///
+    /// ```
+    /// use criu_images::{ImageReader, ImageVersion, Inventory};
+    ///
+    /// let image = std::fs::File::open("images/criu-4.3/inventory.img")?;
+    /// let record = ImageReader::<_, Inventory>::open(image)?.next().expect("a record")?;
+    /// assert_eq!(record.entry.version(), ImageVersion::V1_1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn version(&self) -> ImageVersion {
+        self.img_version.into()
+    }
+
     /// How the network was locked.
     ///
     /// Before CRIU 3.16 there was only iptables and nothing was recorded; then `network_lock_method` is `None`.
@@ -61,7 +102,7 @@ impl Inventory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message;
+    use crate::entry::sealed::Sealed;
 
     #[track_caller]
     fn check(bytes: &[u8], expected: NetworkLock, recorded: Option<u32>) {
@@ -88,7 +129,25 @@ mod tests {
 
     #[test]
     fn what_a_later_criu_adds_is_skipped() {
-        let inventory = Inventory::decode(&[8, 2, 120, 1, 80, 1][..]).unwrap();
+        let inventory = Inventory::decode(&[8, 2, 0xf8, 7, 1, 80, 1][..]).unwrap();
         assert_eq!((inventory.img_version, inventory.tcp_close), (2, Some(true)));
+    }
+
+    #[test]
+    fn compressed_pages_have_a_version_of_their_own() {
+        let inventory = Inventory::decode(&[8, 3, 112, 1, 120, 1, 0x80, 1, 0x80, 0x20][..]).unwrap();
+        assert_eq!(inventory.version(), ImageVersion::V1_2);
+        assert_eq!((inventory.compress, inventory.compress_block_size), (Some(1), Some(4096)));
+        assert_eq!(inventory.allow_uprobes, Some(true));
+    }
+
+    #[test]
+    fn a_version_without_a_name_is_kept() {
+        let version = |number: u32| ImageVersion::from(number);
+        assert_eq!(
+            (version(0), version(1), version(4)),
+            (ImageVersion::PreDump, ImageVersion::V1_0, ImageVersion::Unknown(4))
+        );
+        assert!((0..9).all(|number| u32::from(version(number)) == number));
     }
 }

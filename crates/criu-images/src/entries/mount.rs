@@ -4,65 +4,67 @@
 //! From `images/mnt.proto`. It is the kernel's `mountinfo`, so ids and device numbers are those of the host that dumped,
 //! at that time; neither outlives the mount.
 
+use crate::message::message;
 use crate::raw_enum::raw_enum;
 
-/// `mnt_entry`: a mount.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct MntEntry {
-    /// What filesystem it is, if CRIU knows it; see [`MntEntry::fs_type`].
-    #[prost(uint32, required, tag = "1")]
-    pub fstype: u32,
-    /// Its id.
-    #[prost(uint32, required, tag = "2")]
-    pub mnt_id: u32,
-    /// The device of the filesystem, in the kernel's form; see [`MntEntry::device`].
-    #[prost(uint32, required, tag = "3")]
-    pub root_dev: u32,
-    /// The id of the mount it is on.
-    #[prost(uint32, required, tag = "4")]
-    pub parent_mnt_id: u32,
-    /// Its flags, `MS_…`.
-    #[prost(uint32, required, tag = "5")]
-    pub flags: u32,
-    /// The directory (or file) within the filesystem that is mounted.
-    #[prost(bytes = "vec", required, tag = "6")]
-    pub root: Vec<u8>,
-    /// Where it is mounted, below the root of the mount namespace.
-    #[prost(bytes = "vec", required, tag = "7")]
-    pub mountpoint: Vec<u8>,
-    /// The source it was mounted from.
-    #[prost(bytes = "vec", required, tag = "8")]
-    pub source: Vec<u8>,
-    /// Options of the filesystem.
-    #[prost(bytes = "vec", required, tag = "9")]
-    pub options: Vec<u8>,
-    /// The peer group it shares with. Since CRIU 0.7.
-    #[prost(uint32, optional, tag = "10")]
-    pub shared_id: Option<u32>,
-    /// The peer group it receives from. Since CRIU 0.7.
-    #[prost(uint32, optional, tag = "11")]
-    pub master_id: Option<u32>,
-    /// Whether a plugin takes care of it. Since CRIU 1.1.
-    #[prost(bool, tag = "12")]
-    pub with_plugin: bool,
-    /// Whether it is external, before `ext_key`. CRIU 1.3 to 2.12.
-    #[prost(bool, tag = "13")]
-    pub ext_mount: bool,
-    /// The name of the filesystem, where the type is [`FsType::Auto`]. Since CRIU 1.6.
-    #[prost(bytes = "vec", optional, tag = "14")]
-    pub fsname: Option<Vec<u8>>,
-    /// Whether its peers are all in the dump. Since CRIU 1.6.
-    #[prost(bool, tag = "15")]
-    pub internal_sharing: bool,
-    /// Whether what is mounted has been unlinked. Since CRIU 1.7.
-    #[prost(bool, tag = "16")]
-    pub deleted: bool,
-    /// The flags of the filesystem, `MS_…`. Since CRIU 1.8.
-    #[prost(uint32, optional, tag = "17")]
-    pub sb_flags: Option<u32>,
-    /// The user's key for it, if it is external. Since CRIU 3.0.
-    #[prost(bytes = "vec", optional, tag = "18")]
-    pub ext_key: Option<Vec<u8>>,
+message! {
+    /// `mnt_entry`: a mount.
+    pub struct MntEntry {
+        /// What filesystem it is, if CRIU knows it; see [`MntEntry::fs_type`].
+        #[prost(uint32, required, tag = "1")]
+        pub fstype: u32,
+        /// Its id.
+        #[prost(uint32, required, tag = "2")]
+        pub mnt_id: u32,
+        /// The device of the filesystem, in the kernel's form; see [`MntEntry::device`].
+        #[prost(uint32, required, tag = "3")]
+        pub root_dev: u32,
+        /// The id of the mount it is on.
+        #[prost(uint32, required, tag = "4")]
+        pub parent_mnt_id: u32,
+        /// Its flags, `MS_…`.
+        #[prost(uint32, required, tag = "5")]
+        pub flags: u32,
+        /// The directory (or file) within the filesystem that is mounted.
+        #[prost(bytes = "vec", required, tag = "6")]
+        pub root: Vec<u8>,
+        /// Where it is mounted, below the root of the mount namespace.
+        #[prost(bytes = "vec", required, tag = "7")]
+        pub mountpoint: Vec<u8>,
+        /// The source it was mounted from.
+        #[prost(bytes = "vec", required, tag = "8")]
+        pub source: Vec<u8>,
+        /// Options of the filesystem.
+        #[prost(bytes = "vec", required, tag = "9")]
+        pub options: Vec<u8>,
+        /// The peer group it shares with. Since CRIU 0.7.
+        #[prost(uint32, optional, tag = "10")]
+        pub shared_id: Option<u32>,
+        /// The peer group it receives from. Since CRIU 0.7.
+        #[prost(uint32, optional, tag = "11")]
+        pub master_id: Option<u32>,
+        /// Whether a plugin takes care of it. Since CRIU 1.1.
+        #[prost(bool, tag = "12")]
+        pub with_plugin: bool,
+        /// Whether it is external, before `ext_key`. CRIU 1.3 to 2.12.
+        #[prost(bool, tag = "13")]
+        pub ext_mount: bool,
+        /// The name of the filesystem, where the type is [`FsType::Auto`]. Since CRIU 1.6.
+        #[prost(bytes = "vec", optional, tag = "14")]
+        pub fsname: Option<Vec<u8>>,
+        /// Whether its peers are all in the dump. Since CRIU 1.6.
+        #[prost(bool, tag = "15")]
+        pub internal_sharing: bool,
+        /// Whether what is mounted has been unlinked. Since CRIU 1.7.
+        #[prost(bool, tag = "16")]
+        pub deleted: bool,
+        /// The flags of the filesystem, `MS_…`. Since CRIU 1.8.
+        #[prost(uint32, optional, tag = "17")]
+        pub sb_flags: Option<u32>,
+        /// The user's key for it, if it is external. Since CRIU 3.0.
+        #[prost(bytes = "vec", optional, tag = "18")]
+        pub ext_key: Option<Vec<u8>>,
+    }
 }
 
 impl MntEntry {
@@ -128,7 +130,7 @@ raw_enum! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message;
+    use crate::entry::sealed::Sealed;
 
     #[track_caller]
     fn check(bytes: &[u8], fs_type: FsType, device: (u32, u32)) {

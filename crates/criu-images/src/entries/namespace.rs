@@ -4,39 +4,43 @@
 //! From `images/netdev.proto` and `images/pidns.proto`. Nothing here names a namespace of the host: an external one is
 //! known by the key that the user of CRIU gave it.
 
+use crate::message::message;
 use crate::raw_enum::raw_enum;
 
-/// `netns_entry`: a network namespace. Since CRIU 1.6.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct NetNsEntry {
-    /// The user's key for it, if it is external. Since CRIU 3.11.
-    #[prost(bytes = "vec", optional, tag = "8")]
-    pub ext_key: Option<Vec<u8>>,
+message! {
+    /// `netns_entry`: a network namespace. Since CRIU 1.6.
+    pub struct NetNsEntry {
+        /// The user's key for it, if it is external. Since CRIU 3.11.
+        #[prost(bytes = "vec", optional, tag = "8")]
+        pub ext_key: Option<Vec<u8>>,
+    }
 }
 
-/// `pidns_entry`: a pid namespace. Since CRIU 3.15.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct PidNsEntry {
-    /// The user's key for it, if it is external.
-    #[prost(bytes = "vec", optional, tag = "1")]
-    pub ext_key: Option<Vec<u8>>,
+message! {
+    /// `pidns_entry`: a pid namespace. Since CRIU 3.15.
+    pub struct PidNsEntry {
+        /// The user's key for it, if it is external.
+        #[prost(bytes = "vec", optional, tag = "1")]
+        pub ext_key: Option<Vec<u8>>,
+    }
 }
 
-/// `net_device_entry`: a network interface.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct NetDeviceEntry {
-    /// CRIU's `type`; see [`NetDeviceEntry::device_type`].
-    #[prost(int32, required, tag = "1")]
-    pub kind: i32,
-    /// Its index.
-    #[prost(uint32, required, tag = "2")]
-    pub ifindex: u32,
-    /// Its name.
-    #[prost(bytes = "vec", required, tag = "5")]
-    pub name: Vec<u8>,
-    /// Its hardware address; empty where it has none, or none was recorded.
-    #[prost(bytes = "vec", tag = "7")]
-    pub address: Vec<u8>,
+message! {
+    /// `net_device_entry`: a network interface.
+    pub struct NetDeviceEntry {
+        /// CRIU's `type`; see [`NetDeviceEntry::device_type`].
+        #[prost(int32, required, tag = "1")]
+        pub kind: i32,
+        /// Its index.
+        #[prost(uint32, required, tag = "2")]
+        pub ifindex: u32,
+        /// Its name.
+        #[prost(bytes = "vec", required, tag = "5")]
+        pub name: Vec<u8>,
+        /// Its hardware address; empty where it has none, or none was recorded.
+        #[prost(bytes = "vec", tag = "7")]
+        pub address: Vec<u8>,
+    }
 }
 
 impl NetDeviceEntry {
@@ -71,7 +75,7 @@ raw_enum! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message;
+    use crate::entry::sealed::Sealed;
 
     #[track_caller]
     fn check(kind: u8, expected: NetDeviceType) {

@@ -1,57 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! IP sockets: entries of `files.img`, and of `inetsk.img` before CRIU 3.4.
+//! IP sockets: entries of `files.img`, and of `inetsk.img` before CRIU 3.4; and the queues of TCP connections.
 //!
-//! From `images/sk-inet.proto`. An address that does not make sense is none: half an address is never guessed.
+//! From `images/sk-inet.proto` and `images/tcp-stream.proto`. An address that does not make sense is none: half an address is never guessed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::ByteOrder;
+use crate::message::message;
 
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
 const SOCK_STREAM: u32 = 1;
 const IPPROTO_TCP: u32 = 6;
 
-/// `inet_sk_entry`: an IP socket.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct InetSkEntry {
-    /// Its id, by which other entries refer to it.
-    #[prost(uint32, required, tag = "1")]
-    pub id: u32,
-    /// Its inode number, which is in the name of its `tcp-stream` image.
-    #[prost(uint32, required, tag = "2")]
-    pub ino: u32,
-    /// Its address family, `AF_…`.
-    #[prost(uint32, required, tag = "3")]
-    pub family: u32,
-    /// CRIU's `type`, `SOCK_…`.
-    #[prost(uint32, required, tag = "4")]
-    pub sock_type: u32,
-    /// Its protocol, `IPPROTO_…`.
-    #[prost(uint32, required, tag = "5")]
-    pub proto: u32,
-    /// Its state, in the kernel's numbers for TCP.
-    #[prost(uint32, required, tag = "6")]
-    pub state: u32,
-    /// Its own port.
-    #[prost(uint32, required, tag = "7")]
-    pub src_port: u32,
-    /// The port of its peer; 0 for none.
-    #[prost(uint32, required, tag = "8")]
-    pub dst_port: u32,
-    /// Its own address, in words of the host that dumped; see [`InetSkEntry::local`].
-    #[prost(uint32, repeated, packed = "false", tag = "11")]
-    pub src_addr: Vec<u32>,
-    /// The address of its peer, likewise; see [`InetSkEntry::peer`].
-    #[prost(uint32, repeated, packed = "false", tag = "12")]
-    pub dst_addr: Vec<u32>,
-    /// The network namespace it is in, by CRIU's number. Since CRIU 3.8.
-    #[prost(uint32, optional, tag = "18")]
-    pub ns_id: Option<u32>,
+message! {
+    /// `inet_sk_entry`: an IP socket.
+    pub struct InetSkEntry {
+        /// Its id, by which other entries refer to it.
+        #[prost(uint32, required, tag = "1")]
+        pub id: u32,
+        /// Its inode number, which is in the name of its `tcp-stream` image.
+        #[prost(uint32, required, tag = "2")]
+        pub ino: u32,
+        /// Its address family, `AF_…`.
+        #[prost(uint32, required, tag = "3")]
+        pub family: u32,
+        /// CRIU's `type`, `SOCK_…`.
+        #[prost(uint32, required, tag = "4")]
+        pub sock_type: u32,
+        /// Its protocol, `IPPROTO_…`.
+        #[prost(uint32, required, tag = "5")]
+        pub proto: u32,
+        /// Its state, in the kernel's numbers for TCP.
+        #[prost(uint32, required, tag = "6")]
+        pub state: u32,
+        /// Its own port.
+        #[prost(uint32, required, tag = "7")]
+        pub src_port: u32,
+        /// The port of its peer; 0 for none.
+        #[prost(uint32, required, tag = "8")]
+        pub dst_port: u32,
+        /// Its own address, in words of the host that dumped; see [`InetSkEntry::local`].
+        #[prost(uint32, repeated, packed = "false", tag = "11")]
+        pub src_addr: Vec<u32>,
+        /// The address of its peer, likewise; see [`InetSkEntry::peer`].
+        #[prost(uint32, repeated, packed = "false", tag = "12")]
+        pub dst_addr: Vec<u32>,
+        /// The network namespace it is in, by CRIU's number. Since CRIU 3.8.
+        #[prost(uint32, optional, tag = "18")]
+        pub ns_id: Option<u32>,
+        /// The user that owns it. Since CRIU 4.3.
+        #[prost(uint32, optional, tag = "21")]
+        pub uid: Option<u32>,
+    }
+}
+
+message! {
+    /// `tcp_stream_entry`: the queues of a TCP connection, whose content follows the record, received data first.
+    #[derive(Copy)]
+    pub struct TcpStreamEntry {
+        /// The number of bytes that were received and not yet read.
+        #[prost(uint32, required, tag = "1")]
+        pub inq_len: u32,
+        /// The sequence number of the next byte to receive.
+        #[prost(uint32, required, tag = "2")]
+        pub inq_seq: u32,
+        /// The number of bytes that were written and not yet acknowledged.
+        #[prost(uint32, required, tag = "3")]
+        pub outq_len: u32,
+        /// The sequence number after the last byte written.
+        #[prost(uint32, required, tag = "4")]
+        pub outq_seq: u32,
+    }
 }
 
 impl InetSkEntry {
-    /// Its own address, given the [byte order](crate::ImageReader::byte_order) of the image.
+    /// Its own address, given the [byte order](crate::ImageReader::byte_order) of the image; `None` if what is recorded
+    /// is not an IP address.
+    ///
+    /// ```
+    /// use criu_images::{ByteOrder, InetSkEntry};
+    ///
+    /// let socket = InetSkEntry::default().with(|socket| {
+    ///     socket.family = 2; // AF_INET
+    ///     socket.src_addr = vec![0x0100_007f];
+    ///     socket.src_port = 8080;
+    /// });
+    /// assert_eq!(socket.local(ByteOrder::Little), Some("127.0.0.1:8080".parse().unwrap()));
+    /// ```
     pub fn local(&self, order: ByteOrder) -> Option<SocketAddr> {
         self.address(&self.src_addr, self.src_port, order)
     }
@@ -91,7 +127,7 @@ fn ipv6(words: [u32; 4], order: ByteOrder) -> Ipv6Addr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message;
+    use crate::entry::sealed::Sealed;
 
     #[track_caller]
     fn check(family: u32, words: &[u32], port: u32, order: ByteOrder, expected: Option<&str>) {

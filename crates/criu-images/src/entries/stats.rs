@@ -1,39 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Statistics: `stats-dump` and `stats-restore`, in CRIU's work directory.
 //!
-//! From `images/stats.proto`. They are read so far as to tell which of the two it is, and how long a dump took. A pre-dump writes one like a
-//! dump, and a restore writes one even where its post-restore script has failed it, so neither proves success.
+//! From `images/stats.proto`. They are read so far as to tell which of the two it is, and how long a dump took. A
+//! pre-dump writes one like a dump, and a restore writes one even where its post-restore script has failed it, so
+//! neither proves success.
 
-/// `stats_entry`.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct StatsEntry {
-    /// Present if it was a dump.
-    #[prost(message, optional, tag = "1")]
-    pub dump: Option<DumpStats>,
-    /// Present if it was a restore.
-    #[prost(message, optional, tag = "2")]
-    pub restore: Option<RestoreStats>,
+use crate::message::message;
+
+message! {
+    /// `stats_entry`: what CRIU measured.
+    #[derive(Copy)]
+    pub struct StatsEntry {
+        /// Present if it was a dump.
+        #[prost(message, optional, tag = "1")]
+        pub dump: Option<DumpStats>,
+        /// Present if it was a restore.
+        #[prost(message, optional, tag = "2")]
+        pub restore: Option<RestoreStats>,
+    }
 }
 
-/// `dump_stats_entry`.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct DumpStats {
-    /// How long it took to stop the tree, in microseconds.
-    #[prost(uint32, optional, tag = "1")]
-    pub freezing_time: Option<u32>,
-    /// How long the tree stood still, in microseconds.
-    #[prost(uint32, optional, tag = "2")]
-    pub frozen_time: Option<u32>,
+message! {
+    /// `dump_stats_entry`.
+    #[derive(Copy)]
+    pub struct DumpStats {
+        /// How long it took to stop the tree, in microseconds.
+        #[prost(uint32, optional, tag = "1")]
+        pub freezing_time: Option<u32>,
+        /// How long the tree stood still, in microseconds.
+        #[prost(uint32, optional, tag = "2")]
+        pub frozen_time: Option<u32>,
+    }
 }
 
-/// `restore_stats_entry`, of which nothing is read but that it is there.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct RestoreStats {}
+message! {
+    /// `restore_stats_entry`, of which nothing is read but that it is there.
+    #[derive(Copy)]
+    pub struct RestoreStats {}
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message;
+    use crate::entry::sealed::Sealed;
 
     #[test]
     fn tells_a_dump_from_a_restore() {

@@ -3,85 +3,91 @@
 //!
 //! From `images/pstree.proto`, `images/core.proto` and `images/mm.proto`. Pids are those in the task's own pid namespace.
 
+use crate::message::message;
 use crate::raw_enum::raw_enum;
 
-/// `task_kobj_ids_entry`: CRIU's numbers for the namespaces of a task.
-///
-/// The numbers have a meaning only within the dump: they are not the inodes that `/proc/<pid>/ns` shows.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct TaskKobjIds {
-    /// The pid namespace.
-    #[prost(uint32, optional, tag = "5")]
-    pub pid_ns_id: Option<u32>,
-    /// The network namespace.
-    #[prost(uint32, optional, tag = "6")]
-    pub net_ns_id: Option<u32>,
-    /// The IPC namespace.
-    #[prost(uint32, optional, tag = "7")]
-    pub ipc_ns_id: Option<u32>,
-    /// The UTS namespace.
-    #[prost(uint32, optional, tag = "8")]
-    pub uts_ns_id: Option<u32>,
-    /// The mount namespace.
-    #[prost(uint32, optional, tag = "9")]
-    pub mnt_ns_id: Option<u32>,
-    /// The user namespace.
-    #[prost(uint32, optional, tag = "10")]
-    pub user_ns_id: Option<u32>,
-    /// The cgroup namespace.
-    #[prost(uint32, optional, tag = "11")]
-    pub cgroup_ns_id: Option<u32>,
-    /// The time namespace.
-    #[prost(uint32, optional, tag = "12")]
-    pub time_ns_id: Option<u32>,
+message! {
+    /// `task_kobj_ids_entry`: CRIU's numbers for the namespaces of a task.
+    ///
+    /// The numbers have a meaning only within the dump: they are not the inodes that `/proc/<pid>/ns` shows.
+    #[derive(Copy)]
+    pub struct TaskKobjIds {
+        /// The pid namespace.
+        #[prost(uint32, optional, tag = "5")]
+        pub pid_ns_id: Option<u32>,
+        /// The network namespace.
+        #[prost(uint32, optional, tag = "6")]
+        pub net_ns_id: Option<u32>,
+        /// The IPC namespace.
+        #[prost(uint32, optional, tag = "7")]
+        pub ipc_ns_id: Option<u32>,
+        /// The UTS namespace.
+        #[prost(uint32, optional, tag = "8")]
+        pub uts_ns_id: Option<u32>,
+        /// The mount namespace.
+        #[prost(uint32, optional, tag = "9")]
+        pub mnt_ns_id: Option<u32>,
+        /// The user namespace.
+        #[prost(uint32, optional, tag = "10")]
+        pub user_ns_id: Option<u32>,
+        /// The cgroup namespace.
+        #[prost(uint32, optional, tag = "11")]
+        pub cgroup_ns_id: Option<u32>,
+        /// The time namespace.
+        #[prost(uint32, optional, tag = "12")]
+        pub time_ns_id: Option<u32>,
+    }
 }
 
-/// `pstree_entry`: a process.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct PstreeEntry {
-    /// Its pid, which is in the names of its other images.
-    #[prost(uint32, required, tag = "1")]
-    pub pid: u32,
-    /// The pid of its parent; 0 for the root of the tree.
-    #[prost(uint32, required, tag = "2")]
-    pub ppid: u32,
-    /// Its process group.
-    #[prost(uint32, required, tag = "3")]
-    pub pgid: u32,
-    /// Its session.
-    #[prost(uint32, required, tag = "4")]
-    pub sid: u32,
-    /// The ids of its threads.
-    #[prost(uint32, repeated, packed = "false", tag = "5")]
-    pub threads: Vec<u32>,
+message! {
+    /// `pstree_entry`: a process.
+    pub struct PstreeEntry {
+        /// Its pid, which is in the names of its other images.
+        #[prost(uint32, required, tag = "1")]
+        pub pid: u32,
+        /// The pid of its parent; 0 for the root of the tree.
+        #[prost(uint32, required, tag = "2")]
+        pub ppid: u32,
+        /// Its process group.
+        #[prost(uint32, required, tag = "3")]
+        pub pgid: u32,
+        /// Its session.
+        #[prost(uint32, required, tag = "4")]
+        pub sid: u32,
+        /// The ids of its threads.
+        #[prost(uint32, repeated, packed = "false", tag = "5")]
+        pub threads: Vec<u32>,
+    }
 }
 
-/// `core_entry`: a task.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct CoreEntry {
-    /// What belongs to the process; absent for a thread that is not its leader.
-    #[prost(message, optional, tag = "3")]
-    pub tc: Option<TaskCore>,
-    /// What is in an image of its own (`ids-<pid>.img`) since CRIU 0.4.
-    #[prost(message, optional, tag = "4")]
-    pub ids: Option<TaskKobjIds>,
+message! {
+    /// `core_entry`: a task.
+    pub struct CoreEntry {
+        /// What belongs to the process; absent for a thread that is not its leader.
+        #[prost(message, optional, tag = "3")]
+        pub tc: Option<TaskCore>,
+        /// What is in an image of its own (`ids-<pid>.img`) since CRIU 0.4.
+        #[prost(message, optional, tag = "4")]
+        pub ids: Option<TaskKobjIds>,
+    }
 }
 
-/// `task_core_entry`: a process as it was.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct TaskCore {
-    /// Whether it ran; see [`TaskCore::state`].
-    #[prost(uint32, required, tag = "1")]
-    pub task_state: u32,
-    /// The status that its parent will get, if it is dead.
-    #[prost(uint32, required, tag = "2")]
-    pub exit_code: u32,
-    /// How the kernel treats it, as personality(2) has it.
-    #[prost(uint32, optional, tag = "3")]
-    pub personality: Option<u32>,
-    /// Its name, as `/proc/<pid>/comm` has it.
-    #[prost(bytes = "vec", required, tag = "6")]
-    pub comm: Vec<u8>,
+message! {
+    /// `task_core_entry`: a process as it was.
+    pub struct TaskCore {
+        /// Whether it ran; see [`TaskCore::state`].
+        #[prost(uint32, required, tag = "1")]
+        pub task_state: u32,
+        /// The status that its parent will get, if it is dead.
+        #[prost(uint32, required, tag = "2")]
+        pub exit_code: u32,
+        /// How the kernel treats it, as personality(2) has it.
+        #[prost(uint32, optional, tag = "3")]
+        pub personality: Option<u32>,
+        /// Its name, as `/proc/<pid>/comm` has it.
+        #[prost(bytes = "vec", required, tag = "6")]
+        pub comm: Vec<u8>,
+    }
 }
 
 raw_enum! {
@@ -105,27 +111,28 @@ impl TaskCore {
     }
 }
 
-/// `mm_entry`: the memory of a process.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct MmEntry {
-    /// Where its code begins.
-    #[prost(uint64, optional, tag = "1")]
-    pub mm_start_code: Option<u64>,
-    /// Where its stack began.
-    #[prost(uint64, optional, tag = "5")]
-    pub mm_start_stack: Option<u64>,
-    /// Where its heap begins.
-    #[prost(uint64, optional, tag = "6")]
-    pub mm_start_brk: Option<u64>,
-    /// The id of the regular file that it executes.
-    #[prost(uint32, required, tag = "12")]
-    pub exe_file_id: u32,
+message! {
+    /// `mm_entry`: the memory of a process.
+    pub struct MmEntry {
+        /// Where its code begins.
+        #[prost(uint64, optional, tag = "1")]
+        pub mm_start_code: Option<u64>,
+        /// Where its stack began.
+        #[prost(uint64, optional, tag = "5")]
+        pub mm_start_stack: Option<u64>,
+        /// Where its heap begins.
+        #[prost(uint64, optional, tag = "6")]
+        pub mm_start_brk: Option<u64>,
+        /// The id of the regular file that it executes.
+        #[prost(uint32, required, tag = "12")]
+        pub exe_file_id: u32,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message;
+    use crate::entry::sealed::Sealed;
 
     #[track_caller]
     fn check(state: u8, expected: TaskState) {

@@ -48,12 +48,12 @@ fn saved(order: ByteOrder, messages: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[track_caller]
-fn check(bytes: &[u8], expected: &[&str], expected_problem: Option<&str>) {
-    let (addresses, problem) = interface_addresses(bytes);
+fn check(bytes: &[u8], expected: &[&str], expected_error: Option<&str>) {
+    let (addresses, error) = interface_addresses(bytes);
     let addresses: Vec<String> =
         addresses.iter().map(|found| format!("{}: {}/{}", found.ifindex, found.address, found.prefix_length)).collect();
     assert_eq!(addresses, expected);
-    assert_eq!(problem.map(|problem| problem.to_string()).as_deref(), expected_problem);
+    assert_eq!(error.map(|error| error.to_string()).as_deref(), expected_error);
 }
 
 const V4: &[u8] = &[192, 0, 2, 2];
@@ -93,8 +93,8 @@ fn messages_about_other_things_are_passed_over() {
 fn what_follows_a_bad_message_is_read_where_it_can_be_found() {
     let order = ByteOrder::Little;
     let good = new_address(order, AF_INET, 24, &[(IFA_LOCAL, V4)]);
-    let check_bad = |bad: Vec<u8>, problem| {
-        check(&saved(order, &[bad, good.clone()]), &["4: 192.0.2.2/24"], Some(problem));
+    let check_bad = |bad: Vec<u8>, error| {
+        check(&saved(order, &[bad, good.clone()]), &["4: 192.0.2.2/24"], Some(error));
     };
     check_bad(new_address(order, AF_INET, 24, &[LABEL]), "at offset 4: the message has no address in it");
     check_bad(new_address(order, AF_INET, 24, &[(IFA_LOCAL, V6)]), "at offset 4: the address has the wrong length");
@@ -105,21 +105,21 @@ fn what_follows_a_bad_message_is_read_where_it_can_be_found() {
 
     let mut short = good.clone();
     short[..4].copy_from_slice(&15u32.to_le_bytes());
-    let problem = "at offset 4: the message says it is shorter than its own header";
-    check(&saved(order, &[short, good.clone()]), &[], Some(problem));
+    let error = "at offset 4: the message says it is shorter than its own header";
+    check(&saved(order, &[short, good.clone()]), &[], Some(error));
 
     let mut huge = good.clone();
     huge[..4].copy_from_slice(&u32::MAX.to_le_bytes());
-    let problem = "at offset 4: the file ends after 64 of the 4294967295 bytes that belong here";
-    check(&saved(order, &[huge, good]), &[], Some(problem));
+    let error = "at offset 4: the file ends after 64 of the 4294967295 bytes that belong here";
+    check(&saved(order, &[huge, good]), &[], Some(error));
 }
 
 #[test]
 fn another_file_is_refused() {
     check(b"", &[], Some("at offset 0: the file is empty"));
     check(b"\x22\x12", &[], Some("at offset 0: the file ends after 2 of the 4 bytes that belong here"));
-    let problem = "at offset 0: the magic number is 0x45311224, but that of this kind of image is 0x47361222";
-    check(&0x4531_1224_u32.to_le_bytes(), &[], Some(problem));
+    let error = "at offset 0: the magic number is 0x45311224, but that of this kind of image is 0x47361222";
+    check(&0x4531_1224_u32.to_le_bytes(), &[], Some(error));
 }
 
 #[test]
@@ -130,9 +130,9 @@ fn a_cut_is_a_truncation_wherever_it_is() {
         let bytes = saved(order, &[v4, v6]);
         let (whole, _) = interface_addresses(&bytes);
         for cut in 0..bytes.len() {
-            let (addresses, problem) = interface_addresses(&bytes[..cut]);
+            let (addresses, error) = interface_addresses(&bytes[..cut]);
             assert!(addresses.len() < whole.len() && whole.starts_with(&addresses));
-            assert!(problem.is_none_or(|problem| problem.is_truncation()));
+            assert!(error.is_none_or(|error| error.is_truncation()));
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::*;
-use crate::PstreeEntry;
+use crate::{FileEntry, GhostFileEntry, Inventory, PstreeEntry, StatsEntry, TcpStreamEntry};
 
 /// A `pstree_entry` with pid 5, ppid 0, pgid 5 and sid 5.
 const FIVE: &[u8] = &[8, 5, 16, 0, 24, 5, 32, 5];
@@ -28,27 +28,28 @@ fn image(order: ByteOrder, magics: &[u32], records: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// Reads to the end as a pstree, a line for each record or problem.
-fn read_all(kind: ImageKind, source: impl Read) -> Vec<String> {
-    let mut reader = match ImageReader::open(kind, source) {
+/// Reads to the end, a line for each record or error.
+fn read_all<E: Entry>(source: impl Read, describe: fn(&E) -> String) -> Vec<String> {
+    let reader = match ImageReader::<_, E>::open(source) {
         Ok(reader) => reader,
-        Err(problem) => return vec![problem.to_string()],
+        Err(error) => return vec![error.to_string()],
     };
-    let mut lines = Vec::new();
-    loop {
-        match reader.next_record::<PstreeEntry>() {
-            Ok(Some(record)) => {
-                lines.push(format!("{} at {}: pid {}", record.index, record.offset, record.message.pid));
-            }
-            Ok(None) => break lines,
-            Err(problem) => lines.push(problem.to_string()),
-        }
-    }
+    let line = |record: Record<E>| format!("{} at {}: {}", record.index, record.offset, describe(&record.entry));
+    reader.map(|record| record.map_or_else(|error| error.to_string(), line)).collect()
+}
+
+fn read_tree(source: impl Read) -> Vec<String> {
+    read_all(source, |task: &PstreeEntry| format!("pid {}", task.pid))
 }
 
 #[track_caller]
-fn check(kind: ImageKind, bytes: &[u8], expected: &[&str]) {
-    assert_eq!(read_all(kind, bytes), expected);
+fn check(bytes: &[u8], expected: &[&str]) {
+    assert_eq!(read_tree(bytes), expected);
+}
+
+#[track_caller]
+fn check_as<E: Entry>(describe: fn(&E) -> String, bytes: &[u8], expected: &[&str]) {
+    assert_eq!(read_all(bytes, describe), expected);
 }
 
 const V1_1: &[u32] = &[0x5456_4319, 0x5027_3030];
@@ -58,61 +59,54 @@ const V1_0: &[u32] = &[0x5027_3030];
 fn reads_both_framings_in_both_byte_orders() {
     for order in ByteOrder::ALL {
         let bytes = image(order, V1_1, &[FIVE, SIX]);
-        check(ImageKind::Pstree, &bytes, &["0 at 8: pid 5", "1 at 20: pid 6"]);
-        assert_eq!(ImageReader::open(ImageKind::Pstree, bytes.as_slice()).unwrap().byte_order(), order);
+        check(&bytes, &["0 at 8: pid 5", "1 at 20: pid 6"]);
+        assert_eq!(ImageReader::<_, PstreeEntry>::open(bytes.as_slice()).unwrap().byte_order(), order);
 
         let bytes = image(order, V1_0, &[FIVE, SIX]);
-        check(ImageKind::Pstree, &bytes, &["0 at 4: pid 5", "1 at 16: pid 6"]);
-        assert_eq!(ImageReader::open(ImageKind::Pstree, bytes.as_slice()).unwrap().byte_order(), order);
+        check(&bytes, &["0 at 4: pid 5", "1 at 16: pid 6"]);
+        assert_eq!(ImageReader::<_, PstreeEntry>::open(bytes.as_slice()).unwrap().byte_order(), order);
     }
 }
 
 #[test]
 fn takes_the_head_magic_of_its_kind_only() {
-    let head = |kind, magics| check(kind, &image(ByteOrder::Little, magics, &[FIVE]), &["0 at 8: pid 5"]);
-    head(ImageKind::Pstree, V1_1);
-    head(ImageKind::Stats, &[0x5510_5940, 0x5709_3306]);
-    check(ImageKind::Inventory, &image(ByteOrder::Little, &[0x5831_3116], &[FIVE]), &["0 at 4: pid 5"]);
+    let of_five = |magics| image(ByteOrder::Little, magics, &[FIVE]);
+    let inventory = |inventory: &Inventory| format!("version {}", inventory.img_version);
+    let stats = |stats: &StatsEntry| format!("a dump: {}", stats.dump.is_some());
+    check(&of_five(V1_1), &["0 at 8: pid 5"]);
+    let dump = image(ByteOrder::Little, &[0x5510_5940, 0x5709_3306], &[&[10, 0]]);
+    check_as(stats, &dump, &["0 at 8: a dump: true"]);
+    check_as(inventory, &image(ByteOrder::Little, &[0x5831_3116], &[&[8, 2]]), &["0 at 4: version 2"]);
 
-    let foreign = |kind, magics, expected: &str| check(kind, &image(ByteOrder::Little, magics, &[FIVE]), &[expected]);
-    foreign(
-        ImageKind::Inventory,
-        &[0x5456_4319, 0x5831_3116],
-        "at offset 0: the magic number is 0x54564319, but that of this kind of image is 0x58313116",
+    let foreign = "at offset 0: the magic number is 0x54564319, but that of this kind of image is ";
+    check_as(inventory, &of_five(&[0x5456_4319, 0x5831_3116]), &[&format!("{foreign}0x58313116")]);
+    check_as(stats, &of_five(&[0x5456_4319, 0x5709_3306]), &[&format!("{foreign}0x55105940")]);
+    let file = |file: &FileEntry| format!("id {}", file.id);
+    check_as(
+        file,
+        &of_five(V1_1),
+        &["at offset 4: the magic number is 0x50273030, but that of this kind of image is 0x56303138"],
     );
-    foreign(
-        ImageKind::Stats,
-        &[0x5456_4319, 0x5709_3306],
-        "at offset 0: the magic number is 0x54564319, but that of this kind of image is 0x55105940",
-    );
-    foreign(
-        ImageKind::Files,
-        V1_1,
-        "at offset 4: the magic number is 0x50273030, but that of this kind of image is 0x56303138",
-    );
-    foreign(
-        ImageKind::Files,
-        V1_0,
-        "at offset 0: the magic number is 0x50273030, but that of this kind of image is 0x54564319",
+    check_as(
+        file,
+        &of_five(V1_0),
+        &["at offset 0: the magic number is 0x50273030, but that of this kind of image is 0x54564319"],
     );
 }
 
 #[test]
 fn tells_an_end_from_an_end_too_soon() {
-    check(ImageKind::Pstree, b"", &["at offset 0: the file is empty"]);
-    check(ImageKind::Pstree, &image(ByteOrder::Little, V1_1, &[]), &[]);
+    check(b"", &["at offset 0: the file is empty"]);
+    check(&image(ByteOrder::Little, V1_1, &[]), &[]);
     check(
-        ImageKind::Pstree,
         &image(ByteOrder::Little, &[0x5456_4319], &[]),
         &["at offset 4: the file ends after 0 of the 4 bytes that belong here"],
     );
     check(
-        ImageKind::Pstree,
         &image(ByteOrder::Little, V1_1, &[FIVE, SIX])[..22],
         &["0 at 8: pid 5", "at offset 20: the file ends after 2 of the 4 bytes that belong here"],
     );
     check(
-        ImageKind::Pstree,
         &image(ByteOrder::Little, V1_1, &[FIVE, SIX])[..24],
         &["0 at 8: pid 5", "at offset 20: the file ends after 0 of the 13 bytes that belong here"],
     );
@@ -130,23 +124,22 @@ fn a_cut_is_a_truncation_wherever_it_is() {
     }
 }
 
-/// What is read of a cut image is the beginning of what is read of the whole, and at most one problem, a truncation.
+/// What is read of a cut image is the beginning of what is read of the whole, and at most one error, a truncation.
 #[track_caller]
 fn check_cut(cut: &[u8], whole: &[u8]) {
-    let whole = read_all(ImageKind::Pstree, whole);
-    let mut reader = match ImageReader::open(ImageKind::Pstree, cut) {
+    let whole = read_tree(whole);
+    let reader = match ImageReader::<_, PstreeEntry>::open(cut) {
         Ok(reader) => reader,
-        Err(problem) => return assert!(problem.is_truncation(), "{problem}"),
+        Err(error) => return assert!(error.is_truncation(), "{error}"),
     };
     let mut records = 0;
-    loop {
-        match reader.next_record::<PstreeEntry>() {
-            Ok(Some(record)) => {
-                assert!(whole[records].ends_with(&format!("at {}: pid {}", record.offset, record.message.pid)));
+    for record in reader {
+        match record {
+            Ok(record) => {
+                assert!(whole[records].ends_with(&format!("at {}: pid {}", record.offset, record.entry.pid)));
                 records += 1;
             }
-            Ok(None) => break,
-            Err(problem) => assert!(problem.is_truncation(), "{problem}"),
+            Err(error) => assert!(error.is_truncation(), "{error}"),
         }
     }
     assert!(records < whole.len());
@@ -156,11 +149,7 @@ fn check_cut(cut: &[u8], whole: &[u8]) {
 fn refuses_a_record_over_the_limit() {
     let mut bytes = image(ByteOrder::Little, V1_1, &[]);
     bytes.extend([0xff; 40]);
-    check(
-        ImageKind::Pstree,
-        &bytes,
-        &["at offset 8: the record says it is 4294967295 bytes long, more than the limit of 16777216"],
-    );
+    check(&bytes, &["at offset 8: the record says it is 4294967295 bytes long, more than the limit of 16777216"]);
 }
 
 #[test]
@@ -168,10 +157,10 @@ fn a_length_alone_takes_no_memory() {
     let mut bytes = image(ByteOrder::Little, V1_1, &[]);
     bytes.extend(RECORD_LIMIT.to_le_bytes());
     bytes.extend(FIVE);
-    let mut reader = ImageReader::open(ImageKind::Pstree, bytes.as_slice()).unwrap();
-    let problem = reader.next_record::<PstreeEntry>().unwrap_err();
-    assert_eq!(problem.to_string(), "at offset 8: the file ends after 8 of the 16777216 bytes that belong here");
-    assert!(problem.is_truncation());
+    let mut reader = ImageReader::<_, PstreeEntry>::open(bytes.as_slice()).unwrap();
+    let error = reader.next().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "at offset 8: the file ends after 8 of the 16777216 bytes that belong here");
+    assert!(error.is_truncation());
     assert!(reader.buffer.capacity() < 64 * 1024, "{}", reader.buffer.capacity());
 }
 
@@ -181,7 +170,7 @@ fn a_malformed_record_does_not_hide_the_next() {
     let wrong_wire_type = &[10, 1, 5][..];
     let cut_varint = &[8, 0x85][..];
     let bytes = image(ByteOrder::Little, V1_1, &[wrong_wire_type, unknown_fields, cut_varint, FIVE]);
-    let lines = read_all(ImageKind::Pstree, bytes.as_slice());
+    let lines = read_tree(bytes.as_slice());
     assert!(lines[0].starts_with("at offset 8: failed to decode Protobuf message: PstreeEntry.pid:"), "{lines:?}");
     assert_eq!(lines[1], "1 at 15: pid 7");
     assert!(lines[2].starts_with("at offset 29: failed to decode"), "{lines:?}");
@@ -191,10 +180,19 @@ fn a_malformed_record_does_not_hide_the_next() {
 
 #[test]
 fn a_payload_is_never_taken_for_a_record() {
-    let ghost = &[0x5456_4319, 0x5258_3605][..];
-    check(ImageKind::GhostFile, &image(ByteOrder::Little, ghost, &[FIVE, SIX]), &["0 at 8: pid 5"]);
-    let tcp = &[0x5456_4319, 0x5146_5506][..];
-    check(ImageKind::TcpStream, &image(ByteOrder::Little, tcp, &[FIVE, b"\xff"]), &["0 at 8: pid 5"]);
+    let ghost = image(ByteOrder::Little, &[0x5456_4319, 0x5258_3605], &[FIVE, SIX]);
+    check_as(|ghost: &GhostFileEntry| format!("uid {}", ghost.uid), &ghost, &["0 at 8: uid 5"]);
+    let queues = image(ByteOrder::Little, &[0x5456_4319, 0x5146_5506], &[FIVE, b"\xff"]);
+    check_as(|queues: &TcpStreamEntry| format!("{} bytes", queues.inq_len), &queues, &["0 at 8: 5 bytes"]);
+}
+
+#[test]
+fn the_source_is_given_back_where_the_payload_begins() {
+    let mut bytes = image(ByteOrder::Little, &[0x5456_4319, 0x5258_3605], &[FIVE]);
+    bytes.extend(b"content");
+    let mut reader = ImageReader::<_, GhostFileEntry>::open(bytes.as_slice()).unwrap();
+    assert!(reader.next().unwrap().is_ok() && reader.next().is_none());
+    assert_eq!(reader.into_inner(), b"content");
 }
 
 /// Gives one byte at a time, is interrupted before each, and fails at the end.
@@ -224,8 +222,19 @@ impl Read for Reluctant<'_> {
 #[test]
 fn a_source_that_fails_is_no_truncation() {
     let bytes = image(ByteOrder::Little, V1_1, &[FIVE, SIX]);
-    let lines = read_all(ImageKind::Pstree, Reluctant { rest: &bytes, is_interrupted: false });
-    assert_eq!(lines, ["0 at 8: pid 5", "1 at 20: pid 6", "at offset 37: cannot read: the disk is gone"]);
-    let problem = ImageReader::open(ImageKind::Pstree, Reluctant { rest: b"", is_interrupted: false }).unwrap_err();
-    assert!(!problem.is_truncation());
+    let lines = read_tree(Reluctant { rest: &bytes, is_interrupted: false });
+    assert_eq!(lines, ["0 at 8: pid 5", "1 at 20: pid 6", "at offset 37: cannot read"]);
+    let error = ImageReader::<_, PstreeEntry>::open(Reluctant { rest: b"", is_interrupted: false }).unwrap_err();
+    assert!(!error.is_truncation());
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "the disk is gone");
+}
+
+#[test]
+fn nothing_follows_the_end() {
+    let mut bytes = image(ByteOrder::Little, V1_1, &[FIVE]);
+    bytes.push(9);
+    let mut reader = ImageReader::<_, PstreeEntry>::open(bytes.as_slice()).unwrap();
+    assert!(reader.next().unwrap().is_ok());
+    assert!(reader.next().unwrap().is_err());
+    assert!(reader.next().is_none() && reader.next().is_none());
 }

@@ -6,7 +6,11 @@ use criu_images::MntEntry;
 use super::*;
 
 fn mount(mnt_id: u32, mountpoint: &[u8]) -> MntEntry {
-    MntEntry { mnt_id, root: b"/".to_vec(), mountpoint: mountpoint.to_vec(), ..MntEntry::default() }
+    MntEntry::default().with(|mount| {
+        mount.mnt_id = mnt_id;
+        mount.root = b"/".to_vec();
+        mount.mountpoint = mountpoint.to_vec();
+    })
 }
 
 /// The same in a mount namespace of its own, with two mounts.
@@ -15,7 +19,7 @@ fn in_own_namespace() -> Checkpoint {
     checkpoint.ids_mut().mnt_ns_id = Some(9);
     checkpoint.add_mount(9, mount(30, b"/"));
     checkpoint.add_mount(9, mount(31, b"/srv"));
-    checkpoint.add_file(RegFileEntry { mnt_id: Some(31), ..original(5, b"/srv/data") });
+    checkpoint.add_file(original(5, b"/srv/data").with(|file| file.mnt_id = Some(31)));
     checkpoint
 }
 
