@@ -169,13 +169,16 @@ fn inodes(directory: &Path, part: &str) -> BTreeSet<u64> {
     named.map(|entry| entry.metadata().expect("a file").ino()).collect()
 }
 
-/// Runs `criu-gc` and kills it after that time, if it has not ended.
+/// Runs `criu-gc` and kills it after that time, if it has not ended. Its own child dies with it, but a moment later: what
+/// both write to has come to its end then.
 fn run_for(checkpoint: &Checkpoint, saved: &Path, time: Duration) -> Option<i32> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_criu-gc"));
     command.arg("-D").arg(checkpoint.images()).arg("--save").arg(saved);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("criu-gc");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("criu-gc");
     std::thread::sleep(time);
     child.kill().expect("a child");
+    let mut output = child.stdout.take().expect("a pipe");
+    std::io::copy(&mut output, &mut std::io::sink()).expect("the end of a pipe");
     child.wait().expect("a child").code()
 }
 
