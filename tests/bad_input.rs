@@ -57,6 +57,22 @@ fn a_file_with_the_name_of_an_image_has_to_be_that_image() {
 }
 
 #[test]
+fn images_of_a_version_that_is_not_known_are_refused() {
+    for version in [4, 99, u32::MAX] {
+        let mut checkpoint = Checkpoint::new();
+        checkpoint.inventory.img_version = version;
+        checkpoint.write();
+        check(&checkpoint, "inventory.img", 4, "is of a version of the image format that this criu-gc does not know");
+    }
+    for version in 1..=3 {
+        let mut checkpoint = Checkpoint::new();
+        checkpoint.inventory.img_version = version;
+        checkpoint.write();
+        assert_eq!(checkpoint.run(&[]).status.code(), Some(0));
+    }
+}
+
+#[test]
 fn what_is_no_regular_file_is_not_read() {
     let replace = |make: &dyn Fn(&Path)| {
         let checkpoint = Checkpoint::new();

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criu_images::{
-    CoreEntry, DumpStats, Entry, ImageKind, ImageReader, Inventory, MmEntry, MntEntry, NetDeviceEntry, NetDeviceType,
-    NetNsEntry, PstreeEntry, Remap, StatsEntry, TaskKobjIds,
+    CoreEntry, DumpStats, Entry, ImageKind, ImageReader, ImageVersion, Inventory, MmEntry, MntEntry, NetDeviceEntry,
+    NetDeviceType, NetNsEntry, PstreeEntry, Remap, StatsEntry, TaskKobjIds,
 };
 
 use self::files::Files;
@@ -80,7 +80,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         now: machine::now(),
         budget: Budget::default(),
     };
-    let inventory = reader.first::<Inventory>(0)?;
+    let inventory = reader.inventory()?;
     let remaps: Vec<RemapRecord> = reader.all(0, Fact::Remap)?;
     let (mut tasks, programs) = reader.tasks()?;
     let wanted = wanted_files(&remaps, &programs);
@@ -195,6 +195,19 @@ impl Reader<'_> {
             Ok(())
         })?;
         Ok(first)
+    }
+
+    /// Images of a version that is not known may mean anything; CRIU refuses them too.
+    fn inventory(&mut self) -> Result<Option<Record<Inventory>>, ReadError> {
+        let inventory = self.first::<Inventory>(0)?;
+        let unknown = inventory.as_ref().filter(|found| matches!(found.entry.version(), ImageVersion::Unknown(_)));
+        match unknown {
+            Some(found) => {
+                const TEXT: &str = "is of a version of the image format that this criu-gc does not know";
+                Err(entry_error(self.images.path(), found.evidence.clone(), TEXT))
+            }
+            None => Ok(inventory),
+        }
     }
 
     /// The tasks, and the id of the program of each.
