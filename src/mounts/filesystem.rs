@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use criu_images::{FsType, MntEntry};
 
-use super::path::readings;
+use super::path::{is_plain_path, readings};
 use super::{HostMount, HostMounts, Identity, MountNamespace};
 use crate::system::mountinfo::{option, unescape, volume_of};
 
@@ -198,7 +198,7 @@ fn has_same_source(mount: &MntEntry, candidate: &HostMount) -> bool {
 fn nfs_directory<'a>(mount: &'a MntEntry, candidate: &HostMount) -> Option<&'a [u8]> {
     let is_nfs = matches!(candidate.fstype.as_slice(), b"nfs" | b"nfs4");
     let directory = candidate.source.strip_suffix(b"/").unwrap_or(&candidate.source);
-    mount.source.strip_prefix(directory).filter(|below| is_nfs && (below.is_empty() || below.starts_with(b"/")))
+    mount.source.strip_prefix(directory).filter(|below| is_nfs && (below.is_empty() || is_plain_path(below)))
 }
 
 fn has_same_options(mount: &MntEntry, candidate: &HostMount) -> bool {

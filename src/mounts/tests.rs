@@ -398,6 +398,8 @@ fn the_source_of_nfs_says_which_directory_a_mount_shows() {
     check("server:/export/volume", "server:/exp", None);
     check("server:/export", "server:/export/volume", None);
     check("server:/export/volume", "other:/export", None);
+    check("server:/export/../private", "server:/export", None);
+    check("server:/export/./volume", "server:/export", None);
 }
 
 #[test]
