@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::host::{MountNamespace, Seen, Unmounted};
 use crate::mounts::{Base, Place};
 use crate::system::author::Author;
+use crate::system::device;
 use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 use crate::system::filesystem::FilesystemId;
 use crate::system::mount::{self, MountError};
@@ -53,6 +54,17 @@ impl OpenError {
 }
 
 impl OpenError {
+    /// Whether the device of the images is not here, and not merely out of reach.
+    pub fn is_of_no_device(&self) -> bool {
+        match self {
+            OpenError::NoVolume(_) => true,
+            OpenError::Mount(error) => {
+                matches!(**error, MountError::NoDevice { device } if !device::may_be_attached(device))
+            }
+            OpenError::Base(_) | OpenError::File(_) | OpenError::NoStore(_) | OpenError::Overmounted(_) => false,
+        }
+    }
+
     fn of_base(self) -> Self {
         if let OpenError::File(error) = self { OpenError::Base(error) } else { self }
     }

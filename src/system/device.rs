@@ -5,7 +5,7 @@
 //! what was there before the last unmount: only since Linux 6.2 does XFS drop it then. So an XFS is read around the cache
 //! (`O_DIRECT`), which takes whole units of the device and memory on a boundary.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -16,6 +16,15 @@ use super::reading;
 
 /// No device has smaller pages, and hardly one larger sectors.
 const PAGE: u64 = 4096;
+
+/// Whether there may be a device of this number with something on it. A loop device without a file has no size.
+pub fn may_be_attached((major, minor): (u32, u32)) -> bool {
+    match fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/size")) {
+        Ok(size) => size.trim() != "0",
+        // Without sysfs nothing tells.
+        Err(error) => error.kind() != io::ErrorKind::NotFound || !Path::new("/sys/dev/block").is_dir(),
+    }
+}
 
 /// An open device, or a file that holds what a device would.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ use rustix::mount::{
     open_tree,
 };
 
+use super::device;
 use super::dir::Directory;
 use super::unmounted::{ReadError, UnmountedFilesystem};
 
@@ -188,6 +189,9 @@ fn mount_once(path: &Path, fstype: &str) -> Result<Directory, Errno> {
 /// The node of a block device, whatever it is called, and only if it has that number.
 fn find(device: (u32, u32)) -> Option<PathBuf> {
     let (major, minor) = device;
+    if !device::may_be_attached(device) {
+        return None;
+    }
     let event = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/uevent")).ok()?;
     let name = event.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
     let path = Path::new("/dev").join(name);

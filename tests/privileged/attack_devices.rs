@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: an empty disk with the number does not make a link gone", test: empty_disk },
     Case { name: "the link on a disk that has another number by now is removed", test: other_number },
     Case { name: "attack: a disk with look-alikes is not the disk that is missing", test: look_alike },
+    Case { name: "attack: a copy is not taken for the disk that is there", test: copy_of_disk_that_is_there },
     Case { name: "attack: of a disk and its copy neither is taken for the other", test: copy_of_both },
     Case { name: "attack: --show does not write to a filesystem that has an error", test: with_error },
     Case { name: "attack: --show does not write to a disk with orphans", test: with_orphans },
@@ -129,6 +130,36 @@ fn clone(criu: &Criu) {
     fs::copy(&own, &other).expect("a copy");
     device.with(&other, plant);
     is_not_taken_for_it(criu, &device, &own, &other);
+}
+
+/// The disk is there and its link cannot be told, or it cannot be read: its copy is not looked at instead.
+fn copy_of_disk_that_is_there(criu: &Criu) {
+    let host = TestHost::new();
+    let device = Loop::new(&host);
+    let own = disk(&host, "own");
+    let tool = dump(criu, &device, &own);
+    let copy = host.dir().with_file_name("copy");
+    fs::copy(&own, &copy).expect("a copy");
+    let later = device.another("later", 200_001);
+    later.attach(&copy);
+    later.mount();
+    let has_copy = || has_link(&host.path(&later.volume));
+    device.attach(&own);
+    host.run("debugfs", &[&"-w", &"-R", &"set_super_value state 2", &device.node()]);
+    is_not_called_clean(&tool, has_copy);
+    assert!(has_copy(), "GOT: the copy's link was removed");
+    host.command("e2fsck").args(["-f", "-y", &device.node()]).finish();
+    device.mount();
+    let touch = "chmod 640 \"$0\"/link_remap.*; : > \"$0\"/other; rm \"$0\"/other";
+    host.run("sh", &[&"-c", &touch, &device.volume]);
+    is_not_called_clean(&tool, has_copy);
+    assert!(has_copy(), "GOT: the copy's link was removed");
+    later.unmount();
+    later.detach();
+    let removed = tool.run(&["--allow", "changed-since", "--allow", "older-than-dump"]);
+    assert!(removed.code() == 0 && !has_link(&host.path(&device.volume)), "{removed}");
+    device.unmount();
+    device.detach();
 }
 
 /// Whether somebody has mounted it, or nobody has.

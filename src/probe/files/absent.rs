@@ -174,6 +174,11 @@ impl Judge {
         self.span.is_some_and(|span| span.can_have_changed(directory))
     }
 
+    /// Whether a file that was found was last changed before the dump: making a link changes it.
+    pub(super) fn is_older_than_dump(&self, found: &FoundFile) -> bool {
+        self.span.is_some_and(|span| found.identity.changed.latest() < span.began)
+    }
+
     /// Whether a file that was found is one that the dump can have made.
     pub(super) fn can_have_made(&self, found: &FoundFile) -> bool {
         self.span.is_some_and(|span| span.made(&found.identity, &found.directory))

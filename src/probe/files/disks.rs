@@ -4,7 +4,7 @@
 //! Which disk gets which number when a machine restarts is chance. So a number says only where to look first: the disk is
 //! the one that has a link which the dump can have made. A copy of the disk has such a link too, and then nobody can tell.
 
-use super::super::{Cause, FoundFile, Presence};
+use super::super::{Cause, Elsewhere, FoundFile, Presence};
 use super::Searcher;
 use crate::checkpoint::Checkpoint;
 use crate::mounts::{self, HostMounts, Identity, MountHints, Place};
@@ -28,6 +28,13 @@ impl Searcher {
         if others.is_empty() || !may_be_of_another(&presence) {
             return presence;
         }
+        // A link that was changed since the dump may be the dump's all the same.
+        if let Presence::File(file) = &presence
+            && !self.judge.can_have_made(file)
+            && !self.judge.is_older_than_dump(file)
+        {
+            return presence;
+        }
         let mut found: Vec<FoundFile> = self.made_by_dump(presence.clone()).into_iter().collect();
         for places in others {
             let answer = self.find(places);
@@ -45,13 +52,23 @@ impl Searcher {
     }
 }
 
-/// Whether nothing but a number says that this is the disk of the images.
+/// Whether the disk with the number of the images can be another one: it is not here, or nothing says that it is the one.
 fn may_be_of_another(presence: &Presence) -> bool {
     match presence {
         Presence::File(found) => found.place.base.identity() != Identity::Certain,
         Presence::Unreachable(cause) => match cause {
-            Cause::Mount(_) | Cause::Open(_) | Cause::Elsewhere(_) => true,
-            Cause::Ambiguous(_) | Cause::Firewall | Cause::Silent(_) => false,
+            Cause::Open(error) => error.is_of_no_device(),
+            Cause::Elsewhere(elsewhere) => match elsewhere {
+                Elsewhere::OtherFilesystem | Elsewhere::NotRecorded => true,
+                Elsewhere::NoStore(_)
+                | Elsewhere::OtherNamespace(_)
+                | Elsewhere::Covered(_)
+                | Elsewhere::PerhapsCovered(_)
+                | Elsewhere::Returned
+                | Elsewhere::Untouched(_) => false,
+            },
+            // What cannot be looked at may be the disk.
+            Cause::Mount(_) | Cause::Ambiguous(_) | Cause::Firewall | Cause::Silent(_) => false,
         },
         Presence::Gone(_)
         | Presence::Vanished(_)
