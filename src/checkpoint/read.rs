@@ -200,14 +200,13 @@ impl Reader<'_> {
     /// Images of a version that is not known may mean anything; CRIU refuses them too.
     fn inventory(&mut self) -> Result<Option<Record<Inventory>>, ReadError> {
         let inventory = self.first::<Inventory>(0)?;
-        let unknown = inventory.as_ref().filter(|found| matches!(found.entry.version(), ImageVersion::Unknown(_)));
-        match unknown {
-            Some(found) => {
-                const TEXT: &str = "is of a version of the image format that this criu-gc does not know";
-                Err(entry_error(self.images.path(), found.evidence.clone(), TEXT))
-            }
-            None => Ok(inventory),
+        if let Some(found) = &inventory
+            && matches!(found.entry.version(), ImageVersion::Unknown(_))
+        {
+            const TEXT: &str = "is of a version of the image format that this criu-gc does not know";
+            return Err(entry_error(self.images.path(), found.evidence.clone(), TEXT));
         }
+        Ok(inventory)
     }
 
     /// The tasks, and the id of the program of each.

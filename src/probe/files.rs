@@ -172,11 +172,7 @@ impl Searcher {
         if let Some(vanished) = self.judge.of_younger(place, directory) {
             return Ok(vanished);
         }
-        let place = self.judge.found(place, &identity);
-        let place = match self.judge.may_lead_elsewhere(&place, &identity, &opened.directory)? {
-            true => place.unconfirmed(),
-            false => place,
-        };
+        let place = self.judge.found(place, &identity, &opened.directory)?;
         Ok(Presence::File(FoundFile { place, filesystem: opened.filesystem, directory, identity }))
     }
 

@@ -147,17 +147,25 @@ fn damaged(criu: &Criu) {
     damaged[(block + 1) * size - CHECKSUM] ^= 0xff;
     let mut marked = good.clone();
     marked[STATE] |= 2;
-    for (content, why) in [(damaged, "wrong checksum"), (marked, "says that it has errors")] {
+    let damages = [(damaged, "wrong checksum"), (marked, "says that it has errors")];
+    is_removed_once_undamaged(&dump, &disk, &good, damages);
+    disk.assert_is_clean();
+    disk.release();
+}
+
+/// With each of these contents the link on the disk is not known, and the disk is left as it is; with the good one the
+/// link is removed.
+#[track_caller]
+pub(crate) fn is_removed_once_undamaged(dump: &Dump<'_>, disk: &Disk<'_>, good: &[u8], damages: [(Vec<u8>, &str); 2]) {
+    for (content, why) in damages {
         disk.put_back(&content);
         is_not_known(&dump.tool(), why);
         assert!(disk.content() == content, "the device was changed");
     }
-    disk.put_back(&good);
+    disk.put_back(good);
     let removed = dump.tool().run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
     disk.await_unmount();
-    disk.assert_is_clean();
-    disk.release();
 }
 
 fn named_by_a_user(criu: &Criu) {

@@ -8,7 +8,7 @@ use testkit::{Criu, TestHost};
 
 use crate::case::Case;
 use crate::container_links::is_not_known;
-use crate::device_links::{dump_on, is_removed_among};
+use crate::device_links::{dump_on, is_removed_among, is_removed_once_undamaged};
 use crate::disk::Disk;
 
 pub(crate) const CASES: &[Case] = &[
@@ -47,15 +47,8 @@ fn garbled(criu: &Criu) {
     let mut garbled = good.clone();
     places.iter().for_each(|at| garbled[*at] = b'L');
     let marked = needs_repair(&host, &disk);
-    for (content, why) in [(garbled, "wrong checksum"), (marked, "xfs_repair it first")] {
-        disk.put_back(&content);
-        is_not_known(&dump.tool(), why);
-        assert!(disk.content() == content, "the device was changed");
-    }
-    disk.put_back(&good);
-    let removed = dump.tool().run(&[]);
-    assert_eq!(removed.code(), 0, "{removed}");
-    disk.await_unmount();
+    let damages = [(garbled, "wrong checksum"), (marked, "xfs_repair it first")];
+    is_removed_once_undamaged(&dump, &disk, &good, damages);
     dump.tool().finds_nothing();
     disk.release();
 }

@@ -125,32 +125,30 @@ impl Judge {
         Some(Presence::Vanished(Vanished::Tmpfs(absence.everywhere(OnlyPlace::SameFilesystem))))
     }
 
-    /// The place of a file that was found, with how certain it is: another file may have the same path in another mount
-    /// namespace, below a mount, or on a filesystem that was mounted there before a restart.
-    pub(super) fn found(&self, place: &Place, file: &FileIdentity) -> Place {
-        let Base::Root(root) = &place.base else { return place.clone() };
-        let is_certain = self.is_root_named
+    /// The place of a file that was found, in this directory, with how certain it is: another file may have the same path in
+    /// another mount namespace, below a mount, on a filesystem that was mounted there before a restart, or in a directory
+    /// that was put in the place of another.
+    pub(super) fn found(&self, place: &Place, file: &FileIdentity, directory: &Directory) -> Result<Place, FileError> {
+        let is_certain = self.is_certain(place, file) && !self.may_lead_elsewhere(place, file, directory)?;
+        let place = place.clone();
+        Ok(if is_certain { place } else { place.unconfirmed() })
+    }
+
+    fn is_certain(&self, place: &Place, file: &FileIdentity) -> bool {
+        let Base::Root(root) = &place.base else { return true };
+        self.is_root_named
             || match &self.others {
                 Some(others) => others.is_of_first(root, place, file),
                 None => {
                     self.root_after_restart.is_none_or(|root| root == file.device) && !self.covers.covers_another(place)
                 }
-            };
-        match is_certain {
-            true => place.clone(),
-            false => Place { base: Base::PerhapsRoot(root.clone()), relative: place.relative.clone() },
-        }
+            }
     }
 
     /// Whether another directory may be on the way to a file than at the dump. The link that a dump makes changes its file;
     /// so one that was changed before the dump is another's, unless the images were copied without their times. A
     /// directory that was put in the place of another shows its own change.
-    pub(super) fn may_lead_elsewhere(
-        &self,
-        place: &Place,
-        file: &FileIdentity,
-        directory: &Directory,
-    ) -> Result<bool, FileError> {
+    fn may_lead_elsewhere(&self, place: &Place, file: &FileIdentity, directory: &Directory) -> Result<bool, FileError> {
         let Some(span) = self.span else { return Ok(false) };
         if self.is_told(place) || file.changed.latest() >= span.began {
             return Ok(false);
