@@ -250,21 +250,37 @@ pub fn on_mount(name: &[u8], mount: &MntEntry, host: &HostMounts, hints: &MountH
     Some(by_filesystem(&readings, mount, host))
 }
 
-/// Where the file `name` of a mount of the images is if that was of a disk that has another number by now: each disk that
-/// shows the directory, with its places. What is found there has to prove by itself that it is the checkpoint's.
-pub fn on_other_disks(name: &[u8], mount: &MntEntry, host: &HostMounts, hints: &MountHints) -> Vec<Vec<Place>> {
-    let Some(relative) = relative_to(name, mount) else { return Vec::new() };
-    if mount.device().0 == 0 || named_by_user(mount, hints).is_some() || unknowable(mount).is_some() {
-        return Vec::new();
+/// The disks that a mount of the images can have been of if its disk has another number by now.
+pub struct OtherDisks<'a> {
+    mount: &'a MntEntry,
+    /// The mounts of each.
+    disks: BTreeMap<(u32, u32), Vec<Same<'a>>>,
+}
+
+impl<'a> OtherDisks<'a> {
+    /// Those that are mounted in the tool's own namespace; none where the user says where the mount is, or its filesystem
+    /// was on no disk.
+    pub fn new(mount: &'a MntEntry, host: &'a HostMounts, hints: &MountHints) -> Self {
+        let mut disks: BTreeMap<(u32, u32), Vec<Same<'_>>> = BTreeMap::new();
+        if mount.device().0 != 0 && named_by_user(mount, hints).is_none() && unknowable(mount).is_none() {
+            for same in filesystem::on_other_disks(mount, host) {
+                disks.entry(same.mount.device).or_default().push(same);
+            }
+        }
+        OtherDisks { mount, disks }
     }
-    let insides: Vec<Vec<u8>> =
-        path::readings(&mount.root).into_iter().map(|root| path::join(&root, relative)).collect();
-    let mut disks: BTreeMap<(u32, u32), Vec<Same<'_>>> = BTreeMap::new();
-    for same in filesystem::on_other_disks(mount, host) {
-        disks.entry(same.mount.device).or_default().push(same);
+
+    /// Where the file `name`, as the tree saw it, is on each of them that shows its directory. What is found there has to
+    /// prove by itself that it is the checkpoint's.
+    pub fn places_of(&self, name: &[u8]) -> Vec<Vec<Place>> {
+        let Some(relative) = relative_to(name, self.mount).filter(|_| !self.disks.is_empty()) else {
+            return Vec::new();
+        };
+        let insides: Vec<Vec<u8>> =
+            path::readings(&self.mount.root).into_iter().map(|root| path::join(&root, relative)).collect();
+        let of_disk = |disk: &Vec<Same<'_>>| insides.iter().flat_map(|inside| places(inside, disk)).collect();
+        self.disks.values().map(of_disk).filter(|places: &Vec<Place>| !places.is_empty()).collect()
     }
-    let of_disk = |disk: &Vec<Same<'_>>| insides.iter().flat_map(|inside| places(inside, disk)).collect();
-    disks.values().map(of_disk).filter(|places: &Vec<Place>| !places.is_empty()).collect()
 }
 
 /// What remains of the name `name` below the mount's mount point; `None` if it does not lie there, or is the mount point

@@ -405,7 +405,8 @@ fn the_source_of_nfs_says_which_directory_a_mount_shows() {
 #[test]
 fn a_disk_may_have_another_number_after_a_restart() {
     let disks = |device| {
-        let places = on_other_disks(b"/in/l", &mount(device, "/volumes", "/in"), &host(HOST), &MountHints::default());
+        let (mount, host) = (mount(device, "/volumes", "/in"), host(HOST));
+        let places = OtherDisks::new(&mount, &host, &MountHints::default()).places_of(b"/in/l");
         let texts = places.iter().map(|places| places.iter().map(place_text).collect::<Vec<_>>().join(" | "));
         texts.collect::<Vec<_>>()
     };

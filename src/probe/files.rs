@@ -29,12 +29,13 @@ pub(super) fn look(host: &Host, checkpoint: &Checkpoint, links: Vec<Residue>, hi
     }
     let mounts = host_mounts(host, checkpoint);
     let mut engine_places = EnginePlaces::new(checkpoint, &hints.metadata);
+    let mut other_disks = disks::Others::new(checkpoint, &mounts, &hints.mounts);
     let mut jobs = Vec::with_capacity(links.len());
     for residue in &links {
         let Residue::LinkRemap(link) = residue else { continue };
         jobs.push(Job {
             location: location_of(checkpoint, link, &mounts, &hints.mounts),
-            other_disks: disks::others(checkpoint, link, &mounts, &hints.mounts),
+            other_disks: other_disks.places_of(link),
             told: engine_places.place_of(link),
             recorded: checkpoint.record.record().and_then(|record| record.filesystem_of(link.id, &link.link)),
         });

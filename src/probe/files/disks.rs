@@ -4,22 +4,37 @@
 //! Which disk gets which number when a machine restarts is chance. So a number says only where to look first: the disk is
 //! the one that has a link which the dump can have made. A copy of the disk has such a link too, and then nobody can tell.
 
+use std::collections::HashMap;
+
 use super::super::{Cause, Elsewhere, FoundFile, Presence};
 use super::Searcher;
 use crate::checkpoint::Checkpoint;
-use crate::mounts::{self, HostMounts, Identity, MountHints, Place};
+use crate::mounts::{HostMounts, Identity, MountHints, OtherDisks, Place};
 use crate::residue::{FileMount, LinkRemap};
 
-/// Where a link remap is if its disk has another number by now: the places of each disk that is mounted.
-pub(super) fn others(
-    checkpoint: &Checkpoint,
-    link: &LinkRemap,
-    host: &HostMounts,
-    hints: &MountHints,
-) -> Vec<Vec<Place>> {
-    let FileMount::Id(id) = link.mount else { return Vec::new() };
-    let mount = checkpoint.mounts.get(&id);
-    mount.map_or_else(Vec::new, |mount| mounts::on_other_disks(&link.link, &mount.entry, host, hints))
+/// Where link remaps are if their disks have other numbers by now.
+pub(super) struct Others<'a> {
+    checkpoint: &'a Checkpoint,
+    host: &'a HostMounts,
+    hints: &'a MountHints,
+    /// By the id of the mount in the images: ten thousand links may be on one.
+    known: HashMap<u32, Option<OtherDisks<'a>>>,
+}
+
+impl<'a> Others<'a> {
+    pub(super) fn new(checkpoint: &'a Checkpoint, host: &'a HostMounts, hints: &'a MountHints) -> Self {
+        Others { checkpoint, host, hints, known: HashMap::new() }
+    }
+
+    /// The places of each disk that is mounted.
+    pub(super) fn places_of(&mut self, link: &LinkRemap) -> Vec<Vec<Place>> {
+        let FileMount::Id(id) = link.mount else { return Vec::new() };
+        let disks = self
+            .known
+            .entry(id)
+            .or_insert_with(|| Some(OtherDisks::new(&self.checkpoint.mounts.get(&id)?.entry, self.host, self.hints)));
+        disks.as_ref().map_or_else(Vec::new, |disks| disks.places_of(&link.link))
+    }
 }
 
 impl Searcher {
