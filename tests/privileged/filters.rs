@@ -35,15 +35,15 @@ impl<'a> Filters<'a> {
 
     /// Runs `iptables` or `ip6tables` with these words.
     pub(crate) fn run(&self, program: &str, words: &str) -> Finished {
-        let mut command = entered(self.host, self.namespace);
-        command.arg(self.command(program)).args(words.split_whitespace()).succeed()
+        let mut command = self.host.command_in(self.namespace, self.command(program));
+        command.args(words.split_whitespace()).succeed()
     }
 
     /// The rules and chains in their order, with their counters: `[0:0] -A INPUT -j DROP`. Those of a chain itself are
     /// left out: any change of any chain by legacy iptables sets them to zero.
     pub(crate) fn lines(&self, program: &str) -> Vec<String> {
-        let mut command = entered(self.host, self.namespace);
-        let saved = command.arg(format!("{}-save", self.command(program))).args(["-c", "-t", "filter"]).succeed();
+        let mut command = self.host.command_in(self.namespace, format!("{}-save", self.command(program)));
+        let saved = command.args(["-c", "-t", "filter"]).succeed();
         let lines = saved.stdout.lines().filter(|line| !line.starts_with('#'));
         let without_counters = |line: &str| match line.split_once(" [") {
             Some((chain, _)) if line.starts_with(':') => chain.to_owned(),
@@ -63,8 +63,8 @@ impl<'a> Filters<'a> {
     pub(crate) fn add(&self, program: &str, script: &[String]) {
         let file = self.host.dir().with_file_name("rules");
         std::fs::write(&file, format!("*filter\n{}\nCOMMIT\n", script.join("\n"))).expect("a file");
-        let mut command = entered(self.host, self.namespace);
-        command.arg(format!("{}-restore", self.command(program))).args(["--noflush", "--counters"]).arg(file).succeed();
+        let mut command = self.host.command_in(self.namespace, format!("{}-restore", self.command(program)));
+        command.args(["--noflush", "--counters"]).arg(file).succeed();
     }
 
     /// Inserts a rule, given as [`Filters::drops`] gives it, at the head of its chain.
@@ -80,11 +80,9 @@ impl<'a> Filters<'a> {
 
 /// Makes the filter tables of an iptables, so that a dump adds only rules: they never go away, whoever made them.
 pub(crate) fn make_tables(host: &TestHost, namespace: Option<&Path>, flavour: IptablesFlavour) {
-    for program in ["iptables", "ip6tables"].map(|program| command(program, flavour)) {
-        for chain in ["INPUT", "FORWARD", "OUTPUT"] {
-            entered(host, namespace).arg(&program).args(["-P", chain, "ACCEPT"]).succeed();
-        }
-    }
+    let script = r#"for program; do for chain in INPUT FORWARD OUTPUT; do "$program" -P $chain ACCEPT; done; done"#;
+    let programs = ["iptables", "ip6tables"].map(|program| command(program, flavour));
+    host.command_in(namespace, "sh").args(["-e", "-c", script, "sh"]).args(programs).succeed();
 }
 
 fn command(program: &str, flavour: IptablesFlavour) -> String {
@@ -97,17 +95,11 @@ fn command(program: &str, flavour: IptablesFlavour) -> String {
 
 /// Runs `nft` in the host, or in a namespace of it.
 pub(crate) fn nft(host: &TestHost, namespace: Option<&Path>, words: &str) -> String {
-    entered(host, namespace).arg("nft").arg(words).succeed().stdout
+    host.command_in(namespace, "nft").arg(words).succeed().stdout
 }
 
 /// The names of the tables of family `inet`.
 pub(crate) fn tables(host: &TestHost, namespace: Option<&Path>) -> Vec<String> {
     let list = nft(host, namespace, "list tables");
     list.lines().filter_map(|line| line.strip_prefix("table inet ").map(str::to_owned)).collect()
-}
-
-fn entered(host: &TestHost, namespace: Option<&Path>) -> std::process::Command {
-    let mut command = host.command("nsenter");
-    command.args(namespace.map(|path| format!("--net={}", path.display()))).arg("--");
-    command
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Runs criu-gc in a host, and checks what every removal has to keep.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use testkit::{BINARY, CommandExt, Finished, NetNamespace, Snapshot, TestHost};
+use testkit::{BINARY, CommandExt, Finished, IptablesFlavour, NetNamespace, Snapshot, TestHost};
 
+use crate::filters;
 use crate::trace::tampering;
 
 /// criu-gc on one checkpoint of one host.
@@ -64,19 +65,23 @@ impl<'a> Tool<'a> {
 
     /// The command for that.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.host.command("nsenter");
-        command.args(self.namespace.iter().map(|path| format!("--net={}", path.display()))).arg("--");
-        command.args(&self.wrapper).arg(binary());
-        command.arg("-D").arg(&self.images).args(&self.options).args(arguments);
+        let program = binary();
+        let mut words = self.wrapper.iter().map(OsStr::new).chain([program.as_os_str()]);
+        let mut command = self.host.command_in(self.namespace.as_deref(), words.next().expect("a program"));
+        command.args(words).arg("-D").arg(&self.images).args(&self.options).args(arguments);
         command
     }
 
     /// The lines of `--show`, which must succeed, say nothing on standard error, and change nothing.
     pub(crate) fn show(&self) -> Vec<String> {
-        let before = self.snapshot();
-        let shown = self.run(&["--show"]);
-        assert_eq!(self.difference_to(&before), NOTHING, "--show changed the system");
-        assert_eq!((shown.code(), shown.stderr.as_str()), (0, ""), "--show: {}", shown.stdout);
+        self.show_since(&self.snapshot(), &["--show"], 0)
+    }
+
+    /// The same with these arguments and this status, where the snapshot is what the host holds now.
+    fn show_since(&self, now: &Snapshot, arguments: &[&str], status: i32) -> Vec<String> {
+        let shown = self.run(arguments);
+        assert_eq!(self.difference_to(now), NOTHING, "{arguments:?} changed the system");
+        assert_eq!((shown.code(), shown.stderr.as_str()), (status, ""), "{arguments:?}: {}", shown.stdout);
         shown.stdout.lines().map(str::to_owned).collect()
     }
 
@@ -99,28 +104,31 @@ impl<'a> Tool<'a> {
         before.difference(&self.snapshot())
     }
 
-    /// The whole protocol of a removal after which nothing is left: the residue is there, `--show` changes nothing,
-    /// `gc` brings back what was before the dump, and a second `gc` finds nothing to do.
+    /// The whole protocol of a removal after which nothing is left: the residue is there, `--show` changes nothing and
+    /// `--exit-code` tells of it, `gc` brings back what was before the dump, and a second `gc` finds nothing to do.
     pub(crate) fn removes_everything_since(&self, before_dump: &Snapshot) -> Vec<String> {
-        assert_ne!(self.difference_to(before_dump), NOTHING, "void: the dump left nothing");
-        let lines = self.show();
-        let status = self.run(&["--show", "--exit-code"]).code();
-        assert_eq!(status, 1, "--exit-code does not tell that something is left: {lines:#?}");
+        let left = self.snapshot();
+        assert_ne!(before_dump.difference(&left), NOTHING, "void: the dump left nothing");
+        let lines = self.show_since(&left, &["--show", "--exit-code"], 1);
         let removed = self.run(&[]);
         assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
-        assert_eq!(self.difference_to(before_dump), NOTHING, "after: {}", removed.stdout);
-        self.finds_nothing();
+        let cleaned = self.snapshot();
+        assert_eq!(before_dump.difference(&cleaned), NOTHING, "after: {}", removed.stdout);
+        self.finds_nothing_since(&cleaned);
         lines
     }
 
     /// A removal that has nothing to do: it changes nothing, succeeds, and says so.
     pub(crate) fn finds_nothing(&self) {
-        let before = self.snapshot();
+        self.finds_nothing_since(&self.snapshot());
+    }
+
+    fn finds_nothing_since(&self, now: &Snapshot) {
         let again = self.run(&[]);
         assert_eq!(again.code(), 0, "{}{}", again.stdout, again.stderr);
         assert_eq!(again.stdout.lines().last(), Some("Nothing is left."), "{}", again.stdout);
         assert_eq!(self.run(&["--show", "--exit-code"]).code(), 0);
-        assert_eq!(self.difference_to(&before), NOTHING, "a second run changed something");
+        assert_eq!(self.difference_to(now), NOTHING, "a second run changed something");
     }
 
     /// A removal that keeps everything, each object for this reason among others, and says so with status 1.
@@ -140,13 +148,9 @@ pub(crate) const NOTHING: [&str; 0] = [];
 /// Makes the tables of iptables in the host, and in namespaces, so that a dump only adds rules: iptables-nft never
 /// takes its empty tables away, whoever uses it.
 pub(crate) fn make_tables(host: &TestHost, namespaces: &[&NetNamespace]) {
-    for program in ["iptables-nft", "ip6tables-nft"] {
-        for (chain, action) in [("INPUT", "-A"), ("INPUT", "-D"), ("OUTPUT", "-A"), ("OUTPUT", "-D")] {
-            host.run(program, &[&action, &chain, &"-j", &"ACCEPT"]);
-            for namespace in namespaces {
-                host.run_in(namespace, program, &[&action, &chain, &"-j", &"ACCEPT"]);
-            }
-        }
+    let paths: Vec<PathBuf> = namespaces.iter().map(|namespace| namespace.path()).collect();
+    for place in std::iter::once(None).chain(paths.iter().map(|path| Some(path.as_path()))) {
+        filters::make_tables(host, place, IptablesFlavour::Nft);
     }
 }
 

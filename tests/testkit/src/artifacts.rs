@@ -2,6 +2,7 @@
 //! What `cargo xtask setup` leaves below `target/`, and why privileged tests may not run.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Names the directory that holds [`Artifacts`], instead of the workspace's `target/`.
 pub const TARGET: &str = "CRIU_GC_TARGET";
@@ -70,8 +71,13 @@ impl Artifacts {
     }
 }
 
-/// Why privileged tests cannot run here; nothing if they can.
+/// Why privileged tests cannot run here; nothing if they can. It is found out once.
 pub fn cannot_run() -> Option<String> {
+    static REASON: OnceLock<Option<String>> = OnceLock::new();
+    REASON.get_or_init(find_reason).clone()
+}
+
+fn find_reason() -> Option<String> {
     let artifacts = Artifacts::of_workspace();
     if !is_root() {
         return Some("the tests do not run as root".to_owned());

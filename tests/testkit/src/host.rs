@@ -27,6 +27,8 @@ use scratch::Scratch;
 /// Where programs of the machine are looked for.
 pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+const OWN_TMP: &str = "mount -t tmpfs testkit /tmp\n";
+
 /// A throw-away machine, gone when this goes out of scope or when this process ends, however that may be. Its disks are
 /// the machine's; its mount table, /run, /tmp and /dev/shm are its own.
 #[derive(Debug)]
@@ -64,10 +66,8 @@ impl TestHost {
         let host =
             Self { holder: Holder::new(scratch.root(), &mounts::disks(&used)), scratch, names: AtomicU32::new(1) };
         // Who builds in the machine's /tmp has to find that in the host.
-        if !used.iter().any(|path| path.starts_with("/tmp")) {
-            host.run("mount", &[&"-t", &"tmpfs", &"testkit", &"/tmp"]);
-        }
-        host.run("ip", &[&"link", &"set", &"lo", &"up"]);
+        let own_tmp = if used.iter().any(|path| path.starts_with("/tmp")) { "" } else { OWN_TMP };
+        host.run("sh", &[&"-e", &"-c", &format!("{own_tmp}ip link set lo up")]);
         host
     }
 
@@ -89,9 +89,15 @@ impl TestHost {
 
     /// A command that runs in the host: with a fixed search path, no other environment, in `/`.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.command_in(None, program)
+    }
+
+    /// The same, but in the network namespace with this path of the host.
+    pub fn command_in(&self, network: Option<&Path>, program: impl AsRef<OsStr>) -> Command {
+        let network = network.map_or("--net".into(), |path| format!("--net={}", self.path(path).display()));
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.holder.init.to_string()]);
-        command.args(["--pid", "--mount", "--net", "--ipc", "--uts", "--"]).arg(program);
+        command.args(["--target", &self.holder.init.to_string(), "--pid", "--mount", "--ipc", "--uts"]);
+        command.arg(network).arg("--").arg(program);
         command.env_clear().env("PATH", SEARCH_PATH).env("LC_ALL", "C").envs(kernel::environment());
         command
     }

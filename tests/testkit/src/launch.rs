@@ -78,13 +78,16 @@ impl Launch {
 
     fn on_host(&self, host: &TestHost) -> (Command, std::path::PathBuf) {
         let report = host.unused_path("ready");
-        let mut command = host.command("nsenter");
-        match &self.network {
-            Network::Host => drop(command.arg("--")),
-            Network::Named(namespace) => drop(command.arg(namespace.entry()).arg("--")),
-            Network::Own => drop(command.args(["--", "unshare", "--net", "--"])),
-        }
-        command.arg(Artifacts::of_workspace().workload());
+        let workload = Artifacts::of_workspace().workload();
+        let mut command = match &self.network {
+            Network::Host => host.command(workload),
+            Network::Named(namespace) => host.command_in(Some(&namespace.path()), workload),
+            Network::Own => {
+                let mut command = host.command("unshare");
+                command.args(["--net", "--"]).arg(workload);
+                command
+            }
+        };
         command.arg("session").args(&self.directives).arg("ready").arg(&report);
         (command, report)
     }
@@ -97,10 +100,11 @@ impl Launch {
     ) -> (Command, std::path::PathBuf) {
         let name = host.unused_path("ready");
         let name = name.file_name().expect("a name");
-        let mut command = host.command("nsenter");
-        if let Network::Named(namespace) = &self.network {
-            command.arg(namespace.entry());
-        }
+        let network = match &self.network {
+            Network::Named(namespace) => Some(namespace.path()),
+            Network::Host | Network::Own => None,
+        };
+        let mut command = host.command_in(network.as_deref(), "nsenter");
         command.args(users.map(UserNamespace::entry).unwrap_or_default());
         command.args(["--", "unshare", "--pid", "--fork", "--mount", "--propagation", "private"]);
         if let Network::Own = self.network {

@@ -82,6 +82,16 @@ impl Parts {
     }
 }
 
+/// `run NAME` runs the tests with that in their names. None is a failure: the name is wrong.
+const RUN_TESTS: &str = r#"
+set -o pipefail
+code=0
+run() {
+    /project/privileged --test-threads 2 "$1" | tee /run/tests || code=$?
+    ! grep -q '^running 0 tests' /run/tests || { echo "no test has $1 in its name"; code=1; }
+}
+"#;
+
 /// The script that runs these tests, or the core, with these CRIUs, or with all that run on the kernel.
 pub(crate) fn script(kernel: Kernel, criu: &[String], tests: &[String]) -> Result<String, Error> {
     let versions = match criu {
@@ -95,17 +105,12 @@ pub(crate) fn script(kernel: Kernel, criu: &[String], tests: &[String]) -> Resul
         (testkit::BINARY, "/project/criu-gc"),
     ];
     let mut script = environment.map(|(name, value)| format!("export {name}={}\n", quoted(value))).concat();
-    let run = "/project/privileged --test-threads 2";
     if tests.is_empty() {
-        script += &format!("CRIU_GC_TESTS=core {run} || code=$?\n");
+        return Ok(script + "CRIU_GC_TESTS=core exec /project/privileged --test-threads 2\n");
     }
-    for test in tests.iter().map(|test| quoted(test)) {
-        script += &format!(
-            "/project/privileged --list {test} | grep -q ': test$' || {{ echo no test has {test} in its name; code=1; }}\n\
-             {run} {test} || code=$?\n"
-        );
-    }
-    Ok(script + "exit ${code:-0}\n")
+    script += RUN_TESTS;
+    script.extend(tests.iter().map(|test| format!("run {}\n", quoted(test))));
+    Ok(script + "exit $code\n")
 }
 
 /// The versions that are in the image, oldest first.

@@ -46,7 +46,7 @@ impl TestHost {
     /// If it fails or takes too long; the message holds its standard error.
     #[track_caller]
     pub fn run_in(&self, namespace: &NetNamespace, program: &str, words: &[Word<'_>]) -> Finished {
-        self.command("nsenter").arg(namespace.entry()).arg(program).args(words).succeed()
+        self.command_in(Some(&namespace.path()), program).args(words).succeed()
     }
 }
 
@@ -64,10 +64,5 @@ impl NetNamespace {
     /// Its path, as the host names it.
     pub fn path(&self) -> PathBuf {
         PathBuf::from("/run/netns").join(&self.name)
-    }
-
-    /// The option of `nsenter`.
-    pub(crate) fn entry(&self) -> String {
-        format!("--net={}", self.path().display())
     }
 }

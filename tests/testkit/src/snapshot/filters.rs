@@ -2,19 +2,25 @@
 //! The packet filters of a host's network namespaces, as their own programs list them.
 
 use std::fs;
-use std::process::Command;
 
 use super::context;
 use crate::command::CommandExt;
 use crate::host::TestHost;
 use crate::host::network::NetNamespace;
 
-/// The iptables that keeps its rules in nftables.
-const NFT: [&str; 2] = ["iptables-nft-save", "ip6tables-nft-save"];
-
-/// The families of the legacy iptables: the kernel's list of tables, the program that shows them.
-const LEGACY: [(&str, &str); 2] =
-    [("/proc/net/ip_tables_names", "iptables-legacy-save"), ("/proc/net/ip6_tables_names", "ip6tables-legacy-save")];
+/// Lists the packet filters of a namespace, each listing below a line with the name of its program. Where the kernel has
+/// no list of legacy tables, its module is not loaded; `iptables-legacy-save` would make the tables that it does not find.
+const LIST: &str = r#"
+list() { echo "== $1"; "$@"; }
+list nft -a list ruleset
+list iptables-nft-save
+list ip6tables-nft-save
+for family in ip ip6; do
+    table=
+    [ ! -e /proc/net/${family}_tables_names ] || read -r table < /proc/net/${family}_tables_names || true
+    [ -z "$table" ] || list ${family}tables-legacy-save
+done
+"#;
 
 /// One section a namespace and program.
 pub(super) fn sections(host: &TestHost) -> Vec<(String, Vec<String>)> {
@@ -25,25 +31,15 @@ pub(super) fn sections(host: &TestHost) -> Vec<(String, Vec<String>)> {
 }
 
 fn of_namespace(host: &TestHost, place: Option<&NetNamespace>) -> Vec<(String, Vec<String>)> {
-    let name = place.map_or("the host", NetNamespace::name);
-    let output = |words: &[&str]| without_counters(&entered(host, place).args(words).succeed().stdout);
-    let tables = |program: &str| (format!("{program} in {name}"), context::of_tables(&output(&[program])));
-    let blocks = context::of_blocks(&output(&["nft", "-a", "list", "ruleset"]));
-    let mut sections = vec![(format!("nft in {name}"), blocks)];
-    sections.extend(NFT.map(tables));
-    for (names, program) in LEGACY {
-        // The program makes the tables that it does not find. The list is missing until the kernel's module is loaded.
-        if !output(&["sh", "-c", "[ ! -e \"$0\" ] || cat \"$0\"", names]).is_empty() {
-            sections.push(tables(program));
-        }
-    }
-    sections
-}
-
-fn entered(host: &TestHost, place: Option<&NetNamespace>) -> Command {
-    let mut command = host.command("nsenter");
-    command.args(place.map(NetNamespace::entry)).arg("--");
-    command
+    let (name, path) = place.map_or(("the host", None), |place| (place.name(), Some(place.path())));
+    let listed = host.command_in(path.as_deref(), "sh").args(["-e", "-c", LIST]).succeed().stdout;
+    let section = |listing: &str| {
+        let (program, lines) = listing.split_once('\n').unwrap_or((listing, ""));
+        let lines = without_counters(lines);
+        let lines = if program == "nft" { context::of_blocks(&lines) } else { context::of_tables(&lines) };
+        (format!("{program} in {name}"), lines)
+    };
+    format!("\n{listed}").split("\n== ").skip(1).map(section).collect()
 }
 
 /// Drops `packets N bytes M` and `[N:M]`.
