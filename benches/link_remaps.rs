@@ -15,14 +15,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
+use criu_gc::carrier::Outcome;
 use criu_gc::checkpoint;
-use criu_gc::execute::{self, Outcome};
+use criu_gc::execute;
 use criu_gc::host::Host;
 use criu_gc::interrupt::Interrupt;
+use criu_gc::kind;
 use criu_gc::locate::Images;
 use criu_gc::plan::{self, KeepReason, Policy};
 use criu_gc::probe::{self, Hints};
-use criu_gc::residue;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use testkit::{Criu, DumpOptions, LockMethod, TestHost, Word};
@@ -65,9 +66,9 @@ fn main() {
 fn remove_planned(images: &Path) -> Duration {
     let images = Images::open(images, None).expect("the images");
     let checkpoint = checkpoint::read(&images).expect("the images");
-    let derived = residue::derive(&checkpoint).expect("the images");
-    let host = Host::look(probe::wanted(&checkpoint, &derived));
-    let survey = probe::look(&host, &images, &checkpoint, derived, &Hints::default()).expect("this machine");
+    let claims = kind::claims(&checkpoint).expect("the images");
+    let host = Host::look(probe::wanted(&checkpoint, &claims));
+    let survey = probe::look(&host, &images, &checkpoint, claims, &Hints::default()).expect("this machine");
     // The tree's pids are those of the throw-away host, and mean others here.
     let allowed = [KeepReason::TreeAlive, KeepReason::TreeUnknown].into();
     let policy = Policy { allowed, ..Policy::default() };

@@ -13,6 +13,7 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod archive;
+pub mod carrier;
 pub mod causes;
 pub mod checkpoint;
 pub mod cli;
@@ -25,19 +26,21 @@ pub mod host;
 pub mod interrupt;
 pub mod invocation;
 pub mod json;
+pub mod kind;
 pub mod locate;
 pub mod memory;
 pub mod mounts;
 pub mod plan;
 pub mod probe;
 pub mod reach;
+pub mod reason;
 pub mod record;
 pub mod recorder;
 pub mod report;
-pub mod residue;
 pub mod run;
 pub mod save;
 pub mod supervisor;
 pub mod system;
 pub mod terminal;
 pub mod time;
+pub mod tree;

@@ -16,14 +16,16 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use crate::carrier::Query;
 use crate::checkpoint::{self, NetworkScope};
 use crate::exit::ExitStatus;
 use crate::host::Host;
+use crate::kind;
 use crate::locate::Images;
 use crate::probe::{self, Hints, Search};
 use crate::record::FILE_NAME;
 use crate::record::document::Document;
-use crate::residue;
+
 use crate::system::dir::Directory;
 use crate::system::netns::{self, NetNamespace};
 use crate::system::privilege::{self, Duty};
@@ -104,7 +106,7 @@ fn record() -> Result<String, String> {
 
 fn document(images: &Images, directory: &Path) -> Result<Document, String> {
     let checkpoint = checkpoint::read(images).map_err(|error| error.to_string())?;
-    let derived = residue::derive(&checkpoint).map_err(|error| error.to_string())?;
+    let derived = kind::claims(&checkpoint).map_err(|error| error.to_string())?;
     let (namespace, hints) = match checkpoint.network_scope() {
         NetworkScope::Criu => (Some(netns::current().map_err(|error| error.to_string())?), Vec::new()),
         NetworkScope::Own => {
@@ -116,7 +118,7 @@ fn document(images: &Images, directory: &Path) -> Result<Document, String> {
     let hints = Hints { namespaces: hints, search: Search::Named, ..Hints::default() };
     let host = Host::look(probe::wanted(&checkpoint, &derived));
     let survey = probe::objects(&host, &checkpoint, derived, &hints).map_err(|error| error.to_string())?;
-    let is_locked = survey.findings.iter().any(|finding| !matches!(finding.residue, residue::Residue::LinkRemap(_)));
+    let is_locked = survey.findings.iter().any(|finding| matches!(finding.residue.query(), Query::Filter(_)));
     let namespace: Option<&NetNamespace> = namespace.as_ref().filter(|_| is_locked);
     Ok(make::document(directory, &checkpoint, &survey, namespace))
 }

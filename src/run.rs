@@ -27,6 +27,7 @@ use crate::system::dir::Directory;
 use crate::system::privilege::{self, Duty};
 use crate::system::process;
 use crate::terminal::{Answer, Line, Terminal};
+use crate::tree;
 
 /// Does what the command line says. What cannot be printed is the only error that is not reported here.
 pub fn run(arguments: &Arguments) -> std::io::Result<ExitStatus> {
@@ -160,15 +161,15 @@ impl Run {
             Ok(ready) => ready,
             Err(error) => return report::failed_checkpoint(&prepared.path, &error),
         };
-        let Ready { images, checkpoint, derived, hints, plan, origin, mut context } = ready;
+        let Ready { images, checkpoint, claims, hints, plan, origin, mut context } = ready;
         // The picture once more, right before the acts.
-        let host = Host::look(probe::wanted(&checkpoint, &derived));
-        let plan = plan.guarded(&probe::tree::look(&host, &images, &checkpoint), &self.options.policy);
+        let host = Host::look(probe::wanted(&checkpoint, &claims));
+        let plan = plan.guarded(&tree::look(&host, &images, &checkpoint), &self.options.policy);
         let run_id = checkpoint.run_id().map(|id| id.text);
         let keeper = save.take().map(|directory| Keeper { directory, images: prepared.path.clone(), run_id });
         let (mut done, keeper) = execute::execute(&host, plan, keeper, interrupt);
         *save = keeper.map(|keeper| keeper.directory);
-        match survey(&Host::look(probe::wanted(&checkpoint, &derived)), &images, &checkpoint, derived, &hints) {
+        match survey(&Host::look(probe::wanted(&checkpoint, &claims)), &images, &checkpoint, claims, &hints) {
             Ok(after) => execute::confirm(&mut done, &after),
             Err(error) => context.cannot_be_known.push(format!("what is left after the removal: {error}")),
         }

@@ -7,15 +7,16 @@ use std::time::Duration;
 use super::locks::{self, Locks, Taken};
 use super::with_causes;
 use crate::archive::Progress;
+use crate::carrier::Presence;
 use crate::checkpoint::{self, Checkpoint};
 use crate::cli::{Arguments, External};
 use crate::host::{self, Host, Next, Wanted, Watched};
+use crate::kind::{self, Claims};
 use crate::locate::{self, Images, LocateError, Located};
 use crate::mounts::MountHints;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
-use crate::probe::{self, Hints, Presence, Survey};
+use crate::probe::{self, Hints, Survey};
 use crate::report::{self, CheckpointReport, Origin};
-use crate::residue::{self, Derived};
 use crate::save::Destination;
 use crate::terminal::{ProgressLine, Terminal};
 
@@ -72,7 +73,7 @@ pub(super) struct Prepared {
 pub(super) struct Ready {
     pub(super) images: Images,
     pub(super) checkpoint: Checkpoint,
-    pub(super) derived: Derived,
+    pub(super) claims: Claims,
     pub(super) hints: Hints,
     pub(super) plan: Plan,
     pub(super) origin: Origin,
@@ -105,7 +106,7 @@ pub(super) fn all(
     // One picture for all of them. Each removal looks again for itself.
     let mut wanted = Wanted::default();
     for images in read.iter().flat_map(|(_, images)| images) {
-        wanted.add(probe::wanted(&images.checkpoint, &images.derived));
+        wanted.add(probe::wanted(&images.checkpoint, &images.claims));
     }
     let host = Host::look(wanted);
     let prepare = |(path, images): (PathBuf, Result<ReadImages, String>)| {
@@ -211,7 +212,7 @@ impl Prepared {
 struct ReadImages {
     images: Images,
     checkpoint: Checkpoint,
-    derived: Derived,
+    claims: Claims,
     hints: Hints,
     origin: Origin,
     /// What is to be said of its lock.
@@ -229,20 +230,20 @@ impl ReadImages {
         let (images, checkpoint) = read(images, options.work_dir.as_deref())?;
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let hints = Hints { metadata, ..options.hints.clone() };
-        let derived = residue::derive(&checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
-        Ok(ReadImages { images, checkpoint, derived, hints, origin, note })
+        let claims = kind::claims(&checkpoint).map_err(|error| format!("{}/{error}", images.path().display()))?;
+        Ok(ReadImages { images, checkpoint, claims, hints, origin, note })
     }
 
     /// Looks for what it left, and decides.
     fn look(self, host: &Host, options: &Options) -> Result<Ready, String> {
-        let ReadImages { images, checkpoint, derived, hints, origin, note } = self;
-        let mut survey = survey(host, &images, &checkpoint, derived.clone(), &hints)?;
+        let ReadImages { images, checkpoint, claims, hints, origin, note } = self;
+        let mut survey = survey(host, &images, &checkpoint, claims.clone(), &hints)?;
         survey.notes.extend(note);
         let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());
         survey.notes.extend(advice.map(str::to_owned));
         let context = report::Context::new(&checkpoint, &survey);
         let plan = plan::decide(&checkpoint, survey, &options.policy);
-        Ok(Ready { images, checkpoint, derived, hints, plan, origin, context })
+        Ok(Ready { images, checkpoint, claims, hints, plan, origin, context })
     }
 }
 
@@ -258,8 +259,8 @@ pub(super) fn survey(
     host: &Host,
     images: &Images,
     checkpoint: &Checkpoint,
-    derived: Derived,
+    claims: Claims,
     hints: &Hints,
 ) -> Result<Survey, String> {
-    probe::look(host, images, checkpoint, derived, hints).map_err(|error| with_causes(&error))
+    probe::look(host, images, checkpoint, claims, hints).map_err(|error| with_causes(&error))
 }

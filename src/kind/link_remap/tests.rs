@@ -4,7 +4,10 @@ mod mount;
 
 use criu_images::RegFileEntry;
 
+use std::sync::Arc;
+
 use super::*;
+use crate::kind::{Residue, claims};
 use crate::checkpoint::example::checkpoint;
 
 const LINKED: Option<i32> = Some(0);
@@ -48,12 +51,20 @@ fn text(link: &LinkRemap) -> String {
     )
 }
 
+fn links(residues: &[Residue]) -> Vec<Arc<LinkRemap>> {
+    let link = |residue: &Residue| match residue {
+        Residue::LinkRemap(link) => Some(Arc::clone(link)),
+        _ => None,
+    };
+    residues.iter().filter_map(link).collect()
+}
+
 #[track_caller]
 fn check(checkpoint: &Checkpoint, expected: &[&str]) {
-    let lines = match derive(checkpoint) {
-        Ok((links, nameless)) => {
-            let nameless = nameless.iter().map(|entry| format!("nameless: {} {}", entry.image, entry.record));
-            links.iter().map(text).chain(nameless).collect()
+    let lines = match claims(checkpoint) {
+        Ok(claims) => {
+            let unknown = claims.unknown.into_iter().map(|Unknown(sentence)| format!("unknown: {sentence}"));
+            links(&claims.residues).iter().map(|link| text(link)).chain(unknown).collect()
         }
         Err(contradiction) => vec![contradiction.to_string()],
     };
@@ -129,11 +140,14 @@ fn without_a_type_bit_31_marks_a_ghost_and_with_one_it_is_part_of_the_id() {
 
 #[test]
 fn other_remap_types_are_no_link_remaps() {
-    for remap_type in [1, 2, 3, -1, 256] {
+    for (remap_type, is_known) in [(1, true), (2, true), (3, false), (-1, false), (256, false)] {
         let mut checkpoint = example();
         checkpoint.remaps.clear();
         checkpoint.add_remap(5, 6, Some(remap_type));
-        check(&checkpoint, &[]);
+        let entry = "remap-fpath.img record 0 at offset 0";
+        let unknown = format!("unknown: {entry} is a remap of type {remap_type}, which this version does not know");
+        let unknown = [unknown.as_str()];
+        check(&checkpoint, if is_known { &[] } else { &unknown });
     }
 }
 
@@ -226,7 +240,7 @@ fn cut_images_leave_unknown_what_they_do_not_name() {
         checkpoint.files.remove(&id);
         checkpoint
     };
-    check(&cut(6), &["nameless: remap-fpath.img 0"]);
+    check(&cut(6), &["unknown: remap-fpath.img record 0 at offset 0 is a link remap, but the images are cut before its name"]);
     let no_original = "6: /srv/link_remap.6 -> ?, mode ?, size ?, mount Shared, by remap-fpath.img 0, files.img 6";
     check(&cut(5), &[no_original]);
     let change = |checkpoint: &mut Checkpoint| checkpoint.ids_mut().mnt_ns_id = Some(9);
@@ -247,7 +261,7 @@ fn a_name_that_nfs_gave_is_told_from_others() {
         if name.starts_with("/.nfs") {
             checkpoint.add_file(file(6, b"/link_remap.6"));
         }
-        let (links, _) = derive(&checkpoint).unwrap();
+        let links = links(&claims(&checkpoint).unwrap().residues);
         assert_eq!(links[0].is_silly_rename(), expected, "{name}");
     }
 }
@@ -258,6 +272,6 @@ fn links_come_in_the_order_of_their_ids() {
     checkpoint.add_file(original(3, b"/srv/more"));
     checkpoint.add_file(file(4, b"/srv/link_remap.4"));
     checkpoint.add_remap(3, 4, LINKED);
-    let ids: Vec<u32> = derive(&checkpoint).unwrap().0.iter().map(|link| link.id).collect();
+    let ids: Vec<u32> = links(&claims(&checkpoint).unwrap().residues).iter().map(|link| link.id).collect();
     assert_eq!(ids, [4, 6]);
 }

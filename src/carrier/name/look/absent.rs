@@ -3,15 +3,16 @@
 
 use std::path::Path;
 
-use super::super::{Cause, Elsewhere, FoundFile, Presence, trace_of};
 use super::covered::Covers;
 use super::namespaces::{self, Others};
+use crate::carrier::{Cause, Elsewhere, FoundFile, Presence};
 use crate::checkpoint::{Checkpoint, DumpSpan};
 use crate::host::{Absence, Host, OnlyPlace, Scope, Shared, Unseen};
 use crate::mounts::{Base, Identity, MountHints, Place, Vanished};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity};
 use crate::time::Timestamp;
+use crate::tree::trace_of;
 
 /// Knows what a place stands for on this host.
 #[derive(Debug)]

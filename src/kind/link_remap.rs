@@ -9,9 +9,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use criu_images::Remap;
 
-use super::{Contradiction, Evidence};
+use super::describe::json;
+use super::{Answer, Basis, Claims, Contradiction, Description, Kind, Signs, Unknown};
+use crate::carrier::name::{FileMount, NameShape};
+use crate::carrier::{FoundFile, NameQuery, Query};
 use crate::checkpoint::{Checkpoint, Completeness, FileRecord, RemapRecord};
+use crate::evidence::Evidence;
+use crate::json::Bytes;
 use crate::mounts;
+use crate::reason::KeepReason;
+use crate::system::author::Author;
 
 /// A link remap that the images name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,17 +39,6 @@ pub struct LinkRemap {
     pub evidence: Vec<Evidence>,
 }
 
-/// On which mount of the images a file was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileMount {
-    /// The tree shared CRIU's mount namespace: the path is one of this host.
-    Shared,
-    /// The mount with this id in a `mountpoints` image.
-    Id(u32),
-    /// The images do not say.
-    Unknown,
-}
-
 impl LinkRemap {
     /// Whether the file has the name that an NFS client gives an open file that is deleted, and takes away when it is
     /// closed: `.nfs` and at least 24 hexadecimal digits (`is_sillyrename_name` in `criu/files-reg.c`, since v1.1).
@@ -54,27 +50,110 @@ impl LinkRemap {
     }
 }
 
-/// The link remaps of a checkpoint; also those of which only the id is known, because the images were cut.
-pub(super) fn derive(checkpoint: &Checkpoint) -> Result<(Vec<LinkRemap>, Vec<Evidence>), Contradiction> {
-    let mut links: BTreeMap<u32, LinkRemap> = BTreeMap::new();
-    let mut nameless = Vec::new();
-    let points = MountPoints::of(checkpoint);
-    for record in &checkpoint.remaps {
-        let Remap::Linked { file_id } = record.entry.remap() else { continue };
-        let Some(file) = checkpoint.files.get(&file_id) else {
-            if checkpoint.completeness == Completeness::Complete {
-                return Err(contradiction(record, format!("names file {file_id}, of which the images have no entry")));
+impl Kind for LinkRemap {
+    type Found = FoundFile;
+
+    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
+        let mut links: BTreeMap<u32, LinkRemap> = BTreeMap::new();
+        let points = MountPoints::of(checkpoint);
+        for record in &checkpoint.remaps {
+            let Remap::Linked { file_id } = record.entry.remap() else { continue };
+            let Some(file) = checkpoint.files.get(&file_id) else {
+                claims.add_unknown(nameless(checkpoint, record, file_id)?);
+                continue;
+            };
+            let link = link_remap(checkpoint, &points, record, file_id, file)?;
+            if let Some(other) = links.insert(file_id, link) {
+                let text = format!("uses file {file_id} for a second remap (the first: {})", other.evidence[0]);
+                return Err(contradiction(record, text));
             }
-            nameless.push(record.evidence.clone());
-            continue;
-        };
-        let link = link_remap(checkpoint, &points, record, file_id, file)?;
-        if let Some(other) = links.insert(file_id, link) {
-            let text = format!("uses file {file_id} for a second remap (the first: {})", other.evidence[0]);
-            return Err(contradiction(record, text));
+        }
+        claims.residues.extend(links.into_values().map(Into::into));
+        claims.unknown.extend(checkpoint.remaps.iter().filter_map(unknown_remap));
+        Ok(())
+    }
+
+    fn evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+
+    fn query(&self) -> Query {
+        Query::Name(NameQuery {
+            path: self.link.clone(),
+            original: self.original.clone(),
+            mount: self.mount,
+            size: self.size,
+            shape: NameShape { stem: "link_remap", id: self.id, is_own: is_link_name },
+        })
+    }
+
+    fn objections(&self, file: &FoundFile, basis: &Basis<'_>) -> Vec<KeepReason> {
+        const TYPE: u32 = 0o170_000;
+        const DIRECTORY: u32 = 0o040_000;
+        let mut reasons = Vec::new();
+        let mode = file.identity.mode;
+        if mode & TYPE == DIRECTORY {
+            return vec![KeepReason::Directory];
+        }
+        if self.mode.is_some_and(|expected| expected & TYPE != mode & TYPE) {
+            reasons.push(KeepReason::OtherType);
+        } else if self.mode.is_some_and(|expected| expected != mode) {
+            reasons.push(KeepReason::OtherMode);
+        }
+        if self.size.is_some_and(|expected| expected != file.identity.size) {
+            reasons.push(KeepReason::OtherSize);
+        }
+        if basis.is_made_anew(&self.evidence, file) && !basis.is_own_change {
+            reasons.push(KeepReason::ChangedSince);
+        }
+        if basis.is_older_than_dump(file) {
+            reasons.push(KeepReason::OlderThanDump);
+        }
+        // A restore takes the link away; and while the restored tree lives, no newer dump can have killed it.
+        if basis.checkpoint.restored.is_some() && !basis.is_restored && !basis.is_recorded() {
+            reasons.push(KeepReason::RestoredSince);
+        }
+        reasons
+    }
+
+    fn signs(&self, file: &FoundFile, basis: &Basis<'_>) -> Signs {
+        let directory = Author::of_owner(file.directory.owner, file.directory.mode);
+        Signs {
+            of_newer_dump: basis.record == Some(Answer::Other) || basis.is_made_anew(&self.evidence, file),
+            of_no_restore: directory == Author::Trusted && self.objections(file, basis).is_empty(),
         }
     }
-    Ok((links.into_values().collect(), nameless))
+
+    fn describe(&self, _: Option<&FoundFile>) -> Description {
+        let is_silly_rename = self.is_silly_rename();
+        Description {
+            kind: "link-remap",
+            fields: vec![
+                ("id", self.id.into()),
+                ("link", json(&Bytes(self.link.clone()))),
+                ("original", json(&self.original.clone().map(Bytes))),
+                ("is_silly_rename", is_silly_rename.into()),
+            ],
+            label: "Link remap",
+            name: self.link.clone(),
+            target: self.original.clone().into(),
+            remark: is_silly_rename.then_some("named as NFS names a deleted open file"),
+        }
+    }
+}
+
+/// What is said of a link remap whose name was in a part of the images that is missing.
+fn nameless(checkpoint: &Checkpoint, record: &RemapRecord, file_id: u32) -> Result<String, Contradiction> {
+    if checkpoint.completeness == Completeness::Complete {
+        return Err(contradiction(record, format!("names file {file_id}, of which the images have no entry")));
+    }
+    Ok(format!("{} is a link remap, but the images are cut before its name", record.evidence))
+}
+
+fn unknown_remap(record: &RemapRecord) -> Option<Unknown> {
+    let Remap::Unknown { remap_type, .. } = record.entry.remap() else { return None };
+    let evidence = &record.evidence;
+    Some(Unknown(format!("{evidence} is a remap of type {remap_type}, which this version does not know")))
 }
 
 fn link_remap(

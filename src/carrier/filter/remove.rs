@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Removes network locks.
+//! Removes rules, tables and chains.
 //!
 //! nf_tables are changed in transactions that carry the generation in which the rules were read: if anybody changed
 //! anything in between, the kernel refuses the whole transaction, and all is read again. Legacy rules are removed by
@@ -8,13 +8,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Done, Outcome};
+use super::{FoundChain, FoundRule, FoundRules, FoundTable};
+use crate::carrier::Outcome;
 use crate::causes::with_causes;
 use crate::firewall::rule_shape::LOCK_CHAIN;
 use crate::firewall::{self, Backend, ChainView, FILTER_TABLE, FilterPlace, FilterView, RuleId, TableView};
 use crate::host::Host;
 use crate::interrupt::Interrupt;
-use crate::probe::{FoundChain, FoundRule, FoundTable, Presence};
 use crate::system::netns::{self, NetworkId, NetworkName};
 use crate::system::nft::{self, CommitError, Generation, Nft, Transaction};
 use crate::system::xtables;
@@ -32,53 +32,79 @@ enum Failure {
 
 type Attempt<T> = Result<T, Failure>;
 
+/// A thing of a network namespace that is to be removed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Job<'a> {
+    /// The rules of a connection.
+    Rules(&'a FoundRules),
+    /// A connection that a table holds, and that is unlocked with the table.
+    InTable,
+    /// A table.
+    Table(&'a FoundTable),
+    /// A chain with the jumps to it.
+    Chain(&'a FoundChain),
+}
+
+/// Removes everything. What became of each is given in the same order. All rules of one filter table are one step.
+pub(crate) fn remove(host: &Host, jobs: &[Job<'_>], interrupt: &Interrupt) -> Vec<Outcome> {
+    let mut outcomes = vec![Outcome::Failed("it was not reached".to_owned()); jobs.len()];
+    remove_rules(host, jobs, interrupt, &mut outcomes);
+    let in_namespace = |namespace: &NetworkName, attempt: &(dyn Fn() -> Attempt<Outcome> + Sync)| {
+        in_namespace(host, namespace, interrupt, || repeat(attempt)).unwrap_or_else(Outcome::Failed)
+    };
+    for (job, outcome) in jobs.iter().zip(&mut outcomes) {
+        if let Job::Table(found) = job {
+            *outcome = in_namespace(&found.namespace, &|| remove_table_once(found));
+        }
+    }
+    for (job, outcome) in jobs.iter().zip(&mut outcomes) {
+        if let Job::Chain(found) = job {
+            *outcome = in_namespace(&found.namespace, &|| remove_chain_once(found));
+        }
+    }
+    settle_connections(jobs, &mut outcomes);
+    outcomes
+}
+
+/// A connection that a table holds is unlocked with the table.
+fn settle_connections(jobs: &[Job<'_>], outcomes: &mut [Outcome]) {
+    let of_tables = jobs.iter().zip(&*outcomes).filter(|(job, _)| matches!(job, Job::Table(_)));
+    let failure = of_tables.map(|(_, outcome)| outcome).find(|outcome| matches!(outcome, Outcome::Failed(_)));
+    let settled = failure.cloned().unwrap_or(Outcome::Removed);
+    for (job, outcome) in jobs.iter().zip(outcomes) {
+        if matches!(job, Job::InTable) {
+            outcome.clone_from(&settled);
+        }
+    }
+}
+
 /// Removes the rules of single connections: all of one filter table together.
-pub(super) fn remove_rules(host: &Host, done: &mut [Done], interrupt: &Interrupt) {
-    let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
-    for ((_, place), (namespace, wanted)) in rules_by_place(done) {
-        let rules: Vec<&FoundRule> = wanted.iter().map(|(_, rule)| rule).collect();
+fn remove_rules(host: &Host, jobs: &[Job<'_>], interrupt: &Interrupt, outcomes: &mut [Outcome]) {
+    let mut of_jobs: BTreeMap<usize, Outcome> = BTreeMap::new();
+    for ((_, place), (namespace, wanted)) in rules_by_place(jobs) {
+        let rules: Vec<&FoundRule> = wanted.iter().map(|(_, rule)| *rule).collect();
         let result = in_namespace(host, &namespace, interrupt, || repeat(|| remove_rules_once(place, &rules)));
         let outcome = result.unwrap_or_else(Outcome::Failed);
         for (at, _) in wanted {
-            let all = outcomes.entry(at).or_insert_with(|| outcome.clone());
+            let all = of_jobs.entry(at).or_insert_with(|| outcome.clone());
             *all = together(all, &outcome);
         }
     }
-    for (at, outcome) in outcomes {
-        done[at].outcome = outcome;
+    for (at, outcome) in of_jobs {
+        outcomes[at] = outcome;
     }
 }
 
-/// Removes nftables tables.
-pub(super) fn remove_tables(host: &Host, done: &mut [Done], interrupt: &Interrupt) {
-    for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
-        if let Presence::Table(found) = &done.item.finding.presence {
-            let result = in_namespace(host, &found.namespace, interrupt, || repeat(|| remove_table_once(found)));
-            done.outcome = result.unwrap_or_else(Outcome::Failed);
-        }
-    }
-}
+type Wanted<'a> = (Arc<NetworkName>, Vec<(usize, &'a FoundRule)>);
 
-/// Removes lock chains with the jumps to them.
-pub(super) fn remove_chains(host: &Host, done: &mut [Done], interrupt: &Interrupt) {
-    for done in done.iter_mut().filter(|done| done.is_to_be_removed()) {
-        if let Presence::Chain(found) = &done.item.finding.presence {
-            let result = in_namespace(host, &found.namespace, interrupt, || repeat(|| remove_chain_once(found)));
-            done.outcome = result.unwrap_or_else(Outcome::Failed);
-        }
-    }
-}
-
-type Wanted = (Arc<NetworkName>, Vec<(usize, FoundRule)>);
-
-fn rules_by_place(done: &[Done]) -> BTreeMap<(NetworkId, FilterPlace), Wanted> {
-    let mut places: BTreeMap<_, Wanted> = BTreeMap::new();
-    for (at, done) in done.iter().enumerate().filter(|(_, done)| done.is_to_be_removed()) {
-        let Presence::Rules(found) = &done.item.finding.presence else { continue };
+fn rules_by_place<'a>(jobs: &[Job<'a>]) -> BTreeMap<(NetworkId, FilterPlace), Wanted<'a>> {
+    let mut places: BTreeMap<_, Wanted<'a>> = BTreeMap::new();
+    for (at, job) in jobs.iter().enumerate() {
+        let Job::Rules(found) = job else { continue };
         for rule in &found.rules {
             let key = (found.namespace.id, rule.place);
             let (_, rules) = places.entry(key).or_insert_with(|| (Arc::clone(&found.namespace), Vec::new()));
-            rules.push((at, rule.clone()));
+            rules.push((at, rule));
         }
     }
     places
@@ -107,7 +133,7 @@ fn in_namespace(
     netns::within(&namespace, work).map_err(|error| with_causes(&error))?
 }
 
-fn repeat(mut attempt: impl FnMut() -> Attempt<Outcome>) -> Result<Outcome, String> {
+fn repeat(attempt: impl Fn() -> Attempt<Outcome>) -> Result<Outcome, String> {
     for _ in 0..ATTEMPTS {
         match attempt() {
             Ok(outcome) => return Ok(outcome),

@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 
-use super::super::{Cause, Elsewhere, FoundFile, Presence};
 use super::Searcher;
+use crate::carrier::name::{FileMount, NameQuery};
+use crate::carrier::{Cause, Elsewhere, FoundFile, Presence};
 use crate::checkpoint::Checkpoint;
 use crate::mounts::{HostMounts, Identity, MountHints, OtherDisks, Place};
-use crate::residue::{FileMount, LinkRemap};
 
 /// Where link remaps are if their disks have other numbers by now.
 pub(super) struct Others<'a> {
@@ -27,13 +27,13 @@ impl<'a> Others<'a> {
     }
 
     /// The places of each disk that is mounted.
-    pub(super) fn places_of(&mut self, link: &LinkRemap) -> Vec<Vec<Place>> {
-        let FileMount::Id(id) = link.mount else { return Vec::new() };
+    pub(super) fn places_of(&mut self, query: &NameQuery) -> Vec<Vec<Place>> {
+        let FileMount::Id(id) = query.mount else { return Vec::new() };
         let disks = self
             .known
             .entry(id)
             .or_insert_with(|| Some(OtherDisks::new(&self.checkpoint.mounts.get(&id)?.entry, self.host, self.hints)));
-        disks.as_ref().map_or_else(Vec::new, |disks| disks.places_of(&link.link))
+        disks.as_ref().map_or_else(Vec::new, |disks| disks.places_of(&query.path))
     }
 }
 

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::super::Elsewhere;
+use crate::carrier::Elsewhere;
 use crate::checkpoint::DumpSpan;
 use crate::host::{Found, HiddenBy, Layers};
 use crate::mounts::Place;

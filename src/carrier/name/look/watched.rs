@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Cause, Presence};
 use super::absent::Judge;
 use super::{Job, Searcher};
+use crate::carrier::{Cause, Presence};
 use crate::host::{Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched};
 use crate::mounts::{Base, Place};
 use crate::reach::SilentMounts;

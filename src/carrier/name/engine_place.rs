@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Where a link remap is by the word of this host's engine, for where mount arithmetic does not find it: the filesystem
+//! Where a name is by the word of this host's engine, for where mount arithmetic does not find it: the filesystem
 //! was mounted anew, or the directory was moved.
 //!
 //! The engine's word is a path, and whoever owns a directory on the way can put something else there. So no symbolic link
@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use criu_images::MntEntry;
 
+use super::{FileMount, NameQuery};
 use crate::checkpoint::Checkpoint;
 use crate::host;
 use crate::locate::context::Context;
 use crate::mounts::{self, Base, HostMount, Place};
-use crate::residue::{FileMount, LinkRemap};
 use crate::system::dir::{Directory, FileError, Reach};
 
 /// Which directory a mount of the images showed, by the word of the engine.
@@ -47,9 +47,9 @@ impl<'a> EnginePlaces<'a> {
         EnginePlaces { checkpoint, metadata, claims: HashMap::new() }
     }
 
-    /// Where a link remap is below the directory that this host's engine had mounted there.
-    pub(super) fn place_of(&mut self, link: &LinkRemap) -> Option<EnginePlace> {
-        let FileMount::Id(id) = link.mount else { return None };
+    /// Where a name is below the directory that this host's engine had mounted there.
+    pub(super) fn place_of(&mut self, query: &NameQuery) -> Option<EnginePlace> {
+        let FileMount::Id(id) = query.mount else { return None };
         let (checkpoint, metadata) = (self.checkpoint, self.metadata);
         let claim = self.claims.entry(id).or_insert_with(|| {
             let mount = checkpoint.mounts.get(&id)?.entry.clone();
@@ -57,7 +57,7 @@ impl<'a> EnginePlaces<'a> {
             Some(Arc::new(Claim { mount, path }))
         });
         let claim = Arc::clone(claim.as_ref()?);
-        let place = Place::below(Base::Recorded(claim.path.clone()), &link.link, &claim.mount)?;
+        let place = Place::below(Base::Recorded(claim.path.clone()), &query.path, &claim.mount)?;
         Some(EnginePlace { place, claim })
     }
 }

@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, FinalState, Task};
-use crate::host::{self, Host, Process, is_named};
+use crate::host::{self, DumpTrace, Host, Process, is_named};
 use crate::locate::Images;
 use crate::memory::Randomisation;
 use crate::mounts;
@@ -89,11 +89,22 @@ pub fn look(host: &Host, images: &Images, checkpoint: &Checkpoint) -> TreeState 
         }
     }
     if state.alive.is_empty()
-        && let Some(unseen) = host.hidden_from(&super::trace_of(checkpoint))
+        && let Some(unseen) = host.hidden_from(&trace_of(checkpoint))
     {
         state.unknown = Some(UnknownTree::Hidden(unseen.why));
     }
     state
+}
+
+/// What the images and the record tell of where and when CRIU ran.
+pub fn trace_of(checkpoint: &Checkpoint) -> DumpTrace {
+    let shared = checkpoint.shares_pid_namespace() == Some(true);
+    let own = checkpoint.tasks.iter().filter(|_| shared).map(|task| task.pid);
+    DumpTrace {
+        written: checkpoint.written,
+        pids: own.chain(checkpoint.log.root_pid).collect(),
+        recorded: checkpoint.record.record().and_then(crate::record::Record::pid_namespace),
+    }
 }
 
 impl LiveTask {

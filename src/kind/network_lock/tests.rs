@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-use super::*;
-use crate::checkpoint::Layout;
+use crate::carrier::filter::TableName;
 use crate::checkpoint::example::{RUN_ID, checkpoint};
+use crate::checkpoint::{Checkpoint, Layout, NetworkScope};
+use crate::connection::TableForm;
+use crate::kind::locked_connection::ConnectionLock;
+use crate::kind::{Residue, Unknown, claims};
 
 const IPTABLES: Option<u32> = Some(0);
 const NFTABLES: Option<u32> = Some(1);
@@ -10,7 +13,8 @@ const SKIP: Option<u32> = Some(2);
 
 const RULES: &str = "rules Marked: 10.0.0.1:80 -> 10.0.0.2:4000, by files.img 50";
 const IN_TABLE: &str = "in table: 10.0.0.1:80 -> 10.0.0.2:4000, by files.img 50";
-const CHAIN: &str = "chain of namespace 12, by inventory.img 0";
+const CHAIN: &str = "chain, by inventory.img 0";
+const UNKNOWN_METHOD: &str = "unknown: the network was locked by method 9, which this version does not know";
 const TABLE: &str = "table CRIU-01234567-89ab-cdef-0123-456789abcdef or CRIU-01234567-89ab-cdef-01: \
                      Connections, 2 flows, by inventory.img 0";
 
@@ -31,33 +35,27 @@ fn example(scope: NetworkScope, method: Option<u32>) -> Checkpoint {
 }
 
 fn text(residue: &Residue) -> String {
-    let (text, evidence) = match residue {
-        Residue::Connection(LockedConnection { connection, lock: ConnectionLock::Rules(forms), evidence }) => {
-            (format!("rules {forms:?}: {connection}"), evidence)
+    let text = match residue {
+        Residue::LockedConnection(locked) => match locked.lock {
+            ConnectionLock::Rules(forms) => format!("rules {forms:?}: {}", locked.connection),
+            ConnectionLock::Table => format!("in table: {}", locked.connection),
+        },
+        Residue::LockTable(table) => {
+            let names: Vec<&str> = table.names.iter().map(TableName::as_str).collect();
+            format!("table {}: {:?}, {} flows", names.join(" or "), table.form, table.flows.len())
         }
-        Residue::Connection(LockedConnection { connection, lock: ConnectionLock::Table, evidence }) => {
-            (format!("in table: {connection}"), evidence)
-        }
-        Residue::LockTable(LockTable { names, form, flows, evidence }) => {
-            let names: Vec<&str> = names.iter().map(TableName::as_str).collect();
-            (format!("table {}: {form:?}, {} flows", names.join(" or "), flows.len()), evidence)
-        }
-        Residue::LockChain(LockChain { namespace, evidence }) => {
-            let namespace = namespace.map_or("?".to_owned(), |namespace| namespace.to_string());
-            (format!("chain of namespace {namespace}"), evidence)
-        }
-        Residue::LinkRemap(link) => panic!("{link:?}"),
+        Residue::LockChain(_) => "chain".to_owned(),
+        other => panic!("{other:?}"),
     };
-    let evidence: Vec<String> = evidence.iter().map(|entry| format!("{} {}", entry.image, entry.record)).collect();
-    format!("{text}, by {}", evidence.join(", "))
+    let evidence = residue.evidence().iter().map(|entry| format!("{} {}", entry.image, entry.record));
+    format!("{text}, by {}", evidence.collect::<Vec<_>>().join(", "))
 }
 
 #[track_caller]
 fn check(checkpoint: &Checkpoint, expected: &[&str]) {
-    let mut derived = Derived::default();
-    derive(checkpoint, &mut derived);
-    let unknown = derived.unknown.iter().map(|unknown| format!("unknown: {unknown:?}"));
-    let lines: Vec<String> = derived.residues.iter().map(text).chain(unknown).collect();
+    let claims = claims(checkpoint).unwrap();
+    let unknown = claims.unknown.iter().map(|Unknown(sentence)| format!("unknown: {sentence}"));
+    let lines: Vec<String> = claims.residues.iter().map(text).chain(unknown).collect();
     assert_eq!(lines, expected);
 }
 
@@ -71,17 +69,17 @@ fn the_scope_and_the_method_tell_what_was_locked() {
         (Criu, None, &[RULES]),
         (Criu, NFTABLES, &[IN_TABLE, TABLE]),
         (Criu, SKIP, &[]),
-        (Criu, Some(9), &["unknown: LockMethod { method: 9 }"]),
+        (Criu, Some(9), &[UNKNOWN_METHOD]),
         (Own, IPTABLES, &[CHAIN]),
         (Own, None, &[CHAIN]),
         (Own, NFTABLES, &[&closed]),
         (Own, SKIP, &[]),
-        (Own, Some(9), &["unknown: LockMethod { method: 9 }"]),
+        (Own, Some(9), &[UNKNOWN_METHOD]),
         (Unknown, IPTABLES, &[RULES, CHAIN]),
         (Unknown, None, &[RULES, CHAIN]),
         (Unknown, NFTABLES, &[IN_TABLE, &either]),
         (Unknown, SKIP, &[]),
-        (Unknown, Some(9), &["unknown: LockMethod { method: 9 }"]),
+        (Unknown, Some(9), &[UNKNOWN_METHOD]),
     ] {
         check(&example(scope, method), expected);
     }
@@ -91,7 +89,7 @@ fn the_scope_and_the_method_tell_what_was_locked() {
 fn without_an_inventory_every_possibility_is_derived() {
     let mut checkpoint = example(NetworkScope::Own, None);
     checkpoint.inventory = None;
-    let (rules, chain) = (RULES, "chain of namespace 12, by ");
+    let (rules, chain) = (RULES, "chain, by ");
     check(&checkpoint, &[rules, chain]);
     checkpoint.log.root_pid = Some(77);
     check(&checkpoint, &[rules, chain, "table CRIU-77: Either, 2 flows, by "]);
@@ -99,7 +97,7 @@ fn without_an_inventory_every_possibility_is_derived() {
     let by_log = TABLE.replace("Connections", "Either").replace("inventory.img 0", "");
     check(&checkpoint, &[rules, chain, &by_log]);
     checkpoint.tasks.clear();
-    check(&checkpoint, &[rules, "chain of namespace ?, by ", &by_log]);
+    check(&checkpoint, &[rules, "chain, by ", &by_log]);
 }
 
 #[test]
@@ -133,7 +131,10 @@ fn without_a_run_id_a_table_is_named_by_the_root_pid_as_criu_saw_it() {
     check(&checkpoint, &[IN_TABLE, &named(100)]);
     // Then the images have the inner pid, which is none of the name's.
     checkpoint.ids_mut().pid_ns_id = Some(90);
-    check(&checkpoint, &[IN_TABLE, "unknown: TableName"]);
+    check(
+        &checkpoint,
+        &[IN_TABLE, "unknown: the network was locked with nftables, but nothing tells the name of the table"],
+    );
     checkpoint.log.root_pid = Some(4242);
     check(&checkpoint, &[IN_TABLE, &named(4242)]);
 }

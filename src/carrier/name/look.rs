@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Looks for link remaps where the mount arithmetic says that they are.
+//! Looks for names where the mount arithmetic says that they are.
 //!
 //! A filesystem of others may never answer, so the looking is done by a thread that is left behind then.
 
@@ -13,39 +13,37 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::engine_place::{Confirmed, EnginePlace, EnginePlaces};
-use super::{Cause, Elsewhere, Finding, FoundFile, Hints, Presence, Survey};
+use super::{FileMount, FoundFile, NameQuery};
+use crate::carrier::{Cause, Elsewhere, Hints, Presence};
 use crate::checkpoint::Checkpoint;
 use crate::host::{Absence, Host, HostMounts, Seen, Sight, look_in};
 use crate::mounts::{self, Location, MountHints, Place, Unreachable};
 use crate::reach::{OpenBases, OpenError};
 use crate::record::RecordedFilesystem;
-use crate::residue::{FileMount, LinkRemap, Residue};
 use crate::system::filesystem::FilesystemId;
+use crate::tree::trace_of;
 use absent::Judge;
 
-pub(super) fn look(host: &Host, checkpoint: &Checkpoint, links: Vec<Residue>, hints: &Hints, survey: &mut Survey) {
-    if links.is_empty() {
-        return;
+/// An answer for each of the names.
+pub(crate) fn look(host: &Host, checkpoint: &Checkpoint, queries: &[NameQuery], hints: &Hints) -> Vec<Presence> {
+    if queries.is_empty() {
+        return Vec::new();
     }
     let mounts = host_mounts(host, checkpoint);
     let mut engine_places = EnginePlaces::new(checkpoint, &hints.metadata);
     let mut other_disks = disks::Others::new(checkpoint, &mounts, &hints.mounts);
-    let mut jobs = Vec::with_capacity(links.len());
-    for residue in &links {
-        let Residue::LinkRemap(link) = residue else { continue };
-        jobs.push(Job {
-            location: location_of(checkpoint, link, &mounts, &hints.mounts),
-            other_disks: other_disks.places_of(link),
-            told: engine_places.place_of(link),
-            recorded: checkpoint.record.record().and_then(|record| record.filesystem_of(link.id, &link.link)),
-        });
-    }
-    let judge = Judge::new(host, checkpoint, &hints.mounts);
-    let answers = watched::answer_each(jobs, judge);
-    survey.findings.extend(links.into_iter().zip(answers).map(|(residue, presence)| Finding { residue, presence }));
+    let record = checkpoint.record.record();
+    let mut job = |query: &NameQuery| Job {
+        location: location_of(checkpoint, query, &mounts, &hints.mounts),
+        other_disks: other_disks.places_of(query),
+        told: engine_places.place_of(query),
+        recorded: record.and_then(|record| record.filesystem_of(query.shape.id, &query.path)),
+    };
+    let jobs = queries.iter().map(&mut job).collect();
+    watched::answer_each(jobs, Judge::new(host, checkpoint, &hints.mounts))
 }
 
-/// Where one link remap is looked for.
+/// Where one name is looked for.
 struct Job {
     location: Location,
     /// Where it is if its disk has another number by now: the places of each disk.
@@ -106,7 +104,7 @@ impl Searcher {
         for place in places {
             match self.look_at(place) {
                 Ok(presence) => return presence,
-                Err(OpenError::NoStore(upper)) => cause = Cause::Elsewhere(super::Elsewhere::NoStore(upper)),
+                Err(OpenError::NoStore(upper)) => cause = Cause::Elsewhere(Elsewhere::NoStore(upper)),
                 Err(why) => cause = Cause::Open(why),
             }
         }
@@ -192,16 +190,16 @@ fn path_of(answer: &Presence) -> Option<PathBuf> {
     Some(file.place.path())
 }
 
-/// Where a link remap can be on a host with these mounts. Pure.
-pub fn location_of(checkpoint: &Checkpoint, link: &LinkRemap, host: &HostMounts, hints: &MountHints) -> Location {
+/// Where a name can be on a host with these mounts. Pure.
+pub fn location_of(checkpoint: &Checkpoint, query: &NameQuery, host: &HostMounts, hints: &MountHints) -> Location {
     let unknown = Location::Unreachable(Unreachable::UnknownMount);
-    match link.mount {
-        FileMount::Shared => mounts::in_shared_namespace(&link.link, hints),
+    match query.mount {
+        FileMount::Shared => mounts::in_shared_namespace(&query.path, hints),
         FileMount::Unknown => unknown,
         FileMount::Id(id) => checkpoint
             .mounts
             .get(&id)
-            .and_then(|mount| mounts::on_mount(&link.link, &mount.entry, host, hints))
+            .and_then(|mount| mounts::on_mount(&query.path, &mount.entry, host, hints))
             .unwrap_or(unknown),
     }
 }
@@ -211,5 +209,5 @@ fn host_mounts(host: &Host, checkpoint: &Checkpoint) -> HostMounts {
     if checkpoint.mounts.is_empty() {
         return HostMounts::default();
     }
-    host.mounts(&super::trace_of(checkpoint))
+    host.mounts(&trace_of(checkpoint))
 }

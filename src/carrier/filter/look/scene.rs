@@ -6,22 +6,26 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::{FoundChain, FoundRule, FoundRules, FoundTable, LiveTask, Presence, RecordedNamespace, Tie, record};
 use super::{absent, devices};
+use crate::carrier::Presence;
+use crate::carrier::filter::{
+    FilterQuery, FoundChain, FoundRule, FoundRules, FoundTable, RecordedNamespace, RuleForms, TableName, Tie,
+    recorded_namespace,
+};
 use crate::checkpoint::{Checkpoint, Network};
-use crate::connection::TableForm;
+use crate::connection::{Connection, Direction, TableForm};
 use crate::firewall::{self, Backend, LookFailure, NetworkView, Parts, RuleKey, TableView};
 use crate::host::{self, Looked, Networks, Visited};
 use crate::record::document::Role;
-use crate::residue::{Connection, Direction, LockTable, Residue, RuleForms, TableName};
 use crate::system::abstract_sockets;
 use crate::system::netns::{NetNamespace, NetworkId};
 use crate::time::Timestamp;
+use crate::tree::LiveTask;
 
 /// What is known before the namespaces are looked into.
 pub(super) struct Terms<'a> {
     pub(super) checkpoint: &'a Checkpoint,
-    pub(super) locks: &'a [Residue],
+    pub(super) queries: &'a [FilterQuery],
     pub(super) parts: Parts,
     /// How much more may be kept of what namespaces hold.
     pub(super) left: AtomicUsize,
@@ -41,7 +45,7 @@ pub(super) const LIMIT: usize = 2_000_000;
 
 /// What was found.
 pub(super) struct Scene<'a> {
-    locks: &'a [Residue],
+    queries: &'a [FilterQuery],
     visited: Visited<View>,
     /// Whether namespaces that no process is in were looked for too.
     is_everywhere: bool,
@@ -80,8 +84,8 @@ impl Terms<'_> {
     fn look(&self, namespace: &NetNamespace, oldest: Option<Timestamp>) -> View {
         let id = namespace.id();
         let dump = self.checkpoint.record.record();
-        let crius = record::believed(dump, self.recorded, Role::Criu).unwrap_or(self.own);
-        let closed = record::believed(dump, self.recorded, Role::Tree);
+        let crius = recorded_namespace::believed(dump, self.recorded, Role::Criu).unwrap_or(self.own);
+        let closed = recorded_namespace::believed(dump, self.recorded, Role::Tree);
         let tie = match (self.named.contains(&id), Some(id) == closed, self.configured.contains(&id)) {
             (true, ..) => Some(Tie::Named),
             (false, true, _) => Some(Tie::Recorded),
@@ -89,7 +93,7 @@ impl Terms<'_> {
             (false, false, false) => None,
         };
         let recorded = &self.checkpoint.network;
-        let needs_devices = !self.locks.is_empty() && devices::is_distinctive(recorded);
+        let needs_devices = !self.queries.is_empty() && devices::is_distinctive(recorded);
         let run_id = self.checkpoint.run_id();
         View {
             network: self.limited(firewall::look(&namespace.name, &self.parts)),
@@ -129,7 +133,7 @@ impl Terms<'_> {
 
 impl<'a> Scene<'a> {
     pub(super) fn open(terms: &Terms<'a>, networks: &Networks) -> Self {
-        Scene { locks: terms.locks, visited: visit(terms, networks), is_everywhere: false }
+        Scene { queries: terms.queries, visited: visit(terms, networks), is_everywhere: false }
     }
 
     /// The same with the namespaces that no process is in.
@@ -146,14 +150,11 @@ impl<'a> Scene<'a> {
         let is_there = |presences: Vec<Presence>| {
             presences.iter().all(|presence| !matches!(presence, Presence::Unreachable(_) | Presence::Gone(_)))
         };
-        self.locks.iter().all(|lock| match lock {
-            Residue::Connection(locked) => match locked.lock {
-                crate::residue::ConnectionLock::Rules(forms) => is_there(self.connection(&locked.connection, forms)),
-                crate::residue::ConnectionLock::Table => true,
-            },
-            Residue::LockTable(_) => self.table_of(lock).iter().all(is_certain),
-            Residue::LockChain(_) => self.is_tied() && is_there(self.chains()),
-            Residue::LinkRemap(_) => true,
+        self.queries.iter().all(|query| match query {
+            FilterQuery::Rules { connection, forms } => is_there(self.connection(connection, *forms)),
+            FilterQuery::InTable { .. } => true,
+            FilterQuery::Table { .. } => self.table_of(query).iter().all(is_certain),
+            FilterQuery::Chain => self.is_tied() && is_there(self.chains()),
         })
     }
 
@@ -211,12 +212,12 @@ impl<'a> Scene<'a> {
         self.visited.looked_at(is_meant, View::is_whole)
     }
 
-    /// The lock table, wherever it is; nothing for a residue of another kind.
-    pub(super) fn table_of(&self, residue: &Residue) -> Vec<Presence> {
-        let Residue::LockTable(table) = residue else { return Vec::new() };
-        let is_known = self.is_place_known(table);
+    /// The lock table, wherever it is; nothing where something else is asked for.
+    pub(super) fn table_of(&self, query: &FilterQuery) -> Vec<Presence> {
+        let FilterQuery::Table { names, form } = query else { return Vec::new() };
+        let is_known = self.is_place_known(names, *form);
         let mut found = Vec::new();
-        for (name, held, view) in self.views().flat_map(|view| named_tables(table, view)) {
+        for (name, held, view) in self.views().flat_map(|view| named_tables(names, view)) {
             if name.is_signed() || view.is_expected() || !is_known {
                 found.push(Presence::Table(FoundTable {
                     namespace: Arc::clone(&view.network.namespace),
@@ -227,7 +228,7 @@ impl<'a> Scene<'a> {
             }
         }
         if found.is_empty() {
-            found.push(absent(self.looked_for_table(table)));
+            found.push(absent(self.looked_for_table(names)));
         }
         found
     }
@@ -235,18 +236,18 @@ impl<'a> Scene<'a> {
     /// Whether it is known where a table is meant that only its pid names: in a namespace that is tied, or where CRIU ran
     /// and there is one that locks single connections. In others another dump may have used the same pid. Where it is not
     /// known, it may be any.
-    fn is_place_known(&self, table: &LockTable) -> bool {
+    fn is_place_known(&self, names: &[TableName], form: TableForm) -> bool {
         self.views().any(|view| match view.tie {
             Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Recorded) => true,
-            Some(Tie::Metadata) => named_tables(table, view).next().is_some(),
-            None => view.is_crius && table.form == TableForm::Connections && named_tables(table, view).next().is_some(),
+            Some(Tie::Metadata) => named_tables(names, view).next().is_some(),
+            None => view.is_crius && form == TableForm::Connections && named_tables(names, view).next().is_some(),
         })
     }
 
     /// A table that says itself whose it is can be anywhere; another is this dump's only in a namespace that is tied.
-    fn looked_for_table(&self, table: &LockTable) -> Option<Looked> {
+    fn looked_for_table(&self, names: &[TableName]) -> Option<Looked> {
         let is_named = self.views().any(|view| view.tie == Some(Tie::Named));
-        match table.names.iter().any(TableName::is_signed) && !is_named {
+        match names.iter().any(TableName::is_signed) && !is_named {
             true => self.looked_everywhere(),
             false if is_named => self.looked_at(|view| view.tie == Some(Tie::Named)),
             false => self.looked_everywhere(),
@@ -345,11 +346,11 @@ fn visit(terms: &Terms<'_>, networks: &Networks) -> Visited<View> {
 
 /// The tables in a namespace that have one of the names.
 fn named_tables<'a>(
-    table: &'a LockTable,
+    names: &'a [TableName],
     view: &'a View,
 ) -> impl Iterator<Item = (&'a TableName, &'a TableView, &'a View)> {
     view.network.tables.iter().filter_map(move |held| {
-        let name = table.names.iter().find(|name| name.as_str() == held.name)?;
+        let name = names.iter().find(|name| name.as_str() == held.name)?;
         Some((name, held, view))
     })
 }

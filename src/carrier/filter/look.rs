@@ -16,108 +16,123 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
-use super::{Cause, Finding, Hints, Presence, ProbeError, Search, Survey, metadata, record};
+use super::{FilterQuery, RecordedNamespace, TableName, metadata, recorded_namespace};
+use crate::carrier::{Cause, Hints, Presence, Search};
 use crate::checkpoint::Checkpoint;
 use crate::connection::Direction;
-use crate::firewall::{Filters, Parts};
+use crate::firewall::{Filters, LookFailure, Parts};
 use crate::host::{self, Host, Looked};
-use crate::residue::{ConnectionLock, LockedConnection, Residue, TableName};
 use crate::system::netns::{self, NetNamespace};
+use crate::tree::{LiveTask, trace_of};
 use scene::{Scene, Terms};
 
 /// The name of the tool's own namespace: it says which one is meant, and `--netns` takes it.
 const OWN_NAMESPACE: &str = "/proc/self/ns/net";
 
-pub(super) fn look(
+/// What was found in network namespaces.
+#[derive(Debug, Default)]
+pub(crate) struct FilterSurvey {
+    /// For each query one answer for each place where something was found; never none.
+    pub(crate) answers: Vec<Vec<Presence>>,
+    /// What could not be looked at.
+    pub(crate) failures: Vec<LookFailure>,
+    /// What the reader should know to understand what was found.
+    pub(crate) notes: Vec<String>,
+    /// The namespaces that were looked into, by names for people.
+    pub(crate) namespaces: Vec<String>,
+    /// Processes of CRIU's that are at work on the images, by their sockets.
+    pub(crate) criu: Vec<LiveTask>,
+    /// Where the network namespace of the record is.
+    pub(crate) recorded: RecordedNamespace,
+}
+
+/// An error that makes any answer worthless.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// A namespace that the user named cannot be opened.
+    #[error(transparent)]
+    Namespace(#[from] crate::system::netns::Error),
+    /// A namespace that the user named is on a filesystem that does not answer.
+    #[error("cannot open a network namespace: {0}")]
+    Silent(String),
+}
+
+/// Looks for everything that is asked for, and for a criu at work.
+pub(crate) fn look(
     host: &Host,
     checkpoint: &Checkpoint,
-    locks: Vec<Residue>,
+    queries: &[FilterQuery],
     hints: &Hints,
-    survey: &mut Survey,
-) -> Result<(), ProbeError> {
+) -> Result<FilterSurvey, ProbeError> {
+    let mut survey = FilterSurvey::default();
     let named = named_namespaces(checkpoint, hints)?;
-    if locks.is_empty() && checkpoint.run_id().is_none() {
-        return Ok(());
+    if queries.is_empty() && checkpoint.run_id().is_none() {
+        return Ok(survey);
     }
     let own = netns::current()?.named(OWN_NAMESPACE);
     // What the user says is not asked of the metadata.
-    let of_metadata = match named.is_empty() && !locks.is_empty() {
+    let of_metadata = match named.is_empty() && !queries.is_empty() {
         true => metadata::network_namespaces(host, checkpoint, &hints.metadata, &mut survey.notes),
         false => Vec::new(),
     };
     let mut terms = Terms {
         checkpoint,
-        locks: &locks,
-        parts: parts(&locks),
+        queries,
+        parts: parts(queries),
         left: AtomicUsize::new(scene::LIMIT),
         own: own.id(),
         named: named.iter().map(NetNamespace::id).collect(),
         configured: of_metadata.iter().map(NetNamespace::id).collect(),
-        recorded: super::RecordedNamespace::Unknown,
+        recorded: RecordedNamespace::Unknown,
     };
     let mut networks = host.named_networks(named.into_iter().chain([own]).chain(of_metadata).collect());
     if hints.search == Search::Everywhere {
         host.add_networks(&mut networks);
     }
-    terms.recorded = record::find(checkpoint.record.record(), &networks.list);
+    terms.recorded = recorded_namespace::find(checkpoint.record.record(), &networks.list);
     let mut scene = Scene::open(&terms, &networks);
     if hints.search == Search::Everywhere && !scene.has_all() {
         let known = networks.list.len();
-        host.add_hidden_networks(&mut networks, &super::trace_of(checkpoint));
+        host.add_hidden_networks(&mut networks, &trace_of(checkpoint));
         let hidden = networks.split_off(known);
-        if matches!(terms.recorded, super::RecordedNamespace::NotFound) {
-            terms.recorded = record::find(checkpoint.record.record(), &hidden.list);
+        if matches!(terms.recorded, RecordedNamespace::NotFound) {
+            terms.recorded = recorded_namespace::find(checkpoint.record.record(), &hidden.list);
         }
         scene = scene.with(&terms, &hidden);
     }
     scene.tie_by_devices(&checkpoint.network);
-    answer(&scene, &locks, hints, survey);
-    survey.tree.criu.extend(scene.criu());
-    survey.recorded_namespace = terms.recorded;
+    answer(&scene, queries, hints, &mut survey);
+    survey.criu = scene.criu().collect();
+    survey.recorded = terms.recorded;
     survey.namespaces = scene.names();
-    Ok(())
+    Ok(survey)
 }
 
 /// An answer for each lock.
-fn answer(scene: &Scene<'_>, locks: &[Residue], hints: &Hints, survey: &mut Survey) {
-    let has_chain = locks.iter().any(|lock| matches!(lock, Residue::LockChain(_)));
+fn answer(scene: &Scene<'_>, queries: &[FilterQuery], hints: &Hints, survey: &mut FilterSurvey) {
+    let has_chain = queries.contains(&FilterQuery::Chain);
     if has_chain && !scene.is_tied() {
         survey.notes.extend(metadata::words_of_strangers(&hints.metadata));
     }
-    let tables: Vec<Presence> = locks.iter().flat_map(|lock| scene.table_of(lock)).collect();
-    let first = survey.findings.len();
-    for residue in locks {
-        match residue {
-            Residue::Connection(locked) => {
-                let presences = match locked.lock {
-                    ConnectionLock::Rules(forms) => scene.connection(&locked.connection, forms),
-                    ConnectionLock::Table => vec![scene.in_table(&locked.connection, &tables)],
-                };
-                survey.findings.extend(spread(residue, presences));
-            }
-            Residue::LockTable(_) => {
-                let presences = scene.table_of(residue);
-                survey.findings.extend(spread(residue, presences));
-            }
-            Residue::LockChain(_) => {
-                survey.findings.extend(spread(residue, scene.chains()));
+    let tables: Vec<Presence> = queries.iter().flat_map(|query| scene.table_of(query)).collect();
+    for query in queries {
+        survey.answers.push(match query {
+            FilterQuery::Rules { connection, forms } => scene.connection(connection, *forms),
+            FilterQuery::InTable { connection } => vec![scene.in_table(connection, &tables)],
+            FilterQuery::Table { .. } => scene.table_of(query),
+            FilterQuery::Chain => {
                 survey.notes.extend(scene.chains_elsewhere());
+                scene.chains()
             }
-            Residue::LinkRemap(_) => {}
-        }
+        });
     }
-    let is_open = |finding: &Finding| matches!(finding.presence, Presence::Unreachable(_));
+    let is_open = |presence: &Presence| matches!(presence, Presence::Unreachable(_));
     // What could not be looked at matters to what was not found; and next to what was found there may be more.
-    if survey.findings[first..].iter().any(is_open) {
+    if survey.answers.iter().flatten().any(is_open) {
         survey.failures.extend(scene.failures());
     } else {
         survey.failures.extend(scene.own_failures());
     }
-}
-
-/// One finding for each place where an object was found.
-fn spread(residue: &Residue, found: Vec<Presence>) -> Vec<Finding> {
-    found.into_iter().map(|presence| Finding { residue: residue.clone(), presence }).collect()
 }
 
 /// It is nowhere, if every place where it could be was looked at.
@@ -126,17 +141,17 @@ fn absent(looked: Option<Looked>) -> Presence {
 }
 
 /// What to look for: the tables that the images name, and what of the filter tables is needed.
-fn parts(locks: &[Residue]) -> Parts {
+fn parts(queries: &[FilterQuery]) -> Parts {
     let (mut tables, mut flows, mut has_chain, mut has_rules) = (Vec::new(), HashSet::new(), false, false);
-    for lock in locks {
-        match lock {
-            Residue::LockTable(table) => tables.extend(table.names.iter().map(TableName::as_str).map(str::to_owned)),
-            Residue::LockChain(_) => has_chain = true,
-            Residue::Connection(LockedConnection { connection, lock: ConnectionLock::Rules(_), .. }) => {
+    for query in queries {
+        match query {
+            FilterQuery::Table { names, .. } => tables.extend(names.iter().map(TableName::as_str).map(str::to_owned)),
+            FilterQuery::Chain => has_chain = true,
+            FilterQuery::Rules { connection, .. } => {
                 has_rules = true;
                 flows.extend(Direction::BOTH.map(|direction| connection.flow(direction)));
             }
-            Residue::Connection(_) | Residue::LinkRemap(_) => {}
+            FilterQuery::InTable { .. } => {}
         }
     }
     let filters = match (has_rules, has_chain) {

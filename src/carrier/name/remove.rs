@@ -1,55 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Removes link remaps, and has their files kept before where that is wanted.
+//! Removes names, and has their files kept before where that is wanted.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Done, Outcome};
+use super::{FoundFile, NameQuery};
+use crate::carrier::Outcome;
+use crate::evidence::Evidence;
 use crate::host::{Host, Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched};
 use crate::interrupt::Interrupt;
 use crate::mounts::Base;
-use crate::probe::{Finding, FoundFile, Presence};
 use crate::reach::{DeviceUsers, OpenBases, OpenDirectory, SilentMounts};
-use crate::residue::{LinkRemap, Residue, link_remap};
-use crate::save::{Keeper, Saved};
+use crate::save::{self, Keeper, Saved};
 use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Name, Pinned};
 use crate::time::Timestamp;
 
-/// Removes every link remap that the plan removes, on a watched thread: a filesystem may stop to answer at any moment.
-/// Then what is on that filesystem is left; and all links, where files are to be kept, since nobody knows what the
-/// thread has in hand.
-pub(super) fn remove_links(
+/// Removes every name, on a watched thread: a filesystem may stop to answer at any moment. Then what is on that filesystem
+/// is left; and all names, where files are to be kept, since nobody knows what the thread has in hand. What became of each
+/// is given in the same order, with the keeper, unless the thread was left behind with it.
+pub(crate) fn remove(
     host: &Host,
-    done: &mut [Done],
-    keeper: Option<Keeper>,
+    jobs: Vec<Job>,
+    mut keeper: Option<Keeper>,
     interrupt: &Interrupt,
-) -> Option<Keeper> {
-    let work = Work {
-        jobs: jobs(done),
-        shared: shared_inodes(done),
-        users: host.device_users(),
-        interrupt: interrupt.clone(),
-    };
+) -> (Vec<Fate>, Option<Keeper>) {
+    let mut fates = vec![Fate::failed(NOT_REACHED); jobs.len()];
+    let work =
+        Arc::new(Work { shared: shared_inodes(&jobs), jobs, users: host.device_users(), interrupt: interrupt.clone() });
     let mut progress = Progress { next: 0, touched: Touched::default(), silent: SilentMounts::default() };
-    let (work, is_keeping, mut keeper) = (Arc::new(work), keeper.is_some(), keeper);
+    let is_keeping = keeper.is_some();
     while let Some(job) = work.jobs.get(progress.next) {
         if progress.silent.has(&job.found.place) {
             let told = progress.silent.does_not_answer(&job.found.place);
-            done[job.at].outcome = Outcome::Failed(format!("{told}; nothing was done"));
+            fates[progress.next] = Fate::failed(format!("{told}; nothing was done"));
             progress.next += 1;
             continue;
         }
-        keeper = run(&work, &mut progress, keeper.take(), done);
+        keeper = run(&work, &mut progress, keeper.take(), &mut fates);
         if is_keeping && keeper.is_none() {
-            for job in &work.jobs[progress.next..] {
-                done[job.at].outcome = Outcome::Failed("it was not reached: a filesystem does not answer".to_owned());
-            }
-            return None;
+            fates[progress.next..].fill(Fate::failed("it was not reached: a filesystem does not answer"));
+            return (fates, None);
         }
     }
-    keeper
+    (fates, keeper)
+}
+
+const NOT_REACHED: &str = "it was not reached";
+
+/// What became of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fate {
+    pub(crate) outcome: Outcome,
+    /// Where its file was kept first.
+    pub(crate) saved: Option<Saved>,
+}
+
+impl Fate {
+    fn failed(why: impl Into<String>) -> Self {
+        Fate { outcome: Outcome::Failed(why.into()), saved: None }
+    }
 }
 
 /// A disk that is busy may take long to write down that a name is gone.
@@ -57,12 +68,15 @@ const PATIENCE_TO_REMOVE: Duration = Duration::from_secs(4);
 /// The same for what a file holds.
 const PATIENCE_TO_WRITE: Duration = Duration::from_secs(10);
 
-/// A link that is to be removed, and whose item of the plan that is.
+/// A name that is to be removed.
 #[derive(Debug)]
-struct Job {
-    at: usize,
-    link: LinkRemap,
-    found: FoundFile,
+pub(crate) struct Job {
+    /// What was looked for.
+    pub(crate) query: NameQuery,
+    /// What was found.
+    pub(crate) found: FoundFile,
+    /// The entries of the images behind it.
+    pub(crate) evidence: Vec<Evidence>,
 }
 
 /// What does not change while links are removed.
@@ -88,9 +102,9 @@ enum Told {
     Through(Option<Keeper>),
 }
 
-/// Removes links from the next one on, to the end or until a filesystem does not answer. Gives the keeper back, unless
+/// Removes names from the next one on, to the end or until a filesystem does not answer. Gives the keeper back, unless
 /// the thread is left behind with it.
-fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, done: &mut [Done]) -> Option<Keeper> {
+fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, fates: &mut [Fate]) -> Option<Keeper> {
     let is_keeping = keeper.is_some();
     let (theirs, touched, from) = (Arc::clone(work), progress.touched.clone(), progress.next);
     let start = Watched::start("removal", move |sender| {
@@ -107,9 +121,7 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, done: 
     });
     let mut kept = None;
     let Ok(mut worker) = start else {
-        for job in &work.jobs[progress.next..] {
-            done[job.at].outcome = Outcome::Failed("it was not reached: cannot start a thread".to_owned());
-        }
+        fates[progress.next..].fill(Fate::failed("it was not reached: cannot start a thread"));
         progress.next = work.jobs.len();
         return None;
     };
@@ -123,10 +135,8 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, done: 
             None => PATIENCE_TO_REMOVE,
         };
         match (worker.next_within(patience), job) {
-            (Next::Message(Told::Removed(removed, saved, touched)), Some(job)) => {
-                let done = &mut done[job.at];
-                done.outcome = removed.unwrap_or_else(Outcome::Failed);
-                done.saved = saved;
+            (Next::Message(Told::Removed(removed, saved, touched)), Some(_)) => {
+                fates[progress.next] = Fate { outcome: removed.unwrap_or_else(Outcome::Failed), saved };
                 progress.touched.extend(touched);
                 progress.next += 1;
             }
@@ -134,9 +144,8 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, done: 
             (Next::Message(Told::Through(keeper)), _) => kept = keeper,
             (Next::Ended, None) => return kept,
             (Next::Silent, None) => return kept,
-            (Next::Ended, Some(job)) => {
-                done[job.at].outcome =
-                    Outcome::Failed("criu-gc has a defect; whether it was removed is not known".to_owned());
+            (Next::Ended, Some(_)) => {
+                fates[progress.next] = Fate::failed("criu-gc has a defect; whether it was removed is not known");
                 progress.next += 1;
                 return None;
             }
@@ -145,7 +154,7 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, done: 
                 progress.silent.add(&[place], work.jobs.iter().map(|job| &job.found.place));
                 let told = progress.silent.does_not_answer(place);
                 let told = if is_keeping { format!("the directory of --save, or {told}") } else { told };
-                done[job.at].outcome = Outcome::Failed(format!("{told}; whether it was removed is not known"));
+                fates[progress.next] = Fate::failed(format!("{told}; whether it was removed is not known"));
                 progress.next += 1;
                 return None;
             }
@@ -153,28 +162,13 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, done: 
     }
 }
 
-fn jobs(done: &[Done]) -> Vec<Job> {
-    let planned = done.iter().enumerate().filter(|(_, done)| done.is_to_be_removed());
-    let links = planned.filter_map(|(at, done)| Some((at, planned_link(&done.item.finding)?)));
-    links.map(|(at, (link, found))| Job { at, link: link.clone(), found: found.clone() }).collect()
-}
-
-fn planned_link(finding: &Finding) -> Option<(&LinkRemap, &FoundFile)> {
-    match finding {
-        Finding { residue: Residue::LinkRemap(link), presence: Presence::File(found) } => Some((link, found)),
-        _ => None,
-    }
-}
-
 /// The inodes of which more than one name is to be removed.
-fn shared_inodes(done: &[Done]) -> HashSet<InodeId> {
+fn shared_inodes(jobs: &[Job]) -> HashSet<InodeId> {
     let mut once = HashSet::new();
-    let planned =
-        done.iter().filter(|done| done.is_to_be_removed()).filter_map(|done| planned_link(&done.item.finding));
-    planned.map(|(_, found)| found.identity.id()).filter(|inode| !once.insert(*inode)).collect()
+    jobs.iter().map(|job| job.found.identity.id()).filter(|inode| !once.insert(*inode)).collect()
 }
 
-/// The removal of link remaps, as one thread does it.
+/// The removal of names, as one thread does it.
 struct Removal {
     keeper: Option<Keeper>,
     work: Arc<Work>,
@@ -184,7 +178,7 @@ struct Removal {
     last: Option<FileIdentity>,
 }
 
-/// A link that was found again.
+/// A name that was found again.
 struct Opened<'a> {
     directory: &'a Directory,
     name: &'a OsStr,
@@ -195,34 +189,29 @@ struct Opened<'a> {
 impl Removal {
     fn remove_next(&mut self, job: &Job, saved: &mut Option<Saved>) -> Result<Outcome, String> {
         self.touched.may_go_on_with(&job.found.identity, &self.work.interrupt)?;
-        self.remove(&job.link, &job.found, saved)
+        self.remove(job, saved)
     }
 
-    fn remove(&mut self, link: &LinkRemap, found: &FoundFile, saved: &mut Option<Saved>) -> Result<Outcome, String> {
+    fn remove(&mut self, job: &Job, saved: &mut Option<Saved>) -> Result<Outcome, String> {
+        let found = &job.found;
         let (_, name) = found.place.split();
-        let removable = check_name(link, name)?;
+        let removable = check_name(&job.query, name)?;
         let Some(opened) = open_again(found, &mut self.bases)? else { return Ok(Outcome::AlreadyGone) };
         let directory = &opened.directory;
         // Whoever needs the file beyond its name holds on to it. Ten thousand others save three calls each.
         if self.keeper.is_some() || self.work.shared.contains(&found.identity.id()) {
             let Some(file) = directory.pin(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
-            return self.remove_pinned(link, found, &Opened { directory, name, removable, file }, saved);
+            return self.remove_pinned(job, &Opened { directory, name, removable, file }, saved);
         }
         let Some(now) = directory.entry(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
         self.check(found, &now)?;
         unlink(directory, removable)
     }
 
-    fn remove_pinned(
-        &mut self,
-        link: &LinkRemap,
-        found: &FoundFile,
-        opened: &Opened<'_>,
-        saved: &mut Option<Saved>,
-    ) -> Result<Outcome, String> {
-        self.check(found, &opened.file.identity().map_err(said)?)?;
+    fn remove_pinned(&mut self, job: &Job, opened: &Opened<'_>, saved: &mut Option<Saved>) -> Result<Outcome, String> {
+        self.check(&job.found, &opened.file.identity().map_err(said)?)?;
         if let Some(keeper) = &mut self.keeper {
-            let kept = keep(keeper, link, found, opened, &mut self.touched, &mut self.last);
+            let kept = keep(keeper, job, opened, &mut self.touched, &mut self.last);
             *saved = Some(kept?);
             look_again(opened)?;
         }
@@ -243,9 +232,9 @@ impl Removal {
 }
 
 /// The last guard, which no image and no arithmetic has a part in: no other name is ever removed.
-fn check_name<'a>(link: &LinkRemap, name: &'a OsStr) -> Result<Name<'a>, String> {
-    Name::checked(name, |name| link_remap::is_link_name(name, link.id))
-        .ok_or_else(|| format!("{} is not the name of a link remap; nothing was done", name.display()))
+fn check_name<'a>(query: &NameQuery, name: &'a OsStr) -> Result<Name<'a>, String> {
+    let stem = query.shape.stem;
+    query.shape.check(name).ok_or_else(|| format!("{} is not a name of {stem}; nothing was done", name.display()))
 }
 
 fn unlink(directory: &Directory, name: Name<'_>) -> Result<Outcome, String> {
@@ -276,13 +265,22 @@ impl Touched {
 
 fn keep(
     keeper: &mut Keeper,
-    link: &LinkRemap,
-    found: &FoundFile,
+    job: &Job,
     opened: &Opened<'_>,
     touched: &mut Touched,
     last: &mut Option<FileIdentity>,
 ) -> Result<Saved, String> {
-    let kept = keeper.keep(link, found, &opened.file);
+    let Job { query, found, evidence } = job;
+    let subject = save::Subject {
+        stem: query.shape.stem,
+        id: query.shape.id,
+        link: &query.path,
+        original: query.original.as_deref(),
+        path: found.place.path(),
+        identity: &found.identity,
+        evidence,
+    };
+    let kept = keeper.keep(&subject, &opened.file);
     // A hard link is made, and perhaps taken away again because the manifest cannot be written.
     if let Ok(now) = opened.file.identity() {
         touched.extend(Some(now));

@@ -73,7 +73,7 @@ fn a_mount_whose_root_is_no_plain_path_is_a_contradiction() {
         for record in checkpoint.mounts.values_mut() {
             record.entry.root = root.into();
         }
-        let wrong = super::derive(&checkpoint).unwrap_err();
+        let wrong = super::claims(&checkpoint).unwrap_err();
         assert!(wrong.text.contains("whose root is "), "{root}: {wrong}");
     }
 }
