@@ -7,6 +7,7 @@
 mod budget;
 #[cfg(test)]
 pub(crate) mod example;
+mod ghosts;
 pub mod log;
 mod read;
 mod times;
@@ -14,7 +15,9 @@ mod times;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use criu_images::{ImageKind, Inventory, MntEntry, NetworkLock, RegFileEntry, Remap, RemapFilePathEntry, TaskKobjIds};
+use criu_images::{
+    GhostFileEntry, ImageKind, Inventory, MntEntry, NetworkLock, RegFileEntry, Remap, RemapFilePathEntry, TaskKobjIds,
+};
 
 use crate::connection::Connection;
 use crate::evidence::Evidence;
@@ -51,6 +54,8 @@ pub struct Checkpoint {
     pub remaps: Vec<RemapRecord>,
     /// The regular files that remaps and tasks refer to, by file id.
     pub files: HashMap<u32, FileRecord>,
+    /// What the ghost files of the remaps looked like, by ghost id.
+    pub ghosts: HashMap<u32, GhostRecord>,
     /// The TCP sockets that have a peer.
     pub sockets: Vec<SocketRecord>,
     /// The mounts of all mount namespaces of the tree, by mount id.
@@ -114,6 +119,8 @@ pub struct Record<T> {
 pub type RemapRecord = Record<RemapFilePathEntry>;
 /// A regular file with its place.
 pub type FileRecord = Record<RegFileEntry>;
+/// What a ghost file looked like, with its place.
+pub type GhostRecord = Record<GhostFileEntry>;
 
 /// An open file that had no name left, whose content is in an image of its own. The dump leaves nothing of it outside.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -220,6 +220,7 @@ fn found(link: &LinkRemap, place: Place, changed: Timestamp) -> FoundFile {
         allocated: 0,
         born: None,
         changed,
+        modified: changed,
         mount_id: 0,
     };
     FoundFile { place, filesystem: FilesystemId::default(), directory: identity, identity }

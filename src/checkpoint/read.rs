@@ -22,7 +22,7 @@ use self::files::Files;
 use super::budget::{Budget, Fact};
 use super::{
     Checkpoint, Completeness, Device, DeviceAddress, DumpedMemory, ImageProblem, ImageProblemKind, ImageTimes,
-    LogFacts, MountRecord, Network, Record, RemapRecord, RestoreEvidence, Task, log,
+    LogFacts, MountRecord, Network, Record, RemapRecord, RestoreEvidence, Task, ghosts, log,
 };
 use crate::evidence::Evidence;
 use crate::locate::{ImageFile, Images, Written};
@@ -85,6 +85,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let (mut tasks, programs) = reader.tasks()?;
     let wanted = wanted_files(&remaps, &programs);
     let Files { files, sockets, layout, link_remaps, socket_inodes, is_empty } = reader.files(&wanted)?;
+    let ghosts = ghosts::read(images, &remaps, &mut reader.author, &mut reader.budget)?;
     let absence = images.absence();
     let end = reader.end_of_dump()?;
     // Of what somebody else can take away, that it was there once proves nothing.
@@ -116,6 +117,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         absence,
         remaps,
         files,
+        ghosts,
         sockets,
         mounts,
         tasks,

@@ -131,6 +131,7 @@ fn check(read: &UnmountedFilesystem, path: &Path, metadata: &Metadata, shown: &B
         size: metadata.size(),
         allocated: metadata.blocks() * 512,
         changed: Timestamp::new(metadata.ctime(), u32::try_from(metadata.ctime_nsec()).expect("nanoseconds")),
+        modified: Timestamp::new(metadata.mtime(), u32::try_from(metadata.mtime_nsec()).expect("nanoseconds")),
         born: Some(Timestamp::new(i64::try_from(born.as_secs()).expect("seconds"), born.subsec_nanos())),
         mount_id: 0,
     };

@@ -38,7 +38,20 @@ pub(in crate::plan) fn named_by() -> Vec<Evidence> {
 
 pub(in crate::plan) fn identity(changed: Timestamp) -> FileIdentity {
     let (device, inode, links, size, allocated) = ((8, 1), 77, 2, 41, 4096);
-    FileIdentity { device, inode, mode: FILE, owner: 0, links, size, allocated, changed, born: None, mount_id: 22 }
+    let (owner, modified) = (0, changed);
+    FileIdentity {
+        device,
+        inode,
+        mode: FILE,
+        owner,
+        links,
+        size,
+        allocated,
+        changed,
+        modified,
+        born: None,
+        mount_id: 22,
+    }
 }
 
 /// A link remap that is there, as it was dumped.
