@@ -11,6 +11,7 @@
 mod basis;
 mod describe;
 mod network_lock;
+mod original;
 
 use std::sync::Arc;
 
@@ -43,6 +44,11 @@ macro_rules! kinds {
             /// The entries of the images that name it.
             pub fn evidence(&self) -> &[Evidence] {
                 match self { $(Residue::$kind(residue) => residue.evidence(),)* }
+            }
+
+            /// Who leaves it.
+            pub fn left_by(&self) -> LeftBy {
+                match self { $(Residue::$kind(_) => <$kind as Kind>::LEFT_BY,)* }
             }
 
             /// What is to be looked for.
@@ -92,6 +98,9 @@ trait Kind: Into<Residue> {
     /// What its carrier finds.
     type Found: Found;
 
+    /// Who leaves it.
+    const LEFT_BY: LeftBy;
+
     /// Adds what the checkpoint may have left of this kind, and what of it cannot be known.
     fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction>;
 
@@ -112,6 +121,15 @@ trait Kind: Into<Residue> {
 
     /// What it is, in words; `found` where it is there.
     fn describe(&self, found: Option<&Self::Found>) -> Description;
+}
+
+/// Who leaves something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftBy {
+    /// A dump, for a restore: people ask what became of it.
+    Dump,
+    /// A restore that was killed. There mostly was none, and what is not there is not worth a word.
+    KilledRestore,
 }
 
 /// What one object says about the others.

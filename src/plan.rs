@@ -157,6 +157,8 @@ struct Judge<'a> {
     unsigned: Vec<KeepReason>,
     /// Whether the tree runs, restored from the images.
     is_restored: bool,
+    /// Whether a criu is at work on other images.
+    has_other_criu: bool,
     /// What is to happen with the lock tables, and so with the connections that are locked by them.
     tables: Verdict,
 }
@@ -164,9 +166,9 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn new(checkpoint: &'a Checkpoint, tree: &TreeState, asked: &[Asked], policy: &'a Policy) -> Self {
         let general = general_reasons(tree);
-        let is_restored = tree.is_restored();
+        let (is_restored, has_other_criu) = (tree.is_restored(), tree.has_other_criu);
         let (unsigned, tables) = (Vec::new(), Verdict::Nothing);
-        let mut judge = Judge { checkpoint, policy, general, unsigned, is_restored, tables };
+        let mut judge = Judge { checkpoint, policy, general, unsigned, is_restored, has_other_criu, tables };
         let signs: Vec<Signs> = asked.iter().filter_map(|asked| judge.signs(asked)).collect();
         let is_open = checkpoint.absence != Author::Trusted && !signs.iter().any(|signs| signs.of_no_restore);
         if was_restored(checkpoint.restored.as_ref(), tree) || is_open {
@@ -183,6 +185,7 @@ impl<'a> Judge<'a> {
             checkpoint: self.checkpoint,
             record: asked.record,
             is_restored: self.is_restored,
+            has_other_criu: self.has_other_criu,
             unsigned: &self.unsigned,
             is_own_change: self.policy.is_own_change(&asked.finding.presence),
         }

@@ -9,7 +9,7 @@ use crate::carrier::{FilterQuery, NameQuery, Presence, Query, name};
 use crate::checkpoint::Checkpoint;
 use crate::firewall::LookFailure;
 use crate::host::Host;
-use crate::kind::{Claims, Residue, Unknown};
+use crate::kind::{Claims, LeftBy, Residue, Unknown};
 use crate::locate::Images;
 use crate::mounts::{self, Wanted};
 use crate::tree::{self, TreeState, UnknownTree};
@@ -82,9 +82,13 @@ pub fn objects(host: &Host, checkpoint: &Checkpoint, claims: Claims, hints: &Hin
         presences.into_iter().map(move |presence| Finding { residue: residue.clone(), presence })
     });
     let of_files = files.residues.into_iter().zip(names).map(|(residue, presence)| Finding { residue, presence });
+    let is_told = |finding: &Finding| match finding.residue.left_by() {
+        LeftBy::Dump => true,
+        LeftBy::KilledRestore => !matches!(finding.presence, Presence::Gone(_) | Presence::Vanished(_)),
+    };
     Ok(Survey {
         tree: TreeState { criu: filters.criu, ..TreeState::default() },
-        findings: of_locks.chain(of_files).collect(),
+        findings: of_locks.chain(of_files).filter(is_told).collect(),
         unknown: claims.unknown,
         failures: filters.failures,
         notes: filters.notes,

@@ -13,6 +13,8 @@ pub enum KeepReason {
     TreeAlive,
     /// Whether the dumped tree is dead cannot be told.
     TreeUnknown,
+    /// A criu process is at work on other images, and may have just made the object.
+    CriuElsewhere,
     /// There is a directory where the link should be.
     Directory,
     /// The object is of another type than the dumped file.
@@ -43,10 +45,11 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All of them, the gravest first.
-    pub const ALL: [KeepReason; 16] = [
+    pub const ALL: [KeepReason; 17] = [
         KeepReason::CriuAtWork,
         KeepReason::TreeAlive,
         KeepReason::TreeUnknown,
+        KeepReason::CriuElsewhere,
         KeepReason::Directory,
         KeepReason::OtherType,
         KeepReason::OtherMode,
@@ -68,6 +71,7 @@ impl KeepReason {
             KeepReason::CriuAtWork => "criu-at-work",
             KeepReason::TreeAlive => "tree-alive",
             KeepReason::TreeUnknown => "tree-unknown",
+            KeepReason::CriuElsewhere => "criu-elsewhere",
             KeepReason::Directory => "directory",
             KeepReason::OtherType => "other-type",
             KeepReason::OtherMode => "other-mode",
@@ -90,6 +94,7 @@ impl KeepReason {
             KeepReason::CriuAtWork => "a criu process is at work on these images",
             KeepReason::TreeAlive => "a process of the dumped tree is alive",
             KeepReason::TreeUnknown => "whether the dumped tree is dead cannot be told",
+            KeepReason::CriuElsewhere => "a criu process is at work on other images, and may have just made it",
             KeepReason::Directory => "there is a directory where the link should be",
             KeepReason::OtherType => "it is of another type than the dumped file",
             KeepReason::OtherMode => "it has other permissions than the dumped file",
@@ -120,7 +125,25 @@ impl KeepReason {
 
     /// Whether `--allow` can set it aside. The others name a fact that has to change first.
     pub const fn can_be_allowed(self) -> bool {
-        !matches!(self, KeepReason::CriuAtWork | KeepReason::Directory | KeepReason::UntiedNamespace)
+        match self {
+            KeepReason::CriuAtWork
+            | KeepReason::CriuElsewhere
+            | KeepReason::Directory
+            | KeepReason::UntiedNamespace => false,
+            KeepReason::TreeAlive
+            | KeepReason::TreeUnknown
+            | KeepReason::OtherType
+            | KeepReason::OtherMode
+            | KeepReason::OtherSize
+            | KeepReason::ForeignImages
+            | KeepReason::NotRecorded
+            | KeepReason::OlderThanDump
+            | KeepReason::ChangedSince
+            | KeepReason::RestoredSince
+            | KeepReason::NewerDump
+            | KeepReason::ForeignContent
+            | KeepReason::SharedLock => true,
+        }
     }
 
     /// What would lead to the removal.
@@ -131,6 +154,7 @@ impl KeepReason {
             KeepReason::UntiedNamespace => "name the namespace with --netns PATH",
             KeepReason::TreeAlive => "--allow tree-alive",
             KeepReason::TreeUnknown => "--allow tree-unknown",
+            KeepReason::CriuElsewhere => "wait until that criu has ended",
             KeepReason::OtherType => "--allow other-type",
             KeepReason::OtherMode => "--allow other-mode",
             KeepReason::OtherSize => "--allow other-size",

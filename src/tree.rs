@@ -30,6 +30,8 @@ pub struct TreeState {
     pub restored: Vec<LiveTask>,
     /// Processes of CRIU's that are at work on these images.
     pub criu: Vec<LiveTask>,
+    /// Whether there are others, which may be at work on other images of the same tree.
+    pub has_other_criu: bool,
     /// Why nothing can be said, where nothing can.
     pub unknown: Option<UnknownTree>,
 }
@@ -67,7 +69,9 @@ impl TreeState {
 
 /// Looks for the processes of the checkpoint.
 pub fn look(host: &Host, images: &Images, checkpoint: &Checkpoint) -> TreeState {
-    let mut state = TreeState { criu: at_work(host, images), ..TreeState::default() };
+    let criu = at_work(host, images);
+    let has_other_criu = has_other_criu(host, &criu);
+    let mut state = TreeState { criu, has_other_criu, ..TreeState::default() };
     if checkpoint.is_pre_dump() {
         return state;
     }
@@ -243,6 +247,13 @@ fn at_work(host: &Host, images: &Images) -> Vec<LiveTask> {
         .filter(|process| host.holds_open(process, &path, inode))
         .map(LiveTask::of)
         .collect()
+}
+
+/// Whether there is a criu beside these.
+fn has_other_criu(host: &Host, known: &[LiveTask]) -> bool {
+    let is_known = |process: &Process| known.iter().any(|task| task.pid == process.pid);
+    let processes = host.processes().list.iter().filter(|process| !process.is_kernel_thread);
+    processes.filter(|process| process.pid != std::process::id()).any(|process| is_criu(process) && !is_known(process))
 }
 
 /// Whether a process is a criu: by its name, its program, or, where a dynamic linker or an interpreter runs it or it has

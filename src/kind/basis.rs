@@ -28,10 +28,29 @@ pub struct Basis<'a> {
     pub record: Option<Answer>,
     /// Whether the tree runs, restored from the images.
     pub is_restored: bool,
+    /// Whether a criu is at work on other images.
+    pub has_other_criu: bool,
     /// What the other objects, and restores since, say against removing something that does not say by itself whose it is.
     pub unsigned: &'a [KeepReason],
     /// Whether the last change of the file is one that the tool made itself, after it had found the file to be the dump's.
     pub is_own_change: bool,
+}
+
+/// What speaks against a file being the dumped one, by type and permissions (`st_mode`) and size in bytes. What the images
+/// do not record is no objection.
+pub(super) fn differences(mode: Option<u32>, size: Option<u64>, file: &FoundFile) -> Vec<KeepReason> {
+    const TYPE: u32 = 0o170_000;
+    const DIRECTORY: u32 = 0o040_000;
+    let found = file.identity.mode;
+    if found & TYPE == DIRECTORY {
+        return vec![KeepReason::Directory];
+    }
+    let of_mode = mode.filter(|expected| *expected != found).map(|expected| match expected & TYPE == found & TYPE {
+        true => KeepReason::OtherMode,
+        false => KeepReason::OtherType,
+    });
+    let of_size = size.filter(|expected| *expected != file.identity.size).map(|_| KeepReason::OtherSize);
+    of_mode.into_iter().chain(of_size).collect()
 }
 
 impl Basis<'_> {

@@ -5,12 +5,14 @@
 //! An entry of the images is believed only if it has the shape that CRIU gives it in every respect. One that has not
 //! was not written by CRIU, and then nothing else in these images deserves trust either.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use criu_images::Remap;
 
+use super::basis::differences;
 use super::describe::json;
-use super::{Answer, Basis, Claims, Contradiction, Description, Kind, Signs, Unknown};
+use super::original::{MountPoints, Original, absolute, lossy, split};
+use super::{Answer, Basis, Claims, Contradiction, Description, Kind, LeftBy, Signs, Unknown};
 use crate::carrier::name::{FileMount, NameShape};
 use crate::carrier::{FoundFile, NameQuery, Query};
 use crate::checkpoint::{Checkpoint, Completeness, FileRecord, RemapRecord};
@@ -52,6 +54,7 @@ impl LinkRemap {
 
 impl Kind for LinkRemap {
     type Found = FoundFile;
+    const LEFT_BY: LeftBy = LeftBy::Dump;
 
     fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
         let mut links: BTreeMap<u32, LinkRemap> = BTreeMap::new();
@@ -88,20 +91,9 @@ impl Kind for LinkRemap {
     }
 
     fn objections(&self, file: &FoundFile, basis: &Basis<'_>) -> Vec<KeepReason> {
-        const TYPE: u32 = 0o170_000;
-        const DIRECTORY: u32 = 0o040_000;
-        let mut reasons = Vec::new();
-        let mode = file.identity.mode;
-        if mode & TYPE == DIRECTORY {
-            return vec![KeepReason::Directory];
-        }
-        if self.mode.is_some_and(|expected| expected & TYPE != mode & TYPE) {
-            reasons.push(KeepReason::OtherType);
-        } else if self.mode.is_some_and(|expected| expected != mode) {
-            reasons.push(KeepReason::OtherMode);
-        }
-        if self.size.is_some_and(|expected| expected != file.identity.size) {
-            reasons.push(KeepReason::OtherSize);
+        let mut reasons = differences(self.mode, self.size, file);
+        if reasons == [KeepReason::Directory] {
+            return reasons;
         }
         if basis.is_made_anew(&self.evidence, file) && !basis.is_own_change {
             reasons.push(KeepReason::ChangedSince);
@@ -180,7 +172,7 @@ fn link_remap(
             let text = format!("remaps file {}, of which the images have no entry", record.entry.orig_id);
             return Err(contradiction(record, text));
         }
-        None if !points.are_own => remap.mount = FileMount::Shared,
+        None if !points.are_own() => remap.mount = FileMount::Shared,
         None => {}
     }
     Ok(remap)
@@ -192,41 +184,12 @@ fn add_original(
     remap: &mut LinkRemap,
     original: &FileRecord,
 ) -> Result<(), Contradiction> {
-    let name = absolute(&original.entry.name);
-    let wrong = |text: String| Contradiction { evidence: original.evidence.clone(), text };
-    if original.entry.ext {
-        return Err(wrong("is an external file, and yet is said to have a link remap".into()));
-    }
-    if !mounts::is_plain_path(&name) {
-        return Err(wrong("has a name that is not a plain path".into()));
-    }
-    let (link_directory, _) = split(&remap.link);
-    let (directory, _) = split(&name);
-    if !is_same_or_below(directory, link_directory) {
-        return Err(wrong(format!("has its link remap outside its own directories, at {}", lossy(&remap.link))));
-    }
+    let Original { name, mount, evidence } = Original::of(checkpoint, points, original, "link remap", &remap.link)?;
     remap.mode = original.entry.mode;
     remap.size = original.entry.size;
     remap.original = Some(name);
-    remap.evidence.push(original.evidence.clone());
-    remap.mount = mount_of(points, original, &remap.link);
-    if let FileMount::Id(id) = remap.mount {
-        let Some(mount) = checkpoint.mounts.get(&id) else {
-            if checkpoint.completeness == Completeness::Complete {
-                return Err(wrong(format!("is on mount {id}, of which the images have no entry")));
-            }
-            remap.mount = FileMount::Unknown;
-            return Ok(());
-        };
-        if !mounts::has_plain_root(&mount.entry) {
-            return Err(wrong(format!("is on mount {id}, whose root is {}", lossy(&mount.entry.root))));
-        }
-        if mounts::relative_to(&remap.link, &mount.entry).is_none() {
-            let mountpoint = lossy(mounts::mountpoint(&mount.entry));
-            return Err(wrong(format!("has its link remap outside its mount, {mountpoint}")));
-        }
-        remap.evidence.push(mount.evidence.clone());
-    }
+    remap.mount = mount;
+    remap.evidence.extend(evidence);
     Ok(())
 }
 
@@ -264,66 +227,8 @@ pub(crate) fn is_link_name(name: &[u8], id: u32) -> bool {
     }
 }
 
-/// The mount of a file, as `get_nsid_mnt_id` and its users in CRIU find it: by `mnt_id`, or by the longest mount point
-/// where a kernel before 3.15 told no id.
-fn mount_of(points: &MountPoints, original: &FileRecord, link: &[u8]) -> FileMount {
-    if let Some(id) = original.entry.mount_id() {
-        return FileMount::Id(id);
-    }
-    if !points.are_own {
-        return FileMount::Shared;
-    }
-    points.above(link).map_or(FileMount::Unknown, FileMount::Id)
-}
-
-/// The mounts of the root task's namespace by their mount points: there may be as many of them as there are files.
-struct MountPoints {
-    ids: HashMap<Vec<u8>, u32>,
-    /// Whether the tree had mount namespaces of its own.
-    are_own: bool,
-}
-
-impl MountPoints {
-    fn of(checkpoint: &Checkpoint) -> Self {
-        let own = checkpoint.mounts.values().filter(|mount| Some(mount.namespace) == checkpoint.root_mount_namespace());
-        // In the order of their ids: of two on one mount point the last counts.
-        let points = own.flat_map(|mount| {
-            let readings = mounts::readings_of_mountpoint(&mount.entry).into_iter();
-            readings.map(|point| (point, mount.entry.mnt_id))
-        });
-        MountPoints { ids: points.collect(), are_own: checkpoint.has_own_mount_namespace() }
-    }
-
-    /// The mount with the longest mount point above a path.
-    fn above(&self, path: &[u8]) -> Option<u32> {
-        let slashes = path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        let above = slashes.map(|at| if at == 0 { &b"/"[..] } else { &path[..at] });
-        above.into_iter().find_map(|directory| self.ids.get(directory)).copied()
-    }
-}
-
-/// CRIU writes names with a leading slash; some old versions left it out.
-fn absolute(name: &[u8]) -> Vec<u8> {
-    if name.starts_with(b"/") { name.to_vec() } else { [b"/", name].concat() }
-}
-
-/// The directory (without a trailing slash, empty for the root) and the last name of an absolute path.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-    (&path[..slash], path.get(slash + 1..).unwrap_or_default())
-}
-
-fn is_same_or_below(directory: &[u8], ancestor: &[u8]) -> bool {
-    let ancestor = ancestor.strip_suffix(b"/").unwrap_or(ancestor);
-    directory.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
 fn contradiction(record: &RemapRecord, text: String) -> Contradiction {
     Contradiction { evidence: record.evidence.clone(), text }
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! (`criu/net.c`, since v0.3).
 
 use super::network_lock::Method;
-use super::{Basis, Claims, Contradiction, Description, Kind, Target};
+use super::{Basis, Claims, Contradiction, Description, Kind, LeftBy, Target};
 use crate::carrier::{FilterQuery, FoundChain, Query};
 use crate::checkpoint::{Checkpoint, NetworkScope};
 use crate::evidence::Evidence;
@@ -19,6 +19,7 @@ pub struct LockChain {
 
 impl Kind for LockChain {
     type Found = FoundChain;
+    const LEFT_BY: LeftBy = LeftBy::Dump;
 
     fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
         let is_possible = match Method::of(checkpoint) {

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use super::network_lock::Method;
-use super::{Basis, Claims, Contradiction, Description, Kind, Target};
+use super::{Basis, Claims, Contradiction, Description, Kind, LeftBy, Target};
 use crate::carrier::filter::TableName;
 use crate::carrier::{FilterQuery, FoundTable, Query};
 use crate::checkpoint::{Checkpoint, NetworkScope, RunId};
@@ -31,6 +31,7 @@ pub struct LockTable {
 
 impl Kind for LockTable {
     type Found = FoundTable;
+    const LEFT_BY: LeftBy = LeftBy::Dump;
 
     fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
         match Method::of(checkpoint) {

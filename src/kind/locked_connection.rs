@@ -3,7 +3,7 @@
 //! ran (`criu/netfilter.c`, since v0.3; with nftables since v3.16).
 
 use super::network_lock::Method;
-use super::{Basis, Claims, Contradiction, Description, Kind, Target};
+use super::{Basis, Claims, Contradiction, Description, Kind, LeftBy, Target};
 use crate::carrier::filter::RuleForms;
 use crate::carrier::{FilterQuery, FoundRules, Query};
 use crate::checkpoint::{Checkpoint, NetworkScope};
@@ -33,6 +33,7 @@ pub enum ConnectionLock {
 
 impl Kind for LockedConnection {
     type Found = FoundRules;
+    const LEFT_BY: LeftBy = LeftBy::Dump;
 
     fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
         let forms = if checkpoint.is_older_than_3_4() { RuleForms::MarkedOrNot } else { RuleForms::Marked };
