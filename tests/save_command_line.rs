@@ -2,12 +2,6 @@
 //! `--save` on the command line: where files cannot be saved, what is made and when, and runs that are killed. Needs no
 //! root; what is saved and how is for the privileged tests.
 
-#[expect(dead_code, reason = "the tests of bad input change more of it")]
-#[path = "bad_input/checkpoint.rs"]
-mod checkpoint;
-#[path = "support/image_file.rs"]
-mod image_file;
-
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -15,12 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use checkpoint::{Checkpoint, named, regular, remap};
+use handmade::{Checkpoint, named, regular, remap};
 use serde_json::{Value, json};
+
+/// The program under test.
+const CRIU_GC: &str = env!("CARGO_BIN_EXE_criu-gc");
 
 /// A whole checkpoint, and a place for saved files beside its data.
 fn example() -> (Checkpoint, PathBuf) {
-    let checkpoint = Checkpoint::new();
+    let checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.write();
     let saved = checkpoint.data().with_file_name("saved");
     (checkpoint, saved)
@@ -147,7 +144,7 @@ fn the_directory_may_be_named_by_a_symbolic_link() {
 
 /// A checkpoint with so many link remaps in one directory, and the inodes that they are.
 fn many(links: u32) -> (Checkpoint, PathBuf, BTreeSet<u64>) {
-    let mut checkpoint = Checkpoint::new();
+    let mut checkpoint = Checkpoint::new(CRIU_GC);
     for id in (100..).step_by(2).take(links as usize) {
         let (link, original) =
             (checkpoint.data().join(format!("link_remap.{id}")), checkpoint.data().join(id.to_string()));
@@ -172,7 +169,7 @@ fn inodes(directory: &Path, part: &str) -> BTreeSet<u64> {
 /// Runs `criu-gc` and kills it after that time, if it has not ended. Its own child dies with it, but a moment later: what
 /// both write to has come to its end then.
 fn run_for(checkpoint: &Checkpoint, saved: &Path, time: Duration) -> Option<i32> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_criu-gc"));
+    let mut command = Command::new(CRIU_GC);
     command.arg("-D").arg(checkpoint.images()).arg("--save").arg(saved);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("criu-gc");
     std::thread::sleep(time);

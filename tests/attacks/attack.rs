@@ -6,8 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::checkpoint::Checkpoint;
-use crate::refusal::names_below;
+use handmade::{Checkpoint, names_below};
+
+/// The program under test.
+const CRIU_GC: &str = env!("CARGO_BIN_EXE_criu-gc");
+
+inventory::collect!(Attacks);
+
+/// The attacks of a module, which adds them to the suite.
+pub(crate) struct Attacks(pub(crate) fn() -> Vec<Attack>);
 
 /// No attack may keep the tool busy for longer.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
@@ -65,8 +72,8 @@ impl Attack {
     }
 
     /// Tries it.
-    pub(crate) fn is_refused(&self) {
-        let mut checkpoint = Checkpoint::new();
+    pub(crate) fn assert_is_refused(&self) {
+        let mut checkpoint = Checkpoint::new(CRIU_GC);
         plant_victims(&checkpoint);
         (self.images)(&mut checkpoint);
         if let Some(link) = self.link {
@@ -125,7 +132,7 @@ fn archive_of(checkpoint: &Checkpoint) -> PathBuf {
 /// Runs criu-gc in an address space of 512 MiB.
 fn run(named: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_criu-gc")]);
+    command.args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\"", CRIU_GC]);
     command.arg("-D").arg(named).args(arguments).output().expect("sh")
 }
 

@@ -6,6 +6,9 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+/// The program under test.
+pub(crate) const CRIU_GC: &str = env!("CARGO_BIN_EXE_criu-gc");
+
 /// Set to write the texts anew.
 const WRITE: &str = "CRIU_GC_WRITE_SNAPSHOTS";
 
@@ -19,7 +22,7 @@ pub(crate) struct Run {
 
 /// Runs criu-gc without a terminal.
 pub(crate) fn criu_gc(arguments: &[&str]) -> Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_criu-gc"));
+    let mut command = Command::new(CRIU_GC);
     Run::of(command.args(arguments).env_clear().output().expect("criu-gc"))
 }
 

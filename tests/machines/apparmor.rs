@@ -3,10 +3,10 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "a profile that confines the dumped tree directly is never suspended, and the tree is cleaned up",
         test: without_namespace,
@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
         test: killed_early,
         today: Today::Passes,
     },
-];
+]));
 
 /// Functions of bash for policies.
 const POLICIES: &str = include_str!("apparmor.sh");

@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 
 use machine::{Clock, Kernel};
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "the link of a dump is removed if the clock went on",
         test: || is_removed(&WENT_ON),
@@ -43,7 +43,7 @@ pub(crate) const CASES: &[Case] = &[
         test: pid_while_set_back,
         today: Today::Passes,
     },
-];
+]));
 
 /// The time of the host; the others are far from it.
 const RIGHT: &str = "right";

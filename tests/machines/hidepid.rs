@@ -3,10 +3,10 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "who sees all of a /proc with hidepid sees that a tree lives, and removes its link when it is dead",
         test: seen,
@@ -17,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[
         test: hidden,
         today: Today::Passes,
     },
-];
+]));
 
 const ROOT: &str = "";
 const ROOT_IN_GROUP: &str = "setpriv --bounding-set -sys_ptrace --regid 500 --clear-groups";

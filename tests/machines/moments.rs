@@ -12,14 +12,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use machine::{Disk, Kernel};
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::{Scene, is_clean, note};
 
-pub(crate) const CASES: &[Case] = &[Case {
+inventory::submit!(Cases(&[Case {
     name: "a power cut at any moment costs nothing innocent and nothing saved, and the next run goes on",
     test: moments,
     today: Today::Passes,
-}];
+}]));
 
 /// What is going on when the power is cut.
 #[derive(Clone, Copy, Debug)]

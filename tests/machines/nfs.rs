@@ -3,10 +3,10 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "links on NFS stay while root is squashed, and are removed afterwards",
         test: squashed,
@@ -20,7 +20,7 @@ pub(crate) const CASES: &[Case] = &[
         today: Today::Passes,
     },
     Case { name: "a link on an NFS server that is gone is not known within 2 s", test: dead, today: Today::Passes },
-];
+]));
 
 const FUNCTIONS: &str = include_str!("nfs.sh");
 

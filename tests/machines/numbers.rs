@@ -11,10 +11,10 @@ use std::sync::LazyLock;
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "a user's files on a disk that has the letter of another one survive",
         test: || survives("disk"),
@@ -55,7 +55,7 @@ pub(crate) const CASES: &[Case] = &[
         test: || is_removed("path"),
         today: Today::Passes,
     },
-];
+]));
 
 /// What came of each kind.
 static KINDS: LazyLock<BTreeMap<&str, Outcome>> = LazyLock::new(outcomes);

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::{Scene, is_clean, note};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "after a power cut a dump that was written to disk is cleaned up",
         test: written,
@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
         test: late,
         today: Today::Passes,
     },
-];
+]));
 
 /// A dump with links, which nobody writes to the disk but the kernel in its own time. Its images are in /srv/images,
 /// its links in /srv/data.

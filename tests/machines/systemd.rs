@@ -3,10 +3,10 @@
 
 use machine::{Init, Kernel};
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "the tree of a service of systemd is cleaned up, and the service goes on",
         test: from_outside,
@@ -17,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[
         test: from_within,
         today: Today::Passes,
     },
-];
+]));
 
 /// Functions of bash for services.
 const SERVICES: &str = include_str!("systemd.sh");

@@ -6,16 +6,16 @@
 
 use testkit::{Criu, IptablesFlavour, LockMethod};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::crash::Scene;
 use crate::faults::{check_words, remove_under_each, tell};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "answers of the kernel that are spoiled never say that nothing is left", test: shown },
     Case { name: "answers of the kernel that are spoiled end in a removal that the next completes", test: removed },
     Case { name: "answers of the kernel that are lost end in a removal that the next completes", test: lost },
     Case { name: "a removal that is interrupted at every other call makes these again", test: interrupted },
-];
+]));
 
 /// What the first bytes of an answer become: its length, type and flags (`struct nlmsghdr`).
 const SPOILED: [(&str, &str); 4] = [

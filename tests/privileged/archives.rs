@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, IptablesFlavour, LockMethod};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::crash::{LINKS, Scene};
 use crate::links::images_of;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "what a dump left is removed by an archive of its images", test: removed },
     Case { name: "an archive that a user may have written removes nothing that is not that user's", test: of_a_user },
     Case {
@@ -22,7 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "links that were made after an archive are kept, whatever times stand in it", test: made_anew },
     Case { name: "a record of the dump that came in an archive is not used, and that is told", test: recorded },
     Case { name: "an archive with a part missing removes nothing", test: cut },
-];
+]));
 
 const USER: u32 = 1000;
 

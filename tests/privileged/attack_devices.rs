@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, TestHost};
 
 use crate::attack::{assert_untouched, has_link, is_cleaned, is_not_called_clean, plant};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: another disk with the number of the images' is not that disk", test: other_disk },
     Case { name: "attack: a clone of the disk, of the same UUID, is not that disk", test: clone },
     Case { name: "attack: an empty disk with the number does not make a link gone", test: empty_disk },
@@ -23,7 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: of a disk and its copy neither is taken for the other", test: copy_of_both },
     Case { name: "attack: --show does not write to a filesystem that has an error", test: with_error },
     Case { name: "attack: --show does not write to a disk with orphans", test: with_orphans },
-];
+]));
 
 static NUMBERS: AtomicU32 = AtomicU32::new(0);
 

@@ -8,18 +8,18 @@ use testkit::{CommandExt, Criu, DumpOptions, Launch, LockMethod, Network, TestHo
 
 use crate::attack::{Holder, has_link, is_not_called_clean};
 use crate::attack_mounts::{NEW_MOUNTS, PLACE, Scene};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a lock is not gone whose namespace is mounted in one that is only open", test: behind_two },
     Case { name: "attack: a tmpfs that only the root directory of a process keeps is not gone", test: root_directory },
     Case { name: "attack: a tmpfs that only a detached copy of its mount keeps is not gone", test: cloned },
     Case { name: "attack: a tmpfs that only a bound socket keeps is not gone", test: bound_socket },
     Case { name: "attack: a tmpfs that only a loop device keeps is not gone", test: loop_device },
-];
+]));
 
 /// The network namespace is mounted in a mount namespace in which no process is.
 fn behind_two(criu: &Criu) {

@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, Network, TestHost};
 
 use crate::attack::{dump_process, has_link, is_cleaned};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::refusals::tree_of_all;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: no system call of --show changes anything, for a tree of the host", test: calls_for_host },
     Case { name: "attack: no system call of --show changes anything, for a container", test: calls_for_container },
     Case { name: "attack: --show leaves all times around a bundle as they were", test: times },
-];
+]));
 
 /// Calls that change something whatever their arguments are; those that move and mount detached copies of mounts are
 /// read by others.

@@ -10,7 +10,7 @@ use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost};
 
 use crate::attack::{has_link, is_cleaned};
 use crate::attack_laws::{dump_with_link, stays_until};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::filters::tables;
 use crate::links::images_of;
@@ -18,14 +18,14 @@ use crate::neighbours::link_in;
 use crate::terminal::at_terminal_after;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: what is mounted over a link while a person is asked is not touched", test: mounted_over },
     Case { name: "attack: a directory in the place of the link's while a person is asked is not", test: exchanged },
     Case { name: "attack: a link that is made again while a person is asked is a newer dump's", test: made_again },
     Case { name: "attack: a table that is made again while a person is asked is another", test: table_made_again },
     Case { name: "attack: a link in an append-only directory is said to stay, and all else goes", test: append_only },
     Case { name: "attack: a link on what became read-only is said to stay, and all else goes", test: read_only },
-];
+]));
 
 /// Somebody says yes after these commands.
 fn answered(host: &TestHost, commands: &str) -> Finished {

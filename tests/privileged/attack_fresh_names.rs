@@ -7,16 +7,16 @@ use std::path::PathBuf;
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, Launch, Network, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::make_tables;
 use crate::held::Pod;
 use crate::tool::Tool;
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: network namespaces that changed names keep each its lock", test: exchanged },
     Case { name: "attack: network namespaces that are alike and changed names keep each its lock", test: alike },
-];
+]));
 
 const NAMES: [&str; 2] = ["blue", "green"];
 

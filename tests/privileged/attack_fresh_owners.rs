@@ -10,13 +10,13 @@ use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, TestHost};
 
 use crate::attack::{Holder, is_left_alone};
 use crate::attack_laws::hides_a_restore;
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::crash::Scene;
 use crate::links::images_of;
 use crate::refusals::{tree_of_all, until};
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: owner 0 of a filesystem that a user serves is that user's word", test: served },
     Case { name: "attack: owner 0 of an overlay on a user's stick is that user's word", test: overlaid },
     Case { name: "attack: who is in the list of the images' directory takes no sign away", test: listed },
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case { name: "attack: who owns a sticky directory of images takes no sign away", test: sticky },
     Case { name: "attack: who owns the work directory takes no sign of a restore away", test: work_directory },
-];
+]));
 
 const USER: u32 = 12345;
 

@@ -12,20 +12,20 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use testkit::{Access, Container, Criu, DumpOptions, Launch, LockMethod, TestHost, Word};
 
 use crate::attack::{Holder, assert_untouched, dump_process, has_link, is_cleaned, plant};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::neighbours::link_in;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: two trees' directories that changed places keep each its link", test: exchanged },
     Case { name: "attack: two containers' volumes that changed places keep each its link", test: exchanged_volumes },
     Case { name: "attack: a directory that is bound over another is not that one", test: bound_over },
     Case { name: "attack: names that begin with dots or look deleted are names", test: dotted },
     Case { name: "attack: below a typed root no symbolic link is followed", test: turned_below_root },
     Case { name: "attack: the link of a process in a chroot is where its directory is", test: chrooted },
-];
+]));
 
 /// Two trees that are alike, dumped one after the other, each with a link in its own directory.
 struct Twins<'a> {

@@ -7,18 +7,18 @@ use std::fs;
 use testkit::{Artifacts, CommandExt, Criu, DumpOptions, FinalState, TestHost};
 
 use crate::attack::{Holder, dump_process, has_link, is_cleaned, is_left_alone, newest};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a tree lives whose root is a zombie, and is dead when it is nothing else", test: zombie },
     Case { name: "attack: a tree lives that has another name and its arguments elsewhere", test: renamed },
     Case { name: "attack: a tree without random addresses lives while it is stopped", test: fixed_addresses },
     Case { name: "attack: a process of the same program with the number again is not of the tree", test: same_program },
     Case { name: "attack: a tree that is traced and stopped lives", test: traced },
-];
+]));
 
 fn tool(host: &TestHost) -> Tool<'_> {
     Tool::new(host, &images_of(host))

@@ -11,20 +11,20 @@ use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost};
 use crate::attack::{Holder, has_link, is_cleaned, is_not_called_clean};
 use crate::attack_laws::dump_with_link;
 use crate::attack_mounts::Scene;
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::refusals::{tree_of_all, until};
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: descriptors, mappings, threads and sockets without end cost little", test: crowded },
     Case { name: "attack: metadata without end or bottom beside the images cost little", test: endless_metadata },
     Case { name: "attack: what is no file in the place of an archive holds no run up", test: no_archives },
     Case { name: "attack: an archive on a filesystem that does not answer holds no run up", test: stuck_archive },
     Case { name: "attack: an automount that nobody serves is not set off by a look at others", test: automount },
     Case { name: "attack: a link behind an automount that nobody serves is not known", test: behind_automount },
-];
+]));
 
 /// Half a GiB of addresses, and no run takes longer.
 const LIMITS: [&str; 6] = ["prlimit", "--as=536870912", "timeout", "--kill-after=1", "40", "env"];

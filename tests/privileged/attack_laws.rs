@@ -14,7 +14,7 @@ use testkit::{Criu, DumpOptions, Launch, LockMethod, Network, TestHost};
 use crate::attack::{
     Holder, assert_untouched, has_link, is_cleaned, is_left_alone, is_not_called_clean, plant, raise_loopback,
 };
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::neighbours::link_in;
@@ -22,7 +22,7 @@ use crate::refusals::{tree_of_all, until};
 use crate::tool::{NOTHING, Tool, make_tables};
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a directory that became a symbolic link is not followed", test: turned_directory },
     Case { name: "attack: a lock is not gone where the first thread of its process has ended", test: without_leader },
     Case { name: "attack: who owns the images' directory takes no sign of a restore away", test: owner_of_directory },
@@ -31,7 +31,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: a FIFO in the place of metadata or a log holds no run up", test: fifos },
     Case { name: "attack: a link that is a mount point is said to stay, and all else goes", test: mount_point },
     Case { name: "attack: an immutable link is said to stay, and all else goes", test: immutable },
-];
+]));
 
 /// A tree of the host's with a link in its directory.
 pub(crate) fn dump_with_link(criu: &Criu, host: &TestHost, file: &Path) {

@@ -7,11 +7,11 @@ use std::fs;
 use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, TestHost};
 
 use crate::attack::{Holder, has_link, is_cleaned, is_not_called_clean, names_in};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a tmpfs that a process shows is found, and gone with the process", test: shown },
     Case { name: "attack: a tmpfs whose namespace only a bind mount keeps is not gone", test: bound },
     Case { name: "attack: a tmpfs whose namespace only a descriptor keeps is not gone", test: opened },
@@ -19,7 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: a tmpfs is not gone where the first process of its namespace is chrooted", test: chrooted },
     Case { name: "attack: who may not look at a process does not call its tmpfs gone", test: unreadable },
     Case { name: "attack: a namespace that cannot be read counts only for what could be there", test: elsewhere },
-];
+]));
 
 pub(crate) const PLACE: &str = "/dev/shm";
 

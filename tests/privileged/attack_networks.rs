@@ -8,20 +8,20 @@ use std::time::Duration;
 use testkit::{CommandExt, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, NetNamespace, Network, TestHost};
 
 use crate::attack::{Holder, is_not_called_clean, raise_loopback};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::make_tables;
 use crate::links::images_of;
 use crate::pod::LOCKS;
 use crate::tool::Tool;
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a lock whose namespace a mount elsewhere keeps is not gone", test: bound_elsewhere },
     Case { name: "attack: a lock whose namespace only a descriptor keeps is not gone", test: opened },
     Case { name: "attack: a lock whose namespace only a thread has is not gone", test: threaded },
     Case { name: "attack: a namespace made anew with the same devices is another", test: made_anew },
     Case { name: "attack: what cannot be read does not matter to a dump that locked nothing", test: locked_nothing },
-];
+]));
 
 /// A tree in a network namespace of its own, which `keep` keeps after the dump; it is given the namespace's path.
 fn is_not_gone<'a>(criu: &Criu, host: &'a TestHost, keep: impl Fn(&Path) -> Kept<'a>) {

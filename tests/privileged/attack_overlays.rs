@@ -9,20 +9,20 @@ use std::path::{Path, PathBuf};
 use testkit::{Artifacts, CommandExt, Container, Criu, DumpOptions, Launch, TestHost, Workload};
 
 use crate::attack::{Holder, assert_untouched, dump_process, has_link, is_cleaned, is_not_called_clean, newest, plant};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::recording::recording;
 use crate::refusals::until;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a user's overlay of the same text is not that of the images", test: users_text },
     Case { name: "attack: a nested engine's overlay of the same text is not that of the images", test: engines_text },
     Case { name: "attack: an upper directory that is reached by a symbolic link is not followed", test: turned_link },
     Case { name: "attack: an upper directory in a tmpfs of the tree's is not the host's", test: hidden_by_tmpfs },
     Case { name: "attack: an upper directory below a bind of the tree's is not the host's", test: hidden_by_bind },
     Case { name: "attack: an upper directory that was removed and made anew is another", test: made_anew },
-];
+]));
 
 /// Where the engine of the host has its layers: on a filesystem that everybody may enter.
 const STORE: &str = "/run/store";

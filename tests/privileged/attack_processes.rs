@@ -8,12 +8,12 @@ use std::process::Command;
 use testkit::{Artifacts, CommandExt, Container, Criu, DumpOptions, FinalState, Launch, TestHost, Workload};
 
 use crate::attack::{Holder, dump_process, has_link, is_cleaned, is_left_alone, newest};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::tool::{Tool, binary};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a tree that was dumped in a container lives on the node", test: dumped_in_container },
     Case { name: "attack: a tree three pid namespaces deep lives on the node", test: three_levels },
     Case { name: "attack: a tree of the node lives for a container with a /proc of its own", test: own_proc },
@@ -23,7 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: a tree lives whose program was replaced since", test: replaced_program },
     Case { name: "attack: a process of the node with the number of a dead one is not of the tree", test: same_number },
     Case { name: "attack: a kernel thread with the number of a dead one is not of the tree", test: kernel_thread },
-];
+]));
 
 fn stopped() -> DumpOptions {
     DumpOptions { final_state: FinalState::Stopped, ..DumpOptions::default() }

@@ -6,14 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 
 use testkit::{Bundle, Criu, Engines, IptablesFlavour, LockMethod, Runtime, Snapshot, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::neighbours::link_in;
 use crate::pod::{LOCKS, Peers, Pod};
 use crate::recorded::{fates, without_record};
 use crate::recording::recorder;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case {
         name: "what a checkpoint by runc left is removed, and its pod has a network again",
         test: |criu| removed(criu, Runtime::Runc),
@@ -34,7 +34,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a volume that became a link to another's directory is not looked into", test: turned },
     Case { name: "a directory that only the configuration names by now is not the volume's", test: renamed },
     Case { name: "runc restores a container after criu-gc only showed", test: restored_after_show },
-];
+]));
 
 /// A container that was checkpointed, and the host as it was before.
 struct Checkpointed<'a> {

@@ -5,18 +5,18 @@ use testkit::{
     Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, NetNamespace, Network, TableNames, TestHost, Workload,
 };
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::{Filters, make_tables, tables};
 use crate::tool::{NOTHING, Tool};
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "the table of a closed namespace is found by its name and removed", test: table },
     Case { name: "the chain of a closed namespace is kept until the namespace is named", test: chain },
     Case { name: "a chain that is jumped to two or three times is kept until that is allowed", test: jumps },
     Case { name: "a chain with a rule of somebody else's is kept until that is allowed", test: foreign_rule },
     Case { name: "a chain that somebody else jumps to is kept, whatever is allowed", test: foreign_jump },
-];
+]));
 
 pub(crate) const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
 

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 
 use testkit::{Connection, Criu, DumpOptions, IptablesFlavour, LockMethod, Snapshot, TestHost, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::{Filters, tables};
 use crate::tool::Tool;
 use crate::traffic::{Net, Outside, Peer};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "the iptables rules of every kind of TCP socket are shown and removed", test: every_kind },
     Case { name: "the nftables lock of every kind of TCP socket is shown and removed", test: every_kind_in_a_table },
     Case { name: "rules that are there twice are removed both times", test: doubled },
@@ -19,7 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "rules are removed from an iptables that CRIU did not use", test: in_the_other_backend },
     Case { name: "the peer of a connection is reset after the removal of its rules", test: peer_behind_rules },
     Case { name: "the peer of a connection is reset after the removal of its table", test: peer_behind_table },
-];
+]));
 
 /// Both ends are in the tree.
 const SOCKETS: [(&str, &str); 4] = [

@@ -9,20 +9,20 @@ use testkit::{
     CommandExt, Criu, DumpOptions, Enclosure, Engines, Finished, IptablesFlavour, LockMethod, Pids, Snapshot, TestHost,
 };
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters;
 use crate::links::images_of;
 use crate::refusals::tree_of_all;
 use crate::tool::{NOTHING, Tool, binary};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "in a container, --host shows, saves and removes what the host does", test: as_the_host },
     Case { name: "in a container, --host runs the host's legacy iptables", test: legacy },
     Case { name: "in a container without --host nothing that it hides is gone", test: without },
     Case { name: "--host names what the container lacks", test: refused },
     Case { name: "process 1 of another container is not taken for the host's", test: of_another_container },
     Case { name: "where no object can be hidden a container is no reason for status 1", test: nothing_to_hide },
-];
+]));
 
 /// What `--host` takes.
 const CAPABILITIES: [&str; 5] =

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Access, Container, Criu, DumpOptions, Launch, Snapshot, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::neighbours::link_in;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap in a container's root directory is removed", test: root_directory },
     Case { name: "a link remap in a container's volume is removed", test: volume },
     Case { name: "a link remap is removed where the host shows the volume read-only elsewhere", test: read_only },
@@ -25,7 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "--root says where the container's root directory is now", test: root_option },
     Case { name: "a link remap on a tmpfs that is mounted nowhere is gone with it", test: unmounted },
     Case { name: "a filesystem with the same device number is not the one of the dump", test: reused_device },
-];
+]));
 
 fn root_directory(criu: &Criu) {
     let host = TestHost::new();

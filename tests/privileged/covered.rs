@@ -9,13 +9,13 @@ use testkit::{Criu, Finished, TestHost};
 
 use crate::attack::{assert_untouched, has_link, is_cleaned, is_not_called_clean, plant};
 use crate::attack_laws::dump_with_link;
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::neighbours::link_in;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "a link below a mount that covers it is not gone, and is removed without that", test: covered },
     Case { name: "a link is not gone below a mount over a directory above it", test: covered_above },
     Case { name: "a link on a mount that another mount covers is not gone", test: stacked },
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a removed link is gone although mounts are on its path", test: gone },
     Case { name: "a link is gone with its directory, also where that was made again", test: gone_with_directory },
     Case { name: "a link of /dev/shm is removed and gone without the right to look below mounts", test: weak },
-];
+]));
 
 /// A host with a directory, and criu-gc for the images of a dump in it.
 struct Scene {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, Snapshot, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::closed::Closed;
 use crate::device_links::dump_on;
 use crate::disk::Disk;
@@ -16,14 +16,14 @@ use crate::filters::make_tables;
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "a run that is killed after each link remap, one by one, is carried on by the next", test: links },
     Case { name: "a run that is killed at each step of the packet filter is carried on by the next", test: rules },
     Case { name: "a run that is killed while it talks to the kernel is carried on by the next", test: messages },
     Case { name: "a run that is killed while it removes a closed namespace's chain is carried on", test: chain },
     Case { name: "a run that is killed over a device leaves nothing mounted", test: device },
     Case { name: "a run that is killed at each step of --save is carried on, and every file is saved", test: saving },
-];
+]));
 
 /// Of each run that is killed, that many steps are done before.
 fn links(criu: &Criu) {

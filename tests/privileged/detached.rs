@@ -6,16 +6,16 @@ use testkit::{Criu, TestHost};
 
 use crate::attack::{Holder, has_link, is_cleaned, is_not_called_clean};
 use crate::attack_mounts::{NEW_MOUNTS, PLACE, Scene};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "a tmpfs that only the working directory of a process keeps is not gone", test: directory },
     Case { name: "a tmpfs that only the working directory of a thread keeps is not gone", test: thread },
     Case { name: "a tmpfs that only a descriptor keeps is not gone", test: descriptor },
     Case { name: "a tmpfs that only a mapping keeps is not gone", test: mapping },
     Case { name: "a link on a tmpfs that was mounted again with another size is removed", test: remounted },
     Case { name: "a tmpfs is gone although processes keep others, mounted or detached", test: others },
-];
+]));
 
 /// A file of the tmpfs, by which it can be kept.
 const FILE: &str = "/dev/shm/sem.name";

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::{Dump, assert_is_at, is_not_known};
 use crate::disk::Disk;
 use crate::links::images_of;
 use crate::neighbours::link_in;
 use crate::refusals::until;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap on a device that is mounted nowhere is removed", test: unmounted },
     Case { name: "a link remap on an XFS that is mounted nowhere is removed", test: xfs },
     Case { name: "a link remap on another subvolume of a mounted btrfs is removed", test: subvolume },
@@ -25,7 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a link remap in a large directory of a device is removed", test: large_directory },
     Case { name: "a link remap on a device whose journal has to be replayed is not known", test: crashed },
     Case { name: "a link remap on an XFS whose log has to be replayed is not known", test: crashed_xfs },
-];
+]));
 
 fn unmounted(criu: &Criu) {
     is_removed_from(criu, "ext4", 16);

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use testkit::{Criu, Finished, IptablesFlavour, LockMethod, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::crash::{LINKS, Scene, manifest};
 use crate::device_links::dump_on;
 use crate::disk::Disk;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "--show under every fault of a system call never says that nothing is left", test: shown },
     Case { name: "a removal under every fault of a system call is completed by the next", test: removed },
     Case { name: "the error of a call that removes a link is told, and the others are removed", test: unlinking },
@@ -20,7 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "nothing is removed from a device that cannot be mounted, and it is told", test: unmountable },
     Case { name: "a full disk keeps nothing but the log from being written", test: full_log },
     Case { name: "on a kernel that lacks openat2 or nf_tables' netlink nothing is called clean", test: old_kernel },
-];
+]));
 
 const ERRORS: [&str; 7] = ["EPERM", "EACCES", "EIO", "EROFS", "EBUSY", "ENOSYS", "ENOMEM"];
 

@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, Launch, NetNamespace, Network, Snapshot, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::make_tables;
 use crate::tool::Tool;
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a bundle's configuration ties the network namespace of the container", test: bundle },
     Case { name: "a bundle that others can write ties nothing", test: strangers_bundle },
     Case { name: "a namespace that got its name after the dump is not tied by it", test: made_anew },
     Case { name: "a configuration with the wrong namespace hides no chain", test: wrong_namespace },
     Case { name: "podman's container is found by its directory", test: podman },
-];
+]));
 
 /// A host with a pod's network namespace, in which a tree with a deleted file was dumped.
 pub(crate) struct Pod<'a> {

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use testkit::{Criu, Finished, IptablesFlavour, LockMethod};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::crash::Scene;
 use crate::links::images_of;
 use crate::locks::Running;
 use crate::refusals::until;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "criu-gc and the programs that it runs have no more privileges than they need", test: privileges },
     Case {
         name: "legacy rules that cannot be read are not known, whatever goes wrong with the program",
@@ -24,7 +24,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "privileges are given up before anything is opened that others wrote", test: given_up_first },
     Case { name: "legacy rules that cannot be removed are told, whatever the program says", test: unremovable },
     Case { name: "a removal waits for the lock of iptables, and gives up in the end", test: locked },
-];
+]));
 
 const SAVE: &str = "iptables-legacy-save";
 const RESTORE: &str = "iptables-legacy-restore";

@@ -10,14 +10,14 @@ use testkit::{
 };
 
 use crate::attack::{Holder, is_not_called_clean};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::{directory, mount_tmpfs};
 use crate::filters::tables;
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::tool::{Tool, binary};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a table in a namespace that only a mount elsewhere keeps is removed", test: mounted_elsewhere },
     Case { name: "a table in a namespace that only a descriptor keeps is removed", test: held_open },
     Case { name: "a table in a namespace that only a socket keeps is not known until the socket ends", test: socket },
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a link on a tmpfs is found although the first process of its namespace is chrooted", test: chrooted },
     Case { name: "a link on a tmpfs that may be where a user cannot look is not known", test: of_a_user },
     Case { name: "a link on a tmpfs is found although a descriptor in flight keeps its namespace", test: in_flight },
-];
+]));
 
 /// A dump whose table is in a namespace that has a name.
 fn closed(criu: &Criu, host: &TestHost) -> (NetNamespace, Snapshot) {

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use testkit::{Criu, DumpOptions, StopPoint, TcpMode, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::refusals::tree_of_all;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case {
         name: "a dump that was killed half-way: nothing is removed while the tree runs, then what is named",
         test: killed,
@@ -29,7 +29,7 @@ pub(crate) const CASES: &[Case] = &[
         test: cut_once,
     },
     Case { name: "images cut within any record never look clean", test: cut_everywhere },
-];
+]));
 
 /// So many links that CRIU has written some of their entries when it is killed.
 const MANY: usize = 500;

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use base64::Engine;
 use testkit::{Criu, DumpOptions, TestHost, Word, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::tool::{Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap on the host is removed", test: on_the_host },
     Case { name: "each of two link remaps of one inode is removed", test: opened_twice },
     Case { name: "the link remap of a FIFO is removed", test: fifo },
@@ -27,7 +27,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a link remap that is the last name of its file is removed, and what that frees is told", test: last },
     Case { name: "a link remap is removed while somebody has the file open by its other name", test: in_use },
     Case { name: "a link remap whose directory went after the dump is gone", test: without_directory },
-];
+]));
 
 fn on_the_host(criu: &Criu) {
     let host = TestHost::new();

@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use testkit::{CommandExt, Criu, DumpOptions, FinalState, IptablesFlavour, Launch, LockMethod, Network, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::tables;
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a stopped tree is alive although the clock says that it started after its images", test: stepped },
     Case { name: "a stopped tree is not restored because the clock was stepped a little", test: stepped_a_little },
     Case { name: "a stopped tree is not restored because a restore was tried", test: restore_failed },
@@ -22,7 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "without /proc no tree is called dead", test: without_proc },
     Case { name: "an older process with the pid of a dumped one is not taken for it", test: same_number },
     Case { name: "a criu under another name is at work", test: renamed_criu },
-];
+]));
 
 /// A stopped tree whose namespace a table closes.
 fn stepped(criu: &Criu) {

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use testkit::{Criu, DumpOptions, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::signals::dump_long;
 use crate::tool::{NOTHING, Tool, binary};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a second removal waits for the first, and finds nothing to do", test: second_removal },
     Case { name: "a removal refuses a checkpoint that stays locked, and says by whom", test: locked },
     Case { name: "--show looks at a checkpoint that stays locked, and says so", test: shown },
@@ -24,7 +24,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "images on a read-only filesystem are locked too", test: read_only },
     Case { name: "two runs on the same checkpoints in opposite order both come to an end", test: opposite },
     Case { name: "a killed run leaves no lock", test: killed },
-];
+]));
 
 fn second_removal(criu: &Criu) {
     let host = TestHost::new();

@@ -3,15 +3,15 @@
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::Filters;
 use crate::tool::Tool;
 use crate::traffic::{Net, Outside};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "rules that differ from CRIU's in one thing survive, with order and counters", test: survive },
     Case { name: "rules of connections that are not in the images survive", test: of_other_connections },
-];
+]));
 
 /// What is different in a rule of CRIU's for a connection of IPv4 or IPv6: a part of it, and what stands there instead.
 const DIFFERENCES: [(&str, &str); 21] = [

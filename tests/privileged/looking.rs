@@ -5,18 +5,18 @@ use std::path::PathBuf;
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, Network, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::{Filters, make_tables};
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "neither looking nor removing makes a legacy table", test: makes_no_table },
     Case { name: "neither nft nor iptables-nft is needed to remove what they made", test: without_nft },
     Case { name: "without legacy rules nobody needs the legacy programs", test: without_programs },
     Case { name: "legacy rules that cannot be read are said, and the status is 1", test: unreadable },
     Case { name: "what is known is removed beside legacy rules that cannot be read", test: partly_unreadable },
     Case { name: "a closed namespace whose legacy rules cannot be read is not clean", test: unreadable_chain },
-];
+]));
 
 fn images(host: &TestHost) -> PathBuf {
     host.dir().with_file_name("images")

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use testkit::{CommandExt, Criu, DumpOptions, Finished, LockMethod, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::faults::tell;
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "what has a link's name in the moment of its removal, another file, goes for it", test: other_file },
     Case { name: "a link whose name is taken away in the moment of its removal is gone", test: other_name },
     Case { name: "what cannot be removed in the moment of a link's removal is told", test: obstacles },
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
         test: moved,
     },
     Case { name: "--save keeps the dump's file, whatever has its name in the moment of the removal", test: saving },
-];
+]));
 
 /// What somebody does meanwhile.
 type Act = fn(&Scene);

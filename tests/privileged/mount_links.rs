@@ -6,17 +6,17 @@ use std::path::Path;
 
 use testkit::{Access, Container, Criu, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::{Dump, assert_is_at, bind, directory, is_not_known, mount_tmpfs};
 use crate::neighbours::link_in;
 use crate::tool::NOTHING;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap is removed through another mount where its own place is mounted over", test: covered },
     Case { name: "a link remap below a place that is mounted over is not known", test: covered_everywhere },
     Case { name: "a link remap in a volume with every byte that the kernel escapes is removed", test: escaped },
     Case { name: "a link remap below a mount point with odd bytes in its name is removed", test: odd_mount_point },
-];
+]));
 
 fn covered(criu: &Criu) {
     let host = TestHost::new();

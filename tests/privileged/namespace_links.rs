@@ -6,18 +6,18 @@ use std::path::PathBuf;
 
 use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, TestHost, Word, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::{Dump, assert_is_at, directory, is_gone_with_tmpfs, mount_tmpfs};
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap on a volume that only another container has mounted is removed", test: container },
     Case { name: "a link remap on a /dev/shm that only another mount namespace has is removed", test: shared_memory },
     Case { name: "a link remap on a tmpfs whose last mount namespace ended is gone with it", test: ended },
     Case { name: "link remaps of one path in two mount namespaces of a tree are removed", test: nested },
-];
+]));
 
 fn container(criu: &Criu) {
     let host = TestHost::new();

@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, DumpOptions, DumpResult, LockMethod, TestHost, Word, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a user's own files with names like link remaps survive", test: own_files },
     Case { name: "a user's own file in the place of a link remap that is gone survives", test: own_file_in_place },
     Case { name: "of two checkpoints with iptables, the one that is not cleaned can be restored", test: iptables },
     Case { name: "of two checkpoints with nftables, the one that is not cleaned can be restored", test: nftables },
     Case { name: "two checkpoints of one command line are both cleaned", test: both },
-];
+]));
 
 const CONTENT: &str = "a user's own";
 

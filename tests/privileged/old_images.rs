@@ -7,16 +7,16 @@ use std::path::Path;
 use criu_images::{
     Entry, FileEntry, Framing, ImageKind, ImageReader, InetSkEntry, Inventory, RegFileEntry, Remap, RemapFilePathEntry,
 };
+use handmade::image;
 use testkit::{Container, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::closed::Closed;
 use crate::filters::{self, nft, tables};
-use crate::image_file::image;
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "images from before 1.4 lead to the same removal", test: before_1_4 },
     Case { name: "images from before 3.4 of a container lead to the same removal", test: container },
     Case { name: "rules without a mark are removed by images from before 3.4, and by no newer ones", test: unmarked },
@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
         test: untied_pid_table,
     },
     Case { name: "a table with the pid's name in another namespace is another dump's", test: other_pid_table },
-];
+]));
 
 /// The mark of a ghost file's id before there were types of remap.
 const GHOST: u32 = 1 << 31;

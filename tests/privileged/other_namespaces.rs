@@ -8,17 +8,17 @@ use testkit::{Criu, TestHost};
 
 use crate::attack::{Holder, assert_untouched, has_link, is_cleaned, is_not_called_clean, plant};
 use crate::attack_laws::dump_with_link;
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "in another mount namespace the same path is another file, which stays", test: other_file },
     Case { name: "from a copy of the host's mount namespace a link is removed without an option", test: copy },
     Case { name: "from a mount namespace that lacks the directory a link of the host is not gone", test: lacking },
     Case { name: "a link that only a third mount namespace shows is not gone", test: third },
-];
+]));
 
 /// A process in a mount namespace of its own, after the script.
 fn container<'a>(host: &'a TestHost, script: &str) -> Holder<'a> {

@@ -13,13 +13,13 @@ use testkit::{
     Access, Artifacts, CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, Network, TARGET, TestHost,
 };
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::refusals::tree_of_all;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[Case { name: NAME, test: outside }];
+inventory::submit!(Cases::with_newest_criu(&[Case { name: NAME, test: outside }]));
 
 const NAME: &str = "what the machine has mounted, named or hidden changes nothing in a host";
 

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, Snapshot, TestHost, Word, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::{directory, is_not_known};
 use crate::links::images_of;
 use crate::recording::recording;
 use crate::refusals::until;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap on an overlay is removed where that is mounted", test: mounted },
     Case { name: "a link remap on an overlay that was mounted anew is removed", test: mounted_anew },
     Case {
@@ -34,7 +34,7 @@ pub(crate) const CASES: &[Case] = &[
         test: copied_up_without_content,
     },
     Case { name: "a deleted file of an overlay's lower directory leaves nothing", test: lower },
-];
+]));
 
 const DELETED: [&str; 2] = ["deleted", "/tmp/one"];
 

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use testkit::{CommandExt, Criu, Engines, IptablesFlavour, LockMethod, Podman, Snapshot, Specification, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::pod::{Peers, Pod};
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "what a checkpoint by podman left is removed, and its pod has a network again", test: removed },
     Case { name: "what a checkpoint left is removed by the name of podman's container", test: by_name },
     Case { name: "podman's container is found in the storage that storage.conf names", test: configured_storage },
@@ -22,7 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "what outlived a container of podman's is removed by its export", test: removed_container },
     Case { name: "what a checkpoint left is removed by podman's export on standard input", test: standard_input },
     Case { name: "what a checkpoint left is removed by the image that podman made of it", test: images },
-];
+]));
 
 /// The container that is checkpointed.
 const NAME: &str = "container";

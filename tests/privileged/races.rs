@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, TestHost};
 
 use crate::attack::has_link;
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::crash::Scene;
 use crate::faults::tell;
 use crate::links::images_of;
@@ -16,7 +16,7 @@ use crate::locks::{Running, second_dump};
 use crate::signals::dump_long;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "rules are removed beside writers of iptables and nft that never pause", test: rules },
     Case {
         name: "rules that change between each look and each removal are read again, or kept and told",
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "one checkpoint is cleaned while criu dumps another tree of the host", test: beside_dumps },
     Case { name: "one checkpoint is cleaned while criu restores another tree of the host", test: beside_restores },
     Case { name: "two checkpoints of one host are cleaned at the same time", test: two_checkpoints },
-];
+]));
 
 const ROUNDS: usize = 4;
 

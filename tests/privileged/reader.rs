@@ -3,11 +3,8 @@
 //!
 //! A field that no dump here sets would be compared with nothing, so each case tells the fields that it has to see.
 
-#[path = "reader/addresses.rs"]
 mod addresses;
-#[path = "reader/compare.rs"]
 mod compare;
-#[path = "reader/fields.rs"]
 mod fields;
 
 use std::collections::BTreeSet;
@@ -18,15 +15,15 @@ use std::path::{Path, PathBuf};
 use criu_images::FileEntry;
 use testkit::{Access, Container, Criu, DumpOptions, Launch, Network, TableNames, TcpMode, TestHost, Word, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use compare::{compare_images, records};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "both readers agree on a tree of the host", test: host_tree },
     Case { name: "both readers agree on a container with namespaces of its own", test: container },
     Case { name: "both readers agree on an external network namespace", test: external_network },
     Case { name: "the addresses of a network namespace are those that ip shows", test: addresses::as_ip_shows_them },
-];
+]));
 
 /// Fields that every dump sets.
 const ALWAYS: &[&str] = &[

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, DumpOptions, FinalState, IptablesFlavour, TcpMode, TestHost, Word, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::closed::Closed;
 use crate::disk::Disk;
 use crate::filters::Filters;
@@ -19,7 +19,7 @@ use crate::recording::{RECORD, recording};
 use crate::replaced::await_later_time;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "another file in a link's place is kept by the record, however old it looks", test: another_file },
     Case { name: "a link on a disk that is not mounted now is not gone by the record", test: other_filesystem },
     Case { name: "a link of copied images is the dump's by the record, whatever their times say", test: copied },
@@ -38,7 +38,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a record that others can write ties nothing, and keeps what it does not know", test: untrusted },
     Case { name: "a record of another machine or another start of it ties nothing", test: another_machine },
     Case { name: "a record of other images is not used", test: other_images },
-];
+]));
 
 /// Takes the record away, or brings it back.
 fn rename(images: &Path, from: &str, to: &str) {

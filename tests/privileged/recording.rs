@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::neighbours::link_in;
 use crate::refusals::tree_of_all;
 use crate::tool::{NOTHING, Tool, binary};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a dump is recorded with the identities of what it has just left", test: identities },
     Case { name: "the links of a container are recorded where they are on the host", test: container },
     Case { name: "CRIU's configuration file can name the recorder", test: configured },
@@ -22,7 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a dump that cannot be recorded succeeds all the same", test: cannot_record },
     Case { name: "a dump that cannot be recorded is undone where that is asked for", test: cannot_record_or_fail },
     Case { name: "a dump that left nothing is recorded too", test: nothing },
-];
+]));
 
 /// The name of the record in the images directory.
 pub(crate) const RECORD: &str = "criu-gc-record.json";

@@ -11,11 +11,11 @@ use testkit::{
     Container, Criu, DumpOptions, FinalState, Launch, LockMethod, Snapshot, StopPoint, TestHost, Word, Workload,
 };
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "nothing is removed while the tree is stopped, and all when it is dead", test: stopped },
     Case {
         name: "nothing is removed while the tree runs that a killed criu left, and all when it is dead",
@@ -31,7 +31,7 @@ pub(crate) const CASES: &[Case] = &[
         name: "a restored container is told apart from a living one, and nothing is left",
         test: restored_container,
     },
-];
+]));
 
 fn stopped(criu: &Criu) {
     for lock in [LockMethod::Iptables, LockMethod::Nftables] {

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, DumpOptions, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::neighbours::link_in;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap whose file has another mode is kept", test: mode },
     Case { name: "a link remap whose file has another size is kept", test: size },
     Case { name: "a link remap that was made after the images is kept, however like it is", test: made_anew },
@@ -23,7 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a FIFO in the place of a link remap is kept", test: fifo },
     Case { name: "a directory in the place of a link remap is kept, whatever is allowed", test: directory },
     Case { name: "a link remap is removed though its file was written by its other name", test: written },
-];
+]));
 
 /// Where a link remap is, and the other name of its file.
 struct Places {

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 
 use testkit::{Criu, DumpOptions, DumpResult, IptablesFlavour, LockMethod, Restored, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::{make_tables, tables};
 use crate::tool::{NOTHING, Tool};
 use crate::traffic::{Net, Outside, Peer};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "the table that a restore by another version left is removed, and data flow again", test: by_another },
     Case { name: "a checkpoint can be restored after another was cleaned, with nftables", test: tables_side_by_side },
     Case { name: "a checkpoint can be restored after another was cleaned, with iptables", test: rules_side_by_side },
-];
+]));
 
 /// A host with a peer of the trees behind a device.
 fn with_peer(host: &TestHost) -> Outside {

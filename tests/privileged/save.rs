@@ -11,11 +11,11 @@ use base64::Engine;
 use serde_json::{Value, json};
 use testkit::{Criu, TableNames, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::saving::{Saving, inode};
 use crate::tool::NOTHING;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "--save keeps a link remap's file as a hard link and tells what it was", test: hard_link },
     Case { name: "--save by hard link frees nothing, by copy what the link's last name held", test: last_name },
     Case { name: "--save keeps a file for each of two link remaps of one inode", test: twice },
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a link that was saved but not removed is removed by the next --save", test: interrupted },
     Case { name: "--save finds nothing to save once all is gone, and makes no directory", test: nothing_to_save },
     Case { name: "--save into a directory that is another run's is refused before anything is removed", test: in_use },
-];
+]));
 
 fn hard_link(criu: &Criu) {
     let saving = Saving::on_the_same_disk();

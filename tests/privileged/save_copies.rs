@@ -9,15 +9,15 @@ use base64::Engine;
 use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps, XattrFlags};
 use testkit::Criu;
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::saving::{Saving, facts, inode};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "--save copies a sparse file to another filesystem with all that belongs to it", test: sparse },
     Case { name: "--save keeps FIFOs and symbolic links by hard link or makes them anew", test: without_content },
     Case { name: "--save copies to another mount of the same filesystem", test: other_mount },
     Case { name: "--save leaves a file that others still have as it was", test: original_untouched },
-];
+]));
 
 const GIBIBYTE: u64 = 1 << 30;
 const ATTRIBUTES: [(&str, &[u8]); 2] = [("user.criu-gc", b"one \0 two"), ("trusted.criu-gc", b"\xff")];

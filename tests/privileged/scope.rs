@@ -6,12 +6,12 @@ use std::os::unix::fs::{PermissionsExt, chown};
 
 use testkit::{Criu, IptablesFlavour, LockMethod};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::crash::Scene;
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "images that a user may have written remove nothing that is not that user's", test: of_a_user },
     Case { name: "images that anybody may have written remove nothing", test: of_anybody },
     Case { name: "images that a user may have written remove that user's own links", test: own_links },
@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "tables and rules without end in another namespace cost little", test: crowded },
     Case { name: "a user is told what only root can see, and nothing is called clean", test: looked_at_by_a_user },
     Case { name: "an inventory that a user has put among root's images is not trusted with the network", test: mixed },
-];
+]));
 
 const USER: u32 = 1000;
 

@@ -3,19 +3,19 @@
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::closed::{Closed, PROGRAMS};
 use crate::filters::{Filters, nft, tables};
 use crate::tool::NOTHING;
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "two dumps in one namespace share the chain, and it is removed once", test: dumped_twice },
     Case { name: "of three dumps in one namespace none opens the lock of the others", test: dumped_three_times },
     Case { name: "of two tables in one namespace only that of the checkpoint is removed", test: two_tables },
     Case { name: "chains in other namespaces survive", test: others },
     Case { name: "the rules of a closed namespace's user keep their order and counters", test: rules_of_user },
-];
+]));
 
 fn dumped_twice(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {

@@ -4,12 +4,12 @@
 
 use testkit::{Criu, DumpOptions, Snapshot, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool, make_tables};
 use crate::trace::tampering;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "SIGHUP, SIGINT and SIGTERM end a removal after the step at hand", test: between_links },
     Case {
         name: "a signal before the first step of a removal leaves everything, and one after the last is too late",
@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a second signal ends a removal at once, and another run does the rest", test: second },
     Case { name: "a signal that was ignored from the start stays ignored", test: ignored },
     Case { name: "a signal does not part the two link remaps of one inode", test: one_inode },
-];
+]));
 
 const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
 

@@ -9,12 +9,12 @@ use std::path::PathBuf;
 
 use testkit::{Container, Criu, DumpOptions, DumpResult, Launch, LockMethod, Snapshot, TestHost, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::refusals::tree_of_all;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "stale images keep what a newer dump left, which its own images remove", test: beside_newer },
     Case {
         name: "stale images whose restore wrote its statistics elsewhere keep a newer dump's rules",
@@ -33,7 +33,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case { name: "what a newer dump left is removed by stale images if every reason is allowed", test: all_allowed },
     Case { name: "images that were copied or touched remove what their dump left", test: copied_or_touched },
-];
+]));
 
 fn beside_newer(criu: &Criu) {
     let host = TestHost::new();

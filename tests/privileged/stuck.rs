@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost};
 
 use crate::attack::Holder;
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::neighbours::link_in;
 use crate::refusals::until;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "links on a FUSE filesystem that is slow are removed", test: slow },
     Case { name: "a link on a filesystem that does not answer is not known, and the others are removed", test: link },
     Case { name: "a filesystem that stops to answer in the moment of a removal is not waited for", test: moment },
@@ -28,7 +28,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a network namespace below a filesystem that does not answer is told", test: namespace },
     Case { name: "where files cannot be saved because a filesystem does not answer nothing is removed", test: save },
     Case { name: "SIGTERM ends a run that waits for a filesystem", test: terminated },
-];
+]));
 
 /// The program that serves a directory.
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/privileged/served.py");

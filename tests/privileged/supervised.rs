@@ -12,18 +12,18 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::refusals::until;
 use crate::stuck::Served;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "Ctrl-C ends a removal after the step at hand", test: once },
     Case { name: "Ctrl-C twice ends a removal at once", test: twice },
     Case { name: "who kills criu-gc ends its removal", test: killed },
-];
+]));
 
 /// How many files were deleted in the dumped tree.
 const LINKS: usize = 6;

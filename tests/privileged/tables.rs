@@ -5,18 +5,18 @@ use std::path::PathBuf;
 
 use testkit::{Crit, Criu, DumpOptions, LockMethod, TableNames, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::{make_tables, nft, tables};
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a table has the run id in its name, and is found in any network namespace", test: by_name },
     Case { name: "tables with names of other dumps survive", test: other_names },
     Case { name: "a table that holds something of somebody else's is kept until that is allowed", test: foreign },
     Case { name: "any beginning of a table, as a killed CRIU leaves it, is removed", test: beginnings },
     Case { name: "a table may hold connections that the images do not have", test: more_connections },
     Case { name: "rules are looked for in the network namespace that is named", test: rules_elsewhere },
-];
+]));
 
 /// A host where a tree with a connection was dumped.
 struct Dumped<'a> {

@@ -3,17 +3,17 @@
 
 use testkit::{CommandExt, Criu, DumpOptions, Finished, IptablesFlavour, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::closed::{Closed, PROGRAMS};
 use crate::filters::Filters;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "at a terminal only a yes removes, and only once is asked", test: asks_once },
     Case { name: "a chain that got a second lock while a person was asked is not removed", test: locked_meanwhile },
     Case { name: "how far the reading of an archive has come is told while it lasts", test: progress },
     Case { name: "names cannot move the cursor or deceive the eye at a terminal", test: escapes },
-];
+]));
 
 fn asks_once(criu: &Criu) {
     let host = TestHost::new();

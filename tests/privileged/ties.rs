@@ -8,12 +8,12 @@ use testkit::{
     CommandExt, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, NetNamespace, Network, TestHost, Workload,
 };
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::{Filters, make_tables, tables};
 use crate::tool::{NOTHING, Tool};
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "an external namespace is tied by the key of the images", test: external_key },
     Case { name: "a namespace with the devices of the images is tied", test: devices },
     Case { name: "two namespaces with the devices of the images are not tied", test: ambiguous },
@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a table in a namespace that only a process holds is found", test: table_of_process },
     Case { name: "a chain in a namespace that only a process holds is found", test: chain_of_process },
     Case { name: "of a namespace that ended with the tree nothing is left", test: died },
-];
+]));
 
 fn images(host: &TestHost) -> PathBuf {
     host.dir().with_file_name("images")

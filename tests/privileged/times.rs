@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use testkit::{Criu, Finished, TestHost};
 
 use crate::attack::{dump_process, has_link, is_cleaned};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "--show leaves the access times of images and directories as they were", test: images },
     Case { name: "--show leaves the access time of an archive as it was", test: archive },
     Case { name: "--show reads the images of a user although it may not spare their access times", test: of_a_user },
-];
+]));
 
 /// A dump on a filesystem that notes every read: the images, their directory and that of the link.
 struct Scene {

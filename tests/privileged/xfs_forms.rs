@@ -14,20 +14,20 @@ use criu_gc::system::unmounted::{Nearest, ReadError, UnmountedFilesystem};
 use criu_gc::time::Timestamp;
 use testkit::{Criu, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::faults::tell;
 use crate::refusals::until;
 use crate::xfs_file::{SECTOR, Xfs, number_of, prototype, prototype_file};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "what is read from the device of an XFS of any layout is what the kernel shows", test: layouts },
     Case {
         name: "what mkfs puts on an XFS of any layout, also of version 4, is read from its device",
         test: prototypes,
     },
     Case { name: "an XFS that needs repair, or is of an unknown kind, is not read", test: refused },
-];
+]));
 
 /// Options of `mkfs.xfs` for layouts that every kernel mounts.
 const LAYOUTS: &[&[&str]] = &[

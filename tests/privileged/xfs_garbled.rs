@@ -10,14 +10,14 @@ use criu_gc::system::dir::FileIdentity;
 use criu_gc::system::unmounted::{Nearest, ReadError};
 use testkit::{Criu, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::faults::tell;
 use crate::xfs_file::{SECTOR, Xfs, number_of, prototype, prototype_file};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "of an XFS with any garbled metadata no name is missing without an error", test: garbled },
     Case { name: "no garbled metadata of an XFS without checksums make the reader fall or hang", test: garbled_4 },
-];
+]));
 
 /// What is read of some directories.
 #[derive(Debug, PartialEq, Eq)]

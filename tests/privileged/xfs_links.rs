@@ -6,16 +6,16 @@ use std::process::{Command, Stdio};
 
 use testkit::{Criu, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::is_not_known;
 use crate::device_links::{dump_on, is_removed_among, is_removed_once_undamaged};
 use crate::disk::Disk;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap in a directory of any form on an XFS is removed", test: directories },
     Case { name: "a link remap on an XFS that is mounted out of sight is not known", test: mounted_out_of_sight },
     Case { name: "a link remap in a garbled directory of an XFS is not known", test: garbled },
-];
+]));
 
 /// One that lies in its inode, and larger ones, with blocks and an index of each kind.
 fn directories(criu: &Criu) {

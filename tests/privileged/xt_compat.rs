@@ -8,11 +8,13 @@ use criu_gc::system::netlink::{Messages, NLM_F_ACK, Protocol, Request, Socket, o
 use criu_gc::system::netns;
 use testkit::{Connection, Criu, DumpOptions, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::tool::{Tool, make_tables};
 
-pub(crate) const CASES: &[Case] =
-    &[Case { name: "rules with matches of x_tables, of older versions of iptables-nft, are removed", test: removed }];
+inventory::submit!(Cases::with_each_criu(&[Case {
+    name: "rules with matches of x_tables, of older versions of iptables-nft, are removed",
+    test: removed
+}]));
 
 fn removed(criu: &Criu) {
     let host = TestHost::new();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A suite of privileged tests that never passes without having run.
+//! Suites of tests that have no harness of rustc's: a privileged test never passes without having run.
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::artifacts::{REQUIRED, cannot_run};
 
-/// A test.
+/// A privileged test.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     /// What must hold.
@@ -16,21 +16,38 @@ pub struct Case {
     pub test: fn(),
 }
 
-/// Runs the tests as `cargo test` would.
+/// Runs privileged tests as `cargo test` would.
 pub fn run(cases: &[Case]) -> ExitCode {
-    conclude(cases.iter().map(|case| trial(case.name.to_owned(), case.test)).collect())
+    conclude(cases.iter().map(|case| privileged_trial(case.name.to_owned(), case.test)).collect())
 }
 
-/// One test of a suite. Where it cannot run it is ignored, with the reason in its name; or it fails, where it must run.
+/// One test of a suite that fails by a panic.
 pub fn trial(name: String, test: impl FnOnce() + Send + 'static) -> Trial {
-    let Some(reason) = cannot_run() else {
-        return Trial::test(name, move || {
-            test();
-            Ok(())
-        });
-    };
+    fallible_trial(name, move || {
+        test();
+        Ok(())
+    })
+}
+
+/// One test of a suite that fails by a panic or an error.
+pub fn fallible_trial(name: String, test: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Trial {
+    Trial::test(name, test)
+}
+
+/// One test of a suite that needs root and a CRIU. Where it cannot run it is ignored, with the reason in its name; or it
+/// fails, where it must run.
+pub fn privileged_trial(name: String, test: impl FnOnce() + Send + 'static) -> Trial {
+    match cannot_run() {
+        None => trial(name, test),
+        Some(reason) => impossible_trial(&name, &reason),
+    }
+}
+
+/// A test that cannot run, for this reason.
+pub fn impossible_trial(name: &str, reason: &str) -> Trial {
     let is_required = std::env::var_os(REQUIRED).is_some();
-    Trial::test(format!("{name}: {reason}"), move || Err(reason.into())).with_ignored_flag(!is_required)
+    let failed = Failed::from(reason);
+    Trial::test(format!("{name}: {reason}"), move || Err(failed)).with_ignored_flag(!is_required)
 }
 
 /// Runs the tests that the command line asks for.

@@ -3,24 +3,18 @@
 //!
 //! `CRIU_GC_WRITE_SNAPSHOTS=1 cargo test --test command_line` writes the texts in tests/command_line anew.
 
-#[expect(dead_code, reason = "the tests of bad input change more of it")]
-#[path = "bad_input/checkpoint.rs"]
-mod checkpoint;
-#[path = "support/image_file.rs"]
-mod image_file;
-#[path = "command_line/run.rs"]
 mod run;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use checkpoint::{Checkpoint, LINK, ORIGINAL, remap};
-use run::{Run, check_snapshot, criu_gc};
+use handmade::{Checkpoint, LINK, ORIGINAL, remap};
+use run::{CRIU_GC, Run, check_snapshot, criu_gc};
 use serde_json::{Value, json};
 
 /// A whole checkpoint whose link remap exists.
 fn example() -> Checkpoint {
-    let checkpoint = Checkpoint::new();
+    let checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.write();
     checkpoint
 }
@@ -203,7 +197,7 @@ fn json_is_one_document_for_success_and_for_failure() {
 
 #[test]
 fn every_field_of_the_document_is_described() {
-    let described = include_str!("../docs/json.md");
+    let described = include_str!("../../docs/json.md");
     let shown = run(&example(), &["--show", "--json"]).document();
     let mut fields = Vec::new();
     collect_fields(&shown, &mut fields);
@@ -283,7 +277,7 @@ fn a_log_never_takes_the_place_of_another_file() {
 fn a_reader_that_goes_away_does_not_stop_the_work() {
     use std::process::{Command, Stdio};
     let checkpoint = example();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_criu-gc"));
+    let mut command = Command::new(CRIU_GC);
     let mut child = command.arg(checkpoint.images()).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
