@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Suites of tests that have no harness of rustc's: a privileged test never passes without having run.
+//! Suites of tests that have no harness of rustc's: a privileged test never passes without having run, and each suite
+//! ends with how long its tests took.
+
+mod times;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Failed, FormatSetting, Trial};
 
+use self::times::{Shown, Watch};
 use crate::artifacts::{REQUIRED, cannot_run};
 
 /// A privileged test.
@@ -31,7 +35,11 @@ pub fn trial(name: String, test: impl FnOnce() + Send + 'static) -> Trial {
 
 /// One test of a suite that fails by a panic or an error.
 pub fn fallible_trial(name: String, test: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Trial {
-    Trial::test(name, test)
+    let watch = Watch::new(&name);
+    Trial::test(name, move || {
+        let _running = watch.start();
+        test()
+    })
 }
 
 /// One test of a suite that needs root and a CRIU. Where it cannot run it is ignored, with the reason in its name; or it
@@ -50,7 +58,12 @@ pub fn impossible_trial(name: &str, reason: &str) -> Trial {
     Trial::test(format!("{name}: {reason}"), move || Err(failed)).with_ignored_flag(!is_required)
 }
 
-/// Runs the tests that the command line asks for.
+/// Runs the tests that the command line asks for, and prints how long each took.
 pub fn conclude(trials: Vec<Trial>) -> ExitCode {
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let arguments = Arguments::from_args();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if matches!(arguments.format, None | Some(FormatSetting::Pretty)) {
+        times::print(if conclusion.has_failed() { Shown::Slowest } else { Shown::All });
+    }
+    conclusion.exit_code()
 }
