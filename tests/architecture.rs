@@ -137,7 +137,7 @@ fn walk(directory: &Path, paths: &mut Vec<PathBuf>) {
 /// The rule holds for all sources, and is broken by a file of this path and text: a rule that nothing can break holds
 /// nothing.
 #[track_caller]
-fn check(rule: fn(&Source) -> Vec<String>, path: &str, broken: &[&str]) {
+fn assert_rule(rule: fn(&Source) -> Vec<String>, path: &str, broken: &[&str]) {
     let found: Vec<String> = sources().iter().flat_map(rule).collect();
     assert!(found.is_empty(), "{found:#?}");
     for text in broken {
@@ -157,8 +157,8 @@ fn residue_mounts_and_plan_do_not_ask_the_system() {
         "let x = crate::system::process::pids();",
         "    use crate::system;\n    system::{process};",
     ];
-    check(impure_lines, "mounts/overlay.rs", &broken);
-    check(impure_lines, "plan.rs", &["use std::env;"]);
+    assert_rule(impure_lines, "mounts/overlay.rs", &broken);
+    assert_rule(impure_lines, "plan.rs", &["use std::env;"]);
 }
 
 /// The other modules that a module of the top level uses.
@@ -205,14 +205,14 @@ fn nothing_but_the_picture_of_the_host_reads_proc_about_others() {
         "read_dir(\"/proc\")",
         "open(\"/proc/locks\")",
     ];
-    check(reads_proc, "probe.rs", &broken);
+    assert_rule(reads_proc, "probe.rs", &broken);
 }
 
 #[test]
 fn every_file_has_its_licence_and_says_what_it_is_for() {
     let licence = "// SPDX-License-Identifier: Apache-2.0 OR MIT\n";
-    check(headless, "new.rs", &["", "//! What for.\n", licence, &format!("{licence}use std::fs;\n")]);
-    check(headless, "new/tests.rs", &["use super::*;\n"]);
+    assert_rule(headless, "new.rs", &["", "//! What for.\n", licence, &format!("{licence}use std::fs;\n")]);
+    assert_rule(headless, "new/tests.rs", &["use super::*;\n"]);
 }
 
 /// The modules of test suites that no module declares. They are not compiled, and no compiler says so.

@@ -29,7 +29,7 @@ fn run(checkpoint: &Checkpoint, saved: &Path, more: &[&str]) -> Output {
 
 /// The run is refused in these words, and nothing is touched.
 #[track_caller]
-fn check_refused(checkpoint: &Checkpoint, saved: &Path, words: &[&str]) {
+fn assert_refused(checkpoint: &Checkpoint, saved: &Path, words: &[&str]) {
     let output = run(checkpoint, saved, &[]);
     let message = String::from_utf8(output.stderr).expect("text");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]), "{message}");
@@ -47,13 +47,13 @@ fn manifest(saved: &Path) -> Vec<Value> {
 fn a_place_that_is_no_directory_is_refused() {
     let (checkpoint, saved) = example();
     let place = saved.to_str().expect("text").to_owned();
-    check_refused(&checkpoint, &saved.join("deeper"), &["cannot open directory", &place, "No such file"]);
+    assert_refused(&checkpoint, &saved.join("deeper"), &["cannot open directory", &place, "No such file"]);
     assert!(!saved.exists());
     fs::write(&saved, "").expect("a file");
-    check_refused(&checkpoint, &saved, &["cannot open directory", &place, "Not a directory"]);
+    assert_refused(&checkpoint, &saved, &["cannot open directory", &place, "Not a directory"]);
     fs::remove_file(&saved).expect("a file");
     symlink("nothing", &saved).expect("a link");
-    check_refused(&checkpoint, &saved, &[&place]);
+    assert_refused(&checkpoint, &saved, &[&place]);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_directory_that_others_can_write_in_is_refused() {
     let (checkpoint, saved) = example();
     fs::create_dir(&saved).expect("a directory");
     fs::set_permissions(&saved, Permissions::from_mode(0o777)).expect("a mode");
-    check_refused(&checkpoint, &saved, &["can be written by others", saved.to_str().expect("text")]);
+    assert_refused(&checkpoint, &saved, &["can be written by others", saved.to_str().expect("text")]);
     fs::set_permissions(&saved, Permissions::from_mode(0o1777)).expect("a mode");
     assert_eq!(run(&checkpoint, &saved, &[]).status.code(), Some(0));
 }
@@ -76,7 +76,7 @@ fn a_way_on_which_others_decide_is_refused() {
     symlink(&target, open.join("link")).expect("a link");
     fs::set_permissions(&open, Permissions::from_mode(0o777)).expect("a mode");
     for way in [open.join("link"), open.join("link/new"), open.join("link/../target")] {
-        check_refused(
+        assert_refused(
             &checkpoint,
             &way,
             &["is a symbolic link that others", open.join("link").to_str().expect("text")],
@@ -96,13 +96,13 @@ fn a_manifest_that_is_no_file_of_its_own_is_refused() {
     let (manifest, victim) = (saved.join("manifest.jsonl"), saved.with_file_name("victim"));
     fs::write(&victim, "precious").expect("a file");
     symlink(&victim, &manifest).expect("a link");
-    check_refused(&checkpoint, &saved, &["manifest.jsonl"]);
+    assert_refused(&checkpoint, &saved, &["manifest.jsonl"]);
     fs::remove_file(&manifest).expect("a link");
     fs::hard_link(&victim, &manifest).expect("a link");
-    check_refused(&checkpoint, &saved, &["manifest.jsonl is not a regular file with one name"]);
+    assert_refused(&checkpoint, &saved, &["manifest.jsonl is not a regular file with one name"]);
     fs::remove_file(&manifest).expect("a link");
     rustix::fs::mkfifoat(rustix::fs::CWD, &manifest, rustix::fs::Mode::RWXU).expect("a FIFO");
-    check_refused(&checkpoint, &saved, &["manifest.jsonl", "not a regular file"]);
+    assert_refused(&checkpoint, &saved, &["manifest.jsonl", "not a regular file"]);
     assert_eq!(fs::read_to_string(victim).expect("a file"), "precious");
 }
 

@@ -82,7 +82,7 @@ impl Attack {
         checkpoint.write();
         (self.place)(&checkpoint);
         let top = checkpoint.images().with_file_name("");
-        let archive = (!self.is_for_directories).then(|| archive_of(&checkpoint));
+        let archive = (!self.is_for_directories).then(|| make_archive(&checkpoint));
         let named: Vec<PathBuf> = [checkpoint.images()].into_iter().chain(archive).collect();
         let before = names_below(&top);
         let all = ["other-type", "other-mode", "other-size", "changed-since", "newer-dump", "tree-unknown"];
@@ -96,12 +96,12 @@ impl Attack {
             let started = Instant::now();
             let output = run(named, arguments);
             assert!(started.elapsed() < TIME_LIMIT, "{arguments:?} took {:?}", started.elapsed());
-            self.check(&output, arguments.contains(&"--show"));
+            self.assert_fate(&output, arguments.contains(&"--show"));
             assert_eq!(names_below(&top), before, "{arguments:?} touched something");
         }
     }
 
-    fn check(&self, output: &Output, is_shown: bool) {
+    fn assert_fate(&self, output: &Output, is_shown: bool) {
         let stdout = String::from_utf8_lossy(&output.stdout);
         let stderr = String::from_utf8_lossy(&output.stderr);
         let said = format!("{:?}: {:?}\n{stdout}{stderr}", self.fate, output.status);
@@ -121,7 +121,7 @@ impl Attack {
 }
 
 /// The same images in an archive, with their times as they are.
-fn archive_of(checkpoint: &Checkpoint) -> PathBuf {
+fn make_archive(checkpoint: &Checkpoint) -> PathBuf {
     let archive = checkpoint.images().with_file_name("images.tar.gz");
     let mut command = Command::new("tar");
     command.arg("-C").arg(checkpoint.images()).args(["--format=posix", "-czf"]).arg(&archive).arg(".");

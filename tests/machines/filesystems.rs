@@ -18,9 +18,9 @@ inventory::submit!(Cases(&[
 ]));
 
 fn xfs() {
-    root::is_cleaned(&Root { disks: &[("system", 320)], script: "mkfs.xfs -q /dev/vdd", device: "/dev/vdd" });
+    root::assert_cleans(&Root { disks: &[("system", 320)], script: "mkfs.xfs -q /dev/vdd", device: "/dev/vdd" });
 }
 
 fn btrfs() {
-    root::is_cleaned(&Root { disks: &[("system", 256)], script: "mkfs.btrfs --quiet /dev/vdd", device: "/dev/vdd" });
+    root::assert_cleans(&Root { disks: &[("system", 256)], script: "mkfs.btrfs --quiet /dev/vdd", device: "/dev/vdd" });
 }

@@ -19,5 +19,5 @@ const ROOT: Root = Root {
 };
 
 fn mirrored() {
-    root::is_cleaned(&ROOT);
+    root::assert_cleans(&ROOT);
 }

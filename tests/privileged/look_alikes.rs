@@ -45,7 +45,7 @@ fn survive(criu: &Criu) {
         let filters = Filters::of_host(&host, flavour);
         let (v4, v6) =
             (Outside::listen(&Net::of_host(&host), "127.0.0.1:0"), Outside::listen(&Net::of_host(&host), "[::1]:0"));
-        let tree = host.workload(&[&"connect", &v4.address(), &"connect", &v6.address()]);
+        let tree = host.start_workload(&[&"connect", &v4.address(), &"connect", &v6.address()]);
         let _peers = (v4.accept(), v6.accept());
         let images = host.dir().with_file_name("images");
         criu.dump(&host, &tree, &images, &DumpOptions { flavour, ..DumpOptions::default() });
@@ -53,7 +53,7 @@ fn survive(criu: &Criu) {
         let removed = Tool::new(&host, &images).run(&[]);
         assert_eq!(removed.code(), 0, "{removed}");
         assert_eq!(["iptables", "ip6tables"].map(|program| filters.lines(program)), left);
-        Tool::new(&host, &images).finds_nothing();
+        Tool::new(&host, &images).assert_finds_nothing();
     }
 }
 
@@ -93,7 +93,7 @@ fn of_other_connections(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
         let filters = Filters::of_host(&host, flavour);
-        let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
+        let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
         let images = host.dir().with_file_name("images");
         let connections = tree.connections();
         let others = ["iptables", "ip6tables"].map(|program| (program, of_others(&connections, program)));
@@ -102,7 +102,7 @@ fn of_other_connections(criu: &Criu) {
         let before = tool.snapshot();
         criu.dump(&host, &tree, &images, &DumpOptions { flavour, ..DumpOptions::default() });
         assert_eq!(filters.drops("iptables").len() + filters.drops("ip6tables").len(), 8 + 16, "void");
-        tool.removes_everything_since(&before);
+        tool.assert_removes_everything_since(&before);
     }
 }
 

@@ -88,9 +88,9 @@ use core::Choice;
 fn main() -> std::process::ExitCode {
     take_signals_back();
     let all = case::trials();
-    testkit::suite::conclude(match Choice::of_environment() {
+    testkit::suite::conclude(match Choice::from_environment() {
         Choice::All => all,
-        Choice::Core => core::of(all),
+        Choice::Core => core::choose(all),
     })
 }
 

@@ -19,7 +19,7 @@ inventory::submit!(Cases::with_each_criu(&[Case {
 fn removed(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     let connections = tree.connections();
     let images = host.dir().with_file_name("images");
     let tool = Tool::new(&host, &images);
@@ -38,7 +38,7 @@ fn removed(criu: &Criu) {
     let namespace = netns::open(&PathBuf::from(format!("/proc/{}/ns/net", host.init()))).unwrap();
     netns::within(&namespace, || connections.iter().for_each(insert_rules)).unwrap();
     assert_eq!(rules(&saved()), native, "iptables takes these rules for other ones");
-    tool.removes_everything_since(&before);
+    tool.assert_removes_everything_since(&before);
 }
 
 /// Both ends were dumped, so each has its two rules.
