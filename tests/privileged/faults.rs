@@ -11,6 +11,7 @@ use crate::case::{Case, Cases};
 use crate::crash::{LINKS, Scene, manifest};
 use crate::device_links::dump_on;
 use crate::disk::Disk;
+use crate::trace::Startup;
 
 inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "--show under every fault of a system call never says that nothing is left", test: shown },
@@ -27,21 +28,20 @@ const ERRORS: [&str; 7] = ["EPERM", "EACCES", "EIO", "EROFS", "EBUSY", "ENOSYS",
 /// Each removal needs a dump of its own, so that it is with fewer of them.
 const REMOVAL_ERRORS: [&str; 3] = ["EPERM", "EIO", "ENOSYS"];
 
-/// The calls by which the tool looks. The loader makes the first ones of some, and ends the program with status 127 if
-/// they fail; the number is that of the first call of the tool's own.
-const LOOKING: [(&str, u32); 12] = [
-    ("openat", 4),
-    ("openat2", 1),
-    ("statx", 1),
-    ("read", 4),
-    ("getdents64", 1),
-    ("readlink", 1),
-    ("socket", 1),
-    ("connect", 1),
-    ("sendto", 1),
-    ("recvfrom", 1),
-    ("setns", 1),
-    ("flock", 1),
+/// The calls by which the tool looks.
+const LOOKING: [&str; 12] = [
+    "openat",
+    "openat2",
+    "statx",
+    "read",
+    "getdents64",
+    "readlink",
+    "socket",
+    "connect",
+    "sendto",
+    "recvfrom",
+    "setns",
+    "flock",
 ];
 
 /// How many single calls of each kind are made to fail.
@@ -49,10 +49,11 @@ const SINGLE: u32 = 6;
 
 fn shown(criu: &Criu) {
     let scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
+    let startup = Startup::trace(&scene.host);
     let mut runs = 0;
-    for (call, first) in LOOKING {
+    for call in LOOKING {
         for error in ERRORS.into_iter().chain(["EINTR", "ENOBUFS", "EMFILE"]) {
-            for when in once_and_always(first) {
+            for when in once_and_always(startup.first_own(call)) {
                 let injection = format!("{call}:error={error}:when={when}");
                 // Interrupted for ever is a hang, which no kernel makes.
                 if error == "EINTR" && when.ends_with('+') {
@@ -71,8 +72,10 @@ fn shown(criu: &Criu) {
 }
 
 fn removed(criu: &Criu) {
+    let startup = Startup::trace(&TestHost::new());
     let mut injections = Vec::new();
-    for (call, first) in LOOKING.into_iter().chain([("unlinkat", 1), ("clone3", 1), ("setsockopt", 1)]) {
+    for call in LOOKING.into_iter().chain(["unlinkat", "clone3", "setsockopt"]) {
+        let first = startup.first_own(call);
         for error in REMOVAL_ERRORS {
             injections.extend([first, first + 7].map(|from| format!("{call}:error={error}:when={from}+")));
         }
@@ -144,6 +147,7 @@ fn saving(criu: &Criu) {
         "fchown",
         "statx",
     ];
+    let startup = Startup::trace(&TestHost::new());
     let mut runs = 0;
     for directory in ["/run/saved", "beside"] {
         for call in CALLS {
@@ -152,7 +156,8 @@ fn saving(criu: &Criu) {
             let into = if directory.starts_with('/') { directory.into() } else { into };
             let arguments = ["--save", into.to_str().expect("a path of text")];
             for error in ["EIO", "ENOSPC", "EROFS", "EPERM"] {
-                for when in ["5", "20+"] {
+                let first = startup.first_own(call);
+                for when in [format!("{}", first + 1), format!("{}+", first + 16)] {
                     let injection = format!("{call}:error={error}:when={when}");
                     let run = scene.tool().under_strace(&[&injection]).run(&arguments);
                     assert_words(&injection, &run);
