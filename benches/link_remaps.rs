@@ -116,7 +116,7 @@ fn allow_open_files() {
 fn dump(criu: &Criu, host: &TestHost) -> PathBuf {
     let files: Vec<PathBuf> = (0..LINKS).map(|number| host.dir().join(format!("file-{number}"))).collect();
     let words: Vec<Word<'_>> = files.iter().flat_map(|file| [&"deleted" as Word<'_>, file]).collect();
-    let tree = host.workload(&words);
+    let tree = host.start_workload(&words);
     let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     let images = host.dir().join("images");
     let dump = criu.dump(host, &tree, &images, &options);

@@ -112,12 +112,17 @@ impl Source {
 }
 
 fn sources() -> Vec<Source> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_below("src")
+}
+
+fn sources_below(directory: &str) -> Vec<Source> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let mut paths = Vec::new();
     walk(&top, &mut paths);
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
     let read = |path: PathBuf| Source {
         text: fs::read_to_string(&path).expect("a source file"),
-        path: path.strip_prefix(&top).expect("a path below src").display().to_string(),
+        path: path.strip_prefix(&top).expect("a path below the directory").display().to_string(),
     };
     paths.into_iter().map(read).collect()
 }
@@ -132,7 +137,7 @@ fn walk(directory: &Path, paths: &mut Vec<PathBuf>) {
 /// The rule holds for all sources, and is broken by a file of this path and text: a rule that nothing can break holds
 /// nothing.
 #[track_caller]
-fn check(rule: fn(&Source) -> Vec<String>, path: &str, broken: &[&str]) {
+fn assert_rule(rule: fn(&Source) -> Vec<String>, path: &str, broken: &[&str]) {
     let found: Vec<String> = sources().iter().flat_map(rule).collect();
     assert!(found.is_empty(), "{found:#?}");
     for text in broken {
@@ -152,8 +157,8 @@ fn kinds_mounts_and_plan_do_not_ask_the_system() {
         "let x = crate::system::process::pids();",
         "    use crate::system;\n    system::{process};",
     ];
-    check(impure_lines, "mounts/overlay.rs", &broken);
-    check(impure_lines, "plan.rs", &["use std::env;"]);
+    assert_rule(impure_lines, "mounts/overlay.rs", &broken);
+    assert_rule(impure_lines, "plan.rs", &["use std::env;"]);
 }
 
 /// The other modules that a module of the top level uses.
@@ -200,12 +205,59 @@ fn nothing_but_the_picture_of_the_host_reads_proc_about_others() {
         "read_dir(\"/proc\")",
         "open(\"/proc/locks\")",
     ];
-    check(reads_proc, "probe.rs", &broken);
+    assert_rule(reads_proc, "probe.rs", &broken);
 }
 
 #[test]
 fn every_file_has_its_licence_and_says_what_it_is_for() {
     let licence = "// SPDX-License-Identifier: Apache-2.0 OR MIT\n";
-    check(headless, "new.rs", &["", "//! What for.\n", licence, &format!("{licence}use std::fs;\n")]);
-    check(headless, "new/tests.rs", &["use super::*;\n"]);
+    assert_rule(headless, "new.rs", &["", "//! What for.\n", licence, &format!("{licence}use std::fs;\n")]);
+    assert_rule(headless, "new/tests.rs", &["use super::*;\n"]);
+}
+
+/// The modules of test suites that no module declares. They are not compiled, and no compiler says so.
+fn undeclared(sources: &[Source]) -> Vec<&str> {
+    let is_root = |path: &Path| path.ends_with("main.rs") || path.ends_with("lib.rs");
+    let declares = |source: &Source, module: &str| {
+        let declaration = format!("mod {module};");
+        source
+            .text
+            .lines()
+            .any(|line| line.split_once(&declaration).is_some_and(|rest| ["", "pub ", "pub(crate) "].contains(&rest.0)))
+    };
+    let is_declared = |path: &Path| {
+        let module = path.file_stem().expect("a name").to_string_lossy();
+        let directory = path.parent().expect("a directory");
+        let parents = [directory.join("main.rs"), directory.join("lib.rs"), directory.with_extension("rs")];
+        sources
+            .iter()
+            .any(|source| parents.iter().any(|parent| *parent == Path::new(&source.path)) && declares(source, &module))
+    };
+    // What lies directly in tests/, or in the tests/ or src/bin/ of a crate, is a program of its own.
+    let is_program = |path: &Path| {
+        let directory = path.parent().expect("a directory");
+        is_root(path) || directory == Path::new("") || directory.ends_with("tests") || directory.ends_with("bin")
+    };
+    let paths = sources.iter().map(|source| source.path.as_str());
+    paths.filter(|path| !is_program(Path::new(path)) && !is_declared(Path::new(path))).collect()
+}
+
+#[test]
+fn every_file_of_a_test_suite_is_compiled() {
+    let mut sources = sources_below("tests");
+    assert_eq!(undeclared(&sources), Vec::<&str>::new());
+    sources.push(Source { path: "privileged/forgotten.rs".to_owned(), text: String::new() });
+    sources.push(Source { path: "privileged/reader/forgotten.rs".to_owned(), text: String::new() });
+    assert_eq!(undeclared(&sources), ["privileged/forgotten.rs", "privileged/reader/forgotten.rs"]);
+}
+
+/// What two programs need is a crate: a file that is a module of both is compiled twice, and unused in part.
+#[test]
+fn no_module_has_a_path_of_its_own() {
+    let attribute = format!("#[{}", "path");
+    let programs = ["src", "tests", "benches", "xtask/src"];
+    let found = programs.iter().flat_map(|directory| sources_below(directory));
+    let found: Vec<String> =
+        found.filter(|source| source.text.contains(&attribute)).map(|source| source.path).collect();
+    assert_eq!(found, Vec::<String>::new());
 }

@@ -70,7 +70,7 @@ impl Seeds<'_> {
             &"listen-connect",
             &"[::1]:0",
         ];
-        let tree = host.workload(&words);
+        let tree = host.start_workload(&words);
         let images = host.dir().join("images");
         let script = host.dir().join("criu-gc-record");
         std::os::unix::fs::symlink(crate::cargo::build_tool()?, &script).map_err(failed("create", &script))?;
@@ -102,7 +102,7 @@ impl Seeds<'_> {
     /// What runc, crun and podman write beside the images, and podman into an export.
     fn of_engines(&self, criu: &Criu) -> Result<(), Error> {
         let host = TestHost::new();
-        let network = host.net_namespace("pod");
+        let network = host.make_net_namespace("pod");
         // A volume each: the second dump would find the link remap of the first in its way.
         let specification = |name: &str| {
             let volume = host.dir().join(format!("volume of {name}"));
@@ -111,12 +111,12 @@ impl Seeds<'_> {
         };
         let engines = Engines::new(&host, criu, LockMethod::Iptables, IptablesFlavour::Nft);
         for (runtime, name) in [(Runtime::Runc, "runc"), (Runtime::Crun, "crun")] {
-            let bundle = engines.bundle(runtime, name, &specification(name)?);
+            let bundle = engines.make_bundle(runtime, name, &specification(name)?);
             bundle.start();
             bundle.checkpoint();
             self.add_metadata(Layout::Bundle, name, bundle.directory())?;
         }
-        let podman = engines.podman();
+        let podman = engines.set_up_podman();
         podman.start("kept", &specification("kept")?);
         podman.checkpoint("kept", &["--keep"]);
         self.add_metadata(Layout::Podman, "podman", &host.path(podman.directory("kept")))?;

@@ -217,4 +217,13 @@ mod tests {
             assert_eq!(Test::parse(other), None);
         }
     }
+
+    #[test]
+    fn the_times_after_the_tests_are_none_of_them() {
+        let printed = "running 2 tests\ntest one (criu 4.3)  ... ok\ntest two (criu 4.3)  ... FAILED\n\n\
+                       test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 3.00s\n\n\
+                       times of 2 tests, 5 s in all:\n    3.00 s  two (criu 4.3)\n    2.00 s  one (criu 4.3)\n\n";
+        let tests: Vec<_> = printed.lines().filter_map(Test::parse).map(|test| (test.name, test.has_passed)).collect();
+        assert_eq!(tests, [("one".to_owned(), true), ("two".to_owned(), false)]);
+    }
 }

@@ -29,7 +29,7 @@ pub(crate) fn start(description: &Description, flavour: Flavour, host: &TestHost
     let directives = directives(description, &directory);
     let words: Vec<Word<'_>> = directives.iter().map(|word| word as Word<'_>).collect();
     let network = match &description.network {
-        Some(name) => Network::Named(host.net_namespace(name)),
+        Some(name) => Network::Named(host.make_net_namespace(name)),
         None if flavour == Flavour::Host => Network::Host,
         None => Network::Own,
     };

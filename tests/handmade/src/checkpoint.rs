@@ -3,20 +3,19 @@
 //! on the machine itself.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use criu_images::{
-    Entry, FileEntry, Framing, InetSkEntry, Inventory, MntEntry, PstreeEntry, RegFileEntry, RemapFilePathEntry,
-    TaskKobjIds,
+    Entry, FileEntry, Framing, Inventory, MntEntry, PstreeEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds,
 };
 
-use crate::image_file::image;
+use crate::entries::{image, named, regular, remap};
 
-/// The id of the link remap, and of the file that it stands for.
-pub(crate) const LINK: u32 = 9;
-pub(crate) const ORIGINAL: u32 = 8;
+/// The id of the link remap.
+pub const LINK: u32 = 9;
+/// The id of the file that it stands for.
+pub const ORIGINAL: u32 = 8;
 
 const MODE: u32 = 0o100_644;
 const SKIP_LOCK: u32 = 2;
@@ -25,30 +24,42 @@ const SKIP_LOCK: u32 = 2;
 const PID: u32 = 4_194_400;
 
 /// What the images say; a test changes one thing.
-pub(crate) struct Checkpoint {
+#[derive(Debug)]
+pub struct Checkpoint {
+    program: PathBuf,
     directory: tempfile::TempDir,
-    pub(crate) inventory: Inventory,
-    pub(crate) files: Vec<FileEntry>,
-    pub(crate) remaps: Vec<RemapFilePathEntry>,
-    pub(crate) mounts: Vec<MntEntry>,
+    /// The entry of `inventory.img`.
+    pub inventory: Inventory,
+    /// Those of `files.img`.
+    pub files: Vec<FileEntry>,
+    /// Those of `remap-fpath.img`.
+    pub remaps: Vec<RemapFilePathEntry>,
+    /// Those of `mountpoints-3.img`.
+    pub mounts: Vec<MntEntry>,
 }
 
 impl Checkpoint {
-    /// One in which everything is right. The link remap exists, and is the second name of a file `data.keep`.
-    pub(crate) fn new() -> Self {
+    /// One in which everything is right, for runs of this criu-gc. The link remap exists, and is the second name of a
+    /// file `data.keep`.
+    ///
+    /// # Panics
+    /// If the files cannot be made.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let ids = TaskKobjIds::default().with(|ids| {
-            ids.pid_ns_id = Some(1);
-            ids.net_ns_id = Some(2);
-            ids.mnt_ns_id = Some(3);
-        });
+        let ids = namespaces();
         let inventory = Inventory::default().with(|inventory| {
             inventory.img_version = 2;
             inventory.root_ids = Some(ids);
             inventory.network_lock_method = Some(SKIP_LOCK);
         });
-        let mut checkpoint =
-            Checkpoint { directory, inventory, files: Vec::new(), remaps: Vec::new(), mounts: Vec::new() };
+        let mut checkpoint = Checkpoint {
+            program: program.into(),
+            directory,
+            inventory,
+            files: Vec::new(),
+            remaps: Vec::new(),
+            mounts: Vec::new(),
+        };
         fs::create_dir(checkpoint.images()).expect("a new directory");
         let data = checkpoint.data();
         fs::create_dir(&data).expect("a new directory");
@@ -64,32 +75,32 @@ impl Checkpoint {
     }
 
     /// Where the images are.
-    pub(crate) fn images(&self) -> PathBuf {
+    pub fn images(&self) -> PathBuf {
         self.directory.path().join("images")
     }
 
     /// The directory of the file.
-    pub(crate) fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
     /// The link remap.
-    pub(crate) fn link(&self) -> PathBuf {
+    pub fn link(&self) -> PathBuf {
         self.data().join(format!("link_remap.{LINK}"))
     }
 
     /// The entry of the link remap.
-    pub(crate) fn link_entry(&mut self) -> &mut RegFileEntry {
+    pub fn link_entry(&mut self) -> &mut RegFileEntry {
         self.files[0].reg.as_deref_mut().expect("a regular file")
     }
 
     /// The entry of the file that it stands for.
-    pub(crate) fn original_entry(&mut self) -> &mut RegFileEntry {
+    pub fn original_entry(&mut self) -> &mut RegFileEntry {
         self.files[1].reg.as_deref_mut().expect("a regular file")
     }
 
     /// Gives the tree a mount namespace of its own, with one mount, and the file on it.
-    pub(crate) fn mount_at(&mut self, mountpoint: &str) {
+    pub fn mount_at(&mut self, mountpoint: &str) {
         let mount = MntEntry::default().with(|mount| {
             mount.mnt_id = 77;
             mount.root = b"/".into();
@@ -101,17 +112,13 @@ impl Checkpoint {
     }
 
     /// Writes the images, each over what has its name.
-    pub(crate) fn write(&self) {
+    pub fn write(&self) {
         self.write_framed(Framing::TwoMagics);
     }
 
     /// The same, in the form of some version of CRIU.
-    pub(crate) fn write_framed(&self, framing: Framing) {
-        let ids = TaskKobjIds::default().with(|ids| {
-            ids.pid_ns_id = Some(1);
-            ids.net_ns_id = Some(2);
-            ids.mnt_ns_id = Some(3);
-        });
+    pub fn write_framed(&self, framing: Framing) {
+        let ids = namespaces();
         let task = PstreeEntry::default().with(|task| {
             task.pid = PID;
             task.pgid = PID;
@@ -130,45 +137,22 @@ impl Checkpoint {
     }
 
     /// Puts something else into the place of an image.
-    pub(crate) fn write_bytes(&self, name: &str, bytes: &[u8]) {
+    pub fn write_bytes(&self, name: &str, bytes: &[u8]) {
         fs::write(self.images().join(name), bytes).expect("an image");
     }
 
     /// Runs `criu-gc -D IMAGES ARGUMENTS`.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_criu-gc"));
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(&self.program);
         command.arg("-D").arg(self.images()).args(arguments).output().expect("criu-gc")
     }
 }
 
-/// A regular file of `files.img`, as it stands in its record.
-pub(crate) fn regular(entry: RegFileEntry) -> FileEntry {
-    entry.into()
-}
-
-/// A socket of `files.img`.
-pub(crate) fn socket(entry: InetSkEntry) -> FileEntry {
-    entry.into()
-}
-
-/// The entry of a file of which nothing but the name is known.
-pub(crate) fn named(id: u32, path: &Path) -> RegFileEntry {
-    RegFileEntry::default().with(|file| {
-        file.id = id;
-        file.name = path.as_os_str().as_bytes().to_vec();
+/// Those of CRIU and of the tree: the same.
+fn namespaces() -> TaskKobjIds {
+    TaskKobjIds::default().with(|ids| {
+        ids.pid_ns_id = Some(1);
+        ids.net_ns_id = Some(2);
+        ids.mnt_ns_id = Some(3);
     })
-}
-
-/// A remap as CRIU writes it since 1.4.
-pub(crate) fn remap(orig_id: u32, remap_id: u32) -> RemapFilePathEntry {
-    RemapFilePathEntry::default().with(|remap| {
-        remap.orig_id = orig_id;
-        remap.remap_id = remap_id;
-        remap.remap_type = Some(0);
-    })
-}
-
-/// Where the record of this number begins in an image.
-pub(crate) fn offset<E: Entry>(entries: &[E], number: usize) -> usize {
-    image(Framing::TwoMagics, &entries[..number]).len()
 }

@@ -3,35 +3,29 @@
 //!
 //! `CRIU_GC_WRITE_SNAPSHOTS=1 cargo test --test command_line` writes the texts in tests/command_line anew.
 
-#[expect(dead_code, reason = "the tests of bad input change more of it")]
-#[path = "bad_input/checkpoint.rs"]
-mod checkpoint;
-#[path = "support/image_file.rs"]
-mod image_file;
-#[path = "command_line/run.rs"]
 mod run;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use checkpoint::{Checkpoint, LINK, ORIGINAL, remap};
-use run::{Run, check_snapshot, criu_gc};
+use handmade::{Checkpoint, LINK, ORIGINAL, remap};
+use run::{CRIU_GC, Run, assert_snapshot, criu_gc};
 use serde_json::{Value, json};
 
 /// A whole checkpoint whose link remap exists.
 fn example() -> Checkpoint {
-    let checkpoint = Checkpoint::new();
+    let checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.write();
     checkpoint
 }
 
 fn run(checkpoint: &Checkpoint, arguments: &[&str]) -> Run {
-    Run::of(checkpoint.run(arguments))
+    Run::new(checkpoint.run(arguments))
 }
 
 /// The command line is refused with status 2, in words that have all these among them.
 #[track_caller]
-fn check_refused(arguments: &[&str], words: &[&str]) {
+fn assert_refused(arguments: &[&str], words: &[&str]) {
     let run = criu_gc(arguments);
     assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{run:?}");
     for word in words {
@@ -64,8 +58,8 @@ fn what_the_words_hold_is_escaped_in_every_message() {
 
 #[test]
 fn the_help_teaches() {
-    check_snapshot("help.txt", &criu_gc(&["--help"]));
-    check_snapshot("short-help.txt", &criu_gc(&["-h"]));
+    assert_snapshot("help.txt", &criu_gc(&["--help"]));
+    assert_snapshot("short-help.txt", &criu_gc(&["-h"]));
 }
 
 #[test]
@@ -79,15 +73,15 @@ fn the_version_is_that_of_the_package() {
 
 #[test]
 fn a_wrong_command_line_is_refused_before_anything_is_looked_at() {
-    check_refused(&["--shwo", "/nowhere"], &["--shwo", "--show"]);
-    check_refused(&["-D"], &["--images-dir"]);
-    check_refused(&[], &["no checkpoint: name its directory or archive", "-D DIR"]);
-    check_refused(&["--show"], &["no checkpoint: name its directory or archive"]);
-    check_refused(&["gc"], &["no checkpoint: name its directory or archive"]);
-    check_refused(&["--exit-code", "-D", "/nowhere"], &["--show"]);
-    check_refused(&["--show", "--show", "/nowhere"], &["--show"]);
+    assert_refused(&["--shwo", "/nowhere"], &["--shwo", "--show"]);
+    assert_refused(&["-D"], &["--images-dir"]);
+    assert_refused(&[], &["no checkpoint: name its directory or archive", "-D DIR"]);
+    assert_refused(&["--show"], &["no checkpoint: name its directory or archive"]);
+    assert_refused(&["gc"], &["no checkpoint: name its directory or archive"]);
+    assert_refused(&["--exit-code", "-D", "/nowhere"], &["--show"]);
+    assert_refused(&["--show", "--show", "/nowhere"], &["--show"]);
     for wrong in ["mnt[]:/x", "dev[a]:/x", "mnt[a]", "mnt[a]:", "net", ""] {
-        check_refused(
+        assert_refused(
             &["-D", "/nowhere", "--external", wrong],
             &["--external", "expected mnt[KEY]:PATH or net[KEY]:PATH"],
         );
@@ -97,12 +91,12 @@ fn a_wrong_command_line_is_refused_before_anything_is_looked_at() {
 #[test]
 fn a_reason_that_cannot_be_allowed_is_refused_with_those_that_can() {
     for wrong in ["criu-at-work", "directory", "untied-namespace", "all", "Tree-Alive", ""] {
-        check_refused(
+        assert_refused(
             &["-D", "/nowhere", "--allow", wrong],
             &["tree-alive, tree-unknown, other-type", "foreign-content"],
         );
     }
-    check_refused(&["-D", "/nowhere", "--force"], &["--force"]);
+    assert_refused(&["-D", "/nowhere", "--force"], &["--force"]);
 }
 
 #[test]
@@ -123,7 +117,7 @@ fn every_way_to_name_a_directory_leads_to_the_same() {
 }
 
 #[track_caller]
-fn check_status(checkpoint: &Checkpoint, arguments: &[&str], status: i32, last: &str) {
+fn assert_status(checkpoint: &Checkpoint, arguments: &[&str], status: i32, last: &str) {
     let run = run(checkpoint, arguments);
     assert_eq!((run.status, run.last_line()), (status, last), "{run:?}");
 }
@@ -132,30 +126,30 @@ fn check_status(checkpoint: &Checkpoint, arguments: &[&str], status: i32, last: 
 #[test]
 fn the_exit_status_tells_how_it_ended() {
     let mut checkpoint = example();
-    check_status(&checkpoint, &["--show"], 0, "1 object: 1 to be removed.");
-    check_status(&checkpoint, &["--show", "--exit-code"], 1, "1 object: 1 to be removed.");
+    assert_status(&checkpoint, &["--show"], 0, "1 object: 1 to be removed.");
+    assert_status(&checkpoint, &["--show", "--exit-code"], 1, "1 object: 1 to be removed.");
     fs::write(checkpoint.link(), "longer than it was").unwrap();
     let kept = "Kept, other-size (1 object): it has another size than the dumped file. To remove: --allow other-size";
-    check_status(&checkpoint, &["--show"], 0, kept);
-    check_status(&checkpoint, &["--show", "--exit-code"], 1, kept);
-    check_status(&checkpoint, &[], 1, kept);
+    assert_status(&checkpoint, &["--show"], 0, kept);
+    assert_status(&checkpoint, &["--show", "--exit-code"], 1, kept);
+    assert_status(&checkpoint, &[], 1, kept);
     assert!(checkpoint.link().exists());
-    check_status(&checkpoint, &["--allow", "other-size"], 0, "1 object: 1 removed.");
+    assert_status(&checkpoint, &["--allow", "other-size"], 0, "1 object: 1 removed.");
     assert!(!checkpoint.link().exists());
     for arguments in [&[][..], &["--show"], &["--show", "--exit-code"]] {
-        check_status(&checkpoint, arguments, 0, "Nothing is left.");
+        assert_status(&checkpoint, arguments, 0, "Nothing is left.");
     }
     // The images are newer than the removal; a dump would have changed the directory too.
     fs::write(checkpoint.link().with_file_name("neighbour"), "").unwrap();
     checkpoint.remaps.push(remap(ORIGINAL, LINK).with(|remap| remap.remap_type = Some(7)));
     checkpoint.write();
     let unsure = "Nothing was found, but not everything is known.";
-    check_status(&checkpoint, &["--show"], 0, unsure);
-    check_status(&checkpoint, &["--show", "--exit-code"], 1, unsure);
-    check_status(&checkpoint, &[], 1, unsure);
+    assert_status(&checkpoint, &["--show"], 0, unsure);
+    assert_status(&checkpoint, &["--show", "--exit-code"], 1, unsure);
+    assert_status(&checkpoint, &[], 1, unsure);
     fs::write(checkpoint.images().join("files.img"), "no image").unwrap();
     for arguments in [&[][..], &["--show"], &["--show", "--exit-code"]] {
-        check_status(&checkpoint, arguments, 2, "");
+        assert_status(&checkpoint, arguments, 2, "");
     }
 }
 
@@ -203,7 +197,7 @@ fn json_is_one_document_for_success_and_for_failure() {
 
 #[test]
 fn every_field_of_the_document_is_described() {
-    let described = include_str!("../docs/json.md");
+    let described = include_str!("../../docs/json.md");
     let shown = run(&example(), &["--show", "--json"]).document();
     let mut fields = Vec::new();
     collect_fields(&shown, &mut fields);
@@ -283,7 +277,7 @@ fn a_log_never_takes_the_place_of_another_file() {
 fn a_reader_that_goes_away_does_not_stop_the_work() {
     use std::process::{Command, Stdio};
     let checkpoint = example();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_criu-gc"));
+    let mut command = Command::new(CRIU_GC);
     let mut child = command.arg(checkpoint.images()).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
