@@ -7,8 +7,8 @@ use std::path::Path;
 
 use testkit::{Access, Container, Launch, Network, TestHost, Word};
 
-use super::description::{Description, Flavour};
-use super::running::{Obstacle, Running};
+use crate::description::{Description, Flavour};
+use crate::running::{Obstacle, Running};
 
 /// What stands for the test's directory in a directive.
 const DIRECTORY: &str = "{dir}";

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::description::Description;
-use super::expectation::QUESTION;
-use super::literal;
+use crate::description::Description;
 use crate::error::Error;
+use crate::expectation::QUESTION;
+use crate::literal;
 
 /// The directories of CRIU's suite that hold tests.
 const GROUPS: [&str; 2] = ["static", "transition"];

@@ -6,8 +6,8 @@ use std::fmt::Write;
 
 use regex::Regex;
 
-use super::description::Flavour;
-use super::outcome::Outcome;
+use crate::description::Flavour;
+use crate::outcome::Outcome;
 
 /// One run that is over.
 #[derive(Clone, Debug)]

@@ -10,15 +10,15 @@ use std::process::ExitStatus;
 
 use testkit::{CommandExt, Criu, Finished, IptablesFlavour, TestHost};
 
-use super::description::{Description, Flavour};
-use super::expectation::Expectation;
-use super::guest::{self, Guest};
-use super::outcome::{Outcome, kinds};
-use super::picture::{Picture, settle};
-use super::running::{Obstacle, Running};
-use super::suite::Test;
-use super::transcript::Transcript;
-use super::{eligibility, own};
+use crate::description::{Description, Flavour};
+use crate::expectation::Expectation;
+use crate::guest::{self, Guest};
+use crate::outcome::{Outcome, kinds};
+use crate::picture::{Picture, settle};
+use crate::running::{Obstacle, Running};
+use crate::suite::Test;
+use crate::transcript::Transcript;
+use crate::{eligibility, own};
 
 /// The last line of criu-gc when nothing is left.
 const NOTHING: &str = "Nothing is left.";

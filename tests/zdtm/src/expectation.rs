@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use testkit::CommandExt;
 
-use super::description::Flavour;
-use super::literal;
-use super::transcript::Transcript;
+use crate::description::Flavour;
+use crate::literal;
+use crate::transcript::Transcript;
 
 /// What hooks answer to.
 pub(crate) const QUESTION: &str = "--gc";
@@ -95,7 +95,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::zdtm::parallel;
+    use crate::parallel;
 
     const OUTPUT: &str = "\
 Locked tcp connection: ::1:8880 -> ::1:40000 (2 rules of ip6tables-nft; to be removed)
@@ -142,7 +142,7 @@ Network lock table: inet CRIU-1 -> /run/netns/blue (drops every packet; to be re
     #[test]
     fn every_hook_of_the_project_answers() {
         let directories = ["own", "hooks/static", "hooks/transition"].map(|name| Path::new("tests/zdtm").join(name));
-        let read = |directory| std::fs::read_dir(crate::cargo::workspace().join(directory)).unwrap();
+        let read = |directory| std::fs::read_dir(Path::new("../..").join(directory)).unwrap();
         let paths = directories.iter().flat_map(read).map(|entry| entry.unwrap().path());
         let is_hook = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "hook");
         let hooks: Vec<_> = paths.filter(|path| is_hook(path) && !path.is_symlink()).collect();

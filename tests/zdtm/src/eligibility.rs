@@ -7,9 +7,9 @@ use std::sync::Mutex;
 
 use testkit::{CommandExt, Criu, IptablesFlavour, TestHost};
 
-use super::description::Description;
-use super::running::Obstacle;
-use super::suite::Test;
+use crate::description::Description;
+use crate::running::Obstacle;
+use crate::suite::Test;
 
 /// Tests that change what no namespace of a throw-away host separates from the machine.
 const REACHING: [(&str, &str); 2] = [("static/binfmt_misc", "binary formats"), ("static/uprobes", "probes")];

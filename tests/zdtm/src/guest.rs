@@ -10,11 +10,11 @@ use std::thread;
 
 use testkit::{Artifacts, CommandExt, Criu, Finished, TestHost};
 
-use super::description::{Description, Flavour};
-use super::running::{Obstacle, Running};
-use super::suite::{Test, is_executable, with_extension};
-use super::transcript::Transcript;
-use super::{privacy, root};
+use crate::description::{Description, Flavour};
+use crate::running::{Obstacle, Running};
+use crate::suite::{Test, is_executable, with_extension};
+use crate::transcript::Transcript;
+use crate::{privacy, root};
 
 /// The user and groups of tests that need no root, as the host numbers them.
 const USER: [(&str, &str); 3] = [("ZDTM_UID", "18943"), ("ZDTM_GID", "58467"), ("ZDTM_GROUPS", "27495 48244")];
