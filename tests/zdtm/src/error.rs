@@ -56,6 +56,10 @@ pub enum Error {
     #[error("{} does not say its version as criu does", .0.display())]
     NoCriuProgram(PathBuf),
 
+    /// A signal cannot be noticed.
+    #[error("cannot notice signals: {0}")]
+    NoSignals(io::Error),
+
     /// A selection without a run.
     #[error("no test has a flavour that is asked for")]
     NothingToRun,
@@ -63,4 +67,12 @@ pub enum Error {
     /// How many runs failed, of how many.
     #[error("{0} of {1} runs failed")]
     Unclean(usize, usize),
+
+    /// A run of everything that proved nothing.
+    #[error("none of {0} tests was dumped")]
+    NothingDumped(usize),
+
+    /// How many runs there were before the signal, of how many, and how many of them failed.
+    #[error("interrupted: {0} of {1} runs are done, {2} of them failed")]
+    Interrupted(usize, usize, usize),
 }

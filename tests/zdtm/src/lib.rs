@@ -6,77 +6,45 @@
 //! lines are compared with what the test's hook expects, and pictures of the host, taken without criu-gc, say whether
 //! anything is left or anything else has changed.
 
+mod action;
 mod description;
 mod eligibility;
 mod error;
 mod expectation;
+mod fixture;
 mod guest;
+mod interrupt;
 mod literal;
+mod options;
 mod outcome;
 mod own;
 mod parallel;
 mod picture;
 mod privacy;
+mod programs;
 mod report;
 mod root;
 mod running;
+mod selection;
+mod session;
 mod suite;
 mod transcript;
 mod trial;
+mod verdict;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-use clap::ValueEnum;
-use testkit::{Criu, IptablesFlavour};
-
-use description::Flavour;
-pub use error::Error;
-use outcome::Outcome;
-use report::Record;
-use suite::Test;
-use transcript::Transcript;
-use trial::{Means, Trial};
-
-/// What to run.
-#[derive(clap::Args, Debug, Default)]
-pub struct Options {
-    /// CRIU's source tree, with the tests built in it; without it only this project's own tests are run
-    #[arg(long, value_name = "DIR")]
-    criu_source: Option<PathBuf>,
-    /// Run these tests only, with or without a hook: `socket-tcp`, `transition/socket-tcp`, `own/semaphore`
-    #[arg(short, long = "test", value_name = "TEST", num_args = 1..)]
-    tests: Vec<String>,
-    /// Run these flavours only
-    #[arg(long, value_delimiter = ',')]
-    flavour: Vec<Flavour>,
-    /// Run every test of CRIU's tree, not only those that have a hook; go on after a failure
-    #[arg(long, requires = "criu_source", conflicts_with = "tests")]
-    all: bool,
-    /// Dump with this criu, a version that `setup` brought or the path of a program; may be repeated [default: all
-    /// that `setup` brought]
-    #[arg(long, value_name = "VERSION|PATH")]
-    criu: Vec<String>,
-    /// Let criu find this iptables
-    #[arg(long, value_enum, default_value_t)]
-    iptables: Iptables,
-    /// Give criu one more option for every dump: `--criu-option=--network-lock=nftables`; may be repeated
-    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
-    criu_option: Vec<OsString>,
-    /// Keep what every action of every run said in this directory
-    #[arg(long, value_name = "DIR")]
-    keep: Option<PathBuf>,
-}
-
-/// Which iptables criu finds.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Iptables {
-    /// The one that keeps its rules in nftables
-    #[default]
-    Nft,
-    /// The one with tables of its own
-    Legacy,
-}
+pub use crate::error::Error;
+use crate::interrupt::Interrupt;
+pub use crate::options::Options;
+use crate::outcome::{Class, Outcome};
+use crate::programs::Programs;
+use crate::report::{Line, Record};
+use crate::selection::Run;
+use crate::session::Session;
+use crate::transcript::Transcript;
 
 /// Where the tests of the project are, and what they try.
 #[derive(Clone, Copy, Debug)]
@@ -87,99 +55,69 @@ pub struct Project<'a> {
     pub tool: &'a Path,
 }
 
-/// Runs what is asked for, and fails if a run does.
+/// Runs what is asked for, prints what came of it, and fails if a run does.
 pub fn run(options: &Options, project: &Project<'_>) -> Result<(), Error> {
     if let Some(reason) = testkit::cannot_run() {
         return Err(Error::CannotRun(reason));
     }
-    let (means, tests) = (means(options, project.tool)?, tests(options, project.directory)?);
-    let trials: Vec<_> = means.iter().flat_map(|means| trials(&tests, means, options)).collect();
-    if trials.is_empty() {
+    let (tests, programs) = (selection::tests(options, project.directory)?, Programs::chosen(options, project.tool)?);
+    let runs = selection::runs(&tests, &programs, options);
+    if runs.is_empty() {
         return Err(Error::NothingToRun);
     }
-    let attempt = |(means, test, flavour): &(&Means, &Test, Flavour)| attempt(test, *flavour, means, options);
-    let is_last = |record: &Result<Record, Error>| match record {
-        Ok(record) => record.outcome.is_failure() && !options.all,
-        Err(_) => true,
+    let interrupt = Interrupt::on_signals()?;
+    fixture::note_panics();
+    let start = Instant::now();
+    let number = AtomicUsize::new(0);
+    let attempt = |run: &Run<'_>| {
+        let (record, transcript) = attempt(run, options, &interrupt);
+        let number = number.fetch_add(1, Ordering::Relaxed) + 1;
+        // One call: other runs end at the same time.
+        println!("{}", Line { record: &record, number, of: runs.len(), transcript: &transcript });
+        let kept = options.keep.as_deref().map_or(Ok(()), |directory| transcript.keep(&record.place(directory)));
+        (record, kept)
     };
-    let records: Vec<Record> = parallel::map(&trials, attempt, is_last).into_iter().collect::<Result<_, _>>()?;
+    let is_last = |(record, kept): &(Record, Result<(), Error>)| {
+        interrupt.has_come() || kept.is_err() || (options.fail_fast && record.has_failed)
+    };
+    let (records, kept): (Vec<_>, Vec<_>) = parallel::map(&runs, attempt, is_last).into_iter().unzip();
     print!("\n{}", report::tables(&records));
-    match records.iter().filter(|record| record.outcome.is_failure()).count() {
-        0 => Ok(()),
-        failed => Err(Error::Unclean(failed, records.len())),
-    }
+    println!("{}", report::durations(&records, start.elapsed()));
+    kept.into_iter().collect::<Result<Vec<()>, _>>()?;
+    conclude(&records, runs.len(), options, &interrupt)
 }
 
-fn tests(options: &Options, project: &Path) -> Result<Vec<Test>, Error> {
-    let (own, source) = (suite::own(project)?, options.criu_source.as_deref());
-    let of_criu = source.map(|source| suite::of_criu(source, project)).transpose()?.unwrap_or_default();
-    if options.all {
-        return Ok(of_criu);
-    }
-    let all: Vec<_> = own.into_iter().chain(of_criu).collect();
-    match options.tests.is_empty() {
-        true => Ok(all.into_iter().filter(|test| test.hook.is_some() || test.tree.is_none()).collect()),
-        false => suite::chosen(all, &options.tests, source),
-    }
-}
-
-/// Each test once for every flavour that it has and that is asked for.
-fn trials<'a>(tests: &'a [Test], means: &'a Means, options: &Options) -> Vec<(&'a Means, &'a Test, Flavour)> {
-    let is_asked_for = |flavour: &Flavour| options.flavour.is_empty() || options.flavour.contains(flavour);
-    let of_test = |test: &'a Test| {
-        // One whose description cannot be read is to be seen once.
-        let flavours = test.description.as_ref().map_or_else(|_| vec![Flavour::Host], |it| it.flavours.clone());
-        flavours.into_iter().filter(is_asked_for).map(move |flavour| (means, test, flavour))
+fn attempt(run: &Run<'_>, options: &Options, interrupt: &Interrupt) -> (Record, Transcript) {
+    let start = Instant::now();
+    let mut session = Session::new(options.limits(), interrupt);
+    let outcome = match run.trial(options) {
+        Ok(trial) => trial.run(&mut session),
+        Err(outcome) => outcome,
     };
-    tests.iter().flat_map(of_test).collect()
+    let outcome = if interrupt.has_come() { outcome.after_interrupt() } else { outcome };
+    let record = Record {
+        criu: run.programs.criu.version().to_owned(),
+        test: run.test.name.clone(),
+        flavour: run.flavour,
+        has_failed: outcome.fails(options.demand()),
+        outcome,
+        duration: start.elapsed(),
+    };
+    (record, session.transcript)
 }
 
-fn attempt(test: &Test, flavour: Flavour, means: &Means, options: &Options) -> Result<Record, Error> {
-    let skipped = |why: String| (Outcome::Skipped(why), Transcript::default());
-    let (outcome, transcript) = match &test.description {
-        Err(problem) => skipped(problem.clone()),
-        Ok(description) if description.is_manual() && options.tests.is_empty() => {
-            skipped("it runs only if it is asked for".to_owned())
-        }
-        Ok(description) => Trial { test, description, flavour, means }.run(),
-    };
-    let outcome = if options.all { outcome } else { outcome.of_required() };
-    let record = Record { criu: means.criu.version().to_owned(), test: test.name.clone(), flavour, outcome };
-    let said = if record.outcome.is_failure() { format!("\n{transcript}") } else { String::new() };
-    // One call: other runs end at the same time.
-    println!("{} {} criu {}: {}{said}", record.test, flavour.name(), record.criu, record.outcome);
-    if let Some(directory) = &options.keep {
-        let criu = record.criu.replace('/', "_");
-        transcript.keep(&directory.join(criu).join(flavour.name()).join(&record.test))?;
+/// Whether all that was asked for was done, and nothing failed.
+fn conclude(records: &[Record], planned: usize, options: &Options, interrupt: &Interrupt) -> Result<(), Error> {
+    let failed = records.iter().filter(|record| record.has_failed).count();
+    let done = records.iter().filter(|record| record.outcome != Outcome::Interrupted).count();
+    let has_dumped = records.iter().map(|record| record.outcome.class()).any(Class::is_dumped);
+    if interrupt.has_come() {
+        Err(Error::Interrupted(done, planned, failed))
+    } else if failed > 0 {
+        Err(Error::Unclean(failed, done))
+    } else if options.all && !has_dumped {
+        Err(Error::NothingDumped(done))
+    } else {
+        Ok(())
     }
-    Ok(record)
-}
-
-/// One for each criu that is asked for.
-fn means(options: &Options, tool: &Path) -> Result<Vec<Means>, Error> {
-    let iptables = match options.iptables {
-        Iptables::Nft => IptablesFlavour::Nft,
-        Iptables::Legacy => IptablesFlavour::Legacy,
-    };
-    let means = |criu| Means { criu, iptables, criu_options: options.criu_option.clone(), tool: tool.to_owned() };
-    Ok(criu(&options.criu)?.into_iter().map(means).collect())
-}
-
-/// The CRIUs that are asked for.
-fn criu(names: &[String]) -> Result<Vec<Criu>, Error> {
-    let all = Criu::all();
-    if names.is_empty() {
-        return Ok(all);
-    }
-    let one = |name: &String| match name.contains('/') {
-        true => match Path::new(name).canonicalize() {
-            Ok(path) => Criu::at(&path).ok_or(Error::NoCriuProgram(path)),
-            Err(source) => Err(Error::File { action: "find", path: name.into(), source }),
-        },
-        false => all.iter().find(|criu| criu.version() == name).cloned().ok_or_else(|| {
-            let versions = all.iter().map(Criu::version).collect::<Vec<_>>().join(", ");
-            Error::NoSuchCriu(name.clone(), versions)
-        }),
-    };
-    names.iter().map(one).collect()
 }

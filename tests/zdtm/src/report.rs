@@ -2,12 +2,18 @@
 //! The runs as tables, in Markdown: to be read in a terminal, and to be published as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
+use std::fmt::{self, Display, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use regex::Regex;
 
 use crate::description::Flavour;
-use crate::outcome::Outcome;
+use crate::outcome::{Class, Outcome};
+use crate::transcript::Transcript;
+
+/// How many of the slowest runs are named.
+const SLOWEST: usize = 5;
 
 /// One run that is over.
 #[derive(Clone, Debug)]
@@ -20,6 +26,40 @@ pub(crate) struct Record {
     pub(crate) flavour: Flavour,
     /// What came of it.
     pub(crate) outcome: Outcome,
+    /// Whether that fails what was asked for.
+    pub(crate) has_failed: bool,
+    /// How long it took.
+    pub(crate) duration: Duration,
+}
+
+/// What is printed when a run is over: what came of it, and if it failed, what its actions said.
+pub(crate) struct Line<'a> {
+    pub(crate) record: &'a Record,
+    /// How many are over, this one too.
+    pub(crate) number: usize,
+    /// How many there are to be.
+    pub(crate) of: usize,
+    pub(crate) transcript: &'a Transcript,
+}
+
+impl Record {
+    /// Where below a directory its transcript is kept.
+    pub(crate) fn place(&self, directory: &Path) -> PathBuf {
+        directory.join(self.criu.replace('/', "_")).join(self.flavour.name()).join(&self.test)
+    }
+
+    fn name(&self) -> String {
+        format!("{} {} criu {}", self.test, self.flavour.name(), self.criu)
+    }
+}
+
+impl Display for Line<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { record, number, of, transcript } = self;
+        let seconds = record.duration.as_secs_f32();
+        write!(formatter, "[{number}/{of}] {}, {seconds:.1} s: {}", record.name(), record.outcome)?;
+        if record.has_failed { write!(formatter, "\n{transcript}") } else { Ok(()) }
+    }
 }
 
 /// All tables.
@@ -28,23 +68,33 @@ pub(crate) fn tables(records: &[Record]) -> String {
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
+/// How long all took, and which took longest.
+pub(crate) fn durations(records: &[Record], all: Duration) -> String {
+    let mut slowest: Vec<&Record> = records.iter().collect();
+    slowest.sort_by_key(|record| std::cmp::Reverse(record.duration));
+    let named = slowest.into_iter().take(SLOWEST);
+    let named = named.map(|record| format!("{} {:.1} s", record.name(), record.duration.as_secs_f32()));
+    let (runs, all) = (records.len(), all.as_secs_f32());
+    format!("{runs} runs in {all:.1} s; the slowest: {}", named.collect::<Vec<_>>().join(", "))
+}
+
+/// Each run in one column. Columns that hold nothing are left out, but for the first three.
 fn counts(records: &[Record]) -> String {
-    let mut lines: BTreeMap<(&str, Flavour), [usize; 5]> = BTreeMap::new();
-    for record in records.iter().filter(|record| record.outcome.is_run()) {
-        let counts = lines.entry((&record.criu, record.flavour)).or_default();
-        let column = match record.outcome {
-            Outcome::Cleaned(_) => [1, 1, 1, 1, 0],
-            Outcome::Failed(_) => [1, 1, 1, 0, 1],
-            Outcome::LeftNothing => [1, 1, 0, 0, 0],
-            _ => [1, 0, 0, 0, 0],
-        };
-        counts.iter_mut().zip(column).for_each(|(count, more)| *count += more);
+    let mut lines: BTreeMap<(&str, Flavour), BTreeMap<Class, usize>> = BTreeMap::new();
+    for record in records {
+        let line = lines.entry((&record.criu, record.flavour)).or_default();
+        *line.entry(record.outcome.class()).or_default() += 1;
     }
-    let mut text = "| CRIU | flavour | run | dumped | left something | cleaned | not clean |\n".to_owned();
-    text.push_str("|---|---|---|---|---|---|---|\n");
-    for ((criu, flavour), [run, dumped, left, cleaned, failed]) in lines {
-        let flavour = flavour.name();
-        line(&mut text, format_args!("| {criu} | {flavour} | {run} | {dumped} | {left} | {cleaned} | {failed} |"));
+    let is_used = |class: &Class| lines.values().any(|line| line.contains_key(class));
+    let always = &Class::ALL[..3];
+    let columns: Vec<_> = Class::ALL.into_iter().filter(|class| always.contains(class) || is_used(class)).collect();
+    let heads: String = columns.iter().map(|class| format!(" {} |", class.name())).collect();
+    let mut text = format!("| CRIU | flavour | runs |{heads}\n|---|---|---|{}\n", "---|".repeat(columns.len()));
+    for ((criu, flavour), counts) in &lines {
+        let cell = |class: &Class| format!(" {} |", counts.get(class).copied().unwrap_or_default());
+        let cells: String = columns.iter().map(cell).collect();
+        let runs: usize = counts.values().sum();
+        line(&mut text, format_args!("| {criu} | {} | {runs} |{cells}", flavour.name()));
     }
     text
 }
@@ -71,8 +121,8 @@ fn residue(records: &[Record]) -> String {
 /// What was not run or not dumped, by the reason.
 fn exceptions(records: &[Record]) -> String {
     let mut lines: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for record in records.iter().filter(|record| !record.outcome.is_failure()) {
-        if !matches!(record.outcome, Outcome::Cleaned(_) | Outcome::LeftNothing) {
+    for record in records.iter().filter(|record| !record.has_failed) {
+        if !record.outcome.class().is_dumped() {
             lines.entry(without_numbers(&record.outcome.to_string())).or_default().push(&record.test);
         }
     }
@@ -90,12 +140,9 @@ fn exceptions(records: &[Record]) -> String {
 }
 
 fn failures(records: &[Record]) -> String {
-    let failed = records.iter().filter(|record| record.outcome.is_failure());
-    failed.map(|record| format!("{} {}: {}\n", record.test, run_of(record), record.outcome)).collect()
-}
-
-fn run_of(record: &Record) -> String {
-    format!("{} criu {}", record.flavour.name(), record.criu)
+    let failed = records.iter().filter(|record| record.has_failed);
+    let lines: String = failed.map(|record| format!("{}: {}\n", record.name(), record.outcome)).collect();
+    if lines.is_empty() { lines } else { format!("Failed:\n{lines}") }
 }
 
 /// The flavours, each with the versions of criu, if it is not all of them: `h, uns, ns (4.3)`.
@@ -120,7 +167,7 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+fn line(text: &mut String, line: fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("a text in memory");
 }
 
@@ -128,29 +175,36 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
 mod tests {
     use super::*;
 
+    use crate::outcome::Demand;
+
     fn record(criu: &str, test: &str, flavour: Flavour, outcome: Outcome) -> Record {
-        Record { criu: criu.to_owned(), test: test.to_owned(), flavour, outcome }
+        let has_failed = outcome.fails(Demand::Truth);
+        let duration = Duration::from_millis(1500);
+        Record { criu: criu.to_owned(), test: test.to_owned(), flavour, outcome, has_failed, duration }
     }
 
     #[test]
     fn all_tables() {
         use Flavour::{Host, Own};
         let cleaned = || Outcome::Cleaned("1 link remap".to_owned());
+        let not_dumped = |why: &str| Outcome::NotDumped(why.to_owned(), Vec::new());
         let records = [
             record("4.2.1", "static/a", Host, cleaned()),
             record("4.3", "static/a", Host, cleaned()),
             record("4.3", "static/a", Own, cleaned()),
-            record("4.3", "static/b", Host, Outcome::NotDumped("a | 12 0x1f".to_owned())),
-            record("4.3", "static/c", Host, Outcome::NotDumped("a | 345 0x2be".to_owned())),
+            record("4.3", "static/b", Host, not_dumped("a | 12 0x1f")),
+            record("4.3", "static/c", Host, not_dumped("a | 345 0x2be")),
             record("4.3", "static/d", Host, Outcome::Skipped("it is for vax".to_owned())),
-            record("4.3", "static/e", Own, Outcome::Failed(vec!["still there: x".to_owned()])),
+            record("4.3", "static/e", Own, Outcome::NotClean(vec!["still there: x".to_owned()])),
+            record("4.3", "static/f", Own, Outcome::NotStarted("it said nothing".to_owned())),
+            record("4.3", "static/g", Own, Outcome::Hung("dump did not end within 3 s".to_owned())),
         ];
         let expected = "\
-| CRIU | flavour | run | dumped | left something | cleaned | not clean |
-|---|---|---|---|---|---|---|
-| 4.2.1 | h | 1 | 1 | 1 | 1 | 0 |
-| 4.3 | h | 3 | 1 | 1 | 1 | 0 |
-| 4.3 | ns | 2 | 2 | 2 | 1 | 1 |
+| CRIU | flavour | runs | cleaned | left nothing | not clean | not dumped | not started | hung | skipped |
+|---|---|---|---|---|---|---|---|---|---|
+| 4.2.1 | h | 1 | 1 | 0 | 0 | 0 | 0 | 0 | 0 |
+| 4.3 | h | 4 | 1 | 0 | 0 | 2 | 0 | 0 | 1 |
+| 4.3 | ns | 4 | 1 | 0 | 1 | 0 | 1 | 1 | 0 |
 
 | Test | runs | left, and cleaned |
 |---|---|---|
@@ -159,11 +213,39 @@ mod tests {
 | Not dumped | runs | tests |
 |---|---|---|
 | not dumped: a \\| N N | 2 | static/b, static/c |
+| not started: it said nothing | 1 | static/f |
 | skipped: it is for vax | 1 | static/d |
 
-static/e ns criu 4.3: FAILED
+Failed:
+static/e ns criu 4.3: NOT CLEAN
   still there: x
+static/g ns criu 4.3: hung: dump did not end within 3 s
 ";
         assert_eq!(tables(&records), expected);
+    }
+
+    #[test]
+    fn the_slowest_are_named() {
+        let took = |name: &str, seconds| {
+            let record = record("4.3", name, Flavour::Host, Outcome::LeftNothing);
+            Record { duration: Duration::from_secs(seconds), ..record }
+        };
+        let records: Vec<_> = (1..=7).map(|seconds| took(&format!("own/{seconds}"), seconds)).collect();
+        let text = durations(&records, Duration::from_secs(20));
+        assert!(text.starts_with("7 runs in 20.0 s; the slowest: own/7 h criu 4.3 7.0 s, own/6 h"), "{text}");
+        assert_eq!(text.matches("criu").count(), SLOWEST);
+    }
+
+    #[test]
+    fn a_line_shows_what_was_said_if_the_run_failed() {
+        let mut transcript = Transcript::default();
+        transcript.record_text("test", "its own output, a.out", "a line\n".to_owned());
+        let line = |outcome| {
+            let record = record("4.3", "static/a", Flavour::Host, outcome);
+            Line { record: &record, number: 3, of: 9, transcript: &transcript }.to_string()
+        };
+        assert_eq!(line(Outcome::LeftNothing), "[3/9] static/a h criu 4.3, 1.5 s: left nothing");
+        let failed = "[3/9] static/a h criu 4.3, 1.5 s: hung: why\n  test: its own output, a.out\n    a line\n";
+        assert_eq!(line(Outcome::Hung("why".to_owned())), failed);
     }
 }
