@@ -41,7 +41,7 @@ impl Expectation {
     /// What the hook says when it is called, which it has to do.
     pub(crate) fn of_hook(hook: &Path, session: &mut Session<'_>) -> Result<Self, String> {
         let wrong = |problem: String| format!("the hook {} does not say what it expects: {problem}", hook.display());
-        let action = session.run("hook-gc", Command::new(hook).arg(QUESTION));
+        let action = session.run("hook --gc", Command::new(hook).arg(QUESTION));
         let action = action.map_err(|stopped| wrong(stopped.to_string()))?;
         if !action.is_success() {
             return Err(wrong(action.end.to_string()));

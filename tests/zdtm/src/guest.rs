@@ -15,6 +15,7 @@ use crate::description::{Description, Flavour};
 use crate::running::{Obstacle, Running};
 use crate::session::Session;
 use crate::suite::{Test, is_executable, with_extension};
+use crate::verdict::reason_of_start;
 use crate::{privacy, root};
 
 /// The user and groups of tests that need no root, as the host numbers them.
@@ -57,7 +58,8 @@ impl<'a> Guest<'a> {
         let started = self.make(session)?;
         let pid = fs::read_to_string(with_extension(&self.program(), "pid")).unwrap_or_default();
         let (true, Ok(pid)) = (started.is_success(), pid.trim().parse()) else {
-            return Err(Obstacle::NotStarted(self.last_words(&started)));
+            let (_, said) = output(self.host, self.test).unwrap_or_default();
+            return Err(Obstacle::NotStarted(reason_of_start(&said, &started.stderr)));
         };
         let mut watched = vec![self.host.dir().to_owned(), "/dev/shm".into(), "/run".into()];
         watched.extend(is_private.then(|| PathBuf::from("/tmp")));
@@ -125,7 +127,7 @@ impl<'a> Guest<'a> {
         let (started, hook) = thread::scope(|scope| {
             let started = scope.spawn(move || watch.run("start", &mut make));
             let hook = hook(self.host, &self.directory(), &self.program(), "--post-start", None);
-            let hook = hook.map(|mut hook| watch.run("hook-post-start", &mut hook));
+            let hook = hook.map(|mut hook| watch.run("hook --post-start", &mut hook));
             (started.join().expect("a start of make"), hook)
         });
         let started = session.note(started);
@@ -153,13 +155,6 @@ impl<'a> Guest<'a> {
             Flavour::Host => Vec::new(),
             _ => ["--root", root::PLACE, "--external", "mnt[/dev]:ZDTM_DEV"].map(Into::into).to_vec(),
         }
-    }
-
-    /// What the test said before it gave up.
-    fn last_words(&self, started: &Action) -> String {
-        let log = fs::read_to_string(with_extension(&self.program(), "out.inprogress")).unwrap_or_default();
-        let line = log.lines().last().or_else(|| started.stderr.lines().find(|line| !line.starts_with("make:")));
-        line.unwrap_or("it said nothing").trim().to_owned()
     }
 }
 

@@ -39,7 +39,7 @@ use std::time::Instant;
 pub use crate::error::Error;
 use crate::interrupt::Interrupt;
 pub use crate::options::Options;
-use crate::outcome::{Class, Outcome};
+use crate::outcome::{Class, Demand, Outcome};
 use crate::programs::Programs;
 use crate::report::{Line, Record};
 use crate::selection::Run;
@@ -82,9 +82,9 @@ pub fn run(options: &Options, project: &Project<'_>) -> Result<(), Error> {
     };
     let (records, kept): (Vec<_>, Vec<_>) = parallel::map(&runs, attempt, is_last).into_iter().unzip();
     print!("\n{}", report::tables(&records));
-    println!("{}", report::durations(&records, start.elapsed()));
+    println!("\n{}", report::durations(&records, start.elapsed()));
     kept.into_iter().collect::<Result<Vec<()>, _>>()?;
-    conclude(&records, runs.len(), options, &interrupt)
+    conclude(&records, runs.len(), options.demand(), &interrupt)
 }
 
 fn attempt(run: &Run<'_>, options: &Options, interrupt: &Interrupt) -> (Record, Transcript) {
@@ -107,7 +107,7 @@ fn attempt(run: &Run<'_>, options: &Options, interrupt: &Interrupt) -> (Record, 
 }
 
 /// Whether all that was asked for was done, and nothing failed.
-fn conclude(records: &[Record], planned: usize, options: &Options, interrupt: &Interrupt) -> Result<(), Error> {
+fn conclude(records: &[Record], planned: usize, demand: Demand, interrupt: &Interrupt) -> Result<(), Error> {
     let failed = records.iter().filter(|record| record.has_failed).count();
     let done = records.iter().filter(|record| record.outcome != Outcome::Interrupted).count();
     let has_dumped = records.iter().map(|record| record.outcome.class()).any(Class::is_dumped);
@@ -115,9 +115,46 @@ fn conclude(records: &[Record], planned: usize, options: &Options, interrupt: &I
         Err(Error::Interrupted(done, planned, failed))
     } else if failed > 0 {
         Err(Error::Unclean(failed, done))
-    } else if options.all && !has_dumped {
+    } else if demand == Demand::Truth && !has_dumped {
         Err(Error::NothingDumped(done))
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::description::Flavour;
+
+    fn said(outcomes: &[Outcome], demand: Demand, interrupt: &Interrupt) -> Option<String> {
+        let record = |outcome: &Outcome| Record {
+            criu: "4.3".to_owned(),
+            test: "own/a".to_owned(),
+            flavour: Flavour::Host,
+            outcome: outcome.clone(),
+            has_failed: outcome.fails(demand),
+            duration: Duration::ZERO,
+        };
+        let records: Vec<_> = outcomes.iter().map(record).collect();
+        conclude(&records, 9, demand, interrupt).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_the_status_says() {
+        let interrupt = Interrupt::default();
+        let [clean, not_started] = [Outcome::LeftNothing, Outcome::NotStarted("why".to_owned())];
+        let both = [clean.clone(), not_started.clone()];
+        assert_eq!(said(&both, Demand::Truth, &interrupt), None);
+        assert_eq!(said(&both, Demand::Dump, &interrupt).unwrap(), "1 of 2 runs failed");
+        assert_eq!(said(&[not_started], Demand::Truth, &interrupt).unwrap(), "none of 1 tests was dumped");
+        interrupt.raise();
+        let after = [clean, Outcome::Broken("why".to_owned()), Outcome::Interrupted];
+        assert_eq!(
+            said(&after, Demand::Truth, &interrupt).unwrap(),
+            "interrupted: 2 of 9 runs are done, 1 of them failed"
+        );
     }
 }

@@ -67,7 +67,7 @@ impl Outcome {
     /// The same if it was not yet started.
     pub(crate) fn of_stopped_start(stopped: Stopped) -> Self {
         match stopped {
-            Stopped::Hung(..) => Self::NotStarted(format!("it hangs: {stopped}")),
+            Stopped::Hung(..) => Self::NotStarted(format!("hung: {stopped}")),
             Stopped::Interrupted => Self::Interrupted,
         }
     }
@@ -227,10 +227,7 @@ mod tests {
         let stopped = Stopped::Hung("dump", Duration::from_secs(3));
         assert_eq!(Outcome::of_stop(stopped).to_string(), "hung: dump did not end within 3 s");
         let stopped = Stopped::Hung("start", Duration::from_secs(3));
-        assert_eq!(
-            Outcome::of_stopped_start(stopped).to_string(),
-            "not started: it hangs: start did not end within 3 s"
-        );
+        assert_eq!(Outcome::of_stopped_start(stopped).to_string(), "not started: hung: start did not end within 3 s");
     }
 
     #[test]

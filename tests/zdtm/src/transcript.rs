@@ -43,7 +43,8 @@ impl Transcript {
         fs::create_dir_all(directory).map_err(file("create", directory))?;
         for (number, note) in self.notes.iter().enumerate() {
             for (stream, text) in [("out", &note.stdout), ("err", &note.stderr)] {
-                let path = directory.join(format!("{number:02}-{}.{stream}", note.name));
+                let name = note.name.replace(" --", "-").replace(' ', "-");
+                let path = directory.join(format!("{number:02}-{name}.{stream}"));
                 fs::write(&path, text).map_err(file("write", &path))?;
             }
         }
@@ -82,7 +83,7 @@ mod tests {
     fn transcript() -> Transcript {
         let interrupt = Interrupt::default();
         let mut session = Session::new(Limits::default(), &interrupt);
-        session.run("hook", Command::new("sh").args(["-c", "seq 30; echo bad >&2; exit 3"])).unwrap();
+        session.run("hook --gc", Command::new("sh").args(["-c", "seq 30; echo bad >&2; exit 3"])).unwrap();
         session.transcript.record_text("log", "a file", "a line\n".to_owned());
         session.transcript
     }
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn the_end_of_what_was_said_is_shown() {
         let text = transcript().to_string();
-        let expected = "  hook: exit status: 3\n    … 10 lines before\n    11\n    12\n";
+        let expected = "  hook --gc: exit status: 3\n    … 10 lines before\n    11\n    12\n";
         assert!(text.starts_with(expected), "{text}");
         assert!(text.ends_with("    30\n    bad\n  log: a file\n    a line\n"), "{text}");
     }
@@ -101,7 +102,7 @@ mod tests {
         let place = directory.path().join("4.3/h/static/a");
         transcript().keep(&place).unwrap();
         let read = |name: &str| fs::read_to_string(place.join(name)).unwrap();
-        assert_eq!(read("00-hook.out").lines().count(), 30);
-        assert_eq!((read("00-hook.err"), read("01-log.out")), ("bad\n".to_owned(), "a line\n".to_owned()));
+        assert_eq!(read("00-hook-gc.out").lines().count(), 30);
+        assert_eq!((read("00-hook-gc.err"), read("01-log.out")), ("bad\n".to_owned(), "a line\n".to_owned()));
     }
 }

@@ -74,7 +74,7 @@ impl Trial<'_> {
         let images = host.dir().with_file_name("images");
         let stage = Stage { trial: self, host, running, images };
         let outcome = stage.dump_and_clean(expectation.as_ref(), session)?;
-        stage.call_hook("--clean", "hook-clean", session)?;
+        stage.call_hook("--clean", "hook --clean", session)?;
         Ok(outcome)
     }
 
@@ -93,7 +93,7 @@ impl Trial<'_> {
 
 impl Stage<'_> {
     fn dump_and_clean(&self, expectation: Option<&Expectation>, session: &mut Session<'_>) -> Result<Outcome, Stopped> {
-        self.call_hook("--pre-dump", "hook-pre-dump", session)?;
+        self.call_hook("--pre-dump", "hook --pre-dump", session)?;
         settle(self.host, self.trial.programs.iptables);
         let before = self.picture();
         if !self.dump(session)?.is_success() {
@@ -101,16 +101,16 @@ impl Stage<'_> {
         }
         self.running.await_end(self.host, session.watch())?;
         let dumped = self.picture();
-        let show = self.tool("show", "--show", expectation, session)?;
+        let show = self.tool("criu-gc --show", "--show", expectation, session)?;
         let mut problems = problems_of(&show, expectation, self.trial.flavour);
         let changed = dumped.difference(&self.picture(), &self.running);
         problems.extend(changed.iter().map(|line| format!("--show changed the system: {line}")));
         let left = before.difference(&dumped, &self.running);
         problems.extend(problem_of_last_line(&left, &show));
-        let removal = self.tool("gc", "--yes", expectation, session)?;
+        let removal = self.tool("criu-gc --yes", "--yes", expectation, session)?;
         problems.extend(problems_of(&removal, expectation, self.trial.flavour));
         let differences = before.difference(&self.picture(), &self.running);
-        problems.extend(differences.iter().map(|line| blame(line, &removal)));
+        problems.extend(blame(&differences, &removal));
         Ok(match (problems.is_empty(), left.is_empty()) {
             (false, _) => Outcome::NotClean(problems),
             (true, true) => Outcome::LeftNothing,
@@ -134,8 +134,8 @@ impl Stage<'_> {
         let mut command = criu.command(self.host, *iptables);
         command.args(["dump", "--tree", &self.running.pid.to_string(), "--images-dir"]).arg(&self.images);
         command.args(["-v4", "--log-file", "dump.log"]).args(&self.trial.description.dump_options);
-        let dump = session.run("dump", command.args(&self.running.dump_options).args(criu_options));
-        session.transcript.record_text("dump-log", "a file, dump.log", self.log());
+        let dump = session.run("criu dump", command.args(&self.running.dump_options).args(criu_options));
+        session.transcript.record_text("dump.log", "a file", self.log());
         dump
     }
 

@@ -30,15 +30,52 @@ pub(crate) fn problem_of_last_line(left: &[String], show: &Action) -> Option<Str
     }
 }
 
-/// What a difference to the time before the dump means, after everything should be as then. A success of criu-gc says
+/// What the differences to the time before the dump mean, after everything should be as then. A success of criu-gc says
 /// that nothing is left which it knows.
-pub(crate) fn blame(line: &str, removal: &Action) -> String {
-    let is_gone = line.split(": ").any(|part| part.starts_with("- "));
-    match (is_gone, removal.is_success()) {
-        (true, _) => format!("gone, though it was there before the dump: {line}"),
-        (false, true) => format!("left, and criu-gc does not know it: {line}"),
-        (false, false) => format!("left by criu-gc: {line}"),
+pub(crate) fn blame(differences: &[String], removal: &Action) -> Vec<String> {
+    let changes: Vec<Change<'_>> = differences.iter().filter_map(|line| Change::of(line)).collect();
+    let other = |change: &Change<'_>, sign| changes.iter().find(|other| other.sign == sign && other.is_about(change));
+    let meaning = |line: &String| {
+        let change = Change::of(line);
+        let pair = change.as_ref().and_then(|change| Some((change, other(change, opposite(change.sign))?)));
+        match (pair, line.split(": ").any(|part| part.starts_with("- ")), removal.is_success()) {
+            // Told with the line of what it was.
+            (Some((change, _)), ..) if change.sign == '+' => None,
+            (Some((was, is)), ..) => Some(format!(
+                "changed since before the dump: {}: {}: {} -> {}",
+                was.section, was.path, was.data, is.data
+            )),
+            (None, true, _) => Some(format!("gone, though it was there before the dump: {line}")),
+            (None, false, true) => Some(format!("left, and criu-gc does not know it: {line}")),
+            (None, false, false) => Some(format!("left by criu-gc: {line}")),
+        }
+    };
+    differences.iter().filter_map(meaning).collect()
+}
+
+/// A line about a file: `files of /d: + a file mode 644`. Its path has no spaces, whatever the file's name has.
+struct Change<'a> {
+    section: &'a str,
+    sign: char,
+    path: &'a str,
+    data: &'a str,
+}
+
+impl<'a> Change<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let (section, change) = line.split_once(": ").filter(|(section, _)| section.starts_with("files of "))?;
+        let sign = change.chars().next()?;
+        let (path, data) = change.strip_prefix([sign])?.strip_prefix(' ')?.split_once(' ')?;
+        Some(Self { section, sign, path, data })
     }
+
+    fn is_about(&self, other: &Self) -> bool {
+        (self.section, self.path) == (other.section, other.path)
+    }
+}
+
+fn opposite(sign: char) -> char {
+    if sign == '+' { '-' } else { '+' }
 }
 
 /// The first error of a log that matters: later ones follow from it.
@@ -48,6 +85,15 @@ pub(crate) fn reason_of(log: &str) -> String {
     let error = error.or_else(|| log.lines().last()).unwrap_or("it wrote no log");
     // `(criu/files.c:123): text` with numbers of processes that differ from run to run is of no use to compare.
     error.split_once("): ").map_or(error, |(_, text)| text).trim().to_owned()
+}
+
+/// Why a test did not get ready, from what it wrote to its own log and what its start wrote to standard error.
+pub(crate) fn reason_of_start(log: &str, stderr: &str) -> String {
+    // `03:16:45.772:    73: ERR: maps10.c:26: Map failed`, and often more errors that follow from it.
+    let error = log.lines().find_map(|line| ["ERR: ", "FAIL: "].iter().find_map(|word| line.split_once(word)));
+    let line = error.map(|(_, text)| text).or_else(|| log.lines().last());
+    let line = line.or_else(|| stderr.lines().find(|line| !line.starts_with("make:")));
+    line.unwrap_or("it said nothing").trim().to_owned()
 }
 
 #[cfg(test)]
@@ -73,12 +119,40 @@ mod tests {
     }
 
     #[test]
+    fn why_a_test_did_not_get_ready() {
+        let log = "03:16:45.771:    73: begins\n03:16:45.772:    73: ERR: maps10.c:26: Map failed (errno = 12 (no memory))\n\
+                   03:16:45.773:    72: ERR: test.c:320: Test exited unexpectedly with code 1\n";
+        assert_eq!(reason_of_start(log, "x"), "maps10.c:26: Map failed (errno = 12 (no memory))");
+        assert_eq!(reason_of_start("1:  2: FAIL: a.c:1: no tunnel\n", "x"), "a.c:1: no tunnel");
+        assert_eq!(reason_of_start("only this\n", "x"), "only this");
+        assert_eq!(reason_of_start("", "The test failed (0, 1)\nmake: *** [x]\n"), "The test failed (0, 1)");
+        assert_eq!(reason_of_start("", "make: *** [x]\n"), "it said nothing");
+    }
+
+    #[test]
     fn what_a_difference_means() {
         let (success, failure) = (action("gc", 0, ""), action("gc", 1, ""));
-        let check = |line: &str, action, expected: &str| assert_eq!(blame(line, action), format!("{expected}: {line}"));
+        let check = |line: &str, action, expected: &str| {
+            assert_eq!(blame(&[line.to_owned()], action), [format!("{expected}: {line}")]);
+        };
         check("files of /d: - a file mode 644", &success, "gone, though it was there before the dump");
         check("nft in the host: + table inet x", &success, "left, and criu-gc does not know it");
         check("iptables-nft-save in the host: + filter: -A INPUT", &failure, "left by criu-gc");
+        check("files of /d: + link_remap.1 file mode 644", &success, "left, and criu-gc does not know it");
+    }
+
+    #[test]
+    fn a_file_that_changed_is_neither_gone_nor_left() {
+        let lines = [
+            "files of /d: - a.keep file links 1",
+            "files of /d: + b file links 2",
+            "files of /d: + a.keep file links 2",
+        ];
+        let found = blame(&lines.map(str::to_owned), &action("gc", 0, ""));
+        let changed = "changed since before the dump: files of /d: a.keep: file links 1 -> file links 2";
+        assert_eq!(found, [changed, "left, and criu-gc does not know it: files of /d: + b file links 2"]);
+        let elsewhere = ["files of /d: - a file links 1", "files of /e: + a file links 2"];
+        assert_eq!(blame(&elsewhere.map(str::to_owned), &action("gc", 0, "")).len(), 2);
     }
 
     #[test]
