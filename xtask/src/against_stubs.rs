@@ -30,7 +30,8 @@ pub(crate) fn run(suite: &str) -> Result<(), Error> {
         println!("{}: {}", stub.display(), summary(&output.stdout));
         let may_pass = may_pass(&stub)?;
         passing.extend(passed(&output.stdout).difference(&may_pass).map(|name| format!("{}: {name}", stub.display())));
-        let gc_tests = program::finish(Command::new("/proc/self/exe").args(["zdtm", "--fail-fast"]).env(BINARY, &stub))?;
+        let gc_tests =
+            program::finish(Command::new("/proc/self/exe").args(["zdtm", "--fail-fast"]).env(BINARY, &stub))?;
         println!("{}: gc tests: {}", stub.display(), gc_tests.status);
         if gc_tests.status.success() {
             passing.push(format!("{}: all gc tests", stub.display()));

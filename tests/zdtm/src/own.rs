@@ -11,6 +11,7 @@ use crate::description::{Description, Flavour};
 use crate::fixture;
 use crate::running::{Obstacle, Running};
 use crate::session::Session;
+use crate::verdict::reason_of_launch;
 
 /// What stands for the test's directory in a directive.
 const DIRECTORY: &str = "{dir}";
@@ -26,8 +27,7 @@ pub(crate) fn start(
     session: &mut Session<'_>,
 ) -> Result<Running, Obstacle> {
     fixture::attempt(|| launch(description, flavour, host)).map_err(|panic| {
-        // What the program said comes last.
-        let why = panic.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
+        let why = reason_of_launch(&panic);
         session.transcript.record_text("start", "a panic", panic);
         Obstacle::NotStarted(why)
     })

@@ -96,6 +96,14 @@ pub(crate) fn reason_of_start(log: &str, stderr: &str) -> String {
     line.unwrap_or("it said nothing").trim().to_owned()
 }
 
+/// Why a tree of the project's own did not get ready, from the panic of its launch: what the program said comes last.
+pub(crate) fn reason_of_launch(panic: &str) -> String {
+    match panic.lines().rfind(|line| !line.trim().is_empty()) {
+        Some(line) if !line.ends_with(" is not ready") => line.trim().to_owned(),
+        _ => "it did not get ready, and said nothing".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;
@@ -127,6 +135,13 @@ mod tests {
         assert_eq!(reason_of_start("only this\n", "x"), "only this");
         assert_eq!(reason_of_start("", "The test failed (0, 1)\nmake: *** [x]\n"), "The test failed (0, 1)");
         assert_eq!(reason_of_start("", "make: *** [x]\n"), "it said nothing");
+    }
+
+    #[test]
+    fn why_a_tree_of_the_project_did_not_get_ready() {
+        let panic = "panicked at a.rs:1:2:\n\"nsenter\" \"x\" is not ready\n";
+        assert_eq!(reason_of_launch(panic), "it did not get ready, and said nothing");
+        assert_eq!(reason_of_launch(&format!("{panic}workload: no such file\n\n")), "workload: no such file");
     }
 
     #[test]
