@@ -13,7 +13,7 @@ use machine::{Hardware, Installation, Kernel};
 
 use super::{old_criu, project, stamp};
 use crate::error::Error;
-use crate::tree::{file, write};
+use crate::tree::{create, write};
 
 /// The core with one CRIU takes about six minutes on an idle host.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -119,7 +119,7 @@ impl MachineRun {
 
     fn keep(&self, place: &Path, programs: &str) -> Result<(), Error> {
         let directory = place.parent().unwrap_or(place);
-        fs::create_dir_all(directory).map_err(file("create", directory))?;
+        create(directory)?;
         write(place, &self.text())?;
         stamp::set(place, programs)
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use testkit::{CommandExt, IptablesFlavour, Snapshot, TestHost};
 
-use super::running::Running;
+use crate::running::Running;
 
 /// A host at one moment, as far as a test and its dump may change it.
 pub(crate) struct Picture {

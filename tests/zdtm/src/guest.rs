@@ -8,22 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use testkit::{Artifacts, CommandExt, Criu, Finished, TestHost};
+use testkit::{Artifacts, CommandExt, Criu, TestHost};
 
-use super::description::{Description, Flavour};
-use super::running::{Obstacle, Running};
-use super::suite::{Test, is_executable, with_extension};
-use super::transcript::Transcript;
-use super::{privacy, root};
+use crate::action::{Action, Stopped};
+use crate::description::{Description, Flavour};
+use crate::running::{Obstacle, Running};
+use crate::session::Session;
+use crate::suite::{Test, is_executable, with_extension};
+use crate::verdict::reason_of_start;
+use crate::{privacy, root};
 
 /// The user and groups of tests that need no root, as the host numbers them.
 const USER: [(&str, &str); 3] = [("ZDTM_UID", "18943"), ("ZDTM_GID", "58467"), ("ZDTM_GROUPS", "27495 48244")];
-
-/// How many seconds a test may take to get ready.
-const TIME_LIMIT: &str = "45";
-
-/// The exit status of `timeout` if it ended what it ran.
-const TIMED_OUT: i32 = 124;
 
 /// What may belong to a program, by the extension of its name.
 const COMPANIONS: [&str; 3] = ["hook", "checkskip", "profile"];
@@ -49,20 +45,21 @@ impl<'a> Guest<'a> {
     }
 
     /// Starts the test and waits until it is ready. The programs given have to be found in the host afterwards.
-    pub(crate) fn start(&self, programs: &[&Path], transcript: &mut Transcript) -> Result<Running, Obstacle> {
+    pub(crate) fn start(&self, programs: &[&Path], session: &mut Session<'_>) -> Result<Running, Obstacle> {
         let artifacts = Artifacts::of_workspace();
         let needed: Vec<_> = programs.iter().copied().chain([artifacts.target()]).collect();
         let is_private = privacy::establish(self.host, &needed).map_err(Obstacle::NotStarted)?;
         self.copy().map_err(|error| Obstacle::NotStarted(format!("cannot copy it: {error}")))?;
-        self.check_skip(transcript)?;
+        self.check_skip(session)?;
         if self.flavour != Flavour::Host {
             root::construct(self.host, &self.directory(), &self.program(), &self.description.dependencies)
                 .map_err(Obstacle::NotStarted)?;
         }
-        let started = self.make(transcript);
+        let started = self.make(session)?;
         let pid = fs::read_to_string(with_extension(&self.program(), "pid")).unwrap_or_default();
-        let (true, Ok(pid)) = (started.status.success(), pid.trim().parse()) else {
-            return Err(Obstacle::NotStarted(self.last_words(&started)));
+        let (true, Ok(pid)) = (started.is_success(), pid.trim().parse()) else {
+            let (_, said) = output(self.host, self.test).unwrap_or_default();
+            return Err(Obstacle::NotStarted(reason_of_start(&said, &started.stderr)));
         };
         let mut watched = vec![self.host.dir().to_owned(), "/dev/shm".into(), "/run".into()];
         watched.extend(is_private.then(|| PathBuf::from("/tmp")));
@@ -76,13 +73,12 @@ impl<'a> Guest<'a> {
         })
     }
 
-    /// The copy of the suite's `test` directory.
     fn directory(&self) -> PathBuf {
-        self.host.dir().join("test")
+        directory(self.host)
     }
 
     fn program(&self) -> PathBuf {
-        self.directory().join("zdtm").join(&self.test.name)
+        program(self.host, self.test)
     }
 
     /// Copies the program with its companions, the makefiles and the library: not the others' programs, and nothing
@@ -109,43 +105,33 @@ impl<'a> Guest<'a> {
         open(&self.directory()).and_then(|()| open(own_group))
     }
 
-    fn check_skip(&self, transcript: &mut Transcript) -> Result<(), Obstacle> {
+    fn check_skip(&self, session: &mut Session<'_>) -> Result<(), Obstacle> {
         let script = with_extension(&self.program(), "checkskip");
         if !is_executable(&script) {
             return Ok(());
         }
-        let finished = self.at(&self.directory(), script.as_os_str()).finish();
-        transcript.record("checkskip", &finished);
-        match finished.code() {
-            0 => Ok(()),
-            _ => Err(Obstacle::Skipped("its checkskip script says that it is not for this machine".to_owned())),
+        match session.run("checkskip", &mut at(self.host, &self.directory(), script.as_os_str()))?.is_success() {
+            true => Ok(()),
+            false => Err(Obstacle::Skipped("its checkskip script says that it is not for this machine".to_owned())),
         }
     }
 
     /// The start by the suite's makefile. The hook for it runs at the same time: the test may wait for what it makes.
-    fn make(&self, transcript: &mut Transcript) -> Finished {
+    fn make(&self, session: &mut Session<'_>) -> Result<Action, Stopped> {
         let place = if self.flavour == Flavour::Host { self.directory() } else { PathBuf::from(root::PLACE) };
         let (group, name) = self.test.name.split_once('/').unwrap_or(("static", &self.test.name));
-        let mut make = self.at(&place, "timeout".as_ref());
-        make.args([
-            "--kill-after=5",
-            TIME_LIMIT,
-            "make",
-            "--no-print-directory",
-            "-C",
-            &format!("zdtm/{group}"),
-            &format!("{name}.pid"),
-        ]);
+        let mut make = at(self.host, &place, "make".as_ref());
+        make.args(["--no-print-directory", "-C", &format!("zdtm/{group}"), &format!("{name}.pid")]);
         make.envs(self.environment());
+        let watch = session.start_watch();
         let (started, hook) = thread::scope(|scope| {
-            let started = scope.spawn(move || make.finish());
-            let hook = call_hook(self.host, &self.directory(), &self.program(), "--post-start", None);
-            (started.join().expect("the makefile in time"), hook)
+            let started = scope.spawn(move || watch.run("start", &mut make));
+            let hook = hook(self.host, &self.directory(), &self.program(), "--post-start", None);
+            let hook = hook.map(|mut hook| watch.run("hook --post-start", &mut hook));
+            (started.join().expect("a start of make"), hook)
         });
-        transcript.record("start", &started);
-        if let Some(hook) = hook {
-            transcript.record("hook-post-start", &hook);
-        }
+        let started = session.note(started);
+        hook.map(|hook| session.note(hook)).transpose()?;
         started
     }
 
@@ -170,30 +156,36 @@ impl<'a> Guest<'a> {
             _ => ["--root", root::PLACE, "--external", "mnt[/dev]:ZDTM_DEV"].map(Into::into).to_vec(),
         }
     }
-
-    /// What the test said before it gave up.
-    fn last_words(&self, started: &Finished) -> String {
-        let log = fs::read_to_string(with_extension(&self.program(), "out.inprogress")).unwrap_or_default();
-        if started.code() == TIMED_OUT {
-            return format!("it was not ready after {TIME_LIMIT} seconds");
-        }
-        let line = log.lines().last().or_else(|| started.stderr.lines().find(|line| !line.starts_with("make:")));
-        line.unwrap_or("it said nothing").trim().to_owned()
-    }
-
-    fn at(&self, directory: &Path, program: &std::ffi::OsStr) -> Command {
-        at(self.host, directory, program)
-    }
 }
 
-/// Calls the hook that the suite has for its test, if there is one.
-pub(crate) fn call_hook(
+/// What the test itself has written so far, dumped or not, and the name of that file.
+pub(crate) fn output(host: &TestHost, test: &Test) -> Option<(String, String)> {
+    let program = program(host, test);
+    ["out", "out.inprogress"].into_iter().find_map(|extension| {
+        let path = with_extension(&program, extension);
+        let text = fs::read(&path).ok()?;
+        let name = path.file_name().unwrap_or_default().display().to_string();
+        Some((name, String::from_utf8_lossy(&text).into_owned()))
+    })
+}
+
+/// The copy of the suite's `test` directory.
+fn directory(host: &TestHost) -> PathBuf {
+    host.dir().join("test")
+}
+
+fn program(host: &TestHost, test: &Test) -> PathBuf {
+    directory(host).join("zdtm").join(&test.name)
+}
+
+/// A call of the hook that the suite has for its test, if there is one.
+pub(crate) fn hook(
     host: &TestHost,
     directory: &Path,
     program: &Path,
     action: &str,
     pid: Option<u32>,
-) -> Option<Finished> {
+) -> Option<Command> {
     let hook = with_extension(program, "hook");
     if !is_executable(&hook) {
         return None;
@@ -203,7 +195,7 @@ pub(crate) fn call_hook(
     // Hooks import CRIU's modules for Python, which the user's tree may have not built.
     command.env("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python").env("PYTHONDONTWRITEBYTECODE", "1");
     command.envs(Criu::all().last().map(|criu| ("PYTHONPATH", criu.python_path())));
-    Some(command.finish())
+    Some(command)
 }
 
 /// A command that runs in a directory of the host.

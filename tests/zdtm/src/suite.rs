@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::description::Description;
-use super::expectation::QUESTION;
-use super::literal;
+use crate::description::Description;
 use crate::error::Error;
+use crate::expectation::QUESTION;
+use crate::literal;
 
 /// The directories of CRIU's suite that hold tests.
 const GROUPS: [&str; 2] = ["static", "transition"];
@@ -30,43 +30,63 @@ pub(crate) struct Test {
     pub(crate) tree: Option<PathBuf>,
 }
 
+/// A test whose description is yet to be read.
+struct Place {
+    name: String,
+    /// What its files are called, without extension.
+    program: PathBuf,
+    hook: Option<PathBuf>,
+    tree: Option<PathBuf>,
+}
+
 /// The project's own tests.
 pub(crate) fn own(project: &Path) -> Result<Vec<Test>, Error> {
     let directory = project.join("tests/zdtm/own");
     let names = names(&directory, |path| path.extension().is_some_and(|extension| extension == "desc"))?;
-    let names: Vec<_> = names.iter().filter_map(|name| name.strip_suffix(".desc")).collect();
-    let descriptions = descriptions(&names.iter().map(|name| directory.join(name)).collect::<Vec<_>>())?;
-    let test = |(name, description): (&&str, Result<Description, String>)| Test {
-        name: format!("own/{name}"),
-        description,
-        hook: answering(with_extension(&directory.join(name), "hook")),
-        tree: None,
+    let place = |name: &str| {
+        let program = directory.join(name);
+        Place { name: format!("own/{name}"), hook: answering(with_extension(&program, "hook")), program, tree: None }
     };
-    Ok(names.iter().zip(descriptions).map(test).collect())
+    described(names.iter().filter_map(|name| name.strip_suffix(".desc")).map(place).collect())
 }
 
 /// The built tests of CRIU's source tree.
 pub(crate) fn of_criu(source: &Path, project: &Path) -> Result<Vec<Test>, Error> {
     let tree = source.join("test");
-    let mut names = Vec::new();
+    let place = |name: String| {
+        let program = tree.join("zdtm").join(&name);
+        // A branch of CRIU may bring hooks of its own for this; the project's come first.
+        let ours = with_extension(&project.join("tests/zdtm/hooks").join(&name), "hook");
+        let hook = answering(ours).or_else(|| answering(with_extension(&program, "hook")));
+        Place { name, program, hook, tree: Some(tree.clone()) }
+    };
+    let mut places = Vec::new();
     for group in GROUPS {
         let directory = tree.join("zdtm").join(group);
         if !directory.join("Makefile").exists() {
             return Err(Error::NoSource(source.to_owned()));
         }
-        names.extend(self::names(&directory, is_test)?.into_iter().map(|name| format!("{group}/{name}")));
+        places.extend(names(&directory, is_test)?.into_iter().map(|name| place(format!("{group}/{name}"))));
     }
-    if names.is_empty() {
+    if places.is_empty() {
         return Err(Error::NotBuilt { source_tree: source.to_owned(), tests: "no test".to_owned() });
     }
-    let descriptions = descriptions(&names.iter().map(|name| tree.join("zdtm").join(name)).collect::<Vec<_>>())?;
-    let test = |(name, description): (String, Result<Description, String>)| {
-        // A branch of CRIU may bring hooks of its own for this; the project's come first.
-        let ours = with_extension(&project.join("tests/zdtm/hooks").join(&name), "hook");
-        let theirs = with_extension(&tree.join("zdtm").join(&name), "hook");
-        Test { description, hook: answering(ours).or(answering(theirs)), tree: Some(tree.clone()), name }
+    described(places)
+}
+
+/// The tests with what the descriptions beside their programs say. None, or an empty one, says nothing.
+fn described(places: Vec<Place>) -> Result<Vec<Test>, Error> {
+    let text = |place: &Place| match fs::read_to_string(with_extension(&place.program, "desc")) {
+        Ok(text) if !text.trim().is_empty() => text,
+        _ => "{}".to_owned(),
     };
-    Ok(names.into_iter().zip(descriptions).map(test).collect())
+    let values = literal::values(&places.iter().map(text).collect::<Vec<_>>())?;
+    let test = |(place, value): (Place, Result<Value, String>)| {
+        let description = value.and_then(Description::of);
+        let description = description.map_err(|problem| format!("its description cannot be read: {problem}"));
+        Test { name: place.name, description, hook: place.hook, tree: place.tree }
+    };
+    Ok(places.into_iter().zip(values).map(test).collect())
 }
 
 /// The tests that the names ask for, each by its whole name or without `static/`.
@@ -119,20 +139,6 @@ fn names(directory: &Path, passes: impl Fn(&Path) -> bool) -> Result<Vec<String>
     let mut names: Vec<_> = passing.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
     names.sort();
     Ok(names)
-}
-
-/// What the descriptions beside the programs say. None, or an empty one, says nothing.
-fn descriptions(programs: &[PathBuf]) -> Result<Vec<Result<Description, String>>, Error> {
-    let text = |program: &PathBuf| match fs::read_to_string(with_extension(program, "desc")) {
-        Ok(text) if !text.trim().is_empty() => text,
-        _ => "{}".to_owned(),
-    };
-    let values = literal::values(&programs.iter().map(text).collect::<Vec<_>>())?;
-    let description = |value: Result<Value, String>| {
-        let described = value.and_then(Description::of);
-        described.map_err(|problem| format!("its description cannot be read: {problem}"))
-    };
-    Ok(values.into_iter().map(description).collect())
 }
 
 #[cfg(test)]

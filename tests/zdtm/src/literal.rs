@@ -10,7 +10,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::program;
 
 const PROGRAM: &str = "
 import ast, json, sys
@@ -25,8 +24,10 @@ print('[%s]' % ','.join(map(answer, sys.argv[1:])))
 
 /// The value of each text, or why it is no literal. One call for all: Python takes longer to start than to read.
 pub(crate) fn values(texts: &[String]) -> Result<Vec<Result<Value, String>>, Error> {
-    let answers = program::output(Command::new("python3").args(["-c", PROGRAM]).args(texts))?;
-    let answers: Vec<Value> = serde_json::from_str(&answers).map_err(|_| Error::NoLiteral(answers))?;
+    let output = Command::new("python3").args(["-c", PROGRAM]).args(texts).output().map_err(Error::NoPython)?;
+    let said = [output.stdout, output.stderr].concat();
+    let no_literal = |_| Error::NoLiteral(String::from_utf8_lossy(&said).into_owned());
+    let answers: Vec<Value> = serde_json::from_slice(&said).map_err(no_literal)?;
     Ok(answers.into_iter().map(value).collect())
 }
 

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
-use testkit::{CommandExt, Criu, IptablesFlavour, TestHost};
+use testkit::{Criu, IptablesFlavour, TestHost};
 
-use super::description::Description;
-use super::running::Obstacle;
-use super::suite::Test;
+use crate::action::{Stopped, Watch};
+use crate::description::Description;
+use crate::running::Obstacle;
+use crate::suite::Test;
 
 /// Tests that change what no namespace of a throw-away host separates from the machine.
 const REACHING: [(&str, &str); 2] = [("static/binfmt_misc", "binary formats"), ("static/uprobes", "probes")];
@@ -34,24 +35,37 @@ pub(crate) fn check(test: &Test, description: &Description) -> Result<(), Obstac
 }
 
 /// Whether criu has all that the test needs. Asking also makes criu write down what it finds out about the kernel.
-pub(crate) fn check_features(criu: &Criu, host: &TestHost, description: &Description) -> Result<(), Obstacle> {
+pub(crate) fn check_features(
+    criu: &Criu,
+    host: &TestHost,
+    description: &Description,
+    watch: Watch<'_>,
+) -> Result<(), Obstacle> {
     // Every host is to have these notes before anything is compared.
-    criu.command(host, IptablesFlavour::Nft).args(["check", "--feature", "mnt_id"]).finish();
-    match description.features.iter().find(|feature| !has_feature(criu, host, feature)) {
-        Some(feature) => Err(Obstacle::Skipped(format!("criu has no {feature} here"))),
-        None => Ok(()),
+    ask(criu, host, "mnt_id", watch)?;
+    for feature in &description.features {
+        if !has_feature(criu, host, feature, watch)? {
+            return Err(Obstacle::Skipped(format!("criu has no {feature} here")));
+        }
     }
+    Ok(())
 }
 
-fn has_feature(criu: &Criu, host: &TestHost, feature: &str) -> bool {
+fn has_feature(criu: &Criu, host: &TestHost, feature: &str, watch: Watch<'_>) -> Result<bool, Stopped> {
     let key = (criu.program().to_owned(), feature.to_owned());
-    let mut known = FEATURES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut known = FEATURES.lock().unwrap_or_else(PoisonError::into_inner);
     let known = known.get_or_insert_default();
-    let ask = || {
-        let mut command = criu.command(host, IptablesFlavour::Nft);
-        command.args(["check", "--feature", feature]).finish().status.success()
-    };
-    *known.entry(key).or_insert_with(ask)
+    if let Some(answer) = known.get(&key) {
+        return Ok(*answer);
+    }
+    let answer = ask(criu, host, feature, watch)?;
+    known.insert(key, answer);
+    Ok(answer)
+}
+
+fn ask(criu: &Criu, host: &TestHost, feature: &str, watch: Watch<'_>) -> Result<bool, Stopped> {
+    let mut command = criu.command(host, IptablesFlavour::Nft);
+    Ok(watch.run("criu check", command.args(["check", "--feature", feature])).completed()?.is_success())
 }
 
 fn uses_cgroups(test: &Test, description: &Description) -> bool {

@@ -5,34 +5,33 @@ use std::fmt::{self, Display};
 use std::fs;
 use std::path::Path;
 
-use testkit::Finished;
-
+use crate::action::Action;
 use crate::error::Error;
 
 /// All that was said, in its order.
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
-    actions: Vec<Action>,
+    notes: Vec<Note>,
 }
 
 #[derive(Debug)]
-struct Action {
+struct Note {
     name: &'static str,
     stdout: String,
     stderr: String,
-    status: String,
+    end: String,
 }
 
 impl Transcript {
     /// Notes what a program said and how it ended.
-    pub(crate) fn record(&mut self, name: &'static str, finished: &Finished) {
-        let (stdout, stderr) = (finished.stdout.clone(), finished.stderr.clone());
-        self.actions.push(Action { name, stdout, stderr, status: finished.status.to_string() });
+    pub(crate) fn record(&mut self, action: &Action) {
+        let (stdout, stderr) = (action.stdout.clone(), action.stderr.clone());
+        self.notes.push(Note { name: action.name, stdout, stderr, end: action.end.to_string() });
     }
 
-    /// Notes a file that an action wrote.
-    pub(crate) fn record_file(&mut self, name: &'static str, text: String) {
-        self.actions.push(Action { name, stdout: text, stderr: String::new(), status: "a file".to_owned() });
+    /// Notes a text that is no action's output, and where it is from.
+    pub(crate) fn record_text(&mut self, name: &'static str, from: &str, text: String) {
+        self.notes.push(Note { name, stdout: text, stderr: String::new(), end: from.to_owned() });
     }
 
     /// Writes two files an action, numbered, to a new directory.
@@ -42,9 +41,10 @@ impl Transcript {
             move |source| Error::File { action, path, source }
         };
         fs::create_dir_all(directory).map_err(file("create", directory))?;
-        for (number, action) in self.actions.iter().enumerate() {
-            for (stream, text) in [("out", &action.stdout), ("err", &action.stderr)] {
-                let path = directory.join(format!("{number:02}-{}.{stream}", action.name));
+        for (number, note) in self.notes.iter().enumerate() {
+            for (stream, text) in [("out", &note.stdout), ("err", &note.stderr)] {
+                let name = note.name.replace(" --", "-").replace(' ', "-");
+                let path = directory.join(format!("{number:02}-{name}.{stream}"));
                 fs::write(&path, text).map_err(file("write", &path))?;
             }
         }
@@ -55,8 +55,8 @@ impl Transcript {
 /// The end of what each action said: a log of criu has ten thousand lines.
 impl Display for Transcript {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Action { name, stdout, stderr, status } in &self.actions {
-            writeln!(formatter, "  {name}: {status}")?;
+        for Note { name, stdout, stderr, end } in &self.notes {
+            writeln!(formatter, "  {name}: {end}")?;
             for text in [stdout, stderr] {
                 let lines: Vec<_> = text.lines().collect();
                 let shown = &lines[lines.len().saturating_sub(20)..];
@@ -76,21 +76,22 @@ impl Display for Transcript {
 mod tests {
     use std::process::Command;
 
-    use testkit::CommandExt;
-
     use super::*;
+    use crate::interrupt::Interrupt;
+    use crate::session::{Limits, Session};
 
     fn transcript() -> Transcript {
-        let mut transcript = Transcript::default();
-        transcript.record("hook", &Command::new("sh").args(["-c", "seq 30; echo bad >&2; exit 3"]).finish());
-        transcript.record_file("log", "a line\n".to_owned());
-        transcript
+        let interrupt = Interrupt::default();
+        let mut session = Session::new(Limits::default(), &interrupt);
+        session.run("hook --gc", Command::new("sh").args(["-c", "seq 30; echo bad >&2; exit 3"])).unwrap();
+        session.transcript.record_text("log", "a file", "a line\n".to_owned());
+        session.transcript
     }
 
     #[test]
     fn the_end_of_what_was_said_is_shown() {
         let text = transcript().to_string();
-        let expected = "  hook: exit status: 3\n    … 10 lines before\n    11\n    12\n";
+        let expected = "  hook --gc: exit status: 3\n    … 10 lines before\n    11\n    12\n";
         assert!(text.starts_with(expected), "{text}");
         assert!(text.ends_with("    30\n    bad\n  log: a file\n    a line\n"), "{text}");
     }
@@ -101,7 +102,7 @@ mod tests {
         let place = directory.path().join("4.3/h/static/a");
         transcript().keep(&place).unwrap();
         let read = |name: &str| fs::read_to_string(place.join(name)).unwrap();
-        assert_eq!(read("00-hook.out").lines().count(), 30);
-        assert_eq!((read("00-hook.err"), read("01-log.out")), ("bad\n".to_owned(), "a line\n".to_owned()));
+        assert_eq!(read("00-hook-gc.out").lines().count(), 30);
+        assert_eq!((read("00-hook-gc.err"), read("01-log.out")), ("bad\n".to_owned(), "a line\n".to_owned()));
     }
 }

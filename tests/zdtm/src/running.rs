@@ -4,13 +4,10 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use testkit::{TestHost, Workload};
 
-/// How long a tree may take to be gone after its dump.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
+use crate::action::{Stopped, Watch};
 
 /// A tree.
 #[derive(Debug)]
@@ -37,19 +34,20 @@ pub(crate) enum Obstacle {
     Skipped(String),
     /// It did not get ready.
     NotStarted(String),
+    /// What starts it was stopped.
+    Stopped(Stopped),
 }
 
 impl Running {
-    /// Waits until the root process is gone, and says whether it is.
-    pub(crate) fn ends(&self, host: &TestHost) -> bool {
+    /// Waits until the root process is gone.
+    pub(crate) fn await_end(&self, host: &TestHost, watch: Watch<'_>) -> Result<(), Stopped> {
         let process = host.path(format!("/proc/{}", self.pid));
-        let end = Instant::now() + TIME_LIMIT;
-        while fs::exists(&process).unwrap_or(false) {
-            if Instant::now() > end {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-        true
+        watch.wait("the dumped tree", || (!fs::exists(&process).unwrap_or(false)).then_some(()))
+    }
+}
+
+impl From<Stopped> for Obstacle {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
     }
 }

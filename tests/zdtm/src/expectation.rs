@@ -11,11 +11,10 @@ use std::process::Command;
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
-use testkit::CommandExt;
 
-use super::description::Flavour;
-use super::literal;
-use super::transcript::Transcript;
+use crate::description::Flavour;
+use crate::literal;
+use crate::session::Session;
 
 /// What hooks answer to.
 pub(crate) const QUESTION: &str = "--gc";
@@ -40,14 +39,14 @@ struct Dictionary {
 
 impl Expectation {
     /// What the hook says when it is called, which it has to do.
-    pub(crate) fn of_hook(hook: &Path, transcript: &mut Transcript) -> Result<Self, String> {
-        let finished = Command::new(hook).arg(QUESTION).finish();
-        transcript.record("hook-gc", &finished);
+    pub(crate) fn of_hook(hook: &Path, session: &mut Session<'_>) -> Result<Self, String> {
         let wrong = |problem: String| format!("the hook {} does not say what it expects: {problem}", hook.display());
-        if !finished.status.success() {
-            return Err(wrong(finished.status.to_string()));
+        let action = session.run("hook --gc", Command::new(hook).arg(QUESTION));
+        let action = action.map_err(|stopped| wrong(stopped.to_string()))?;
+        if !action.is_success() {
+            return Err(wrong(action.end.to_string()));
         }
-        let value = literal::value_of(&finished.stdout).map_err(|error| wrong(error.to_string()))?;
+        let value = literal::value_of(&action.stdout).map_err(|error| wrong(error.to_string()))?;
         value.and_then(Self::of).map_err(wrong)
     }
 
@@ -95,7 +94,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::zdtm::parallel;
+    use crate::interrupt::Interrupt;
+    use crate::parallel;
+    use crate::session::Limits;
 
     const OUTPUT: &str = "\
 Locked tcp connection: ::1:8880 -> ::1:40000 (2 rules of ip6tables-nft; to be removed)
@@ -139,21 +140,26 @@ Network lock table: inet CRIU-1 -> /run/netns/blue (drops every packet; to be re
         assert_eq!((missing(Flavour::Own, wrong.clone()), missing(Flavour::User, wrong)), (0, 0));
     }
 
+    fn ask(hook: &Path) -> Result<Expectation, String> {
+        let interrupt = Interrupt::default();
+        Expectation::of_hook(hook, &mut Session::new(Limits::default(), &interrupt))
+    }
+
     #[test]
     fn every_hook_of_the_project_answers() {
         let directories = ["own", "hooks/static", "hooks/transition"].map(|name| Path::new("tests/zdtm").join(name));
-        let read = |directory| std::fs::read_dir(crate::cargo::workspace().join(directory)).unwrap();
+        let read = |directory| std::fs::read_dir(Path::new("../..").join(directory)).unwrap();
         let paths = directories.iter().flat_map(read).map(|entry| entry.unwrap().path());
         let is_hook = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "hook");
         let hooks: Vec<_> = paths.filter(|path| is_hook(path) && !path.is_symlink()).collect();
         assert!(hooks.len() > 25, "{hooks:?}");
-        let ask = |hook: &PathBuf| Expectation::of_hook(hook, &mut Transcript::default()).map(drop);
+        let ask = |hook: &PathBuf| ask(hook).map(drop);
         assert_eq!(parallel::map(&hooks, ask, Result::is_err), vec![Ok(()); hooks.len()]);
     }
 
     #[test]
     fn what_is_no_hook() {
-        let problem = |hook: &str| Expectation::of_hook(hook.as_ref(), &mut Transcript::default()).unwrap_err();
+        let problem = |hook: &str| ask(hook.as_ref()).unwrap_err();
         let said = problem("/bin/false");
         assert_eq!(said, "the hook /bin/false does not say what it expects: exit status: 1");
         assert!(
