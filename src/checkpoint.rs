@@ -66,6 +66,8 @@ pub struct Checkpoint {
     pub network: Network,
     /// What the dump's log adds.
     pub log: LogFacts,
+    /// Whether a restore left its log, however it ended: one may have been killed.
+    pub has_restore_log: bool,
     /// Evidence that a restore from these images succeeded.
     pub restored: Option<RestoreEvidence>,
     /// The record that criu-gc made when the tree was dumped.
