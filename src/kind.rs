@@ -91,6 +91,7 @@ kinds! {
     lock_chain::LockChain
     lock_table::LockTable
     link_remap::LinkRemap
+    ghost_file::GhostFile
 }
 
 /// What a kind of residue answers.
