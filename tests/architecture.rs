@@ -90,6 +90,35 @@ fn reads_proc(source: &Source) -> Vec<String> {
     source.code().filter(is_about_others).map(|line| format!("{}: {line}", source.path)).collect()
 }
 
+/// Modules that tell kinds, things that were found, verdicts and outcomes apart.
+const DECIDING: [&str; 6] = ["kind", "carrier", "probe", "plan", "execute", "report"];
+
+/// Invariant 12: the arms for all the rest of a match over a tuple, which clippy does not see. A new kind would fall there.
+fn wildcards_over_tuples(source: &Source) -> Vec<String> {
+    let decides = |module: &str| source.path.strip_prefix(module).is_some_and(|rest| rest.starts_with(['/', '.']));
+    if !DECIDING.into_iter().any(decides) {
+        return Vec::new();
+    }
+    let indentation = |line: &str| line.len() - line.trim_start().len();
+    let lines: Vec<&str> = source.code().collect();
+    let starts = lines.iter().enumerate().filter(|(_, line)| line.contains("match (") && line.ends_with('{'));
+    let wildcards = starts.flat_map(|(at, start)| {
+        let depth = indentation(start);
+        let body = lines[at + 1..].iter().take_while(move |line| indentation(line) > depth || line.is_empty());
+        body.filter(move |line| indentation(line) == depth + 4)
+    });
+    let is_wildcard = |line: &&&str| ["_ =>", "_ if ", "(_, _) "].iter().any(|arm| line.trim_start().starts_with(arm));
+    wildcards.filter(is_wildcard).map(|line| format!("{}: {line}", source.path)).collect()
+}
+
+#[test]
+fn no_match_over_a_tuple_has_an_arm_for_all_the_rest() {
+    let broken =
+        |arm: &str| format!("fn f() {{\n    match (a, b) {{\n        (A, B) => 1,\n        {arm} => 2,\n    }}\n}}\n");
+    let broken = ["_", "_ if c", "(_, _)"].map(broken);
+    assert_rule(wildcards_over_tuples, "kind/new.rs", &broken.each_ref().map(String::as_str));
+}
+
 /// House style: who may use a file, and what it is for, stands at its head.
 fn headless(source: &Source) -> Vec<String> {
     let mut lines = source.text.lines();

@@ -69,10 +69,7 @@ fn about_file(record: &Record, name: &NameQuery, file: &FoundFile) -> Option<Ans
 /// has no device of its own gets another number with each mount.
 fn is_same_file(recorded: &Link, file: &FoundFile, boot: Boot) -> Option<bool> {
     let found = &file.identity;
-    let is_same_birth = match (recorded.born, found.born) {
-        (Some(Time(recorded)), Some(found)) => Some(recorded == found),
-        _ => None,
-    };
+    let is_same_birth = recorded.born.zip(found.born).map(|(Time(recorded), found)| recorded == found);
     let is_same_inode = recorded.inode == found.inode;
     let is_same_filesystem = is_same_filesystem(recorded, &file.filesystem, boot);
     let has_lasting_number = boot == Boot::This || found.device.0 != 0;

@@ -162,9 +162,9 @@ fn remedy(reason: KeepReason, finding: &Finding) -> String {
         | Presence::File(_)
         | Presence::InTable(_) => None,
     };
-    match (reason, namespace.and_then(|namespace| namespace.paths.first())) {
-        (KeepReason::UntiedNamespace, Some(path)) => format!("--netns {}", path.display()),
-        _ => reason.remedy().to_owned(),
+    match namespace.and_then(|namespace| namespace.paths.first()) {
+        Some(path) if reason == KeepReason::UntiedNamespace => format!("--netns {}", path.display()),
+        Some(_) | None => reason.remedy().to_owned(),
     }
 }
 

@@ -115,8 +115,10 @@ fn together(one: &Outcome, other: &Outcome) -> Outcome {
     match (one, other) {
         (Outcome::Failed(_), _) => one.clone(),
         (_, Outcome::Failed(_)) => other.clone(),
-        (Outcome::Removed, _) => Outcome::Removed,
-        _ => other.clone(),
+        (Outcome::Removed, Outcome::Removed | Outcome::AlreadyGone | Outcome::Kept) => Outcome::Removed,
+        (Outcome::AlreadyGone | Outcome::Kept, Outcome::Removed | Outcome::AlreadyGone | Outcome::Kept) => {
+            other.clone()
+        }
     }
 }
 
