@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Entries that contradict each other, or what CRIU writes.
 
-use criu_images::{InetSkEntry, RemapFilePathEntry};
-use handmade::{Checkpoint, LINK, ORIGINAL, named, regular, remap, socket};
+use criu_images::RemapFilePathEntry;
+use handmade::{Checkpoint, LINK, ORIGINAL, connection_without_addresses, named, regular, remap};
 
 use crate::attack::{Attack, Attacks, Fate};
 
@@ -78,14 +78,7 @@ fn attacks() -> Vec<Attack> {
             },
         ),
         attack("a connection without addresses", Fate::Refused("whose addresses make no sense"), |c| {
-            let entry = InetSkEntry::default().with(|socket| {
-                socket.id = 1;
-                socket.family = 2;
-                socket.sock_type = 1;
-                socket.proto = 6;
-                socket.dst_port = 80;
-            });
-            c.files.push(socket(entry));
+            c.files.push(connection_without_addresses());
         }),
         attack("a way of locking that is to come", Fate::NotKnown("which this version does not know"), |c| {
             c.inventory.network_lock_method = Some(9);

@@ -3,21 +3,16 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::root::Root;
 use crate::scene::Scene;
 
 inventory::submit!(Cases(&[
-    Case {
-        name: "on a root file system on LVM links are removed after a reboot, whatever number the volume has",
-        test: renumbered,
-        today: Today::Passes,
-    },
-    Case {
-        name: "a copy of the root file system that has the root's number after a reboot is left alone",
-        test: copied,
-        today: Today::Passes,
-    },
+    Case::new(
+        "on a root file system on LVM links are removed after a reboot, whatever number the volume has",
+        renumbered
+    ),
+    Case::new("a copy of the root file system that has the root's number after a reboot is left alone", copied),
 ]));
 
 const ROOT: Root = Root {

@@ -12,12 +12,11 @@ use criu_gc::system::dir::FileIdentity;
 use criu_gc::system::filesystem::FilesystemId;
 use criu_gc::system::unmounted::{Nearest, ReadError, UnmountedFilesystem};
 use criu_gc::time::Timestamp;
-use testkit::{Criu, TestHost};
+use testkit::{Criu, TestHost, wait_until};
 
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
 use crate::faults::tell;
-use crate::refusals::wait_until;
+use crate::places::make_directory;
 use crate::xfs_file::{SECTOR, Xfs, number_of, prototype, prototype_file};
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -73,7 +72,7 @@ fn layouts(_: &Criu) {
     for (options, count) in LAYOUTS.iter().zip([40_000].into_iter().chain(std::iter::repeat(4_000))) {
         let host = TestHost::new();
         let xfs = Xfs::made_with(&host, options);
-        let mountpoint = directory(&host, "volume");
+        let mountpoint = make_directory(&host, "volume");
         host.run("mount", &[&"-o", &"loop", &xfs.file, &mountpoint]);
         host.run("sh", &[&"-ec", &FILL, &mountpoint, &count.to_string()]);
         let shown = walk(&host.path(&mountpoint));
