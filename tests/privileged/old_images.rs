@@ -48,7 +48,7 @@ fn before_1_4(criu: &Criu) {
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let new_lines = tool.show();
-    let old = Old::of(&images_of(&host));
+    let old = Old::read(&images_of(&host));
     assert!(old.ghosts > 0, "void: there is no ghost");
     old.write(&images_of(&host));
     let lines = tool.assert_removes_everything_since(&before);
@@ -63,7 +63,7 @@ fn container(criu: &Criu) {
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let new_lines = tool.show();
-    Old::of(&images_of(&host)).write(&images_of(&host));
+    Old::read(&images_of(&host)).write(&images_of(&host));
     assert_eq!(tool.assert_removes_everything_since(&before), new_lines);
 }
 
@@ -83,7 +83,7 @@ fn unmarked(criu: &Criu) {
         assert_eq!(take_marks_away(&host, program), 4, "void: not both rules of both ends");
         tool.assert_finds_nothing();
         assert_ne!(tool.difference_to(&before), NOTHING);
-        Old::of(&images_of(&host)).write(&images_of(&host));
+        Old::read(&images_of(&host)).write(&images_of(&host));
         tool.assert_removes_everything_since(&before);
     }
 }
@@ -212,7 +212,7 @@ struct Old {
 }
 
 impl Old {
-    fn of(images: &Path) -> Self {
+    fn read(images: &Path) -> Self {
         let new: Inventory = entries(images).remove(0);
         let inventory = Inventory::default().with(|inventory| {
             inventory.img_version = 1;

@@ -17,7 +17,7 @@ use testkit::{Criu, TestHost, wait_until};
 use crate::case::{Case, Cases};
 use crate::faults::tell;
 use crate::places::make_directory;
-use crate::xfs_file::{SECTOR, Xfs, number_of, prototype, prototype_file};
+use crate::xfs_file::{SECTOR, Xfs, number_of, prototype, write_prototype};
 
 inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "what is read from the device of an XFS of any layout is what the kernel shows", test: layouts },
@@ -155,7 +155,7 @@ fn prototypes(_: &Criu) {
     for options in LAYOUTS.iter().chain(MADE_LAYOUTS) {
         let host = TestHost::new();
         let directories = prototype();
-        let file = prototype_file(&host, &directories);
+        let file = write_prototype(&host, &directories);
         let xfs = Xfs::made_with(&host, &[*options, &["-p", file.to_str().expect("text")]].concat());
         if !options.contains(&"crc=0") {
             // What is in metadata stays the old one.
