@@ -274,20 +274,14 @@ fn every_file_has_its_licence_and_says_what_it_is_for() {
 /// The modules of test suites that no module declares. They are not compiled, and no compiler says so.
 fn undeclared(sources: &[Source]) -> Vec<&str> {
     let is_root = |path: &Path| path.ends_with("main.rs") || path.ends_with("lib.rs");
-    let declares = |source: &Source, module: &str| {
-        let declaration = format!("mod {module};");
-        source
-            .text
-            .lines()
-            .any(|line| line.split_once(&declaration).is_some_and(|rest| ["", "pub ", "pub(crate) "].contains(&rest.0)))
-    };
     let is_declared = |path: &Path| {
         let module = path.file_stem().expect("a name").to_string_lossy();
         let directory = path.parent().expect("a directory");
         let parents = [directory.join("main.rs"), directory.join("lib.rs"), directory.with_extension("rs")];
-        sources
-            .iter()
-            .any(|source| parents.iter().any(|parent| *parent == Path::new(&source.path)) && declares(source, &module))
+        let mut parents =
+            sources.iter().filter(|source| parents.iter().any(|parent| *parent == Path::new(&source.path)));
+        let declarations = ["", "pub ", "pub(crate) "].map(|visibility| format!("{visibility}mod {module};"));
+        parents.any(|source| source.text.lines().any(|line| declarations.iter().any(|declaration| line == declaration)))
     };
     // What lies directly in tests/, or in the tests/ or src/bin/ of a crate, is a program of its own.
     let is_program = |path: &Path| {

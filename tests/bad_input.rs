@@ -7,8 +7,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use criu_images::{Framing, InetSkEntry, RegFileEntry};
-use handmade::{Checkpoint, LINK, ORIGINAL, named, names_below, offset, regular, remap, socket};
+use criu_images::{Framing, RegFileEntry};
+use handmade::{Checkpoint, LINK, ORIGINAL, connection_without_addresses, named, names_below, offset, regular, remap};
 
 /// The program under test.
 const CRIU_GC: &str = env!("CARGO_BIN_EXE_criu-gc");
@@ -230,14 +230,7 @@ fn a_link_remap_is_on_a_mount_of_the_images() {
 #[test]
 fn a_connection_has_two_addresses() {
     let mut checkpoint = Checkpoint::new(CRIU_GC);
-    let entry = InetSkEntry::default().with(|socket| {
-        socket.id = 1;
-        socket.family = 2;
-        socket.sock_type = 1;
-        socket.proto = 6;
-        socket.dst_port = 80;
-    });
-    checkpoint.files.push(socket(entry));
+    checkpoint.files.push(connection_without_addresses());
     checkpoint.write();
     checkpoint.assert_refused_at(
         "files.img",

@@ -46,7 +46,7 @@ fn by_inode(top: &Path) -> BTreeMap<u64, Vec<String>> {
 }
 
 /// A directory that is no checkpoint's, with a file that has the name of the link, but is another's: it is larger.
-fn elsewhere(checkpoint: &Checkpoint) -> PathBuf {
+fn make_elsewhere(checkpoint: &Checkpoint) -> PathBuf {
     let directory = checkpoint.data().with_file_name("elsewhere");
     fs::create_dir(&directory).expect("a new directory");
     for name in ["link_remap.9", "link_remap.7", "precious"] {
@@ -92,14 +92,14 @@ fn tell(race: &str, figures: &str) {
 
 #[test]
 fn a_directory_is_exchanged_for_another() {
-    tell("directories", &race(|checkpoint| (checkpoint.data(), elsewhere(checkpoint))));
+    tell("directories", &race(|checkpoint| (checkpoint.data(), make_elsewhere(checkpoint))));
 }
 
 #[test]
 fn a_directory_is_exchanged_for_a_symbolic_link_to_another() {
     let figures = race(|checkpoint| {
         let turned = checkpoint.data().with_file_name("turned");
-        symlink(elsewhere(checkpoint), &turned).expect("a symbolic link");
+        symlink(make_elsewhere(checkpoint), &turned).expect("a symbolic link");
         (checkpoint.data(), turned)
     });
     tell("a directory and a symbolic link", &figures);

@@ -143,7 +143,7 @@ fn the_directory_may_be_named_by_a_symbolic_link() {
 }
 
 /// A checkpoint with so many link remaps in one directory, and the inodes that they are.
-fn many(links: u32) -> (Checkpoint, PathBuf, BTreeSet<u64>) {
+fn example_with_links(links: u32) -> (Checkpoint, PathBuf, BTreeSet<u64>) {
     let mut checkpoint = Checkpoint::new(CRIU_GC);
     for id in (100..).step_by(2).take(links as usize) {
         let (link, original) =
@@ -184,7 +184,7 @@ fn run_for(checkpoint: &Checkpoint, saved: &Path, time: Duration) -> Option<i32>
 #[test]
 fn runs_that_are_killed_lose_nothing_and_come_to_an_end() {
     const LINKS: u32 = 200;
-    let (checkpoint, saved, all) = many(LINKS);
+    let (checkpoint, saved, all) = example_with_links(LINKS);
     let mut time = Duration::from_millis(4);
     while run_for(&checkpoint, &saved, time).is_none() {
         let here: BTreeSet<u64> = inodes(&checkpoint.data(), "link_remap.");

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Entries that contradict each other, or what CRIU writes.
 
-use criu_images::{InetSkEntry, RemapFilePathEntry};
-use handmade::{Checkpoint, LINK, ORIGINAL, named, regular, remap, socket};
+use criu_images::RemapFilePathEntry;
+use handmade::{Checkpoint, LINK, ORIGINAL, connection_without_addresses, named, regular, remap};
 
 use crate::attack::{Attack, Attacks, Fate};
 
 const ATTRIBUTES: Fate = Fate::Refused("has a mount, size or mode, which CRIU never writes there");
 
-fn of_type(checkpoint: &mut Checkpoint, remap_type: Option<i32>, remap_id: u32) {
+fn set_type(checkpoint: &mut Checkpoint, remap_type: Option<i32>, remap_id: u32) {
     checkpoint.remaps = vec![RemapFilePathEntry::default().with(|remap| {
         remap.orig_id = ORIGINAL;
         remap.remap_id = remap_id;
@@ -59,33 +59,26 @@ fn attacks() -> Vec<Attack> {
             c.files[0].id = ORIGINAL;
         }),
         attack("a remap of a type to come", Fate::NotKnown("which this version does not know"), |c| {
-            of_type(c, Some(3), LINK)
+            set_type(c, Some(3), LINK)
         }),
         attack("a remap of a negative type", Fate::NotKnown("which this version does not know"), |c| {
-            of_type(c, Some(-1), LINK)
+            set_type(c, Some(-1), LINK)
         }),
         attack("a link that is remapped as a ghost", Fate::NotKnown("does not name all link remaps"), |c| {
-            of_type(c, Some(1), LINK)
+            set_type(c, Some(1), LINK)
         }),
         attack("a link that is remapped as a process", Fate::NotKnown("does not name all link remaps"), |c| {
-            of_type(c, Some(2), LINK)
+            set_type(c, Some(2), LINK)
         }),
         attack(
             "a link that is remapped as a ghost of old images",
             Fate::NotKnown("does not name all link remaps"),
             |c| {
-                of_type(c, None, LINK | 1 << 31);
+                set_type(c, None, LINK | 1 << 31);
             },
         ),
         attack("a connection without addresses", Fate::Refused("whose addresses make no sense"), |c| {
-            let entry = InetSkEntry::default().with(|socket| {
-                socket.id = 1;
-                socket.family = 2;
-                socket.sock_type = 1;
-                socket.proto = 6;
-                socket.dst_port = 80;
-            });
-            c.files.push(socket(entry));
+            c.files.push(connection_without_addresses());
         }),
         attack("a way of locking that is to come", Fate::NotKnown("which this version does not know"), |c| {
             c.inventory.network_lock_method = Some(9);

@@ -16,7 +16,9 @@ use testkit::suite;
 use attack::{Attack, Attacks};
 
 fn main() -> std::process::ExitCode {
-    let attacks = inventory::iter::<Attacks>().flat_map(|attacks| attacks.0());
+    let mut attacks: Vec<Attack> = inventory::iter::<Attacks>().flat_map(|attacks| attacks.0()).collect();
+    // The modules come in no order.
+    attacks.sort_by(|one, other| one.name.cmp(&other.name));
     let trial = |attack: Attack| suite::trial(attack.name.clone(), move || attack.assert_is_refused());
-    suite::conclude(attacks.map(trial).collect())
+    suite::conclude(attacks.into_iter().map(trial).collect())
 }

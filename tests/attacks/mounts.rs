@@ -12,17 +12,17 @@ use crate::attack::{Attack, Attacks, Fate};
 const NO_ROOT: Fate = Fate::Refused("is on mount 77, whose root is ");
 
 /// The file lies on a mount of the tree's root directory, which this changes.
-fn on_mount(checkpoint: &mut Checkpoint, change: impl FnOnce(&mut MntEntry)) {
+fn put_on_mount(checkpoint: &mut Checkpoint, change: impl FnOnce(&mut MntEntry)) {
     checkpoint.mount_at("/");
     change(&mut checkpoint.mounts[0]);
 }
 
-fn with_root(checkpoint: &mut Checkpoint, root: &[u8]) {
-    on_mount(checkpoint, |mount| mount.root = root.to_vec());
+fn set_root(checkpoint: &mut Checkpoint, root: &[u8]) {
+    put_on_mount(checkpoint, |mount| mount.root = root.to_vec());
 }
 
-fn overlay(checkpoint: &mut Checkpoint, options: &str) {
-    on_mount(checkpoint, |mount| {
+fn put_on_overlay(checkpoint: &mut Checkpoint, options: &str) {
+    put_on_mount(checkpoint, |mount| {
         mount.fstype = FsType::Overlayfs.into();
         mount.root_dev = 4095;
         mount.options = options.into();
@@ -73,49 +73,49 @@ fn attacks() -> Vec<Attack> {
                 c.mounts[0].root = precious.as_os_str().as_bytes().to_vec();
             },
         ),
-        attack("a mount of a root that leads up", NO_ROOT, |c| with_root(c, b"/data/../elsewhere")),
-        attack("a mount of a relative root", NO_ROOT, |c| with_root(c, b"data")),
-        attack("a mount of an empty root", NO_ROOT, |c| with_root(c, b"")),
-        attack("a mount of a root with a NUL", NO_ROOT, |c| with_root(c, b"/data\0")),
-        attack("a mount of a root with an empty component", NO_ROOT, |c| with_root(c, b"/data//x")),
-        attack("a mount of a namespace's file", NO_ROOT, |c| with_root(c, b"net:[4026531840]")),
+        attack("a mount of a root that leads up", NO_ROOT, |c| set_root(c, b"/data/../elsewhere")),
+        attack("a mount of a relative root", NO_ROOT, |c| set_root(c, b"data")),
+        attack("a mount of an empty root", NO_ROOT, |c| set_root(c, b"")),
+        attack("a mount of a root with a NUL", NO_ROOT, |c| set_root(c, b"/data\0")),
+        attack("a mount of a root with an empty component", NO_ROOT, |c| set_root(c, b"/data//x")),
+        attack("a mount of a namespace's file", NO_ROOT, |c| set_root(c, b"net:[4026531840]")),
         attack("a mount of a deleted root", Fate::NotKnown("had been deleted"), |c| {
-            on_mount(c, |mount| mount.deleted = true)
+            put_on_mount(c, |mount| mount.deleted = true)
         }),
         attack("a mount that a plugin dumped", Fate::NotKnown("a plugin of CRIU dumped the mount"), |c| {
-            on_mount(c, |mount| mount.with_plugin = true);
+            put_on_mount(c, |mount| mount.with_plugin = true);
         }),
         attack(
             "a mount of which there is only a key",
             Fate::NotKnown("the images give only the key of its mount"),
             |c| {
-                on_mount(c, |mount| {
+                put_on_mount(c, |mount| {
                     mount.ext_mount = true;
                     mount.root = b"/etc".to_vec();
                 });
             },
         ),
         attack("an anonymous device number that nothing has", Fate::NotKnown("is mounted nowhere here"), |c| {
-            on_mount(c, |mount| mount.root_dev = 4095);
+            put_on_mount(c, |mount| mount.root_dev = 4095);
         }),
         attack("an overlay whose upper directory leads up", Fate::NotKnown("cannot be reached: "), |c| {
             let top = c.data().with_file_name("data");
-            overlay(c, &format!("lowerdir=/l,upperdir={}/../../../..,workdir=/w", top.display()));
+            put_on_overlay(c, &format!("lowerdir=/l,upperdir={}/../../../..,workdir=/w", top.display()));
         }),
         attack("an overlay whose upper directory is relative", Fate::NotKnown("cannot be reached: "), |c| {
-            overlay(c, "lowerdir=/l,upperdir=etc,workdir=/w");
+            put_on_overlay(c, "lowerdir=/l,upperdir=etc,workdir=/w");
         }),
         attack("an overlay without an upper directory", Fate::NotKnown("cannot be reached: "), |c| {
-            overlay(c, "lowerdir=/l")
+            put_on_overlay(c, "lowerdir=/l")
         }),
         attack("an overlay whose upper directory is /etc", Fate::NotKnown("it is not there, but"), |c| {
-            overlay(c, "lowerdir=/l,upperdir=/etc,workdir=/w");
+            put_on_overlay(c, "lowerdir=/l,upperdir=/etc,workdir=/w");
         }),
         attack("a link on the kernel's own proc", Fate::Nothing, |c| {
-            on_mount(c, |mount| mount.fstype = FsType::Proc.into())
+            put_on_mount(c, |mount| mount.fstype = FsType::Proc.into())
         }),
         attack("a link on a tmpfs of the tree's own", Fate::Nothing, |c| {
-            on_mount(c, |mount| {
+            put_on_mount(c, |mount| {
                 mount.fstype = FsType::Tmpfs.into();
                 mount.root_dev = 4095;
             });

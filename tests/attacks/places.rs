@@ -34,11 +34,11 @@ fn replace_image(checkpoint: &Checkpoint, name: &str, make: impl FnOnce(&Path)) 
     make(&path);
 }
 
-fn fifo(path: &Path) {
+fn make_fifo(path: &Path) {
     mkfifoat(CWD, path, Mode::from_raw_mode(0o644)).expect("a FIFO");
 }
 
-fn socket(path: &Path) {
+fn make_socket(path: &Path) {
     drop(UnixListener::bind(path).expect("a socket"));
 }
 
@@ -63,8 +63,8 @@ fn attacks() -> Vec<Attack> {
         attack("a symbolic link to nothing in the place of the link", Fate::Kept("other-type"), |c| {
             replace(c, |link| symlink("nothing", link).expect("a symbolic link"));
         }),
-        attack("a FIFO in the place of the link", Fate::Kept("other-type"), |c| replace(c, fifo)),
-        attack("a socket in the place of the link", Fate::Kept("other-type"), |c| replace(c, socket)),
+        attack("a FIFO in the place of the link", Fate::Kept("other-type"), |c| replace(c, make_fifo)),
+        attack("a socket in the place of the link", Fate::Kept("other-type"), |c| replace(c, make_socket)),
         attack("a directory in the place of the link", Fate::Kept("directory"), |c| {
             replace(c, |link| fs::create_dir_all(link.join("deep")).expect("a new directory"));
         }),
@@ -88,13 +88,13 @@ fn attacks() -> Vec<Attack> {
             fs::write(c.data(), "1234").expect("a new file");
         }),
         attack("a FIFO in the place of files.img", Fate::Refused("because it is not a regular file"), |c| {
-            replace_image(c, "files.img", fifo);
+            replace_image(c, "files.img", make_fifo);
         }),
         attack("a FIFO in the place of the inventory", Fate::Refused("because it is not a regular file"), |c| {
-            replace_image(c, "inventory.img", fifo);
+            replace_image(c, "inventory.img", make_fifo);
         }),
         attack("a socket in the place of files.img", Fate::Refused("cannot open "), |c| {
-            replace_image(c, "files.img", socket);
+            replace_image(c, "files.img", make_socket);
         })
         .without_archive(),
         attack("a directory in the place of remap-fpath.img", Fate::Refused("because it is not a regular file"), |c| {
@@ -115,7 +115,7 @@ fn attacks() -> Vec<Attack> {
             "a FIFO in the place of the statistics of a restore",
             Fate::Refused("because it is not a regular file"),
             |c| {
-                replace_image(c, "stats-restore", fifo);
+                replace_image(c, "stats-restore", make_fifo);
             },
         ),
         attack("statistics of a restore that somebody has made up", Fate::Kept("restored-since"), |c| {

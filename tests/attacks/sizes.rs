@@ -11,7 +11,7 @@ use crate::attack::{Attack, Attacks, Fate};
 const MILLION: u32 = 1_000_000;
 
 /// The length of a record, and what stands for its content.
-fn record_of(checkpoint: &Checkpoint, length: u32, content: &[u8]) {
+fn write_record(checkpoint: &Checkpoint, length: u32, content: &[u8]) {
     let kind = ImageKind::Files;
     let head = kind.head_magic().into_iter().chain([kind.magic(), length]).flat_map(u32::to_le_bytes);
     let bytes: Vec<u8> = head.chain(content.iter().copied()).collect();
@@ -65,18 +65,18 @@ fn attacks() -> Vec<Attack> {
             c.files.extend((100..100 + MILLION / 2).map(connection).map(socket));
         }),
         Attack::of_place("a record that says it is four gigabytes long", Fate::Refused("bytes long"), |c| {
-            record_of(c, u32::MAX, b"");
+            write_record(c, u32::MAX, b"");
         }),
         Attack::of_place("a record as long as may be, and cut", Fate::NotKnown("is cut"), |c| {
-            record_of(c, 1024 * 1024, b"\x08\x01");
+            write_record(c, 1024 * 1024, b"\x08\x01");
         }),
         Attack::of_place("a field that says it is longer than its record", Fate::Refused("files.img"), |c| {
-            record_of(c, 7, b"\x1a\xff\xff\xff\xff\x0f\x00");
+            write_record(c, 7, b"\x1a\xff\xff\xff\xff\x0f\x00");
         }),
         Attack::of_place("messages within messages without end", Fate::Refused("files.img"), |c| {
             // Groups, which nest without a length.
             let nested = [0x1b; 4096];
-            record_of(c, 4096, &nested);
+            write_record(c, 4096, &nested);
         }),
         Attack::of_place(
             "an image of a container that repeats its annotations for each layer",

@@ -9,40 +9,21 @@ use std::sync::LazyLock;
 
 use machine::{Clock, Kernel};
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::scene::Scene;
 
 inventory::submit!(Cases(&[
-    Case {
-        name: "the link of a dump is removed if the clock went on",
-        test: || assert_removed(&WENT_ON),
-        today: Today::Passes,
-    },
-    Case {
-        name: "the link of a dump is kept while the clock is set back, and removed when it is right again",
-        test: set_back,
-        today: Today::Passes,
-    },
-    Case {
-        name: "the link of a newer dump is kept if the clock went on",
-        test: || assert_newer_kept(&WENT_ON),
-        today: Today::Passes,
-    },
-    Case {
-        name: "the link of a newer dump is kept if the clock was set back",
-        test: || assert_newer_kept(&SET_BACK),
-        today: Today::Passes,
-    },
-    Case {
-        name: "a process that only has the pid of a dumped one does not keep the link if the clock went on",
-        test: || assert_not_kept_for_pid(&WENT_ON),
-        today: Today::Passes,
-    },
-    Case {
-        name: "a process that only has the pid of a dumped one is not called alive if the clock was set back",
-        test: pid_while_set_back,
-        today: Today::Passes,
-    },
+    Case::new("the link of a dump is removed if the clock went on", || assert_removed(&WENT_ON)),
+    Case::new("the link of a dump is kept while the clock is set back, and removed when it is right again", set_back),
+    Case::new("the link of a newer dump is kept if the clock went on", || assert_newer_kept(&WENT_ON)),
+    Case::new("the link of a newer dump is kept if the clock was set back", || assert_newer_kept(&SET_BACK)),
+    Case::new("a process that only has the pid of a dumped one does not keep the link if the clock went on", || {
+        assert_not_kept_for_pid(&WENT_ON)
+    }),
+    Case::new(
+        "a process that only has the pid of a dumped one is not called alive if the clock was set back",
+        pid_while_set_back
+    ),
 ]));
 
 /// The time of the host; the others are far from it.

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The machine's own root file system of other types than ext4.
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::root::{self, Root};
 
 inventory::submit!(Cases(&[
-    Case {
-        name: "on a root file system of XFS links are removed at once and after a reboot",
-        test: xfs,
-        today: Today::Passes,
-    },
-    Case {
-        name: "on a root file system of btrfs links are removed at once and after a reboot",
-        test: btrfs,
-        today: Today::Passes,
-    },
+    Case::new("on a root file system of XFS links are removed at once and after a reboot", xfs),
+    Case::new("on a root file system of btrfs links are removed at once and after a reboot", btrfs),
 ]));
 
 fn xfs() {

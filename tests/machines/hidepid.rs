@@ -3,20 +3,15 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::scene::Scene;
 
 inventory::submit!(Cases(&[
-    Case {
-        name: "who sees all of a /proc with hidepid sees that a tree lives, and removes its link when it is dead",
-        test: seen,
-        today: Today::Passes,
-    },
-    Case {
-        name: "a living tree that hidepid hides is not called dead, and its link is not removed",
-        test: hidden,
-        today: Today::Passes,
-    },
+    Case::new(
+        "who sees all of a /proc with hidepid sees that a tree lives, and removes its link when it is dead",
+        seen
+    ),
+    Case::new("a living tree that hidepid hides is not called dead, and its link is not removed", hidden),
 ]));
 
 const ROOT: &str = "";

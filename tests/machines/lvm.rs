@@ -3,21 +3,16 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::root::Root;
 use crate::scene::Scene;
 
 inventory::submit!(Cases(&[
-    Case {
-        name: "on a root file system on LVM links are removed after a reboot, whatever number the volume has",
-        test: renumbered,
-        today: Today::Passes,
-    },
-    Case {
-        name: "a copy of the root file system that has the root's number after a reboot is left alone",
-        test: copied,
-        today: Today::Passes,
-    },
+    Case::new(
+        "on a root file system on LVM links are removed after a reboot, whatever number the volume has",
+        renumbered
+    ),
+    Case::new("a copy of the root file system that has the root's number after a reboot is left alone", copied),
 ]));
 
 const ROOT: Root = Root {
@@ -35,7 +30,7 @@ const EARLIER: &str = "vgcreate --quiet a /dev/vde
                        lvcreate --quiet --name copy --size 160M a";
 
 fn renumbered() {
-    let mut scene = ROOT.booted(Kernel::V6_1);
+    let mut scene = ROOT.boot(Kernel::V6_1);
     scene.run(
         "mkdir /srv/one /srv/two
          dump 4.3 $(start_tree deleted /srv/one/file) /srv/images.1
@@ -58,7 +53,7 @@ fn renumbered() {
 /// Trees with mounts of their own name a file system by its device number. The copy, a backup perhaps, has the same
 /// UUID and the same inodes.
 fn copied() {
-    let mut scene = ROOT.booted(Kernel::V6_1);
+    let mut scene = ROOT.boot(Kernel::V6_1);
     scene.run("dump 4.3 $(start_container /srv/root end session deleted /tmp/file) /srv/images");
     let before = number(&mut scene);
     scene.run(EARLIER);

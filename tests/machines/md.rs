@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The machine's own root file system on an array of two disks.
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::root::{self, Root};
 
-inventory::submit!(Cases(&[Case {
-    name: "on a root file system on md links are removed at once and after a reboot",
-    test: mirrored,
-    today: Today::Passes,
-}]));
+inventory::submit!(Cases(&[Case::new(
+    "on a root file system on md links are removed at once and after a reboot",
+    mirrored
+)]));
 
 const ROOT: Root = Root {
     disks: &[("left", 128), ("right", 128)],

@@ -12,14 +12,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use machine::{Disk, Kernel};
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::scene::{Scene, is_clean, note};
 
-inventory::submit!(Cases(&[Case {
-    name: "a power cut at any moment costs nothing innocent and nothing saved, and the next run goes on",
-    test: moments,
-    today: Today::Passes,
-}]));
+inventory::submit!(Cases(&[Case::new(
+    "a power cut at any moment costs nothing innocent and nothing saved, and the next run goes on",
+    moments
+)]));
 
 /// What is going on when the power is cut.
 #[derive(Clone, Copy, Debug)]

@@ -3,23 +3,15 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::scene::Scene;
 
 inventory::submit!(Cases(&[
-    Case {
-        name: "links on NFS stay while root is squashed, and are removed afterwards",
-        test: squashed,
-        today: Today::Passes,
-    },
-    Case { name: "links of silly renames on NFS are kept, and can be allowed", test: silly, today: Today::Passes },
-    Case { name: "a link in a container's volume on NFS is removed", test: volume, today: Today::Passes },
-    Case {
-        name: "an NFS server that is gone delays nothing whose links are elsewhere",
-        test: unrelated,
-        today: Today::Passes,
-    },
-    Case { name: "a link on an NFS server that is gone is not known within 2 s", test: dead, today: Today::Passes },
+    Case::new("links on NFS stay while root is squashed, and are removed afterwards", squashed),
+    Case::new("links of silly renames on NFS are kept, and can be allowed", silly),
+    Case::new("a link in a container's volume on NFS is removed", volume),
+    Case::new("an NFS server that is gone delays nothing whose links are elsewhere", unrelated),
+    Case::new("a link on an NFS server that is gone is not known within 2 s", dead),
 ]));
 
 const FUNCTIONS: &str = include_str!("nfs.sh");

@@ -11,50 +11,24 @@ use std::sync::LazyLock;
 
 use machine::Kernel;
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::scene::Scene;
 
 inventory::submit!(Cases(&[
-    Case {
-        name: "a user's files on a disk that has the letter of another one survive",
-        test: || assert_survives("disk"),
-        today: Today::Passes,
-    },
-    Case {
-        name: "the link on a disk that has another letter is removed",
-        test: || assert_removed("disk"),
-        today: Today::Passes,
-    },
-    Case {
-        name: "a user's files on a loop device that has the number of another one survive",
-        test: || assert_survives("loop"),
-        today: Today::Passes,
-    },
-    Case {
-        name: "the link on a loop device that has another number is removed",
-        test: || assert_removed("loop"),
-        today: Today::Passes,
-    },
-    Case {
-        name: "a user's files on a device of device-mapper that has the number of another one survive",
-        test: || assert_survives("dm"),
-        today: Today::Passes,
-    },
-    Case {
-        name: "the link on a device of device-mapper that has another number is removed",
-        test: || assert_removed("dm"),
-        today: Today::Passes,
-    },
-    Case {
-        name: "a user's files on a disk that is mounted in the place of another one survive",
-        test: || assert!(KINDS["path"].survived, "removed: a user's file\n{}", KINDS["path"].first_answer),
-        today: Today::Passes,
-    },
-    Case {
-        name: "the link on a disk that has another letter and its own place is removed",
-        test: || assert_removed("path"),
-        today: Today::Passes,
-    },
+    Case::new("a user's files on a disk that has the letter of another one survive", || assert_survives("disk")),
+    Case::new("the link on a disk that has another letter is removed", || assert_removed("disk")),
+    Case::new("a user's files on a loop device that has the number of another one survive", || assert_survives("loop")),
+    Case::new("the link on a loop device that has another number is removed", || assert_removed("loop")),
+    Case::new("a user's files on a device of device-mapper that has the number of another one survive", || {
+        assert_survives("dm")
+    }),
+    Case::new("the link on a device of device-mapper that has another number is removed", || assert_removed("dm")),
+    Case::new("a user's files on a disk that is mounted in the place of another one survive", || assert!(
+        KINDS["path"].survived,
+        "removed: a user's file\n{}",
+        KINDS["path"].first_answer
+    )),
+    Case::new("the link on a disk that has another letter and its own place is removed", || assert_removed("path")),
 ]));
 
 /// What came of each kind.

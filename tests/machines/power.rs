@@ -6,30 +6,18 @@ use std::time::Duration;
 
 use machine::Kernel;
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::scene::{Scene, is_clean, note};
 
 inventory::submit!(Cases(&[
-    Case {
-        name: "after a power cut a dump that was written to disk is cleaned up",
-        test: written,
-        today: Today::Passes,
-    },
-    Case {
-        name: "a power cut 0.1 s after a dump costs nothing innocent, and no link is called clean",
-        test: || assert_nothing_called_clean(Duration::from_millis(100)),
-        today: Today::Passes,
-    },
-    Case {
-        name: "a power cut 7 s after a dump costs nothing innocent, and no link is called clean",
-        test: || assert_nothing_called_clean(Duration::from_secs(7)),
-        today: Today::Passes,
-    },
-    Case {
-        name: "a power cut 40 s after a dump costs nothing, and the links are removed",
-        test: late,
-        today: Today::Passes,
-    },
+    Case::new("after a power cut a dump that was written to disk is cleaned up", written),
+    Case::new("a power cut 0.1 s after a dump costs nothing innocent, and no link is called clean", || {
+        assert_nothing_called_clean(Duration::from_millis(100))
+    }),
+    Case::new("a power cut 7 s after a dump costs nothing innocent, and no link is called clean", || {
+        assert_nothing_called_clean(Duration::from_secs(7))
+    }),
+    Case::new("a power cut 40 s after a dump costs nothing, and the links are removed", late),
 ]));
 
 /// A dump with links, which nobody writes to the disk but the kernel in its own time. Its images are in /srv/images,

@@ -3,14 +3,13 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::scene::Scene;
 
-inventory::submit!(Cases(&[Case {
-    name: "pre-dumps leave nothing, and the final dump of their chain is cleaned up",
-    test: chain,
-    today: Today::Passes,
-}]));
+inventory::submit!(Cases(&[Case::new(
+    "pre-dumps leave nothing, and the final dump of their chain is cleaned up",
+    chain
+)]));
 
 /// What criu-gc says of a pre-dump.
 const NOTHING: &str = "Note: these are the images of a pre-dump, which leaves nothing\nNothing is left.\n";

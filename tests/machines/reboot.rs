@@ -5,26 +5,17 @@ use std::sync::LazyLock;
 
 use machine::Kernel;
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::scene::Scene;
 
 inventory::submit!(Cases(&[
-    Case {
-        name: "after a reboot the link on a disk is removed, and what was in memory is gone",
-        test: rebooted,
-        today: Today::Passes,
-    },
-    Case { name: "--show makes the kernel load no module", test: no_module, today: Today::Passes },
-    Case {
-        name: "after a reboot a process that only has the pid of a dumped one does not keep the link",
-        test: pid_of_another,
-        today: Today::Passes,
-    },
-    Case {
-        name: "after a reboot a process with the pid and the program of a dumped one is not called restored",
-        test: pid_and_program_of_another,
-        today: Today::Passes,
-    },
+    Case::new("after a reboot the link on a disk is removed, and what was in memory is gone", rebooted),
+    Case::new("--show makes the kernel load no module", no_module),
+    Case::new("after a reboot a process that only has the pid of a dumped one does not keep the link", pid_of_another),
+    Case::new(
+        "after a reboot a process with the pid and the program of a dumped one is not called restored",
+        pid_and_program_of_another
+    ),
 ]));
 
 /// The newest CRIU that every kernel has.

@@ -19,7 +19,7 @@ pub(crate) struct Root {
 
 impl Root {
     /// A machine that runs on it.
-    pub(crate) fn booted(&self, kernel: Kernel) -> Scene {
+    pub(crate) fn boot(&self, kernel: Kernel) -> Scene {
         let mut scene = Scene::new(kernel);
         for (name, megabytes) in self.disks {
             scene.hardware.add_disk(name, *megabytes).expect("a disk");
@@ -48,7 +48,7 @@ const DUMPS: &str = "mkdir -p /srv/data /srv/root/tmp
 /// Checks that links on the root file system are removed without an option, and nothing else: at once, and after a
 /// reboot.
 pub(crate) fn assert_cleans(root: &Root) {
-    let mut scene = root.booted(Kernel::V6_1);
+    let mut scene = root.boot(Kernel::V6_1);
     scene.run(DUMPS);
     assert_cleaned(&mut scene);
     scene.run(&format!("rm -r /srv/*\n{DUMPS}"));

@@ -3,20 +3,15 @@
 
 use machine::{Init, Kernel};
 
-use crate::case::{Case, Cases, Today};
+use crate::case::{Case, Cases};
 use crate::scene::Scene;
 
 inventory::submit!(Cases(&[
-    Case {
-        name: "the tree of a service of systemd is cleaned up, and the service goes on",
-        test: from_outside,
-        today: Today::Passes,
-    },
-    Case {
-        name: "a link in a service's PrivateTmp, dumped by a CRIU in the service, is not called gone from outside",
-        test: from_within,
-        today: Today::Passes,
-    },
+    Case::new("the tree of a service of systemd is cleaned up, and the service goes on", from_outside),
+    Case::new(
+        "a link in a service's PrivateTmp, dumped by a CRIU in the service, is not called gone from outside",
+        from_within
+    ),
 ]));
 
 /// Functions of bash for services.

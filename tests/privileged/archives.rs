@@ -9,7 +9,7 @@ use testkit::{Criu, IptablesFlavour, LockMethod};
 
 use crate::case::{Case, Cases};
 use crate::crash::{LINKS, Scene};
-use crate::links::images_of;
+use crate::places::images_of;
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_each_criu(&[

@@ -10,9 +10,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use testkit::{CommandExt, Criu, Finished, IptablesFlavour, TestHost, Workload};
+use testkit::{CommandExt, Criu, Finished, IptablesFlavour, TestHost, Workload, wait_until};
 
-use crate::refusals::wait_until;
 use crate::tool::{NOTHING, Tool};
 
 /// More than any test's link remap has for a number.
@@ -156,11 +155,4 @@ pub(crate) fn raise_loopback(host: &TestHost, tree: &Workload) {
 pub(crate) fn names_in(host: &TestHost, namespace: &Path, directory: &str) -> String {
     let words = [PROGRAM, "enter", &namespace.display().to_string(), "list", directory].map(str::to_owned);
     host.command("python3").args(words).finish().stdout
-}
-
-/// Whether a link remap is in the directory.
-pub(crate) fn has_link(directory: &Path) -> bool {
-    fs::read_dir(directory).is_ok_and(|entries| {
-        entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("link_remap."))
-    })
 }

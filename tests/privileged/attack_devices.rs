@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, TestHost};
 
-use crate::attack::{assert_cleans, assert_not_called_clean, assert_untouched, has_link, plant};
+use crate::attack::{assert_cleans, assert_not_called_clean, assert_untouched, plant};
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
-use crate::links::images_of;
+use crate::places::{has_link, images_of, make_directory};
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -37,12 +36,12 @@ struct Loop<'a> {
 impl<'a> Loop<'a> {
     fn new(host: &'a TestHost) -> Self {
         let number = 4_000 + std::process::id() % 10_000 * 20 + NUMBERS.fetch_add(1, Ordering::Relaxed) % 20;
-        Self { host, number, volume: directory(host, "volume") }
+        Self { host, number, volume: make_directory(host, "volume") }
     }
 
     /// Another one, mounted at another place; its number is this much higher.
     fn another(&self, name: &str, higher: u32) -> Self {
-        Self { host: self.host, number: self.number + higher, volume: directory(self.host, name) }
+        Self { host: self.host, number: self.number + higher, volume: make_directory(self.host, name) }
     }
 
     fn node(&self) -> String {
@@ -110,7 +109,7 @@ fn dump<'a>(criu: &Criu, device: &Loop<'a>, disk: &Path) -> Tool<'a> {
     assert!(has_link(&host.path(&device.volume)), "void");
     device.unmount();
     device.detach();
-    Tool::new(host, &images_of(host))
+    Tool::on(host)
 }
 
 fn other_disk(criu: &Criu) {

@@ -4,13 +4,12 @@
 
 use std::path::PathBuf;
 
-use testkit::{CommandExt, Criu, DumpOptions, Launch, LockMethod, Network, TestHost};
+use testkit::{CommandExt, Criu, DumpOptions, Launch, LockMethod, Network, TestHost, wait_until};
 
-use crate::attack::{Holder, assert_not_called_clean, has_link};
+use crate::attack::{Holder, assert_not_called_clean};
 use crate::attack_mounts::{NEW_MOUNTS, PLACE, Scene};
 use crate::case::{Case, Cases};
-use crate::links::images_of;
-use crate::refusals::wait_until;
+use crate::places::{has_link, images_of};
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -44,7 +43,7 @@ fn behind_two(criu: &Criu) {
         command.args([&format!("--mount=/proc/{}/fd/3", outer.pid), "--", "nsenter", "--net=/run/kept/net"]);
         command.args(["--", "nft", "list", "tables"]).finish().stdout.contains("CRIU-")
     };
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert_not_called_clean(&tool, is_left);
     outer.end();
     tool.assert_finds_nothing();

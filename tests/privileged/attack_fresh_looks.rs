@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, Network, TestHost};
 
-use crate::attack::{assert_cleans, dump_process, has_link};
+use crate::attack::{assert_cleans, dump_process};
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
-use crate::links::images_of;
+use crate::places::{has_link, images_of, make_directory};
 use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool};
 
@@ -119,14 +118,14 @@ fn calls_for_host(criu: &Criu) {
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     drop(tree);
     assert_only_looks(&host, &["/proc/1/ns/net", &empty]);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let removed = tool.run(&[]);
     assert_eq!((removed.code(), tool.difference_to(&before)), (0, NOTHING.map(String::from).to_vec()), "{removed}");
 }
 
 fn calls_for_container(criu: &Criu) {
     let host = TestHost::new();
-    let volume = directory(&host, "volume");
+    let volume = make_directory(&host, "volume");
     let namespace = host.make_net_namespace("blue");
     let path = namespace.path().display().to_string();
     let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
@@ -137,7 +136,7 @@ fn calls_for_container(criu: &Criu) {
     criu.dump(&host, &tree, &images_of(&host), &options);
     drop(tree);
     assert_only_looks(&host, &["/proc/1/ns/net", &path]);
-    assert_cleans(&Tool::new(&host, &images_of(&host)), || has_link(&volume));
+    assert_cleans(&Tool::on(&host), || has_link(&volume));
 }
 
 fn assert_only_looks(host: &TestHost, namespaces: &[&str]) {
@@ -166,7 +165,7 @@ fn read_times(files: &[PathBuf]) -> Vec<(&PathBuf, i64, i64)> {
 /// On a filesystem that notes every read: a bundle with its metadata, a record, a work directory and a link.
 fn times(criu: &Criu) {
     let host = TestHost::new();
-    let volume = directory(&host, "volume");
+    let volume = make_directory(&host, "volume");
     host.run("mount", &[&"-t", &"tmpfs", &"-o", &"strictatime", &"noted", &volume]);
     let inside = host.path(&volume);
     for name in ["bundle", "bundle/checkpoint", "work", "data"] {

@@ -8,13 +8,11 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost};
 
-use crate::attack::{assert_cleans, has_link};
+use crate::attack::assert_cleans;
 use crate::attack_laws::{assert_told_until_removable, dump_with_link};
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
 use crate::filters::tables;
-use crate::links::images_of;
-use crate::neighbours::link_in;
+use crate::places::{has_link, images_of, link_in, make_directory};
 use crate::terminal::run_at_terminal_after;
 use crate::tool::Tool;
 
@@ -46,7 +44,7 @@ fn make_look_alike(link: &Path, place: &Path) -> PathBuf {
 /// The link's directory, and another with a look-alike, which the commands put in its place.
 fn assert_replacement_survives(criu: &Criu, there: fn(&Path, &Path) -> String, back: fn(&Path, &Path) -> String) {
     let host = TestHost::new();
-    let [own, other] = ["own", "other"].map(|name| directory(&host, name));
+    let [own, other] = ["own", "other"].map(|name| make_directory(&host, name));
     dump_with_link(criu, &host, &own.join("data"));
     let link = link_in(&own);
     let inodes = [&link, &make_look_alike(&link, &other)].map(|file| fs::symlink_metadata(file).expect("a link").ino());
@@ -56,7 +54,7 @@ fn assert_replacement_survives(criu: &Criu, there: fn(&Path, &Path) -> String, b
     assert_eq!(left[1], Some(inodes[1]), "GOT: another file was removed: {told}");
     assert!(left[0].is_none() || told.code() == 1, "GOT: clean: {told}");
     if left[0].is_some() {
-        assert_cleans(&Tool::new(&host, &images_of(&host)), || has_link(&own));
+        assert_cleans(&Tool::on(&host), || has_link(&own));
     }
 }
 
@@ -78,13 +76,13 @@ fn exchanged(criu: &Criu) {
 /// The same file gets the name again.
 fn made_again(criu: &Criu) {
     let host = TestHost::new();
-    let own = directory(&host, "own");
+    let own = make_directory(&host, "own");
     dump_with_link(criu, &host, &own.join("data"));
     let link = link_in(&own);
     let told = answer_after(&host, &format!("rm {0}; ln {1}.keep {0}", link.display(), own.join("data").display()));
     assert!(link.exists(), "GOT: a newer dump's link was removed: {told}");
     assert_eq!(told.code(), 1, "GOT: clean: {told}");
-    let kept = Tool::new(&host, &images_of(&host)).run(&[]);
+    let kept = Tool::on(&host).run(&[]);
     assert!(link.exists() && kept.code() == 1, "GOT: a newer dump's link was removed: {kept}");
     let honest = TestHost::new();
     dump_with_link(criu, &honest, &honest.dir().join("data"));
@@ -108,7 +106,7 @@ fn table_made_again(criu: &Criu) {
     let told = answer_after(&host, &again);
     assert_eq!(tables(&host, None).as_slice(), std::slice::from_ref(name), "GOT: it was removed: {told}");
     assert_eq!(told.code(), 1, "GOT: clean: {told}");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     tool.assert_keeps_everything("foreign-content");
     host.run("nft", &[&"delete", &"table", &"inet", name]);
     tool.assert_finds_nothing();

@@ -6,14 +6,14 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, TestHost};
+use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, TestHost, wait_until};
 
 use crate::attack::{Holder, assert_left_alone};
 use crate::attack_laws::assert_left_alone_where_a_restore_is_hidden;
 use crate::case::{Case, Cases};
 use crate::crash::Scene;
-use crate::links::images_of;
-use crate::refusals::{start_tree_of_all, wait_until};
+use crate::places::images_of;
+use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool, make_tables};
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -130,11 +130,11 @@ fn sticky(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
     let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
-    let before = Tool::new(&host, &images_of(&host)).snapshot();
+    let before = Tool::on(&host).snapshot();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     drop(tree);
     fs::set_permissions(images_of(&host), open).expect("a directory");
-    Tool::new(&host, &images_of(&host)).assert_removes_everything_since(&before);
+    Tool::on(&host).assert_removes_everything_since(&before);
 }
 
 /// CRIU writes its logs and statistics where `-W` says.
@@ -173,5 +173,5 @@ fn assert_cleans_by_work_directory(criu: &Criu) {
     let options = DumpOptions { extra: vec!["-W".into(), work.clone().into()], ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
     drop(tree);
-    Tool::new(&host, &images_of(&host)).option("-W", &work).assert_removes_everything_since(&before);
+    Tool::on(&host).option("-W", &work).assert_removes_everything_since(&before);
 }

@@ -11,11 +11,9 @@ use std::time::Duration;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use testkit::{Access, Container, Criu, DumpOptions, Launch, LockMethod, TestHost, Word};
 
-use crate::attack::{Holder, assert_cleans, assert_untouched, dump_process, has_link, plant};
+use crate::attack::{Holder, assert_cleans, assert_untouched, dump_process, plant};
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
-use crate::links::images_of;
-use crate::neighbours::link_in;
+use crate::places::{has_link, images_of, link_in, make_directory};
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -35,7 +33,7 @@ struct Twins<'a> {
 
 impl<'a> Twins<'a> {
     fn new(host: &'a TestHost, dump: impl Fn(&Path, &Path)) -> Self {
-        let places = ["one", "other"].map(|name| directory(host, name).join("inner"));
+        let places = ["one", "other"].map(|name| make_directory(host, name).join("inner"));
         places.iter().for_each(|place| fs::create_dir(place).expect("a new directory"));
         let twins = Self { host, places };
         for number in [0, 1] {
@@ -132,18 +130,18 @@ fn bound_over(criu: &Criu) {
 fn dotted(criu: &Criu) {
     const NAMES: [&str; 7] = ["..data", "...", "..2026_11_26", " (deleted)", "a (deleted)", "-rf", "link_remap.9"];
     let host = TestHost::new();
-    let above = directory(&host, "above");
+    let above = make_directory(&host, "above");
     let places = NAMES.map(|name| above.join(name));
     places.iter().for_each(|place| fs::create_dir(place).expect("a new directory"));
     let files = places.clone().map(|place| place.join("..data"));
     let words: Vec<Word<'_>> = files.iter().flat_map(|file| [&"deleted" as Word<'_>, file]).collect();
-    let next = directory(&host, "next");
+    let next = make_directory(&host, "next");
     plant(&next);
     plant(host.dir());
     let tree = host.start_workload(&words);
     criu.dump(&host, &tree, &images_of(&host), &options());
     assert!(places.iter().all(|place| has_link(place)), "void");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert_cleans(&tool, || places.iter().any(|place| has_link(place)));
     for kept in [&next, host.dir()] {
         assert_untouched(kept, &tool.run(&[]));
@@ -154,14 +152,14 @@ fn dotted(criu: &Criu) {
 fn turned_below_root(criu: &Criu) {
     let host = TestHost::new();
     let container = Container::new(&host, "root");
-    let other = directory(&host, "other");
+    let other = make_directory(&host, "other");
     plant(&other);
     let tree = Launch::new(&[&"deleted", &"/tmp/one"]).container(&container).start(&host);
     criu.dump(&host, &tree, &images_of(&host), &options());
     let (inside, aside) = (container.root().join("tmp"), container.root().join("aside"));
     let alias = host.dir().join("alias");
     symlink("root", &alias).expect("a new link");
-    let tool = Tool::new(&host, &images_of(&host)).option("--root", &alias);
+    let tool = Tool::on(&host).option("--root", &alias);
     fs::rename(&inside, &aside).expect("a directory");
     for target in ["../other".into(), other.clone(), "/proc/self/cwd/../other".into()] {
         symlink(&target, &inside).expect("a new link");
@@ -195,7 +193,7 @@ time.sleep(1000)
     let host = TestHost::new();
     let script = host.dir().with_file_name("jail.py");
     fs::write(&script, SCRIPT).expect("a new file");
-    let (jail, outside) = (directory(&host, "jail"), directory(&host, "data"));
+    let (jail, outside) = (make_directory(&host, "jail"), make_directory(&host, "data"));
     fs::create_dir(jail.join("data")).and_then(|()| fs::write(jail.join("jailed"), "")).expect("a new jail");
     // To the process in it the file has this path; outside of it that is another's directory.
     let seen = outside.display().to_string();
@@ -204,9 +202,9 @@ time.sleep(1000)
     plant(&outside);
     let words = format!("exec python3 {} {} {seen}/file", script.display(), jail.display());
     let holder = Holder::start(&host, &words);
-    crate::refusals::wait_until(|| inside.join("file.keep").exists().then_some(())).expect("void: no file");
+    testkit::wait_until(|| inside.join("file.keep").exists().then_some(())).expect("void: no file");
     dump_process(criu, &host, holder.pid, &images_of(&host), &["--network-lock".into(), "skip".into()]);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert_cleans(&tool, || has_link(&inside));
     assert_untouched(&outside, &tool.run(&[]));
 }

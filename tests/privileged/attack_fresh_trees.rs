@@ -4,12 +4,11 @@
 
 use std::fs;
 
-use testkit::{Artifacts, CommandExt, Criu, DumpOptions, FinalState, TestHost};
+use testkit::{Artifacts, CommandExt, Criu, DumpOptions, FinalState, TestHost, wait_until};
 
-use crate::attack::{Holder, assert_cleans, assert_left_alone, dump_process, has_link, newest};
+use crate::attack::{Holder, assert_cleans, assert_left_alone, dump_process, newest};
 use crate::case::{Case, Cases};
-use crate::links::images_of;
-use crate::refusals::wait_until;
+use crate::places::{has_link, images_of};
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -19,10 +18,6 @@ inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a process of the same program with the number again is not of the tree", test: same_program },
     Case { name: "attack: a tree that is traced and stopped lives", test: traced },
 ]));
-
-fn tool(host: &TestHost) -> Tool<'_> {
-    Tool::new(host, &images_of(host))
-}
 
 fn stopped() -> [std::ffi::OsString; 3] {
     ["--leave-stopped", "--network-lock", "skip"].map(Into::into)
@@ -70,10 +65,10 @@ time.sleep(1000)
     };
     host.run("kill", &[&"-KILL", &root]);
     wait_until(|| (state(&root) == 'Z' && state(&child) == 'T').then_some(())).expect("void: no zombie with a child");
-    assert_left_alone(&tool(&host));
+    assert_left_alone(&Tool::on(&host));
     host.run("kill", &[&"-KILL", &child]);
     wait_until(|| (state(&root) == 'Z' && "-Z".contains(state(&child))).then_some(())).expect("void: no zombie");
-    assert_cleans(&tool(&host), || has_link(host.dir()));
+    assert_cleans(&Tool::on(&host), || has_link(host.dir()));
     parent.end();
 }
 
@@ -107,13 +102,13 @@ time.sleep(1000)
     let words = format!("exec python3 {} {} {}", script.display(), host.dir().join("data").display(), go.display());
     let holder = Holder::start(&host, &words);
     dump_process(criu, &host, holder.pid, &images_of(&host), &stopped());
-    assert_left_alone(&tool(&host));
+    assert_left_alone(&Tool::on(&host));
     host.run("kill", &[&"-CONT", &holder.pid.to_string()]);
     fs::write(&go, "").expect("a new file");
     wait_until(|| go.with_extension("done").exists().then_some(())).expect("void: it keeps its title");
-    assert_left_alone(&tool(&host));
+    assert_left_alone(&Tool::on(&host));
     holder.end();
-    assert_cleans(&tool(&host), || has_link(host.dir()));
+    assert_cleans(&Tool::on(&host), || has_link(host.dir()));
 }
 
 /// Then the layout of the memory is that of any process of the program.
@@ -124,11 +119,11 @@ fn fixed_addresses(criu: &Criu) {
     let holder = Holder::start_until(&host, &format!("exec setarch -R {words}"), &ready);
     let number = holder.pid;
     dump_process(criu, &host, holder.pid, &images_of(&host), &stopped());
-    assert_left_alone(&tool(&host));
+    assert_left_alone(&Tool::on(&host));
     holder.end();
     // Another one has all that the tree had but its age.
     let again = start_as(&host, number, "setarch -R ");
-    assert_cleans(&tool(&host), || has_link(host.dir()));
+    assert_cleans(&Tool::on(&host), || has_link(host.dir()));
     again.end();
 }
 
@@ -142,7 +137,7 @@ fn same_program(criu: &Criu) {
     dump_process(criu, &host, pid, &images_of(&host), &skip());
     wait_until(|| (!host.path(format!("/proc/{pid}")).exists()).then_some(())).expect("the end of the tree");
     let again = start_as(&host, pid, "");
-    assert_cleans(&tool(&host), || has_link(host.dir()));
+    assert_cleans(&Tool::on(&host), || has_link(host.dir()));
     again.end();
 }
 
@@ -175,10 +170,10 @@ time.sleep(1000)
     fs::write(&script, TRACER).expect("a new file");
     let tracer = Holder::start(&host, &format!("exec python3 {} {}", script.display(), tree.pid()));
     wait_until(|| (tree.state() == Some('t')).then_some(())).expect("void: it is not traced");
-    assert_left_alone(&tool(&host));
+    assert_left_alone(&Tool::on(&host));
     tracer.end();
-    assert_left_alone(&tool(&host));
+    assert_left_alone(&Tool::on(&host));
     drop(tree);
-    assert_cleans(&tool(&host), || has_link(host.dir()));
+    assert_cleans(&Tool::on(&host), || has_link(host.dir()));
     assert!(host.command("pgrep").args(["-x", "workload"]).finish().stdout.is_empty());
 }

@@ -6,15 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost};
+use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost, wait_until};
 
-use crate::attack::{Holder, assert_cleans, assert_not_called_clean, has_link};
+use crate::attack::{Holder, assert_cleans, assert_not_called_clean};
 use crate::attack_laws::dump_with_link;
 use crate::attack_mounts::Scene;
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
-use crate::links::images_of;
-use crate::refusals::{start_tree_of_all, wait_until};
+use crate::places::{has_link, images_of, make_directory};
+use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -103,14 +102,14 @@ fn endless_metadata(criu: &Criu) {
 fn no_archives(criu: &Criu) {
     let host = TestHost::new();
     dump_with_link(criu, &host, &host.dir().join("data"));
-    let place = directory(&host, "archives");
+    let place = make_directory(&host, "archives");
     let script = format!(
         "cd {} && mkfifo fifo fifo.tar && mknod zero.tar c 1 5 && mknod tty c 5 0 && ln -s loop loop && \
          ln -s fifo link.tar.gz && python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"socket\")'",
         place.display()
     );
     host.run("sh", &[&"-c", &script]);
-    let tool = Tool::new(&host, &images_of(&host)).under(&LIMITS);
+    let tool = Tool::on(&host).under(&LIMITS);
     for name in ["fifo", "fifo.tar", "zero.tar", "tty", "loop", "link.tar.gz", "socket"] {
         let name = place.join(name).display().to_string();
         for arguments in [&["--show", &name][..], &["--log-file", &name], &[&name]] {
@@ -131,7 +130,7 @@ fn no_archives(criu: &Criu) {
 fn stuck_archive(criu: &Criu) {
     let host = TestHost::new();
     dump_with_link(criu, &host, &host.dir().join("data"));
-    let place = directory(&host, "archives");
+    let place = make_directory(&host, "archives");
     host.run("tar", &[&"-C", &images_of(&host), &"-cf", &place.join("dump.tar"), &"."]);
     let (server, control) = serve(&host, &place);
     let tool = Tool::new(&host, &place.join("dump.tar")).under(&LIMITS);
@@ -189,13 +188,13 @@ time.sleep(1000)
 /// Each host with systemd has one, and some have each user's home.
 fn automount(criu: &Criu) {
     let host = TestHost::new();
-    let place = directory(&host, "auto");
+    let place = make_directory(&host, "auto");
     let (tree, before) = start_tree_of_all(&host);
     let (daemon, asked) = start_automounter(&host, &place);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     drop(tree);
     assert!(!asked.exists(), "void: others have set it off");
-    let tool = Tool::new(&host, &images_of(&host)).under(&LIMITS);
+    let tool = Tool::on(&host).under(&LIMITS);
     for arguments in [&["--show"][..], &[]] {
         let told = run(&tool, arguments);
         assert_eq!(told.code(), 0, "NOT CLEANED: {told}");
@@ -209,13 +208,13 @@ fn automount(criu: &Criu) {
 /// The filesystem of the link has been unmounted since, as an automounter does after a while.
 fn behind_automount(criu: &Criu) {
     let host = TestHost::new();
-    let place = directory(&host, "auto");
+    let place = make_directory(&host, "auto");
     let tree = host.start_workload(&[&"deleted", &place.join("data")]);
     let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
     assert!(has_link(&place), "void");
     let (daemon, _) = start_automounter(&host, &place);
-    let tool = Tool::new(&host, &images_of(&host)).under(&LIMITS);
+    let tool = Tool::on(&host).under(&LIMITS);
     let start = Instant::now();
     assert_not_called_clean(&tool, || true);
     assert!(start.elapsed() < Duration::from_secs(60), "GOT: it takes {:?}", start.elapsed());

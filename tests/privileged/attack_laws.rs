@@ -9,17 +9,14 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use testkit::{Criu, DumpOptions, Launch, LockMethod, Network, TestHost};
+use testkit::{Criu, DumpOptions, Launch, LockMethod, Network, TestHost, wait_until};
 
 use crate::attack::{
-    Holder, assert_cleans, assert_left_alone, assert_not_called_clean, assert_untouched, has_link, plant,
-    raise_loopback,
+    Holder, assert_cleans, assert_left_alone, assert_not_called_clean, assert_untouched, plant, raise_loopback,
 };
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
-use crate::links::images_of;
-use crate::neighbours::link_in;
-use crate::refusals::{start_tree_of_all, wait_until};
+use crate::places::{has_link, images_of, link_in, make_directory};
+use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool, make_tables};
 use crate::traffic::Net;
 
@@ -42,12 +39,12 @@ pub(crate) fn dump_with_link(criu: &Criu, host: &TestHost, file: &Path) {
 
 fn turned_directory(criu: &Criu) {
     let host = TestHost::new();
-    let [own, other] = ["own", "other"].map(|name| directory(&host, name));
+    let [own, other] = ["own", "other"].map(|name| make_directory(&host, name));
     plant(&other);
     dump_with_link(criu, &host, &own.join("data"));
     let aside = host.dir().join("aside");
     fs::rename(&own, &aside).and_then(|()| symlink(&other, &own)).expect("a turned directory");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let removed = tool.run(&[]);
     assert_untouched(&other, &removed);
     assert!(has_link(&aside));
@@ -72,7 +69,7 @@ fn without_leader(criu: &Criu) {
     let mut others = tasks.map(|task| task.file_name()).filter(|name| **name != *holder.pid.to_string());
     let other = others.next().expect("void: no other thread");
     let namespace = Path::new("/proc").join(holder.pid.to_string()).join("task").join(other).join("ns/net");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert_not_called_clean(&tool, || !Net::at(&host, &namespace).lets_packets_pass());
     holder.end();
     sleep(Duration::from_millis(300));
@@ -138,7 +135,7 @@ time.sleep(1000)
     let server = Holder::start(&host, &format!("exec python3 {}", file.display()));
     let other = Holder::start(&host, "exec unshare --mount --propagation private sleep 1000");
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
-    let tool = Tool::new(&host, &images_of(&host)).under(&LIMIT);
+    let tool = Tool::on(&host).under(&LIMIT);
     let start = std::time::Instant::now();
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "GOT: it waits or does not know: {removed}");
@@ -191,12 +188,12 @@ fn immutable(criu: &Criu) {
 /// Of two links one cannot be removed.
 pub(crate) fn assert_told_until_removable(criu: &Criu, hold: fn(&TestHost, &Path), release: fn(&TestHost, &Path)) {
     let host = TestHost::new();
-    let [one, other] = ["one", "other"].map(|name| directory(&host, name));
+    let [one, other] = ["one", "other"].map(|name| make_directory(&host, name));
     let tree = host.start_workload(&[&"deleted", &one.join("data"), &"deleted", &other.join("data")]);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let link = link_in(&one);
     hold(&host, &link);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let removed = tool.run(&[]);
     release(&host, &link);
     assert!(link.exists(), "void: {removed}");

@@ -6,9 +6,9 @@ use std::fs;
 
 use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, TestHost};
 
-use crate::attack::{Holder, assert_cleans, assert_not_called_clean, has_link, names_in};
+use crate::attack::{Holder, assert_cleans, assert_not_called_clean, names_in};
 use crate::case::{Case, Cases};
-use crate::links::images_of;
+use crate::places::{has_link, images_of};
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -44,7 +44,7 @@ impl<'a> Scene<'a> {
     }
 
     pub(crate) fn tool(&self) -> Tool<'a> {
-        Tool::new(self.host, &images_of(self.host))
+        Tool::on(self.host)
     }
 }
 
@@ -148,9 +148,8 @@ fn elsewhere(criu: &Criu) {
     let tree = host.start_workload(&[&"deleted", &file]);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let more = Holder::start(&host, "exec unshare --mount --net --propagation private sleep 1000");
-    let tool = Tool::new(&host, &images_of(&host));
-    let weak =
-        Tool::new(&host, &images_of(&host)).under(&["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]);
+    let tool = Tool::on(&host);
+    let weak = Tool::on(&host).under(&["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]);
     assert_cleans(&weak, || has_link(host.dir()));
     more.end();
     tool.assert_finds_nothing();

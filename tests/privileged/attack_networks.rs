@@ -10,7 +10,7 @@ use testkit::{CommandExt, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod
 use crate::attack::{Holder, assert_not_called_clean, raise_loopback};
 use crate::case::{Case, Cases};
 use crate::filters::make_tables;
-use crate::links::images_of;
+use crate::places::images_of;
 use crate::pod::LOCKS;
 use crate::tool::Tool;
 use crate::traffic::Net;
@@ -141,7 +141,7 @@ fn locked_nothing(criu: &Criu) {
     criu.dump(&host, &tree, &images_of(&host), &options);
     let other = Holder::start(&host, "exec unshare --net sleep 1000");
     let weak = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
-    let tool = Tool::new(&host, &images_of(&host)).under(&weak);
+    let tool = Tool::on(&host).under(&weak);
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "GOT: not known, though nothing could be there: {removed}");
     assert!(!removed.stderr.contains("as root") && !removed.stdout.contains("as root"), "{removed}");

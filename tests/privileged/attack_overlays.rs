@@ -6,15 +6,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use testkit::{Artifacts, CommandExt, Container, Criu, DumpOptions, Launch, TestHost, Workload};
+use testkit::{Artifacts, CommandExt, Container, Criu, DumpOptions, Launch, TestHost, Workload, wait_until};
 
-use crate::attack::{
-    Holder, assert_cleans, assert_not_called_clean, assert_untouched, dump_process, has_link, newest, plant,
-};
+use crate::attack::{Holder, assert_cleans, assert_not_called_clean, assert_untouched, dump_process, newest, plant};
 use crate::case::{Case, Cases};
-use crate::links::images_of;
+use crate::places::{has_link, images_of};
 use crate::recording::recording;
-use crate::refusals::wait_until;
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -68,7 +65,7 @@ impl<'a> Overlay<'a> {
     }
 
     fn tool(&self) -> Tool<'a> {
-        Tool::new(self.host, &images_of(self.host)).watching(STORE)
+        Tool::on(self.host).watching(STORE)
     }
 
     fn has_link(&self) -> bool {
@@ -157,7 +154,7 @@ fn hidden_by_tmpfs(criu: &Criu) {
         &format!("mount -t tmpfs store {STORE}; mkdir -p {STORE}/upper/tmp {STORE}/work"),
     );
     dump_process(criu, &host, tree, &images_of(&host), &[]);
-    let removed = Tool::new(&host, &images_of(&host)).run(&[]);
+    let removed = Tool::on(&host).run(&[]);
     assert_untouched(&host.path(STORE).join("upper/tmp"), &removed);
 }
 
@@ -170,7 +167,7 @@ fn hidden_by_bind(criu: &Criu) {
     );
     dump_process(criu, &host, tree, &images_of(&host), &[]);
     let own = host.path("/run/own/upper/tmp");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert_not_called_clean(&tool, || has_link(&own));
     assert_untouched(&host.path(STORE).join("upper/tmp"), &tool.run(&["--show"]));
 }

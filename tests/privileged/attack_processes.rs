@@ -5,12 +5,13 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
-use testkit::{Artifacts, CommandExt, Container, Criu, DumpOptions, FinalState, Launch, TestHost, Workload};
+use testkit::{
+    Artifacts, CommandExt, Container, Criu, DumpOptions, FinalState, Launch, TestHost, Workload, wait_until,
+};
 
-use crate::attack::{Holder, assert_cleans, assert_left_alone, dump_process, has_link, newest};
+use crate::attack::{Holder, assert_cleans, assert_left_alone, dump_process, newest};
 use crate::case::{Case, Cases};
-use crate::links::images_of;
-use crate::refusals::wait_until;
+use crate::places::{has_link, images_of};
 use crate::tool::{Tool, binary};
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -40,7 +41,7 @@ fn dump_and_leave_stopped(criu: &Criu, host: &TestHost) -> Workload {
 fn assert_kept_until_dead(host: &TestHost, tree: Workload, wrapped: &Tool<'_>) {
     assert_left_alone(wrapped);
     drop(tree);
-    assert_cleans(&Tool::new(host, &images_of(host)), || has_link(host.dir()));
+    assert_cleans(&Tool::on(host), || has_link(host.dir()));
 }
 
 /// A criu in a pod, this many pid namespaces below the host, dumps a tree that runs beside it, and the pod stays. The
@@ -76,17 +77,15 @@ fn three_levels(criu: &Criu) {
 fn assert_kept_below(criu: &Criu, levels: usize) {
     let host = TestHost::new();
     let pod = dump_in_pod(criu, &host, levels, "", "--leave-stopped");
-    assert_left_alone(&Tool::new(&host, &images_of(&host)));
+    assert_left_alone(&Tool::on(&host));
     let between = host.run("pgrep", &[&"-x", &"unshare"]).stdout;
     for pid in between.lines().skip(1) {
-        assert_left_alone(
-            &Tool::new(&host, &images_of(&host)).under(&["nsenter", "--target", pid, "--pid", "--mount", "--"]),
-        );
+        assert_left_alone(&Tool::on(&host).under(&["nsenter", "--target", pid, "--pid", "--mount", "--"]));
     }
     pod.end();
     wait_until(|| host.command("pgrep").args(["-x", "workload"]).finish().stdout.is_empty().then_some(()))
         .expect("its end");
-    assert_cleans(&Tool::new(&host, &images_of(&host)), || has_link(host.dir()));
+    assert_cleans(&Tool::on(&host), || has_link(host.dir()));
 }
 
 fn own_proc(criu: &Criu) {
@@ -113,7 +112,7 @@ fn hidden_proc(criu: &Criu) {
 fn assert_kept_as_seen_from(criu: &Criu, wrapper: &[&str]) {
     let host = TestHost::new();
     let tree = dump_and_leave_stopped(criu, &host);
-    assert_kept_until_dead(&host, tree, &Tool::new(&host, &images_of(&host)).under(wrapper));
+    assert_kept_until_dead(&host, tree, &Tool::on(&host).under(wrapper));
 }
 
 /// An update gave the program's name to a new file, while the tree is stopped.
@@ -125,7 +124,7 @@ fn replaced_program(criu: &Criu) {
     let program = container.root().join("workload");
     fs::copy("/bin/true", program.with_extension("new")).expect("a new file");
     fs::rename(program.with_extension("new"), &program).expect("a new program");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert_left_alone(&tool);
     drop(tree);
     assert_cleans(&tool, || has_link(&container.root().join("tmp")));
@@ -143,7 +142,7 @@ fn same_number(criu: &Criu) {
         .flatten()
         .any(|image| image.file_name().as_bytes() == format!("core-{}.img", old.pid).as_bytes());
     assert!(pid, "void: the tree has another number than {}", old.pid);
-    assert_cleans(&Tool::new(&host, &images_of(&host)), || has_link(host.dir()));
+    assert_cleans(&Tool::on(&host), || has_link(host.dir()));
     pod.end();
     old.end();
 }

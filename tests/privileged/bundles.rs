@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use testkit::{Bundle, Criu, Engines, IptablesFlavour, LockMethod, Runtime, Snapshot, TestHost};
 
 use crate::case::{Case, Cases};
-use crate::neighbours::link_in;
+use crate::places::link_in;
 use crate::pod::{LOCKS, Peers, Pod};
 use crate::recorded::{fates, without_record};
 use crate::recording::link_recorder;

@@ -7,6 +7,7 @@ use testkit::{
 
 use crate::case::{Case, Cases};
 use crate::filters::{Filters, make_tables, tables};
+use crate::places::images_of;
 use crate::tool::{NOTHING, Tool};
 use crate::traffic::Net;
 
@@ -67,7 +68,7 @@ fn table(criu: &Criu) {
     let before = tool.snapshot();
     assert!(closed.lets_packets_pass());
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
-    criu.dump(&host, &tree, &host.dir().with_file_name("images"), &options);
+    criu.dump(&host, &tree, &images_of(&host), &options);
     let names = tables(&host, Some(&closed.namespace.path()));
     let [name] = &names[..] else { panic!("void: {names:?}") };
     assert!(!closed.lets_packets_pass());

@@ -7,6 +7,7 @@ use testkit::{Connection, Criu, DumpOptions, IptablesFlavour, LockMethod, Snapsh
 
 use crate::case::{Case, Cases};
 use crate::filters::{Filters, tables};
+use crate::places::images_of;
 use crate::tool::Tool;
 use crate::traffic::{Net, Outside, Peer};
 
@@ -76,7 +77,7 @@ fn every_kind(criu: &Criu) {
         let host = TestHost::new();
         let filters = Filters::of_host(&host, flavour);
         let (tree, _peer) = start_tree(&host);
-        let images = host.dir().with_file_name("images");
+        let images = images_of(&host);
         let tool = Tool::new(&host, &images);
         let before = tool.snapshot();
         criu.dump(&host, &tree, &images, &DumpOptions { flavour, ..DumpOptions::default() });
@@ -94,7 +95,7 @@ fn every_kind(criu: &Criu) {
 fn every_kind_in_a_table(criu: &Criu) {
     let host = TestHost::new();
     let (tree, _peer) = start_tree(&host);
-    let images = host.dir().with_file_name("images");
+    let images = images_of(&host);
     let tool = Tool::new(&host, &images);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images, &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
@@ -114,7 +115,7 @@ fn assert_removes_changed_rules(criu: &Criu, flavour: IptablesFlavour, change: i
     let other = IptablesFlavour::ALL.into_iter().find(|other| *other != flavour).expect("two flavours");
     let (filters, others) = (Filters::of_host(&host, flavour), Filters::of_host(&host, other));
     let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
-    let images = host.dir().with_file_name("images");
+    let images = images_of(&host);
     let tool = Tool::new(&host, &images);
     let before: Snapshot = tool.snapshot();
     criu.dump(&host, &tree, &images, &DumpOptions { flavour, ..DumpOptions::default() });
@@ -194,7 +195,7 @@ fn assert_peer_is_cut_off_until_removal(criu: &Criu, options: &DumpOptions) {
     let outside = Outside::listen(&Net::at(&host, &elsewhere.path()), "10.9.0.2:0");
     let tree = host.start_workload(&[&"connect", &outside.address()]);
     let mut peer = outside.accept();
-    let images = host.dir().with_file_name("images");
+    let images = images_of(&host);
     criu.dump(&host, &tree, &images, options);
     peer.send();
     peer.assert_gets_no_answer();

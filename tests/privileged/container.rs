@@ -11,7 +11,7 @@ use testkit::{
 
 use crate::case::{Case, Cases};
 use crate::filters;
-use crate::links::images_of;
+use crate::places::images_of;
 use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool, binary};
 
@@ -46,7 +46,7 @@ impl<'a> Scene<'a> {
         let (tree, before) = start_tree_of_all(host);
         criu.dump(host, &tree, &images_of(host), &DumpOptions { flavour, ..DumpOptions::default() });
         let engines = Engines::new(host, criu, LockMethod::Iptables, IptablesFlavour::Nft);
-        assert_ne!(tool(host).difference_to(&before), NOTHING, "void: the dump left nothing");
+        assert_ne!(Tool::on(host).difference_to(&before), NOTHING, "void: the dump left nothing");
         Scene { host, engines, before }
     }
 
@@ -63,13 +63,9 @@ impl<'a> Scene<'a> {
     #[track_caller]
     fn assert_clean(&self, told: &Finished) {
         assert_eq!(told.code(), 0, "{told}");
-        assert_eq!(tool(self.host).difference_to(&self.before), NOTHING, "{told}");
-        tool(self.host).assert_finds_nothing();
+        assert_eq!(Tool::on(self.host).difference_to(&self.before), NOTHING, "{told}");
+        Tool::on(self.host).assert_finds_nothing();
     }
-}
-
-fn tool(host: &TestHost) -> Tool<'_> {
-    Tool::new(host, &images_of(host))
 }
 
 /// criu-gc on the images, in the container.
@@ -83,7 +79,7 @@ fn as_the_host(criu: &Criu) {
     let (container, images) = (scene.container(), images_of(&host));
     for arguments in [&["--show"][..], &["--show", "-vv"], &["--show", "--json", "--exit-code"]] {
         let (outside, inside) =
-            (tool(&host).run(arguments), run(&container, &images, &[&["--host"], arguments].concat()));
+            (Tool::on(&host).run(arguments), run(&container, &images, &[&["--host"], arguments].concat()));
         assert_eq!((inside.code(), inside.stdout, inside.stderr), (outside.code(), outside.stdout, outside.stderr));
     }
     // Every path is one of the host, a relative one from its root directory.
@@ -119,7 +115,7 @@ fn without(criu: &Criu) {
         let of_host = scene.container_with(source, destination);
         let own = scene.container_with(source, destination).pids(Pids::Own);
         for arguments in [&["--show", "--exit-code"][..], &[]] {
-            let dumped = tool(&host).snapshot();
+            let dumped = Tool::on(&host).snapshot();
             let told = run(&of_host, named, arguments);
             assert!(told.code() == 1 && told.stdout.contains(ADVICE), "{told}");
             let alone = run(&own, named, arguments);
@@ -127,7 +123,7 @@ fn without(criu: &Criu) {
             for told in [&told, &alone] {
                 assert!(!told.stdout.contains("Nothing is left") && !told.stdout.contains("(gone"), "{told}");
             }
-            assert_eq!(tool(&host).difference_to(&dumped), NOTHING, "{told}{alone}");
+            assert_eq!(Tool::on(&host).difference_to(&dumped), NOTHING, "{told}{alone}");
         }
     }
     let missing = run(&scene.container(), &images, &[]);
@@ -139,7 +135,7 @@ fn refused(criu: &Criu) {
     let host = TestHost::new();
     let scene = Scene::new(criu, &host, IptablesFlavour::Nft);
     let images = images_of(&host);
-    let dumped = tool(&host).snapshot();
+    let dumped = Tool::on(&host).snapshot();
     for missing in ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_CHROOT"] {
         let others: Vec<&str> = CAPABILITIES.into_iter().filter(|capability| *capability != missing).collect();
         let told = run(&scene.container().capabilities(&others), &images, &["--host"]);
@@ -150,7 +146,7 @@ fn refused(criu: &Criu) {
     assert!(told.code() == 1 && told.stdout.contains("namespace: CAP_NET_ADMIN is missing"), "{told}");
     let alone = run(&scene.container().pids(Pids::Own), &images, &["--host"]);
     assert!(alone.code() == 2 && alone.stderr.contains("start the container with --pid=host"), "{alone}");
-    assert_eq!(tool(&host).difference_to(&dumped), NOTHING);
+    assert_eq!(Tool::on(&host).difference_to(&dumped), NOTHING);
     scene.assert_clean(&run(&scene.container(), &images, &["--host"]));
 }
 

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use testkit::{Access, Container, Criu, DumpOptions, Launch, Snapshot, TestHost, Word};
 
 use crate::case::{Case, Cases};
-use crate::links::images_of;
-use crate::neighbours::link_in;
+use crate::places::{images_of, link_in, make_directory};
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -41,7 +40,7 @@ fn root_directory(criu: &Criu) {
 
 fn volume(criu: &Criu) {
     let host = TestHost::new();
-    let volume = directory(&host, "volume");
+    let volume = make_directory(&host, "volume");
     let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
     let container = container.bind(&volume, "/again".as_ref(), Access::ReadOnly);
     let dump = Dump::new(criu, &host, &container, &[&"deleted", &"/data/one"]);
@@ -52,7 +51,7 @@ fn volume(criu: &Criu) {
 /// The read-only mount comes first in the host's table, where a search that takes the first one meets it.
 fn read_only(criu: &Criu) {
     let host = TestHost::new();
-    let (shown, volume) = (directory(&host, "shown"), directory(&host, "volume"));
+    let (shown, volume) = (make_directory(&host, "shown"), make_directory(&host, "volume"));
     mount_tmpfs(&host, &shown);
     bind(&host, &shown, &volume);
     host.run("mount", &[&"-o", &"remount,bind,ro", &shown]);
@@ -90,7 +89,7 @@ fn private_tmpfs(criu: &Criu) {
 fn user_namespace(criu: &Criu) {
     const FIRST: u32 = 700_000;
     let host = TestHost::new();
-    let volume = directory(&host, "volume");
+    let volume = make_directory(&host, "volume");
     let container = Container::new(&host, "root").users_from(FIRST);
     container.give(&volume);
     let container = container.bind(&volume, "/data".as_ref(), Access::ReadWrite);
@@ -104,7 +103,7 @@ fn user_namespace(criu: &Criu) {
 /// The images have no key of the user's then, and the place on the host instead of the source.
 fn detected(criu: &Criu) {
     let host = TestHost::new();
-    let volume = directory(&host, "volume");
+    let volume = make_directory(&host, "volume");
     let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
     let dump = Dump::new(criu, &host, &container.with_detected_mounts(), &[&"deleted", &"/data/one"]);
     assert_is_at(&dump.tool().assert_removes_everything_since(&dump.before), &volume);
@@ -113,7 +112,7 @@ fn detected(criu: &Criu) {
 /// Each file was opened by another mount of the three, and each is on the host where its directory is.
 fn inner_binds(criu: &Criu) {
     let host = TestHost::new();
-    let volume = directory(&host, "volume");
+    let volume = make_directory(&host, "volume");
     fs::create_dir(volume.join("sub")).expect("a new directory");
     let container = Container::new(&host, "root")
         .bind(&volume, "/data".as_ref(), Access::ReadWrite)
@@ -134,7 +133,7 @@ fn inner_binds(criu: &Criu) {
 
 fn external(criu: &Criu) {
     let host = TestHost::new();
-    let (volume, alias) = (directory(&host, "volume"), directory(&host, "alias"));
+    let (volume, alias) = (make_directory(&host, "volume"), make_directory(&host, "alias"));
     bind(&host, &volume, &alias);
     let dump = Dump::with_volume(criu, &host, &volume);
     let tool = dump.tool().option("--external", format!("mnt[/data]:{}", alias.display()));
@@ -160,7 +159,7 @@ fn root_option(criu: &Criu) {
 
 fn unmounted(criu: &Criu) {
     let host = TestHost::new();
-    let volume = directory(&host, "volume");
+    let volume = make_directory(&host, "volume");
     mount_tmpfs(&host, &volume);
     let dump = Dump::with_volume(criu, &host, &volume);
     host.run("umount", &[&volume]);
@@ -170,14 +169,14 @@ fn unmounted(criu: &Criu) {
 /// A kernel hands an anonymous device number out again: the next tmpfs often gets that of the last.
 fn reused_device(criu: &Criu) {
     let host = TestHost::new();
-    let volume = directory(&host, "volume");
+    let volume = make_directory(&host, "volume");
     mount_tmpfs(&host, &volume);
     let device = device_of(&host, &volume);
     let dump = Dump::with_volume(criu, &host, &volume);
     let link = link_in(&host.path(&volume));
     host.run("umount", &[&volume]);
     for number in 0..256 {
-        let place = directory(&host, &format!("tmpfs {number}"));
+        let place = make_directory(&host, &format!("tmpfs {number}"));
         host.run("mount", &[&"-t", &"tmpfs", &"-o", &"size=8m", &"somebody", &place]);
         if device_of(&host, &place) == device {
             // A link of the very name, as the dump of another container's tree would leave it.
@@ -240,12 +239,6 @@ pub(crate) fn assert_not_known(tool: &Tool<'_>, why: &str) {
 pub(crate) fn assert_is_at(lines: &[String], directory: &Path) {
     let place = format!("(at {}/link_remap.", directory.display());
     assert!(lines[0].starts_with("Link remap: /") && lines[0].contains(&place), "{lines:#?}");
-}
-
-pub(crate) fn directory(host: &TestHost, name: &str) -> PathBuf {
-    let directory = host.dir().join(name);
-    fs::create_dir(&directory).expect("a new directory");
-    directory
 }
 
 pub(crate) fn mount_tmpfs(host: &TestHost, place: &Path) {

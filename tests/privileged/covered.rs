@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, Finished, TestHost};
 
-use crate::attack::{assert_cleans, assert_not_called_clean, assert_untouched, has_link, plant};
+use crate::attack::{assert_cleans, assert_not_called_clean, assert_untouched, plant};
 use crate::attack_laws::dump_with_link;
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
-use crate::links::images_of;
-use crate::neighbours::link_in;
+use crate::places::{has_link, images_of, link_in, make_directory};
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -37,7 +35,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let host = TestHost::new();
-        let own = directory(&host, "own");
+        let own = make_directory(&host, "own");
         Scene { host, own }
     }
 
@@ -47,7 +45,7 @@ impl Scene {
     }
 
     fn tool(&self) -> Tool<'_> {
-        Tool::new(&self.host, &images_of(&self.host))
+        Tool::on(&self.host)
     }
 
     fn mount(&self, words: &[&str], at: &Path) {
@@ -133,7 +131,7 @@ fn covered_mount(criu: &Criu) {
 /// A disk that is taken off for a while.
 fn unmounted(criu: &Criu) {
     let scene = Scene::new();
-    let disk = directory(&scene.host, "disk");
+    let disk = make_directory(&scene.host, "disk");
     let bind = ["--bind", disk.to_str().expect("a path of text")];
     scene.mount(&bind, &scene.own);
     scene.dump(criu, &scene.own);
@@ -149,7 +147,7 @@ fn unmounted(criu: &Criu) {
 
 fn unmounted_above(criu: &Criu) {
     let scene = Scene::new();
-    let disk = directory(&scene.host, "disk");
+    let disk = make_directory(&scene.host, "disk");
     fs::create_dir(disk.join("inner")).expect("a new directory");
     let bind = ["--bind", disk.to_str().expect("a path of text")];
     scene.mount(&bind, &scene.own);
@@ -162,7 +160,7 @@ fn unmounted_above(criu: &Criu) {
 
 fn look_alike(criu: &Criu) {
     let scene = Scene::new();
-    let other = directory(&scene.host, "other");
+    let other = make_directory(&scene.host, "other");
     plant(&other);
     scene.dump(criu, &scene.own);
     scene.mount(&["--bind", other.to_str().expect("a path of text")], &scene.own);
@@ -206,7 +204,7 @@ fn weak(criu: &Criu) {
     let tree = host.start_workload(&[&"semaphore", &"name"]);
     criu.dump(&host, &tree, &images_of(&host), &testkit::DumpOptions::default());
     let without = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
-    let tool = Tool::new(&host, &images_of(&host)).under(&without);
+    let tool = Tool::on(&host).under(&without);
     assert_cleans(&tool, || has_link(&host.path("/dev/shm")));
     let shown = tool.run(&["--show", "--exit-code"]);
     assert_eq!(shown.code(), 0, "{shown}");

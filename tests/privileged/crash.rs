@@ -13,7 +13,7 @@ use crate::device_links::dump_on;
 use crate::disk::Disk;
 use crate::faults::tell;
 use crate::filters::make_tables;
-use crate::links::images_of;
+use crate::places::images_of;
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -194,7 +194,7 @@ impl Scene {
             words.extend([&"listen-connect" as Word<'_>, &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
         }
         let tree = host.start_workload(&words);
-        let snapshot = |host: &TestHost| Tool::new(host, &images_of(host)).snapshot();
+        let snapshot = |host: &TestHost| Tool::on(host).snapshot();
         let before = snapshot(&host);
         criu.dump(&host, &tree, &images_of(&host), &DumpOptions { lock, flavour, ..DumpOptions::default() });
         drop(tree);
@@ -204,7 +204,7 @@ impl Scene {
     }
 
     pub(crate) fn tool(&self) -> Tool<'_> {
-        Tool::new(&self.host, &images_of(&self.host))
+        Tool::on(&self.host)
     }
 
     /// What is there now and was not before the dump, and the contrary.

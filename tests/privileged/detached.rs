@@ -4,9 +4,10 @@
 
 use testkit::{Criu, TestHost};
 
-use crate::attack::{Holder, assert_cleans, assert_not_called_clean, has_link};
+use crate::attack::{Holder, assert_cleans, assert_not_called_clean};
 use crate::attack_mounts::{NEW_MOUNTS, PLACE, Scene};
 use crate::case::{Case, Cases};
+use crate::places::has_link;
 
 inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "a tmpfs that only the working directory of a process keeps is not gone", test: directory },

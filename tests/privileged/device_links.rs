@@ -4,14 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use testkit::{Criu, TestHost, Word};
+use testkit::{Criu, TestHost, Word, wait_until};
 
 use crate::case::{Case, Cases};
 use crate::container_links::{Dump, assert_is_at, assert_not_known};
 use crate::disk::Disk;
-use crate::links::images_of;
-use crate::neighbours::link_in;
-use crate::refusals::wait_until;
+use crate::places::{images_of, link_in};
 
 inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap on a device that is mounted nowhere is removed", test: unmounted },

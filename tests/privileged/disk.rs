@@ -6,10 +6,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{major, minor};
-use testkit::{TestHost, Word};
+use testkit::{TestHost, Word, wait_until};
 
-use crate::container_links::directory;
-use crate::refusals::wait_until;
+use crate::places::make_directory;
 
 /// A file that is a block device. The kernel frees the device with the last that has it open, and while it is not
 /// mounted that is this process, which the host does not see: however the test ends, the device is free then.
@@ -36,7 +35,7 @@ impl<'a> Disk<'a> {
         words.extend(options.iter().map(|option| option as Word<'_>));
         words.push(&file);
         host.run(format!("mkfs.{fstype}"), &words);
-        let mountpoint = directory(host, "volume");
+        let mountpoint = make_directory(host, "volume");
         host.run("mount", &[&"-o", &"loop", &file, &mountpoint]);
         let node = host.run("findmnt", &[&"-nro", &"SOURCE", &mountpoint]).stdout.trim().into();
         let open = File::open(&node).expect("a block device");

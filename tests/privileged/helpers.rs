@@ -5,13 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use testkit::{Criu, Finished, IptablesFlavour, LockMethod};
+use testkit::{Criu, Finished, IptablesFlavour, LockMethod, wait_until};
 
 use crate::case::{Case, Cases};
 use crate::crash::Scene;
-use crate::links::images_of;
 use crate::locks::Running;
-use crate::refusals::wait_until;
+use crate::places::images_of;
 
 inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "criu-gc and the programs that it runs have no more privileges than they need", test: privileges },

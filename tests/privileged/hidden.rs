@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use testkit::{
     Access, CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, NetNamespace, Network, Snapshot, TestHost,
+    wait_until,
 };
 
 use crate::attack::{Holder, assert_not_called_clean};
 use crate::case::{Case, Cases};
-use crate::container_links::{directory, mount_tmpfs};
+use crate::container_links::mount_tmpfs;
 use crate::filters::tables;
-use crate::links::images_of;
-use crate::refusals::wait_until;
+use crate::places::{images_of, make_directory};
 use crate::tool::{Tool, binary};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -32,7 +32,7 @@ inventory::submit!(Cases::with_each_criu(&[
 fn dump_closed(criu: &Criu, host: &TestHost) -> (NetNamespace, Snapshot) {
     let namespace = host.make_net_namespace("blue");
     let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Named(namespace.clone())).start(host);
-    let before = Tool::new(host, &images_of(host)).snapshot();
+    let before = Tool::on(host).snapshot();
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
     criu.dump(host, &tree, &images_of(host), &options);
     assert_eq!(tables(host, Some(&namespace.path())).len(), 1, "void");
@@ -48,7 +48,7 @@ fn start_in_background(host: &TestHost, script: &str) -> String {
 fn assert_removed_without_name(host: &TestHost, place: &Path) {
     host.run("ip", &[&"netns", &"delete", &"blue"]);
     assert_eq!(tables(host, Some(place)).len(), 1, "void: nothing keeps the namespace");
-    let tool = Tool::new(host, &images_of(host));
+    let tool = Tool::on(host);
     assert!(tool.show()[0].ends_with("to be removed)"), "{:#?}", tool.show());
     let removed = tool.run(&[]);
     assert_eq!((removed.code(), tables(host, Some(place)).len()), (0, 0), "{removed}");
@@ -71,7 +71,7 @@ fn in_flight(criu: &Criu) {
     }
     holder.end();
     // From the machine's own namespaces the answer depends on what its process 1 lets be seen.
-    Tool::new(&host, &images_of(&host)).assert_finds_nothing();
+    Tool::on(&host).assert_finds_nothing();
 }
 
 /// Whether this machine's kernel can (Linux 6.12), and this is its first pid namespace.
@@ -83,7 +83,7 @@ fn lists_all_mount_namespaces() -> bool {
 fn mounted_elsewhere(criu: &Criu) {
     let host = TestHost::new();
     dump_closed(criu, &host);
-    let place = directory(&host, "elsewhere").join("net");
+    let place = make_directory(&host, "elsewhere").join("net");
     let script = format!(
         "touch {0}; unshare --mount --propagation private sh -c 'mount --bind /run/netns/blue {0}; \
          exec sleep 1000' >/dev/null 2>&1 & echo $!",
@@ -120,7 +120,7 @@ fn socket(criu: &Criu) {
     let holder = make_socket(&host, &format!("/proc/{}/ns/net", tree.pid()));
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert_not_called_clean(&tool, || true);
     let shown = tool.run(&["--show"]);
     let holds = format!("kept by nothing but a socket of process {} (holds)", holder.pid);
@@ -138,7 +138,7 @@ fn known_sockets(criu: &Criu) {
     make_socket(&host, "/proc/1/ns/net");
     make_socket(&host, &red.path().display().to_string());
     let (_, before) = dump_closed(criu, &host);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     tool.assert_removes_everything_since(&before);
     tool.assert_finds_nothing();
 }
@@ -151,7 +151,7 @@ fn no_lock(criu: &Criu) {
     let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
     let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
     tool.assert_finds_nothing();
@@ -172,7 +172,7 @@ struct Volume<'a> {
 impl<'a> Volume<'a> {
     /// `enter` starts what keeps the copy of the host's mounts, and prints the pid of a process in it.
     fn dump(criu: &Criu, host: &'a TestHost, enter: &str) -> Self {
-        let place = directory(host, "volume");
+        let place = make_directory(host, "volume");
         mount_tmpfs(host, &place);
         let container = Container::new(host, "root").bind(&place, "/data".as_ref(), Access::ReadWrite);
         let tree = Launch::new(&[&"deleted", &"/data/one"]).container(&container).start(host);
@@ -195,7 +195,7 @@ const COPY: &str = "unshare --mount --propagation private sleep 1000 >/dev/null 
 /// The table of mounts that a chrooted process shows begins at its root.
 fn chrooted(criu: &Criu) {
     let host = TestHost::new();
-    let jail = directory(&host, "jail");
+    let jail = make_directory(&host, "jail");
     let busybox = jail.join("busybox");
     fs::copy("/usr/bin/busybox", &busybox).expect("busybox");
     let script = format!(
@@ -208,7 +208,7 @@ fn chrooted(criu: &Criu) {
     let volume = Volume::dump(criu, &host, &script);
     let root = format!("/proc/{}/root", volume.holder);
     assert_eq!(volume.links(&root), 1, "void");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let removed = tool.run(&[]);
     assert_eq!((removed.code(), volume.links(&root)), (0, 0), "{removed}");
     tool.assert_finds_nothing();
@@ -217,9 +217,9 @@ fn chrooted(criu: &Criu) {
 fn of_a_user(criu: &Criu) {
     let host = TestHost::new();
     let volume = Volume::dump(criu, &host, COPY);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let as_user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
-    let shown = Tool::new(&host, &images_of(&host)).under(&as_user).run(&["--show", "--exit-code"]);
+    let shown = Tool::on(&host).under(&as_user).run(&["--show", "--exit-code"]);
     assert!(shown.code() == 1 && shown.stdout.contains("may be mounted where this cannot look"), "{shown}");
     assert!(!shown.stdout.contains("Nothing is left"), "{shown}");
     let removed = tool.run(&[]);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use testkit::{Criu, DumpOptions, StopPoint, TcpMode, TestHost, Word};
 
 use crate::case::{Case, Cases};
-use crate::links::images_of;
+use crate::places::images_of;
 use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool, make_tables};
 
@@ -43,7 +43,7 @@ fn killed(criu: &Criu) {
     let tree = host.start_workload(&words);
     criu.dump_until(&host, &tree, &images_of(&host), &DumpOptions::default(), StopPoint::Rule(2));
     assert_eq!(links(host.dir()).len(), MANY, "void: criu had not made its links");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert!(matches!(tree.state(), Some('S' | 'R')), "void: the tree is dead");
     tool.assert_keeps_everything("tree-unknown");
     drop(tree);
@@ -58,7 +58,7 @@ fn killed_early(criu: &Criu) {
     let (tree, _) = start_tree_of_all(&host);
     criu.dump_until(&host, &tree, &images_of(&host), &DumpOptions::default(), StopPoint::Rule(1));
     drop(tree);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let before = tool.snapshot();
     let empty = |image| format!("Not known: {image}.img is cut (at offset 0: the file is empty): ");
     let [remaps, files] = ["remap-fpath", "files"].map(empty);
@@ -71,7 +71,7 @@ fn failed(criu: &Criu) {
     let (tree, before) = start_tree_of_all(&host);
     let options = DumpOptions { tcp: TcpMode::Refused, ..DumpOptions::default() };
     assert_eq!(criu.try_dump(&host, &tree, &images_of(&host), &options).code(), 1);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert_eq!(tool.difference_to(&before), NOTHING, "void: criu took nothing back");
     let expected = ["Link remap: /dev/shm/link_remap.", "Note: dump.log says that the tasks were left running"];
     for _ in 0..2 {
@@ -89,7 +89,7 @@ fn emptied(criu: &Criu) {
         criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
         fs::write(images_of(&host).join(image), "").expect("an image");
         let line = format!("Not known: {image} is cut (at offset 0: the file is empty): what it does not name");
-        assert_is_not_clean(&Tool::new(&host, &images_of(&host)), &[&line]);
+        assert_is_not_clean(&Tool::on(&host), &[&line]);
     }
 }
 
@@ -103,8 +103,7 @@ fn cut_once(criu: &Criu) {
     let bytes = fs::read(&image).expect("an image");
     fs::write(&image, &bytes[..bytes.len() - 1]).expect("an image");
     let [first, second] = <[PathBuf; 2]>::try_from(links(host.dir())).expect("void: not two links");
-    let removed =
-        assert_is_not_clean(&Tool::new(&host, &images_of(&host)), &["Not known: remap-fpath.img is cut (at "]);
+    let removed = assert_is_not_clean(&Tool::on(&host), &["Not known: remap-fpath.img is cut (at "]);
     assert!(removed.contains(&format!("Link remap: {} -> {} (", first.display(), one.display())), "{removed}");
     assert_eq!(links(host.dir()), [second]);
 }

@@ -10,6 +10,7 @@ use base64::Engine;
 use testkit::{Criu, DumpOptions, TestHost, Word, Workload};
 
 use crate::case::{Case, Cases};
+use crate::places::images_of;
 use crate::tool::{Tool, make_tables};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -197,9 +198,4 @@ fn assert_removes_links_of(criu: &Criu, host: &TestHost, tree: &Workload, count:
     let lines = tool.assert_removes_everything_since(&before);
     assert_eq!(lines.iter().filter(|line| line.starts_with("Link remap: ")).count(), count, "{lines:#?}");
     lines
-}
-
-/// Where the tests have the images of a host's dump: outside of what snapshots show.
-pub(crate) fn images_of(host: &TestHost) -> PathBuf {
-    host.dir().with_file_name("images")
 }

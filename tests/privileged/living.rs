@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
-use testkit::{CommandExt, Criu, DumpOptions, FinalState, IptablesFlavour, Launch, LockMethod, Network, TestHost};
+use testkit::{
+    CommandExt, Criu, DumpOptions, FinalState, IptablesFlavour, Launch, LockMethod, Network, TestHost, wait_until,
+};
 
 use crate::case::{Case, Cases};
 use crate::filters::tables;
-use crate::links::images_of;
-use crate::refusals::wait_until;
+use crate::places::images_of;
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -34,7 +35,7 @@ fn stepped(criu: &Criu) {
     criu.dump(&host, &tree, &images_of(&host), &stopped);
     let touch = format!("touch -d '-1 hour' {}/*", images_of(&host).display());
     host.run("sh", &[&"-c", &touch]);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     tool.assert_keeps_everything("tree-alive");
     host.run("kill", &[&"-9", &tree.pid().to_string()]);
     wait_until(|| tree.state().is_none_or(|state| state == 'Z').then_some(())).expect("the end of the tree");
@@ -74,7 +75,7 @@ fn assert_not_taken_for_restored(criu: &Criu, then: impl Fn(&TestHost)) {
     }
     let namespace = PathBuf::from(format!("/proc/{}/ns/net", tree.pid()));
     assert_eq!(tables(&host, Some(&namespace)).len(), 1, "void");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     tool.assert_keeps_everything("tree-alive");
     assert_eq!((tables(&host, Some(&namespace)).len(), tree.state()), (1, Some('T')));
     drop(tree);
@@ -91,17 +92,17 @@ fn from_inside(criu: &Criu) {
     let host = TestHost::new();
     dump(criu, &host);
     let inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
-    Tool::new(&host, &images_of(&host)).under(&inside).assert_keeps_everything("tree-unknown");
-    assert_eq!(Tool::new(&host, &images_of(&host)).run(&[]).code(), 0);
+    Tool::on(&host).under(&inside).assert_keeps_everything("tree-unknown");
+    assert_eq!(Tool::on(&host).run(&[]).code(), 0);
 }
 
 fn without_proc(criu: &Criu) {
     let host = TestHost::new();
     dump(criu, &host);
     let covered = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs t /proc; exec \"$0\" \"$@\""];
-    let blind = Tool::new(&host, &images_of(&host)).under(&covered).run(&[]);
+    let blind = Tool::on(&host).under(&covered).run(&[]);
     assert!(matches!(blind.code(), 1 | 2) && !blind.stdout.contains("removed)"), "{blind}");
-    assert_eq!(Tool::new(&host, &images_of(&host)).run(&[]).code(), 0);
+    assert_eq!(Tool::on(&host).run(&[]).code(), 0);
 }
 
 /// The tree was in a pid namespace of its own, where its pids were small; here an older process has such a pid.

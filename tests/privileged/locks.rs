@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use testkit::{Criu, DumpOptions, TestHost};
+use testkit::{Criu, DumpOptions, TestHost, wait_until};
 
 use crate::case::{Case, Cases};
-use crate::links::images_of;
-use crate::refusals::wait_until;
+use crate::places::images_of;
 use crate::signals::dump_long;
 use crate::tool::{NOTHING, Tool, binary};
 
@@ -29,22 +28,22 @@ inventory::submit!(Cases::with_each_criu(&[
 fn second_removal(criu: &Criu) {
     let host = TestHost::new();
     let before = dump_long(criu, &host);
-    let first = Running::start(tool_of(&host).under_strace(&["unlinkat:delay_enter=300000"]).command(&[]));
+    let first = Running::start(Tool::on(&host).under_strace(&["unlinkat:delay_enter=300000"]).command(&[]));
     let links = || names(&host).iter().filter(|name| name.starts_with("link_remap.")).count();
     wait_until(|| (links() < 3).then_some(())).expect("void: the first run removes nothing");
     assert!(links() > 0, "void: the first run is over");
-    let second = tool_of(&host).run(&[]);
+    let second = Tool::on(&host).run(&[]);
     assert_eq!((second.code(), second.stdout.lines().last()), (0, Some("Nothing is left.")), "{second}");
     assert_eq!(first.wait(), Some(0));
-    assert_eq!(tool_of(&host).difference_to(&before), NOTHING);
+    assert_eq!(Tool::on(&host).difference_to(&before), NOTHING);
 }
 
 fn locked(criu: &Criu) {
     let host = TestHost::new();
     let before = dump_long(criu, &host);
     let holder = Holder::start(&host, "--exclusive");
-    let then = tool_of(&host).snapshot();
-    let run = tool_of(&host).run(&[]);
+    let then = Tool::on(&host).snapshot();
+    let run = Tool::on(&host).run(&[]);
     assert_eq!((run.code(), run.stdout.as_str()), (2, ""), "{run}");
     assert!(
         run.stderr.starts_with(&format!("criu-gc: waits for {}, which process ", images_of(&host).display())),
@@ -52,16 +51,16 @@ fn locked(criu: &Criu) {
     );
     let said = run.stderr.lines().last().unwrap_or_default();
     assert!(said.contains("has been locked by process ") && said.contains(" (flock) for 20 seconds"), "{run}");
-    assert_eq!(tool_of(&host).difference_to(&then), NOTHING);
+    assert_eq!(Tool::on(&host).difference_to(&then), NOTHING);
     drop(holder);
-    tool_of(&host).assert_removes_everything_since(&before);
+    Tool::on(&host).assert_removes_everything_since(&before);
 }
 
 fn shown(criu: &Criu) {
     let host = TestHost::new();
     dump_long(criu, &host);
     let _holder = Holder::start(&host, "--exclusive");
-    let run = tool_of(&host).run(&["--show"]);
+    let run = Tool::on(&host).run(&["--show"]);
     assert_eq!(run.code(), 0, "{run}");
     assert!(run.stdout.contains(" (flock) has locked ") && run.stdout.contains("; to be removed)"), "{run}");
 }
@@ -86,24 +85,24 @@ fn shared(criu: &Criu) {
     let before = dump_long(criu, &host);
     let holder = Holder::start(&host, "--shared");
     let started = Instant::now();
-    tool_of(&host).show();
+    Tool::on(&host).show();
     assert!(started.elapsed().as_secs_f64() < 3.0, "--show waited {:?}", started.elapsed());
-    let removal = Running::start(tool_of(&host).command(&[]));
+    let removal = Running::start(Tool::on(&host).command(&[]));
     std::thread::sleep(Duration::from_millis(1500));
     let is_link = |name: &String| name.starts_with("link_remap.");
     assert_eq!(names(&host).iter().filter(|name| is_link(name)).count(), 3, "something was removed");
     drop(holder);
     assert_eq!(removal.wait(), Some(0));
-    assert_eq!(tool_of(&host).difference_to(&before), NOTHING);
+    assert_eq!(Tool::on(&host).difference_to(&before), NOTHING);
 }
 
 fn twice(criu: &Criu) {
     let host = TestHost::new();
     let before = dump_long(criu, &host);
     let again = images_of(&host).join(".");
-    let run = tool_of(&host).option("-D", again).run(&[]);
+    let run = Tool::on(&host).option("-D", again).run(&[]);
     assert_eq!((run.code(), run.stderr.as_str()), (0, ""), "{run}");
-    assert_eq!(tool_of(&host).difference_to(&before), NOTHING);
+    assert_eq!(Tool::on(&host).difference_to(&before), NOTHING);
 }
 
 fn read_only(criu: &Criu) {
@@ -114,7 +113,7 @@ fn read_only(criu: &Criu) {
     host.run("mount", &[&"-o", &"remount,bind,ro", &images]);
     let write = host.command("touch").arg(images.join("new")).output().expect("nsenter");
     assert!(!write.status.success(), "void: the images can be written");
-    tool_of(&host).assert_removes_everything_since(&before);
+    Tool::on(&host).assert_removes_everything_since(&before);
 }
 
 fn opposite(criu: &Criu) {
@@ -130,16 +129,16 @@ fn opposite(criu: &Criu) {
         let (one, two) = (run(&images_of(&host), &other), run(&other, &images_of(&host)));
         assert_eq!((one.wait(), two.wait()), (Some(0), Some(0)));
     }
-    assert_eq!(tool_of(&host).difference_to(&before), NOTHING);
+    assert_eq!(Tool::on(&host).difference_to(&before), NOTHING);
 }
 
 fn killed(criu: &Criu) {
     let host = TestHost::new();
     let before = dump_long(criu, &host);
-    let run = tool_of(&host).under_strace(&["unlinkat:signal=KILL:when=1"]).run(&[]);
+    let run = Tool::on(&host).under_strace(&["unlinkat:signal=KILL:when=1"]).run(&[]);
     assert_eq!(run.code(), -9, "{run}");
     let started = Instant::now();
-    tool_of(&host).assert_removes_everything_since(&before);
+    Tool::on(&host).assert_removes_everything_since(&before);
     assert!(started.elapsed().as_secs_f64() < 20.0);
 }
 
@@ -151,10 +150,6 @@ pub(crate) fn dump_second(criu: &Criu, host: &TestHost) -> PathBuf {
     let tree = host.start_workload(&[&"deleted", &directory.join("data"), &"listen-connect", &"127.0.0.1:0"]);
     criu.dump(host, &tree, &images, &DumpOptions::default());
     images
-}
-
-fn tool_of(host: &TestHost) -> Tool<'_> {
-    Tool::new(host, &images_of(host))
 }
 
 fn names(host: &TestHost) -> Vec<String> {

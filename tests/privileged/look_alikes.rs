@@ -5,6 +5,7 @@ use testkit::{Criu, DumpOptions, IptablesFlavour, TestHost};
 
 use crate::case::{Case, Cases};
 use crate::filters::Filters;
+use crate::places::images_of;
 use crate::tool::Tool;
 use crate::traffic::{Net, Outside};
 
@@ -47,7 +48,7 @@ fn survive(criu: &Criu) {
             (Outside::listen(&Net::of_host(&host), "127.0.0.1:0"), Outside::listen(&Net::of_host(&host), "[::1]:0"));
         let tree = host.start_workload(&[&"connect", &v4.address(), &"connect", &v6.address()]);
         let _peers = (v4.accept(), v6.accept());
-        let images = host.dir().with_file_name("images");
+        let images = images_of(&host);
         criu.dump(&host, &tree, &images, &DumpOptions { flavour, ..DumpOptions::default() });
         let left = ["iptables", "ip6tables"].map(|program| plant(&filters, program));
         let removed = Tool::new(&host, &images).run(&[]);
@@ -94,7 +95,7 @@ fn of_other_connections(criu: &Criu) {
         let host = TestHost::new();
         let filters = Filters::of_host(&host, flavour);
         let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
-        let images = host.dir().with_file_name("images");
+        let images = images_of(&host);
         let connections = tree.connections();
         let others = ["iptables", "ip6tables"].map(|program| (program, of_others(&connections, program)));
         others.iter().for_each(|(program, rules)| filters.add(program, rules));

@@ -7,6 +7,7 @@ use testkit::{Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, Network, T
 
 use crate::case::{Case, Cases};
 use crate::filters::{Filters, make_tables};
+use crate::places::images_of;
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -17,10 +18,6 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "what is known is removed beside legacy rules that cannot be read", test: partly_unreadable },
     Case { name: "a closed namespace whose legacy rules cannot be read is not clean", test: unreadable_chain },
 ]));
-
-fn images(host: &TestHost) -> PathBuf {
-    host.dir().with_file_name("images")
-}
 
 fn legacy() -> DumpOptions {
     DumpOptions { flavour: IptablesFlavour::Legacy, ..DumpOptions::default() }
@@ -42,10 +39,10 @@ fn makes_no_table(criu: &Criu) {
             assert_eq!(none, "", "void");
             let network = if is_closed { Network::Named(blue.clone()) } else { Network::Host };
             let tree = Launch::new(&[&"listen-connect", &"127.0.0.1:0"]).network(network).start(&host);
-            criu.dump(&host, &tree, &images(&host), &DumpOptions { lock, ..DumpOptions::default() });
+            criu.dump(&host, &tree, &images_of(&host), &DumpOptions { lock, ..DumpOptions::default() });
             assert_eq!(legacy_tables(&host), none, "void: the dump made a table");
             let path = if is_closed { blue.path() } else { PathBuf::from("/proc/self/ns/net") };
-            let tool = Tool::new(&host, &images(&host)).option("--netns", path);
+            let tool = Tool::on(&host).option("--netns", path);
             assert!(tool.show().iter().any(|line| line.ends_with("; to be removed)")), "{:#?}", tool.show());
             assert_eq!(legacy_tables(&host), none);
             let removed = tool.run(&[]);
@@ -88,11 +85,11 @@ fn without_nft(criu: &Criu) {
         let path = if is_closed { blue.path() } else { PathBuf::from("/proc/self/ns/net") };
         make_tables(&host, None, IptablesFlavour::Nft);
         make_tables(&host, Some(&blue.path()), IptablesFlavour::Nft);
-        let tool = Tool::new(&host, &images(&host)).option("--netns", path);
+        let tool = Tool::on(&host).option("--netns", path);
         let before = tool.snapshot();
         let network = if is_closed { Network::Named(blue) } else { Network::Host };
         let tree = Launch::new(&[&"listen-connect", &"127.0.0.1:0"]).network(network).start(&host);
-        criu.dump(&host, &tree, &images(&host), &DumpOptions { lock, ..DumpOptions::default() });
+        criu.dump(&host, &tree, &images_of(&host), &DumpOptions { lock, ..DumpOptions::default() });
         assert_ne!(tool.difference_to(&before), NOTHING, "void");
         let hidden = OTHERS.map(|program| Hidden::behind(&host, program, "/dev/null"));
         let removed = tool.run(&[]);
@@ -105,10 +102,10 @@ fn without_programs(criu: &Criu) {
     let host = TestHost::new();
     let _hidden = Hidden::behind(&host, LEGACY, "/dev/null");
     make_tables(&host, None, IptablesFlavour::Nft);
-    let tool = Tool::new(&host, &images(&host));
+    let tool = Tool::on(&host);
     let before = tool.snapshot();
     let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
-    criu.dump(&host, &tree, &images(&host), &DumpOptions::default());
+    criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let lines = tool.assert_removes_everything_since(&before);
     let of = |program: &str| lines.iter().filter(|line| line.contains(&format!("(2 rules of {program}-nft; "))).count();
     assert_eq!((of("iptables"), of("ip6tables")), (2, 2), "{lines:#?}");
@@ -117,10 +114,10 @@ fn without_programs(criu: &Criu) {
 fn unreadable(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, None, IptablesFlavour::Legacy);
-    let tool = Tool::new(&host, &images(&host));
+    let tool = Tool::on(&host);
     let before = tool.snapshot();
     let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
-    criu.dump(&host, &tree, &images(&host), &legacy());
+    criu.dump(&host, &tree, &images_of(&host), &legacy());
     let dumped = tool.snapshot();
     host.run("touch", &[&"/run/empty"]);
     for (file, what) in
@@ -148,9 +145,9 @@ fn partly_unreadable(criu: &Criu) {
     let filters = Filters::of_host(&host, IptablesFlavour::Nft);
     Filters::of_host(&host, IptablesFlavour::Legacy).run("iptables", "-A INPUT -p icmp -j ACCEPT");
     let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
-    criu.dump(&host, &tree, &images(&host), &DumpOptions::default());
+    criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     assert_eq!(filters.drops("iptables").len(), 4, "void");
-    let tool = Tool::new(&host, &images(&host));
+    let tool = Tool::on(&host);
     let hidden = Hidden::behind(&host, LEGACY, "/dev/null");
     let (removed, again) = (tool.run(&[]), tool.run(&[]));
     drop(hidden);
@@ -169,10 +166,10 @@ fn unreadable_chain(criu: &Criu) {
     let path = blue.path();
     make_tables(&host, None, IptablesFlavour::Legacy);
     make_tables(&host, Some(&path), IptablesFlavour::Legacy);
-    let tool = Tool::new(&host, &images(&host)).option("--netns", &path);
+    let tool = Tool::on(&host).option("--netns", &path);
     let before = tool.snapshot();
     let tree = Launch::new(&[&"listen-connect", &"127.0.0.1:0"]).network(Network::Named(blue)).start(&host);
-    criu.dump(&host, &tree, &images(&host), &legacy());
+    criu.dump(&host, &tree, &images_of(&host), &legacy());
     let hidden = Hidden::behind(&host, LEGACY, "/dev/null");
     let removed = tool.run(&[]);
     drop(hidden);

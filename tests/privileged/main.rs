@@ -53,6 +53,7 @@ mod old_images;
 mod other_namespaces;
 mod outside;
 mod overlay_links;
+mod places;
 mod pod;
 mod podman;
 mod races;

@@ -9,12 +9,11 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use testkit::{CommandExt, Criu, DumpOptions, Finished, LockMethod, TestHost};
+use testkit::{CommandExt, Criu, DumpOptions, Finished, LockMethod, TestHost, wait_until};
 
 use crate::case::{Case, Cases};
 use crate::faults::tell;
-use crate::links::images_of;
-use crate::refusals::wait_until;
+use crate::places::images_of;
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -88,7 +87,7 @@ impl Scene {
     }
 
     fn tool(&self) -> Tool<'_> {
-        Tool::new(&self.host, &images_of(&self.host))
+        Tool::on(&self.host)
     }
 
     /// Runs criu-gc, and does something in the moment before the kernel removes the name.

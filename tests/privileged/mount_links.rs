@@ -7,8 +7,8 @@ use std::path::Path;
 use testkit::{Access, Container, Criu, TestHost};
 
 use crate::case::{Case, Cases};
-use crate::container_links::{Dump, assert_is_at, assert_not_known, bind, directory, mount_tmpfs};
-use crate::neighbours::link_in;
+use crate::container_links::{Dump, assert_is_at, assert_not_known, bind, mount_tmpfs};
+use crate::places::{images_of, link_in, make_directory};
 use crate::tool::NOTHING;
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -20,7 +20,7 @@ inventory::submit!(Cases::with_each_criu(&[
 
 fn covered(criu: &Criu) {
     let host = TestHost::new();
-    let (volume, alias) = (directory(&host, "volume"), directory(&host, "alias"));
+    let (volume, alias) = (make_directory(&host, "volume"), make_directory(&host, "alias"));
     let dump = Dump::with_volume(criu, &host, &volume);
     bind(&host, &volume, &alias);
     mount_tmpfs(&host, &volume);
@@ -37,7 +37,7 @@ fn covered(criu: &Criu) {
 /// What lies below the other filesystem must not be taken for what lies on it.
 fn covered_everywhere(criu: &Criu) {
     let host = TestHost::new();
-    let volume = directory(&host, "volume");
+    let volume = make_directory(&host, "volume");
     let dump = Dump::with_volume(criu, &host, &volume);
     let link = link_in(&volume);
     mount_tmpfs(&host, &volume);
@@ -50,19 +50,19 @@ fn covered_everywhere(criu: &Criu) {
 fn escaped(criu: &Criu) {
     let host = TestHost::new();
     for name in ["a b", "tab\tin", "line\nfeed", "number#sign", "back\\slash", "all \t\n#\\040 of them"] {
-        let volume = directory(&host, name);
+        let volume = make_directory(&host, name);
         let container = Container::new(&host, &format!("root of {}", name.len()));
         let container = container.bind(&volume, "/data".as_ref(), Access::ReadWrite);
         let dump = Dump::new(criu, &host, &container, &[&"deleted", &"/data/one"]);
         dump.tool().assert_removes_everything_since(&dump.before);
-        fs::remove_dir_all(host.dir().with_file_name("images")).expect("images");
+        fs::remove_dir_all(images_of(&host)).expect("images");
     }
 }
 
 /// A newline cannot be among them: CRIU does not find the external mount of such a key, and refuses.
 fn odd_mount_point(criu: &Criu) {
     let host = TestHost::new();
-    let volume = directory(&host, "volume");
+    let volume = make_directory(&host, "volume");
     let place = Path::new("/a place\t#\\040");
     let container = Container::new(&host, "root").bind(&volume, place, Access::ReadWrite);
     let dump = Dump::new(criu, &host, &container, &[&"deleted", &place.join("one")]);

@@ -4,12 +4,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, TestHost, Word, Workload};
+use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, TestHost, Word, Workload, wait_until};
 
 use crate::case::{Case, Cases};
-use crate::container_links::{Dump, assert_gone_with_tmpfs, assert_is_at, directory, mount_tmpfs};
-use crate::links::images_of;
-use crate::refusals::wait_until;
+use crate::container_links::{Dump, assert_gone_with_tmpfs, assert_is_at, mount_tmpfs};
+use crate::places::{images_of, make_directory};
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -46,7 +45,7 @@ fn ended(criu: &Criu) {
     let other = start_in_a_copy_of_the_mounts(&host);
     host.run("umount", &[&volume]);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert_is_at(&tool.show(), format!("/proc/{other}/root{}", volume.display()).as_ref());
     host.run("kill", &[&other]);
     wait_until(|| (!fs::exists(host.path(format!("/proc/{other}"))).expect("proc")).then_some(())).expect("the end");
@@ -56,7 +55,7 @@ fn ended(criu: &Criu) {
 /// Each of the two links is `/data/link_remap.N`; only the mount of its file tells which directory that is.
 fn nested(criu: &Criu) {
     let host = TestHost::new();
-    let [one, other] = ["one", "other"].map(|name| directory(&host, name));
+    let [one, other] = ["one", "other"].map(|name| make_directory(&host, name));
     let container = Container::new(&host, "root").bind(&one, "/data".as_ref(), Access::ReadWrite);
     let container = container.bind(&other, "/other".as_ref(), Access::ReadWrite);
     let child: [Word<'_>; 7] = [&"child", &"own-mounts", &"/other", &"/data", &"deleted", &"/data/one", &"end"];
@@ -74,7 +73,7 @@ fn nested(criu: &Criu) {
 
 /// A tree that has a tmpfs from outside at this place.
 fn start_tree(host: &TestHost, place: &str, words: &[Word<'_>]) -> (PathBuf, Workload) {
-    let volume = directory(host, "volume");
+    let volume = make_directory(host, "volume");
     mount_tmpfs(host, &volume);
     let container = Container::new(host, "root").bind(&volume, place.as_ref(), Access::ReadWrite);
     (volume, Launch::new(words).container(&container).start(host))
@@ -91,7 +90,7 @@ fn start_in_a_copy_of_the_mounts(host: &TestHost) -> String {
 
 /// What `--show` says of a dump that then is cleaned, seen from the place where alone its volume still is.
 fn assert_removes_from(criu: &Criu, host: &TestHost, tree: &Workload, place: &str) -> Vec<String> {
-    let tool = Tool::new(host, &images_of(host)).watching(place);
+    let tool = Tool::on(host).watching(place);
     let before = tool.snapshot();
     criu.dump(host, tree, &images_of(host), &DumpOptions::default());
     tool.assert_removes_everything_since(&before)

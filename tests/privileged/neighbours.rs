@@ -4,11 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use testkit::{Criu, DumpOptions, DumpResult, LockMethod, TestHost, Word, Workload};
+use testkit::{Criu, DumpOptions, DumpResult, LockMethod, TestHost, Word, Workload, wait_until};
 
 use crate::case::{Case, Cases};
-use crate::links::images_of;
-use crate::refusals::wait_until;
+use crate::places::{images_of, link_in, make_directory};
 use crate::tool::{NOTHING, Tool, make_tables};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -23,9 +22,9 @@ const CONTENT: &str = "a user's own";
 
 fn own_files(criu: &Criu) {
     let host = TestHost::new();
-    let elsewhere = directory(&host, "elsewhere");
+    let elsewhere = make_directory(&host, "elsewhere");
     let tree = host.start_workload(&[&"deleted", &host.dir().join("data"), &"semaphore", &"name"]);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let own = plant(&host, &elsewhere, &link_in(host.dir()));
@@ -65,7 +64,7 @@ fn own_file_in_place(criu: &Criu) {
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let link = link_in(host.dir());
     fs::remove_file(&link).and_then(|()| fs::write(&link, CONTENT)).expect("a new file");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     tool.assert_keeps_everything("other-size");
     assert_eq!(fs::read(link).ok().as_deref(), Some(CONTENT.as_bytes()));
 }
@@ -83,15 +82,15 @@ fn assert_other_can_be_restored(criu: &Criu, options: &DumpOptions) {
     let host = TestHost::new();
     make_tables(&host, &[]);
     let [one, other] = ["one", "other"].map(|name| start_tree(&host, name));
-    let clean = Tool::new(&host, &images_of(&host)).snapshot();
+    let clean = Tool::on(&host).snapshot();
     let kept = criu.dump(&host, &other, &host.dir().with_file_name("other images"), options);
-    let before = Tool::new(&host, &images_of(&host)).snapshot();
+    let before = Tool::on(&host).snapshot();
     criu.dump(&host, &one, &images_of(&host), options);
     let names = ["one", "other"].map(|name| link_in(&host.dir().join(name)).file_name().map(ToOwned::to_owned));
     assert_eq!(names[0], names[1], "void: the links differ in their names already");
-    Tool::new(&host, &images_of(&host)).assert_removes_everything_since(&before);
+    Tool::on(&host).assert_removes_everything_since(&before);
     assert_restores(criu, &host, &kept, options);
-    assert_eq!(Tool::new(&host, &images_of(&host)).difference_to(&clean), NOTHING);
+    assert_eq!(Tool::on(&host).difference_to(&clean), NOTHING);
 }
 
 /// CRIU's own judgement that nothing is missing.
@@ -118,22 +117,7 @@ fn both(criu: &Criu) {
 
 /// A tree with a link remap in a directory of its own, and a connection.
 fn start_tree(host: &TestHost, name: &str) -> Workload {
-    let file = directory(host, name).join("data");
+    let file = make_directory(host, name).join("data");
     let words: [Word<'_>; 4] = [&"deleted", &file, &"listen-connect", &"127.0.0.1:0"];
     host.start_workload(&words)
-}
-
-fn directory(host: &TestHost, name: &str) -> PathBuf {
-    let directory = host.dir().join(name);
-    fs::create_dir(&directory).expect("a new directory");
-    directory
-}
-
-/// The only link remap in the directory.
-pub(crate) fn link_in(directory: &Path) -> PathBuf {
-    let entries = fs::read_dir(directory).expect("a directory").flatten().map(|entry| entry.path());
-    let is_link = |path: &PathBuf| path.to_string_lossy().contains("/link_remap.");
-    let mut links: Vec<PathBuf> = entries.filter(is_link).collect();
-    assert_eq!(links.len(), 1, "void: {links:?}");
-    links.remove(0)
 }

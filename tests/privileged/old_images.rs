@@ -13,7 +13,7 @@ use testkit::{Container, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod,
 use crate::case::{Case, Cases};
 use crate::closed::Closed;
 use crate::filters::{self, nft, tables};
-use crate::links::images_of;
+use crate::places::images_of;
 use crate::tool::{NOTHING, Tool, make_tables};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -44,11 +44,11 @@ fn before_1_4(criu: &Criu) {
     let words: [Word<'_>; 8] =
         [&"deleted", &data, &"deleted", &ghost, &"remove", &kept, &"listen-connect", &"127.0.0.1:0"];
     let tree = host.start_workload(&words);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let new_lines = tool.show();
-    let old = Old::of(&images_of(&host));
+    let old = Old::read(&images_of(&host));
     assert!(old.ghosts > 0, "void: there is no ghost");
     old.write(&images_of(&host));
     let lines = tool.assert_removes_everything_since(&before);
@@ -59,11 +59,11 @@ fn container(criu: &Criu) {
     let host = TestHost::new();
     let container = Container::new(&host, "root");
     let tree = Launch::new(&[&"deleted", &"/tmp/one"]).container(&container).start(&host);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let new_lines = tool.show();
-    Old::of(&images_of(&host)).write(&images_of(&host));
+    Old::read(&images_of(&host)).write(&images_of(&host));
     assert_eq!(tool.assert_removes_everything_since(&before), new_lines);
 }
 
@@ -77,13 +77,13 @@ fn unmarked(criu: &Criu) {
             IptablesFlavour::Legacy => "iptables-legacy",
         };
         let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
-        let tool = Tool::new(&host, &images_of(&host));
+        let tool = Tool::on(&host);
         let before = tool.snapshot();
         criu.dump(&host, &tree, &images_of(&host), &DumpOptions { flavour, ..DumpOptions::default() });
         assert_eq!(take_marks_away(&host, program), 4, "void: not both rules of both ends");
         tool.assert_finds_nothing();
         assert_ne!(tool.difference_to(&before), NOTHING);
-        Old::of(&images_of(&host)).write(&images_of(&host));
+        Old::read(&images_of(&host)).write(&images_of(&host));
         tool.assert_removes_everything_since(&before);
     }
 }
@@ -177,7 +177,7 @@ fn other_pid_table(criu: &Criu) {
 fn dump_with_pid_table<'a>(criu: &Criu, host: &'a TestHost) -> (Tool<'a>, testkit::Snapshot) {
     let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     let name = format!("CRIU-{}", tree.pid());
-    let tool = Tool::new(host, &images_of(host));
+    let tool = Tool::on(host);
     let before = tool.snapshot();
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
     criu.dump(host, &tree, &images_of(host), &options);
@@ -212,7 +212,7 @@ struct Old {
 }
 
 impl Old {
-    fn of(images: &Path) -> Self {
+    fn read(images: &Path) -> Self {
         let new: Inventory = entries(images).remove(0);
         let inventory = Inventory::default().with(|inventory| {
             inventory.img_version = 1;

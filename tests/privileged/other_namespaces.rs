@@ -6,11 +6,10 @@ use std::path::Path;
 
 use testkit::{Criu, TestHost};
 
-use crate::attack::{Holder, assert_cleans, assert_not_called_clean, assert_untouched, has_link, plant};
+use crate::attack::{Holder, assert_cleans, assert_not_called_clean, assert_untouched, plant};
 use crate::attack_laws::dump_with_link;
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
-use crate::links::images_of;
+use crate::places::{has_link, make_directory};
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -28,7 +27,7 @@ fn container<'a>(host: &'a TestHost, script: &str) -> Holder<'a> {
 
 fn tool_in<'a>(host: &'a TestHost, container: &Holder<'_>) -> Tool<'a> {
     let pid = container.pid.to_string();
-    Tool::new(host, &images_of(host)).under(&["nsenter", "--target", &pid, "--mount", "--"])
+    Tool::on(host).under(&["nsenter", "--target", &pid, "--mount", "--"])
 }
 
 fn cover(at: &Path) -> String {
@@ -38,7 +37,7 @@ fn cover(at: &Path) -> String {
 /// A maintenance container with the images; what is at that path in it is another checkpoint's.
 fn other_file(criu: &Criu) {
     let host = TestHost::new();
-    let own = directory(&host, "own");
+    let own = make_directory(&host, "own");
     let container = container(&host, &cover(&own));
     let inside = container.path(&own);
     plant(&inside);
@@ -47,13 +46,13 @@ fn other_file(criu: &Criu) {
     assert_not_called_clean(&tool, || has_link(&own));
     assert_untouched(&inside, &tool.run(&["--show"]));
     assert!(has_link(&own), "the link of the host went by a path of the container's");
-    assert_cleans(&Tool::new(&host, &images_of(&host)), || has_link(&own));
+    assert_cleans(&Tool::on(&host), || has_link(&own));
     container.end();
 }
 
 fn copy(criu: &Criu) {
     let host = TestHost::new();
-    let own = directory(&host, "own");
+    let own = make_directory(&host, "own");
     let container = container(&host, "true");
     dump_with_link(criu, &host, &own.join("data"));
     let tool = tool_in(&host, &container);
@@ -65,12 +64,12 @@ fn copy(criu: &Criu) {
 
 fn lacking(criu: &Criu) {
     let host = TestHost::new();
-    let own = directory(&host, "own");
+    let own = make_directory(&host, "own");
     let container = container(&host, &cover(&own));
     dump_with_link(criu, &host, &own.join("data"));
     let tool = tool_in(&host, &container);
     assert_not_called_clean(&tool, || has_link(&own));
-    assert_cleans(&Tool::new(&host, &images_of(&host)), || has_link(&own));
+    assert_cleans(&Tool::on(&host), || has_link(&own));
     let shown = tool.run(&["--show", "--exit-code"]);
     assert!(shown.code() == 0 && shown.stdout.contains("Nothing is left"), "{shown}");
     container.end();
@@ -79,7 +78,7 @@ fn lacking(criu: &Criu) {
 /// The disk is taken off the host after a container got a copy of its mounts.
 fn third(criu: &Criu) {
     let host = TestHost::new();
-    let [own, disk] = ["own", "disk"].map(|name| directory(&host, name));
+    let [own, disk] = ["own", "disk"].map(|name| make_directory(&host, name));
     host.run("mount", &[&"--bind", &disk, &own]);
     dump_with_link(criu, &host, &own.join("data"));
     let keeper = container(&host, "true");
@@ -90,7 +89,7 @@ fn third(criu: &Criu) {
     assert_not_called_clean(&tool, || has_link(&disk));
     let shown = tool.run(&["--show"]);
     assert!(shown.stdout.contains(&format!("the mount namespace of process {} may have it", keeper.pid)), "{shown}");
-    assert_not_called_clean(&Tool::new(&host, &images_of(&host)), || has_link(&disk));
+    assert_not_called_clean(&Tool::on(&host), || has_link(&disk));
     assert_cleans(&tool_in(&host, &keeper), || has_link(&disk));
     keeper.end();
     other.end();

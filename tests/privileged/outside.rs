@@ -14,8 +14,7 @@ use testkit::{
 };
 
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
-use crate::links::images_of;
+use crate::places::{images_of, make_directory};
 use crate::refusals::start_tree_of_all;
 use crate::tool::Tool;
 
@@ -91,7 +90,7 @@ fn play_scenes(criu: &Criu) -> String {
     let (tree, _) = start_tree_of_all(&host);
     let mut told = play(criu, &host, || criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default()).images);
     let host = TestHost::new();
-    let volume = directory(&host, "volume");
+    let volume = make_directory(&host, "volume");
     let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
     let container = container.tmpfs("/dev/shm".as_ref());
     let launch = Launch::new(&[&"deleted", &"/data/one", &"deleted", &"/tmp/two", &"semaphore", &"name"]);
@@ -109,7 +108,7 @@ fn play_scenes(criu: &Criu) -> String {
 
 /// One dump, in lines without numbers.
 fn play(criu: &Criu, host: &TestHost, dump: impl FnOnce() -> std::path::PathBuf) -> String {
-    let tool = Tool::new(host, &images_of(host));
+    let tool = Tool::on(host);
     let before = tool.snapshot();
     let images = dump();
     assert_eq!(images, images_of(host));

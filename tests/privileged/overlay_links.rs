@@ -5,13 +5,12 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, Snapshot, TestHost, Word, Workload};
+use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, Snapshot, TestHost, Word, Workload, wait_until};
 
 use crate::case::{Case, Cases};
-use crate::container_links::{assert_not_known, directory};
-use crate::links::images_of;
+use crate::container_links::assert_not_known;
+use crate::places::{images_of, make_directory};
 use crate::recording::recording;
-use crate::refusals::wait_until;
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -67,9 +66,7 @@ fn mounted_anew(criu: &Criu) {
 
 fn upper(criu: &Criu) {
     let host = TestHost::new();
-    let overlay = Overlay::mounted(&host);
-    let tree = overlay.start_tree(&DELETED);
-    overlay.unmount();
+    let (overlay, tree) = Overlay::left_by_tree(&host);
     let before = overlay.dump(criu, &tree);
     assert_is_in(&overlay.tool().assert_removes_everything_since(&before), &overlay.upper);
     overlay.mount();
@@ -79,9 +76,7 @@ fn upper(criu: &Criu) {
 /// The path stands in the mount's options, and whoever owns a directory on the way decides where it leads.
 fn turned(criu: &Criu) {
     let host = TestHost::new();
-    let overlay = Overlay::mounted(&host);
-    let tree = overlay.start_tree(&DELETED);
-    overlay.unmount();
+    let (overlay, tree) = Overlay::left_by_tree(&host);
     let before = overlay.dump(criu, &tree);
     for turned in [overlay.upper.clone(), overlay.upper.parent().expect("a directory").to_owned()] {
         let elsewhere = turned.with_extension("victim");
@@ -97,10 +92,8 @@ fn turned(criu: &Criu) {
 /// The path of an upper directory is the word of whoever mounted the overlay: here it leads to what another dump left.
 fn upper_of_another(criu: &Criu) {
     let host = TestHost::new();
-    let overlay = Overlay::mounted(&host);
-    let tree = overlay.start_tree(&DELETED);
-    overlay.unmount();
-    let (other, away) = (directory(&host, "other"), host.dir().join("away"));
+    let (overlay, tree) = Overlay::left_by_tree(&host);
+    let (other, away) = (make_directory(&host, "other"), host.dir().join("away"));
     fs::create_dir(other.join("tmp")).expect("a new directory");
     for number in 2..30 {
         fs::write(other.join(format!("tmp/link_remap.{number}")), [b'x'; 41]).expect("a new file");
@@ -122,9 +115,7 @@ fn upper_of_another(criu: &Criu) {
 /// The overlay has another device number than its upper directory, and is mounted while the record is made.
 fn recorded(criu: &Criu) {
     let host = TestHost::new();
-    let overlay = Overlay::mounted(&host);
-    let tree = overlay.start_tree(&DELETED);
-    overlay.unmount();
+    let (overlay, tree) = Overlay::left_by_tree(&host);
     let before = overlay.tool().snapshot();
     criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
     let [object] = &overlay.tool().show_objects()[..] else { panic!("not one object") };
@@ -134,9 +125,7 @@ fn recorded(criu: &Criu) {
 
 fn removed_upper(criu: &Criu) {
     let host = TestHost::new();
-    let overlay = Overlay::mounted(&host);
-    let tree = overlay.start_tree(&DELETED);
-    overlay.unmount();
+    let (overlay, tree) = Overlay::left_by_tree(&host);
     overlay.dump(criu, &tree);
     fs::remove_dir_all(&overlay.upper).expect("an upper directory");
     let lines = overlay.tool().show();
@@ -197,6 +186,14 @@ struct Overlay<'a> {
 }
 
 impl<'a> Overlay<'a> {
+    /// One that nobody but a tree has mounted any more, and that tree, which has a deleted file on it.
+    fn left_by_tree(host: &'a TestHost) -> (Self, Workload) {
+        let overlay = Overlay::mounted(host);
+        let tree = overlay.start_tree(&DELETED);
+        overlay.unmount();
+        (overlay, tree)
+    }
+
     fn mounted(host: &'a TestHost) -> Self {
         Self::mounted_on(host, "index=off", |_| ())
     }
@@ -208,7 +205,7 @@ impl<'a> Overlay<'a> {
         // The kernel empties the work directory with each mount.
         let work = host.dir().with_file_name("work");
         fs::create_dir(&work).expect("a new directory");
-        let overlay = Self { host, container, upper: directory(host, "the upper"), work, options };
+        let overlay = Self { host, container, upper: make_directory(host, "the upper"), work, options };
         overlay.mount();
         overlay
     }
@@ -247,7 +244,7 @@ impl<'a> Overlay<'a> {
     }
 
     fn tool(&self) -> Tool<'a> {
-        Tool::new(self.host, &images_of(self.host))
+        Tool::on(self.host)
     }
 
     /// Through the overlay, the file's other name is there, as its only one; below it no whiteout was made.

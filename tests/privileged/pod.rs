@@ -9,7 +9,7 @@ use testkit::{IptablesFlavour, LockMethod, NetNamespace, Specification, TestHost
 
 use crate::closed::PROGRAMS;
 use crate::filters::{Filters, make_tables, tables};
-use crate::neighbours::link_in;
+use crate::places::link_in;
 use crate::tool::NOTHING;
 use crate::traffic::{Net, Outside, Peer};
 

@@ -7,12 +7,11 @@ use std::path::PathBuf;
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, TestHost};
 
-use crate::attack::has_link;
 use crate::case::{Case, Cases};
 use crate::crash::Scene;
 use crate::faults::tell;
-use crate::links::images_of;
 use crate::locks::{Running, dump_second};
+use crate::places::{has_link, images_of};
 use crate::signals::dump_long;
 use crate::tool::{NOTHING, Tool};
 
@@ -45,7 +44,7 @@ impl<'a> Writer<'a> {
         let mut command = host.command("sh");
         command.args(["-c", &script]);
         let writer = Writer { host, stop, program: Some(Running::start(command)) };
-        crate::refusals::wait_until(|| count.exists().then_some(())).expect("void: nothing is written");
+        testkit::wait_until(|| count.exists().then_some(())).expect("void: nothing is written");
         writer
     }
 
@@ -174,6 +173,6 @@ fn two_checkpoints(criu: &Criu) {
         let other = dump_second(criu, &host);
         let both = [images_of(&host), other].map(|images| Running::start(Tool::new(&host, &images).command(&[])));
         assert_eq!(both.map(Running::wait), [Some(0), Some(0)]);
-        assert_eq!(Tool::new(&host, &images_of(&host)).difference_to(&before), NOTHING);
+        assert_eq!(Tool::on(&host).difference_to(&before), NOTHING);
     }
 }

@@ -16,6 +16,7 @@ use criu_images::FileEntry;
 use testkit::{Access, Container, Criu, DumpOptions, Launch, Network, TableNames, TcpMode, TestHost, Word, Workload};
 
 use crate::case::{Case, Cases};
+use crate::places::images_of;
 use compare::{compare_images, records};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -205,13 +206,13 @@ fn external_network(criu: &Criu) {
         extra: vec!["--external".into(), OsString::from(key)],
         ..DumpOptions::default()
     };
-    let images = host.dir().with_file_name("images");
+    let images = images_of(&host);
     criu.dump(&host, &tree, &images, &options);
     assert_readers_agree(criu, &images, &[ALWAYS, &["NetNs.ext_key", "Inventory.tcp_close"]]);
 }
 
 fn dump(criu: &Criu, host: &TestHost, tree: &Workload) -> PathBuf {
-    let images = host.dir().with_file_name("images");
+    let images = images_of(host);
     criu.dump(host, tree, &images, &DumpOptions::default());
     images
 }

@@ -13,8 +13,7 @@ use crate::case::{Case, Cases};
 use crate::closed::Closed;
 use crate::disk::Disk;
 use crate::filters::Filters;
-use crate::links::images_of;
-use crate::neighbours::link_in;
+use crate::places::{images_of, link_in};
 use crate::recording::{RECORD, recording};
 use crate::replaced::await_later_time;
 use crate::tool::{NOTHING, Tool, make_tables};
@@ -73,7 +72,7 @@ fn other_filesystem(criu: &Criu) {
     let host = TestHost::new();
     let disk = Disk::mounted(&host, "ext4", 16);
     let tree = host.start_workload(&[&"deleted", &disk.mountpoint.join("data")]);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
     drop(tree);
@@ -125,7 +124,7 @@ fn copied(criu: &Criu) {
     // Older than the link.
     let touch = format!("touch -d @1 {}/*.img", images_of(&host).display());
     host.run("sh", &[&"-c", &touch]);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert_eq!(
         without_record(&images_of(&host), || fates(&tool)),
         ["kept: tree-unknown, older-than-dump, changed-since"],
@@ -143,7 +142,7 @@ fn changed(criu: &Criu) {
     let host = TestHost::new();
     dump_file(criu, &host);
     let other = host.dir().join("data.keep");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     fs::set_permissions(&other, fs::metadata(&other).expect("a file").permissions()).expect("a change of the file");
     assert_eq!((fates(&tool), &tool.show_objects()[0]["record"]), (vec!["to be removed".to_owned()], &"same".into()));
     fs::write(host.dir().join("another"), "").expect("a change of the directory");
@@ -169,7 +168,7 @@ fn make_stale(criu: &Criu, host: &TestHost, tree: &Workload) -> PathBuf {
 fn made_anew(criu: &Criu) {
     let host = TestHost::new();
     let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
-    let before = Tool::new(&host, &images_of(&host)).snapshot();
+    let before = Tool::on(&host).snapshot();
     let images = make_stale(criu, &host, &tree);
     await_later_time(&images.with_file_name("newer"));
     let copy = copy(&host, &images);
@@ -252,7 +251,7 @@ fn elsewhere(criu: &Criu) {
     make_tables(&host, &[]);
     let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     let away = host.make_net_namespace("away");
-    let tool = Tool::new(&host, &images_of(&host)).inside(&away);
+    let tool = Tool::on(&host).inside(&away);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
     without_record(&images_of(&host), || tool.assert_keeps_everything("untied-namespace"));
@@ -264,7 +263,7 @@ fn newer_rules(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
     let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
-    let before = Tool::new(&host, &images_of(&host)).snapshot();
+    let before = Tool::on(&host).snapshot();
     let images = make_stale(criu, &host, &tree);
     let tool = Tool::new(&host, &images);
     assert_eq!(without_record(&images, || fates(&tool)), ["to be removed"; 2], "void");
@@ -279,7 +278,7 @@ fn left_running(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
     let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let before = tool.snapshot();
     let running = DumpOptions { final_state: FinalState::Running, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &recording(&host, &running));
@@ -297,7 +296,7 @@ fn left_by_restore(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
     let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let before = tool.snapshot();
     let dump = criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
     drop(criu.restore(&host, &dump, &DumpOptions { tcp: TcpMode::Close, ..DumpOptions::default() }));

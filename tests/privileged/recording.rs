@@ -9,8 +9,7 @@ use serde_json::Value;
 use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, TestHost};
 
 use crate::case::{Case, Cases};
-use crate::links::images_of;
-use crate::neighbours::link_in;
+use crate::places::{images_of, link_in};
 use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool, binary};
 
@@ -151,7 +150,7 @@ fn configured(criu: &Criu) {
     let extra = vec!["--config".into(), file.into_os_string()];
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions { extra, ..DumpOptions::default() });
     assert_eq!(record_of(&images_of(&host))["links"].as_array().map(Vec::len), Some(2));
-    Tool::new(&host, &images_of(&host)).assert_removes_everything_since(&before);
+    Tool::on(&host).assert_removes_everything_since(&before);
 }
 
 fn other_actions(criu: &Criu) {
@@ -184,7 +183,7 @@ fn cannot_record(criu: &Criu) {
     let dump = criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
     let message = "criu-gc: error: the dump could not be recorded: cannot replace ";
     assert!(dump.log().contains(message), "{}", dump.log());
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let note = format!("Note: {RECORD} is not used: cannot ");
     assert!(tool.show().iter().any(|line| line.starts_with(&note)), "{:#?}", tool.show());
     tool.assert_removes_everything_since(&before);
@@ -198,19 +197,19 @@ fn cannot_record_or_fail(criu: &Criu) {
     let failed = criu.try_dump(&host, &tree, &images_of(&host), &options);
     assert!(!failed.status.success(), "{failed}");
     // CRIU has taken back what it had left.
-    assert_eq!(Tool::new(&host, &images_of(&host)).difference_to(&before), NOTHING);
+    assert_eq!(Tool::on(&host).difference_to(&before), NOTHING);
     assert_eq!(tree.state(), Some('S'));
     fs::remove_dir(images_of(&host).join(RECORD)).expect("a directory");
     criu.dump(&host, &tree, &images_of(&host), &options);
     assert_eq!(record_of(&images_of(&host))["links"].as_array().map(Vec::len), Some(2));
-    Tool::new(&host, &images_of(&host)).assert_removes_everything_since(&before);
+    Tool::on(&host).assert_removes_everything_since(&before);
 }
 
 fn nothing(criu: &Criu) {
     let host = TestHost::new();
     let tree = host.start_workload(&[]);
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
-    let before = Tool::new(&host, &images_of(&host)).snapshot();
+    let before = Tool::on(&host).snapshot();
     criu.dump(&host, &tree, &images_of(&host), &recording(&host, &options));
     let record = record_of(&images_of(&host));
     assert_eq!(record["links"], Value::Array(Vec::new()));
@@ -220,7 +219,7 @@ fn nothing(criu: &Criu) {
     let listed = host.run("nft", &[&"--handle", &"list", &"table", &"inet", &name]).stdout;
     let line = format!("table inet {name} {{ # handle {}", table["handle"]);
     assert!(listed.lines().any(|each| each == line), "{line}: {listed}");
-    Tool::new(&host, &images_of(&host)).assert_removes_everything_since(&before);
+    Tool::on(&host).assert_removes_everything_since(&before);
     let skip = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     let other = images_of(&host).with_file_name("other");
     criu.dump(&host, &host.start_workload(&[]), &other, &recording(&host, &skip));

@@ -5,14 +5,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use testkit::{
     Container, Criu, DumpOptions, FinalState, Launch, LockMethod, Snapshot, StopPoint, TestHost, Word, Workload,
+    wait_until,
 };
 
 use crate::case::{Case, Cases};
-use crate::links::images_of;
+use crate::places::images_of;
 use crate::tool::{NOTHING, Tool, make_tables};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -54,7 +54,7 @@ fn contained(criu: &Criu) {
     let host = TestHost::new();
     let container = Container::new(&host, "root");
     let tree = Launch::new(&[&"deleted", &"/tmp/one"]).container(&container).start(&host);
-    let before = Tool::new(&host, &images_of(&host)).snapshot();
+    let before = Tool::on(&host).snapshot();
     let options = DumpOptions { final_state: FinalState::Stopped, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
     assert_kept_until_dead(&host, tree, &before, 'T');
@@ -64,7 +64,7 @@ fn child_only(criu: &Criu) {
     let host = TestHost::new();
     let file = host.dir().join("data");
     let tree = host.start_workload(&[&"child", &"deleted", &file, &"end"]);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let before = tool.snapshot();
     let options = DumpOptions { final_state: FinalState::Stopped, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
@@ -88,7 +88,7 @@ fn allowed(criu: &Criu) {
     let (tree, before) = start_tree_of_all(&host);
     let options = DumpOptions { final_state: FinalState::Stopped, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     tool.assert_keeps_everything("tree-alive");
     tool.option("--allow", "tree-alive").assert_removes_everything_since(&before);
     assert_eq!(tree.state(), Some('T'));
@@ -101,7 +101,7 @@ fn dump_at_work(criu: &Criu) {
     let at_work = AtWork::start(&host, command, "post-dump");
     assert_kept_from_criu(&host);
     at_work.finish();
-    Tool::new(&host, &images_of(&host)).assert_removes_everything_since(&before);
+    Tool::on(&host).assert_removes_everything_since(&before);
 }
 
 fn restore_at_work(criu: &Criu) {
@@ -112,7 +112,7 @@ fn restore_at_work(criu: &Criu) {
     let at_work = AtWork::start(&host, command, "post-restore");
     assert_kept_from_criu(&host);
     at_work.finish();
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert_eq!(tool.difference_to(&before), NOTHING, "void: the restore left something");
     tool.assert_finds_nothing();
 }
@@ -127,7 +127,7 @@ fn restored_container(criu: &Criu) {
     let host = TestHost::new();
     let container = Container::new(&host, "root");
     let tree = Launch::new(&[&"deleted", &"/tmp/one"]).container(&container).start(&host);
-    let before = Tool::new(&host, &images_of(&host)).snapshot();
+    let before = Tool::on(&host).snapshot();
     assert_told_as_restored(criu, &host, &tree, &before);
 }
 
@@ -152,13 +152,13 @@ pub(crate) fn start_tree_of_all(host: &TestHost) -> (Workload, Snapshot) {
     let file = host.dir().join("data");
     let words: [Word<'_>; 6] = [&"deleted", &file, &"listen-connect", &"127.0.0.1:0", &"semaphore", &"name"];
     let tree = host.start_workload(&words);
-    let before = Tool::new(host, &images_of(host)).snapshot();
+    let before = Tool::on(host).snapshot();
     (tree, before)
 }
 
 /// The whole way of a tree that the dump left alive.
 fn assert_kept_until_dead(host: &TestHost, tree: Workload, before: &Snapshot, state: char) {
-    let tool = Tool::new(host, &images_of(host));
+    let tool = Tool::on(host);
     assert_ne!(tool.difference_to(before), NOTHING, "void: the dump left nothing");
     // A tree that a killed criu let go runs a moment before it sleeps again.
     wait_until(|| (tree.state() == Some(state)).then_some(())).expect("void: the tree is dead");
@@ -179,11 +179,11 @@ fn assert_kept_until_dead(host: &TestHost, tree: Workload, before: &Snapshot, st
 
 /// Nothing is removed, and no option changes that.
 fn assert_kept_from_criu(host: &TestHost) {
-    let tool = Tool::new(host, &images_of(host));
+    let tool = Tool::on(host);
     let is_told = |line: &String| line.contains("is a criu at work on these images: nothing is removed while it runs");
     assert!(tool.show().iter().any(is_told), "{:#?}", tool.show());
     tool.assert_keeps_everything("criu-at-work");
-    Tool::new(host, &images_of(host)).option("--allow", "tree-alive").assert_keeps_everything("criu-at-work");
+    Tool::on(host).option("--allow", "tree-alive").assert_keeps_everything("criu-at-work");
     let before = tool.snapshot();
     assert_eq!(tool.run(&["--allow", "criu-at-work"]).code(), 2);
     assert_eq!(tool.difference_to(&before), NOTHING);
@@ -222,17 +222,6 @@ impl Drop for AtWork {
     fn drop(&mut self) {
         // A test that failed must not leave its host waiting for the script.
         let _ = fs::write(&self.go, "");
-    }
-}
-
-/// Waits until the condition gives a value; nothing if that takes too long.
-pub(crate) fn wait_until<T>(mut condition: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + Duration::from_secs(30);
-    loop {
-        match condition() {
-            None if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
-            value => return value,
-        }
     }
 }
 

@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use testkit::{Criu, DumpOptions, TestHost};
 
 use crate::case::{Case, Cases};
-use crate::links::images_of;
-use crate::neighbours::link_in;
+use crate::places::{images_of, link_in};
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -74,7 +73,7 @@ fn directory(criu: &Criu) {
     let host = TestHost::new();
     let places = dump(criu, &host);
     fs::remove_file(&places.link).and_then(|()| fs::create_dir(&places.link)).expect("a new directory");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     tool.assert_keeps_everything("directory");
     assert_eq!(tool.run(&["--allow", "directory"]).code(), 2);
     let all = ["other-type", "other-mode", "other-size", "changed-since", "newer-dump"];
@@ -87,7 +86,7 @@ fn directory(criu: &Criu) {
 fn written(criu: &Criu) {
     let host = TestHost::new();
     let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let other = host.dir().join("data.keep");
@@ -104,7 +103,7 @@ fn assert_kept_until_allowed(criu: &Criu, reasons: &[&str], change: impl Fn(&Pla
     let places = dump(criu, &host);
     change(&places).expect("a change of the host");
     let allowing = |reasons: &[&str]| {
-        let tool = Tool::new(&host, &images_of(&host));
+        let tool = Tool::on(&host);
         reasons.iter().fold(tool, |tool, reason| tool.option("--allow", *reason))
     };
     let end = format!("; kept: {})", reasons.join(", "));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use testkit::{Criu, DumpOptions, Finished, TestHost, Word};
 
-use crate::links::images_of;
+use crate::places::images_of;
 use crate::tool::Tool;
 
 /// The manifest's name.
@@ -66,12 +66,12 @@ impl Saving {
     }
 
     pub(crate) fn run_with(&self, arguments: &[&str]) -> Finished {
-        Tool::new(&self.host, &images_of(&self.host)).option("--save", &self.into).run(arguments)
+        Tool::on(&self.host).option("--save", &self.into).run(arguments)
     }
 
     /// The same without `--save`.
     pub(crate) fn tool(&self) -> Tool<'_> {
-        Tool::new(&self.host, &images_of(&self.host))
+        Tool::on(&self.host)
     }
 
     /// The link remaps in the host's own directory.

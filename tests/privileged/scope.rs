@@ -8,7 +8,7 @@ use testkit::{Criu, IptablesFlavour, LockMethod};
 
 use crate::case::{Case, Cases};
 use crate::crash::Scene;
-use crate::links::images_of;
+use crate::places::images_of;
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_newest_criu(&[

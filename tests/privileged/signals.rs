@@ -5,7 +5,7 @@
 use testkit::{Criu, DumpOptions, Snapshot, TestHost, Word};
 
 use crate::case::{Case, Cases};
-use crate::links::images_of;
+use crate::places::images_of;
 use crate::tool::{NOTHING, Tool, make_tables};
 use crate::trace::tampering;
 
@@ -26,7 +26,7 @@ fn between_links(criu: &Criu) {
     for (name, number) in SIGNALS {
         let host = TestHost::new();
         let before = dump_long(criu, &host);
-        let tool = tool_of(&host);
+        let tool = Tool::on(&host);
         let run = tool.under_strace(&[&format!("unlinkat:signal={name}:when=1")]).run(&[]);
         assert_eq!(run.code(), -number, "{run}");
         assert_eq!(run.stderr, format!("criu-gc: SIG{name}: no further step was begun\n"));
@@ -41,8 +41,8 @@ fn between_links(criu: &Criu) {
         );
         assert!(run.stdout.contains("Locked tcp connection: ") && !run.stdout.contains("Nothing is left"), "{run}");
         // Of rules and links what was said to be removed is gone, and the rest is there.
-        assert_eq!(links_left(&tool_of(&host), &before), 3);
-        tool_of(&host).assert_removes_everything_since(&before);
+        assert_eq!(links_left(&Tool::on(&host), &before), 3);
+        Tool::on(&host).assert_removes_everything_since(&before);
     }
 }
 
@@ -50,33 +50,33 @@ fn between_links(criu: &Criu) {
 fn around_the_steps(criu: &Criu) {
     let host = TestHost::new();
     let before = dump_long(criu, &host);
-    let then = tool_of(&host).snapshot();
+    let then = Tool::on(&host).snapshot();
     let (mut silent, mut told) = (0, 0);
     let last = (1..).find_map(|number| {
-        let run = tool_of(&host).under_strace(&[&format!("getdents64:signal=TERM:when={number}")]).run(&[]);
+        let run = Tool::on(&host).under_strace(&[&format!("getdents64:signal=TERM:when={number}")]).run(&[]);
         assert_eq!(run.code(), -15, "{run}");
         match run.stdout.matches("SIGTERM ended the run before this was reached").count() {
             6 => told += 1,
             0 if run.stdout.is_empty() => silent += 1,
             _ => return Some(run),
         }
-        assert_eq!(tool_of(&host).difference_to(&then), NOTHING, "{run}");
+        assert_eq!(Tool::on(&host).difference_to(&then), NOTHING, "{run}");
         None
     });
     assert!(silent > 0 && told > 0, "void: {silent} runs ended before they waited for signals, {told} after it");
     let last = last.expect("a run");
     assert_eq!(last.stdout.lines().last(), Some("6 objects: 6 removed."), "{last}");
-    assert_eq!(tool_of(&host).difference_to(&before), NOTHING);
+    assert_eq!(Tool::on(&host).difference_to(&before), NOTHING);
 }
 
 fn second(criu: &Criu) {
     let host = TestHost::new();
     let before = dump_long(criu, &host);
     // The second comes with the first word of the report.
-    let run = tool_of(&host).under_strace(&["unlinkat:signal=TERM:when=1", "write:signal=INT:when=1"]).run(&[]);
+    let run = Tool::on(&host).under_strace(&["unlinkat:signal=TERM:when=1", "write:signal=INT:when=1"]).run(&[]);
     assert_eq!((run.code(), run.stdout.as_str()), (-2, ""), "{run}");
-    assert_eq!(links_left(&tool_of(&host), &before), 3);
-    tool_of(&host).assert_removes_everything_since(&before);
+    assert_eq!(links_left(&Tool::on(&host), &before), 3);
+    Tool::on(&host).assert_removes_everything_since(&before);
 }
 
 fn ignored(criu: &Criu) {
@@ -85,9 +85,9 @@ fn ignored(criu: &Criu) {
     let words = tampering(&["unlinkat:signal=TERM:when=1"]);
     let words: Vec<&str> =
         ["env", "--ignore-signal=TERM"].into_iter().chain(words.iter().map(String::as_str)).collect();
-    let run = tool_of(&host).under(&words).run(&[]);
+    let run = Tool::on(&host).under(&words).run(&[]);
     assert_eq!(run.code(), 0, "{run}");
-    assert_eq!(tool_of(&host).difference_to(&before), NOTHING);
+    assert_eq!(Tool::on(&host).difference_to(&before), NOTHING);
 }
 
 /// Else the second would look like a newer dump's to the next run.
@@ -96,16 +96,12 @@ fn one_inode(criu: &Criu) {
     make_tables(&host, &[]);
     let (twice, once) = (host.dir().join("twice"), host.dir().join("once"));
     let tree = host.start_workload(&[&"deleted-twice", &twice, &"deleted", &once]);
-    let before = tool_of(&host).snapshot();
+    let before = Tool::on(&host).snapshot();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
-    let run = tool_of(&host).under_strace(&["unlinkat:signal=TERM:when=1"]).run(&[]);
+    let run = Tool::on(&host).under_strace(&["unlinkat:signal=TERM:when=1"]).run(&[]);
     assert_eq!(run.code(), -15, "{run}");
     assert_eq!(run.stdout.matches("; removed)").count(), 2, "{run}");
-    tool_of(&host).assert_removes_everything_since(&before);
-}
-
-fn tool_of(host: &TestHost) -> Tool<'_> {
-    Tool::new(host, &images_of(host))
+    Tool::on(&host).assert_removes_everything_since(&before);
 }
 
 /// How many link remaps are there that were not before; of rules none is.
@@ -125,7 +121,7 @@ pub(crate) fn dump_long(criu: &Criu, host: &TestHost) -> Snapshot {
     words.extend(files.iter().flat_map(|file| [&"deleted" as Word<'_>, file]));
     words.extend(connection);
     let tree = host.start_workload(&words);
-    let before = tool_of(host).snapshot();
+    let before = Tool::on(host).snapshot();
     criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
     before
 }

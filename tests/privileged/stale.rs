@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use testkit::{Container, Criu, DumpOptions, DumpResult, Launch, LockMethod, Snapshot, TestHost, Workload};
 
 use crate::case::{Case, Cases};
-use crate::links::images_of;
+use crate::places::images_of;
 use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool, make_tables};
 
@@ -100,7 +100,7 @@ fn container(criu: &Criu) {
     let host = TestHost::new();
     let container = Container::new(&host, "root");
     let tree = Launch::new(&[&"deleted", &"/tmp/one"]).container(&container).start(&host);
-    let before = Tool::new(&host, &images_of(&host)).snapshot();
+    let before = Tool::on(&host).snapshot();
     let stale = Stale::make(criu, &host, (tree, before), &DumpOptions::default());
     stale.assert_keeps(&host, &[("Link remap: ", "changed-since, restored-since")]);
     stale.assert_cleaned_by_its_newer_images(&host);
@@ -203,7 +203,7 @@ impl Stale {
 
 /// The names of link remaps that have come, without their inodes.
 fn links_since(host: &TestHost, before: &Snapshot) -> Vec<String> {
-    let changes = Tool::new(host, &images_of(host)).difference_to(before);
+    let changes = Tool::on(host).difference_to(before);
     let links = changes.iter().filter(|change| change.contains("+ ") && change.contains("link_remap."));
     let names: Vec<String> = links.map(|line| line.split(" file mode").next().unwrap_or_default().to_owned()).collect();
     assert!(!names.is_empty(), "void: {changes:#?}");

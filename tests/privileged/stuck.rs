@@ -10,14 +10,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost};
+use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost, wait_until};
 
 use crate::attack::Holder;
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
-use crate::links::images_of;
-use crate::neighbours::link_in;
-use crate::refusals::wait_until;
+use crate::places::{images_of, link_in, make_directory};
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -90,16 +87,12 @@ impl<'a> Served<'a> {
 
 /// Two links, each in a directory of its own.
 fn dump(criu: &Criu, host: &TestHost) -> [PathBuf; 2] {
-    let places = ["one", "other"].map(|name| directory(host, name));
+    let places = ["one", "other"].map(|name| make_directory(host, name));
     let tree = host.start_workload(&[&"deleted", &places[0].join("data"), &"deleted", &places[1].join("data")]);
     let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     criu.dump(host, &tree, &images_of(host), &options);
     assert!(places.iter().all(|place| link_in(place).exists()), "void");
     places
-}
-
-fn tool(host: &TestHost) -> Tool<'_> {
-    Tool::new(host, &images_of(host))
 }
 
 /// Runs criu-gc, which must not wait.
@@ -123,10 +116,10 @@ fn with_each_stop(criu: &Criu, test: impl Fn(&TestHost, Stop, &[PathBuf; 2])) {
 
 #[track_caller]
 fn assert_cleans(host: &TestHost, links: &[PathBuf]) {
-    let removed = tool(host).run(&[]);
+    let removed = Tool::on(host).run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
     assert!(links.iter().all(|link| !link.exists()), "{removed}");
-    tool(host).assert_finds_nothing();
+    Tool::on(host).assert_finds_nothing();
 }
 
 fn slow(criu: &Criu) {
@@ -144,10 +137,10 @@ fn link(criu: &Criu) {
         let one = links[0].parent().expect("a directory");
         let served = Served::new(host, one);
         served.stop(how);
-        let shown = run(&tool(host), &["--show", "--exit-code"]);
+        let shown = run(&Tool::on(host), &["--show", "--exit-code"]);
         let told = format!("{} does not answer (fuse.served mounted at {})", links[0].display(), one.display());
         assert!(shown.code() == 1 && shown.stdout.contains(&told), "{how:?} {shown}");
-        let removed = run(&tool(host), &[]);
+        let removed = run(&Tool::on(host), &[]);
         assert!(removed.code() == 1 && removed.stdout.contains(&told), "{how:?} {removed}");
         assert!(!links[1].exists(), "{how:?} {removed}");
         served.end();
@@ -163,7 +156,7 @@ fn moment(criu: &Criu) {
             Stop::Stopped => stop_in_the_moment(host, &served),
             Stop::Mute => {
                 served.set("mute from a removal on");
-                run(&tool(host), &[])
+                run(&Tool::on(host), &[])
             }
         };
         assert!(removed.code() == 1 && removed.stdout.contains("does not answer"), "{how:?} {removed}");
@@ -176,7 +169,7 @@ fn moment(criu: &Criu) {
 fn stop_in_the_moment(host: &TestHost, served: &Served<'_>) -> Finished {
     let trace = host.dir().with_file_name("trace");
     let words = ["strace", "-f", "-qq", "-o", trace.to_str().expect("text"), "-e", "trace=unlinkat", "-e"];
-    let held = tool(host).under(&[&words[..], &["inject=unlinkat:delay_enter=2000000"]].concat());
+    let held = Tool::on(host).under(&[&words[..], &["inject=unlinkat:delay_enter=2000000"]].concat());
     std::thread::scope(|scope| {
         let run = scope.spawn(|| run(&held, &[]));
         let is_held = || fs::read_to_string(&trace).is_ok_and(|text| text.contains("link_remap"));
@@ -188,14 +181,14 @@ fn stop_in_the_moment(host: &TestHost, served: &Served<'_>) -> Finished {
 
 fn images(criu: &Criu) {
     with_each_stop(criu, |host, how, links| {
-        let copy = directory(host, "copy");
+        let copy = make_directory(host, "copy");
         host.run("cp", &[&"-a", &images_of(host).join("."), &copy]);
         let served = Served::new(host, &images_of(host));
         served.stop(how);
-        let stuck = run(&tool(host), &["--show"]);
+        let stuck = run(&Tool::on(host), &["--show"]);
         let told = format!("does not answer (fuse.served mounted at {})", images_of(host).display());
         assert!(stuck.code() == 2 && stuck.stderr.contains(&told), "{how:?} {stuck}");
-        let both = run(&tool(host), &[copy.to_str().expect("text")]);
+        let both = run(&Tool::on(host), &[copy.to_str().expect("text")]);
         assert!(both.code() == 2 && both.stderr.contains(&told), "{how:?} {both}");
         assert!(links.iter().all(|link| !link.exists()), "{how:?} {both}");
         served.end();
@@ -205,11 +198,11 @@ fn images(criu: &Criu) {
 /// Nothing of the checkpoint is removed where the user's own word cannot be followed.
 fn namespace(criu: &Criu) {
     with_each_stop(criu, |host, how, links| {
-        let place = directory(host, "namespaces");
+        let place = make_directory(host, "namespaces");
         fs::write(place.join("pod"), "").expect("a new file");
         let served = Served::new(host, &place);
         served.stop(how);
-        let told = run(&tool(host), &["--netns", place.join("pod").to_str().expect("text")]);
+        let told = run(&Tool::on(host), &["--netns", place.join("pod").to_str().expect("text")]);
         assert!(told.code() == 2 && told.stderr.contains("does not answer (fuse.served"), "{how:?} {told}");
         assert!(links.iter().all(|link| link.exists()), "{how:?} {told}");
         served.end();
@@ -218,14 +211,14 @@ fn namespace(criu: &Criu) {
 
 fn save(criu: &Criu) {
     with_each_stop(criu, |host, how, links| {
-        let saved = directory(host, "saved");
+        let saved = make_directory(host, "saved");
         let served = Served::new(host, &saved);
         served.stop(how);
         let target = saved.to_str().expect("text");
-        let stuck = run(&tool(host), &["--save", target]);
+        let stuck = run(&Tool::on(host), &["--save", target]);
         assert!(stuck.code() == 2 && stuck.stderr.contains("no file can be saved"), "{how:?} {stuck}");
         assert!(stuck.stderr.contains("does not answer (fuse.served"), "{how:?} {stuck}");
-        let logging = run(&tool(host), &["--log-file", saved.join("log").to_str().expect("text")]);
+        let logging = run(&Tool::on(host), &["--log-file", saved.join("log").to_str().expect("text")]);
         assert!(logging.code() == 2 && logging.stderr.contains("does not answer"), "{how:?} {logging}");
         assert!(links.iter().all(|link| link.exists()), "{how:?} {stuck}");
         served.end();
@@ -240,7 +233,7 @@ fn terminated(criu: &Criu) {
         served.stop(how);
         for arguments in [&["--show"][..], &[]] {
             let start = Instant::now();
-            let ended = tool(host).under(&["timeout", "--kill-after=5", "1"]).run(arguments);
+            let ended = Tool::on(host).under(&["timeout", "--kill-after=5", "1"]).run(arguments);
             assert!(start.elapsed() < Duration::from_secs(5), "{how:?} it waits for {:?}: {ended}", start.elapsed());
             assert!(matches!(ended.code(), 124 | -15), "{how:?} {ended}");
         }

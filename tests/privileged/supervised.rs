@@ -10,12 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost, Word};
+use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost, Word, wait_until};
 
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
-use crate::links::images_of;
-use crate::refusals::wait_until;
+use crate::places::{images_of, make_directory};
 use crate::stuck::Served;
 use crate::tool::Tool;
 
@@ -60,12 +58,12 @@ fn killed(criu: &Criu) {
 /// run removes what is left.
 fn end_in_the_middle(criu: &Criu, act: impl FnOnce(&[Process])) -> Finished {
     let host = TestHost::new();
-    let place = directory(&host, "slow");
+    let place = make_directory(&host, "slow");
     dump(criu, &host, &place);
     let served = Served::new(&host, &place);
     served.set("slow");
     let ended = thread::scope(|scope| {
-        let run = scope.spawn(|| tool(&host).run(&[]));
+        let run = scope.spawn(|| Tool::on(&host).run(&[]));
         wait_until(|| (links_in(&place) < LINKS).then_some(())).expect("void: no link is removed");
         let processes = Process::all_with(&images_of(&host));
         assert_eq!(processes.len(), 2, "void: {processes:?}");
@@ -78,9 +76,9 @@ fn end_in_the_middle(criu: &Criu, act: impl FnOnce(&[Process])) -> Finished {
     });
     assert!((1..LINKS).contains(&links_in(&place)), "{} links are left: {ended}", links_in(&place));
     served.end();
-    let removed = tool(&host).run(&[]);
+    let removed = Tool::on(&host).run(&[]);
     assert_eq!((removed.code(), links_in(&place)), (0, 0), "{removed}");
-    tool(&host).assert_finds_nothing();
+    Tool::on(&host).assert_finds_nothing();
     ended
 }
 
@@ -91,10 +89,6 @@ fn dump(criu: &Criu, host: &TestHost, place: &Path) {
     let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     criu.dump(host, &tree, &images_of(host), &options);
     assert_eq!(links_in(place), LINKS, "void");
-}
-
-fn tool(host: &TestHost) -> Tool<'_> {
-    Tool::new(host, &images_of(host))
 }
 
 fn links_in(directory: &Path) -> usize {

@@ -7,6 +7,7 @@ use testkit::{Crit, Criu, DumpOptions, LockMethod, TableNames, TestHost};
 
 use crate::case::{Case, Cases};
 use crate::filters::{make_tables, nft, tables};
+use crate::places::images_of;
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -29,7 +30,7 @@ struct Dumped<'a> {
 impl<'a> Dumped<'a> {
     fn new(criu: &Criu, host: &'a TestHost) -> Self {
         let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
-        let images = host.dir().with_file_name("images");
+        let images = images_of(host);
         criu.dump(host, &tree, &images, &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
         let mut names = tables(host, None);
         let table = names.pop().expect("void: no table");
@@ -108,7 +109,7 @@ const FOREIGN: [(&str, &str); 6] = [
 
 fn foreign(criu: &Criu) {
     let host = TestHost::new();
-    let tool = Tool::new(&host, &host.dir().with_file_name("images"));
+    let tool = Tool::new(&host, &images_of(&host));
     let before = tool.snapshot();
     let dumped = Dumped::new(criu, &host);
     let untouched = dumped.nft("list table TABLE");
@@ -139,7 +140,7 @@ const LAST_FIRST: [&str; 6] = [
 
 fn beginnings(criu: &Criu) {
     let host = TestHost::new();
-    let tool = Tool::new(&host, &host.dir().with_file_name("images"));
+    let tool = Tool::new(&host, &images_of(&host));
     let before = tool.snapshot();
     let dumped = Dumped::new(criu, &host);
     for (step, flows) in LAST_FIRST.into_iter().zip([4, 4, 2, 0, 0, 0]) {
@@ -154,7 +155,7 @@ fn beginnings(criu: &Criu) {
 /// The name is this dump's alone: an element more is of a socket that is not in incomplete images.
 fn more_connections(criu: &Criu) {
     let host = TestHost::new();
-    let tool = Tool::new(&host, &host.dir().with_file_name("images"));
+    let tool = Tool::new(&host, &images_of(&host));
     let before = tool.snapshot();
     let dumped = Dumped::new(criu, &host);
     dumped.nft("add element TABLE conns4 { 10.0.0.1 . 1 . 10.0.0.2 . 2 }");
@@ -170,7 +171,7 @@ fn rules_elsewhere(criu: &Criu) {
         let elsewhere = host.make_net_namespace("elsewhere");
         make_tables(&host, None, flavour);
         let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
-        let images = host.dir().with_file_name("images");
+        let images = images_of(&host);
         let tool = Tool::new(&host, &images).inside(&elsewhere).option("--netns", "/proc/1/ns/net");
         let before = tool.snapshot();
         criu.dump(&host, &tree, &images, &DumpOptions { flavour, ..DumpOptions::default() });

@@ -6,6 +6,7 @@ use testkit::{CommandExt, Criu, DumpOptions, Finished, IptablesFlavour, TestHost
 use crate::case::{Case, Cases};
 use crate::closed::{Closed, PROGRAMS};
 use crate::filters::Filters;
+use crate::places::images_of;
 use crate::tool::{NOTHING, Tool, make_tables};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -19,7 +20,7 @@ fn asks_once(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
     let tree = host.start_workload(&[&"deleted", &host.dir().join("data"), &"listen-connect", &"127.0.0.1:0"]);
-    let images = host.dir().with_file_name("images");
+    let images = images_of(&host);
     let tool = Tool::new(&host, &images);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images, &DumpOptions::default());
@@ -51,7 +52,7 @@ fn locked_meanwhile(criu: &Criu) {
         let enter = format!("nsenter --net={} --", path.display());
         let add = PROGRAMS.iter().flat_map(|program| jumps.iter().map(|jump| (filters.command(program), jump)));
         let add: Vec<String> = add.map(|(program, jump)| format!("{enter} {program} {jump}")).collect();
-        let arguments = format!("-D {} --netns {}", host.dir().with_file_name("images").display(), path.display());
+        let arguments = format!("-D {} --netns {}", images_of(&host).display(), path.display());
         let answered = run_at_terminal_after(&host, &arguments, &add.join("; "), "y");
         let refused = "; NOT removed: the chain has changed since it was looked at; nothing was done)";
         assert_eq!((answered.code(), answered.stdout.matches(refused).count()), (1, 2), "{answered}");
@@ -67,7 +68,7 @@ fn escapes(criu: &Criu) {
     let host = TestHost::new();
     let file = host.dir().join("a\u{202e}b\u{1b}[2Jc");
     let tree = host.start_workload(&[&"deleted", &file]);
-    let images = host.dir().with_file_name("images");
+    let images = images_of(&host);
     criu.dump(&host, &tree, &images, &DumpOptions::default());
     let shown = run_at_terminal(&host, &format!("-D {} --show", images.display()), "");
     assert!(shown.stdout.contains("/a\\u{202e}b\\u{1b}[2Jc ("), "{:?}", shown.stdout);
@@ -80,7 +81,7 @@ fn escapes(criu: &Criu) {
 fn progress(criu: &Criu) {
     let host = TestHost::new();
     let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
-    let images = host.dir().with_file_name("images");
+    let images = images_of(&host);
     criu.dump(&host, &tree, &images, &DumpOptions::default());
     let archive = images.with_extension("tar");
     host.run("tar", &[&"-C", &images, &"-cf", &archive, &"."]);

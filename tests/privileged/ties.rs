@@ -10,6 +10,7 @@ use testkit::{
 
 use crate::case::{Case, Cases};
 use crate::filters::{Filters, make_tables, tables};
+use crate::places::images_of;
 use crate::tool::{NOTHING, Tool};
 use crate::traffic::Net;
 
@@ -23,14 +24,10 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "of a namespace that ended with the tree nothing is left", test: died },
 ]));
 
-fn images(host: &TestHost) -> PathBuf {
-    host.dir().with_file_name("images")
-}
-
 /// Starts a tree in the network, and dumps it. In a new namespace not even the loopback device is up.
 fn dump(criu: &Criu, host: &TestHost, network: Network, options: &DumpOptions) {
     let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(network).start(host);
-    criu.dump(host, &tree, &images(host), options);
+    criu.dump(host, &tree, &images_of(host), options);
 }
 
 /// A namespace with the tables of this iptables, as the host has them too.
@@ -48,7 +45,7 @@ fn external_key(criu: &Criu) {
         let red = host.make_net_namespace("red");
         let inode = host.path(blue.path()).metadata().expect("a namespace").ino();
         let extra = vec!["--external".into(), format!("net[{inode}]:pod").into()];
-        let tool = || Tool::new(&host, &images(&host));
+        let tool = || Tool::on(&host);
         let before = tool().snapshot();
         dump(criu, &host, Network::Named(blue), &DumpOptions { flavour, extra, ..DumpOptions::default() });
         tool().assert_keeps_everything("untied-namespace");
@@ -71,7 +68,7 @@ const TIED: &str = ", 2 jumps, has the devices and addresses of the images; to b
 fn devices(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
-        let tool = Tool::new(&host, &images(&host));
+        let tool = Tool::on(&host);
         dump_with_device(criu, &host, flavour);
         let blue = PathBuf::from("/run/netns/blue");
         let net = Net::at(&host, &blue);
@@ -92,7 +89,7 @@ fn devices(criu: &Criu) {
 
 fn ambiguous(criu: &Criu) {
     let host = TestHost::new();
-    let tool = Tool::new(&host, &images(&host));
+    let tool = Tool::on(&host);
     dump_with_device(criu, &host, IptablesFlavour::Nft);
     make_twin(&host);
     tool.assert_keeps_everything("untied-namespace");
@@ -105,7 +102,7 @@ fn ambiguous(criu: &Criu) {
 /// As a pod that is made again with the same device and addresses, and closed by a dump of its own.
 fn younger(criu: &Criu) {
     let host = TestHost::new();
-    let tool = Tool::new(&host, &images(&host));
+    let tool = Tool::on(&host);
     dump_with_device(criu, &host, IptablesFlavour::Nft);
     make_twin(&host);
     host.run("ip", &[&"netns", &"delete", &"blue"]);
@@ -150,9 +147,9 @@ fn start_sharing_tree(host: &TestHost) -> (Workload, PathBuf) {
 fn table_of_process(criu: &Criu) {
     let host = TestHost::new();
     let (tree, path) = start_sharing_tree(&host);
-    criu.dump(&host, &tree, &images(&host), &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
+    criu.dump(&host, &tree, &images_of(&host), &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
     assert_eq!(tables(&host, Some(&path)).len(), 1, "void");
-    let tool = Tool::new(&host, &images(&host));
+    let tool = Tool::on(&host);
     let lines = tool.show();
     assert!(lines[0].ends_with(&format!(" -> {} (drops every packet; to be removed)", path.display())), "{lines:#?}");
     assert_eq!(tool.run(&[]).code(), 0);
@@ -167,9 +164,9 @@ fn chain_of_process(criu: &Criu) {
         make_tables(&host, None, flavour);
         let filters = Filters::of_namespace(&host, &path, flavour);
         let open = filters.lines("iptables");
-        criu.dump(&host, &tree, &images(&host), &DumpOptions { flavour, ..DumpOptions::default() });
+        criu.dump(&host, &tree, &images_of(&host), &DumpOptions { flavour, ..DumpOptions::default() });
         assert_ne!(filters.lines("iptables"), open, "void");
-        let tool = Tool::new(&host, &images(&host));
+        let tool = Tool::on(&host);
         tool.assert_keeps_everything("untied-namespace");
         let remedy = format!("To remove: --netns {}", path.display());
         assert!(tool.show().last().is_some_and(|line| line.ends_with(&remedy)), "{:#?}", tool.show());
@@ -188,7 +185,7 @@ fn died(criu: &Criu) {
     ] {
         let host = TestHost::new();
         make_tables(&host, None, flavour);
-        let tool = Tool::new(&host, &images(&host));
+        let tool = Tool::on(&host);
         let before = tool.snapshot();
         dump(criu, &host, Network::Own, &DumpOptions { lock, flavour, ..DumpOptions::default() });
         let lines = tool.show();

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, Finished, TestHost};
 
-use crate::attack::{assert_cleans, dump_process, has_link};
+use crate::attack::{assert_cleans, dump_process};
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
-use crate::links::images_of;
+use crate::places::{has_link, images_of, make_directory};
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -27,7 +26,7 @@ struct Scene {
 
 impl Scene {
     fn new(criu: &Criu, host: &TestHost) -> Self {
-        let volume = directory(host, "volume");
+        let volume = make_directory(host, "volume");
         host.run("mount", &[&"-t", &"tmpfs", &"-o", &"strictatime", &"noted", &volume]);
         let scene = Scene { volume: host.path(&volume) };
         fs::create_dir(scene.volume.join("images")).expect("a new directory");
@@ -76,7 +75,7 @@ fn images(criu: &Criu) {
     let before = times(std::slice::from_ref(&reading));
     fs::read(&reading).expect("an image");
     assert_ne!(times(&[reading]), before, "void: this filesystem notes no read");
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     assert_show_keeps_times(&tool, &files);
     assert_cleans(&tool, || scene.has_link());
 }
@@ -100,7 +99,7 @@ fn of_a_user(criu: &Criu) {
     let scene = Scene::new(criu, &host);
     let own = |file: &Path| chown(file, Some(USER), Some(USER)).expect("a file to give away");
     scene.images().iter().for_each(|image| own(image));
-    let tool = Tool::new(&host, &images_of(&host));
+    let tool = Tool::on(&host);
     let shown = tool.run(&["--show", "--exit-code"]);
     assert!(shown.code() == 1 && shown.stdout.contains("foreign-images"), "{shown}");
     scene.images().iter().for_each(|image| chown(image, Some(0), Some(0)).expect("a file to take back"));

@@ -9,6 +9,7 @@ use serde_json::Value;
 use testkit::{BINARY, CommandExt, Finished, IptablesFlavour, NetNamespace, Snapshot, TestHost};
 
 use crate::filters;
+use crate::places::images_of;
 use crate::trace::tampering;
 
 /// criu-gc on one checkpoint of one host.
@@ -26,6 +27,11 @@ impl<'a> Tool<'a> {
     pub(crate) fn new(host: &'a TestHost, images: &Path) -> Self {
         let directories = vec![host.dir().to_owned(), PathBuf::from("/dev/shm")];
         Tool { host, images: images.to_owned(), directories, options: Vec::new(), namespace: None, wrapper: Vec::new() }
+    }
+
+    /// The same for the images of the host's dump.
+    pub(crate) fn on(host: &'a TestHost) -> Self {
+        Tool::new(host, &images_of(host))
     }
 
     /// The same with one more option, such as `--netns`, and its value.

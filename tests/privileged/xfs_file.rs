@@ -84,7 +84,7 @@ pub(crate) fn prototype() -> BTreeMap<&'static str, BTreeSet<String>> {
 }
 
 /// A file that tells `mkfs.xfs` what to put on the filesystem.
-pub(crate) fn prototype_file(host: &TestHost, directories: &BTreeMap<&str, BTreeSet<String>>) -> PathBuf {
+pub(crate) fn write_prototype(host: &TestHost, directories: &BTreeMap<&str, BTreeSet<String>>) -> PathBuf {
     let content = host.dir().join("content");
     fs::write(&content, "twelve bytes").expect("a file");
     let mut text = String::from("-\n0 0\nd--755 0 0\n");

@@ -12,13 +12,12 @@ use criu_gc::system::dir::FileIdentity;
 use criu_gc::system::filesystem::FilesystemId;
 use criu_gc::system::unmounted::{Nearest, ReadError, UnmountedFilesystem};
 use criu_gc::time::Timestamp;
-use testkit::{Criu, TestHost};
+use testkit::{Criu, TestHost, wait_until};
 
 use crate::case::{Case, Cases};
-use crate::container_links::directory;
 use crate::faults::tell;
-use crate::refusals::wait_until;
-use crate::xfs_file::{SECTOR, Xfs, number_of, prototype, prototype_file};
+use crate::places::make_directory;
+use crate::xfs_file::{SECTOR, Xfs, number_of, prototype, write_prototype};
 
 inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "what is read from the device of an XFS of any layout is what the kernel shows", test: layouts },
@@ -73,7 +72,7 @@ fn layouts(_: &Criu) {
     for (options, count) in LAYOUTS.iter().zip([40_000].into_iter().chain(std::iter::repeat(4_000))) {
         let host = TestHost::new();
         let xfs = Xfs::made_with(&host, options);
-        let mountpoint = directory(&host, "volume");
+        let mountpoint = make_directory(&host, "volume");
         host.run("mount", &[&"-o", &"loop", &xfs.file, &mountpoint]);
         host.run("sh", &[&"-ec", &FILL, &mountpoint, &count.to_string()]);
         let shown = walk(&host.path(&mountpoint));
@@ -157,7 +156,7 @@ fn prototypes(_: &Criu) {
     for options in LAYOUTS.iter().chain(MADE_LAYOUTS) {
         let host = TestHost::new();
         let directories = prototype();
-        let file = prototype_file(&host, &directories);
+        let file = write_prototype(&host, &directories);
         let xfs = Xfs::made_with(&host, &[*options, &["-p", file.to_str().expect("text")]].concat());
         if !options.contains(&"crc=0") {
             // What is in metadata stays the old one.

@@ -12,7 +12,7 @@ use testkit::{Criu, TestHost};
 
 use crate::case::{Case, Cases};
 use crate::faults::tell;
-use crate::xfs_file::{SECTOR, Xfs, number_of, prototype, prototype_file};
+use crate::xfs_file::{SECTOR, Xfs, number_of, prototype, write_prototype};
 
 inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "of an XFS with any garbled metadata no name is missing without an error", test: garbled },
@@ -75,7 +75,7 @@ fn count_garbled_reads(options: &[&str], judge: impl Fn(&Result<Read, ReadError>
     let host = TestHost::new();
     let mut directories = prototype();
     directories.get_mut("most").expect("a directory").retain(|name| name.as_str() < "name-5");
-    let file = prototype_file(&host, &directories);
+    let file = write_prototype(&host, &directories);
     let options = [options, &["-b", "size=1024", "-p", file.to_str().expect("text")]].concat();
     let xfs = Xfs::made_with(&host, &options);
     let truth = Read::of(&xfs).expect("an XFS");

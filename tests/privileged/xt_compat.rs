@@ -9,6 +9,7 @@ use criu_gc::system::netns;
 use testkit::{Connection, Criu, DumpOptions, TestHost};
 
 use crate::case::{Case, Cases};
+use crate::places::images_of;
 use crate::tool::{Tool, make_tables};
 
 inventory::submit!(Cases::with_each_criu(&[Case {
@@ -21,7 +22,7 @@ fn removed(criu: &Criu) {
     make_tables(&host, &[]);
     let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     let connections = tree.connections();
-    let images = host.dir().with_file_name("images");
+    let images = images_of(&host);
     let tool = Tool::new(&host, &images);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images, &DumpOptions::default());

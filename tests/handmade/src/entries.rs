@@ -28,6 +28,17 @@ pub fn socket(entry: InetSkEntry) -> FileEntry {
     entry.into()
 }
 
+/// A TCP connection of which no address is known, which CRIU never writes.
+pub fn connection_without_addresses() -> FileEntry {
+    socket(InetSkEntry::default().with(|socket| {
+        socket.id = 1;
+        socket.family = 2;
+        socket.sock_type = 1;
+        socket.proto = 6;
+        socket.dst_port = 80;
+    }))
+}
+
 /// The entry of a file of which nothing but the name is known.
 pub fn named(id: u32, path: &Path) -> RegFileEntry {
     RegFileEntry::default().with(|file| {

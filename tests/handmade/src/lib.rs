@@ -18,5 +18,5 @@ mod entries;
 mod refusal;
 
 pub use checkpoint::{Checkpoint, LINK, ORIGINAL};
-pub use entries::{image, named, offset, regular, remap, socket};
+pub use entries::{connection_without_addresses, image, named, offset, regular, remap, socket};
 pub use refusal::names_below;

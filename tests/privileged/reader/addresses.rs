@@ -9,6 +9,8 @@ use criu_images::InterfaceAddress;
 use serde_json::Value;
 use testkit::{Container, Criu, DumpOptions, Launch, NetNamespace, Network, TestHost};
 
+use crate::places::images_of;
+
 type Address = (u32, IpAddr, u8);
 
 pub(super) fn as_ip_shows_them(criu: &Criu) {
@@ -23,7 +25,7 @@ pub(super) fn as_ip_shows_them(criu: &Criu) {
     let launch = Launch::new(&[]).network(Network::Named(namespace.clone())).container(&container);
     let tree = launch.start(&host);
     let shown = await_addresses(&host, &namespace);
-    let images = host.dir().with_file_name("images");
+    let images = images_of(&host);
     criu.dump(&host, &tree, &images, &DumpOptions::default());
     assert_eq!(recorded(&images), shown);
 }

@@ -96,7 +96,7 @@ pub(crate) fn copy_program(program: &Path, place: &Path) {
 }
 
 /// Waits until the condition gives a value; nothing if that takes too long.
-pub(crate) fn wait_for<T>(mut condition: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn wait_until<T>(mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + TIME_LIMIT;
     loop {
         match condition() {
@@ -125,7 +125,7 @@ pub(crate) fn text(file: &mut File) -> String {
 }
 
 fn wait(child: &mut Child) -> Option<ExitStatus> {
-    let status = wait_for(|| child.try_wait().expect("a child's status"));
+    let status = wait_until(|| child.try_wait().expect("a child's status"));
     if status.is_none() {
         // A child that is gone meanwhile cannot be killed, which is what is wanted.
         child.kill().and_then(|()| child.wait().map(drop)).unwrap_or(());

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::artifacts::Artifacts;
-use crate::command::{copy_program, wait_for};
+use crate::command::{copy_program, wait_until};
 use crate::criu::Criu;
 use crate::criu::options::LockMethod;
 use crate::host::TestHost;
@@ -113,7 +113,7 @@ impl Specification {
     #[track_caller]
     fn await_ready(&self, report: &str) {
         let report = self.volume.join(report);
-        assert!(wait_for(|| report.exists().then_some(())).is_some(), "the container is not ready");
+        assert!(wait_until(|| report.exists().then_some(())).is_some(), "the container is not ready");
         fs::remove_file(report).expect("the report of a container");
     }
 }
@@ -121,5 +121,5 @@ impl Specification {
 /// Waits until the process is gone.
 #[track_caller]
 fn await_end(pid: u32) {
-    assert!(wait_for(|| (!process::exists(pid)).then_some(())).is_some(), "process {pid} still runs");
+    assert!(wait_until(|| (!process::exists(pid)).then_some(())).is_some(), "process {pid} still runs");
 }

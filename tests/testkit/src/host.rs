@@ -17,7 +17,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::artifacts::Artifacts;
-use crate::command::{CommandExt, Finished, wait_for};
+use crate::command::{CommandExt, Finished, wait_until};
 use crate::launch::Launch;
 use crate::snapshot::Snapshot;
 use crate::workload::Workload;
@@ -187,7 +187,7 @@ impl Holder {
 impl Drop for Holder {
     fn drop(&mut self) {
         drop(self.lifeline.take());
-        let ended = wait_for(|| self.unshare.try_wait().transpose());
+        let ended = wait_until(|| self.unshare.try_wait().transpose());
         if ended.is_none_or(|status| status.is_err()) {
             eprintln!("the host of process {} does not end", self.init);
         }

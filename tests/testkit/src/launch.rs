@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::Word;
 use crate::artifacts::Artifacts;
-use crate::command::{handle, text, unnamed_file, wait_for};
+use crate::command::{handle, text, unnamed_file, wait_until};
 use crate::container::Container;
 use crate::host::TestHost;
 use crate::host::network::NetNamespace;
@@ -119,7 +119,7 @@ impl Launch {
 
 fn await_report(launcher: &mut Child, file: &Path) -> Option<Report> {
     let ended = |launcher: &mut Child| launcher.try_wait().expect("a child's status").is_some();
-    let report = wait_for(|| match fs::read_to_string(file) {
+    let report = wait_until(|| match fs::read_to_string(file) {
         Ok(report) => Some(Some(report)),
         Err(_) if ended(launcher) => Some(None),
         Err(_) => None,

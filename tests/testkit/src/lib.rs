@@ -37,7 +37,7 @@ mod workload;
 mod xtables;
 
 pub use artifacts::{Artifacts, BINARY, CRIU, REQUIRED, TARGET, cannot_run, is_root};
-pub use command::{CommandExt, Finished};
+pub use command::{CommandExt, Finished, wait_until};
 pub use container::{Access, Container};
 pub use crit::Crit;
 pub use criu::dump::DumpResult;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::process::Child;
 
-use crate::command::wait_for;
+use crate::command::wait_until;
 use crate::host::TestHost;
 use crate::process;
 
@@ -28,7 +28,7 @@ impl UserNamespace {
             let child = process::children(holder.id()).first().copied()?;
             process::program(child)?.ends_with("sleep").then_some(child)
         };
-        let pid = wait_for(is_inside).expect("a process in a new user namespace");
+        let pid = wait_until(is_inside).expect("a process in a new user namespace");
         for map in ["uid_map", "gid_map"] {
             fs::write(format!("/proc/{pid}/{map}"), format!("0 {first} {IDS}"))
                 .expect("a map, which only root can write");

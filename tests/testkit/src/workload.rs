@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::process::Child;
 
-use crate::command::wait_for;
+use crate::command::wait_until;
 use crate::container::Container;
 use crate::process;
 
@@ -81,7 +81,7 @@ impl Workload {
 
     /// Waits until all the processes given are gone.
     pub(crate) fn await_end(&self, pids: &[u32]) {
-        let gone = wait_for(|| pids.iter().all(|pid| !process::exists(*pid)).then_some(()));
+        let gone = wait_until(|| pids.iter().all(|pid| !process::exists(*pid)).then_some(()));
         assert!(gone.is_some(), "the tree of process {} still runs", self.real_pid());
     }
 }
@@ -93,7 +93,7 @@ impl Drop for Workload {
         if let Ok(None) = self.launcher.try_wait() {
             self.real_pids().into_iter().for_each(process::kill);
         }
-        let ended = wait_for(|| {
+        let ended = wait_until(|| {
             let ended = self.launcher.try_wait().transpose();
             if ended.is_none() {
                 // It stops itself when the tree is stopped.

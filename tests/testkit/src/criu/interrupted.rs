@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::Criu;
 use super::options::DumpOptions;
-use crate::command::wait_for;
+use crate::command::wait_until;
 use crate::host::{SEARCH_PATH, TestHost};
 use crate::process;
 use crate::workload::Workload;
@@ -52,7 +52,7 @@ impl Criu {
         point.prepare(&mut command, host, options, &reached);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut nsenter = command.spawn().expect("nsenter");
-        let is_there = wait_for(|| match fs::exists(&reached) {
+        let is_there = wait_until(|| match fs::exists(&reached) {
             Ok(true) => Some(true),
             _ => nsenter.try_wait().expect("a child's status").map(|_| false),
         });

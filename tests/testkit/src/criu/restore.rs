@@ -8,7 +8,7 @@ use std::process::Command;
 use super::Criu;
 use super::dump::{DumpResult, end_of};
 use super::options::DumpOptions;
-use crate::command::{CommandExt, Finished, wait_for};
+use crate::command::{CommandExt, Finished, wait_until};
 use crate::container::Container;
 use crate::host::TestHost;
 use crate::process;
@@ -46,7 +46,7 @@ impl Drop for Restored {
     fn drop(&mut self) {
         let pids = process::tree(self.real_pid);
         pids.iter().copied().for_each(process::kill);
-        if wait_for(|| pids.iter().all(|pid| !process::exists(*pid)).then_some(())).is_none() {
+        if wait_until(|| pids.iter().all(|pid| !process::exists(*pid)).then_some(())).is_none() {
             eprintln!("the restored process {} does not end", self.real_pid);
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Engines, Specification, await_end};
 use crate::artifacts::Artifacts;
-use crate::command::{CommandExt, wait_for};
+use crate::command::{CommandExt, wait_until};
 
 /// A runtime whose containers are bundles.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -118,7 +118,7 @@ impl Bundle<'_> {
     fn launch(&self, command: &mut Command) {
         command.arg(&self.name).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().expect("nsenter");
-        let status = wait_for(|| child.try_wait().expect("a child's status"));
+        let status = wait_until(|| child.try_wait().expect("a child's status"));
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         assert!(status.is_some_and(|status| status.success()), "{command:?}: {status:?}\n{log}");
     }

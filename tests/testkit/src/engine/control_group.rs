@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::command::wait_for;
+use crate::command::wait_until;
 use crate::host::TestHost;
 use crate::process;
 
@@ -95,7 +95,7 @@ fn owner(path: &Path) -> Option<u32> {
 fn remove(group: &Path) -> bool {
     // Fails only if the group is gone.
     fs::write(group.join("cgroup.kill"), "1").unwrap_or(());
-    wait_for(|| {
+    wait_until(|| {
         remove_empty(group);
         (!group.exists()).then_some(())
     })
