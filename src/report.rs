@@ -6,22 +6,22 @@
 
 mod build;
 mod origin;
-pub mod text;
 mod words;
 
 use serde::Serialize;
 
-use crate::json::{Bytes, EvidenceReport};
+pub(crate) use build::{Context, checkpoint, done, failed_checkpoint, planned};
+pub(crate) use origin::Origin;
+pub use origin::{BindReport, MetadataReport, NamedReport, PathReport};
 
-pub use build::{Context, checkpoint, done, failed_checkpoint, planned};
-pub use origin::{MetadataReport, Origin};
+pub use crate::json::{Bytes, EvidenceReport};
 
 /// The version of the JSON schema; it grows when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// A whole run.
+/// All that was found, is to happen and happened.
 #[derive(Debug, Serialize)]
-pub struct Document {
+pub struct Report {
     /// [`SCHEMA_VERSION`].
     pub schema: u32,
     /// The program's name and version.
@@ -30,8 +30,6 @@ pub struct Document {
     pub mode: Mode,
     /// The checkpoints, in the order in which they were named.
     pub checkpoints: Vec<CheckpointReport>,
-    /// The exit status of the run.
-    pub exit_status: u8,
 }
 
 /// What a run was for.
@@ -325,6 +323,23 @@ pub struct Summary {
     pub unknown: usize,
     /// Bytes freed, or to be freed.
     pub freed_bytes: u64,
+}
+
+impl Report {
+    pub(crate) fn new(mode: Mode, checkpoints: Vec<CheckpointReport>) -> Self {
+        let tool = concat!("criu-gc ", env!("CARGO_PKG_VERSION")).to_owned();
+        Report { schema: SCHEMA_VERSION, tool, mode, checkpoints }
+    }
+
+    /// Whether something is left of a checkpoint, or may be.
+    pub fn leaves_something(&self) -> bool {
+        self.checkpoints.iter().any(CheckpointReport::leaves_something)
+    }
+
+    /// Whether a checkpoint could not be used.
+    pub fn has_errors(&self) -> bool {
+        self.checkpoints.iter().any(|checkpoint| checkpoint.error.is_some())
+    }
 }
 
 impl CheckpointReport {

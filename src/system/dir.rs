@@ -54,14 +54,6 @@ impl FileError {
     pub fn is_mount_point(&self) -> bool {
         self.source == Errno::XDEV
     }
-
-    /// The message with the kernel's answer behind it.
-    pub fn to_string_with_cause(&self) -> String {
-        match self.source {
-            Errno::NOSYS => format!("{self}: {}; criu-gc needs Linux 5.6 or later", self.source),
-            source => format!("{self}: {source}"),
-        }
-    }
 }
 
 /// How far a path may lead while it is resolved.

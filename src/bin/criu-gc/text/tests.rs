@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
+use criu_gc::report::{Bytes, EvidenceReport, Reason, RuleReport, Summary, TreeReport};
+
 use super::*;
-use crate::json::Bytes;
-use crate::json::EvidenceReport;
-use crate::report::{Reason, RuleReport, Summary, TreeReport};
 
 fn bytes(text: &str) -> Bytes {
     Bytes(text.into())
