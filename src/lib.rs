@@ -3,33 +3,38 @@
 #![forbid(unsafe_code)]
 // A new variant has to be judged wherever values are told apart.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+// `pub` in a private module is for the modules beside it; that it is not for fewer is checked with `internals`.
+#![cfg_attr(not(feature = "internals"), allow(unreachable_pub, unused_imports))]
 
-pub mod archive;
-pub mod causes;
-pub mod checkpoint;
-pub mod connection;
-pub mod error;
-pub mod evidence;
-pub mod execute;
-pub mod firewall;
-pub mod host;
-pub mod interrupt;
-pub mod json;
-pub mod locate;
-pub mod memory;
-pub mod mounts;
-pub mod options;
-pub mod plan;
-pub mod probe;
-pub mod reach;
-pub mod record;
-pub mod recorder;
+mod archive;
+mod causes;
+mod checkpoint;
+mod connection;
+mod error;
+mod evidence;
+mod execute;
+mod firewall;
+mod host;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
+mod interrupt;
+mod json;
+mod locate;
+mod memory;
+mod mounts;
+mod options;
+mod plan;
+mod probe;
+mod reach;
+mod record;
+mod recorder;
 pub mod report;
-pub mod residue;
-pub mod save;
-pub mod session;
-pub mod system;
-pub mod time;
+mod residue;
+mod save;
+mod session;
+mod system;
+mod time;
 
 pub use causes::with_causes;
 pub use error::{Error, ErrorKind};
@@ -38,16 +43,4 @@ pub use locate::STANDARD_INPUT;
 pub use options::{Event, Options};
 pub use plan::KeepReason;
 pub use recorder::{Dump, Recorded, record};
-pub use session::{Examination, examine, look};
-
-/// Moves this process from a container into the mount and network namespaces of the host, so that it sees what a program
-/// of the host sees; every path is then one of the host. Process 1 of the container's pid namespace has to be the host's.
-///
-/// It comes before anything is opened and any thread is started: the kernel moves only a thread that shares its root
-/// directory with no other.
-///
-/// # Errors
-/// If process 1 is not the host's, or a capability is missing.
-pub fn enter_host() -> Result<(), Error> {
-    host::enter().map_err(Error::new)
-}
+pub use session::{Examination, enter_host, examine, look};

@@ -12,7 +12,7 @@ use crate::mounts::Identity;
 use crate::probe::{
     Finding, FoundChain, FoundFile, FoundRules, FoundTable, Presence, RecordedNamespace, Survey, Tie, TreeState,
 };
-use crate::residue::{ConnectionLock, Flow, LinkRemap, LockTable, Residue, Unknown};
+use crate::residue::{ConnectionLock, Flow, LinkRemap, LockTable, Residue};
 use crate::system::author::Author;
 use crate::system::dir::InodeId;
 use crate::time::Timestamp;
@@ -63,7 +63,6 @@ pub struct Item {
 #[derive(Debug)]
 pub struct Plan {
     items: Vec<Item>,
-    unknown: Vec<Unknown>,
 }
 
 /// A plan that has passed the last guard: only such a one can be carried out.
@@ -85,11 +84,6 @@ impl Plan {
     /// What is to happen with each object, in the order in which it is done.
     pub fn items(&self) -> &[Item] {
         &self.items
-    }
-
-    /// What the images name but nobody here understands.
-    pub fn unknown(&self) -> &[Unknown] {
-        &self.unknown
     }
 
     /// Whether anything is to be removed.
@@ -140,7 +134,7 @@ pub fn decide(checkpoint: &Checkpoint, survey: Survey, policy: &Policy) -> Plan 
         survey.findings.iter().map(|finding| (context.verdict(finding), context.answer(finding))).collect();
     let items = survey.findings.into_iter().zip(decided);
     let items = items.map(|(finding, (verdict, record))| Item { finding, verdict, record }).collect();
-    Plan { items, unknown: survey.unknown }
+    Plan { items }
 }
 
 struct Context<'a> {

@@ -43,7 +43,7 @@ pub enum Mode {
 }
 
 /// One checkpoint.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct CheckpointReport {
     /// The images directory, as it was named or found; of an archive also where in it the images are.
     pub images_directory: Bytes,
