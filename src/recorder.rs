@@ -11,7 +11,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{self, NetworkScope};
-use crate::error::Error;
 use crate::host::Host;
 use crate::locate::{Images, LocateError};
 use crate::probe::{self, Hints, ProbeError, Search};
@@ -95,21 +94,14 @@ impl Dump {
     }
 }
 
-/// Records what a dump has just left, with identities that images do not hold. The record later tells the dump's own
-/// objects from others that look like them.
-///
-/// # Errors
-/// If no record could be made. The dump is as good as any other without one.
-pub fn record(dump: &Dump) -> Result<Recorded, Error> {
-    let recorded = || -> Result<Recorded, RecordError> {
-        let images = Images::open(&dump.images, dump.work_dir.as_deref())?;
-        let document = document(&images, dump)?;
-        let text = serde_json::to_vec_pretty(&document)?;
-        // The same directory: CRIU names it by a descriptor.
-        replace::replace(&Directory::open(&dump.images)?, OsStr::new(FILE_NAME), &text)?;
-        Ok(Recorded::of(document))
-    };
-    recorded().map_err(Error::new)
+/// Makes the record.
+pub(crate) fn record(dump: &Dump) -> Result<Recorded, RecordError> {
+    let images = Images::open(&dump.images, dump.work_dir.as_deref())?;
+    let document = document(&images, dump)?;
+    let text = serde_json::to_vec_pretty(&document)?;
+    // The same directory: CRIU names it by a descriptor.
+    replace::replace(&Directory::open(&dump.images)?, OsStr::new(FILE_NAME), &text)?;
+    Ok(Recorded::of(document))
 }
 
 fn document(images: &Images, dump: &Dump) -> Result<Document, RecordError> {

@@ -23,18 +23,6 @@ use crate::probe;
 use crate::report::{self, CheckpointReport, Mode, Report};
 use crate::save::{Destination, Keeper, SaveDirectory};
 
-/// Moves this process from a container into the mount and network namespaces of the host, so that it sees what a program
-/// of the host sees; every path is then one of the host. Process 1 of the container's pid namespace has to be the host's.
-///
-/// It comes before anything is opened and any thread is started: the kernel moves only a thread that shares its root
-/// directory with no other.
-///
-/// # Errors
-/// If process 1 is not the host's, or a capability is missing.
-pub fn enter_host() -> Result<(), Error> {
-    host::enter().map_err(Error::new)
-}
-
 /// Finds out what checkpoints left on this host, beside others who look. Nothing is changed.
 ///
 /// A checkpoint that cannot be used has its error in the report.

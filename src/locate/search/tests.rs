@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::archive::Source;
 use crate::locate::archive;
+use crate::locate::context::Trust;
 
 /// A tree of files, made by hand as the runtime documents it. A path that ends in a slash is a directory.
 fn tree(paths: &[&str]) -> tempfile::TempDir {
