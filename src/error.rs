@@ -85,6 +85,12 @@ pub(crate) struct Silent(String);
 #[error("{0}; process 1 has another root directory: if that is what is meant, use --host")]
 pub(crate) struct NotInContainer(Errno);
 
+impl From<FileError> for Cause {
+    fn from(error: FileError) -> Self {
+        Cause::Locate(error.into())
+    }
+}
+
 impl Cause {
     /// A directory that is not there, where it may be on the host.
     pub(crate) fn not_in_container(error: FileError) -> Self {

@@ -128,7 +128,9 @@ pub enum Event<'a> {
 
 /// Who is told of events.
 #[derive(Clone, Default)]
-pub(crate) struct Observer(Option<Arc<dyn Fn(Event<'_>) + Send + Sync>>);
+pub(crate) struct Observer(Option<Show>);
+
+type Show = Arc<dyn Fn(Event<'_>) + Send + Sync>;
 
 impl Observer {
     /// Tells of an event.

@@ -4,6 +4,7 @@
 //! Locate, lock, read, look, decide; and for a removal: look at the tree once more, act, look afterwards. All plans are
 //! made before anything is removed, so that what a person is asked about is all that will happen.
 
+mod candidate;
 mod find;
 mod locks;
 mod prepare;

@@ -64,12 +64,11 @@ fn locate_watched(named: &Path, work_dir: Option<&Path>, observer: &Observer) ->
 
 /// What is not in a container may be on its host.
 fn not_located(error: LocateError) -> Error {
-    match error {
-        LocateError::Directory(directory) if directory.is_not_found() && host::has_other_mounts() => {
-            Error::new(Cause::not_in_container(directory))
-        }
-        error => Error::new(error),
+    if let LocateError::Directory(directory) = error {
+        let is_on_host = directory.is_not_found() && host::has_other_mounts();
+        return if is_on_host { Error::new(Cause::not_in_container(directory)) } else { Error::new(directory) };
     }
+    Error::new(error)
 }
 
 /// Reads the images on a watched thread.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::candidate::Candidate;
 use crate::error::{Cause, Error, Silent};
 use crate::host;
 use crate::locate::{Located, Lockable};
@@ -63,14 +64,14 @@ pub(super) struct Locks {
 
 /// Locks what the images of all that was found are in.
 pub(super) fn take(
-    found: Vec<(PathBuf, Result<Located, Error>)>,
+    found: Vec<Candidate<Located>>,
     purpose: Purpose,
     observer: &Observer,
-) -> (Locks, Vec<(PathBuf, Result<Locked, Error>)>) {
+) -> (Locks, Vec<Candidate<Locked>>) {
     let mut locks = Locks::default();
     // What came through a pipe is nobody else's.
     let mut by_inode: BTreeMap<InodeId, Lockable<'_>> = BTreeMap::new();
-    for lockable in found.iter().filter_map(|(_, located)| located.as_ref().ok()?.images.lockable()) {
+    for lockable in found.iter().filter_map(|candidate| candidate.usable()?.images.lockable()) {
         by_inode.entry(lockable.inode()).or_insert(lockable);
     }
     let mut taken: BTreeMap<InodeId, Taken> = BTreeMap::new();
@@ -84,8 +85,7 @@ pub(super) fn take(
         let note = inode.map_or(Ok(None), |inode| taken[&inode].clone().into_note())?;
         Ok(Locked { located, note })
     };
-    let locked = found.into_iter().map(|(path, located)| (path, located.and_then(with_lock))).collect();
-    (locks, locked)
+    (locks, found.into_iter().map(|candidate| candidate.and_then(with_lock)).collect())
 }
 
 impl Taken {

@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::candidate::Candidate;
 use super::find;
-use super::locks::{self, Locks, Purpose};
+use super::locks::{self, Locked, Locks, Purpose};
 use crate::causes::with_causes;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Cause, Error, Silent};
@@ -47,12 +48,7 @@ fn check_destination(path: &Path) -> Result<Destination, Error> {
 }
 
 /// A checkpoint that was read and looked for, or why it cannot be used.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    /// How it is named to people.
-    pub(super) path: PathBuf,
-    pub(super) state: Result<Ready, Error>,
-}
+pub(super) type Prepared = Candidate<Ready>;
 
 /// A checkpoint of which all is known.
 #[derive(Debug)]
@@ -73,29 +69,28 @@ pub(super) fn all(
     settings: &Settings,
     purpose: Purpose,
 ) -> (Locks, Vec<Prepared>) {
-    let mut found: Vec<(PathBuf, Result<Located, Error>)> = Vec::new();
+    let mut found: Vec<Candidate<Located>> = Vec::new();
     for path in named {
         match find::locate(path, options.work_dir.as_deref(), &options.observer) {
-            Ok(located) => found.extend(located.into_iter().map(|each| (each.images.path().to_owned(), Ok(each)))),
-            Err(error) => found.push((path.clone(), Err(error))),
+            Ok(located) => found.extend(located.into_iter().map(candidate)),
+            Err(error) => found.push(Candidate { path: path.clone(), state: Err(error) }),
         }
     }
     let (locks, locked) = locks::take(found, purpose, &options.observer);
-    let read = |(path, locked): (PathBuf, Result<locks::Locked, Error>)| {
-        (path, locked.and_then(|locked| ReadImages::new(locked, options)))
-    };
-    let read: Vec<(PathBuf, Result<ReadImages, Error>)> = locked.into_iter().map(read).collect();
+    let read = |locked: Candidate<Locked>| locked.and_then(|locked| ReadImages::new(locked, options));
+    let read: Vec<Candidate<ReadImages>> = locked.into_iter().map(read).collect();
     // One picture for all of them. Each removal looks again for itself.
     let mut wanted = Wanted::default();
-    for images in read.iter().flat_map(|(_, images)| images) {
+    for images in read.iter().filter_map(Candidate::usable) {
         wanted.add(probe::wanted(&images.checkpoint, &images.derived));
     }
     let host = Host::look(wanted);
-    let prepare = |(path, images): (PathBuf, Result<ReadImages, Error>)| {
-        let state = images.and_then(|images| images.look(&host, settings));
-        Prepared { path, state }
-    };
-    (locks, read.into_iter().map(prepare).collect())
+    let look = |read: Candidate<ReadImages>| read.and_then(|images| images.look(&host, settings));
+    (locks, read.into_iter().map(look).collect())
+}
+
+fn candidate(located: Located) -> Candidate<Located> {
+    Candidate { path: located.images.path().to_owned(), state: Ok(located) }
 }
 
 impl Prepared {
@@ -115,12 +110,12 @@ impl Prepared {
 
     /// Whether anything is to be removed.
     pub(super) fn removes_anything(&self) -> bool {
-        self.state.as_ref().is_ok_and(|ready| ready.plan.removes_anything())
+        self.usable().is_some_and(|ready| ready.plan.removes_anything())
     }
 
     /// Whether files are among what is to be removed.
     pub(super) fn removes_files(&self) -> bool {
-        self.state.as_ref().is_ok_and(Ready::removes_files)
+        self.usable().is_some_and(Ready::removes_files)
     }
 }
 
@@ -136,8 +131,8 @@ struct ReadImages {
 }
 
 impl ReadImages {
-    fn new(locked: locks::Locked, options: &Options) -> Result<Self, Error> {
-        let locks::Locked { located, note } = locked;
+    fn new(locked: Locked, options: &Options) -> Result<Self, Error> {
+        let Locked { located, note } = locked;
         let Located { images, layout, context: metadata, archive } = located;
         let (images, checkpoint) = find::read(images, options.work_dir.as_deref())?;
         let origin = Origin { layout, archive, metadata: metadata.clone() };
