@@ -107,7 +107,7 @@ pub use error::{Error, ErrorKind};
 pub use interrupt::Control;
 pub use locate::STANDARD_INPUT;
 pub use options::{Event, Options};
-pub use plan::KeepReason;
+pub use plan::{KeepReason, NotAReason};
 pub use recorder::{Dump, Recorded};
 pub use session::{Examination, examine, look};
 

@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 mod reason;
 mod recorded;
 
-pub use reason::KeepReason;
+pub use reason::{KeepReason, NotAReason};
 pub use recorded::Answer;
 
 /// What is to happen with one object.

@@ -21,6 +21,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// All that was found, is to happen and happened.
 #[derive(Debug, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// [`SCHEMA_VERSION`].
     pub schema: u32,
@@ -44,6 +45,8 @@ pub enum Mode {
 
 /// One checkpoint.
 #[derive(Debug, Default, Serialize)]
+// Tests of the program make some.
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub struct CheckpointReport {
     /// The images directory, as it was named or found; of an archive also where in it the images are.
     pub images_directory: Bytes,
@@ -101,6 +104,7 @@ pub struct ProcessReport {
 
 /// An object that the checkpoint left, or may have left.
 #[derive(Debug, Serialize)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub struct Object {
     /// What it is.
     #[serde(flatten)]

@@ -24,7 +24,8 @@ use crate::probe;
 use crate::report::{self, CheckpointReport, Mode, Report};
 use crate::save::{Destination, Keeper, SaveDirectory};
 
-/// Finds out what checkpoints left on this host, beside others who look. Nothing is changed.
+/// Finds out what checkpoints left on this host, beside others who look. Nothing is changed, and nothing
+/// [saved](Options::save).
 ///
 /// A checkpoint that cannot be used has its error in the report.
 pub fn look<P: AsRef<Path>>(named: impl IntoIterator<Item = P>, options: &Options) -> Report {

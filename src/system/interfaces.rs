@@ -101,7 +101,7 @@ fn address(message: &Message<'_>) -> Result<Option<LinkAddress>, Malformed> {
 }
 
 /// For the fuzz targets: what the kernel sends is read here without a kernel.
-#[cfg(fuzzing)]
+#[cfg(feature = "internals")]
 pub mod fuzzing {
     use crate::system::netlink::Messages;
 

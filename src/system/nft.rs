@@ -17,7 +17,7 @@ use super::privilege::{Capability, advice};
 
 mod decode;
 mod expression;
-#[cfg(fuzzing)]
+#[cfg(feature = "internals")]
 pub mod fuzzing;
 mod read;
 mod transaction;

@@ -18,8 +18,8 @@ use rustix::io::Errno;
 
 use crate::cli::Arguments;
 
-/// How long its filesystem may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long its filesystem may take: a disk may have to spin up.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why there is no log file.
 #[derive(Debug, thiserror::Error)]
