@@ -8,7 +8,8 @@ use testkit::{CommandExt, Criu, DumpOptions, TestHost, Word};
 
 use crate::cargo;
 use crate::error::Error;
-use crate::setup::{self, Freshness};
+use crate::setup;
+use crate::versions::Freshness;
 
 pub(crate) fn run() -> Result<(), Error> {
     setup::run(Freshness::AsFound)?;

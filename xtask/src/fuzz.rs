@@ -15,7 +15,8 @@ use testkit::Artifacts;
 use crate::cargo::{self, workspace};
 use crate::error::Error;
 use crate::program;
-use crate::setup::{self, Freshness};
+use crate::setup;
+use crate::versions::Freshness;
 
 /// What is fuzzed.
 const TARGETS: [&str; 10] =

@@ -31,7 +31,8 @@ use testkit::{BINARY, Criu, IptablesFlavour};
 
 use crate::cargo;
 use crate::error::Error;
-use crate::setup::{self, Freshness};
+use crate::setup;
+use crate::versions::Freshness;
 use description::Flavour;
 use outcome::Outcome;
 use report::Record;
