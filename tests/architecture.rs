@@ -124,12 +124,7 @@ impl Source {
 }
 
 fn sources() -> Vec<Source> {
-    sources_in("src")
-}
-
-/// The sources below a directory of the project.
-fn sources_in(directory: &str) -> Vec<Source> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
     walk(&top, &mut paths);
     let read = |path: PathBuf| Source {
@@ -233,10 +228,9 @@ fn circle(uses: &Uses) -> Option<String> {
 
 #[test]
 fn modules_use_one_another_in_one_direction() {
-    let crates =
-        [("src", LIBRARY, "probe", "residue"), ("src", PROGRAM, "run", "terminal"), ("xtask/src", "", "demo", "setup")];
-    for (directory, top, module, used) in crates {
-        let uses = uses(&sources_in(directory), top);
+    let sources = sources();
+    for (top, module, used) in [(LIBRARY, "probe", "residue"), (PROGRAM, "run", "terminal")] {
+        let uses = uses(&sources, top);
         assert!(uses[module].contains(used), "uses are not noticed");
         assert_eq!(circle(&uses), None);
         // A name of the crate itself would hide which module is used.

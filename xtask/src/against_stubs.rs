@@ -11,11 +11,10 @@ use std::process::Command;
 
 use testkit::BINARY;
 
-use crate::cargo::{cargo, complete, workspace};
+use crate::cargo::{cargo, workspace};
 use crate::error::Error;
-use crate::program;
-use crate::setup;
-use crate::versions::Freshness;
+use crate::setup::{self, Freshness};
+use crate::{program, test};
 
 pub(crate) fn run(suite: &str) -> Result<(), Error> {
     setup::run(Freshness::AsFound)?;
@@ -25,7 +24,7 @@ pub(crate) fn run(suite: &str) -> Result<(), Error> {
     program::stream(cargo().args(words).arg("--no-run"))?;
     let mut passing = Vec::new();
     for stub in stubs {
-        let output = program::finish(complete(cargo()).args(words).env(BINARY, &stub))?;
+        let output = program::finish(test::complete(cargo()).args(words).env(BINARY, &stub))?;
         println!("{}: {}", stub.display(), summary(&output.stdout));
         let may_pass = may_pass(&stub)?;
         passing.extend(passed(&output.stdout).difference(&may_pass).map(|name| format!("{}: {name}", stub.display())));

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `cargo xtask bench`: what is claimed of speed, measured side by side.
 
-use crate::cargo::{cargo, complete};
+use crate::cargo::cargo;
 use crate::error::Error;
-use crate::program;
-use crate::setup;
-use crate::versions::Freshness;
+use crate::setup::{self, Freshness};
+use crate::{program, test};
 
 pub(crate) fn run() -> Result<(), Error> {
     setup::run(Freshness::AsFound)?;
-    program::stream(complete(cargo()).args(["bench", "--package", "criu-gc", "--bench", "link_remaps"]))
+    program::stream(test::complete(cargo()).args(["bench", "--package", "criu-gc", "--bench", "link_remaps"]))
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use testkit::Artifacts;
 
 use crate::error::Error;
 use crate::program;
@@ -15,12 +14,6 @@ use crate::program;
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace());
-    command
-}
-
-/// The command, with an environment in which a privileged test must run.
-pub(crate) fn complete(mut command: Command) -> Command {
-    command.env(testkit::REQUIRED, "1").env(testkit::TARGET, Artifacts::of_workspace().target());
     command
 }
 

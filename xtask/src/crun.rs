@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::apt::{Apt, NEW_SUITES};
 use crate::error::Error;
+use crate::setup::Freshness;
 use crate::tree::{self, file, remove, unpack, write_script};
-use crate::versions::Freshness;
 use crate::{program, sources};
 
 /// Brings the newest crun of the suites that have CRIU's library to `directory`.

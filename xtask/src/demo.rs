@@ -8,8 +8,7 @@ use testkit::{CommandExt, Criu, DumpOptions, TestHost, Word};
 
 use crate::cargo;
 use crate::error::Error;
-use crate::setup;
-use crate::versions::Freshness;
+use crate::setup::{self, Freshness};
 
 pub(crate) fn run() -> Result<(), Error> {
     setup::run(Freshness::AsFound)?;

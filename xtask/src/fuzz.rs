@@ -15,8 +15,7 @@ use testkit::Artifacts;
 use crate::cargo::{self, workspace};
 use crate::error::Error;
 use crate::program;
-use crate::setup;
-use crate::versions::Freshness;
+use crate::setup::{self, Freshness};
 
 /// What is fuzzed.
 const TARGETS: [&str; 10] =

@@ -23,9 +23,8 @@ use machine::{Hardware, Init, Installation, Kernel, Machine};
 
 use crate::error::Error;
 use crate::packages;
-use crate::setup;
+use crate::setup::{self, Freshness};
 use crate::tree::{file, remove, write};
-use crate::versions::Freshness;
 
 /// What is to run, and in which machine.
 #[derive(clap::Args)]

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Error;
-use crate::versions::Freshness;
+use crate::setup::Freshness;
 
 /// Sets the machine up, runs the tests, shows a demonstration.
 #[derive(Parser)]

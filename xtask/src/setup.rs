@@ -7,8 +7,16 @@ use std::fs;
 use testkit::Artifacts;
 
 use crate::error::Error;
-use crate::versions::Freshness;
 use crate::{cargo, criu, crun, packages};
+
+/// Whether the archive is asked for newer versions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Freshness {
+    /// Not if some are here.
+    AsFound,
+    /// In any case.
+    LookAgain,
+}
 
 pub(crate) fn run(freshness: Freshness) -> Result<(), Error> {
     let artifacts = Artifacts::of_workspace();

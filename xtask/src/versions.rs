@@ -6,15 +6,6 @@ use std::collections::BTreeMap;
 /// The first line whose releases run on the kernels that the tests meet.
 pub(crate) const OLDEST: (u32, u32) = (4, 2);
 
-/// Whether the archive is asked for newer versions.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Freshness {
-    /// Not if some are here.
-    AsFound,
-    /// In any case.
-    LookAgain,
-}
-
 /// One version of a Debian package.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Version {

@@ -31,8 +31,7 @@ use testkit::{BINARY, Criu, IptablesFlavour};
 
 use crate::cargo;
 use crate::error::Error;
-use crate::setup;
-use crate::versions::Freshness;
+use crate::setup::{self, Freshness};
 use description::Flavour;
 use outcome::Outcome;
 use report::Record;

@@ -9,7 +9,7 @@ use machine::Kernel;
 use super::core::{self, Outcome, Results};
 use crate::error::Error;
 use crate::tree::{file, write};
-use crate::{cargo, program};
+use crate::{cargo, program, test};
 
 /// What stands around the table in the page.
 const MARKS: (&str, &str) = ("<!-- What `cargo xtask kernels` prints. -->\n", "<!-- End. -->\n");
@@ -35,7 +35,7 @@ pub(crate) fn run(kernels: &[Kernel]) -> Result<(), Error> {
 /// Runs the tests that boot machines of their own.
 pub(crate) fn run_machines() -> Result<(), Error> {
     super::bring(&[Kernel::V6_1])?;
-    let mut command = cargo::complete(cargo::cargo());
+    let mut command = test::complete(cargo::cargo());
     program::stream(command.args(["test", "--locked", "--package", "criu-gc", "--test", "machines"]))
 }
 
