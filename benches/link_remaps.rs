@@ -15,14 +15,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
+use criu_gc::internals::carrier::Outcome;
 use criu_gc::internals::checkpoint;
-use criu_gc::internals::execute::{self, Outcome};
+use criu_gc::internals::execute;
 use criu_gc::internals::host::Host;
 use criu_gc::internals::interrupt::Interrupt;
+use criu_gc::internals::kind;
 use criu_gc::internals::locate::Images;
 use criu_gc::internals::plan::{self, KeepReason, Policy};
 use criu_gc::internals::probe::{self, Hints};
-use criu_gc::internals::residue;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use testkit::{Criu, DumpOptions, LockMethod, TestHost, Word};
@@ -65,9 +66,9 @@ fn main() {
 fn remove_planned(images: &Path) -> Duration {
     let images = Images::open(images, None).expect("the images");
     let checkpoint = checkpoint::read(&images).expect("the images");
-    let derived = residue::derive(&checkpoint).expect("the images");
-    let host = Host::look(probe::wanted(&checkpoint, &derived));
-    let survey = probe::look(&host, &images, &checkpoint, derived, &Hints::default()).expect("this machine");
+    let claims = kind::claims(&checkpoint).expect("the images");
+    let host = Host::look(probe::wanted(&checkpoint, &claims));
+    let survey = probe::look(&host, &images, &checkpoint, claims, &Hints::default()).expect("this machine");
     // The tree's pids are those of the throw-away host, and mean others here.
     let allowed = [KeepReason::TreeAlive, KeepReason::TreeUnknown].into();
     let policy = Policy { allowed, ..Policy::default() };
@@ -115,7 +116,7 @@ fn allow_open_files() {
 fn dump(criu: &Criu, host: &TestHost) -> PathBuf {
     let files: Vec<PathBuf> = (0..LINKS).map(|number| host.dir().join(format!("file-{number}"))).collect();
     let words: Vec<Word<'_>> = files.iter().flat_map(|file| [&"deleted" as Word<'_>, file]).collect();
-    let tree = host.workload(&words);
+    let tree = host.start_workload(&words);
     let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     let images = host.dir().join("images");
     let dump = criu.dump(host, &tree, &images, &options);

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 /// Removes what the checkpoint left. Tells whether nothing is left.
-pub(crate) fn forget(checkpoint: &Path, namespace: Option<&Path>) -> Result<bool, Error> {
+fn forget(checkpoint: &Path, namespace: Option<&Path>) -> Result<bool, Error> {
     // The pod's network namespace, which the dump locked: the runtime knows it, images hold only a number.
     let options = namespace.into_iter().fold(Options::new(), Options::network_namespace);
     let examination = criu_gc::examine([checkpoint], &options)?;
@@ -53,4 +53,19 @@ pub(crate) fn forget(checkpoint: &Path, namespace: Option<&Path>) -> Result<bool
 fn show(object: &Object) {
     let reasons: Vec<&str> = object.reasons.iter().map(|reason| reason.name).collect();
     println!("{:?}: {:?} {}", object.subject, object.outcome, reasons.join(", "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use handmade::Checkpoint;
+
+    #[test]
+    fn what_is_gone_is_forgotten_and_what_is_no_checkpoint_is_an_error() {
+        let checkpoint = Checkpoint::new("no program is run");
+        checkpoint.write();
+        assert!(matches!(forget(&checkpoint.images(), None), Ok(true)) && !checkpoint.link().exists());
+        assert!(matches!(forget(&checkpoint.images(), None), Ok(true)));
+        assert!(matches!(forget(&checkpoint.data(), None), Ok(false)));
+    }
 }

@@ -7,6 +7,7 @@
 mod budget;
 #[cfg(test)]
 pub(crate) mod example;
+mod ghosts;
 pub mod log;
 mod read;
 mod times;
@@ -14,7 +15,9 @@ mod times;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use criu_images::{ImageKind, Inventory, MntEntry, NetworkLock, RegFileEntry, Remap, RemapFilePathEntry, TaskKobjIds};
+use criu_images::{
+    GhostFileEntry, ImageKind, Inventory, MntEntry, NetworkLock, RegFileEntry, Remap, RemapFilePathEntry, TaskKobjIds,
+};
 
 use crate::connection::Connection;
 use crate::evidence::Evidence;
@@ -51,6 +54,9 @@ pub struct Checkpoint {
     pub remaps: Vec<RemapRecord>,
     /// The regular files that remaps and tasks refer to, by file id.
     pub files: HashMap<u32, FileRecord>,
+    /// What the ghost files of the remaps looked like, by ghost id.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "the kind of ghost files is to come"))]
+    pub ghosts: HashMap<u32, GhostRecord>,
     /// The TCP sockets that have a peer.
     pub sockets: Vec<SocketRecord>,
     /// The mounts of all mount namespaces of the tree, by mount id.
@@ -114,6 +120,8 @@ pub struct Record<T> {
 pub type RemapRecord = Record<RemapFilePathEntry>;
 /// A regular file with its place.
 pub type FileRecord = Record<RegFileEntry>;
+/// What a ghost file looked like, with its place.
+pub type GhostRecord = Record<GhostFileEntry>;
 
 /// An open file that had no name left, whose content is in an image of its own. The dump leaves nothing of it outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -325,11 +333,6 @@ impl Checkpoint {
     /// CRIU's number of the root task's mount namespace.
     pub fn root_mount_namespace(&self) -> Option<u32> {
         self.root_ids()?.mnt_ns_id
-    }
-
-    /// CRIU's number of the root task's network namespace.
-    pub fn root_network_namespace(&self) -> Option<u32> {
-        self.root_ids()?.net_ns_id
     }
 
     /// The sockets whose connections the dump locked one by one: all with a peer, in whatever state and namespace,

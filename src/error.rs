@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::carrier::filter::ProbeError;
 use crate::checkpoint::ReadError;
 use crate::host::{self, EnterError};
+use crate::kind::Contradiction;
 use crate::locate::LocateError;
-use crate::probe::ProbeError;
 use crate::recorder::RecordError;
-use crate::residue::Contradiction;
 use crate::save::SaveError;
 use crate::system::dir::FileError;
 

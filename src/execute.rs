@@ -6,13 +6,11 @@
 //! changed is what tells that rules may be a newer dump's, and a run that was cut short must not lose that sign.
 
 mod confirm;
-mod files;
-mod network;
 
+use crate::carrier::{Outcome, Presence, Query, filter, name};
 use crate::host::Host;
 use crate::interrupt::Interrupt;
 use crate::plan::{GuardedPlan, Item, Verdict};
-use crate::probe::Presence;
 use crate::save::{Keeper, Saved};
 
 pub use confirm::confirm;
@@ -28,19 +26,6 @@ pub struct Done {
     pub saved: Option<Saved>,
 }
 
-/// What happened with an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was removed.
-    Removed,
-    /// It was gone before it could be removed.
-    AlreadyGone,
-    /// It was kept on purpose.
-    Kept,
-    /// It could not be removed, or not be looked for.
-    Failed(String),
-}
-
 /// Carries out the plan. With a keeper no link is removed before its file is kept. An interrupt keeps what was not
 /// reached from being begun; all rules of one filter table are one step.
 /// Gives the keeper back, unless a filesystem does not answer that it works on.
@@ -51,24 +36,40 @@ pub fn execute(
     interrupt: &Interrupt,
 ) -> (Vec<Done>, Option<Keeper>) {
     let mut done: Vec<Done> = plan.into_items().into_iter().map(Done::before).collect();
-    network::remove_rules(host, &mut done, interrupt);
-    network::remove_tables(host, &mut done, interrupt);
-    network::remove_chains(host, &mut done, interrupt);
-    settle_connections(&mut done);
-    let keeper = files::remove_links(host, &mut done, keeper, interrupt);
+    let (at, jobs): (Vec<usize>, Vec<filter::Job<'_>>) = planned(&done).filter_map(filter_job).unzip();
+    let outcomes = filter::remove(host, &jobs, interrupt);
+    for (at, outcome) in at.into_iter().zip(outcomes) {
+        done[at].outcome = outcome;
+    }
+    let (at, jobs): (Vec<usize>, Vec<name::Job>) = planned(&done).filter_map(name_job).unzip();
+    let (fates, keeper) = name::remove(host, jobs, keeper, interrupt);
+    for (at, fate) in at.into_iter().zip(fates) {
+        (done[at].outcome, done[at].saved) = (fate.outcome, fate.saved);
+    }
     (done, keeper)
 }
 
-/// A connection that a lock table holds is unlocked with the table.
-fn settle_connections(done: &mut [Done]) {
-    let is_table = |done: &&Done| matches!(done.item.finding.presence, Presence::Table(_));
-    let is_failure = |outcome: &&Outcome| matches!(outcome, Outcome::Failed(_));
-    let failure = done.iter().filter(is_table).map(|done| &done.outcome).find(is_failure);
-    let outcome = failure.cloned().unwrap_or(Outcome::Removed);
-    let is_in_table = |done: &&mut Done| matches!(done.item.finding.presence, Presence::InTable(_));
-    for done in done.iter_mut().filter(|done| done.is_to_be_removed()).filter(is_in_table) {
-        done.outcome = outcome.clone();
-    }
+/// What is to be removed, by its place in the plan.
+fn planned(done: &[Done]) -> impl Iterator<Item = (usize, &Done)> {
+    done.iter().enumerate().filter(|(_, done)| done.item.verdict == Verdict::Remove)
+}
+
+fn filter_job((at, done): (usize, &Done)) -> Option<(usize, filter::Job<'_>)> {
+    let job = match &done.item.finding.presence {
+        Presence::Rules(found) => filter::Job::Rules(found),
+        Presence::InTable(_) => filter::Job::InTable,
+        Presence::Table(found) => filter::Job::Table(found),
+        Presence::Chain(found) => filter::Job::Chain(found),
+        Presence::Gone(_) | Presence::Vanished(_) | Presence::Unreachable(_) | Presence::File(_) => return None,
+    };
+    Some((at, job))
+}
+
+fn name_job((at, done): (usize, &Done)) -> Option<(usize, name::Job)> {
+    let finding = &done.item.finding;
+    let Presence::File(found) = &finding.presence else { return None };
+    let Query::Name(query) = finding.residue.query() else { return None };
+    Some((at, name::Job { query, found: found.clone(), evidence: finding.residue.evidence().to_vec() }))
 }
 
 impl Done {
@@ -81,9 +82,5 @@ impl Done {
             Verdict::CannotTell => Outcome::Failed("it could not be looked for".to_owned()),
         };
         Done { item, outcome, saved: None }
-    }
-
-    fn is_to_be_removed(&self) -> bool {
-        self.item.verdict == Verdict::Remove
     }
 }

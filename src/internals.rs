@@ -13,6 +13,7 @@ macro_rules! open {
 
 open! {
     archive
+    carrier
     causes
     checkpoint
     connection
@@ -22,15 +23,17 @@ open! {
     host
     interrupt
     json
+    kind
     locate
     memory
     mounts
     plan
     probe
     reach
+    reason
     record
-    residue
     save
     system
     time
+    tree
 }

@@ -73,6 +73,7 @@
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub, unused_imports))]
 
 mod archive;
+mod carrier;
 mod causes;
 mod checkpoint;
 mod connection;
@@ -86,6 +87,7 @@ mod host;
 pub mod internals;
 mod interrupt;
 mod json;
+mod kind;
 mod locate;
 mod memory;
 mod mounts;
@@ -93,21 +95,22 @@ mod options;
 mod plan;
 mod probe;
 mod reach;
+mod reason;
 mod record;
 mod recorder;
 pub mod report;
-mod residue;
 mod save;
 mod session;
 mod system;
 mod time;
+mod tree;
 
 pub use causes::with_causes;
 pub use error::{Error, ErrorKind};
 pub use interrupt::Control;
 pub use locate::STANDARD_INPUT;
 pub use options::{Event, Options};
-pub use plan::{KeepReason, NotAReason};
+pub use reason::{KeepReason, NotAReason};
 pub use recorder::{Dump, Recorded};
 pub use session::{Examination, examine, look};
 

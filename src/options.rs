@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::mounts::MountHints;
-use crate::plan::KeepReason;
 use crate::probe::Hints;
+use crate::reason::KeepReason;
 
 /// What a caller decides beforehand. The defaults are those of the program without any option.
 ///

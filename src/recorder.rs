@@ -10,13 +10,15 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::carrier::Query;
+use crate::carrier::filter::ProbeError;
 use crate::checkpoint::{self, NetworkScope};
 use crate::host::Host;
+use crate::kind::{self, Contradiction};
 use crate::locate::{Images, LocateError};
-use crate::probe::{self, Hints, ProbeError, Search};
+use crate::probe::{self, Hints, Search};
 use crate::record::FILE_NAME;
 use crate::record::document::Document;
-use crate::residue::{self, Contradiction};
 use crate::system::dir::{Directory, FileError};
 use crate::system::netns::{self, NetNamespace};
 use crate::system::replace;
@@ -106,7 +108,7 @@ pub(crate) fn record(dump: &Dump) -> Result<Recorded, RecordError> {
 
 fn document(images: &Images, dump: &Dump) -> Result<Document, RecordError> {
     let checkpoint = checkpoint::read(images)?;
-    let derived = residue::derive(&checkpoint)?;
+    let claims = kind::claims(&checkpoint)?;
     let (namespace, hints) = match checkpoint.network_scope() {
         NetworkScope::Criu => (Some(netns::current()?), Vec::new()),
         NetworkScope::Own => {
@@ -117,9 +119,9 @@ fn document(images: &Images, dump: &Dump) -> Result<Document, RecordError> {
         NetworkScope::Unknown => (None, Vec::new()),
     };
     let hints = Hints { namespaces: hints, search: Search::Named, ..Hints::default() };
-    let host = Host::look(probe::wanted(&checkpoint, &derived));
-    let survey = probe::objects(&host, &checkpoint, derived, &hints)?;
-    let is_locked = survey.findings.iter().any(|finding| !matches!(finding.residue, residue::Residue::LinkRemap(_)));
+    let host = Host::look(probe::wanted(&checkpoint, &claims));
+    let survey = probe::objects(&host, &checkpoint, claims, &hints)?;
+    let is_locked = survey.findings.iter().any(|finding| matches!(finding.residue.query(), Query::Filter(_)));
     let namespace: Option<&NetNamespace> = namespace.as_ref().filter(|_| is_locked);
     Ok(make::document(&target(&dump.images), &checkpoint, &survey, namespace))
 }

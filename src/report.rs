@@ -15,6 +15,7 @@ pub(crate) use origin::Origin;
 pub use origin::{BindReport, MetadataReport, NamedReport, PathReport};
 
 pub use crate::json::{Bytes, EvidenceReport};
+pub use crate::kind::{Description, Target};
 
 /// The version of the JSON schema; it grows when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -108,7 +109,7 @@ pub struct ProcessReport {
 pub struct Object {
     /// What it is.
     #[serde(flatten)]
-    pub subject: Subject,
+    pub subject: Description,
     /// Where it is now.
     pub location: Option<Location>,
     /// Whether it is there.
@@ -143,40 +144,6 @@ pub enum RecordAnswer {
     Other,
     /// It cannot tell which.
     Unclear,
-}
-
-/// What an object is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Subject {
-    /// A hard link.
-    LinkRemap {
-        /// N of `link_remap.N`.
-        id: u32,
-        /// The link as the tree saw it.
-        link: Bytes,
-        /// The file that it stands for; absent where the images were cut.
-        original: Option<Bytes>,
-        /// Whether the original has the name that an NFS client gives an open file that is deleted.
-        is_silly_rename: bool,
-    },
-    /// A connection whose packets are dropped.
-    LockedConnection {
-        /// The dumped socket's own end.
-        local: String,
-        /// The other end.
-        peer: String,
-    },
-    /// An nftables table of family `inet`.
-    NetworkLockTable {
-        /// Its name, or the names that it could have.
-        names: Vec<String>,
-    },
-    /// The iptables chain of a closed network namespace.
-    NetworkLockChain {
-        /// Its name.
-        chain: &'static str,
-    },
 }
 
 /// Where an object is.

@@ -13,11 +13,10 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::evidence::Evidence;
 use crate::json::{Bytes, EvidenceReport};
-use crate::probe::FoundFile;
-use crate::residue::LinkRemap;
 use crate::system::author::Author;
-use crate::system::dir::{Directory, FileError, InodeId, Name, Pinned};
+use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Name, Pinned};
 use crate::system::keep::{self, Attributes};
 use crate::system::ledger::{self, Ledger, LedgerError};
 use crate::system::way::{self, WayError};
@@ -123,6 +122,25 @@ pub struct Keeper {
     pub run_id: Option<String>,
 }
 
+/// A name whose file is to be kept.
+#[derive(Debug)]
+pub(crate) struct Subject<'a> {
+    /// What the names of all files of its kind have in common: `link_remap`.
+    pub(crate) stem: &'static str,
+    /// The number in the name.
+    pub(crate) id: u32,
+    /// The name, as the tree saw it.
+    pub(crate) link: &'a [u8],
+    /// The file that it stands for, as the tree saw it.
+    pub(crate) original: Option<&'a [u8]>,
+    /// The name, as this host sees it.
+    pub(crate) path: PathBuf,
+    /// The file, as it was found.
+    pub(crate) identity: &'a FileIdentity,
+    /// The entries of the images behind it.
+    pub(crate) evidence: &'a [Evidence],
+}
+
 /// A file that was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saved {
@@ -133,10 +151,10 @@ pub struct Saved {
 }
 
 impl Keeper {
-    /// Keeps the file that `link` is a name of, which was found as `found` and is held as `file`.
-    pub(crate) fn keep(&mut self, link: &LinkRemap, found: &FoundFile, file: &Pinned) -> Result<Saved, SaveError> {
+    /// Keeps the file that is held.
+    pub(crate) fn keep(&mut self, what: &Subject<'_>, file: &Pinned) -> Result<Saved, SaveError> {
         let before = Attributes::of(file, file.path())?;
-        let name = self.directory.new_name(link.id);
+        let name = self.directory.new_name(what);
         let kept = keep::keep(file, &self.directory.directory, OsStr::new(&name))?;
         let after = Attributes::of(file, file.path())?;
         let path = self.directory.directory.path().join(&name);
@@ -144,38 +162,38 @@ impl Keeper {
             manifest: VERSION,
             file: &name,
             method: kept.method,
-            link: Bytes(link.link.clone()),
-            original: link.original.clone().map(Bytes),
-            path: Bytes::of_path(&found.place.path()),
-            facts: Facts::of(&found.identity, &before),
+            link: Bytes(what.link.to_vec()),
+            original: what.original.map(|original| Bytes(original.to_vec())),
+            path: Bytes::of_path(&what.path),
+            facts: Facts::of(what.identity, &before),
             changed_by_saving: (kept.method == Method::HardLink).then_some(after.changed),
             refused_attributes: kept.refused.iter().map(RefusedAttribute::of).collect(),
             images_directory: absolute(&self.images),
             run_id: self.run_id.as_deref(),
-            evidence: link.evidence.iter().map(EvidenceReport::new).collect(),
+            evidence: what.evidence.iter().map(EvidenceReport::new).collect(),
             saved: now(),
             tool: concat!("criu-gc ", env!("CARGO_PKG_VERSION")),
         };
-        self.directory.note(&name, &entry)?;
+        self.directory.note(&name, what.stem, &entry)?;
         Ok(Saved { path, method: kept.method })
     }
 }
 
 impl SaveDirectory {
-    fn new_name(&mut self, id: u32) -> String {
-        let name = format!("{}-link_remap.{id}", self.next);
+    fn new_name(&mut self, what: &Subject<'_>) -> String {
+        let name = format!("{}-{}.{}", self.next, what.stem, what.id);
         self.next = self.next.saturating_add(1);
         name
     }
 
     /// Appends to the manifest what was kept as `name`, and waits until both are on disk.
-    fn note(&mut self, name: &str, entry: &Entry<'_>) -> Result<(), SaveError> {
+    fn note(&mut self, name: &str, stem: &str, entry: &Entry<'_>) -> Result<(), SaveError> {
         let line = serde_json::to_vec(entry)
             .map_err(|error| LedgerError::failed("append to", &self.directory.path().join(MANIFEST), error.into()));
         let noted = line.and_then(|line| self.manifest.append(&line));
         if noted.is_err() {
             // What the manifest does not name is of no use to anybody; that it stays for once harms nobody.
-            let is_kept_file = |name: &[u8]| name.windows(11).any(|part| part == b"link_remap.");
+            let is_kept_file = |name: &[u8]| name.windows(stem.len()).any(|part| part == stem.as_bytes());
             let _ = Name::checked(OsStr::new(name), is_kept_file).map(|name| self.directory.unlink(name));
         }
         noted?;

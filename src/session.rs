@@ -23,6 +23,7 @@ use crate::options::Options;
 use crate::probe;
 use crate::report::{self, CheckpointReport, Mode, Report};
 use crate::save::{Destination, Keeper, SaveDirectory};
+use crate::tree;
 
 /// Finds out what checkpoints left on this host, beside others who look. Nothing is changed, and nothing
 /// [saved](Options::save).
@@ -101,16 +102,16 @@ impl Removal<'_> {
             Ok(ready) => ready,
             Err(error) => return report::failed_checkpoint(&prepared.path, &with_causes(&error)),
         };
-        let Ready { images, checkpoint, derived, hints, plan, origin, mut context } = ready;
+        let Ready { images, checkpoint, claims, hints, plan, origin, mut context } = ready;
         // The picture once more, right before the acts.
-        let host = Host::look(probe::wanted(&checkpoint, &derived));
-        let plan = plan.guarded(&probe::tree::look(&host, &images, &checkpoint), &self.settings.policy);
+        let host = Host::look(probe::wanted(&checkpoint, &claims));
+        let plan = plan.guarded(&tree::look(&host, &images, &checkpoint), &self.settings.policy);
         let run_id = checkpoint.run_id().map(|id| id.text);
         let images_path = prepared.path.clone();
         let keeper = self.directory.take().map(|directory| Keeper { directory, images: images_path, run_id });
         let (mut done, keeper) = execute::execute(&host, plan, keeper, self.interrupt);
         self.directory = keeper.map(|keeper| keeper.directory);
-        match survey(&Host::look(probe::wanted(&checkpoint, &derived)), &images, &checkpoint, derived, &hints) {
+        match survey(&Host::look(probe::wanted(&checkpoint, &claims)), &images, &checkpoint, claims, &hints) {
             Ok(after) => execute::confirm(&mut done, &after),
             Err(error) => {
                 let why = format!("what is left after the removal: {}", with_causes(&error));

@@ -14,7 +14,7 @@ struct Source {
 }
 
 /// Modules that do not ask the system, and what they may know of it all the same: plain data.
-const PURE: [&str; 4] = ["residue", "mounts", "plan", "firewall/rule_shape"];
+const PURE: [&str; 4] = ["kind", "mounts", "plan", "firewall/rule_shape"];
 const PLAIN_DATA: [&str; 8] = [
     "nft::Expression",
     "nft::{Expression, Verdict}",
@@ -124,12 +124,18 @@ impl Source {
 }
 
 fn sources() -> Vec<Source> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_below("src")
+}
+
+/// All source files of a crate.
+fn sources_below(directory: &str) -> Vec<Source> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let mut paths = Vec::new();
     walk(&top, &mut paths);
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
     let read = |path: PathBuf| Source {
         text: fs::read_to_string(&path).expect("a source file"),
-        path: path.strip_prefix(&top).expect("a path below src").display().to_string(),
+        path: path.strip_prefix(&top).expect("a path below the directory").display().to_string(),
     };
     paths.into_iter().map(read).collect()
 }
@@ -144,7 +150,7 @@ fn walk(directory: &Path, paths: &mut Vec<PathBuf>) {
 /// The rule holds for all sources, and is broken by a file of this path and text: a rule that nothing can break holds
 /// nothing.
 #[track_caller]
-fn check(rule: fn(&Source) -> Vec<String>, path: &str, broken: &[&str]) {
+fn assert_rule(rule: fn(&Source) -> Vec<String>, path: &str, broken: &[&str]) {
     let found: Vec<String> = sources().iter().flat_map(rule).collect();
     assert!(found.is_empty(), "{found:#?}");
     for text in broken {
@@ -154,7 +160,7 @@ fn check(rule: fn(&Source) -> Vec<String>, path: &str, broken: &[&str]) {
 }
 
 #[test]
-fn residue_mounts_and_plan_do_not_ask_the_system() {
+fn kinds_mounts_and_plan_do_not_ask_the_system() {
     let broken = [
         "use std::fs;",
         "use std::net::{IpAddr, TcpStream};",
@@ -164,8 +170,8 @@ fn residue_mounts_and_plan_do_not_ask_the_system() {
         "let x = crate::system::process::pids();",
         "    use crate::system;\n    system::{process};",
     ];
-    check(impure_lines, "mounts/overlay.rs", &broken);
-    check(impure_lines, "plan.rs", &["use std::env;"]);
+    assert_rule(impure_lines, "mounts/overlay.rs", &broken);
+    assert_rule(impure_lines, "plan.rs", &["use std::env;"]);
 }
 
 /// The modules that each module of a crate uses, of those at the top of the crate.
@@ -180,10 +186,11 @@ fn uses(sources: &[Source], top: &str) -> Uses {
     for source in sources.iter().filter(|source| source.is_below(top)) {
         let path = &source.path[top.len()..];
         let module = path.split(['/', '.']).next().unwrap_or_default();
-        let mut names: BTreeSet<String> = source.code().flat_map(|line| names_after("crate::", line)).collect();
+        let code: String = source.code().map(|line| format!("{line}\n")).collect();
+        let mut names: BTreeSet<String> = code.split("crate::").skip(1).flat_map(named_first).collect();
         // From a file at the top this is the crate.
         if !path.contains('/') {
-            names.extend(source.code().flat_map(|line| names_after("super::", line)));
+            names.extend(code.split("super::").skip(1).flat_map(named_first));
         }
         names.remove(module);
         uses.entry(module.to_owned()).or_default().extend(names);
@@ -193,14 +200,25 @@ fn uses(sources: &[Source], top: &str) -> Uses {
     uses
 }
 
-/// The first names of the paths in a line that begin with `root`, also those of a group.
-fn names_after(root: &str, line: &str) -> Vec<String> {
-    let name = |text: &str| text.chars().take_while(|each| each.is_ascii_alphanumeric() || *each == '_').collect();
-    let paths = line.split(root).skip(1).flat_map(|rest| match rest.strip_prefix('{') {
-        Some(group) => group.split(',').map(str::trim).map(name).collect(),
-        None => vec![name(rest)],
-    });
-    paths.filter(|name: &String| !name.is_empty()).collect()
+/// The modules that follow `crate::`, be it one or a list in braces.
+fn named_first(rest: &str) -> Vec<String> {
+    let name = |text: &str| {
+        let is_part = |each: &char| each.is_ascii_alphanumeric() || *each == '_';
+        text.trim_start().chars().take_while(is_part).collect::<String>()
+    };
+    let Some(list) = rest.strip_prefix('{') else { return vec![name(rest)] };
+    let mut depth = 0;
+    let mut names = vec![name(list)];
+    for (place, each) in list.char_indices() {
+        match each {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => names.push(name(&list[place + 1..])),
+            _ => {}
+        }
+    }
+    names
 }
 
 /// A circle of modules: each uses the next, and the last one the first.
@@ -228,11 +246,12 @@ fn circle(uses: &Uses) -> Option<String> {
 
 #[test]
 fn modules_use_one_another_in_one_direction() {
-    let sources = sources();
-    for (top, module, used) in [(LIBRARY, "probe", "residue"), (PROGRAM, "run", "terminal")] {
-        let uses = uses(&sources, top);
+    for (directory, top) in [("src", LIBRARY), ("src", PROGRAM), ("xtask/src", ""), ("tests/zdtm/src", "")] {
+        assert_eq!(circle(&uses(&sources_below(directory), top)), None, "{directory}/{top}");
+    }
+    for (top, module, used) in [(LIBRARY, "probe", "kind"), (PROGRAM, "run", "terminal")] {
+        let uses = uses(&sources(), top);
         assert!(uses[module].contains(used), "uses are not noticed");
-        assert_eq!(circle(&uses), None);
         // A name of the crate itself would hide which module is used.
         let hidden: Vec<&String> = uses.values().flatten().filter(|name| !uses.contains_key(*name)).collect();
         assert!(hidden.is_empty(), "these are names of no module: {hidden:?}");
@@ -240,8 +259,6 @@ fn modules_use_one_another_in_one_direction() {
         broken.entry(used.to_owned()).or_default().insert(module.to_owned());
         assert!(circle(&broken).is_some_and(|circle| circle.contains(&format!("{used} uses {module}"))), "{top}");
     }
-    assert_eq!(names_after("crate::", "use crate::{plan, probe::Tie};"), ["plan", "probe"]);
-    assert_eq!(names_after("crate::", "    let x = crate::time::now(crate::host::look());"), ["time", "host"]);
 }
 
 /// The library prints nothing, ends no process, and gives up nothing that its caller has.
@@ -265,7 +282,7 @@ fn acts_for_the_process(source: &Source) -> Vec<String> {
 #[test]
 fn the_library_does_not_act_for_its_process() {
     let broken = ["    std::process::exit(1);", "use std::io::stdout;", "thread::set_no_new_privs(true)?;"];
-    check(acts_for_the_process, "session.rs", &broken);
+    assert_rule(acts_for_the_process, "session.rs", &broken);
 }
 
 /// An error's message does not repeat its source: `with_causes` prints both.
@@ -288,8 +305,14 @@ fn errs_with_a_sentence(source: &Source) -> Vec<String> {
 
 #[test]
 fn errors_have_types_and_do_not_repeat_their_sources() {
-    check(repeats_source, "save.rs", &["    #[error(\"cannot save: {source}\")]"]);
-    check(errs_with_a_sentence, "save.rs", &["    pub(super) fn save(&self) -> Result<(), String> {"]);
+    assert_rule(repeats_source, "save.rs", &["    #[error(\"cannot save: {source}\")]"]);
+    assert_rule(errs_with_a_sentence, "save.rs", &["    pub(super) fn save(&self) -> Result<(), String> {"]);
+}
+
+#[test]
+fn modules_are_noticed_in_braces_too() {
+    assert_eq!(named_first("plan::Plan;\nuse std::fs;"), ["plan"]);
+    assert_eq!(named_first("{\n    plan::{self, Plan},\n    probe};\n, residue"), ["plan", "probe"]);
 }
 
 #[test]
@@ -300,12 +323,59 @@ fn nothing_but_the_picture_of_the_host_reads_proc_about_others() {
         "read_dir(\"/proc\")",
         "open(\"/proc/locks\")",
     ];
-    check(reads_proc, "probe.rs", &broken);
+    assert_rule(reads_proc, "probe.rs", &broken);
 }
 
 #[test]
 fn every_file_has_its_licence_and_says_what_it_is_for() {
     let licence = "// SPDX-License-Identifier: Apache-2.0 OR MIT\n";
-    check(headless, "new.rs", &["", "//! What for.\n", licence, &format!("{licence}use std::fs;\n")]);
-    check(headless, "new/tests.rs", &["use super::*;\n"]);
+    assert_rule(headless, "new.rs", &["", "//! What for.\n", licence, &format!("{licence}use std::fs;\n")]);
+    assert_rule(headless, "new/tests.rs", &["use super::*;\n"]);
+}
+
+/// The modules of test suites that no module declares. They are not compiled, and no compiler says so.
+fn undeclared(sources: &[Source]) -> Vec<&str> {
+    let is_root = |path: &Path| path.ends_with("main.rs") || path.ends_with("lib.rs");
+    let declares = |source: &Source, module: &str| {
+        let declaration = format!("mod {module};");
+        source
+            .text
+            .lines()
+            .any(|line| line.split_once(&declaration).is_some_and(|rest| ["", "pub ", "pub(crate) "].contains(&rest.0)))
+    };
+    let is_declared = |path: &Path| {
+        let module = path.file_stem().expect("a name").to_string_lossy();
+        let directory = path.parent().expect("a directory");
+        let parents = [directory.join("main.rs"), directory.join("lib.rs"), directory.with_extension("rs")];
+        sources
+            .iter()
+            .any(|source| parents.iter().any(|parent| *parent == Path::new(&source.path)) && declares(source, &module))
+    };
+    // What lies directly in tests/, or in the tests/ or src/bin/ of a crate, is a program of its own.
+    let is_program = |path: &Path| {
+        let directory = path.parent().expect("a directory");
+        is_root(path) || directory == Path::new("") || directory.ends_with("tests") || directory.ends_with("bin")
+    };
+    let paths = sources.iter().map(|source| source.path.as_str());
+    paths.filter(|path| !is_program(Path::new(path)) && !is_declared(Path::new(path))).collect()
+}
+
+#[test]
+fn every_file_of_a_test_suite_is_compiled() {
+    let mut sources = sources_below("tests");
+    assert_eq!(undeclared(&sources), Vec::<&str>::new());
+    sources.push(Source { path: "privileged/forgotten.rs".to_owned(), text: String::new() });
+    sources.push(Source { path: "privileged/reader/forgotten.rs".to_owned(), text: String::new() });
+    assert_eq!(undeclared(&sources), ["privileged/forgotten.rs", "privileged/reader/forgotten.rs"]);
+}
+
+/// What two programs need is a crate: a file that is a module of both is compiled twice, and unused in part.
+#[test]
+fn no_module_has_a_path_of_its_own() {
+    let attribute = format!("#[{}", "path");
+    let programs = ["src", "tests", "benches", "xtask/src"];
+    let found = programs.iter().flat_map(|directory| sources_below(directory));
+    let found: Vec<String> =
+        found.filter(|source| source.text.contains(&attribute)).map(|source| source.path).collect();
+    assert_eq!(found, Vec::<String>::new());
 }

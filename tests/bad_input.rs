@@ -2,27 +2,22 @@
 //! Images that CRIU did not write, or that contradict themselves: an error that names the file and the place, status 2,
 //! and nothing is touched. Needs no root, and asks nothing of the machine's packet filters.
 
-#[path = "bad_input/checkpoint.rs"]
-mod checkpoint;
-#[path = "support/image_file.rs"]
-mod image_file;
-#[path = "bad_input/refusal.rs"]
-mod refusal;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use checkpoint::{Checkpoint, LINK, ORIGINAL, named, offset, regular, remap, socket};
 use criu_images::{Framing, InetSkEntry, RegFileEntry};
-use refusal::{check, check_error, names_below};
+use handmade::{Checkpoint, LINK, ORIGINAL, named, names_below, offset, regular, remap, socket};
+
+/// The program under test.
+const CRIU_GC: &str = env!("CARGO_BIN_EXE_criu-gc");
 
 /// Without this the other tests could succeed because nothing of their images is right.
 #[test]
 fn what_the_other_tests_change_is_removed_while_it_is_right() {
     for framing in [Framing::OneMagic, Framing::TwoMagics] {
-        let checkpoint = Checkpoint::new();
+        let checkpoint = Checkpoint::new(CRIU_GC);
         checkpoint.write_framed(framing);
         let output = checkpoint.run(&[]);
         let text = String::from_utf8(output.stdout).unwrap();
@@ -33,39 +28,47 @@ fn what_the_other_tests_change_is_removed_while_it_is_right() {
 
 #[test]
 fn a_directory_that_is_none_or_holds_no_image_is_named() {
-    let checkpoint = Checkpoint::new();
+    let checkpoint = Checkpoint::new(CRIU_GC);
     fs::write(checkpoint.images().join("notes.txt"), "").unwrap();
-    check_error(&checkpoint, &["no CRIU image in ", checkpoint.images().to_str().unwrap()]);
+    checkpoint.assert_refused(&["no CRIU image in ", checkpoint.images().to_str().unwrap()]);
     fs::remove_dir_all(checkpoint.images()).unwrap();
-    check_error(&checkpoint, &["cannot open ", checkpoint.images().to_str().unwrap(), "No such file"]);
+    checkpoint.assert_refused(&["cannot open ", checkpoint.images().to_str().unwrap(), "No such file"]);
     fs::write(checkpoint.images(), "").unwrap();
-    check_error(&checkpoint, &[checkpoint.images().to_str().unwrap(), "no tar archive", "it is empty"]);
+    checkpoint.assert_refused(&[checkpoint.images().to_str().unwrap(), "no tar archive", "it is empty"]);
 }
 
 #[test]
 fn a_file_with_the_name_of_an_image_has_to_be_that_image() {
     for (name, bytes) in [("files.img", &b"\x7fELF\x02\x01\x01\0"[..]), ("remap-fpath.img", b"#!/bin/sh\n")] {
-        let checkpoint = Checkpoint::new();
+        let checkpoint = Checkpoint::new(CRIU_GC);
         checkpoint.write();
         checkpoint.write_bytes(name, bytes);
-        check(&checkpoint, name, 0, "the magic number is ");
+        checkpoint.assert_refused_at(name, 0, "the magic number is ");
     }
-    let checkpoint = Checkpoint::new();
+    let checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.write();
     fs::rename(checkpoint.images().join("remap-fpath.img"), checkpoint.images().join("files.img")).unwrap();
-    check(&checkpoint, "files.img", 4, "the magic number is 0x59133954, but that of this kind of image is 0x56303138");
+    checkpoint.assert_refused_at(
+        "files.img",
+        4,
+        "the magic number is 0x59133954, but that of this kind of image is 0x56303138",
+    );
 }
 
 #[test]
 fn images_of_a_version_that_is_not_known_are_refused() {
     for version in [4, 99, u32::MAX] {
-        let mut checkpoint = Checkpoint::new();
+        let mut checkpoint = Checkpoint::new(CRIU_GC);
         checkpoint.inventory.img_version = version;
         checkpoint.write();
-        check(&checkpoint, "inventory.img", 4, "is of a version of the image format that this criu-gc does not know");
+        checkpoint.assert_refused_at(
+            "inventory.img",
+            4,
+            "is of a version of the image format that this criu-gc does not know",
+        );
     }
     for version in 1..=3 {
-        let mut checkpoint = Checkpoint::new();
+        let mut checkpoint = Checkpoint::new(CRIU_GC);
         checkpoint.inventory.img_version = version;
         checkpoint.write();
         assert_eq!(checkpoint.run(&[]).status.code(), Some(0));
@@ -75,12 +78,12 @@ fn images_of_a_version_that_is_not_known_are_refused() {
 #[test]
 fn what_is_no_regular_file_is_not_read() {
     let replace = |make: &dyn Fn(&Path)| {
-        let checkpoint = Checkpoint::new();
+        let checkpoint = Checkpoint::new(CRIU_GC);
         checkpoint.write();
         let path = checkpoint.images().join("files.img");
         fs::rename(&path, checkpoint.images().join("away")).unwrap();
         make(&path);
-        check_error(&checkpoint, &[path.to_str().unwrap()]);
+        checkpoint.assert_refused(&[path.to_str().unwrap()]);
     };
     replace(&|path| symlink("away", path).unwrap());
     replace(&|path| fs::create_dir(path).unwrap());
@@ -91,15 +94,15 @@ fn what_is_no_regular_file_is_not_read() {
 
 #[test]
 fn a_huge_or_malformed_record_is_refused() {
-    let checkpoint = Checkpoint::new();
+    let checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.write();
     let image = fs::read(checkpoint.images().join("files.img")).unwrap();
     let second = offset(&checkpoint.files, 1);
     let with = |at: usize, bytes: &[u8]| [&image[..at], bytes, &image[at + bytes.len()..]].concat();
     checkpoint.write_bytes("files.img", &with(second, &u32::MAX.to_le_bytes()));
-    check(&checkpoint, "files.img", second, "the record says it is 4294967295 bytes long");
+    checkpoint.assert_refused_at("files.img", second, "the record says it is 4294967295 bytes long");
     checkpoint.write_bytes("files.img", &with(second + 4, &[0xff; 4]));
-    check(&checkpoint, "files.img", second, "");
+    checkpoint.assert_refused_at("files.img", second, "");
 }
 
 #[test]
@@ -114,12 +117,16 @@ fn a_link_remap_has_the_name_that_criu_gives_it() {
         b"xlink_remap.9",
     ];
     for name in names {
-        let mut checkpoint = Checkpoint::new();
+        let mut checkpoint = Checkpoint::new(CRIU_GC);
         fs::write(checkpoint.data().join("link_remap.7"), "a user's own").unwrap();
         let directory = checkpoint.data().to_str().unwrap().to_owned();
         checkpoint.link_entry().name = [directory.as_bytes(), b"/", name].concat();
         checkpoint.write();
-        check(&checkpoint, "files.img", offset(&checkpoint.files, 0), "is said to be link remap 9, but its name is ");
+        checkpoint.assert_refused_at(
+            "files.img",
+            offset(&checkpoint.files, 0),
+            "is said to be link remap 9, but its name is ",
+        );
     }
 }
 
@@ -127,32 +134,36 @@ fn a_link_remap_has_the_name_that_criu_gives_it() {
 fn a_name_that_leads_elsewhere_is_refused() {
     let ways = ["/../data/link_remap.9", "/./link_remap.9", "//link_remap.9", "/link_remap.9/", "/link_remap.9/.."];
     for way in ways.map(String::from).into_iter().chain([format!("/{}/link_remap.9", "x".repeat(256))]) {
-        let mut checkpoint = Checkpoint::new();
+        let mut checkpoint = Checkpoint::new(CRIU_GC);
         let directory = checkpoint.data().to_str().unwrap().to_owned();
         checkpoint.link_entry().name = format!("{directory}{way}").into();
         checkpoint.write();
-        check(&checkpoint, "files.img", offset(&checkpoint.files, 0), "its name is not a plain path");
+        checkpoint.assert_refused_at("files.img", offset(&checkpoint.files, 0), "its name is not a plain path");
     }
     for name in ["../../link_remap.9", "link_remap.9/../../../link_remap.9", "", "/", "/data\0/link_remap.9"] {
-        let mut checkpoint = Checkpoint::new();
+        let mut checkpoint = Checkpoint::new(CRIU_GC);
         checkpoint.link_entry().name = name.into();
         checkpoint.write();
-        check(&checkpoint, "files.img", offset(&checkpoint.files, 0), "is said to be link remap 9, but its name is");
+        checkpoint.assert_refused_at(
+            "files.img",
+            offset(&checkpoint.files, 0),
+            "is said to be link remap 9, but its name is",
+        );
     }
-    let mut checkpoint = Checkpoint::new();
+    let mut checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.original_entry().name.extend_from_slice(b"/../data");
     checkpoint.write();
-    check(&checkpoint, "files.img", offset(&checkpoint.files, 1), "has a name that is not a plain path");
+    checkpoint.assert_refused_at("files.img", offset(&checkpoint.files, 1), "has a name that is not a plain path");
 }
 
 #[test]
 fn the_original_of_a_link_remap_is_in_its_directory_or_below() {
     for name in ["/elsewhere/data", "/data"] {
-        let mut checkpoint = Checkpoint::new();
+        let mut checkpoint = Checkpoint::new(CRIU_GC);
         checkpoint.original_entry().name = name.into();
         checkpoint.write();
         let at = offset(&checkpoint.files, 1);
-        check(&checkpoint, "files.img", at, "has its link remap outside its own directories, at ");
+        checkpoint.assert_refused_at("files.img", at, "has its link remap outside its own directories, at ");
     }
 }
 
@@ -161,56 +172,64 @@ fn a_link_remap_has_what_criu_records_of_it_and_no_more() {
     let changes: [fn(&mut RegFileEntry); 4] =
         [|file| file.mode = Some(0), |file| file.size = Some(4), |file| file.mnt_id = Some(1), |file| file.ext = true];
     for change in changes {
-        let mut checkpoint = Checkpoint::new();
+        let mut checkpoint = Checkpoint::new(CRIU_GC);
         change(checkpoint.link_entry());
         checkpoint.write();
-        check(&checkpoint, "files.img", offset(&checkpoint.files, 0), "is said to be link remap 9, but ");
+        checkpoint.assert_refused_at("files.img", offset(&checkpoint.files, 0), "is said to be link remap 9, but ");
     }
-    let mut checkpoint = Checkpoint::new();
+    let mut checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.original_entry().ext = true;
     checkpoint.write();
-    check(&checkpoint, "files.img", offset(&checkpoint.files, 1), "is an external file");
+    checkpoint.assert_refused_at("files.img", offset(&checkpoint.files, 1), "is an external file");
 }
 
 #[test]
 fn ids_that_lead_nowhere_or_twice_to_one_place_are_refused() {
-    let mut checkpoint = Checkpoint::new();
+    let mut checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.remaps.push(remap(ORIGINAL, LINK + 1));
     checkpoint.write();
-    check(&checkpoint, "remap-fpath.img", offset(&checkpoint.remaps, 1), "names file 10");
+    checkpoint.assert_refused_at("remap-fpath.img", offset(&checkpoint.remaps, 1), "names file 10");
     checkpoint.remaps[1] = remap(ORIGINAL, LINK);
     checkpoint.write();
-    check(&checkpoint, "remap-fpath.img", offset(&checkpoint.remaps, 1), "uses file 9 for a second remap");
+    checkpoint.assert_refused_at("remap-fpath.img", offset(&checkpoint.remaps, 1), "uses file 9 for a second remap");
     checkpoint.remaps = vec![remap(ORIGINAL + 100, LINK)];
     checkpoint.write();
-    check(&checkpoint, "remap-fpath.img", offset(&checkpoint.remaps, 0), "remaps file 108");
-    let mut checkpoint = Checkpoint::new();
+    checkpoint.assert_refused_at("remap-fpath.img", offset(&checkpoint.remaps, 0), "remaps file 108");
+    let mut checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.files.push(regular(named(LINK, &checkpoint.data().join("another"))));
     checkpoint.write();
-    check(&checkpoint, "files.img", offset(&checkpoint.files, 2), "has the id of another file");
+    checkpoint.assert_refused_at("files.img", offset(&checkpoint.files, 2), "has the id of another file");
     checkpoint.files.pop();
     checkpoint.files[1].id = ORIGINAL + 1;
     checkpoint.write();
-    check(&checkpoint, "files.img", offset(&checkpoint.files, 1), "has another id inside than outside");
+    checkpoint.assert_refused_at("files.img", offset(&checkpoint.files, 1), "has another id inside than outside");
 }
 
 #[test]
 fn a_link_remap_is_on_a_mount_of_the_images() {
-    let mut checkpoint = Checkpoint::new();
+    let mut checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.mount_at("/elsewhere");
     checkpoint.write();
-    check(&checkpoint, "files.img", offset(&checkpoint.files, 1), "has its link remap outside its mount, /elsewhere");
+    checkpoint.assert_refused_at(
+        "files.img",
+        offset(&checkpoint.files, 1),
+        "has its link remap outside its mount, /elsewhere",
+    );
     checkpoint.original_entry().mnt_id = Some(78);
     checkpoint.write();
-    check(&checkpoint, "files.img", offset(&checkpoint.files, 1), "is on mount 78, of which the images have no entry");
+    checkpoint.assert_refused_at(
+        "files.img",
+        offset(&checkpoint.files, 1),
+        "is on mount 78, of which the images have no entry",
+    );
     checkpoint.mounts.push(checkpoint.mounts[0].clone());
     checkpoint.write();
-    check(&checkpoint, "mountpoints-3.img", offset(&checkpoint.mounts, 1), "has the id of another mount");
+    checkpoint.assert_refused_at("mountpoints-3.img", offset(&checkpoint.mounts, 1), "has the id of another mount");
 }
 
 #[test]
 fn a_connection_has_two_addresses() {
-    let mut checkpoint = Checkpoint::new();
+    let mut checkpoint = Checkpoint::new(CRIU_GC);
     let entry = InetSkEntry::default().with(|socket| {
         socket.id = 1;
         socket.family = 2;
@@ -220,13 +239,17 @@ fn a_connection_has_two_addresses() {
     });
     checkpoint.files.push(socket(entry));
     checkpoint.write();
-    check(&checkpoint, "files.img", offset(&checkpoint.files, 2), "is a TCP connection whose addresses make no sense");
+    checkpoint.assert_refused_at(
+        "files.img",
+        offset(&checkpoint.files, 2),
+        "is a TCP connection whose addresses make no sense",
+    );
 }
 
 /// No image is wrong here; whoever can write to the directory has turned the way.
 #[test]
 fn a_symbolic_link_on_the_way_to_a_link_remap_is_not_followed() {
-    let checkpoint = Checkpoint::new();
+    let checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.write();
     let away = checkpoint.data().with_file_name("away");
     fs::rename(checkpoint.data(), &away).unwrap();
@@ -241,7 +264,7 @@ fn a_symbolic_link_on_the_way_to_a_link_remap_is_not_followed() {
 
 #[test]
 fn a_bad_checkpoint_does_not_keep_a_good_one_from_being_cleaned() {
-    let (bad, good) = (Checkpoint::new(), Checkpoint::new());
+    let (bad, good) = (Checkpoint::new(CRIU_GC), Checkpoint::new(CRIU_GC));
     bad.write();
     bad.write_bytes("files.img", b"none");
     good.write();
@@ -253,7 +276,7 @@ fn a_bad_checkpoint_does_not_keep_a_good_one_from_being_cleaned() {
 /// A word that was meant as a command or an option (`criu-gc show DIR`, `criu-gc DIR -- --dry-run`), or a mistyped name.
 #[test]
 fn nothing_is_removed_if_something_that_was_named_is_not_there() {
-    let checkpoint = Checkpoint::new();
+    let checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.write();
     for words in [&["show"][..], &["--", "--dry-run"], &["-D", "/no/such"]] {
         let output = checkpoint.run(words);
@@ -270,13 +293,13 @@ fn nothing_is_removed_if_something_that_was_named_is_not_there() {
 /// What is passed over takes no memory: neither in a file, nor through a pipe, nor what comes out of a decompressor.
 #[test]
 fn an_archive_of_any_size_takes_little_memory() {
-    let checkpoint = Checkpoint::new();
+    let checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.write();
     let pages = fs::File::create(checkpoint.images().join("pages-1.img")).unwrap();
     pages.set_len(1 << 30).unwrap();
     let archive = checkpoint.images().with_extension("tar");
     let run = |script: &str| {
-        let output = Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_criu-gc")]).arg(&archive).output();
+        let output = Command::new("sh").args(["-c", script, CRIU_GC]).arg(&archive).output();
         let output = output.expect("sh");
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("; to be removed)"), "{script}: {text}{}", String::from_utf8_lossy(&output.stderr));

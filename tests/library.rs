@@ -1,26 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The library as another program uses it: nothing but its public interface. Needs no root.
 
-#[expect(dead_code, reason = "the tests of bad input change more of it")]
-#[path = "bad_input/checkpoint.rs"]
-mod checkpoint;
-#[expect(dead_code, reason = "it is a program, and this is not the only function of it")]
-#[path = "../examples/forget.rs"]
-mod forget;
-#[path = "support/image_file.rs"]
-mod image_file;
-
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use checkpoint::Checkpoint;
 use criu_gc::report::{Mode, Outcome, Report, Verdict};
 use criu_gc::{Control, ErrorKind, Event, Examination, KeepReason, Options, with_causes};
+use handmade::Checkpoint;
 
 /// A whole checkpoint whose link remap exists.
 fn example() -> Checkpoint {
-    let checkpoint = Checkpoint::new();
+    let checkpoint = Checkpoint::new("no program is run");
     checkpoint.write();
     checkpoint
 }
@@ -141,13 +132,4 @@ fn a_dump_is_recorded() {
     assert!(checkpoint.images().join(recorded.file_name).exists());
     let error = criu_gc::record(&criu_gc::Dump::new(checkpoint.data())).expect_err("no images");
     assert_eq!(error.kind(), ErrorKind::Record);
-}
-
-/// What a runtime could begin with.
-#[test]
-fn the_example_removes() {
-    let checkpoint = example();
-    assert!(matches!(forget::forget(&checkpoint.images(), None), Ok(true)) && !checkpoint.link().exists());
-    assert!(matches!(forget::forget(&checkpoint.images(), None), Ok(true)), "what is gone already is no failure");
-    assert!(matches!(forget::forget(&checkpoint.data(), None), Ok(false)), "there are no images");
 }

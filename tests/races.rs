@@ -2,24 +2,17 @@
 //! Somebody exchanges directories and links while criu-gc works: what lies elsewhere is never touched, and what is said
 //! is true. Needs no root. That rules, mounts and whole trees change in the meantime is in `privileged/races.rs`.
 
-#[expect(dead_code, reason = "the tests of bad input change more of it")]
-#[path = "bad_input/checkpoint.rs"]
-mod checkpoint;
-#[path = "support/image_file.rs"]
-mod image_file;
-#[expect(dead_code, reason = "nothing is refused here")]
-#[path = "bad_input/refusal.rs"]
-mod refusal;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use checkpoint::Checkpoint;
-use refusal::names_below;
+use handmade::{Checkpoint, names_below};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+/// The program under test.
+const CRIU_GC: &str = env!("CARGO_BIN_EXE_criu-gc");
 
 /// How many runs of criu-gc each race has.
 const ROUNDS: usize = 50;
@@ -67,7 +60,7 @@ fn elsewhere(checkpoint: &Checkpoint) -> PathBuf {
 fn race(prepare: impl Fn(&Checkpoint) -> (PathBuf, PathBuf)) -> String {
     let (mut removed, mut exchanges) = (0, 0);
     for _ in 0..ROUNDS {
-        let checkpoint = Checkpoint::new();
+        let checkpoint = Checkpoint::new(CRIU_GC);
         checkpoint.write();
         let (one, other) = prepare(&checkpoint);
         let top = checkpoint.images().with_file_name("");
@@ -139,7 +132,7 @@ fn images_are_exchanged_for_others() {
 fn a_file_is_exchanged_for_another_in_its_directory() {
     let (mut of_the_link, mut of_another) = (0, 0);
     for _ in 0..ROUNDS {
-        let checkpoint = Checkpoint::new();
+        let checkpoint = Checkpoint::new(CRIU_GC);
         checkpoint.write();
         let precious = checkpoint.data().join("precious");
         fs::write(&precious, "1234").expect("a new file");

@@ -2,12 +2,6 @@
 //! `--save` on the command line: where files cannot be saved, what is made and when, and runs that are killed. Needs no
 //! root; what is saved and how is for the privileged tests.
 
-#[expect(dead_code, reason = "the tests of bad input change more of it")]
-#[path = "bad_input/checkpoint.rs"]
-mod checkpoint;
-#[path = "support/image_file.rs"]
-mod image_file;
-
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -15,12 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use checkpoint::{Checkpoint, named, regular, remap};
+use handmade::{Checkpoint, named, regular, remap};
 use serde_json::{Value, json};
+
+/// The program under test.
+const CRIU_GC: &str = env!("CARGO_BIN_EXE_criu-gc");
 
 /// A whole checkpoint, and a place for saved files beside its data.
 fn example() -> (Checkpoint, PathBuf) {
-    let checkpoint = Checkpoint::new();
+    let checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.write();
     let saved = checkpoint.data().with_file_name("saved");
     (checkpoint, saved)
@@ -32,7 +29,7 @@ fn run(checkpoint: &Checkpoint, saved: &Path, more: &[&str]) -> Output {
 
 /// The run is refused in these words, and nothing is touched.
 #[track_caller]
-fn check_refused(checkpoint: &Checkpoint, saved: &Path, words: &[&str]) {
+fn assert_refused(checkpoint: &Checkpoint, saved: &Path, words: &[&str]) {
     let output = run(checkpoint, saved, &[]);
     let message = String::from_utf8(output.stderr).expect("text");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]), "{message}");
@@ -50,13 +47,13 @@ fn manifest(saved: &Path) -> Vec<Value> {
 fn a_place_that_is_no_directory_is_refused() {
     let (checkpoint, saved) = example();
     let place = saved.to_str().expect("text").to_owned();
-    check_refused(&checkpoint, &saved.join("deeper"), &["cannot open directory", &place, "No such file"]);
+    assert_refused(&checkpoint, &saved.join("deeper"), &["cannot open directory", &place, "No such file"]);
     assert!(!saved.exists());
     fs::write(&saved, "").expect("a file");
-    check_refused(&checkpoint, &saved, &["cannot open directory", &place, "Not a directory"]);
+    assert_refused(&checkpoint, &saved, &["cannot open directory", &place, "Not a directory"]);
     fs::remove_file(&saved).expect("a file");
     symlink("nothing", &saved).expect("a link");
-    check_refused(&checkpoint, &saved, &[&place]);
+    assert_refused(&checkpoint, &saved, &[&place]);
 }
 
 #[test]
@@ -64,7 +61,7 @@ fn a_directory_that_others_can_write_in_is_refused() {
     let (checkpoint, saved) = example();
     fs::create_dir(&saved).expect("a directory");
     fs::set_permissions(&saved, Permissions::from_mode(0o777)).expect("a mode");
-    check_refused(&checkpoint, &saved, &["can be written by others", saved.to_str().expect("text")]);
+    assert_refused(&checkpoint, &saved, &["can be written by others", saved.to_str().expect("text")]);
     fs::set_permissions(&saved, Permissions::from_mode(0o1777)).expect("a mode");
     assert_eq!(run(&checkpoint, &saved, &[]).status.code(), Some(0));
 }
@@ -79,7 +76,7 @@ fn a_way_on_which_others_decide_is_refused() {
     symlink(&target, open.join("link")).expect("a link");
     fs::set_permissions(&open, Permissions::from_mode(0o777)).expect("a mode");
     for way in [open.join("link"), open.join("link/new"), open.join("link/../target")] {
-        check_refused(
+        assert_refused(
             &checkpoint,
             &way,
             &["is a symbolic link that others", open.join("link").to_str().expect("text")],
@@ -99,13 +96,13 @@ fn a_manifest_that_is_no_file_of_its_own_is_refused() {
     let (manifest, victim) = (saved.join("manifest.jsonl"), saved.with_file_name("victim"));
     fs::write(&victim, "precious").expect("a file");
     symlink(&victim, &manifest).expect("a link");
-    check_refused(&checkpoint, &saved, &["manifest.jsonl"]);
+    assert_refused(&checkpoint, &saved, &["manifest.jsonl"]);
     fs::remove_file(&manifest).expect("a link");
     fs::hard_link(&victim, &manifest).expect("a link");
-    check_refused(&checkpoint, &saved, &["manifest.jsonl is not a regular file with one name"]);
+    assert_refused(&checkpoint, &saved, &["manifest.jsonl is not a regular file with one name"]);
     fs::remove_file(&manifest).expect("a link");
     rustix::fs::mkfifoat(rustix::fs::CWD, &manifest, rustix::fs::Mode::RWXU).expect("a FIFO");
-    check_refused(&checkpoint, &saved, &["manifest.jsonl", "not a regular file"]);
+    assert_refused(&checkpoint, &saved, &["manifest.jsonl", "not a regular file"]);
     assert_eq!(fs::read_to_string(victim).expect("a file"), "precious");
 }
 
@@ -147,7 +144,7 @@ fn the_directory_may_be_named_by_a_symbolic_link() {
 
 /// A checkpoint with so many link remaps in one directory, and the inodes that they are.
 fn many(links: u32) -> (Checkpoint, PathBuf, BTreeSet<u64>) {
-    let mut checkpoint = Checkpoint::new();
+    let mut checkpoint = Checkpoint::new(CRIU_GC);
     for id in (100..).step_by(2).take(links as usize) {
         let (link, original) =
             (checkpoint.data().join(format!("link_remap.{id}")), checkpoint.data().join(id.to_string()));
@@ -172,7 +169,7 @@ fn inodes(directory: &Path, part: &str) -> BTreeSet<u64> {
 /// Runs `criu-gc` and kills it after that time, if it has not ended. Its own child dies with it, but a moment later: what
 /// both write to has come to its end then.
 fn run_for(checkpoint: &Checkpoint, saved: &Path, time: Duration) -> Option<i32> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_criu-gc"));
+    let mut command = Command::new(CRIU_GC);
     command.arg("-D").arg(checkpoint.images()).arg("--save").arg(saved);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("criu-gc");
     std::thread::sleep(time);

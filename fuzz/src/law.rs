@@ -12,12 +12,14 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
+use criu_gc::internals::carrier::name::{self, FileMount};
+use criu_gc::internals::carrier::{FoundFile, Presence, Query};
 use criu_gc::internals::checkpoint::{self, Checkpoint};
+use criu_gc::internals::kind::{self, LinkRemap, Residue};
 use criu_gc::internals::locate::Images;
 use criu_gc::internals::mounts::{Base, HostMount, HostMounts, Location, MountHints, MountNamespace, Place, Vanished};
 use criu_gc::internals::plan::{self, Answer, Policy, Verdict};
-use criu_gc::internals::probe::{self, Finding, FoundFile, Presence, Survey};
-use criu_gc::internals::residue::{self, LinkRemap, Residue};
+use criu_gc::internals::probe::{Finding, Survey};
 use criu_gc::internals::system::dir::FileIdentity;
 use criu_gc::internals::system::filesystem::FilesystemId;
 use criu_gc::internals::system::mountinfo::volume_of;
@@ -34,14 +36,15 @@ pub fn no_step_leads_out_of_scope(images: &Images) {
 
 /// Everything that is found was changed last at this time.
 fn check(checkpoint: &Checkpoint, changed: Timestamp) {
-    let Ok(derived) = residue::derive(checkpoint) else { return };
+    let Ok(claims) = kind::claims(checkpoint) else { return };
     let host = host(checkpoint);
     let mut survey = Survey::default();
-    for residue in derived.residues {
+    for residue in claims.residues {
         match &residue {
             Residue::LinkRemap(link) => {
                 check_link(checkpoint, link);
-                let location = probe::location_of(checkpoint, link, &host, &MountHints::default());
+                let Query::Name(query) = residue.query() else { panic!("no name: {link:?}") };
+                let location = name::location_of(checkpoint, &query, &host, &MountHints::default());
                 let is_gone = matches!(location, Location::Vanished(Vanished::Tmpfs(_)));
                 assert!(!is_gone, "not every mount namespace was looked at: {link:?}");
                 for place in places(&location) {
@@ -162,7 +165,7 @@ fn contains_unescaped(options: &[u8], option: &[u8]) -> bool {
 /// What locks a network is known by what the images hold, and has a name of CRIU's.
 fn check_lock(checkpoint: &Checkpoint, residue: &Residue) {
     match residue {
-        Residue::Connection(lock) => {
+        Residue::LockedConnection(lock) => {
             assert!(checkpoint.sockets.iter().any(|socket| socket.connection == lock.connection), "{lock:?}");
         }
         Residue::LockTable(table) => {
@@ -181,7 +184,7 @@ fn check_lock(checkpoint: &Checkpoint, residue: &Residue) {
 /// The mount of the images that a link is on.
 fn mount_of<'a>(checkpoint: &'a Checkpoint, link: &LinkRemap) -> Option<&'a checkpoint::MountRecord> {
     match link.mount {
-        residue::FileMount::Id(id) => checkpoint.mounts.get(&id),
+        FileMount::Id(id) => checkpoint.mounts.get(&id),
         _ => None,
     }
 }
@@ -217,6 +220,7 @@ fn found(link: &LinkRemap, place: Place, changed: Timestamp) -> FoundFile {
         allocated: 0,
         born: None,
         changed,
+        modified: changed,
         mount_id: 0,
     };
     FoundFile { place, filesystem: FilesystemId::default(), directory: identity, identity }

@@ -61,6 +61,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         absence: Author::Trusted,
         remaps: Vec::new(),
         files: HashMap::new(),
+        ghosts: HashMap::new(),
         sockets: Vec::new(),
         mounts: BTreeMap::new(),
         tasks: vec![task],

@@ -5,10 +5,12 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use super::{Done, Outcome};
+use super::Done;
+use crate::carrier::filter::FoundRule;
+use crate::carrier::{FilterQuery, Outcome, Presence, Query};
+use crate::connection::Connection;
 use crate::firewall::FilterPlace;
-use crate::probe::{Finding, FoundRule, Presence, Survey};
-use crate::residue::{Connection, Residue};
+use crate::probe::{Finding, Survey};
 use crate::system::dir::InodeId;
 use crate::system::netns::NetworkId;
 
@@ -73,6 +75,6 @@ impl<'a> Left<'a> {
 }
 
 fn connection(finding: &Finding) -> Option<Connection> {
-    let Residue::Connection(locked) = &finding.residue else { return None };
-    Some(locked.connection)
+    let Query::Filter(FilterQuery::InTable { connection }) = finding.residue.query() else { return None };
+    Some(connection)
 }

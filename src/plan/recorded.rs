@@ -5,48 +5,55 @@
 //! no number of its own: that nobody made it anew since is certain only where the inode or the directory has not been
 //! changed since. Rules of legacy iptables have none either.
 
-use crate::probe::{Finding, FoundChain, FoundFile, FoundRules, FoundTable, Presence, RecordedNamespace};
+use crate::carrier::filter::{FoundChain, FoundRules, FoundTable, RecordedNamespace};
+use crate::carrier::{FilterQuery, FoundFile, NameQuery, Presence, Query};
+use crate::connection::Connection;
+use crate::kind::Answer;
+use crate::probe::Finding;
 use crate::record::document::{Chain, Link, Network, Rule, Time};
 use crate::record::{Boot, Record, Trust};
-use crate::residue::{LinkRemap, Residue};
 use crate::system::filesystem::FilesystemId;
 use crate::system::netns::NetworkId;
-
-/// What a record says about an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// It is the one that the dump left.
-    Same,
-    /// It is another one.
-    Other,
-    /// It may be the one that the dump left, and may have been made anew.
-    Unclear,
-}
 
 /// Asks the record, if there is one that can tell. One that may be anybody's tells only what is another object.
 pub(super) fn ask(record: Option<&Record>, namespace: RecordedNamespace, finding: &Finding) -> Option<Answer> {
     let record = record?;
-    let answer = match (&finding.residue, &finding.presence) {
-        (Residue::LinkRemap(link), Presence::File(file)) => about_link(record, link, file),
-        (Residue::Connection(locked), Presence::Rules(found)) => {
-            about_network(record, namespace, found.namespace.id, |network| {
-                about_rules(record.rules(&locked.connection), network, found)
-            })
+    let answer = match &finding.presence {
+        Presence::Gone(_) | Presence::Vanished(_) | Presence::Unreachable(_) | Presence::InTable(_) => None,
+        Presence::File(file) => about_file(record, &name(finding)?, file),
+        Presence::Rules(found) => {
+            let rules = record.rules(&connection(finding)?);
+            about_network(record, namespace, found.namespace.id, |network| about_rules(rules, network, found))
         }
         // A name with the run id is proof enough.
-        (Residue::LockTable(_), Presence::Table(found)) if !found.name.is_signed() => {
+        Presence::Table(found) if found.name.is_signed() => None,
+        Presence::Table(found) => {
             about_network(record, namespace, found.namespace.id, |network| about_table(network, found))
         }
-        (Residue::LockChain(_), Presence::Chain(found)) => {
+        Presence::Chain(found) => {
             about_network(record, namespace, found.namespace.id, |network| about_chain(network, found))
         }
-        _ => None,
     };
     answer.filter(|answer| record.trust == Trust::Full || *answer == Answer::Other)
 }
 
-fn about_link(record: &Record, link: &LinkRemap, file: &FoundFile) -> Option<Answer> {
-    let recorded = record.link(link.id, &link.link)?;
+fn name(finding: &Finding) -> Option<NameQuery> {
+    match finding.residue.query() {
+        Query::Name(name) => Some(name),
+        Query::Filter(_) => None,
+    }
+}
+
+fn connection(finding: &Finding) -> Option<Connection> {
+    match finding.residue.query() {
+        Query::Filter(FilterQuery::Rules { connection, .. }) => Some(connection),
+        Query::Filter(FilterQuery::InTable { .. } | FilterQuery::Table { .. } | FilterQuery::Chain)
+        | Query::Name(_) => None,
+    }
+}
+
+fn about_file(record: &Record, name: &NameQuery, file: &FoundFile) -> Option<Answer> {
+    let recorded = record.link(name.shape.id, &name.path)?;
     if !is_same_file(recorded, file, record.boot)? {
         return Some(Answer::Other);
     }

@@ -4,13 +4,15 @@ mod allow;
 pub(super) mod objects;
 
 use super::*;
+use crate::carrier::Cause;
+use crate::carrier::filter::{FoundTable, TableName, Tie};
 use crate::checkpoint::example::checkpoint;
-use crate::connection::Direction;
+use crate::connection::{Direction, TableForm};
 use crate::firewall::RuleId;
 use crate::host::Looked;
+use crate::kind::locked_connection::ConnectionLock;
+use crate::kind::{LinkRemap, LockTable, Residue};
 use crate::mounts::{Base, Place, Unreachable, Vanished};
-use crate::probe::{Cause, Tie};
-use crate::residue::{TableForm, TableName};
 use crate::time::Timestamp;
 use objects::{
     by_pid, chain, connection, link, link_finding, newer_link, rules, signed, survey, table, table_finding, task,
@@ -69,7 +71,7 @@ fn what_is_not_there_needs_nothing_and_what_cannot_be_looked_for_cannot_be_told(
         (Presence::Unreachable(Cause::Mount(Unreachable::UnknownMount)), "CannotTell"),
         (Presence::Unreachable(Cause::Firewall), "CannotTell"),
     ] {
-        check(vec![Finding { residue: Residue::LinkRemap(link().0.into()), presence }], &[expected]);
+        check(vec![Finding { residue: link().0.into(), presence }], &[expected]);
     }
 }
 

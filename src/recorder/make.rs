@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
+use crate::carrier::{FilterQuery, FoundChain, FoundFile, FoundRules, FoundTable, Presence, Query};
 use crate::checkpoint::{Checkpoint, NetworkScope};
 use crate::host;
 use crate::json::Bytes;
-use crate::probe::{Finding, FoundChain, FoundFile, FoundRules, FoundTable, Presence, Survey};
+use crate::probe::{Finding, Survey};
 use crate::record::document::{
     Chain, Connection, Device, Directory, Document, Dump, Link, Machine, Network, Role, Rule, Table, Time, VERSION,
 };
-use crate::residue::{LockedConnection, Residue};
 use crate::system::machine;
 use crate::system::netns::{self, NetNamespace, NetworkName};
 
@@ -53,11 +53,11 @@ pub(super) fn document(
 }
 
 fn link(finding: &Finding) -> Option<Link> {
-    let Finding { residue: Residue::LinkRemap(link), presence: Presence::File(file) } = finding else { return None };
+    let (Query::Name(name), Presence::File(file)) = (finding.residue.query(), &finding.presence) else { return None };
     let FoundFile { place, filesystem, directory, identity } = file;
     Some(Link {
-        id: link.id,
-        link: Bytes(link.link.clone()),
+        id: name.shape.id,
+        link: Bytes(name.path),
         path: Bytes::of_path(&place.path()),
         device: Device(identity.device),
         filesystem: filesystem.uuid.map(|uuid| uuid.to_string()),
@@ -73,7 +73,7 @@ fn link(finding: &Finding) -> Option<Link> {
 
 /// A link that ended with the tree needs no record.
 fn not_found(finding: &Finding) -> Option<String> {
-    let Residue::LinkRemap(link) = &finding.residue else { return None };
+    let Query::Name(name) = finding.residue.query() else { return None };
     let what = match finding.presence {
         Presence::Gone(_) => "was not there",
         Presence::Unreachable(_) => "could not be looked for",
@@ -84,7 +84,7 @@ fn not_found(finding: &Finding) -> Option<String> {
         | Presence::Table(_)
         | Presence::Chain(_) => return None,
     };
-    Some(format!("{} {what}", String::from_utf8_lossy(&link.link)))
+    Some(format!("{} {what}", String::from_utf8_lossy(&name.path)))
 }
 
 fn network(
@@ -107,25 +107,29 @@ fn network(
         chains: Vec::new(),
     };
     for finding in &survey.findings {
-        match (&finding.residue, &finding.presence) {
-            (Residue::Connection(locked), Presence::Rules(found)) if is_here(&found.namespace) => {
-                network.connections.push(connection(locked, found));
+        match &finding.presence {
+            Presence::Rules(found) if is_here(&found.namespace) => {
+                network.connections.extend(connection(finding, found));
             }
-            (Residue::LockTable(_), Presence::Table(found)) if is_here(&found.namespace) => {
-                network.tables.push(table(found));
-            }
-            (Residue::LockChain(_), Presence::Chain(found)) if is_here(&found.namespace) => {
-                network.chains.push(chain(found));
-            }
-            _ => {}
+            Presence::Table(found) if is_here(&found.namespace) => network.tables.push(table(found)),
+            Presence::Chain(found) if is_here(&found.namespace) => network.chains.push(chain(found)),
+            Presence::Rules(_)
+            | Presence::Table(_)
+            | Presence::Chain(_)
+            | Presence::InTable(_)
+            | Presence::File(_)
+            | Presence::Gone(_)
+            | Presence::Vanished(_)
+            | Presence::Unreachable(_) => {}
         }
     }
     network
 }
 
-fn connection(locked: &LockedConnection, found: &FoundRules) -> Connection {
+fn connection(finding: &Finding, found: &FoundRules) -> Option<Connection> {
+    let Query::Filter(FilterQuery::Rules { connection, .. }) = finding.residue.query() else { return None };
     let rules = found.rules.iter().map(|each| Rule::of(each.place, each.key.direction, each.table, &each.id)).collect();
-    Connection { local: locked.connection.local, peer: locked.connection.peer, rules }
+    Some(Connection { local: connection.local, peer: connection.peer, rules })
 }
 
 fn table(found: &FoundTable) -> Table {

@@ -6,21 +6,22 @@ use std::path::Path;
 use super::words::{cannot_be_known, cause_text, count, notes};
 use super::{
     CheckpointReport, Drops, GhostReport, Location, MetadataReport, Object, Origin, Outcome, ProcessReport, Reason,
-    RecordAnswer, RuleReport, State, Subject, Summary, TreeReport, Verdict,
+    RecordAnswer, RuleReport, State, Summary, TreeReport, Verdict,
 };
 use crate::archive::Compression;
+use crate::carrier::filter::Tie;
+use crate::carrier::{self, FoundChain, FoundFile, FoundRules, FoundTable, Presence, Query};
 use crate::checkpoint::{Checkpoint, Completeness, GhostFile};
-use crate::evidence::Evidence;
-use crate::execute::{self, Done};
+use crate::connection::TableForm;
+use crate::execute::Done;
 use crate::firewall::RuleId;
 use crate::json::{Bytes, EvidenceReport};
+use crate::kind::Residue;
 use crate::mounts::Vanished;
 use crate::plan::{self, Item, KeepReason};
-use crate::probe::{
-    Finding, FoundChain, FoundFile, FoundRules, FoundTable, LiveTask, Presence, Survey, Tie, TreeState,
-};
-use crate::residue::{Residue, TableForm};
+use crate::probe::{Finding, Survey};
 use crate::save::{Method, Saved};
+use crate::tree::{LiveTask, TreeState};
 
 /// What a survey told beside the objects.
 #[derive(Debug, Clone)]
@@ -102,18 +103,18 @@ pub(crate) fn done(done: &[Done]) -> Vec<Object> {
     done.iter().map(|done| object(&done.item, Some(&done.outcome), done.saved.as_ref())).collect()
 }
 
-fn object(item: &Item, outcome: Option<&execute::Outcome>, saved: Option<&Saved>) -> Object {
+fn object(item: &Item, outcome: Option<&carrier::Outcome>, saved: Option<&Saved>) -> Object {
     let Item { finding, verdict, record } = item;
     let (state, detail) = state(finding);
     let (outcome, failure) = match outcome {
         None => (None, None),
-        Some(execute::Outcome::Removed) => (Some(Outcome::Removed), None),
-        Some(execute::Outcome::AlreadyGone) => (Some(Outcome::AlreadyGone), None),
-        Some(execute::Outcome::Kept) => (Some(Outcome::Kept), None),
-        Some(execute::Outcome::Failed(why)) => (Some(Outcome::Failed), Some(why.clone())),
+        Some(carrier::Outcome::Removed) => (Some(Outcome::Removed), None),
+        Some(carrier::Outcome::AlreadyGone) => (Some(Outcome::AlreadyGone), None),
+        Some(carrier::Outcome::Kept) => (Some(Outcome::Kept), None),
+        Some(carrier::Outcome::Failed(why)) => (Some(Outcome::Failed), Some(why.clone())),
     };
     Object {
-        subject: subject(finding),
+        subject: finding.residue.describe(&finding.presence),
         location: location(&finding.presence),
         state,
         detail,
@@ -128,7 +129,7 @@ fn object(item: &Item, outcome: Option<&execute::Outcome>, saved: Option<&Saved>
         failure,
         saved_as: saved.map(|saved| Bytes::of_path(&saved.path)),
         frees_bytes: frees(finding, saved),
-        evidence: evidence(&finding.residue).iter().map(EvidenceReport::new).collect(),
+        evidence: finding.residue.evidence().iter().map(EvidenceReport::new).collect(),
         record: record.map(|answer| match answer {
             plan::Answer::Same => RecordAnswer::Same,
             plan::Answer::Other => RecordAnswer::Other,
@@ -165,33 +166,6 @@ fn remedy(reason: KeepReason, finding: &Finding) -> String {
         (KeepReason::UntiedNamespace, Some(path)) => format!("--netns {}", path.display()),
         _ => reason.remedy().to_owned(),
     }
-}
-
-fn subject(finding: &Finding) -> Subject {
-    match &finding.residue {
-        Residue::LinkRemap(link) => Subject::LinkRemap {
-            id: link.id,
-            link: Bytes(link.link.clone()),
-            original: link.original.clone().map(Bytes),
-            is_silly_rename: link.is_silly_rename(),
-        },
-        Residue::Connection(locked) => {
-            Subject::LockedConnection { local: end(locked.connection.local), peer: end(locked.connection.peer) }
-        }
-        Residue::LockTable(table) => Subject::NetworkLockTable {
-            names: if let Presence::Table(found) = &finding.presence {
-                vec![found.name.as_str().to_owned()]
-            } else {
-                table.names.iter().map(|name| name.as_str().to_owned()).collect()
-            },
-        },
-        Residue::LockChain(_) => Subject::NetworkLockChain { chain: crate::firewall::rule_shape::LOCK_CHAIN },
-    }
-}
-
-/// Address and port as 2016 wrote them: IPv6 without brackets.
-fn end(address: std::net::SocketAddr) -> String {
-    format!("{}:{}", address.ip(), address.port())
 }
 
 fn location(presence: &Presence) -> Option<Location> {
@@ -279,7 +253,10 @@ fn state(finding: &Finding) -> (State, Option<String>) {
 
 /// The images hold what was on a tmpfs of the tree's own, and so the file.
 fn vanished_with_tmpfs(residue: &Residue) -> String {
-    let size = if let Residue::LinkRemap(link) = residue { link.size } else { None };
+    let size = match residue.query() {
+        Query::Name(name) => name.size,
+        Query::Filter(_) => None,
+    };
     match size {
         Some(size) => format!(
             "with its tmpfs, which is mounted nowhere any more; its {} are in the images only",
@@ -298,15 +275,6 @@ fn frees(finding: &Finding, saved: Option<&Saved>) -> u64 {
     let Presence::File(file) = &finding.presence else { return 0 };
     let is_linked = saved.is_some_and(|saved| saved.method == Method::HardLink);
     if file.identity.links == 1 && !is_linked { file.identity.allocated } else { 0 }
-}
-
-fn evidence(residue: &Residue) -> &[Evidence] {
-    match residue {
-        Residue::LinkRemap(link) => &link.evidence,
-        Residue::Connection(locked) => &locked.evidence,
-        Residue::LockTable(table) => &table.evidence,
-        Residue::LockChain(chain) => &chain.evidence,
-    }
 }
 
 fn ghost_report(ghost: GhostFile) -> GhostReport {

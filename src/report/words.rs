@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The report's sentences: why something cannot be reached or known, and what helps to understand the list.
 
+use crate::carrier::{Cause, Elsewhere};
 use crate::causes::with_causes;
 use crate::checkpoint::{Checkpoint, FinalState, ImageProblem, ImageProblemKind};
 use crate::firewall::LookFailure;
 use crate::host::{Hidden, HiddenBy};
+use crate::kind::Unknown;
 use crate::mounts::Unreachable;
-use crate::probe::{Cause, Elsewhere, TreeState, UnknownTree};
 use crate::record::{Beside, Boot, FILE_NAME, Trust};
-use crate::residue::Unknown;
+use crate::tree::{TreeState, UnknownTree};
 
 /// Why an object could not be looked for.
 pub(super) fn cause_text(cause: &Cause) -> String {
@@ -94,7 +95,7 @@ pub(super) fn cannot_be_known(
     failures: &[LookFailure],
 ) -> Vec<String> {
     let mut sentences: Vec<String> = checkpoint.problems.iter().map(image_problem).collect();
-    sentences.extend(unknown.iter().map(unknown_text));
+    sentences.extend(unknown.iter().map(|Unknown(sentence)| sentence.clone()));
     sentences.extend(
         failures
             .iter()
@@ -174,23 +175,6 @@ fn image_problem(problem: &ImageProblem) -> String {
         }
         ImageProblemKind::OtherRun => {
             format!("{} is of another run than the images: the directory was used more than once", problem.image)
-        }
-    }
-}
-
-fn unknown_text(unknown: &Unknown) -> String {
-    match unknown {
-        Unknown::RemapType { remap_type, evidence } => {
-            format!("{evidence} is a remap of type {remap_type}, which this version does not know")
-        }
-        Unknown::NamelessLinkRemap { evidence } => {
-            format!("{evidence} is a link remap, but the images are cut before its name")
-        }
-        Unknown::LockMethod { method } => {
-            format!("the network was locked by method {method}, which this version does not know")
-        }
-        Unknown::TableName => {
-            "the network was locked with nftables, but nothing tells the name of the table".to_owned()
         }
     }
 }

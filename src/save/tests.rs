@@ -4,8 +4,6 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::mounts::{Base, Place};
-use crate::residue::{Evidence, FileMount};
 
 #[test]
 fn names_are_numbered_on_from_the_highest() {
@@ -24,7 +22,7 @@ fn names_are_numbered_on_from_the_highest() {
 /// A directory with a link remap in it, and a save directory that is not there yet.
 struct Scene {
     place: tempfile::TempDir,
-    link: LinkRemap,
+    evidence: Vec<Evidence>,
 }
 
 impl Scene {
@@ -32,16 +30,7 @@ impl Scene {
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join("link_remap.7"), "content").unwrap();
         let evidence = vec![Evidence { image: "files.img".into(), record: 3, offset: 128 }];
-        let link = LinkRemap {
-            id: 7,
-            link: b"/tmp/link_remap.7".to_vec(),
-            original: Some(b"/tmp/\xff".to_vec()),
-            mode: None,
-            size: None,
-            mount: FileMount::Shared,
-            evidence,
-        };
-        Scene { place, link }
+        Scene { place, evidence }
     }
 
     fn saved(&self) -> PathBuf {
@@ -52,24 +41,24 @@ impl Scene {
         Destination::check(&self.saved())
     }
 
-    fn found(&self) -> (FoundFile, Pinned) {
-        let directory = Directory::open(self.place.path()).unwrap();
-        let file = directory.pin(OsStr::new("link_remap.7")).unwrap().unwrap();
-        let base = Base::Named(self.place.path().to_owned());
-        let found = FoundFile {
-            place: Place { base, relative: "link_remap.7".into() },
-            filesystem: directory.filesystem(),
-            directory: directory.identity().unwrap(),
-            identity: file.identity().unwrap(),
-        };
-        (found, file)
-    }
-
     fn keep(&self) -> Saved {
         let directory = self.destination().unwrap().open().unwrap();
-        let (found, file) = self.found();
+        let file = self.file();
         let mut keeper = Keeper { directory, images: "/images".into(), run_id: Some("run".to_owned()) };
-        keeper.keep(&self.link, &found, &file).unwrap()
+        let subject = Subject {
+            stem: "link_remap",
+            id: 7,
+            link: b"/tmp/link_remap.7",
+            original: Some(b"/tmp/\xff"),
+            path: self.place.path().join("link_remap.7"),
+            identity: &file.identity().unwrap(),
+            evidence: &self.evidence,
+        };
+        keeper.keep(&subject, &file).unwrap()
+    }
+
+    fn file(&self) -> Pinned {
+        Directory::open(self.place.path()).unwrap().pin(OsStr::new("link_remap.7")).unwrap().unwrap()
     }
 
     fn manifest(&self) -> Vec<serde_json::Value> {
@@ -100,11 +89,12 @@ fn a_file_is_kept_once_more_when_it_is_kept_again() {
 #[test]
 fn a_line_says_what_the_file_was() {
     let scene = Scene::new();
-    let (found, file) = scene.found();
+    let file = scene.file();
+    let identity = file.identity().unwrap();
     let before = Attributes::of(&file, file.path()).unwrap();
     let _ = scene.keep();
     let line = &scene.manifest()[0];
-    let (major, minor) = found.identity.device;
+    let (major, minor) = identity.device;
     let after = Attributes::of(&file, file.path()).unwrap();
     let expected = serde_json::json!({
         "manifest": 1,
@@ -112,10 +102,10 @@ fn a_line_says_what_the_file_was() {
         "method": "hard-link",
         "link": { "text": "/tmp/link_remap.7" },
         "original": { "bytes": "L3RtcC//" },
-        "path": { "text": found.place.path() },
+        "path": { "text": scene.place.path().join("link_remap.7") },
         "device": format!("{major}:{minor}"),
-        "inode": found.identity.inode,
-        "mode": format!("{:o}", found.identity.mode),
+        "inode": identity.inode,
+        "mode": format!("{:o}", identity.mode),
         "uid": before.uid,
         "gid": before.gid,
         "size": 7,
@@ -138,9 +128,8 @@ fn a_line_says_what_the_file_was() {
 fn a_later_run_knows_the_changes_that_an_earlier_one_made() {
     let scene = Scene::new();
     let _ = scene.keep();
-    let (found, _) = scene.found();
-    let key = found.identity.id();
-    assert_eq!(scene.destination().unwrap().own_changes().get(&key), Some(&found.identity.changed));
+    let identity = scene.file().identity().unwrap();
+    assert_eq!(scene.destination().unwrap().own_changes().get(&identity.id()), Some(&identity.changed));
 }
 
 #[test]

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use super::candidate::Candidate;
 use super::find;
 use super::locks::{self, Locked, Locks, Purpose};
+use crate::carrier::Presence;
 use crate::causes::with_causes;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Cause, Error, Silent};
 use crate::host::{self, Host, Wanted};
+use crate::kind::{self, Claims};
 use crate::locate::{Images, Located};
 use crate::options::Options;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
-use crate::probe::{self, Hints, Presence, Survey};
+use crate::probe::{self, Hints, Survey};
 use crate::report::{self, CheckpointReport, Origin};
-use crate::residue::{self, Derived};
 use crate::save::Destination;
 
 /// What follows from the options for every checkpoint.
@@ -55,7 +56,7 @@ pub(super) type Prepared = Candidate<Ready>;
 pub(super) struct Ready {
     pub(super) images: Images,
     pub(super) checkpoint: Checkpoint,
-    pub(super) derived: Derived,
+    pub(super) claims: Claims,
     pub(super) hints: Hints,
     pub(super) plan: Plan,
     pub(super) origin: Origin,
@@ -82,7 +83,7 @@ pub(super) fn all(
     // One picture for all of them. Each removal looks again for itself.
     let mut wanted = Wanted::default();
     for images in read.iter().filter_map(Candidate::usable) {
-        wanted.add(probe::wanted(&images.checkpoint, &images.derived));
+        wanted.add(probe::wanted(&images.checkpoint, &images.claims));
     }
     let host = Host::look(wanted);
     let look = |read: Candidate<ReadImages>| read.and_then(|images| images.look(&host, settings));
@@ -123,7 +124,7 @@ impl Prepared {
 struct ReadImages {
     images: Images,
     checkpoint: Checkpoint,
-    derived: Derived,
+    claims: Claims,
     hints: Hints,
     origin: Origin,
     /// What is to be said of its lock.
@@ -137,21 +138,21 @@ impl ReadImages {
         let (images, checkpoint) = find::read(images, options.work_dir.as_deref())?;
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let hints = Hints { metadata, ..options.hints.clone() };
-        let derived = residue::derive(&checkpoint)
+        let claims = kind::claims(&checkpoint)
             .map_err(|entry| Error::new(Cause::Entry { images: images.path().to_owned(), entry }))?;
-        Ok(ReadImages { images, checkpoint, derived, hints, origin, note })
+        Ok(ReadImages { images, checkpoint, claims, hints, origin, note })
     }
 
     /// Looks for what it left, and decides.
     fn look(self, host: &Host, settings: &Settings) -> Result<Ready, Error> {
-        let ReadImages { images, checkpoint, derived, hints, origin, note } = self;
-        let mut survey = survey(host, &images, &checkpoint, derived.clone(), &hints)?;
+        let ReadImages { images, checkpoint, claims, hints, origin, note } = self;
+        let mut survey = survey(host, &images, &checkpoint, claims.clone(), &hints)?;
         survey.notes.extend(note);
         let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());
         survey.notes.extend(advice.map(str::to_owned));
         let context = report::Context::new(&checkpoint, &survey);
         let plan = plan::decide(&checkpoint, survey, &settings.policy);
-        Ok(Ready { images, checkpoint, derived, hints, plan, origin, context })
+        Ok(Ready { images, checkpoint, claims, hints, plan, origin, context })
     }
 }
 
@@ -167,8 +168,8 @@ pub(super) fn survey(
     host: &Host,
     images: &Images,
     checkpoint: &Checkpoint,
-    derived: Derived,
+    claims: Claims,
     hints: &Hints,
 ) -> Result<Survey, Error> {
-    probe::look(host, images, checkpoint, derived, hints).map_err(Error::new)
+    probe::look(host, images, checkpoint, claims, hints).map_err(Error::new)
 }

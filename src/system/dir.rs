@@ -109,6 +109,8 @@ pub struct FileIdentity {
     pub allocated: u64,
     /// Last change of the inode: content, links, owner or mode.
     pub changed: Timestamp,
+    /// Last change of the content, or what somebody set that to.
+    pub modified: Timestamp,
     /// When the inode was made, where the filesystem tells it: inode numbers are used again.
     pub born: Option<Timestamp>,
     /// The kernel's id of the mount through which the file was reached; 0 where the kernel does not tell (before 5.8).
@@ -133,6 +135,7 @@ impl FileIdentity {
             size: stat.stx_size,
             allocated: stat.stx_blocks.saturating_mul(512),
             changed: Timestamp::new(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
+            modified: Timestamp::new(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
             born: has(StatxFlags::BTIME).then(|| Timestamp::new(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec)),
             mount_id: if has(StatxFlags::MNT_ID) { stat.stx_mnt_id } else { 0 },
         }

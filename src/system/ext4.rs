@@ -154,6 +154,7 @@ impl Ext4 {
             size: inode.size(),
             allocated: blocks.saturating_mul(unit),
             changed: inode.time(0x0c, 0x84),
+            modified: inode.time(0x10, 0x88),
             born: inode.has(0x94).then(|| inode.time(0x90, 0x94)),
             mount_id: 0,
         })

@@ -91,6 +91,7 @@ impl Xfs {
             size: inode.size(),
             allocated: inode.blocks().saturating_mul(self.superblock.block_size),
             changed: inode.changed(),
+            modified: inode.modified(),
             born: inode.born(),
             mount_id: 0,
         })

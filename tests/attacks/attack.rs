@@ -6,8 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::checkpoint::Checkpoint;
-use crate::refusal::names_below;
+use handmade::{Checkpoint, names_below};
+
+/// The program under test.
+const CRIU_GC: &str = env!("CARGO_BIN_EXE_criu-gc");
+
+inventory::collect!(Attacks);
+
+/// The attacks of a module, which adds them to the suite.
+pub(crate) struct Attacks(pub(crate) fn() -> Vec<Attack>);
 
 /// No attack may keep the tool busy for longer.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
@@ -65,8 +72,8 @@ impl Attack {
     }
 
     /// Tries it.
-    pub(crate) fn is_refused(&self) {
-        let mut checkpoint = Checkpoint::new();
+    pub(crate) fn assert_is_refused(&self) {
+        let mut checkpoint = Checkpoint::new(CRIU_GC);
         plant_victims(&checkpoint);
         (self.images)(&mut checkpoint);
         if let Some(link) = self.link {
@@ -75,7 +82,7 @@ impl Attack {
         checkpoint.write();
         (self.place)(&checkpoint);
         let top = checkpoint.images().with_file_name("");
-        let archive = (!self.is_for_directories).then(|| archive_of(&checkpoint));
+        let archive = (!self.is_for_directories).then(|| make_archive(&checkpoint));
         let named: Vec<PathBuf> = [checkpoint.images()].into_iter().chain(archive).collect();
         let before = names_below(&top);
         let all = ["other-type", "other-mode", "other-size", "changed-since", "newer-dump", "tree-unknown"];
@@ -89,12 +96,12 @@ impl Attack {
             let started = Instant::now();
             let output = run(named, arguments);
             assert!(started.elapsed() < TIME_LIMIT, "{arguments:?} took {:?}", started.elapsed());
-            self.check(&output, arguments.contains(&"--show"));
+            self.assert_fate(&output, arguments.contains(&"--show"));
             assert_eq!(names_below(&top), before, "{arguments:?} touched something");
         }
     }
 
-    fn check(&self, output: &Output, is_shown: bool) {
+    fn assert_fate(&self, output: &Output, is_shown: bool) {
         let stdout = String::from_utf8_lossy(&output.stdout);
         let stderr = String::from_utf8_lossy(&output.stderr);
         let said = format!("{:?}: {:?}\n{stdout}{stderr}", self.fate, output.status);
@@ -114,7 +121,7 @@ impl Attack {
 }
 
 /// The same images in an archive, with their times as they are.
-fn archive_of(checkpoint: &Checkpoint) -> PathBuf {
+fn make_archive(checkpoint: &Checkpoint) -> PathBuf {
     let archive = checkpoint.images().with_file_name("images.tar.gz");
     let mut command = Command::new("tar");
     command.arg("-C").arg(checkpoint.images()).args(["--format=posix", "-czf"]).arg(&archive).arg(".");
@@ -125,7 +132,7 @@ fn archive_of(checkpoint: &Checkpoint) -> PathBuf {
 /// Runs criu-gc in an address space of 512 MiB.
 fn run(named: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_criu-gc")]);
+    command.args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\"", CRIU_GC]);
     command.arg("-D").arg(named).args(arguments).output().expect("sh")
 }
 

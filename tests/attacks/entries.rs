@@ -2,9 +2,9 @@
 //! Entries that contradict each other, or what CRIU writes.
 
 use criu_images::{InetSkEntry, RemapFilePathEntry};
+use handmade::{Checkpoint, LINK, ORIGINAL, named, regular, remap, socket};
 
-use crate::attack::{Attack, Fate};
-use crate::checkpoint::{Checkpoint, LINK, ORIGINAL, named, regular, remap, socket};
+use crate::attack::{Attack, Attacks, Fate};
 
 const ATTRIBUTES: Fate = Fate::Refused("has a mount, size or mode, which CRIU never writes there");
 
@@ -16,7 +16,9 @@ fn of_type(checkpoint: &mut Checkpoint, remap_type: Option<i32>, remap_id: u32) 
     })];
 }
 
-pub(crate) fn attacks() -> Vec<Attack> {
+inventory::submit!(Attacks(attacks));
+
+fn attacks() -> Vec<Attack> {
     let attack = Attack::of_images;
     vec![
         attack("a link that has a mode", ATTRIBUTES, |c| c.link_entry().mode = Some(0o100_644)),

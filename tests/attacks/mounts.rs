@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use criu_images::{FsType, MntEntry};
+use handmade::Checkpoint;
 
-use crate::attack::{Attack, Fate};
-use crate::checkpoint::Checkpoint;
+use crate::attack::{Attack, Attacks, Fate};
 
 const NO_ROOT: Fate = Fate::Refused("is on mount 77, whose root is ");
 
@@ -29,7 +29,9 @@ fn overlay(checkpoint: &mut Checkpoint, options: &str) {
     });
 }
 
-pub(crate) fn attacks() -> Vec<Attack> {
+inventory::submit!(Attacks(attacks));
+
+fn attacks() -> Vec<Attack> {
     let attack = Attack::of_images;
     vec![
         attack(

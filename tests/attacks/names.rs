@@ -3,8 +3,9 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use crate::attack::{Attack, Fate};
-use crate::checkpoint::Checkpoint;
+use handmade::Checkpoint;
+
+use crate::attack::{Attack, Attacks, Fate};
 
 const NOT_PLAIN: Fate = Fate::Refused("is said to be link remap 9, but its name is not a plain path");
 const NOT_ITS_NAME: Fate = Fate::Refused("is said to be link remap 9, but its name is ");
@@ -15,7 +16,9 @@ fn below(checkpoint: &Checkpoint, rest: &[u8]) -> Vec<u8> {
     [checkpoint.data().as_os_str().as_bytes(), b"/", rest].concat()
 }
 
-pub(crate) fn attacks() -> Vec<Attack> {
+inventory::submit!(Attacks(attacks));
+
+fn attacks() -> Vec<Attack> {
     let attack = Attack::of_name;
     vec![
         attack("a name that leads up and down again", NOT_PLAIN, |c| below(c, b"../data/link_remap.9")),

@@ -7,11 +7,10 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use criu_images::Framing;
+use handmade::{Checkpoint, image};
 use rustix::fs::{CWD, Mode, mkfifoat};
 
-use crate::attack::{Attack, Fate};
-use crate::checkpoint::Checkpoint;
-use crate::image_file::image;
+use crate::attack::{Attack, Attacks, Fate};
 
 const NO_WAY: Fate = Fate::NotKnown("(not known: cannot be reached: cannot open directory ");
 
@@ -43,7 +42,9 @@ fn socket(path: &Path) {
     drop(UnixListener::bind(path).expect("a socket"));
 }
 
-pub(crate) fn attacks() -> Vec<Attack> {
+inventory::submit!(Attacks(attacks));
+
+fn attacks() -> Vec<Attack> {
     let attack = Attack::of_place;
     vec![
         attack("a symbolic link in the place of the link's directory", NO_WAY, |c| turn(&c.data())),

@@ -4,10 +4,9 @@
 use std::fs;
 
 use criu_images::{Framing, ImageKind, InetSkEntry, PstreeEntry};
+use handmade::{Checkpoint, LINK, ORIGINAL, image, named, regular, remap, socket};
 
-use crate::attack::{Attack, Fate};
-use crate::checkpoint::{Checkpoint, LINK, ORIGINAL, named, regular, remap, socket};
-use crate::image_file::image;
+use crate::attack::{Attack, Attacks, Fate};
 
 const MILLION: u32 = 1_000_000;
 
@@ -19,7 +18,9 @@ fn record_of(checkpoint: &Checkpoint, length: u32, content: &[u8]) {
     checkpoint.write_bytes("files.img", &bytes);
 }
 
-pub(crate) fn attacks() -> Vec<Attack> {
+inventory::submit!(Attacks(attacks));
+
+fn attacks() -> Vec<Attack> {
     vec![
         Attack::of_images("a million remaps to one link", Fate::Refused("in 256 MiB of memory"), |c| {
             c.remaps = vec![remap(ORIGINAL, LINK); MILLION as usize];

@@ -6,6 +6,9 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+/// The program under test.
+pub(crate) const CRIU_GC: &str = env!("CARGO_BIN_EXE_criu-gc");
+
 /// Set to write the texts anew.
 const WRITE: &str = "CRIU_GC_WRITE_SNAPSHOTS";
 
@@ -19,13 +22,13 @@ pub(crate) struct Run {
 
 /// Runs criu-gc without a terminal.
 pub(crate) fn criu_gc(arguments: &[&str]) -> Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_criu-gc"));
-    Run::of(command.args(arguments).env_clear().output().expect("criu-gc"))
+    let mut command = Command::new(CRIU_GC);
+    Run::new(command.args(arguments).env_clear().output().expect("criu-gc"))
 }
 
 /// Compares what a successful run printed with a file beside this one.
 #[track_caller]
-pub(crate) fn check_snapshot(name: &str, run: &Run) {
+pub(crate) fn assert_snapshot(name: &str, run: &Run) {
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/command_line").join(name);
     if std::env::var_os(WRITE).is_some() {
@@ -36,7 +39,7 @@ pub(crate) fn check_snapshot(name: &str, run: &Run) {
 }
 
 impl Run {
-    pub(crate) fn of(output: Output) -> Self {
+    pub(crate) fn new(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         let status = output.status.code().expect("an exit status");
         Run { status, stdout: text(output.stdout), stderr: text(output.stderr) }

@@ -3,10 +3,10 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "a profile that confines the dumped tree directly is never suspended, and the tree is cleaned up",
         test: without_namespace,
@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
         test: killed_early,
         today: Today::Passes,
     },
-];
+]));
 
 /// Functions of bash for policies.
 const POLICIES: &str = include_str!("apparmor.sh");
@@ -39,7 +39,7 @@ const POLICIES: &str = include_str!("apparmor.sh");
 const CRIUS: [&str; 2] = ["3.17.1", "4.3"];
 
 /// A machine with a policy namespace, and the directory of the files to dump.
-fn scene() -> Scene {
+fn boot() -> Scene {
     let mut scene = Scene::booted(Kernel::V6_1);
     run(&mut scene, "mkdir /srv/data; load_policy");
     assert_eq!(run(&mut scene, "policy"), "enforced\n");
@@ -52,7 +52,7 @@ fn run(scene: &mut Scene, script: &str) -> String {
 }
 
 fn without_namespace() {
-    let mut scene = scene();
+    let mut scene = boot();
     for criu in CRIUS {
         let script = "apparmor_parser --replace /run/guard
              label='exec guard'
@@ -69,7 +69,7 @@ fn without_namespace() {
 
 /// A dump that succeeds suspends for good, also one that lets the tree run.
 fn suspended() {
-    let mut scene = scene();
+    let mut scene = boot();
     let mut wrong = String::new();
     for (criu, option) in [("3.17.1", ""), ("4.3", ""), ("3.17.1", "--leave-running"), ("4.3", "--leave-running")] {
         let script = "load_policy
@@ -87,7 +87,7 @@ fn suspended() {
 }
 
 fn killed() {
-    let mut scene = scene();
+    let mut scene = boot();
     for criu in CRIUS {
         let script = "load_policy
              tree=$(start_confined deleted /srv/data/file)
@@ -108,7 +108,7 @@ fn killed() {
 }
 
 fn killed_early() {
-    let mut scene = scene();
+    let mut scene = boot();
     for criu in CRIUS {
         let script = "tree=$(start_confined deleted /srv/data/file)
              mkdir -p /run/bin

@@ -5,6 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libtest_mimic::{Failed, Trial};
 use machine::{Installation, Kernel};
+use testkit::suite;
+
+inventory::collect!(Cases);
+
+/// The tests of a module, which adds them to the suite.
+pub(crate) struct Cases(pub(crate) &'static [Case]);
 
 /// A test in a machine.
 pub(crate) struct Case {
@@ -30,15 +36,18 @@ pub(crate) enum Today {
     },
 }
 
+/// All tests, by name: the modules come in no order.
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut cases: Vec<&Case> = inventory::iter::<Cases>().flat_map(|cases| cases.0).collect();
+    cases.sort_by_key(|case| case.name);
+    cases.into_iter().map(trial).collect()
+}
+
 /// The test; without machines it is ignored or fails.
-pub(crate) fn trial(case: &'static Case) -> Trial {
+fn trial(case: &'static Case) -> Trial {
     match Installation::of_workspace().check(Kernel::V6_1) {
-        Ok(()) => Trial::test(case.name, || run(case)),
-        Err(error) => {
-            let is_required = std::env::var_os(testkit::REQUIRED).is_some();
-            let trial = Trial::test(format!("{}: {error}", case.name), move || Err(error.to_string().into()));
-            trial.with_ignored_flag(!is_required)
-        }
+        Ok(()) => suite::fallible_trial(case.name.to_owned(), || run(case)),
+        Err(error) => suite::impossible_trial(case.name, &error.to_string()),
     }
 }
 

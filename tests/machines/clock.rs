@@ -9,13 +9,13 @@ use std::sync::LazyLock;
 
 use machine::{Clock, Kernel};
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "the link of a dump is removed if the clock went on",
-        test: || is_removed(&WENT_ON),
+        test: || assert_removed(&WENT_ON),
         today: Today::Passes,
     },
     Case {
@@ -25,17 +25,17 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "the link of a newer dump is kept if the clock went on",
-        test: || newer(&WENT_ON),
+        test: || assert_newer_kept(&WENT_ON),
         today: Today::Passes,
     },
     Case {
         name: "the link of a newer dump is kept if the clock was set back",
-        test: || newer(&SET_BACK),
+        test: || assert_newer_kept(&SET_BACK),
         today: Today::Passes,
     },
     Case {
         name: "a process that only has the pid of a dumped one does not keep the link if the clock went on",
-        test: || pid(&WENT_ON),
+        test: || assert_not_kept_for_pid(&WENT_ON),
         today: Today::Passes,
     },
     Case {
@@ -43,7 +43,7 @@ pub(crate) const CASES: &[Case] = &[
         test: pid_while_set_back,
         today: Today::Passes,
     },
-];
+]));
 
 /// The time of the host; the others are far from it.
 const RIGHT: &str = "right";
@@ -60,7 +60,7 @@ const WENT_ON: [(&str, &str); 3] = [(PAST, RIGHT), (RIGHT, FUTURE), (LATER_PAST,
 /// The same where they come earlier: the times of the images have not come yet, and prove nothing.
 const SET_BACK: [(&str, &str); 2] = [(RIGHT, PAST), (FUTURE, LATER_PAST)];
 
-static STEPS: LazyLock<(Vec<Step>, String)> = LazyLock::new(steps);
+static STEPS: LazyLock<(Vec<Step>, String)> = LazyLock::new(take_steps);
 
 /// From one boot to the next.
 struct Step {
@@ -76,7 +76,7 @@ struct Step {
     pid: String,
 }
 
-fn is_removed(of: &[(&str, &str)]) {
+fn assert_removed(of: &[(&str, &str)]) {
     for Step { clocks, honest, .. } in chosen(of) {
         assert!(honest.ends_with("1 object: 1 removed.\nstatus 0\n"), "{clocks:?}\n{honest}");
     }
@@ -91,14 +91,14 @@ fn set_back() {
     assert!(again.ends_with("1 object: 1 removed.\nstatus 0\n"), "{again}");
 }
 
-fn newer(of: &[(&str, &str)]) {
+fn assert_newer_kept(of: &[(&str, &str)]) {
     for Step { newer, left_of_newer, .. } in chosen(of) {
         assert_eq!(*left_of_newer, 1, "the link of the newer dump is gone\n{newer}");
         assert!(newer.ends_with("status 1\n"), "{newer}");
     }
 }
 
-fn pid(of: &[(&str, &str)]) {
+fn assert_not_kept_for_pid(of: &[(&str, &str)]) {
     for Step { pid, .. } in chosen(of) {
         assert!(pid.ends_with("1 object: 1 removed.\nstatus 0\n"), "{pid}");
     }
@@ -115,11 +115,12 @@ fn chosen(of: &[(&str, &str)]) -> impl Iterator<Item = &'static Step> {
 }
 
 /// The steps, and what criu-gc says in the end of the link of the first, when the clock is right again.
-fn steps() -> (Vec<Step>, String) {
+fn take_steps() -> (Vec<Step>, String) {
     let mut scene = Scene::new(Kernel::V6_1);
     scene.hardware.set_clock(clock(BOOTS[0]));
     scene.boot();
-    let steps = BOOTS.windows(2).enumerate().map(|(number, clocks)| step(&mut scene, number, (clocks[0], clocks[1])));
+    let steps =
+        BOOTS.windows(2).enumerate().map(|(number, clocks)| take_step(&mut scene, number, (clocks[0], clocks[1])));
     let steps = steps.collect();
     (steps, scene.run("judge /srv/step0/honest.images"))
 }
@@ -128,7 +129,7 @@ fn clock(time: &str) -> Clock {
     if time == RIGHT { Clock::Right } else { Clock::At(time.to_owned()) }
 }
 
-fn step(scene: &mut Scene, number: usize, clocks: (&'static str, &'static str)) -> Step {
+fn take_step(scene: &mut Scene, number: usize, clocks: (&'static str, &'static str)) -> Step {
     scene.run(&format!(
         "at=/srv/step{number}
          mkdir -p $at/honest $at/newer $at/pid

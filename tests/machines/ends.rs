@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use machine::{Error, Kernel};
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case { name: "a machine that panics is an error with the console's end", test: panics, today: Today::Passes },
     Case { name: "a machine that switches itself off is an error", test: ends, today: Today::Passes },
     Case { name: "a script that takes too long is an error, and the machine ends", test: hangs, today: Today::Passes },
     Case { name: "a kernel without a root file system is an error", test: no_root, today: Today::Passes },
-];
+]));
 
 fn panics() {
     let mut scene = Scene::booted(Kernel::V6_1);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The machine's own root file system of other types than ext4.
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::root::{self, Root};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "on a root file system of XFS links are removed at once and after a reboot",
         test: xfs,
@@ -15,12 +15,12 @@ pub(crate) const CASES: &[Case] = &[
         test: btrfs,
         today: Today::Passes,
     },
-];
+]));
 
 fn xfs() {
-    root::is_cleaned(&Root { disks: &[("system", 320)], script: "mkfs.xfs -q /dev/vdd", device: "/dev/vdd" });
+    root::assert_cleans(&Root { disks: &[("system", 320)], script: "mkfs.xfs -q /dev/vdd", device: "/dev/vdd" });
 }
 
 fn btrfs() {
-    root::is_cleaned(&Root { disks: &[("system", 256)], script: "mkfs.btrfs --quiet /dev/vdd", device: "/dev/vdd" });
+    root::assert_cleans(&Root { disks: &[("system", 256)], script: "mkfs.btrfs --quiet /dev/vdd", device: "/dev/vdd" });
 }

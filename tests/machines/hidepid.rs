@@ -3,10 +3,10 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "who sees all of a /proc with hidepid sees that a tree lives, and removes its link when it is dead",
         test: seen,
@@ -17,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[
         test: hidden,
         today: Today::Passes,
     },
-];
+]));
 
 const ROOT: &str = "";
 const ROOT_IN_GROUP: &str = "setpriv --bounding-set -sys_ptrace --regid 500 --clear-groups";
@@ -26,7 +26,7 @@ const USER: &str = "setpriv --reuid 1000 --regid 1000 --clear-groups";
 const USER_IN_GROUP: &str = "setpriv --reuid 1000 --regid 1000 --groups 500";
 
 /// A machine with a tree that was dumped and left stopped, and images that everybody may read.
-fn scene() -> Scene {
+fn boot() -> Scene {
     let mut scene = Scene::booted(Kernel::V6_1);
     scene.run(
         "mkdir /srv/data
@@ -40,12 +40,12 @@ fn scene() -> Scene {
 
 /// What criu-gc shows to somebody, with /proc mounted like this.
 #[track_caller]
-fn shown(scene: &mut Scene, options: &str, reader: &str) -> String {
+fn show(scene: &mut Scene, options: &str, reader: &str) -> String {
     scene.finish(&format!("mount -o remount,{options} /proc; {reader} $gc --show /srv/images")).stdout
 }
 
 fn seen() {
-    let mut scene = scene();
+    let mut scene = boot();
     let readers = [
         ("hidepid=0", ROOT_WITHOUT_PTRACE),
         ("hidepid=0", USER),
@@ -56,22 +56,22 @@ fn seen() {
         ("hidepid=4,gid=500", ROOT),
     ];
     for (options, reader) in readers {
-        let text = shown(&mut scene, options, reader);
+        let text = show(&mut scene, options, reader);
         assert!(text.contains("kept: tree-alive"), "{options} {reader}: {text}");
     }
     // Here the processes are listed, but not to be read.
-    let text = shown(&mut scene, "hidepid=1,gid=500", ROOT_WITHOUT_PTRACE);
+    let text = show(&mut scene, "hidepid=1,gid=500", ROOT_WITHOUT_PTRACE);
     assert!(text.contains("kept: tree-unknown"), "{text}");
 
     scene.run("kill -9 $(cat /run/tree); sleep 0.2");
-    let text = shown(&mut scene, "hidepid=2,gid=500", USER_IN_GROUP);
+    let text = show(&mut scene, "hidepid=2,gid=500", USER_IN_GROUP);
     assert!(text.contains("Link remap: /srv/data/link_remap.") && !text.contains("tree-"), "{text}");
     let removed = scene.run("$gc /srv/images; ls /srv/data");
     assert!(removed.ends_with("1 object: 1 removed.\nfile.keep\n"), "{removed}");
 }
 
 fn hidden() {
-    let mut scene = scene();
+    let mut scene = boot();
     let mut wrong = Vec::new();
     for (options, reader) in [
         ("hidepid=2", ROOT_WITHOUT_PTRACE),
@@ -79,7 +79,7 @@ fn hidden() {
         ("hidepid=2,gid=500", USER),
         ("hidepid=4", ROOT_WITHOUT_PTRACE),
     ] {
-        let text = shown(&mut scene, options, reader);
+        let text = show(&mut scene, options, reader);
         if !(text.contains("kept: tree-alive") || text.contains("kept: tree-unknown")) {
             wrong.push(format!("{options} {reader}: {text}"));
         }

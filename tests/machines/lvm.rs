@@ -3,11 +3,11 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::root::Root;
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "on a root file system on LVM links are removed after a reboot, whatever number the volume has",
         test: renumbered,
@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = &[
         test: copied,
         today: Today::Passes,
     },
-];
+]));
 
 const ROOT: Root = Root {
     disks: &[("system", 192), ("other", 192)],

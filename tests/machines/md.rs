@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The machine's own root file system on an array of two disks.
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::root::{self, Root};
 
-pub(crate) const CASES: &[Case] = &[Case {
+inventory::submit!(Cases(&[Case {
     name: "on a root file system on md links are removed at once and after a reboot",
     test: mirrored,
     today: Today::Passes,
-}];
+}]));
 
 const ROOT: Root = Root {
     disks: &[("left", 128), ("right", 128)],
@@ -19,5 +19,5 @@ const ROOT: Root = Root {
 };
 
 fn mirrored() {
-    root::is_cleaned(&ROOT);
+    root::assert_cleans(&ROOT);
 }

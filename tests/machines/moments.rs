@@ -12,14 +12,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use machine::{Disk, Kernel};
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::{Scene, is_clean, note};
 
-pub(crate) const CASES: &[Case] = &[Case {
+inventory::submit!(Cases(&[Case {
     name: "a power cut at any moment costs nothing innocent and nothing saved, and the next run goes on",
     test: moments,
     today: Today::Passes,
-}];
+}]));
 
 /// What is going on when the power is cut.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +67,8 @@ fn moments() {
     scene.boot();
     scene.run(&format!("mkfs.ext4 -q $(disk {}); sync", copies.name));
     for number in 0..usize::try_from(count).expect("a small number") {
-        let moment = Moment::of(seed, number);
-        let tried = catch_unwind(AssertUnwindSafe(|| moment.check(&mut scene, &copies)));
+        let moment = Moment::new(seed, number);
+        let tried = catch_unwind(AssertUnwindSafe(|| moment.try_out(&mut scene, &copies)));
         if let Err(panic) = tried {
             let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
             resume_unwind(Box::new(format!("{moment}: {text}")));
@@ -81,14 +81,14 @@ fn seconds() -> u64 {
 }
 
 impl Moment {
-    fn of(seed: u64, number: usize) -> Self {
+    fn new(seed: u64, number: usize) -> Self {
         let random = mix(seed.wrapping_add(number as u64));
         let act = ACTS[number % ACTS.len()];
         Self { seed, number, act, syncs: random & 1 == 1, delay: u32::try_from((random >> 1) % 1000).unwrap_or(0) }
     }
 
     /// From a machine that runs to one that has booted again and has nothing of this moment left.
-    fn check(&self, scene: &mut Scene, copies: &Disk) {
+    fn try_out(&self, scene: &mut Scene, copies: &Disk) {
         let prelude = format!(
             "at=/srv/{0} data=/srv/{0}/data images=/srv/{0}/images
              to=$at/saved; [ {1:?} != SaveCopies ] || to=/mnt/{0}
@@ -101,11 +101,11 @@ impl Moment {
         self.cut(scene, &prelude, expected);
         scene.boot();
         run(scene, "copies; innocent");
-        self.look(scene, &prelude);
+        self.assert_not_called_clean(scene, &prelude);
         match self.act {
-            Act::Remove => self.after_removal(scene, &prelude),
-            Act::SaveLinks | Act::SaveCopies => self.after_saving(scene, &prelude),
-            Act::Record => self.after_recording(scene, &prelude),
+            Act::Remove => self.assert_after_removal(scene, &prelude),
+            Act::SaveLinks | Act::SaveCopies => self.assert_after_saving(scene, &prelude),
+            Act::Record => self.assert_after_recording(scene, &prelude),
         }
         run(scene, "innocent; rm -r $at");
     }
@@ -145,7 +145,7 @@ impl Moment {
     }
 
     /// criu-gc does not call clean what has links.
-    fn look(&self, scene: &mut Scene, prelude: &str) {
+    fn assert_not_called_clean(&self, scene: &mut Scene, prelude: &str) {
         let shown = scene.run(&format!("{prelude} judge --show --exit-code $images"));
         let links = scene.count(&format!("{prelude} links $data"));
         let last: Vec<&str> = shown.lines().rev().take(2).collect();
@@ -153,7 +153,7 @@ impl Moment {
         assert!(links == 0 || !is_clean(&shown), "{links} links, but\n{shown}");
     }
 
-    fn after_removal(&self, scene: &mut Scene, prelude: &str) {
+    fn assert_after_removal(&self, scene: &mut Scene, prelude: &str) {
         let removed = scene.run(&format!("{prelude} judge $images"));
         assert!(removed.ends_with("status 0\n"), "{removed}");
         assert_eq!(
@@ -162,7 +162,7 @@ impl Moment {
         );
     }
 
-    fn after_saving(&self, scene: &mut Scene, prelude: &str) {
+    fn assert_after_saving(&self, scene: &mut Scene, prelude: &str) {
         let whole = r#"
             # What the manifest names is whole: its content is that of one of the files.
             saved() {
@@ -197,7 +197,7 @@ END
     }
 
     /// No one has written the images to the disk.
-    fn after_recording(&self, scene: &mut Scene, prelude: &str) {
+    fn assert_after_recording(&self, scene: &mut Scene, prelude: &str) {
         let record =
             "[ ! -s $images/criu-gc-record.json ] || python3 -m json.tool $images/criu-gc-record.json > /dev/null";
         scene.run(&format!("{prelude}{record}"));

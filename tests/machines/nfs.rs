@@ -3,10 +3,10 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "links on NFS stay while root is squashed, and are removed afterwards",
         test: squashed,
@@ -20,7 +20,7 @@ pub(crate) const CASES: &[Case] = &[
         today: Today::Passes,
     },
     Case { name: "a link on an NFS server that is gone is not known within 2 s", test: dead, today: Today::Passes },
-];
+]));
 
 const FUNCTIONS: &str = include_str!("nfs.sh");
 
@@ -47,7 +47,7 @@ impl Served {
 
     /// What criu-gc said, and how many milliseconds it took.
     #[track_caller]
-    fn timed(&mut self, arguments: &str) -> (String, u64) {
+    fn run_timed(&mut self, arguments: &str) -> (String, u64) {
         let said = self.run(&format!("timed {arguments}"));
         let (text, time) = said.trim_end().rsplit_once('\n').expect("two lines");
         (text.to_owned(), time.parse().expect("milliseconds"))
@@ -132,13 +132,13 @@ fn unrelated() {
          sleep 1000 > /mnt/four/open &
          cd /mnt/four; sleep 1000 > /dev/null &",
     );
-    let (shown, time) = served.timed("--show /srv/images /srv/images.container");
+    let (shown, time) = served.run_timed("--show /srv/images /srv/images.container");
     assert_eq!(shown.matches("1 object: 1 to be removed.").count(), 2, "{shown}");
     served.run("rpc.nfsd 0");
-    let (again, stuck) = served.timed("--show /srv/images /srv/images.container");
+    let (again, stuck) = served.run_timed("--show /srv/images /srv/images.container");
     assert_eq!(again, shown);
     assert!(stuck < time * 2 + DELAY, "{stuck} ms instead of {time} ms");
-    let (removed, _) = served.timed("/srv/images /srv/images.container");
+    let (removed, _) = served.run_timed("/srv/images /srv/images.container");
     assert_eq!(removed.matches("1 object: 1 removed.").count(), 2, "{removed}");
     assert_eq!(served.run("ls /srv/data /srv/root/tmp"), "/srv/data:\nfile.keep\n\n/srv/root/tmp:\nfile.keep\n");
 }
@@ -149,14 +149,14 @@ fn dead() {
         "mkdir /srv/export/data
          dump 4.3 $(start_tree deleted /mnt/four/data/file) /srv/images",
     );
-    let (shown, time) = served.timed("--show --allow changed-since /srv/images");
+    let (shown, time) = served.run_timed("--show --allow changed-since /srv/images");
     assert!(shown.contains("1 object: 1 to be removed."), "{shown}");
     served.run("rpc.nfsd 0");
-    let (shown, stuck) = served.timed("--show --allow changed-since /srv/images");
+    let (shown, stuck) = served.run_timed("--show --allow changed-since /srv/images");
     assert!(!shown.contains("criu-gc hangs"), "{shown}");
     assert!(!shown.contains("Nothing is left"), "{shown}");
     assert!(stuck < time * 2 + DELAY, "{stuck} ms instead of {time} ms");
     served.run("rpc.nfsd 2");
-    let (removed, _) = served.timed("--allow changed-since /srv/images");
+    let (removed, _) = served.run_timed("--allow changed-since /srv/images");
     assert!(removed.contains("1 object: 1 removed."), "{removed}");
 }

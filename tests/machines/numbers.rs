@@ -11,38 +11,38 @@ use std::sync::LazyLock;
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "a user's files on a disk that has the letter of another one survive",
-        test: || survives("disk"),
+        test: || assert_survives("disk"),
         today: Today::Passes,
     },
     Case {
         name: "the link on a disk that has another letter is removed",
-        test: || is_removed("disk"),
+        test: || assert_removed("disk"),
         today: Today::Passes,
     },
     Case {
         name: "a user's files on a loop device that has the number of another one survive",
-        test: || survives("loop"),
+        test: || assert_survives("loop"),
         today: Today::Passes,
     },
     Case {
         name: "the link on a loop device that has another number is removed",
-        test: || is_removed("loop"),
+        test: || assert_removed("loop"),
         today: Today::Passes,
     },
     Case {
         name: "a user's files on a device of device-mapper that has the number of another one survive",
-        test: || survives("dm"),
+        test: || assert_survives("dm"),
         today: Today::Passes,
     },
     Case {
         name: "the link on a device of device-mapper that has another number is removed",
-        test: || is_removed("dm"),
+        test: || assert_removed("dm"),
         today: Today::Passes,
     },
     Case {
@@ -52,13 +52,13 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "the link on a disk that has another letter and its own place is removed",
-        test: || is_removed("path"),
+        test: || assert_removed("path"),
         today: Today::Passes,
     },
-];
+]));
 
 /// What came of each kind.
-static KINDS: LazyLock<BTreeMap<&str, Outcome>> = LazyLock::new(outcomes);
+static KINDS: LazyLock<BTreeMap<&str, Outcome>> = LazyLock::new(try_all);
 
 struct Outcome {
     /// What criu-gc said while only the second device was mounted.
@@ -71,12 +71,12 @@ struct Outcome {
     left: u32,
 }
 
-fn survives(kind: &str) {
+fn assert_survives(kind: &str) {
     let Outcome { first_answer, answer, survived, .. } = &KINDS[kind];
     assert!(survived, "removed: a user's file\n{first_answer}{answer}");
 }
 
-fn is_removed(kind: &str) {
+fn assert_removed(kind: &str) {
     let Outcome { answer, left, .. } = &KINDS[kind];
     assert_eq!(*left, 0, "{left} links are left\n{answer}");
     assert!(answer.ends_with("status 0\n"), "{answer}");
@@ -107,7 +107,7 @@ device() {
 kinds="disk loop dm path"
 "#;
 
-fn outcomes() -> BTreeMap<&'static str, Outcome> {
+fn try_all() -> BTreeMap<&'static str, Outcome> {
     let mut scene = Scene::new(Kernel::V6_1);
     let disks = ["disk.first", "disk.second", "path.first", "path.second"]
         .map(|name| scene.hardware.add_disk(name, 64).expect("a disk"));
@@ -145,10 +145,10 @@ fn outcomes() -> BTreeMap<&'static str, Outcome> {
     scene.hardware.attach(&[second, first, path_second, path_first]);
     scene.boot();
     scene.run(&format!("{DEVICES} turn=2; make_devices"));
-    ["disk", "loop", "dm", "path"].into_iter().map(|kind| (kind, outcome(&mut scene, kind))).collect()
+    ["disk", "loop", "dm", "path"].into_iter().map(|kind| (kind, try_out(&mut scene, kind))).collect()
 }
 
-fn outcome(scene: &mut Scene, kind: &str) -> Outcome {
+fn try_out(scene: &mut Scene, kind: &str) -> Outcome {
     // A tree without a mount namespace knows only the path.
     let place = if kind == "path" { "/mnt/path.first" } else { "/mnt/$kind.second" };
     let prelude = format!("{DEVICES} kind={kind}\n");

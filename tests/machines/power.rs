@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::{Scene, is_clean, note};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "after a power cut a dump that was written to disk is cleaned up",
         test: written,
@@ -17,12 +17,12 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "a power cut 0.1 s after a dump costs nothing innocent, and no link is called clean",
-        test: || unwritten(Duration::from_millis(100)),
+        test: || assert_nothing_called_clean(Duration::from_millis(100)),
         today: Today::Passes,
     },
     Case {
         name: "a power cut 7 s after a dump costs nothing innocent, and no link is called clean",
-        test: || unwritten(Duration::from_secs(7)),
+        test: || assert_nothing_called_clean(Duration::from_secs(7)),
         today: Today::Passes,
     },
     Case {
@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
         test: late,
         today: Today::Passes,
     },
-];
+]));
 
 /// A dump with links, which nobody writes to the disk but the kernel in its own time. Its images are in /srv/images,
 /// its links in /srv/data.
@@ -56,8 +56,8 @@ fn written() {
 }
 
 /// Images may be missing or empty, and links may be there without them.
-fn unwritten(after: Duration) {
-    let mut scene = cut_after(after);
+fn assert_nothing_called_clean(after: Duration) {
+    let mut scene = cut_power_after(after);
     let links = scene.count("links /srv/data");
     let shown = scene.run("judge --show --exit-code /srv/images");
     let files = "mkdir -p /srv/images; find /srv/images -type f";
@@ -74,7 +74,7 @@ fn unwritten(after: Duration) {
 
 /// The kernel has written everything: this is the honest one, which is cleaned.
 fn late() {
-    let mut scene = cut_after(Duration::from_secs(40));
+    let mut scene = cut_power_after(Duration::from_secs(40));
     assert_eq!(scene.count("links /srv/data"), 20);
     let removed = scene.run("judge /srv/images; innocent");
     assert!(removed.contains("20 removed"), "{removed}");
@@ -83,7 +83,7 @@ fn late() {
 }
 
 /// A machine that has booted once more after a dump and a power cut.
-fn cut_after(after: Duration) -> Scene {
+fn cut_power_after(after: Duration) -> Scene {
     let mut scene = Scene::booted(Kernel::V6_1);
     assert_eq!(scene.run(DUMP), "20\n");
     thread::sleep(after);

@@ -3,14 +3,14 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[Case {
+inventory::submit!(Cases(&[Case {
     name: "pre-dumps leave nothing, and the final dump of their chain is cleaned up",
     test: chain,
     today: Today::Passes,
-}];
+}]));
 
 /// What criu-gc says of a pre-dump.
 const NOTHING: &str = "Note: these are the images of a pre-dump, which leaves nothing\nNothing is left.\n";
@@ -47,11 +47,11 @@ fn chain() {
         assert_eq!(scene.run("ls /srv/data; find /dev/shm -name 'link_remap.*'"), "file.keep\n", "{criu}");
         scene.run("rm -r /srv/chain /srv/data /dev/shm/sem.queue");
     }
-    parents_that_mislead(&mut scene);
+    assert_misleading_parents_are_no_part(&mut scene);
 }
 
 /// What `parent` leads to is no part of a final dump, whoever made it lead there.
-fn parents_that_mislead(scene: &mut Scene) {
+fn assert_misleading_parents_are_no_part(scene: &mut Scene) {
     scene.run(
         "mkdir -p /srv/data /srv/other
          dump 4.3 $(start_tree deleted /srv/other/file) /srv/others

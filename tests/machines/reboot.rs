@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "after a reboot the link on a disk is removed, and what was in memory is gone",
         test: rebooted,
@@ -25,7 +25,7 @@ pub(crate) const CASES: &[Case] = &[
         test: pid_and_program_of_another,
         today: Today::Passes,
     },
-];
+]));
 
 /// The newest CRIU that every kernel has.
 const CRIU: &str = "4.3";

@@ -47,7 +47,7 @@ const DUMPS: &str = "mkdir -p /srv/data /srv/root/tmp
 
 /// Checks that links on the root file system are removed without an option, and nothing else: at once, and after a
 /// reboot.
-pub(crate) fn is_cleaned(root: &Root) {
+pub(crate) fn assert_cleans(root: &Root) {
     let mut scene = root.booted(Kernel::V6_1);
     scene.run(DUMPS);
     assert_cleaned(&mut scene);

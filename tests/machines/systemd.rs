@@ -3,10 +3,10 @@
 
 use machine::{Init, Kernel};
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases(&[
     Case {
         name: "the tree of a service of systemd is cleaned up, and the service goes on",
         test: from_outside,
@@ -17,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[
         test: from_within,
         today: Today::Passes,
     },
-];
+]));
 
 /// Functions of bash for services.
 const SERVICES: &str = include_str!("systemd.sh");
@@ -26,7 +26,7 @@ const SERVICES: &str = include_str!("systemd.sh");
 const WITH_MOUNTS: [(&str, &str); 3] =
     [("mounts", "PrivateMounts=yes"), ("temporary", "PrivateTmp=yes"), ("dynamic", "DynamicUser=yes")];
 
-fn scene() -> Scene {
+fn boot() -> Scene {
     let mut scene = Scene::new(Kernel::V6_1);
     scene.hardware.set_init(Init::Systemd);
     scene.boot();
@@ -39,7 +39,7 @@ fn run(scene: &mut Scene, script: &str) -> String {
 }
 
 fn from_outside() {
-    let mut scene = scene();
+    let mut scene = boot();
     for (name, setting) in WITH_MOUNTS {
         run(&mut scene, &format!("service {name} {setting}; dump_service {name} 4.3"));
         let shown = scene.run(&format!("$gc --show /srv/{name}"));
@@ -51,11 +51,11 @@ fn from_outside() {
             run(&mut scene, &format!("{links}; traffic {name}; systemctl is-active {name}; end_service {name}"));
         assert_eq!(after, "pong\nactive\n", "{setting}");
     }
-    with_own_network(&mut scene);
+    assert_own_network_is_cleaned(&mut scene);
 }
 
 /// The dump locks the whole network of the service, and nothing on this host but a person knows whose it is.
-fn with_own_network(scene: &mut Scene) {
+fn assert_own_network_is_cleaned(scene: &mut Scene) {
     run(scene, "service network PrivateNetwork=yes PrivateTmp=yes; dump_service network 4.3");
     assert_eq!(run(scene, "traffic network"), "none\n");
     let ended = scene.finish("$gc /srv/network");
@@ -70,7 +70,7 @@ fn with_own_network(scene: &mut Scene) {
 }
 
 fn from_within() {
-    let mut scene = scene();
+    let mut scene = boot();
     run(&mut scene, "service temporary PrivateTmp=yes; dump_within temporary 4.3");
     let link = "find /tmp -name 'link_remap.*' | wc -l";
     assert_eq!(scene.run(link), "1\n");

@@ -3,14 +3,14 @@
 
 use machine::Kernel;
 
-use crate::case::{Case, Today};
+use crate::case::{Case, Cases, Today};
 use crate::scene::Scene;
 
-pub(crate) const CASES: &[Case] = &[Case {
+inventory::submit!(Cases(&[Case {
     name: "a user's tree that root dumped is cleaned up, and by the user's own images as far as the user could",
     test: tree_of_a_user,
     today: Today::Passes,
-}];
+}]));
 
 /// Nobody who owns anything here.
 const STRANGER: &str = "setpriv --reuid 1001 --regid 1001 --clear-groups";

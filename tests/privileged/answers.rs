@@ -6,16 +6,16 @@
 
 use testkit::{Criu, IptablesFlavour, LockMethod};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::crash::Scene;
-use crate::faults::{check_words, remove_under_each, tell};
+use crate::faults::{assert_removals_under_each, assert_words, tell};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "answers of the kernel that are spoiled never say that nothing is left", test: shown },
     Case { name: "answers of the kernel that are spoiled end in a removal that the next completes", test: removed },
     Case { name: "answers of the kernel that are lost end in a removal that the next completes", test: lost },
     Case { name: "a removal that is interrupted at every other call makes these again", test: interrupted },
-];
+]));
 
 /// What the first bytes of an answer become: its length, type and flags (`struct nlmsghdr`).
 const SPOILED: [(&str, &str); 4] = [
@@ -41,7 +41,7 @@ fn shown(criu: &Criu) {
             for which in WHICH {
                 let injection = spoiling(bytes, which);
                 let run = scene.tool().under_strace(&[&injection]).run(&["--show", "--exit-code"]);
-                check_words(&format!("{what}: {injection}"), &run);
+                assert_words(&format!("{what}: {injection}"), &run);
                 assert!(matches!(run.code(), 1 | 2), "{what}: {injection}: {run}");
                 let is_unknown = run.stdout.contains("(not known: ") || run.code() == 2;
                 assert!(is_unknown || which != "2+2", "void: nothing was spoiled: {what}: {run}");
@@ -49,8 +49,8 @@ fn shown(criu: &Criu) {
                 runs += 1;
             }
         }
-        scene.check_scope();
-        scene.is_completed();
+        scene.assert_scope();
+        scene.assert_completes();
     }
     tell(&format!("{runs} runs of --show with a spoiled answer; in {unknown} something was not known"));
 }
@@ -58,7 +58,7 @@ fn shown(criu: &Criu) {
 fn removed(criu: &Criu) {
     let of_each = |(bytes, _)| WHICH.map(|which| spoiling(bytes, which));
     let injections: Vec<String> = SPOILED.into_iter().flat_map(of_each).collect();
-    let dumps = remove_under_each(criu, &injections);
+    let dumps = assert_removals_under_each(criu, &injections);
     tell(&format!("{} removals with a spoiled answer, of {dumps} dumps", injections.len()));
 }
 
@@ -70,9 +70,9 @@ fn lost(criu: &Criu) {
             let runs = (1..200).find(|number| {
                 let injection = format!("recvfrom:error={error}:when={number}");
                 let run = scene.tool().under_strace(&[&injection]).run(&[]);
-                check_words(&injection, &run);
+                assert_words(&injection, &run);
                 assert!(matches!(run.code(), 0..=2), "{injection}: {run}");
-                scene.check_scope();
+                scene.assert_scope();
                 let is_clean = scene.left().is_empty();
                 assert!(run.code() != 0 || is_clean, "status 0, and something is left: {injection}: {run}");
                 is_clean
@@ -80,7 +80,7 @@ fn lost(criu: &Criu) {
             let runs = runs.expect("void: no run gets through");
             assert!(runs > 1, "void: the first loss kept nothing");
             tell(&format!("{runs} removals until one did not lose an answer by {error}"));
-            scene.is_completed();
+            scene.assert_completes();
         }
     }
 }
@@ -90,6 +90,6 @@ fn interrupted(criu: &Criu) {
         let scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
         let run = scene.tool().under_strace(&[&format!("{call}:error=EINTR:when=1+2")]).run(&[]);
         assert_eq!(run.code(), 0, "{call}: {run}");
-        scene.is_completed();
+        scene.assert_completes();
     }
 }

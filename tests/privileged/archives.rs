@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, IptablesFlavour, LockMethod};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::crash::{LINKS, Scene};
 use crate::links::images_of;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "what a dump left is removed by an archive of its images", test: removed },
     Case { name: "an archive that a user may have written removes nothing that is not that user's", test: of_a_user },
     Case {
@@ -22,19 +22,19 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "links that were made after an archive are kept, whatever times stand in it", test: made_anew },
     Case { name: "a record of the dump that came in an archive is not used, and that is told", test: recorded },
     Case { name: "an archive with a part missing removes nothing", test: cut },
-];
+]));
 
 const USER: u32 = 1000;
 
 /// What a dump left, and the only images of it, in an archive that is made so.
-fn archived(criu: &Criu, options: &[&str]) -> (Scene, PathBuf) {
+fn dump_to_archive(criu: &Criu, options: &[&str]) -> (Scene, PathBuf) {
     let scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
-    let archive = archive(&scene, "images.tar", options);
+    let archive = make_archive(&scene, "images.tar", options);
     fs::remove_dir_all(images_of(&scene.host)).expect("the images");
     (scene, archive)
 }
 
-fn archive(scene: &Scene, name: &str, options: &[&str]) -> PathBuf {
+fn make_archive(scene: &Scene, name: &str, options: &[&str]) -> PathBuf {
     let images = images_of(&scene.host);
     let archive = images.with_file_name(name);
     let mut tar = scene.host.command("tar");
@@ -49,28 +49,28 @@ fn tool<'a>(scene: &'a Scene, archive: &Path) -> Tool<'a> {
 
 fn removed(criu: &Criu) {
     for options in [&["--format=posix"][..], &["--format=gnu", "--gzip"], &["--format=oldgnu", "--sparse"]] {
-        let (scene, archive) = archived(criu, options);
+        let (scene, archive) = dump_to_archive(criu, options);
         let run = tool(&scene, &archive).run(&[]);
         assert_eq!((run.code(), scene.left()), (0, Vec::new()), "{options:?}: {run}");
         assert!(run.stdout.starts_with("Layout: images directory in a tar archive"), "{run}");
-        tool(&scene, &archive).finds_nothing();
+        tool(&scene, &archive).assert_finds_nothing();
     }
 }
 
 fn of_a_user(criu: &Criu) {
-    let (scene, archive) = archived(criu, &[]);
+    let (scene, archive) = dump_to_archive(criu, &[]);
     chown(&archive, Some(USER), Some(USER)).expect("an owner");
-    is_kept_until_allowed(&scene, &archive);
+    assert_kept_until_allowed(&scene, &archive);
 }
 
 fn holds_a_users(criu: &Criu) {
-    let (scene, archive) = archived(criu, &["--owner=1000", "--group=1000"]);
-    is_kept_until_allowed(&scene, &archive);
+    let (scene, archive) = dump_to_archive(criu, &["--owner=1000", "--group=1000"]);
+    assert_kept_until_allowed(&scene, &archive);
 }
 
-fn is_kept_until_allowed(scene: &Scene, archive: &Path) {
+fn assert_kept_until_allowed(scene: &Scene, archive: &Path) {
     let all = scene.left();
-    tool(scene, archive).keeps_everything("foreign-images");
+    tool(scene, archive).assert_keeps_everything("foreign-images");
     assert_eq!(scene.left(), all);
     let run = tool(scene, archive).run(&["--allow", "foreign-images"]);
     assert_eq!((run.code(), scene.left()), (0, Vec::new()), "{run}");
@@ -79,10 +79,10 @@ fn is_kept_until_allowed(scene: &Scene, archive: &Path) {
 /// As a newer dump of the same tree makes them. Whoever made the archive may have written any time into it.
 fn made_anew(criu: &Criu) {
     for options in [&["--format=posix"][..], &["--mtime=2100-01-01"]] {
-        let (scene, archive) = archived(criu, options);
+        let (scene, archive) = dump_to_archive(criu, options);
         // In whole seconds, those of the same second would pass for the old ones.
         std::thread::sleep(std::time::Duration::from_millis(1100));
-        let links = tool(&scene, &archive).objects();
+        let links = tool(&scene, &archive).show_objects();
         let links: Vec<&str> = links.iter().filter_map(|object| object["link"]["text"].as_str()).collect();
         assert_eq!(links.len(), LINKS);
         for link in links {
@@ -102,7 +102,7 @@ fn made_anew(criu: &Criu) {
 fn recorded(criu: &Criu) {
     let scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
     fs::write(images_of(&scene.host).join("criu-gc-record.json"), "{}").expect("a new file");
-    let archive = archive(&scene, "images.tar", &[]);
+    let archive = make_archive(&scene, "images.tar", &[]);
     let shown = tool(&scene, &archive).show();
     let note = "Note: criu-gc-record.json came in an archive, and is not used";
     assert!(shown.iter().any(|line| line == note), "{shown:#?}");
@@ -111,7 +111,7 @@ fn recorded(criu: &Criu) {
 }
 
 fn cut(criu: &Criu) {
-    let (scene, archive) = archived(criu, &["--gzip"]);
+    let (scene, archive) = dump_to_archive(criu, &["--gzip"]);
     let whole = fs::read(&archive).expect("the archive");
     let all = scene.left();
     for length in [0, 1, 100, whole.len() / 2, whole.len() - 1] {

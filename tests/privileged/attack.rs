@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use testkit::{CommandExt, Criu, Finished, IptablesFlavour, TestHost, Workload};
 
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::tool::{NOTHING, Tool};
 
 /// More than any test's link remap has for a number.
@@ -40,7 +40,8 @@ impl<'a> Holder<'a> {
         let start = format!("{{ {script}; }} </dev/null >/dev/null 2>&1 & echo $!");
         let pid = host.run("sh", &[&"-c", &start]).stdout.trim().parse().expect("a number");
         let holder = Holder { host, pid };
-        until(|| holder.is_asleep().then_some(())).unwrap_or_else(|| panic!("void: the holder is not ready: {script}"));
+        wait_until(|| holder.is_asleep().then_some(()))
+            .unwrap_or_else(|| panic!("void: the holder is not ready: {script}"));
         holder
     }
 
@@ -48,12 +49,12 @@ impl<'a> Holder<'a> {
     pub(crate) fn start_until(host: &'a TestHost, script: &str, ready: &Path) -> Self {
         let start = format!("{{ {script}; }} </dev/null >/dev/null 2>&1 & echo $!");
         let pid = host.run("sh", &[&"-c", &start]).stdout.trim().parse().expect("a number");
-        until(|| host.path(ready).exists().then_some(())).unwrap_or_else(|| panic!("void: not ready: {script}"));
+        wait_until(|| host.path(ready).exists().then_some(())).unwrap_or_else(|| panic!("void: not ready: {script}"));
         Holder { host, pid }
     }
 
     /// Starts a process that goes where the words say, as `hold.py` has them.
-    pub(crate) fn going(host: &'a TestHost, words: &str) -> Self {
+    pub(crate) fn go(host: &'a TestHost, words: &str) -> Self {
         Self::start(host, &format!("exec python3 {PROGRAM} {words}"))
     }
 
@@ -77,7 +78,7 @@ impl<'a> Holder<'a> {
     pub(crate) fn end(self) {
         self.host.run("kill", &[&"-KILL", &self.pid.to_string()]);
         let process = self.host.path(format!("/proc/{}", self.pid));
-        until(|| (!process.exists()).then_some(())).expect("the end of a process");
+        wait_until(|| (!process.exists()).then_some(())).expect("the end of a process");
     }
 }
 
@@ -96,7 +97,7 @@ pub(crate) fn dump_process(criu: &Criu, host: &TestHost, pid: u32, images: &Path
 /// The youngest process of the host with this name, as the host numbers it.
 pub(crate) fn newest(host: &TestHost, name: &str) -> u32 {
     let find = || host.command("pgrep").args(["-n", "-x", name]).finish().stdout.trim().parse().ok();
-    until(find).expect("a process")
+    wait_until(find).expect("a process")
 }
 
 /// Another checkpoint's links in the directory, one of every number that a link remap of a test can have. They are like
@@ -119,7 +120,7 @@ pub(crate) fn assert_untouched(directory: &Path, told: &Finished) {
 
 /// Something is left, and nobody pretends otherwise: not before a removal, and not by one that leaves it there.
 #[track_caller]
-pub(crate) fn is_not_called_clean(tool: &Tool<'_>, is_left: impl Fn() -> bool) {
+pub(crate) fn assert_not_called_clean(tool: &Tool<'_>, is_left: impl Fn() -> bool) {
     assert!(is_left(), "void: nothing is left");
     let shown = tool.run(&["--show", "--exit-code"]);
     assert_eq!(shown.code(), 1, "GOT: clean, though something is left: {shown}");
@@ -130,7 +131,7 @@ pub(crate) fn is_not_called_clean(tool: &Tool<'_>, is_left: impl Fn() -> bool) {
 
 /// Whatever is said, nothing that snapshots show is touched, and it is not called clean.
 #[track_caller]
-pub(crate) fn is_left_alone(tool: &Tool<'_>) {
+pub(crate) fn assert_left_alone(tool: &Tool<'_>) {
     let before = tool.snapshot();
     let removed = tool.run(&[]);
     assert_eq!(tool.difference_to(&before), NOTHING, "GOT: removed: {removed}");
@@ -139,7 +140,7 @@ pub(crate) fn is_left_alone(tool: &Tool<'_>) {
 
 /// Without an option, everything goes and nothing is left.
 #[track_caller]
-pub(crate) fn is_cleaned(tool: &Tool<'_>, is_left: impl Fn() -> bool) {
+pub(crate) fn assert_cleans(tool: &Tool<'_>, is_left: impl Fn() -> bool) {
     assert!(is_left(), "void: nothing is left");
     let removed = tool.run(&[]);
     assert!(removed.code() == 0 && !is_left(), "NOT CLEANED without an option: {removed}");

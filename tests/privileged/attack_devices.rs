@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, TestHost};
 
-use crate::attack::{assert_untouched, has_link, is_cleaned, is_not_called_clean, plant};
-use crate::case::Case;
+use crate::attack::{assert_cleans, assert_not_called_clean, assert_untouched, has_link, plant};
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: another disk with the number of the images' is not that disk", test: other_disk },
     Case { name: "attack: a clone of the disk, of the same UUID, is not that disk", test: clone },
     Case { name: "attack: an empty disk with the number does not make a link gone", test: empty_disk },
@@ -23,7 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: of a disk and its copy neither is taken for the other", test: copy_of_both },
     Case { name: "attack: --show does not write to a filesystem that has an error", test: with_error },
     Case { name: "attack: --show does not write to a disk with orphans", test: with_orphans },
-];
+]));
 
 static NUMBERS: AtomicU32 = AtomicU32::new(0);
 
@@ -118,7 +118,7 @@ fn other_disk(criu: &Criu) {
     let device = Loop::new(&host);
     let [own, other] = ["own", "other"].map(|name| disk(&host, name));
     device.with(&other, plant);
-    is_not_taken_for_it(criu, &device, &own, &other);
+    assert_not_taken_for_it(criu, &device, &own, &other);
 }
 
 /// As a snapshot or a restored backup: even the UUID is the same.
@@ -129,7 +129,7 @@ fn clone(criu: &Criu) {
     let other = host.dir().with_file_name("other");
     fs::copy(&own, &other).expect("a copy");
     device.with(&other, plant);
-    is_not_taken_for_it(criu, &device, &own, &other);
+    assert_not_taken_for_it(criu, &device, &own, &other);
 }
 
 /// The disk is there and its link cannot be told, or it cannot be read: its copy is not looked at instead.
@@ -146,13 +146,13 @@ fn copy_of_disk_that_is_there(criu: &Criu) {
     let has_copy = || has_link(&host.path(&later.volume));
     device.attach(&own);
     host.run("debugfs", &[&"-w", &"-R", &"set_super_value state 2", &device.node()]);
-    is_not_called_clean(&tool, has_copy);
+    assert_not_called_clean(&tool, has_copy);
     assert!(has_copy(), "GOT: the copy's link was removed");
     host.command("e2fsck").args(["-f", "-y", &device.node()]).finish();
     device.mount();
     let touch = "chmod 640 \"$0\"/link_remap.*; : > \"$0\"/other; rm \"$0\"/other";
     host.run("sh", &[&"-c", &touch, &device.volume]);
-    is_not_called_clean(&tool, has_copy);
+    assert_not_called_clean(&tool, has_copy);
     assert!(has_copy(), "GOT: the copy's link was removed");
     later.unmount();
     later.detach();
@@ -163,7 +163,7 @@ fn copy_of_disk_that_is_there(criu: &Criu) {
 }
 
 /// Whether somebody has mounted it, or nobody has.
-fn is_not_taken_for_it(criu: &Criu, device: &Loop<'_>, own: &Path, other: &Path) {
+fn assert_not_taken_for_it(criu: &Criu, device: &Loop<'_>, own: &Path, other: &Path) {
     let tool = dump(criu, device, own);
     device.attach(other);
     for is_mounted in [false, true] {
@@ -179,14 +179,14 @@ fn is_not_taken_for_it(criu: &Criu, device: &Loop<'_>, own: &Path, other: &Path)
         device.unmount();
     }
     device.detach();
-    is_cleaned_on_its_own_disk(device, &tool, own);
+    assert_cleans_its_own_disk(device, &tool, own);
 }
 
-fn is_cleaned_on_its_own_disk(device: &Loop<'_>, tool: &Tool<'_>, own: &Path) {
+fn assert_cleans_its_own_disk(device: &Loop<'_>, tool: &Tool<'_>, own: &Path) {
     assert!(device.has_link(own), "void");
     device.attach(own);
     device.mount();
-    is_cleaned(tool, || has_link(&device.host.path(&device.volume)));
+    assert_cleans(tool, || has_link(&device.host.path(&device.volume)));
     device.unmount();
     device.detach();
 }
@@ -197,14 +197,14 @@ fn empty_disk(criu: &Criu) {
     let [own, other] = ["own", "other"].map(|name| disk(&host, name));
     let tool = dump(criu, &device, &own);
     device.attach(&other);
-    is_not_called_clean(&tool, || true);
+    assert_not_called_clean(&tool, || true);
     device.mount();
-    is_not_called_clean(&tool, || true);
+    assert_not_called_clean(&tool, || true);
     device.unmount();
     device.detach();
     // No disk at all has the number.
-    is_not_called_clean(&tool, || true);
-    is_cleaned_on_its_own_disk(&device, &tool, &own);
+    assert_not_called_clean(&tool, || true);
+    assert_cleans_its_own_disk(&device, &tool, &own);
 }
 
 /// As after a restart. The directory leads there, and the time of the link says that it is the dump's.
@@ -216,7 +216,7 @@ fn other_number(criu: &Criu) {
     let later = device.another("later", 200_001);
     later.attach(&own);
     later.mount();
-    is_cleaned(&tool, || has_link(&host.path(&later.volume)));
+    assert_cleans(&tool, || has_link(&host.path(&later.volume)));
     later.unmount();
     later.detach();
 }
@@ -236,7 +236,7 @@ fn look_alike(criu: &Criu) {
     assert_untouched(&host.path(&later.volume), &removed);
     later.unmount();
     later.detach();
-    is_cleaned_on_its_own_disk(&device, &tool, &own);
+    assert_cleans_its_own_disk(&device, &tool, &own);
 }
 
 /// A backup, and the disk itself, with whichever of the two has the number of the images.
@@ -254,28 +254,28 @@ fn copy_of_both(criu: &Criu) {
             device.mount();
         }
         let volumes = [&device, &later].map(|device| host.path(&device.volume));
-        is_not_called_clean(&tool, || volumes.iter().all(|volume| has_link(volume)));
+        assert_not_called_clean(&tool, || volumes.iter().all(|volume| has_link(volume)));
         assert!(volumes.iter().all(|volume| has_link(volume)), "GOT: a link was removed");
         for device in [&device, &later] {
             device.unmount();
             device.detach();
         }
     }
-    is_cleaned_on_its_own_disk(&device, &tool, &own);
+    assert_cleans_its_own_disk(&device, &tool, &own);
 }
 
 /// The kernel notes the time of an error's mount, also of one that only reads.
 fn with_error(criu: &Criu) {
-    is_only_read(criu, "set_super_value state 2");
+    assert_only_read(criu, "set_super_value state 2");
 }
 
 /// What was open and without a name when the machine stopped; a mount frees it.
 fn with_orphans(criu: &Criu) {
-    is_only_read(criu, "set_super_value last_orphan 12");
+    assert_only_read(criu, "set_super_value last_orphan 12");
 }
 
 /// Nobody has the disk mounted, and `debugfs` has done this to it.
-fn is_only_read(criu: &Criu, damage: &str) {
+fn assert_only_read(criu: &Criu, damage: &str) {
     let host = TestHost::new();
     let device = Loop::new(&host);
     let own = disk(&host, "own");
@@ -289,5 +289,5 @@ fn is_only_read(criu: &Criu, damage: &str) {
     assert!(fs::read(&own).expect("a disk") == before, "GOT: --show wrote to the disk: {shown}");
     host.command("e2fsck").args(["-f", "-y", &device.node()]).finish();
     device.detach();
-    is_cleaned_on_its_own_disk(&device, &tool, &own);
+    assert_cleans_its_own_disk(&device, &tool, &own);
 }

@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Access, CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, Network, TestHost};
 
-use crate::attack::{dump_process, has_link, is_cleaned};
-use crate::case::Case;
+use crate::attack::{assert_cleans, dump_process, has_link};
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
-use crate::refusals::tree_of_all;
+use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: no system call of --show changes anything, for a tree of the host", test: calls_for_host },
     Case { name: "attack: no system call of --show changes anything, for a container", test: calls_for_container },
     Case { name: "attack: --show leaves all times around a bundle as they were", test: times },
-];
+]));
 
 /// Calls that change something whatever their arguments are; those that move and mount detached copies of mounts are
 /// read by others.
@@ -68,7 +68,7 @@ const CHANGES: [&str; 41] = [
 ];
 
 /// Runs `--show`, and gives the lines of its calls that change something.
-fn changes(host: &TestHost, images: &Path) -> (Vec<String>, String) {
+fn trace_changes(host: &TestHost, images: &Path) -> (Vec<String>, String) {
     let trace = host.dir().with_file_name("calls");
     let calls = format!("trace={},open,openat,openat2,sendto,sendmsg,ioctl", CHANGES.join(","));
     let file = trace.display().to_string();
@@ -114,11 +114,11 @@ fn picture(host: &TestHost, namespaces: &[&str]) -> String {
 
 fn calls_for_host(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
-    let empty = host.net_namespace("empty").path().display().to_string();
+    let (tree, before) = start_tree_of_all(&host);
+    let empty = host.make_net_namespace("empty").path().display().to_string();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     drop(tree);
-    only_looks(&host, &["/proc/1/ns/net", &empty]);
+    assert_only_looks(&host, &["/proc/1/ns/net", &empty]);
     let tool = Tool::new(&host, &images_of(&host));
     let removed = tool.run(&[]);
     assert_eq!((removed.code(), tool.difference_to(&before)), (0, NOTHING.map(String::from).to_vec()), "{removed}");
@@ -127,7 +127,7 @@ fn calls_for_host(criu: &Criu) {
 fn calls_for_container(criu: &Criu) {
     let host = TestHost::new();
     let volume = directory(&host, "volume");
-    let namespace = host.net_namespace("blue");
+    let namespace = host.make_net_namespace("blue");
     let path = namespace.path().display().to_string();
     let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
     let container = container.tmpfs("/dev/shm".as_ref());
@@ -136,13 +136,13 @@ fn calls_for_container(criu: &Criu) {
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
     drop(tree);
-    only_looks(&host, &["/proc/1/ns/net", &path]);
-    is_cleaned(&Tool::new(&host, &images_of(&host)), || has_link(&volume));
+    assert_only_looks(&host, &["/proc/1/ns/net", &path]);
+    assert_cleans(&Tool::new(&host, &images_of(&host)), || has_link(&volume));
 }
 
-fn only_looks(host: &TestHost, namespaces: &[&str]) {
+fn assert_only_looks(host: &TestHost, namespaces: &[&str]) {
     let before = picture(host, namespaces);
-    let (changes, shown) = changes(host, &images_of(host));
+    let (changes, shown) = trace_changes(host, &images_of(host));
     assert!(changes.is_empty(), "GOT: --show makes these calls: {changes:#?}\n{shown}");
     assert!(picture(host, namespaces) == before, "GOT: --show changed something: {shown}");
 }
@@ -172,7 +172,7 @@ fn times(criu: &Criu) {
     for name in ["bundle", "bundle/checkpoint", "work", "data"] {
         fs::create_dir(inside.join(name)).expect("a new directory");
     }
-    let tree = host.workload(&[&"deleted", &volume.join("data/file")]);
+    let tree = host.start_workload(&[&"deleted", &volume.join("data/file")]);
     let (images, work) = (volume.join("bundle/checkpoint"), volume.join("work"));
     let extra = ["-W".into(), work.clone().into(), "--network-lock".into(), "skip".into()];
     let made = images_of(&host);
@@ -187,5 +187,5 @@ fn times(criu: &Criu) {
     let shown = tool.run(&["--show", "-v"]);
     assert!(shown.stdout.contains("to be removed)"), "void: {shown}");
     assert_eq!(before, read_times(&files), "GOT: --show changed times: {shown}");
-    is_cleaned(&tool, || has_link(&inside.join("data")));
+    assert_cleans(&tool, || has_link(&inside.join("data")));
 }

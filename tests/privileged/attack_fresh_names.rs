@@ -7,16 +7,16 @@ use std::path::PathBuf;
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, Launch, Network, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::make_tables;
 use crate::held::Pod;
 use crate::tool::Tool;
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: network namespaces that changed names keep each its lock", test: exchanged },
     Case { name: "attack: network namespaces that are alike and changed names keep each its lock", test: alike },
-];
+]));
 
 const NAMES: [&str; 2] = ["blue", "green"];
 
@@ -35,7 +35,7 @@ fn is_open(host: &TestHost, name: &str) -> bool {
 
 /// A namespace, and a bundle whose configuration names it.
 fn dump(criu: &Criu, host: &TestHost, name: &str, addresses: Option<[&str; 2]>) {
-    let namespace = host.net_namespace(name);
+    let namespace = host.make_net_namespace(name);
     if let Some([outer, inner]) = addresses {
         host.connect(&namespace, outer, inner);
     }
@@ -60,14 +60,14 @@ fn give_names(host: &TestHost, aliases: [&str; 2]) {
 }
 
 fn exchanged(criu: &Criu) {
-    are_kept_apart(criu, [Some(["10.1.0.1/24", "10.1.0.2/24"]), Some(["10.2.0.1/24", "10.2.0.2/24"])]);
+    assert_kept_apart(criu, [Some(["10.1.0.1/24", "10.1.0.2/24"]), Some(["10.2.0.1/24", "10.2.0.2/24"])]);
 }
 
 fn alike(criu: &Criu) {
-    are_kept_apart(criu, [None, None]);
+    assert_kept_apart(criu, [None, None]);
 }
 
-fn are_kept_apart(criu: &Criu, addresses: [Option<[&str; 2]>; 2]) {
+fn assert_kept_apart(criu: &Criu, addresses: [Option<[&str; 2]>; 2]) {
     let host = TestHost::new();
     make_tables(&host, None, IptablesFlavour::Nft);
     for (name, addresses) in NAMES.iter().zip(addresses) {

@@ -11,21 +11,21 @@ use std::time::Duration;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use testkit::{Access, Container, Criu, DumpOptions, Launch, LockMethod, TestHost, Word};
 
-use crate::attack::{Holder, assert_untouched, dump_process, has_link, is_cleaned, plant};
-use crate::case::Case;
+use crate::attack::{Holder, assert_cleans, assert_untouched, dump_process, has_link, plant};
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::neighbours::link_in;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: two trees' directories that changed places keep each its link", test: exchanged },
     Case { name: "attack: two containers' volumes that changed places keep each its link", test: exchanged_volumes },
     Case { name: "attack: a directory that is bound over another is not that one", test: bound_over },
     Case { name: "attack: names that begin with dots or look deleted are names", test: dotted },
     Case { name: "attack: below a typed root no symbolic link is followed", test: turned_below_root },
     Case { name: "attack: the link of a process in a chroot is where its directory is", test: chrooted },
-];
+]));
 
 /// Two trees that are alike, dumped one after the other, each with a link in its own directory.
 struct Twins<'a> {
@@ -48,9 +48,9 @@ impl<'a> Twins<'a> {
         twins
     }
 
-    fn on_host(criu: &Criu, host: &'a TestHost) -> Self {
+    fn dump_on_host(criu: &Criu, host: &'a TestHost) -> Self {
         Self::new(host, |place, images| {
-            let tree = host.workload(&[&"deleted", &place.join("data")]);
+            let tree = host.start_workload(&[&"deleted", &place.join("data")]);
             criu.dump(host, &tree, images, &options());
         })
     }
@@ -64,7 +64,7 @@ impl<'a> Twins<'a> {
     }
 
     /// By its images neither removes the other's link, whichever is older.
-    fn are_left_alone(&self) {
+    fn assert_left_alone(&self) {
         for number in [0, 1] {
             let told = self.tool(number).run(&[]);
             assert!(self.places.iter().all(|place| has_link(place)), "GOT: the twin's link was removed: {told}");
@@ -72,9 +72,9 @@ impl<'a> Twins<'a> {
         }
     }
 
-    fn are_cleaned(&self) {
+    fn assert_cleans(&self) {
         for number in [0, 1] {
-            is_cleaned(&self.tool(number), || has_link(&self.places[number]));
+            assert_cleans(&self.tool(number), || has_link(&self.places[number]));
         }
     }
 }
@@ -91,16 +91,16 @@ fn exchange([one, other]: &[PathBuf; 2], levels: usize) {
 /// As by a blue-green deployment.
 fn exchanged(criu: &Criu) {
     let host = TestHost::new();
-    changed_places(&Twins::on_host(criu, &host));
+    assert_left_alone_in_changed_places(&Twins::dump_on_host(criu, &host));
 }
 
-fn changed_places(twins: &Twins<'_>) {
+fn assert_left_alone_in_changed_places(twins: &Twins<'_>) {
     for levels in [0, 1] {
         exchange(&twins.places, levels);
-        twins.are_left_alone();
+        twins.assert_left_alone();
         exchange(&twins.places, levels);
     }
-    twins.are_cleaned();
+    twins.assert_cleans();
 }
 
 fn exchanged_volumes(criu: &Criu) {
@@ -111,12 +111,12 @@ fn exchanged_volumes(criu: &Criu) {
         let tree = Launch::new(&[&"deleted", &"/data/one"]).container(&container).start(&host);
         criu.dump(&host, &tree, images, &options());
     });
-    changed_places(&twins);
+    assert_left_alone_in_changed_places(&twins);
 }
 
 fn bound_over(criu: &Criu) {
     let host = TestHost::new();
-    let twins = Twins::on_host(criu, &host);
+    let twins = Twins::dump_on_host(criu, &host);
     let [one, other] = &twins.places;
     for (source, target, number) in [(one, other, 1), (other, one, 0)] {
         host.run("mount", &[&"--bind", source, target]);
@@ -125,7 +125,7 @@ fn bound_over(criu: &Criu) {
         assert!(has_link(one) && has_link(other), "GOT: the twin's link was removed: {told}");
         assert_ne!(told.code(), 0, "GOT: clean: {told}");
     }
-    twins.are_cleaned();
+    twins.assert_cleans();
 }
 
 /// Such names have the kubelet's volumes, editors' files, and files of people who play tricks.
@@ -140,11 +140,11 @@ fn dotted(criu: &Criu) {
     let next = directory(&host, "next");
     plant(&next);
     plant(host.dir());
-    let tree = host.workload(&words);
+    let tree = host.start_workload(&words);
     criu.dump(&host, &tree, &images_of(&host), &options());
     assert!(places.iter().all(|place| has_link(place)), "void");
     let tool = Tool::new(&host, &images_of(&host));
-    is_cleaned(&tool, || places.iter().any(|place| has_link(place)));
+    assert_cleans(&tool, || places.iter().any(|place| has_link(place)));
     for kept in [&next, host.dir()] {
         assert_untouched(kept, &tool.run(&[]));
     }
@@ -171,7 +171,7 @@ fn turned_below_root(criu: &Criu) {
         fs::remove_file(&inside).expect("a link");
     }
     fs::rename(&aside, &inside).expect("a directory");
-    is_cleaned(&tool, || has_link(&inside));
+    assert_cleans(&tool, || has_link(&inside));
 }
 
 /// The directory of the same path outside of the chroot is another's.
@@ -204,9 +204,9 @@ time.sleep(1000)
     plant(&outside);
     let words = format!("exec python3 {} {} {seen}/file", script.display(), jail.display());
     let holder = Holder::start(&host, &words);
-    crate::refusals::until(|| inside.join("file.keep").exists().then_some(())).expect("void: no file");
+    crate::refusals::wait_until(|| inside.join("file.keep").exists().then_some(())).expect("void: no file");
     dump_process(criu, &host, holder.pid, &images_of(&host), &["--network-lock".into(), "skip".into()]);
     let tool = Tool::new(&host, &images_of(&host));
-    is_cleaned(&tool, || has_link(&inside));
+    assert_cleans(&tool, || has_link(&inside));
     assert_untouched(&outside, &tool.run(&[]));
 }

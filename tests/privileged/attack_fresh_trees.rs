@@ -6,19 +6,19 @@ use std::fs;
 
 use testkit::{Artifacts, CommandExt, Criu, DumpOptions, FinalState, TestHost};
 
-use crate::attack::{Holder, dump_process, has_link, is_cleaned, is_left_alone, newest};
-use crate::case::Case;
+use crate::attack::{Holder, assert_cleans, assert_left_alone, dump_process, has_link, newest};
+use crate::case::{Case, Cases};
 use crate::links::images_of;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a tree lives whose root is a zombie, and is dead when it is nothing else", test: zombie },
     Case { name: "attack: a tree lives that has another name and its arguments elsewhere", test: renamed },
     Case { name: "attack: a tree without random addresses lives while it is stopped", test: fixed_addresses },
     Case { name: "attack: a process of the same program with the number again is not of the tree", test: same_program },
     Case { name: "attack: a tree that is traced and stopped lives", test: traced },
-];
+]));
 
 fn tool(host: &TestHost) -> Tool<'_> {
     Tool::new(host, &images_of(host))
@@ -69,11 +69,11 @@ time.sleep(1000)
         stat.rsplit_once(") ").map_or('-', |(_, rest)| rest.chars().next().expect("a state"))
     };
     host.run("kill", &[&"-KILL", &root]);
-    until(|| (state(&root) == 'Z' && state(&child) == 'T').then_some(())).expect("void: no zombie with a child");
-    is_left_alone(&tool(&host));
+    wait_until(|| (state(&root) == 'Z' && state(&child) == 'T').then_some(())).expect("void: no zombie with a child");
+    assert_left_alone(&tool(&host));
     host.run("kill", &[&"-KILL", &child]);
-    until(|| (state(&root) == 'Z' && "-Z".contains(state(&child))).then_some(())).expect("void: no zombie");
-    is_cleaned(&tool(&host), || has_link(host.dir()));
+    wait_until(|| (state(&root) == 'Z' && "-Z".contains(state(&child))).then_some(())).expect("void: no zombie");
+    assert_cleans(&tool(&host), || has_link(host.dir()));
     parent.end();
 }
 
@@ -107,13 +107,13 @@ time.sleep(1000)
     let words = format!("exec python3 {} {} {}", script.display(), host.dir().join("data").display(), go.display());
     let holder = Holder::start(&host, &words);
     dump_process(criu, &host, holder.pid, &images_of(&host), &stopped());
-    is_left_alone(&tool(&host));
+    assert_left_alone(&tool(&host));
     host.run("kill", &[&"-CONT", &holder.pid.to_string()]);
     fs::write(&go, "").expect("a new file");
-    until(|| go.with_extension("done").exists().then_some(())).expect("void: it keeps its title");
-    is_left_alone(&tool(&host));
+    wait_until(|| go.with_extension("done").exists().then_some(())).expect("void: it keeps its title");
+    assert_left_alone(&tool(&host));
     holder.end();
-    is_cleaned(&tool(&host), || has_link(host.dir()));
+    assert_cleans(&tool(&host), || has_link(host.dir()));
 }
 
 /// Then the layout of the memory is that of any process of the program.
@@ -124,11 +124,11 @@ fn fixed_addresses(criu: &Criu) {
     let holder = Holder::start_until(&host, &format!("exec setarch -R {words}"), &ready);
     let number = holder.pid;
     dump_process(criu, &host, holder.pid, &images_of(&host), &stopped());
-    is_left_alone(&tool(&host));
+    assert_left_alone(&tool(&host));
     holder.end();
     // Another one has all that the tree had but its age.
-    let again = started_as(&host, number, "setarch -R ");
-    is_cleaned(&tool(&host), || has_link(host.dir()));
+    let again = start_as(&host, number, "setarch -R ");
+    assert_cleans(&tool(&host), || has_link(host.dir()));
     again.end();
 }
 
@@ -140,14 +140,14 @@ fn same_program(criu: &Criu) {
     let holder = Holder::start_until(&host, &format!("exec {words}"), &ready);
     let pid = holder.pid;
     dump_process(criu, &host, pid, &images_of(&host), &skip());
-    until(|| (!host.path(format!("/proc/{pid}")).exists()).then_some(())).expect("the end of the tree");
-    let again = started_as(&host, pid, "");
-    is_cleaned(&tool(&host), || has_link(host.dir()));
+    wait_until(|| (!host.path(format!("/proc/{pid}")).exists()).then_some(())).expect("the end of the tree");
+    let again = start_as(&host, pid, "");
+    assert_cleans(&tool(&host), || has_link(host.dir()));
     again.end();
 }
 
 /// Another process of the workload's program, with this number.
-fn started_as<'a>(host: &'a TestHost, pid: u32, before: &str) -> Holder<'a> {
+fn start_as<'a>(host: &'a TestHost, pid: u32, before: &str) -> Holder<'a> {
     let ready = host.dir().with_file_name("again");
     let words = workload(host, "", "again");
     let script = format!("echo {} > /proc/sys/kernel/ns_last_pid; {before}{words} & wait", pid - 1);
@@ -167,18 +167,18 @@ libc.prctl(15, b'holds', 0, 0, 0)
 time.sleep(1000)
 ";
     let host = TestHost::new();
-    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
     let options = DumpOptions { final_state: FinalState::Stopped, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
     host.run("kill", &[&"-CONT", &tree.pid().to_string()]);
     let script = host.dir().with_file_name("tracer.py");
     fs::write(&script, TRACER).expect("a new file");
     let tracer = Holder::start(&host, &format!("exec python3 {} {}", script.display(), tree.pid()));
-    until(|| (tree.state() == Some('t')).then_some(())).expect("void: it is not traced");
-    is_left_alone(&tool(&host));
+    wait_until(|| (tree.state() == Some('t')).then_some(())).expect("void: it is not traced");
+    assert_left_alone(&tool(&host));
     tracer.end();
-    is_left_alone(&tool(&host));
+    assert_left_alone(&tool(&host));
     drop(tree);
-    is_cleaned(&tool(&host), || has_link(host.dir()));
+    assert_cleans(&tool(&host), || has_link(host.dir()));
     assert!(host.command("pgrep").args(["-x", "workload"]).finish().stdout.is_empty());
 }

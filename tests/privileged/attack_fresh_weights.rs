@@ -8,23 +8,23 @@ use std::time::{Duration, Instant};
 
 use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost};
 
-use crate::attack::{Holder, has_link, is_cleaned, is_not_called_clean};
+use crate::attack::{Holder, assert_cleans, assert_not_called_clean, has_link};
 use crate::attack_laws::dump_with_link;
 use crate::attack_mounts::Scene;
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
-use crate::refusals::{tree_of_all, until};
+use crate::refusals::{start_tree_of_all, wait_until};
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: descriptors, mappings, threads and sockets without end cost little", test: crowded },
     Case { name: "attack: metadata without end or bottom beside the images cost little", test: endless_metadata },
     Case { name: "attack: what is no file in the place of an archive holds no run up", test: no_archives },
     Case { name: "attack: an archive on a filesystem that does not answer holds no run up", test: stuck_archive },
     Case { name: "attack: an automount that nobody serves is not set off by a look at others", test: automount },
     Case { name: "attack: a link behind an automount that nobody serves is not known", test: behind_automount },
-];
+]));
 
 /// Half a GiB of addresses, and no run takes longer.
 const LIMITS: [&str; 6] = ["prlimit", "--as=536870912", "timeout", "--kill-after=1", "40", "env"];
@@ -73,12 +73,12 @@ fn crowded(criu: &Criu) {
     let told = run(&tool, &[]);
     assert!(told.code() == 0 && told.stdout.contains("(gone"), "NOT CLEAN: {told}");
     crowd.end();
-    plain.finds_nothing();
+    plain.assert_finds_nothing();
 }
 
 fn endless_metadata(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     let images = host.dir().with_file_name("bundle").join("checkpoint");
     fs::create_dir_all(&images).expect("new directories");
     criu.dump(&host, &tree, &images, &DumpOptions::default());
@@ -146,7 +146,7 @@ fn stuck_archive(criu: &Criu) {
     assert!(has_link(host.dir()));
     server.end();
     host.run("umount", &[&"--lazy", &place]);
-    is_cleaned(&tool, || has_link(host.dir()));
+    assert_cleans(&tool, || has_link(host.dir()));
 }
 
 /// Serves the directory to the host itself; the manner is in the file.
@@ -158,12 +158,12 @@ fn serve<'a>(host: &'a TestHost, place: &Path) -> (Holder<'a>, PathBuf) {
     let server = Holder::start_until(host, &words, Path::new("/"));
     let table = host.path("/proc/1/mounts");
     let is_served = || fs::read_to_string(&table).expect("a table").contains("fuse.served");
-    until(|| is_served().then_some(())).expect("void: nothing is served");
+    wait_until(|| is_served().then_some(())).expect("void: nothing is served");
     (server, control)
 }
 
 /// An automount of the host, whose daemon notes what it is asked for and does nothing. It is mounted at once.
-fn automounter<'a>(host: &'a TestHost, place: &Path) -> (Holder<'a>, PathBuf) {
+fn start_automounter<'a>(host: &'a TestHost, place: &Path) -> (Holder<'a>, PathBuf) {
     const SCRIPT: &str = "
 import ctypes, os, sys
 os.setpgid(0, 0)
@@ -190,8 +190,8 @@ time.sleep(1000)
 fn automount(criu: &Criu) {
     let host = TestHost::new();
     let place = directory(&host, "auto");
-    let (tree, before) = tree_of_all(&host);
-    let (daemon, asked) = automounter(&host, &place);
+    let (tree, before) = start_tree_of_all(&host);
+    let (daemon, asked) = start_automounter(&host, &place);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     drop(tree);
     assert!(!asked.exists(), "void: others have set it off");
@@ -210,16 +210,16 @@ fn automount(criu: &Criu) {
 fn behind_automount(criu: &Criu) {
     let host = TestHost::new();
     let place = directory(&host, "auto");
-    let tree = host.workload(&[&"deleted", &place.join("data")]);
+    let tree = host.start_workload(&[&"deleted", &place.join("data")]);
     let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
     assert!(has_link(&place), "void");
-    let (daemon, _) = automounter(&host, &place);
+    let (daemon, _) = start_automounter(&host, &place);
     let tool = Tool::new(&host, &images_of(&host)).under(&LIMITS);
     let start = Instant::now();
-    is_not_called_clean(&tool, || true);
+    assert_not_called_clean(&tool, || true);
     assert!(start.elapsed() < Duration::from_secs(60), "GOT: it takes {:?}", start.elapsed());
     daemon.end();
     host.run("umount", &[&"--lazy", &place]);
-    is_cleaned(&tool, || has_link(&place));
+    assert_cleans(&tool, || has_link(&place));
 }

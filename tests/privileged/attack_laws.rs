@@ -12,17 +12,18 @@ use std::time::Duration;
 use testkit::{Criu, DumpOptions, Launch, LockMethod, Network, TestHost};
 
 use crate::attack::{
-    Holder, assert_untouched, has_link, is_cleaned, is_left_alone, is_not_called_clean, plant, raise_loopback,
+    Holder, assert_cleans, assert_left_alone, assert_not_called_clean, assert_untouched, has_link, plant,
+    raise_loopback,
 };
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::neighbours::link_in;
-use crate::refusals::{tree_of_all, until};
+use crate::refusals::{start_tree_of_all, wait_until};
 use crate::tool::{NOTHING, Tool, make_tables};
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a directory that became a symbolic link is not followed", test: turned_directory },
     Case { name: "attack: a lock is not gone where the first thread of its process has ended", test: without_leader },
     Case { name: "attack: who owns the images' directory takes no sign of a restore away", test: owner_of_directory },
@@ -31,11 +32,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: a FIFO in the place of metadata or a log holds no run up", test: fifos },
     Case { name: "attack: a link that is a mount point is said to stay, and all else goes", test: mount_point },
     Case { name: "attack: an immutable link is said to stay, and all else goes", test: immutable },
-];
+]));
 
 /// A tree of the host's with a link in its directory.
 pub(crate) fn dump_with_link(criu: &Criu, host: &TestHost, file: &Path) {
-    let tree = host.workload(&[&"deleted", &file]);
+    let tree = host.start_workload(&[&"deleted", &file]);
     criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
 }
 
@@ -51,7 +52,7 @@ fn turned_directory(criu: &Criu) {
     assert_untouched(&other, &removed);
     assert!(has_link(&aside));
     fs::remove_file(&own).and_then(|()| fs::rename(&aside, &own)).expect("the directory");
-    is_cleaned(&tool, || has_link(&own));
+    assert_cleans(&tool, || has_link(&own));
 }
 
 /// Of such a process /proc shows the namespaces of its threads only.
@@ -59,12 +60,12 @@ fn without_leader(criu: &Criu) {
     let host = TestHost::new();
     let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Own).start(&host);
     raise_loopback(&host, &tree);
-    let holder = Holder::going(&host, &format!("enter /proc/{}/ns/net leave thread", tree.pid()));
+    let holder = Holder::go(&host, &format!("enter /proc/{}/ns/net leave thread", tree.pid()));
     let is_zombie = || {
         let status = fs::read_to_string(host.path(format!("/proc/{}/status", holder.pid))).ok()?;
         status.contains("State:\tZ").then_some(())
     };
-    until(is_zombie).expect("void: the first thread goes on");
+    wait_until(is_zombie).expect("void: the first thread goes on");
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
     let tasks = fs::read_dir(host.path(format!("/proc/{}/task", holder.pid))).expect("threads").flatten();
@@ -72,42 +73,46 @@ fn without_leader(criu: &Criu) {
     let other = others.next().expect("void: no other thread");
     let namespace = Path::new("/proc").join(holder.pid.to_string()).join("task").join(other).join("ns/net");
     let tool = Tool::new(&host, &images_of(&host));
-    is_not_called_clean(&tool, || !Net::at(&host, &namespace).lets_packets_pass());
+    assert_not_called_clean(&tool, || !Net::at(&host, &namespace).lets_packets_pass());
     holder.end();
     sleep(Duration::from_millis(300));
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 fn owner_of_directory(criu: &Criu) {
-    hides_a_restore(criu, |_, images| chown(images, Some(12345), Some(12345)).expect("a directory to give away"));
+    assert_left_alone_where_a_restore_is_hidden(criu, |_, images| {
+        chown(images, Some(12345), Some(12345)).expect("a directory to give away")
+    });
 }
 
 fn open_directory(criu: &Criu) {
-    hides_a_restore(criu, |_, images| fs::set_permissions(images, Permissions::from_mode(0o777)).expect("a directory"));
+    assert_left_alone_where_a_restore_is_hidden(criu, |_, images| {
+        fs::set_permissions(images, Permissions::from_mode(0o777)).expect("a directory")
+    });
 }
 
 /// The checkpoint was restored, and a newer dump locked the same connections. Who can write in the directory removes what
 /// says so: the rules are the newer dump's.
-pub(crate) fn hides_a_restore(criu: &Criu, give: fn(&TestHost, &Path)) {
+pub(crate) fn assert_left_alone_where_a_restore_is_hidden(criu: &Criu, give: fn(&TestHost, &Path)) {
     let host = TestHost::new();
     make_tables(&host, &[]);
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     let (images, newer) = (images_of(&host), host.dir().with_file_name("newer"));
     let options = DumpOptions::default();
     let dumped = criu.dump(&host, &tree, &images, &options);
     drop(tree);
     let restored = criu.restore(&host, &dumped, &options);
     criu.dump_again(&host, restored, &dumped, &newer, &options);
-    is_left_alone(&Tool::new(&host, &images));
+    assert_left_alone(&Tool::new(&host, &images));
     give(&host, &images);
     for sign in ["stats-restore", "restore.log"] {
         fs::remove_file(images.join(sign)).expect("void: there is no such sign");
     }
-    is_left_alone(&Tool::new(&host, &images));
+    assert_left_alone(&Tool::new(&host, &images));
     let tool = Tool::new(&host, &newer);
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "NOT CLEANED without an option: {removed}");
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 /// Longer than any run of the tests takes.
@@ -129,7 +134,7 @@ time.sleep(1000)
     let file = host.dir().with_file_name("hung.py");
     fs::write(&file, SCRIPT).expect("a new file");
     host.run("mkdir", &[&"/run/hung"]);
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     let server = Holder::start(&host, &format!("exec python3 {}", file.display()));
     let other = Holder::start(&host, "exec unshare --mount --propagation private sleep 1000");
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
@@ -145,7 +150,7 @@ time.sleep(1000)
 
 fn fifos(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     let images = host.dir().with_file_name("bundle").join("checkpoint");
     fs::create_dir_all(&images).expect("new directories");
     criu.dump(&host, &tree, &images, &DumpOptions::default());
@@ -168,7 +173,7 @@ fn fifos(criu: &Criu) {
 }
 
 fn mount_point(criu: &Criu) {
-    stays_until(
+    assert_told_until_removable(
         criu,
         |host, link| drop(host.run("mount", &[&"--bind", &"/dev/null", &link])),
         |host, link| drop(host.run("umount", &[&link])),
@@ -176,7 +181,7 @@ fn mount_point(criu: &Criu) {
 }
 
 fn immutable(criu: &Criu) {
-    stays_until(
+    assert_told_until_removable(
         criu,
         |host, link| drop(host.run("chattr", &[&"+i", &link])),
         |host, link| drop(host.run("chattr", &[&"-i", &link])),
@@ -184,10 +189,10 @@ fn immutable(criu: &Criu) {
 }
 
 /// Of two links one cannot be removed.
-pub(crate) fn stays_until(criu: &Criu, hold: fn(&TestHost, &Path), release: fn(&TestHost, &Path)) {
+pub(crate) fn assert_told_until_removable(criu: &Criu, hold: fn(&TestHost, &Path), release: fn(&TestHost, &Path)) {
     let host = TestHost::new();
     let [one, other] = ["one", "other"].map(|name| directory(&host, name));
-    let tree = host.workload(&[&"deleted", &one.join("data"), &"deleted", &other.join("data")]);
+    let tree = host.start_workload(&[&"deleted", &one.join("data"), &"deleted", &other.join("data")]);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let link = link_in(&one);
     hold(&host, &link);
@@ -199,5 +204,5 @@ pub(crate) fn stays_until(criu: &Criu, hold: fn(&TestHost, &Path), release: fn(&
     let is_told = |line: &str| line.contains(&name) && !line.contains("; removed)") && !line.contains("(gone");
     assert!(removed.code() == 1 && removed.stdout.lines().any(is_told), "GOT: clean: {removed}");
     assert!(!has_link(&other), "the other link stays too: {removed}");
-    is_cleaned(&tool, || has_link(&one));
+    assert_cleans(&tool, || has_link(&one));
 }

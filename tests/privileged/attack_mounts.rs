@@ -6,12 +6,12 @@ use std::fs;
 
 use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, TestHost};
 
-use crate::attack::{Holder, has_link, is_cleaned, is_not_called_clean, names_in};
-use crate::case::Case;
+use crate::attack::{Holder, assert_cleans, assert_not_called_clean, has_link, names_in};
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a tmpfs that a process shows is found, and gone with the process", test: shown },
     Case { name: "attack: a tmpfs whose namespace only a bind mount keeps is not gone", test: bound },
     Case { name: "attack: a tmpfs whose namespace only a descriptor keeps is not gone", test: opened },
@@ -19,7 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: a tmpfs is not gone where the first process of its namespace is chrooted", test: chrooted },
     Case { name: "attack: who may not look at a process does not call its tmpfs gone", test: unreadable },
     Case { name: "attack: a namespace that cannot be read counts only for what could be there", test: elsewhere },
-];
+]));
 
 pub(crate) const PLACE: &str = "/dev/shm";
 
@@ -37,7 +37,7 @@ impl<'a> Scene<'a> {
     pub(crate) fn new<T>(criu: &Criu, host: &'a TestHost, keep: impl FnOnce(&Holder<'a>) -> T) -> (Self, T) {
         let container = Container::new(host, "root").tmpfs(PLACE.as_ref());
         let tree = Launch::new(&[&"semaphore", &"name"]).container(&container).start(host);
-        let holder = Holder::going(host, &format!("enter /proc/{}/ns/mnt unshare {NEW_MOUNTS}", tree.pid()));
+        let holder = Holder::go(host, &format!("enter /proc/{}/ns/mnt unshare {NEW_MOUNTS}", tree.pid()));
         let kept = keep(&holder);
         criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
         (Self { host, holder }, kept)
@@ -53,17 +53,17 @@ fn shown(criu: &Criu) {
     let (scene, ()) = Scene::new(criu, &host, |_| ());
     let place = scene.holder.path(PLACE.as_ref());
     assert!(has_link(&place), "void");
-    is_cleaned(&scene.tool(), || has_link(&place));
-    is_gone_with_its_holder(criu);
+    assert_cleans(&scene.tool(), || has_link(&place));
+    assert_gone_with_its_holder(criu);
 }
 
 /// The honest end: nothing keeps the namespace any more.
-fn is_gone_with_its_holder(criu: &Criu) {
+fn assert_gone_with_its_holder(criu: &Criu) {
     let host = TestHost::new();
     let (scene, ()) = Scene::new(criu, &host, |_| ());
     let tool = scene.tool();
     scene.holder.end();
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 /// Snap and systemd pin namespaces so.
@@ -75,7 +75,7 @@ fn bound(criu: &Criu) {
         let processors = std::thread::available_parallelism().expect("processors").get();
         let is_pinned = (0..processors).any(|processor| {
             let copy = format!("cpu {processor} enter {} unshare {NEW_MOUNTS}", holder.namespace("mnt").display());
-            let copy = Holder::going(&host, &copy);
+            let copy = Holder::go(&host, &copy);
             let bound = host.command("mount").arg("--bind").arg(copy.namespace("mnt")).arg("/run/pinned").finish();
             copy.end();
             bound.status.success()
@@ -85,48 +85,48 @@ fn bound(criu: &Criu) {
     let tool = scene.tool();
     scene.holder.end();
     let is_left = || pinned_has_link(&host, "/run/pinned");
-    is_not_called_clean(&tool, is_left);
+    assert_not_called_clean(&tool, is_left);
     host.run("umount", &[&"/run/pinned"]);
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 /// An engine that holds a descriptor of its container's namespace.
 fn opened(criu: &Criu) {
-    is_kept_by(criu, |holder| format!("open {}", holder.namespace("mnt").display()), "fd/3");
+    assert_kept_by(criu, |holder| format!("open {}", holder.namespace("mnt").display()), "fd/3");
 }
 
 /// Another process goes where these words say, and keeps the namespace, to which this link of its leads.
-fn is_kept_by(criu: &Criu, words: impl Fn(&Holder<'_>) -> String, link: &str) {
+fn assert_kept_by(criu: &Criu, words: impl Fn(&Holder<'_>) -> String, link: &str) {
     let host = TestHost::new();
-    let (scene, other) = Scene::new(criu, &host, |holder| Holder::going(&host, &words(holder)));
+    let (scene, other) = Scene::new(criu, &host, |holder| Holder::go(&host, &words(holder)));
     let tool = scene.tool();
     scene.holder.end();
     let path = format!("/proc/{}/{link}", other.pid);
-    is_not_called_clean(&tool, || pinned_has_link(&host, &path));
+    assert_not_called_clean(&tool, || pinned_has_link(&host, &path));
     other.end();
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 /// Of the process the first thread is elsewhere.
 fn threaded(criu: &Criu) {
     let host = TestHost::new();
     let (scene, other) = Scene::new(criu, &host, |holder| {
-        Holder::going(&host, &format!("thread enter {}", holder.namespace("mnt").display()))
+        Holder::go(&host, &format!("thread enter {}", holder.namespace("mnt").display()))
     });
     let tool = scene.tool();
     scene.holder.end();
     let tasks = fs::read_dir(host.path(format!("/proc/{}/task", other.pid))).expect("threads").flatten();
     let mut places = tasks.map(|task| task.path().join("root").join("dev/shm"));
     let place = places.find(|place| has_link(place)).expect("void: no thread is in the namespace");
-    is_not_called_clean(&tool, || has_link(&place));
+    assert_not_called_clean(&tool, || has_link(&place));
     other.end();
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 /// Its mount table shows only what is below its root.
 fn chrooted(criu: &Criu) {
     let words = |holder: &Holder<'_>| format!("enter {} chroot /tmp", holder.namespace("mnt").display());
-    is_kept_by(criu, words, "ns/mnt");
+    assert_kept_by(criu, words, "ns/mnt");
 }
 
 /// Whose process may do more than the tool.
@@ -135,9 +135,9 @@ fn unreadable(criu: &Criu) {
     let (scene, ()) = Scene::new(criu, &host, |_| ());
     let place = scene.holder.path(PLACE.as_ref());
     let tool = scene.tool().under(&["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]);
-    is_not_called_clean(&tool, || has_link(&place));
+    assert_not_called_clean(&tool, || has_link(&place));
     if has_link(&place) {
-        is_cleaned(&scene.tool(), || has_link(&place));
+        assert_cleans(&scene.tool(), || has_link(&place));
     }
 }
 
@@ -145,15 +145,15 @@ fn unreadable(criu: &Criu) {
 fn elsewhere(criu: &Criu) {
     let host = TestHost::new();
     let file = host.dir().join("data");
-    let tree = host.workload(&[&"deleted", &file]);
+    let tree = host.start_workload(&[&"deleted", &file]);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let more = Holder::start(&host, "exec unshare --mount --net --propagation private sleep 1000");
     let tool = Tool::new(&host, &images_of(&host));
     let weak =
         Tool::new(&host, &images_of(&host)).under(&["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]);
-    is_cleaned(&weak, || has_link(host.dir()));
+    assert_cleans(&weak, || has_link(host.dir()));
     more.end();
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 /// Whether the namespace that this path of the host names still has the tree's tmpfs with a link in it.

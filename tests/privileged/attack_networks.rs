@@ -7,24 +7,24 @@ use std::time::Duration;
 
 use testkit::{CommandExt, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, NetNamespace, Network, TestHost};
 
-use crate::attack::{Holder, is_not_called_clean, raise_loopback};
-use crate::case::Case;
+use crate::attack::{Holder, assert_not_called_clean, raise_loopback};
+use crate::case::{Case, Cases};
 use crate::filters::make_tables;
 use crate::links::images_of;
 use crate::pod::LOCKS;
 use crate::tool::Tool;
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a lock whose namespace a mount elsewhere keeps is not gone", test: bound_elsewhere },
     Case { name: "attack: a lock whose namespace only a descriptor keeps is not gone", test: opened },
     Case { name: "attack: a lock whose namespace only a thread has is not gone", test: threaded },
     Case { name: "attack: a namespace made anew with the same devices is another", test: made_anew },
     Case { name: "attack: what cannot be read does not matter to a dump that locked nothing", test: locked_nothing },
-];
+]));
 
 /// A tree in a network namespace of its own, which `keep` keeps after the dump; it is given the namespace's path.
-fn is_not_gone<'a>(criu: &Criu, host: &'a TestHost, keep: impl Fn(&Path) -> Kept<'a>) {
+fn assert_not_gone<'a>(criu: &Criu, host: &'a TestHost, keep: impl Fn(&Path) -> Kept<'a>) {
     for (number, (lock, flavour)) in LOCKS.into_iter().enumerate() {
         let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Own).start(host);
         raise_loopback(host, &tree);
@@ -33,9 +33,9 @@ fn is_not_gone<'a>(criu: &Criu, host: &'a TestHost, keep: impl Fn(&Path) -> Kept
         criu.dump(host, &tree, &images, &DumpOptions { lock, flavour, ..DumpOptions::default() });
         let tool = Tool::new(host, &images);
         let is_locked = || !Net::at(host, &kept.path).lets_packets_pass();
-        is_not_called_clean(&tool, is_locked);
+        assert_not_called_clean(&tool, is_locked);
         kept.release(host);
-        tool.finds_nothing();
+        tool.assert_finds_nothing();
     }
 }
 
@@ -57,7 +57,7 @@ impl Kept<'_> {
 /// As an engine with private mounts, snap, or an engine in a container.
 fn bound_elsewhere(criu: &Criu) {
     let host = TestHost::new();
-    is_not_gone(criu, &host, |namespace| {
+    assert_not_gone(criu, &host, |namespace| {
         let script = format!(
             "exec unshare --mount --propagation private sh -e -c 'mount -t tmpfs own /mnt; touch /mnt/net; \
              mount --bind {} /mnt/net; exec sleep 1000'",
@@ -71,8 +71,8 @@ fn bound_elsewhere(criu: &Criu) {
 
 fn opened(criu: &Criu) {
     let host = TestHost::new();
-    is_not_gone(criu, &host, |namespace| {
-        let holder = Holder::going(&host, &format!("open {}", namespace.display()));
+    assert_not_gone(criu, &host, |namespace| {
+        let holder = Holder::go(&host, &format!("open {}", namespace.display()));
         let path = format!("/proc/{}/fd/3", holder.pid).into();
         Kept { holder, path }
     });
@@ -80,8 +80,8 @@ fn opened(criu: &Criu) {
 
 fn threaded(criu: &Criu) {
     let host = TestHost::new();
-    is_not_gone(criu, &host, |namespace| {
-        let holder = Holder::going(&host, &format!("thread enter {}", namespace.display()));
+    assert_not_gone(criu, &host, |namespace| {
+        let holder = Holder::go(&host, &format!("thread enter {}", namespace.display()));
         let own = host.run("readlink", &[&"/proc/self/ns/net"]).stdout;
         let script = format!(
             "for task in /proc/{}/task/*; do [ \"$(readlink $task/ns/net)\" = '{}' ] || echo $task/ns/net; done",
@@ -99,7 +99,7 @@ fn made_anew(criu: &Criu) {
         let host = TestHost::new();
         make_tables(&host, None, flavour);
         let dump = |images: &str| {
-            let blue = with_fixed_device(&host);
+            let blue = make_namespace_with_fixed_device(&host);
             make_tables(&host, Some(&blue.path()), flavour);
             let network = Network::Named(blue);
             let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(network).start(&host);
@@ -121,8 +121,8 @@ fn made_anew(criu: &Criu) {
 }
 
 /// A namespace whose device has always the same number, name and addresses.
-fn with_fixed_device(host: &TestHost) -> NetNamespace {
-    let blue = host.net_namespace("blue");
+fn make_namespace_with_fixed_device(host: &TestHost) -> NetNamespace {
+    let blue = host.make_net_namespace("blue");
     host.command("ip").args(["link", "delete", "fixed"]).finish();
     let link = "link add fixed type veth peer name eth0 index 7 address 02:00:00:00:00:07 netns blue";
     host.command("ip").args(link.split(' ')).succeed();
@@ -136,7 +136,7 @@ fn with_fixed_device(host: &TestHost) -> NetNamespace {
 /// Another tree's namespaces cannot be read; the dump has a link in the host's own mount namespace, and no lock.
 fn locked_nothing(criu: &Criu) {
     let host = TestHost::new();
-    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
     let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
     let other = Holder::start(&host, "exec unshare --net sleep 1000");
@@ -145,6 +145,6 @@ fn locked_nothing(criu: &Criu) {
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "GOT: not known, though nothing could be there: {removed}");
     assert!(!removed.stderr.contains("as root") && !removed.stdout.contains("as root"), "{removed}");
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
     other.end();
 }

@@ -8,21 +8,23 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Artifacts, CommandExt, Container, Criu, DumpOptions, Launch, TestHost, Workload};
 
-use crate::attack::{Holder, assert_untouched, dump_process, has_link, is_cleaned, is_not_called_clean, newest, plant};
-use crate::case::Case;
+use crate::attack::{
+    Holder, assert_cleans, assert_not_called_clean, assert_untouched, dump_process, has_link, newest, plant,
+};
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::recording::recording;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a user's overlay of the same text is not that of the images", test: users_text },
     Case { name: "attack: a nested engine's overlay of the same text is not that of the images", test: engines_text },
     Case { name: "attack: an upper directory that is reached by a symbolic link is not followed", test: turned_link },
     Case { name: "attack: an upper directory in a tmpfs of the tree's is not the host's", test: hidden_by_tmpfs },
     Case { name: "attack: an upper directory below a bind of the tree's is not the host's", test: hidden_by_bind },
     Case { name: "attack: an upper directory that was removed and made anew is another", test: made_anew },
-];
+]));
 
 /// Where the engine of the host has its layers: on a filesystem that everybody may enter.
 const STORE: &str = "/run/store";
@@ -54,14 +56,14 @@ impl<'a> Overlay<'a> {
             let words = ["-t", "overlay", "-o", &self.options, "overlay"];
             self.host.command("mount").args(words).arg(self.container.root()).finish()
         };
-        until(|| mount().status.success().then_some(())).expect("an overlay");
+        wait_until(|| mount().status.success().then_some(())).expect("an overlay");
     }
 
     fn unmount(&self) {
         self.host.run("umount", &[&self.container.root()]);
     }
 
-    fn tree(&self) -> Workload {
+    fn start_tree(&self) -> Workload {
         Launch::new(&[&"deleted", &"/tmp/one"]).container(&self.container).start(self.host)
     }
 
@@ -79,7 +81,7 @@ fn users_text(criu: &Criu) {
     for more in SPELLINGS {
         let host = TestHost::new();
         let overlay = Overlay::mounted(&host, STORE, more);
-        let tree = overlay.tree();
+        let tree = overlay.start_tree();
         overlay.unmount();
         criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
         let text = format!("userxattr,lowerdir={STORE}/lower,upperdir={STORE}/upper,workdir={STORE}/work");
@@ -88,10 +90,10 @@ fn users_text(criu: &Criu) {
             elsewhere(&text)
         );
         let user = Holder::start(&host, &script);
-        is_not_called_clean(&overlay.tool(), || overlay.has_link());
+        assert_not_called_clean(&overlay.tool(), || overlay.has_link());
         user.end();
         if overlay.has_link() {
-            is_cleaned(&overlay.tool(), || overlay.has_link());
+            assert_cleans(&overlay.tool(), || overlay.has_link());
         }
     }
 }
@@ -105,16 +107,16 @@ fn engines_text(criu: &Criu) {
         let script = format!("exec unshare --mount --propagation private sh -e -c '{}'", elsewhere(&overlay.options));
         let engine = Holder::start(&host, &script);
         plant(&engine.path(Path::new(STORE)).join("upper/tmp"));
-        let tree = overlay.tree();
+        let tree = overlay.start_tree();
         overlay.unmount();
         criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
-        is_not_called_clean(&overlay.tool(), || overlay.has_link());
+        assert_not_called_clean(&overlay.tool(), || overlay.has_link());
         let again = overlay.tool().run(&[]);
         assert_untouched(&engine.path(Path::new(STORE)).join("upper/tmp"), &again);
         engine.end();
         if overlay.has_link() {
             overlay.mount();
-            is_cleaned(&overlay.tool(), || overlay.has_link());
+            assert_cleans(&overlay.tool(), || overlay.has_link());
         }
     }
 }
@@ -135,23 +137,25 @@ fn turned_link(criu: &Criu) {
     plant(&other.join("upper/tmp"));
     symlink(STORE, &link).expect("a new link");
     let overlay = Overlay::mounted(&host, "/run/link", "index=off");
-    let tree = overlay.tree();
+    let tree = overlay.start_tree();
     overlay.unmount();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     fs::remove_file(&link).and_then(|()| symlink("/run/other", &link)).expect("a turned link");
-    is_not_called_clean(&overlay.tool(), || overlay.has_link());
+    assert_not_called_clean(&overlay.tool(), || overlay.has_link());
     assert_untouched(&other.join("upper/tmp"), &overlay.tool().run(&["--show"]));
     // Where the kernel says which overlay that is, it is found.
     fs::remove_file(&link).and_then(|()| symlink(STORE, &link)).expect("a turned link");
     overlay.mount();
-    is_cleaned(&overlay.tool(), || overlay.has_link());
+    assert_cleans(&overlay.tool(), || overlay.has_link());
 }
 
 /// A real dump of root's: what the tree saw under that path ended with it.
 fn hidden_by_tmpfs(criu: &Criu) {
     let host = TestHost::new();
-    let tree =
-        on_hidden_store(&host, &format!("mount -t tmpfs store {STORE}; mkdir -p {STORE}/upper/tmp {STORE}/work"));
+    let tree = assert_on_hidden_store(
+        &host,
+        &format!("mount -t tmpfs store {STORE}; mkdir -p {STORE}/upper/tmp {STORE}/work"),
+    );
     dump_process(criu, &host, tree, &images_of(&host), &[]);
     let removed = Tool::new(&host, &images_of(&host)).run(&[]);
     assert_untouched(&host.path(STORE).join("upper/tmp"), &removed);
@@ -160,18 +164,20 @@ fn hidden_by_tmpfs(criu: &Criu) {
 /// The same where the directory is another one of the host's, and the link is still there.
 fn hidden_by_bind(criu: &Criu) {
     let host = TestHost::new();
-    let tree =
-        on_hidden_store(&host, &format!("mkdir -p /run/own/upper/tmp /run/own/work; mount --bind /run/own {STORE}"));
+    let tree = assert_on_hidden_store(
+        &host,
+        &format!("mkdir -p /run/own/upper/tmp /run/own/work; mount --bind /run/own {STORE}"),
+    );
     dump_process(criu, &host, tree, &images_of(&host), &[]);
     let own = host.path("/run/own/upper/tmp");
     let tool = Tool::new(&host, &images_of(&host));
-    is_not_called_clean(&tool, || has_link(&own));
+    assert_not_called_clean(&tool, || has_link(&own));
     assert_untouched(&host.path(STORE).join("upper/tmp"), &tool.run(&["--show"]));
 }
 
 /// A container whose store is another one in its own mount namespace than on the host; gives its process. In the host's
 /// store lie other checkpoints' links.
-fn on_hidden_store(host: &TestHost, hide: &str) -> u32 {
+fn assert_on_hidden_store(host: &TestHost, hide: &str) -> u32 {
     host.run("mkdir", &[&"-p", &format!("{STORE}/upper/tmp")]);
     plant(&host.path(STORE).join("upper/tmp"));
     let root = Container::new(host, "root").root().display().to_string();
@@ -187,7 +193,7 @@ fn on_hidden_store(host: &TestHost, hide: &str) -> u32 {
     host.run("sh", &[&"-c", &start]);
     let pid = newest(host, "workload");
     let ready = PathBuf::from(format!("/proc/{pid}/root/ready"));
-    until(|| host.path(&ready).exists().then_some(())).expect("void: the tree is not ready");
+    wait_until(|| host.path(&ready).exists().then_some(())).expect("void: the tree is not ready");
     pid
 }
 
@@ -196,7 +202,7 @@ fn on_hidden_store(host: &TestHost, hide: &str) -> u32 {
 fn made_anew(criu: &Criu) {
     let host = TestHost::new();
     let overlay = Overlay::mounted(&host, STORE, "index=off");
-    let tree = overlay.tree();
+    let tree = overlay.start_tree();
     overlay.unmount();
     let other = host.path("/run/other-upper");
     fs::create_dir_all(other.join("tmp")).expect("new directories");
@@ -209,5 +215,5 @@ fn made_anew(criu: &Criu) {
     assert_untouched(&upper.join("tmp"), &removed);
     fs::rename(&upper, &other).expect("an upper directory");
     fs::rename(host.path("/run/aside"), &upper).expect("an upper directory");
-    is_cleaned(&overlay.tool(), || overlay.has_link());
+    assert_cleans(&overlay.tool(), || overlay.has_link());
 }

@@ -7,13 +7,13 @@ use std::process::Command;
 
 use testkit::{Artifacts, CommandExt, Container, Criu, DumpOptions, FinalState, Launch, TestHost, Workload};
 
-use crate::attack::{Holder, dump_process, has_link, is_cleaned, is_left_alone, newest};
-use crate::case::Case;
+use crate::attack::{Holder, assert_cleans, assert_left_alone, dump_process, has_link, newest};
+use crate::case::{Case, Cases};
 use crate::links::images_of;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::tool::{Tool, binary};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "attack: a tree that was dumped in a container lives on the node", test: dumped_in_container },
     Case { name: "attack: a tree three pid namespaces deep lives on the node", test: three_levels },
     Case { name: "attack: a tree of the node lives for a container with a /proc of its own", test: own_proc },
@@ -23,24 +23,24 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack: a tree lives whose program was replaced since", test: replaced_program },
     Case { name: "attack: a process of the node with the number of a dead one is not of the tree", test: same_number },
     Case { name: "attack: a kernel thread with the number of a dead one is not of the tree", test: kernel_thread },
-];
+]));
 
 fn stopped() -> DumpOptions {
     DumpOptions { final_state: FinalState::Stopped, ..DumpOptions::default() }
 }
 
 /// A tree of the host's that is stopped after its dump, with a link in the host's directory.
-fn stopped_tree(criu: &Criu, host: &TestHost) -> Workload {
-    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+fn dump_and_leave_stopped(criu: &Criu, host: &TestHost) -> Workload {
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
     criu.dump(host, &tree, &images_of(host), &stopped());
     tree
 }
 
 /// Nothing is touched while the tree lives, and all goes without an option when it is dead.
-fn lives_and_dies(host: &TestHost, tree: Workload, wrapped: &Tool<'_>) {
-    is_left_alone(wrapped);
+fn assert_kept_until_dead(host: &TestHost, tree: Workload, wrapped: &Tool<'_>) {
+    assert_left_alone(wrapped);
     drop(tree);
-    is_cleaned(&Tool::new(host, &images_of(host)), || has_link(host.dir()));
+    assert_cleans(&Tool::new(host, &images_of(host)), || has_link(host.dir()));
 }
 
 /// A criu in a pod, this many pid namespaces below the host, dumps a tree that runs beside it, and the pod stays. The
@@ -65,51 +65,55 @@ fn dump_in_pod<'a>(criu: &Criu, host: &'a TestHost, levels: usize, first: &str, 
 }
 
 fn dumped_in_container(criu: &Criu) {
-    lives_below(criu, 1);
+    assert_kept_below(criu, 1);
 }
 
 fn three_levels(criu: &Criu) {
-    lives_below(criu, 3);
+    assert_kept_below(criu, 3);
 }
 
 /// Seen from the host, and from each pid namespace between.
-fn lives_below(criu: &Criu, levels: usize) {
+fn assert_kept_below(criu: &Criu, levels: usize) {
     let host = TestHost::new();
     let pod = dump_in_pod(criu, &host, levels, "", "--leave-stopped");
-    is_left_alone(&Tool::new(&host, &images_of(&host)));
+    assert_left_alone(&Tool::new(&host, &images_of(&host)));
     let between = host.run("pgrep", &[&"-x", &"unshare"]).stdout;
     for pid in between.lines().skip(1) {
-        is_left_alone(
+        assert_left_alone(
             &Tool::new(&host, &images_of(&host)).under(&["nsenter", "--target", pid, "--pid", "--mount", "--"]),
         );
     }
     pod.end();
-    until(|| host.command("pgrep").args(["-x", "workload"]).finish().stdout.is_empty().then_some(())).expect("its end");
-    is_cleaned(&Tool::new(&host, &images_of(&host)), || has_link(host.dir()));
+    wait_until(|| host.command("pgrep").args(["-x", "workload"]).finish().stdout.is_empty().then_some(()))
+        .expect("its end");
+    assert_cleans(&Tool::new(&host, &images_of(&host)), || has_link(host.dir()));
 }
 
 fn own_proc(criu: &Criu) {
-    seen_from(criu, &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    assert_kept_as_seen_from(criu, &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
 }
 
 fn nodes_proc(criu: &Criu) {
-    seen_from(criu, &["unshare", "--pid", "--fork", "--kill-child"]);
+    assert_kept_as_seen_from(criu, &["unshare", "--pid", "--fork", "--kill-child"]);
 }
 
 fn no_proc(criu: &Criu) {
-    seen_from(criu, &["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"]);
+    assert_kept_as_seen_from(
+        criu,
+        &["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"],
+    );
 }
 
 fn hidden_proc(criu: &Criu) {
     let script = "mount -t proc -o hidepid=2 proc /proc && \
                   exec setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace \"$@\"";
-    seen_from(criu, &["unshare", "--mount", "sh", "-c", script, "sh"]);
+    assert_kept_as_seen_from(criu, &["unshare", "--mount", "sh", "-c", script, "sh"]);
 }
 
-fn seen_from(criu: &Criu, wrapper: &[&str]) {
+fn assert_kept_as_seen_from(criu: &Criu, wrapper: &[&str]) {
     let host = TestHost::new();
-    let tree = stopped_tree(criu, &host);
-    lives_and_dies(&host, tree, &Tool::new(&host, &images_of(&host)).under(wrapper));
+    let tree = dump_and_leave_stopped(criu, &host);
+    assert_kept_until_dead(&host, tree, &Tool::new(&host, &images_of(&host)).under(wrapper));
 }
 
 /// An update gave the program's name to a new file, while the tree is stopped.
@@ -122,9 +126,9 @@ fn replaced_program(criu: &Criu) {
     fs::copy("/bin/true", program.with_extension("new")).expect("a new file");
     fs::rename(program.with_extension("new"), &program).expect("a new program");
     let tool = Tool::new(&host, &images_of(&host));
-    is_left_alone(&tool);
+    assert_left_alone(&tool);
     drop(tree);
-    is_cleaned(&tool, || has_link(&container.root().join("tmp")));
+    assert_cleans(&tool, || has_link(&container.root().join("tmp")));
 }
 
 /// An old process of the node, with nothing of the tree but a number.
@@ -139,7 +143,7 @@ fn same_number(criu: &Criu) {
         .flatten()
         .any(|image| image.file_name().as_bytes() == format!("core-{}.img", old.pid).as_bytes());
     assert!(pid, "void: the tree has another number than {}", old.pid);
-    is_cleaned(&Tool::new(&host, &images_of(&host)), || has_link(host.dir()));
+    assert_cleans(&Tool::new(&host, &images_of(&host)), || has_link(host.dir()));
     pod.end();
     old.end();
 }

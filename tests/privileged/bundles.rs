@@ -6,35 +6,35 @@ use std::os::unix::fs::PermissionsExt;
 
 use testkit::{Bundle, Criu, Engines, IptablesFlavour, LockMethod, Runtime, Snapshot, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::neighbours::link_in;
 use crate::pod::{LOCKS, Peers, Pod};
 use crate::recorded::{fates, without_record};
-use crate::recording::recorder;
+use crate::recording::link_recorder;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case {
         name: "what a checkpoint by runc left is removed, and its pod has a network again",
-        test: |criu| removed(criu, Runtime::Runc),
+        test: |criu| assert_removes(criu, Runtime::Runc),
     },
     Case {
         name: "what a checkpoint by crun left is removed, and its pod has a network again",
-        test: |criu| removed(criu, Runtime::Crun),
+        test: |criu| assert_removes(criu, Runtime::Crun),
     },
     Case {
         name: "by a record of runc's checkpoint a pod has a network again without being named",
-        test: |criu| recorded(criu, Runtime::Runc),
+        test: |criu| assert_records(criu, Runtime::Runc),
     },
     Case {
         name: "by a record of crun's checkpoint a pod has a network again without being named",
-        test: |criu| recorded(criu, Runtime::Crun),
+        test: |criu| assert_records(criu, Runtime::Crun),
     },
     Case { name: "links in a root and a volume that were moved are found by the bundle's configuration", test: moved },
     Case { name: "a volume that became a link to another's directory is not looked into", test: turned },
     Case { name: "a directory that only the configuration names by now is not the volume's", test: renamed },
     Case { name: "runc restores a container after criu-gc only showed", test: restored_after_show },
-];
+]));
 
 /// A container that was checkpointed, and the host as it was before.
 struct Checkpointed<'a> {
@@ -46,9 +46,9 @@ struct Checkpointed<'a> {
 
 impl<'a> Checkpointed<'a> {
     fn new(host: &'a TestHost, pod: &Pod<'_>, engines: &'a Engines<'a>, runtime: Runtime) -> Self {
-        engines.bundle(runtime, "sidecar", &pod.sidecar()).start();
+        engines.make_bundle(runtime, "sidecar", &pod.sidecar()).start();
         let sidecar = pod.peer();
-        let container = engines.bundle(runtime, "container", &pod.container());
+        let container = engines.make_bundle(runtime, "container", &pod.container());
         // A user's own file, which who goes by names would take for residue.
         fs::write(host.path(container.root().join("link_remap.99999")), "precious").expect("a new file");
         container.start();
@@ -67,36 +67,36 @@ fn tool<'a>(host: &'a TestHost, container: &Bundle<'_>) -> Tool<'a> {
     Tool::new(host, container.directory()).watching(container.root())
 }
 
-fn removed(criu: &Criu, runtime: Runtime) {
+fn assert_removes(criu: &Criu, runtime: Runtime) {
     for (lock, flavour) in LOCKS {
         let host = TestHost::new();
         let pod = Pod::new(&host, flavour);
         let engines = Engines::new(&host, criu, lock, flavour);
         let mut checkpointed = Checkpointed::new(&host, &pod, &engines, runtime);
-        pod.has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
+        pod.assert_has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
         // The bundle's configuration names the network namespace.
-        checkpointed.tool().removes_everything_since(&checkpointed.before);
-        pod.has_network_again(flavour, &mut checkpointed.peers);
+        checkpointed.tool().assert_removes_everything_since(&checkpointed.before);
+        pod.assert_has_network_again(flavour, &mut checkpointed.peers);
     }
 }
 
 /// CRIU's configuration file names the recorder; runtimes need not know of it.
-fn recorded(criu: &Criu, runtime: Runtime) {
+fn assert_records(criu: &Criu, runtime: Runtime) {
     let host = TestHost::new();
     let flavour = IptablesFlavour::Nft;
     let pod = Pod::new(&host, flavour);
     let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
-    engines.configure(&format!("action-script {}", recorder(&host, "criu-gc-record").display()));
+    engines.configure(&format!("action-script {}", link_recorder(&host, "criu-gc-record").display()));
     let mut checkpointed = Checkpointed::new(&host, &pod, &engines, runtime);
-    pod.has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
+    pod.assert_has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
     let images = checkpointed.container.images();
     // The bundle's configuration names the network namespace too: now that is the word of others.
     let config = images.with_file_name("config.json");
     fs::set_permissions(config, fs::Permissions::from_mode(0o666)).expect("the bundle's configuration");
     let untied = without_record(&images, || fates(&checkpointed.tool()));
     assert_eq!(untied.iter().filter(|fate| *fate == "kept: untied-namespace").count(), 2, "void: {untied:?}");
-    checkpointed.tool().removes_everything_since(&checkpointed.before);
-    pod.has_network_again(flavour, &mut checkpointed.peers);
+    checkpointed.tool().assert_removes_everything_since(&checkpointed.before);
+    pod.assert_has_network_again(flavour, &mut checkpointed.peers);
 }
 
 /// The images name the old places, where there is nothing now. The new ones are the word of the bundle's configuration.
@@ -106,7 +106,7 @@ fn moved(criu: &Criu) {
     let pod = Pod::new(&host, flavour);
     let engines = Engines::new(&host, criu, LockMethod::Nftables, flavour);
     let mut checkpointed = Checkpointed::new(&host, &pod, &engines, Runtime::Runc);
-    pod.has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
+    pod.assert_has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
     let directory = checkpointed.container.directory();
     let (bundle, volume) = (directory.with_file_name("moved"), pod.volume.with_file_name("moved-volume"));
     fs::rename(host.path(directory), host.path(&bundle)).expect("another name");
@@ -126,8 +126,8 @@ fn moved(criu: &Criu) {
     let run = tool.run(&[]);
     assert_eq!(run.code(), 0, "{run}");
     assert!(links.iter().all(|link| !link.exists()), "{run}");
-    pod.has_network_again(flavour, &mut checkpointed.peers);
-    tool.finds_nothing();
+    pod.assert_has_network_again(flavour, &mut checkpointed.peers);
+    tool.assert_finds_nothing();
 }
 
 /// Whoever owns a directory on the way to a volume can have the path lead to somebody else's, whose link is as the images
@@ -182,12 +182,12 @@ fn restored_after_show(criu: &Criu) {
     let pod = Pod::new(&host, flavour);
     let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
     let mut checkpointed = Checkpointed::new(&host, &pod, &engines, Runtime::Runc);
-    pod.has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
+    pod.assert_has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
     let lines = checkpointed.tool().show();
     assert_eq!(lines.iter().filter(|line| line.starts_with("Link remap: ")).count(), 3, "{lines:#?}");
     checkpointed.container.restore();
     assert!(checkpointed.container.pid().is_some());
-    pod.is_restored(&mut checkpointed.peers);
+    pod.assert_restored(&mut checkpointed.peers);
     assert_eq!(checkpointed.tool().difference_to(&checkpointed.before), NOTHING);
-    checkpointed.tool().finds_nothing();
+    checkpointed.tool().assert_finds_nothing();
 }

@@ -4,7 +4,15 @@
 use libtest_mimic::Trial;
 use testkit::{Criu, suite};
 
-/// A test that is run with each CRIU.
+inventory::collect!(Cases);
+
+/// The cases of a module, which adds them to the suite.
+pub(crate) struct Cases {
+    versions: Versions,
+    cases: &'static [Case],
+}
+
+/// A test.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     /// What must hold.
@@ -13,30 +21,48 @@ pub(crate) struct Case {
     pub(crate) test: fn(&Criu),
 }
 
-/// All tests, each once a version of CRIU.
-pub(crate) fn trials(cases: &[&[Case]]) -> Vec<Trial> {
-    trials_with(cases, &Criu::all())
+/// With which CRIUs tests are run.
+enum Versions {
+    Each,
+    Newest,
 }
 
-/// Tests in which it is all the same which CRIU made the images, and which take long: each once, with the newest.
-pub(crate) fn trials_with_newest(cases: &[&[Case]]) -> Vec<Trial> {
-    let all = Criu::all();
-    trials_with(cases, &all[all.len().saturating_sub(1)..])
+impl Cases {
+    /// Cases that are run with each CRIU.
+    pub(crate) const fn with_each_criu(cases: &'static [Case]) -> Self {
+        Cases { versions: Versions::Each, cases }
+    }
+
+    /// Cases in which it is all the same which CRIU made the images, and which take long: they are run with the newest.
+    pub(crate) const fn with_newest_criu(cases: &'static [Case]) -> Self {
+        Cases { versions: Versions::Newest, cases }
+    }
+
+    fn trials(&self, all: &[Criu]) -> Vec<Trial> {
+        let criu = match self.versions {
+            Versions::Each => all,
+            Versions::Newest => &all[all.len().saturating_sub(1)..],
+        };
+        self.cases.iter().flat_map(|case| trials_of(*case, criu)).collect()
+    }
 }
 
-fn trials_with(cases: &[&[Case]], criu: &[Criu]) -> Vec<Trial> {
-    let cases = cases.iter().copied().flatten().copied();
-    cases.flat_map(|case| trials_of(case, criu)).collect()
+/// All tests, by name: the modules come in no order.
+pub(crate) fn trials() -> Vec<Trial> {
+    let criu = Criu::all();
+    let mut trials: Vec<Trial> = inventory::iter::<Cases>().flat_map(|cases| cases.trials(&criu)).collect();
+    trials.sort_by(|one, other| one.name().cmp(other.name()));
+    trials
 }
 
 fn trials_of(case: Case, criu: &[Criu]) -> Vec<Trial> {
     if criu.is_empty() {
         // It cannot run, and says why.
-        return vec![suite::trial(case.name.to_owned(), || unreachable!("there is no CRIU"))];
+        return vec![suite::privileged_trial(case.name.to_owned(), || unreachable!("there is no CRIU"))];
     }
     let trial = |criu: &Criu| {
         let (name, criu) = (format!("{} (criu {})", case.name, criu.version()), criu.clone());
-        suite::trial(name, move || (case.test)(&criu))
+        suite::privileged_trial(name, move || (case.test)(&criu))
     };
     criu.iter().map(trial).collect()
 }

@@ -5,18 +5,18 @@ use testkit::{
     Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, NetNamespace, Network, TableNames, TestHost, Workload,
 };
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::{Filters, make_tables, tables};
 use crate::tool::{NOTHING, Tool};
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "the table of a closed namespace is found by its name and removed", test: table },
     Case { name: "the chain of a closed namespace is kept until the namespace is named", test: chain },
     Case { name: "a chain that is jumped to two or three times is kept until that is allowed", test: jumps },
     Case { name: "a chain with a rule of somebody else's is kept until that is allowed", test: foreign_rule },
     Case { name: "a chain that somebody else jumps to is kept, whatever is allowed", test: foreign_jump },
-];
+]));
 
 pub(crate) const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
 
@@ -29,13 +29,13 @@ pub(crate) struct Closed<'a> {
 impl<'a> Closed<'a> {
     /// Makes the namespace, and the tables of this iptables in it and in the host: CRIU tries there what it can do.
     pub(crate) fn new(host: &'a TestHost, flavour: IptablesFlavour) -> Self {
-        let namespace = host.net_namespace("blue");
+        let namespace = host.make_net_namespace("blue");
         make_tables(host, None, flavour);
         make_tables(host, Some(&namespace.path()), flavour);
         Closed { host, namespace }
     }
 
-    pub(crate) fn tree(&self) -> Workload {
+    pub(crate) fn start_tree(&self) -> Workload {
         let launch = Launch::new(&[&"listen-connect", &"127.0.0.1:0"]);
         launch.network(Network::Named(self.namespace.clone())).start(self.host)
     }
@@ -62,7 +62,7 @@ impl<'a> Closed<'a> {
 fn table(criu: &Criu) {
     let host = TestHost::new();
     let closed = Closed::new(&host, IptablesFlavour::Nft);
-    let tree = closed.tree();
+    let tree = closed.start_tree();
     let tool = closed.tool("images");
     let before = tool.snapshot();
     assert!(closed.lets_packets_pass());
@@ -74,11 +74,11 @@ fn table(criu: &Criu) {
     let tool = match criu.table_names() {
         TableNames::RunId => tool,
         TableNames::RootPid => {
-            tool.keeps_everything("untied-namespace");
+            tool.assert_keeps_everything("untied-namespace");
             closed.named("images")
         }
     };
-    let lines = tool.removes_everything_since(&before);
+    let lines = tool.assert_removes_everything_since(&before);
     let line = format!("Network lock table: inet {name} -> /run/netns/blue (drops every packet; to be removed)");
     assert_eq!(lines, [line.as_str(), "1 object: 1 to be removed."]);
     assert!(closed.lets_packets_pass());
@@ -88,7 +88,7 @@ fn chain(criu: &Criu) {
     for (flavour, backend) in [(IptablesFlavour::Nft, "nft"), (IptablesFlavour::Legacy, "legacy")] {
         let host = TestHost::new();
         let closed = Closed::new(&host, flavour);
-        let tree = closed.tree();
+        let tree = closed.start_tree();
         let before = closed.tool("images").snapshot();
         closed.dump(criu, &tree, "images", flavour);
         assert!(!closed.lets_packets_pass());
@@ -100,11 +100,11 @@ fn chain(criu: &Criu) {
         let kept = PROGRAMS.map(|program| chain(program, "; kept: untied-namespace"));
         let lines = closed.tool("images").show();
         assert_eq!(lines[..2], kept);
-        closed.tool("images").keeps_everything("untied-namespace");
+        closed.tool("images").assert_keeps_everything("untied-namespace");
         let (_, remedy) = lines.last().and_then(|line| line.split_once("To remove: ")).expect("a remedy");
         let (option, value) = remedy.split_once(' ').expect("an option and its value");
         assert_eq!((option, value), ("--netns", "/run/netns/blue"));
-        let lines = closed.tool("images").option(option, value).removes_everything_since(&before);
+        let lines = closed.tool("images").option(option, value).assert_removes_everything_since(&before);
         let removed = PROGRAMS.map(|program| chain(program, ", named by the user; to be removed"));
         assert_eq!(lines[..2], removed);
         assert!(closed.lets_packets_pass());
@@ -116,7 +116,7 @@ fn jumps(criu: &Criu) {
     for (flavour, more) in [(IptablesFlavour::Nft, 1), (IptablesFlavour::Legacy, 2)] {
         let host = TestHost::new();
         let closed = Closed::new(&host, flavour);
-        let tree = closed.tree();
+        let tree = closed.start_tree();
         let before = closed.tool("images").snapshot();
         closed.dump(criu, &tree, "images", flavour);
         let path = closed.namespace.path();
@@ -124,9 +124,9 @@ fn jumps(criu: &Criu) {
         for chain in ["INPUT", "OUTPUT"].repeat(more) {
             PROGRAMS.iter().for_each(|program| drop(filters.run(program, &format!("-I {chain} -j CRIU"))));
         }
-        closed.named("images").keeps_everything("shared-lock");
+        closed.named("images").assert_keeps_everything("shared-lock");
         let allowed = closed.named("images").option("--allow", "shared-lock");
-        let lines = allowed.removes_everything_since(&before);
+        let lines = allowed.assert_removes_everything_since(&before);
         let count = format!(", {} jumps, named by the user; to be removed)", 2 + 2 * more);
         assert_eq!(lines.iter().filter(|line| line.ends_with(&count)).count(), 2, "{lines:#?}");
         assert!(closed.lets_packets_pass());
@@ -137,14 +137,14 @@ fn foreign_rule(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
         let closed = Closed::new(&host, flavour);
-        let tree = closed.tree();
+        let tree = closed.start_tree();
         let before = closed.tool("images").snapshot();
         closed.dump(criu, &tree, "images", flavour);
         let path = closed.namespace.path();
         let filters = Filters::of_namespace(&host, &path, flavour);
         PROGRAMS.iter().for_each(|program| drop(filters.run(program, "-I CRIU 2 -p tcp --dport 22 -j ACCEPT")));
-        closed.named("images").keeps_everything("foreign-content");
-        closed.named("images").option("--allow", "foreign-content").removes_everything_since(&before);
+        closed.named("images").assert_keeps_everything("foreign-content");
+        closed.named("images").option("--allow", "foreign-content").assert_removes_everything_since(&before);
         assert!(closed.lets_packets_pass());
     }
 }
@@ -154,14 +154,14 @@ fn foreign_jump(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
         let closed = Closed::new(&host, flavour);
-        let tree = closed.tree();
+        let tree = closed.start_tree();
         closed.dump(criu, &tree, "images", flavour);
         let path = closed.namespace.path();
         let filters = Filters::of_namespace(&host, &path, flavour);
         PROGRAMS.iter().for_each(|program| drop(filters.run(program, "-N mine")));
         for rule in ["-A FORWARD -j CRIU", "-A mine -j CRIU", "-A mine -g CRIU", "-A INPUT -p udp -j CRIU"] {
             PROGRAMS.iter().for_each(|program| drop(filters.run(program, rule)));
-            closed.named("images").keeps_everything("foreign-content");
+            closed.named("images").assert_keeps_everything("foreign-content");
             let tool = closed.named("images").option("--allow", "foreign-content");
             let before = tool.snapshot();
             let failed = tool.run(&[]);

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 
 use testkit::{Connection, Criu, DumpOptions, IptablesFlavour, LockMethod, Snapshot, TestHost, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::{Filters, tables};
 use crate::tool::Tool;
 use crate::traffic::{Net, Outside, Peer};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "the iptables rules of every kind of TCP socket are shown and removed", test: every_kind },
     Case { name: "the nftables lock of every kind of TCP socket is shown and removed", test: every_kind_in_a_table },
     Case { name: "rules that are there twice are removed both times", test: doubled },
@@ -19,7 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "rules are removed from an iptables that CRIU did not use", test: in_the_other_backend },
     Case { name: "the peer of a connection is reset after the removal of its rules", test: peer_behind_rules },
     Case { name: "the peer of a connection is reset after the removal of its table", test: peer_behind_table },
-];
+]));
 
 /// Both ends are in the tree.
 const SOCKETS: [(&str, &str); 4] = [
@@ -30,13 +30,13 @@ const SOCKETS: [(&str, &str); 4] = [
 ];
 
 /// A host with a tree that has a socket of every kind that CRIU locks, one of them connected to the peer.
-fn host_with_tree(host: &TestHost) -> (Workload, Peer) {
+fn start_tree(host: &TestHost) -> (Workload, Peer) {
     let outside = Outside::listen(&Net::of_host(host), "127.0.0.1:0");
     let address = outside.address();
     let mut words: Vec<&str> = SOCKETS.iter().flat_map(|(keyword, address)| [*keyword, *address]).collect();
     words.extend(["listen", "127.0.0.1:0", "connect", &address]);
     let words: Vec<testkit::Word<'_>> = words.iter().map(|word| word as testkit::Word<'_>).collect();
-    let tree = host.workload(&words);
+    let tree = host.start_workload(&words);
     (tree, outside.accept())
 }
 
@@ -75,13 +75,13 @@ fn every_kind(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
         let filters = Filters::of_host(&host, flavour);
-        let (tree, _peer) = host_with_tree(&host);
+        let (tree, _peer) = start_tree(&host);
         let images = host.dir().with_file_name("images");
         let tool = Tool::new(&host, &images);
         let before = tool.snapshot();
         criu.dump(&host, &tree, &images, &DumpOptions { flavour, ..DumpOptions::default() });
         assert_eq!((filters.drops("iptables").len(), filters.drops("ip6tables").len()), (14, 4));
-        let lines = tool.removes_everything_since(&before);
+        let lines = tool.assert_removes_everything_since(&before);
         let fate = |is_ipv4| match is_ipv4 {
             true => format!("2 rules of {}", filters.command("iptables")),
             false => format!("2 rules of {}", filters.command("ip6tables")),
@@ -93,14 +93,14 @@ fn every_kind(criu: &Criu) {
 
 fn every_kind_in_a_table(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, _peer) = host_with_tree(&host);
+    let (tree, _peer) = start_tree(&host);
     let images = host.dir().with_file_name("images");
     let tool = Tool::new(&host, &images);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images, &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
     let names = tables(&host, None);
     let [name] = &names[..] else { panic!("void: {names:?}") };
-    let lines = tool.removes_everything_since(&before);
+    let lines = tool.assert_removes_everything_since(&before);
     assert_eq!(connections_of(&lines), expected(&tree, |_| "by the network lock table".to_owned()));
     // Both ends of a connection share the elements: the four of the tree's own, and that to the peer.
     let table = format!("Network lock table: inet {name} -> ");
@@ -109,18 +109,18 @@ fn every_kind_in_a_table(criu: &Criu) {
 }
 
 /// Dumps a tree with connections of IPv4 and IPv6, changes its rules, and has all of them removed.
-fn check(criu: &Criu, flavour: IptablesFlavour, change: impl Fn(&Filters<'_>, &Filters<'_>)) {
+fn assert_removes_changed_rules(criu: &Criu, flavour: IptablesFlavour, change: impl Fn(&Filters<'_>, &Filters<'_>)) {
     let host = TestHost::new();
     let other = IptablesFlavour::ALL.into_iter().find(|other| *other != flavour).expect("two flavours");
     let (filters, others) = (Filters::of_host(&host, flavour), Filters::of_host(&host, other));
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
     let images = host.dir().with_file_name("images");
     let tool = Tool::new(&host, &images);
     let before: Snapshot = tool.snapshot();
     criu.dump(&host, &tree, &images, &DumpOptions { flavour, ..DumpOptions::default() });
     assert_eq!((filters.drops("iptables").len(), filters.drops("ip6tables").len()), (4, 4), "void");
     change(&filters, &others);
-    let lines = tool.removes_everything_since(&before);
+    let lines = tool.assert_removes_everything_since(&before);
     let head = |line: String| line.split(" (").next().map(str::to_owned).expect("a line");
     let heads: Vec<String> = connections_of(&lines).into_iter().map(head).collect();
     assert_eq!(heads, sorted(both_ends(&tree.connections()).map(|(from, to)| line_of_2016(from, to))));
@@ -130,7 +130,7 @@ const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
 
 fn doubled(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
-        check(criu, flavour, |filters, _| {
+        assert_removes_changed_rules(criu, flavour, |filters, _| {
             for program in PROGRAMS {
                 filters.drops(program).iter().for_each(|rule| filters.insert(program, rule));
                 assert_eq!(filters.drops(program).len(), 8);
@@ -141,7 +141,7 @@ fn doubled(criu: &Criu) {
 
 fn half_a_pair(criu: &Criu) {
     for (flavour, gone) in [(IptablesFlavour::Nft, "-A INPUT"), (IptablesFlavour::Legacy, "-A OUTPUT")] {
-        check(criu, flavour, |filters, _| {
+        assert_removes_changed_rules(criu, flavour, |filters, _| {
             for program in PROGRAMS {
                 let rules = filters.drops(program);
                 rules.iter().filter(|rule| rule.starts_with(gone)).for_each(|rule| filters.delete(program, rule));
@@ -153,7 +153,7 @@ fn half_a_pair(criu: &Criu) {
 
 fn in_both_backends(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
-        check(criu, flavour, |filters, others| {
+        assert_removes_changed_rules(criu, flavour, |filters, others| {
             for program in PROGRAMS {
                 filters.drops(program).iter().for_each(|rule| others.insert(program, rule));
             }
@@ -163,7 +163,7 @@ fn in_both_backends(criu: &Criu) {
 
 fn in_the_other_backend(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
-        check(criu, flavour, |filters, others| {
+        assert_removes_changed_rules(criu, flavour, |filters, others| {
             for program in PROGRAMS {
                 for rule in filters.drops(program) {
                     others.insert(program, &rule);
@@ -177,31 +177,31 @@ fn in_the_other_backend(criu: &Criu) {
 
 fn peer_behind_rules(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
-        check_peer(criu, &DumpOptions { flavour, ..DumpOptions::default() });
+        assert_peer_is_cut_off_until_removal(criu, &DumpOptions { flavour, ..DumpOptions::default() });
     }
 }
 
 fn peer_behind_table(criu: &Criu) {
-    check_peer(criu, &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
+    assert_peer_is_cut_off_until_removal(criu, &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
 }
 
 /// While the lock is on, nobody answers the peer; when it is off, the kernel says that the connection is no more. The
 /// peer is behind a device: the table would stop its packets before they have left it otherwise.
-fn check_peer(criu: &Criu, options: &DumpOptions) {
+fn assert_peer_is_cut_off_until_removal(criu: &Criu, options: &DumpOptions) {
     let host = TestHost::new();
-    let elsewhere = host.net_namespace("elsewhere");
+    let elsewhere = host.make_net_namespace("elsewhere");
     host.connect(&elsewhere, "10.9.0.1/24", "10.9.0.2/24");
     let outside = Outside::listen(&Net::at(&host, &elsewhere.path()), "10.9.0.2:0");
-    let tree = host.workload(&[&"connect", &outside.address()]);
+    let tree = host.start_workload(&[&"connect", &outside.address()]);
     let mut peer = outside.accept();
     let images = host.dir().with_file_name("images");
     criu.dump(&host, &tree, &images, options);
     peer.send();
-    peer.gets_no_answer();
+    peer.assert_gets_no_answer();
     let tool = Tool::new(&host, &images);
     assert_eq!(connections_of(&tool.show()).len(), 1);
-    peer.gets_no_answer();
+    peer.assert_gets_no_answer();
     assert_eq!(tool.run(&[]).code(), 0);
-    peer.is_reset();
-    tool.finds_nothing();
+    peer.assert_reset();
+    tool.assert_finds_nothing();
 }

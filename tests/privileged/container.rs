@@ -9,20 +9,20 @@ use testkit::{
     CommandExt, Criu, DumpOptions, Enclosure, Engines, Finished, IptablesFlavour, LockMethod, Pids, Snapshot, TestHost,
 };
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters;
 use crate::links::images_of;
-use crate::refusals::tree_of_all;
+use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool, binary};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "in a container, --host shows, saves and removes what the host does", test: as_the_host },
     Case { name: "in a container, --host runs the host's legacy iptables", test: legacy },
     Case { name: "in a container without --host nothing that it hides is gone", test: without },
     Case { name: "--host names what the container lacks", test: refused },
     Case { name: "process 1 of another container is not taken for the host's", test: of_another_container },
     Case { name: "where no object can be hidden a container is no reason for status 1", test: nothing_to_hide },
-];
+]));
 
 /// What `--host` takes.
 const CAPABILITIES: [&str; 5] =
@@ -43,7 +43,7 @@ impl<'a> Scene<'a> {
         if flavour == IptablesFlavour::Legacy {
             filters::make_tables(host, None, flavour);
         }
-        let (tree, before) = tree_of_all(host);
+        let (tree, before) = start_tree_of_all(host);
         criu.dump(host, &tree, &images_of(host), &DumpOptions { flavour, ..DumpOptions::default() });
         let engines = Engines::new(host, criu, LockMethod::Iptables, IptablesFlavour::Nft);
         assert_ne!(tool(host).difference_to(&before), NOTHING, "void: the dump left nothing");
@@ -61,10 +61,10 @@ impl<'a> Scene<'a> {
 
     /// Nothing is left, and nothing else is gone.
     #[track_caller]
-    fn is_clean(&self, told: &Finished) {
+    fn assert_clean(&self, told: &Finished) {
         assert_eq!(told.code(), 0, "{told}");
         assert_eq!(tool(self.host).difference_to(&self.before), NOTHING, "{told}");
-        tool(self.host).finds_nothing();
+        tool(self.host).assert_finds_nothing();
     }
 }
 
@@ -93,7 +93,7 @@ fn as_the_host(criu: &Criu) {
     let saved = fs::read_to_string(host.path("/run/saved/manifest.jsonl")).expect("a manifest on the host");
     assert_eq!(saved.lines().count(), 2, "{saved}");
     assert!(host.path("/run/log").exists(), "no log on the host");
-    scene.is_clean(&removed);
+    scene.assert_clean(&removed);
 }
 
 /// The container has no iptables. A raw socket takes one capability more; without it nothing is called clean.
@@ -103,7 +103,7 @@ fn legacy(criu: &Criu) {
     let without = run(&scene.container(), &images_of(&host), &["--host"]);
     assert!(without.code() == 1 && without.stdout.contains("Not known: cannot look at the legacy"), "{without}");
     let all = [&CAPABILITIES[..], &["CAP_NET_RAW"]].concat();
-    scene.is_clean(&run(&scene.container().capabilities(&all), &images_of(&host), &["--host"]));
+    scene.assert_clean(&run(&scene.container().capabilities(&all), &images_of(&host), &["--host"]));
 }
 
 fn without(criu: &Criu) {
@@ -132,7 +132,7 @@ fn without(criu: &Criu) {
     }
     let missing = run(&scene.container(), &images, &[]);
     assert!(missing.code() == 2 && missing.stderr.contains("use --host"), "{missing}");
-    scene.is_clean(&run(&scene.container(), &images, &["--host"]));
+    scene.assert_clean(&run(&scene.container(), &images, &["--host"]));
 }
 
 fn refused(criu: &Criu) {
@@ -151,7 +151,7 @@ fn refused(criu: &Criu) {
     let alone = run(&scene.container().pids(Pids::Own), &images, &["--host"]);
     assert!(alone.code() == 2 && alone.stderr.contains("start the container with --pid=host"), "{alone}");
     assert_eq!(tool(&host).difference_to(&dumped), NOTHING);
-    scene.is_clean(&run(&scene.container(), &images, &["--host"]));
+    scene.assert_clean(&run(&scene.container(), &images, &["--host"]));
 }
 
 /// As in a pod whose containers share one pid namespace, which is not the host's.
@@ -164,13 +164,13 @@ fn of_another_container(criu: &Criu) {
     let container = scene.container().pids(Pids::Of(format!("/proc/{first}/ns/pid").into()));
     let told = run(&container, &images_of(&host), &["--host"]);
     assert!(told.code() == 2 && told.stderr.contains("process 1 here (sleep) is not the host's"), "{told}");
-    scene.is_clean(&run(&scene.container(), &images_of(&host), &["--host"]));
+    scene.assert_clean(&run(&scene.container(), &images_of(&host), &["--host"]));
 }
 
 /// A dump that left nothing.
 fn nothing_to_hide(criu: &Criu) {
     let host = TestHost::new();
-    let tree = host.workload(&[]);
+    let tree = host.start_workload(&[]);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() });
     let engines = Engines::new(&host, criu, LockMethod::Skip, IptablesFlavour::Nft);
     let images = images_of(&host);

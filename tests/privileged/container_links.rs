@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Access, Container, Criu, DumpOptions, Launch, Snapshot, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::neighbours::link_in;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap in a container's root directory is removed", test: root_directory },
     Case { name: "a link remap in a container's volume is removed", test: volume },
     Case { name: "a link remap is removed where the host shows the volume read-only elsewhere", test: read_only },
@@ -25,13 +25,13 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "--root says where the container's root directory is now", test: root_option },
     Case { name: "a link remap on a tmpfs that is mounted nowhere is gone with it", test: unmounted },
     Case { name: "a filesystem with the same device number is not the one of the dump", test: reused_device },
-];
+]));
 
 fn root_directory(criu: &Criu) {
     let host = TestHost::new();
     let container = Container::new(&host, "root");
-    let dump = Dump::of(criu, &host, &container, &[&"deleted", &"/tmp/one", &"deleted-dir", &"/tmp/gone/two"]);
-    let lines = dump.tool().removes_everything_since(&dump.before);
+    let dump = Dump::new(criu, &host, &container, &[&"deleted", &"/tmp/one", &"deleted-dir", &"/tmp/gone/two"]);
+    let lines = dump.tool().assert_removes_everything_since(&dump.before);
     let at = format!("(at {}/tmp/link_remap.", container.root().display());
     for file in ["/tmp/one", "/tmp/gone/two"] {
         let is_told = |line: &String| line.starts_with("Link remap: /tmp/link_remap.") && line.contains(&at);
@@ -44,8 +44,8 @@ fn volume(criu: &Criu) {
     let volume = directory(&host, "volume");
     let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
     let container = container.bind(&volume, "/again".as_ref(), Access::ReadOnly);
-    let dump = Dump::of(criu, &host, &container, &[&"deleted", &"/data/one"]);
-    let lines = dump.tool().removes_everything_since(&dump.before);
+    let dump = Dump::new(criu, &host, &container, &[&"deleted", &"/data/one"]);
+    let lines = dump.tool().assert_removes_everything_since(&dump.before);
     assert_is_at(&lines, &volume);
 }
 
@@ -57,7 +57,7 @@ fn read_only(criu: &Criu) {
     bind(&host, &shown, &volume);
     host.run("mount", &[&"-o", &"remount,bind,ro", &shown]);
     let dump = Dump::with_volume(criu, &host, &volume);
-    let lines = dump.tool().removes_everything_since(&dump.before);
+    let lines = dump.tool().assert_removes_everything_since(&dump.before);
     assert_is_at(&lines, &volume);
 }
 
@@ -65,8 +65,8 @@ fn shared_memory(criu: &Criu) {
     let host = TestHost::new();
     let shared = Path::new("/dev/shm");
     let container = Container::new(&host, "root").bind(shared, shared, Access::ReadWrite);
-    let dump = Dump::of(criu, &host, &container, &[&"semaphore", &"name"]);
-    let lines = dump.tool().removes_everything_since(&dump.before);
+    let dump = Dump::new(criu, &host, &container, &[&"semaphore", &"name"]);
+    let lines = dump.tool().assert_removes_everything_since(&dump.before);
     assert!(lines[0].starts_with("Link remap: /dev/shm/link_remap."), "{lines:#?}");
     assert!(host.path("/dev/shm/sem.name").exists());
 }
@@ -74,7 +74,7 @@ fn shared_memory(criu: &Criu) {
 fn private_tmpfs(criu: &Criu) {
     let host = TestHost::new();
     let container = Container::new(&host, "root").tmpfs("/dev/shm".as_ref());
-    let dump = Dump::of(criu, &host, &container, &[&"semaphore", &"name"]);
+    let dump = Dump::new(criu, &host, &container, &[&"semaphore", &"name"]);
     let lines = dump.tool().show();
     assert!(lines[0].starts_with("Link remap: /dev/shm/link_remap."), "void: {lines:#?}");
     assert!(
@@ -83,7 +83,7 @@ fn private_tmpfs(criu: &Criu) {
         ),
         "{lines:#?}"
     );
-    dump.tool().finds_nothing();
+    dump.tool().assert_finds_nothing();
 }
 
 /// Its files belong to users that the host does not have; the links in its root and in a volume do as well.
@@ -94,11 +94,11 @@ fn user_namespace(criu: &Criu) {
     let container = Container::new(&host, "root").users_from(FIRST);
     container.give(&volume);
     let container = container.bind(&volume, "/data".as_ref(), Access::ReadWrite);
-    let dump = Dump::of(criu, &host, &container, &[&"deleted", &"/tmp/one", &"deleted", &"/data/two"]);
+    let dump = Dump::new(criu, &host, &container, &[&"deleted", &"/tmp/one", &"deleted", &"/data/two"]);
     for place in [container.root().join("tmp"), volume.clone()] {
         assert_eq!(fs::symlink_metadata(link_in(&place)).expect("a link").uid(), FIRST, "void");
     }
-    dump.tool().removes_everything_since(&dump.before);
+    dump.tool().assert_removes_everything_since(&dump.before);
 }
 
 /// The images have no key of the user's then, and the place on the host instead of the source.
@@ -106,8 +106,8 @@ fn detected(criu: &Criu) {
     let host = TestHost::new();
     let volume = directory(&host, "volume");
     let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
-    let dump = Dump::of(criu, &host, &container.with_detected_mounts(), &[&"deleted", &"/data/one"]);
-    assert_is_at(&dump.tool().removes_everything_since(&dump.before), &volume);
+    let dump = Dump::new(criu, &host, &container.with_detected_mounts(), &[&"deleted", &"/data/one"]);
+    assert_is_at(&dump.tool().assert_removes_everything_since(&dump.before), &volume);
 }
 
 /// Each file was opened by another mount of the three, and each is on the host where its directory is.
@@ -122,8 +122,8 @@ fn inner_binds(criu: &Criu) {
         .bind_inside("/other".as_ref(), "/third".as_ref());
     let words: [Word<'_>; 6] =
         [&"deleted", &"/again/one", &"deleted", &"/other/two", &"deleted-dir", &"/third/gone/three"];
-    let dump = Dump::of(criu, &host, &container, &words);
-    let lines = dump.tool().removes_everything_since(&dump.before);
+    let dump = Dump::new(criu, &host, &container, &words);
+    let lines = dump.tool().assert_removes_everything_since(&dump.before);
     let tmp = container.root().join("tmp");
     for (file, place) in [("/again/one", &volume.join("sub")), ("/other/two", &tmp), ("/third/gone/three", &tmp)] {
         let place = format!("(at {}/link_remap.", place.display());
@@ -138,14 +138,14 @@ fn external(criu: &Criu) {
     bind(&host, &volume, &alias);
     let dump = Dump::with_volume(criu, &host, &volume);
     let tool = dump.tool().option("--external", format!("mnt[/data]:{}", alias.display()));
-    let lines = tool.removes_everything_since(&dump.before);
+    let lines = tool.assert_removes_everything_since(&dump.before);
     assert_is_at(&lines, &alias);
 }
 
 fn root_option(criu: &Criu) {
     let host = TestHost::new();
     let container = Container::new(&host, "root");
-    let dump = Dump::of(criu, &host, &container, &[&"deleted", &"/tmp/one"]);
+    let dump = Dump::new(criu, &host, &container, &[&"deleted", &"/tmp/one"]);
     assert_ne!(dump.tool().difference_to(&dump.before), NOTHING, "void: the dump left nothing");
     let moved = host.dir().join("moved");
     fs::rename(container.root(), &moved).expect("the root of a container that is gone");
@@ -153,7 +153,7 @@ fn root_option(criu: &Criu) {
     assert_is_at(&tool.show(), &moved.join("tmp"));
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
     fs::rename(&moved, container.root()).expect("the root of a container that is gone");
     assert_eq!(tool.difference_to(&dump.before), NOTHING, "{}", removed.stdout);
 }
@@ -164,7 +164,7 @@ fn unmounted(criu: &Criu) {
     mount_tmpfs(&host, &volume);
     let dump = Dump::with_volume(criu, &host, &volume);
     host.run("umount", &[&volume]);
-    is_gone_with_tmpfs(&dump.tool());
+    assert_gone_with_tmpfs(&dump.tool());
 }
 
 /// A kernel hands an anonymous device number out again: the next tmpfs often gets that of the last.
@@ -182,13 +182,13 @@ fn reused_device(criu: &Criu) {
         if device_of(&host, &place) == device {
             // A link of the very name, as the dump of another container's tree would leave it.
             fs::write(host.path(&place).join(link.file_name().expect("a name")), "precious").expect("a new file");
-            is_gone_with_tmpfs(&dump.tool());
+            assert_gone_with_tmpfs(&dump.tool());
             assert_eq!(fs::read(host.path(&place).join(link.file_name().expect("a name"))).expect("it"), b"precious");
             return;
         }
     }
     // Another test holds the number: what is then to be seen is the same as without the new filesystem.
-    is_gone_with_tmpfs(&dump.tool());
+    assert_gone_with_tmpfs(&dump.tool());
 }
 
 /// A container's tree that was dumped, and the host as it was before.
@@ -199,7 +199,7 @@ pub(crate) struct Dump<'a> {
 }
 
 impl<'a> Dump<'a> {
-    pub(crate) fn of(criu: &Criu, host: &'a TestHost, container: &Container, words: &[Word<'_>]) -> Self {
+    pub(crate) fn new(criu: &Criu, host: &'a TestHost, container: &Container, words: &[Word<'_>]) -> Self {
         let tree = Launch::new(words).container(container).start(host);
         let images = images_of(host);
         let before = Tool::new(host, &images).snapshot();
@@ -210,7 +210,7 @@ impl<'a> Dump<'a> {
     /// A tree with a link remap in the directory, which it has as its volume `/data`.
     pub(crate) fn with_volume(criu: &Criu, host: &'a TestHost, volume: &Path) -> Self {
         let container = Container::new(host, "root").bind(volume, "/data".as_ref(), Access::ReadWrite);
-        Self::of(criu, host, &container, &[&"deleted", &"/data/one"])
+        Self::new(criu, host, &container, &[&"deleted", &"/data/one"])
     }
 
     pub(crate) fn tool(&self) -> Tool<'a> {
@@ -219,14 +219,14 @@ impl<'a> Dump<'a> {
 }
 
 /// No mount table shows the tmpfs any more, and all of them were read.
-pub(crate) fn is_gone_with_tmpfs(tool: &Tool<'_>) {
+pub(crate) fn assert_gone_with_tmpfs(tool: &Tool<'_>) {
     let lines = tool.show();
     assert!(lines[0].contains(" (gone: with its tmpfs, which is mounted nowhere any more"), "{lines:#?}");
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 /// The only object cannot be looked for, and nothing pretends otherwise.
-pub(crate) fn is_not_known(tool: &Tool<'_>, why: &str) {
+pub(crate) fn assert_not_known(tool: &Tool<'_>, why: &str) {
     let lines = tool.show();
     assert!(lines[0].contains("(not known: cannot be reached: ") && lines[0].contains(why), "{lines:#?}");
     assert_eq!(tool.run(&["--show", "--exit-code"]).code(), 1);

@@ -53,7 +53,7 @@ impl Choice {
     ///
     /// # Panics
     /// If it says something else.
-    pub(crate) fn of_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         match std::env::var(VARIABLE).as_deref() {
             Ok("core") => Self::Core,
             Ok(other) => panic!("{VARIABLE} can be core, not {other}"),
@@ -66,7 +66,7 @@ impl Choice {
 ///
 /// # Panics
 /// If a test of the core is missing.
-pub(crate) fn of(trials: Vec<Trial>) -> Vec<Trial> {
+pub(crate) fn choose(trials: Vec<Trial>) -> Vec<Trial> {
     let is =
         |trial: &Trial, name: &str| trial.name().strip_prefix(name).is_some_and(|rest| rest.starts_with(" (criu "));
     let missing: Vec<&str> = CORE.into_iter().filter(|name| !trials.iter().any(|trial| is(trial, name))).collect();

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, Finished, TestHost};
 
-use crate::attack::{assert_untouched, has_link, is_cleaned, is_not_called_clean, plant};
+use crate::attack::{assert_cleans, assert_not_called_clean, assert_untouched, has_link, plant};
 use crate::attack_laws::dump_with_link;
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::neighbours::link_in;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "a link below a mount that covers it is not gone, and is removed without that", test: covered },
     Case { name: "a link is not gone below a mount over a directory above it", test: covered_above },
     Case { name: "a link on a mount that another mount covers is not gone", test: stacked },
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a removed link is gone although mounts are on its path", test: gone },
     Case { name: "a link is gone with its directory, also where that was made again", test: gone_with_directory },
     Case { name: "a link of /dev/shm is removed and gone without the right to look below mounts", test: weak },
-];
+]));
 
 /// A host with a directory, and criu-gc for the images of a dump in it.
 struct Scene {
@@ -56,7 +56,7 @@ impl Scene {
         self.host.run("sh", &[&"-c", &format!("mount {}", words.join(" "))]);
     }
 
-    fn umount(&self, at: &Path) {
+    fn unmount(&self, at: &Path) {
         self.host.run("umount", &[&at]);
     }
 
@@ -67,18 +67,18 @@ impl Scene {
 
     /// It is not called clean, and the reason says these words.
     #[track_caller]
-    fn is_not_clean(&self, words: &str) -> Finished {
+    fn assert_not_clean(&self, words: &str) -> Finished {
         let tool = self.tool();
-        is_not_called_clean(&tool, || true);
+        assert_not_called_clean(&tool, || true);
         let shown = tool.run(&["--show"]);
         assert!(shown.stdout.contains(words), "{words}: {shown}");
         shown
     }
 
     #[track_caller]
-    fn is_cleaned(&self, directory: &Path) {
-        is_cleaned(&self.tool(), || self.has_link(directory));
-        self.tool().finds_nothing();
+    fn assert_cleans(&self, directory: &Path) {
+        assert_cleans(&self.tool(), || self.has_link(directory));
+        self.tool().assert_finds_nothing();
     }
 }
 
@@ -89,9 +89,9 @@ fn covered(criu: &Criu) {
     scene.dump(criu, &scene.own);
     scene.mount(&TMPFS, &scene.own);
     assert!(!scene.has_link(&scene.own), "void: nothing covers it");
-    scene.is_not_clean("another mount covers it; to remove it, unmount ");
-    scene.umount(&scene.own);
-    scene.is_cleaned(&scene.own);
+    scene.assert_not_clean("another mount covers it; to remove it, unmount ");
+    scene.unmount(&scene.own);
+    scene.assert_cleans(&scene.own);
 }
 
 fn covered_above(criu: &Criu) {
@@ -100,12 +100,12 @@ fn covered_above(criu: &Criu) {
     fs::create_dir_all(&inner).expect("new directories");
     scene.dump(criu, &inner);
     scene.mount(&TMPFS, &scene.own);
-    scene.is_not_clean("another mount covers it");
+    scene.assert_not_clean("another mount covers it");
     // The same path is there again.
     fs::create_dir_all(scene.host.path(&inner)).expect("new directories");
-    scene.is_not_clean("another mount covers it");
-    scene.umount(&scene.own);
-    scene.is_cleaned(&inner);
+    scene.assert_not_clean("another mount covers it");
+    scene.unmount(&scene.own);
+    scene.assert_cleans(&inner);
 }
 
 fn stacked(criu: &Criu) {
@@ -113,9 +113,9 @@ fn stacked(criu: &Criu) {
     scene.mount(&TMPFS, &scene.own);
     scene.dump(criu, &scene.own);
     scene.mount(&TMPFS, &scene.own);
-    scene.is_not_clean("which another one covers");
-    scene.umount(&scene.own);
-    scene.is_cleaned(&scene.own);
+    scene.assert_not_clean("which another one covers");
+    scene.unmount(&scene.own);
+    scene.assert_cleans(&scene.own);
 }
 
 fn covered_mount(criu: &Criu) {
@@ -125,9 +125,9 @@ fn covered_mount(criu: &Criu) {
     scene.mount(&TMPFS, &inner);
     scene.dump(criu, &inner);
     scene.mount(&TMPFS, &scene.own);
-    scene.is_not_clean("which another one covers");
-    scene.umount(&scene.own);
-    scene.is_cleaned(&inner);
+    scene.assert_not_clean("which another one covers");
+    scene.unmount(&scene.own);
+    scene.assert_cleans(&inner);
 }
 
 /// A disk that is taken off for a while.
@@ -137,14 +137,14 @@ fn unmounted(criu: &Criu) {
     let bind = ["--bind", disk.to_str().expect("a path of text")];
     scene.mount(&bind, &scene.own);
     scene.dump(criu, &scene.own);
-    scene.umount(&scene.own);
-    scene.is_not_clean("has not changed since before the dump");
+    scene.unmount(&scene.own);
+    scene.assert_not_clean("has not changed since before the dump");
     // Another filesystem in its place, which is younger than the dump.
     scene.mount(&TMPFS, &scene.own);
-    scene.is_not_clean("has not changed since before the dump");
-    scene.umount(&scene.own);
+    scene.assert_not_clean("has not changed since before the dump");
+    scene.unmount(&scene.own);
     scene.mount(&bind, &scene.own);
-    scene.is_cleaned(&scene.own);
+    scene.assert_cleans(&scene.own);
 }
 
 fn unmounted_above(criu: &Criu) {
@@ -154,10 +154,10 @@ fn unmounted_above(criu: &Criu) {
     let bind = ["--bind", disk.to_str().expect("a path of text")];
     scene.mount(&bind, &scene.own);
     scene.dump(criu, &scene.own.join("inner"));
-    scene.umount(&scene.own);
-    scene.is_not_clean("has not changed since before the dump");
+    scene.unmount(&scene.own);
+    scene.assert_not_clean("has not changed since before the dump");
     scene.mount(&bind, &scene.own);
-    scene.is_cleaned(&scene.own.join("inner"));
+    scene.assert_cleans(&scene.own.join("inner"));
 }
 
 fn look_alike(criu: &Criu) {
@@ -169,8 +169,8 @@ fn look_alike(criu: &Criu) {
     let removed = scene.tool().run(&[]);
     assert_untouched(&other, &removed);
     assert_eq!(removed.code(), 1, "GOT: clean: {removed}");
-    scene.umount(&scene.own);
-    scene.is_cleaned(&scene.own);
+    scene.unmount(&scene.own);
+    scene.assert_cleans(&scene.own);
     assert_untouched(&other, &removed);
 }
 
@@ -183,11 +183,11 @@ fn gone(criu: &Criu) {
     scene.mount(&TMPFS, &inner);
     scene.dump(criu, &inner);
     fs::remove_file(link_in(&scene.host.path(&inner))).expect("the link");
-    scene.tool().finds_nothing();
+    scene.tool().assert_finds_nothing();
     // One that covers it, and goes again.
     scene.mount(&TMPFS, &inner);
-    scene.umount(&inner);
-    scene.tool().finds_nothing();
+    scene.unmount(&inner);
+    scene.tool().assert_finds_nothing();
 }
 
 fn gone_with_directory(criu: &Criu) {
@@ -196,18 +196,18 @@ fn gone_with_directory(criu: &Criu) {
     fs::create_dir(&inner).expect("a new directory");
     scene.dump(criu, &inner);
     fs::remove_dir_all(&inner).expect("the directory");
-    scene.tool().finds_nothing();
+    scene.tool().assert_finds_nothing();
     fs::create_dir(&inner).expect("a new directory");
-    scene.tool().finds_nothing();
+    scene.tool().assert_finds_nothing();
 }
 
 fn weak(criu: &Criu) {
     let host = TestHost::new();
-    let tree = host.workload(&[&"semaphore", &"name"]);
+    let tree = host.start_workload(&[&"semaphore", &"name"]);
     criu.dump(&host, &tree, &images_of(&host), &testkit::DumpOptions::default());
     let without = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
     let tool = Tool::new(&host, &images_of(&host)).under(&without);
-    is_cleaned(&tool, || has_link(&host.path("/dev/shm")));
+    assert_cleans(&tool, || has_link(&host.path("/dev/shm")));
     let shown = tool.run(&["--show", "--exit-code"]);
     assert_eq!(shown.code(), 0, "{shown}");
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, Snapshot, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::closed::Closed;
 use crate::device_links::dump_on;
 use crate::disk::Disk;
@@ -16,14 +16,14 @@ use crate::filters::make_tables;
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "a run that is killed after each link remap, one by one, is carried on by the next", test: links },
     Case { name: "a run that is killed at each step of the packet filter is carried on by the next", test: rules },
     Case { name: "a run that is killed while it talks to the kernel is carried on by the next", test: messages },
     Case { name: "a run that is killed while it removes a closed namespace's chain is carried on", test: chain },
     Case { name: "a run that is killed over a device leaves nothing mounted", test: device },
     Case { name: "a run that is killed at each step of --save is carried on, and every file is saved", test: saving },
-];
+]));
 
 /// Of each run that is killed, that many steps are done before.
 fn links(criu: &Criu) {
@@ -37,14 +37,14 @@ fn links(criu: &Criu) {
             let run = scene.tool().under_strace(&[&format!("unlinkat:signal=KILL:when={}", steps + 1)]).run(&[]);
             assert_eq!(run.code(), -9, "{run}");
             crashes += 1;
-            scene.check_after_crash();
+            scene.assert_scope_after_crash();
             assert_eq!(left(&scene), before - steps, "{run}");
             before -= steps;
             if steps == 0 {
                 break;
             }
         }
-        scene.is_completed();
+        scene.assert_completes();
     }
     tell(&format!("{crashes} runs killed at a link"));
 }
@@ -55,7 +55,7 @@ fn rules(criu: &Criu) {
         let crashes = scene.crash_at_each("clone3", &[]);
         assert!(crashes > 3, "void: {crashes} crashes");
         tell(&format!("{crashes} runs killed at a step of the packet filter"));
-        scene.is_completed();
+        scene.assert_completes();
     }
 }
 
@@ -65,7 +65,7 @@ fn messages(criu: &Criu) {
         let crashes = ["sendto", "recvfrom"].map(|call| scene.crash_at_each(call, &[]));
         assert!(crashes[0] > 3, "void: {crashes:?} crashes");
         tell(&format!("{} runs killed at a message to or from the kernel", crashes[0] + crashes[1]));
-        scene.is_completed();
+        scene.assert_completes();
     }
 }
 
@@ -73,7 +73,7 @@ fn chain(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
         let closed = Closed::new(&host, flavour);
-        let tree = closed.tree();
+        let tree = closed.start_tree();
         let before = closed.named("images").snapshot();
         closed.dump(criu, &tree, "images", flavour);
         assert!(!closed.lets_packets_pass(), "void: the namespace is open");
@@ -97,7 +97,7 @@ fn chain(criu: &Criu) {
         assert!(crashes > 3, "void: {crashes} crashes");
         tell(&format!("{crashes} runs killed over a closed namespace"));
         assert_eq!(closed.named("images").difference_to(&before), NOTHING);
-        closed.named("images").finds_nothing();
+        closed.named("images").assert_finds_nothing();
     }
 }
 
@@ -115,12 +115,12 @@ fn by_section(difference: &[String]) -> BTreeMap<String, BTreeSet<String>> {
 fn device(criu: &Criu) {
     // Of an ext4 the kernel is also told what to do after an error.
     for (fstype, megabytes, settings) in [("xfs", 320, 2), ("ext4", 16, 3)] {
-        leaves_nothing_mounted(criu, (fstype, megabytes), settings);
+        assert_leaves_nothing_mounted(criu, (fstype, megabytes), settings);
     }
 }
 
 /// A mount is made by so many calls of fsconfig, and one of each other kind.
-fn leaves_nothing_mounted(criu: &Criu, (fstype, megabytes): (&'static str, u64), settings: u32) {
+fn assert_leaves_nothing_mounted(criu: &Criu, (fstype, megabytes): (&'static str, u64), settings: u32) {
     let host = TestHost::new();
     let disk = Disk::mounted(&host, fstype, megabytes);
     let dump = dump_on(criu, &host, &disk);
@@ -138,7 +138,7 @@ fn leaves_nothing_mounted(criu: &Criu, (fstype, megabytes): (&'static str, u64),
     let removed = dump.tool().run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
     disk.await_unmount();
-    dump.tool().finds_nothing();
+    dump.tool().assert_finds_nothing();
     disk.release();
 }
 
@@ -148,7 +148,7 @@ fn saving(criu: &Criu) {
         let scene = Scene::new(criu, LockMethod::Skip, IptablesFlavour::Nft);
         let crashes = scene.crash_at_each(call, &["--save", "/run/saved"]);
         tell(&format!("{crashes} runs killed at {call} of --save"));
-        scene.is_completed();
+        scene.assert_completes();
         let saved = scene.host.path("/run/saved");
         let names: BTreeSet<String> = manifest(&saved).iter().map(|line| line["link"]["text"].to_string()).collect();
         assert_eq!(names.len(), LINKS, "after crashes at {call}: {names:?}");
@@ -193,7 +193,7 @@ impl Scene {
         if lock != LockMethod::Skip {
             words.extend([&"listen-connect" as Word<'_>, &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
         }
-        let tree = host.workload(&words);
+        let tree = host.start_workload(&words);
         let snapshot = |host: &TestHost| Tool::new(host, &images_of(host)).snapshot();
         let before = snapshot(&host);
         criu.dump(&host, &tree, &images_of(&host), &DumpOptions { lock, flavour, ..DumpOptions::default() });
@@ -214,7 +214,7 @@ impl Scene {
 
     /// What has changed since the dump is part of what the dump left, and nothing else.
     #[track_caller]
-    pub(crate) fn check_scope(&self) {
+    pub(crate) fn assert_scope(&self) {
         let dumped: BTreeSet<String> = self.before.difference(&self.dumped).into_iter().collect();
         let now = self.left();
         let is_new = |line: &&String| !dumped.contains(*line);
@@ -224,8 +224,8 @@ impl Scene {
 
     /// The same, and nobody holds a lock or has something mounted.
     #[track_caller]
-    pub(crate) fn check_after_crash(&self) {
-        self.check_scope();
+    pub(crate) fn assert_scope_after_crash(&self) {
+        self.assert_scope();
         let images = images_of(&self.host);
         let is_free = self.host.command("flock").args(["-nx"]).arg(images).arg("true").status().expect("nsenter");
         assert!(is_free.success(), "a lock is left");
@@ -233,11 +233,11 @@ impl Scene {
 
     /// A run without any fault removes what is left, and the next finds nothing.
     #[track_caller]
-    pub(crate) fn is_completed(&self) {
+    pub(crate) fn assert_completes(&self) {
         let run = self.tool().run(&[]);
         assert_eq!(run.code(), 0, "{run}");
         assert_eq!(self.left(), NOTHING, "{run}");
-        self.tool().finds_nothing();
+        self.tool().assert_finds_nothing();
     }
 
     /// Kills a run at the first such call, the next at the second, and so on, until one gets through. A call's number is
@@ -250,7 +250,7 @@ impl Scene {
                 return number - 1;
             }
             assert_eq!(run.code(), -9, "{run}");
-            self.check_after_crash();
+            self.assert_scope_after_crash();
         }
         unreachable!("a run without end")
     }

@@ -4,55 +4,55 @@
 
 use testkit::{Criu, TestHost};
 
-use crate::attack::{Holder, has_link, is_cleaned, is_not_called_clean};
+use crate::attack::{Holder, assert_cleans, assert_not_called_clean, has_link};
 use crate::attack_mounts::{NEW_MOUNTS, PLACE, Scene};
-use crate::case::Case;
+use crate::case::{Case, Cases};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "a tmpfs that only the working directory of a process keeps is not gone", test: directory },
     Case { name: "a tmpfs that only the working directory of a thread keeps is not gone", test: thread },
     Case { name: "a tmpfs that only a descriptor keeps is not gone", test: descriptor },
     Case { name: "a tmpfs that only a mapping keeps is not gone", test: mapping },
     Case { name: "a link on a tmpfs that was mounted again with another size is removed", test: remounted },
     Case { name: "a tmpfs is gone although processes keep others, mounted or detached", test: others },
-];
+]));
 
 /// A file of the tmpfs, by which it can be kept.
 const FILE: &str = "/dev/shm/sem.name";
 
 fn directory(criu: &Criu) {
-    is_kept_by(criu, "", &format!("cd {PLACE} detach {PLACE}"));
+    assert_kept_by(criu, "", &format!("cd {PLACE} detach {PLACE}"));
 }
 
 fn thread(criu: &Criu) {
-    is_kept_by(criu, "thread ", &format!("cd {PLACE} detach {PLACE}"));
+    assert_kept_by(criu, "thread ", &format!("cd {PLACE} detach {PLACE}"));
 }
 
 fn descriptor(criu: &Criu) {
-    is_kept_by(criu, "", &format!("open {FILE} detach {PLACE}"));
+    assert_kept_by(criu, "", &format!("open {FILE} detach {PLACE}"));
 }
 
 fn mapping(criu: &Criu) {
-    is_kept_by(criu, "", &format!("map {FILE} detach {PLACE}"));
+    assert_kept_by(criu, "", &format!("map {FILE} detach {PLACE}"));
 }
 
 /// The tmpfs is taken off lazily in a mount namespace of its holder's own; the tree's and all copies end.
-fn is_kept_by(criu: &Criu, before: &str, words: &str) {
+fn assert_kept_by(criu: &Criu, before: &str, words: &str) {
     let host = TestHost::new();
     let (scene, other) = Scene::new(criu, &host, |holder| {
         let place = holder.namespace("mnt");
-        Holder::going(&host, &format!("{before}enter {} unshare {NEW_MOUNTS} {words}", place.display()))
+        Holder::go(&host, &format!("{before}enter {} unshare {NEW_MOUNTS} {words}", place.display()))
     });
     let tool = scene.tool();
     // While the first holder shows the tmpfs, the link can be seen to be there.
     assert!(has_link(&scene.holder.path(PLACE.as_ref())), "void");
     scene.holder.end();
-    is_not_called_clean(&tool, || true);
+    assert_not_called_clean(&tool, || true);
     let shown = tool.run(&["--show"]);
     let words = format!("process {} (holds) has a file of it open", other.pid);
     assert!(shown.stdout.contains(&words), "{shown}");
     other.end();
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 /// The options of a tmpfs can be changed while it is in use.
@@ -60,14 +60,14 @@ fn remounted(criu: &Criu) {
     let host = TestHost::new();
     let (scene, ()) = Scene::new(criu, &host, |_| ());
     let namespace = scene.holder.namespace("mnt");
-    let other = Holder::going(&host, &format!("enter {} remount {PLACE} size=3m", namespace.display()));
+    let other = Holder::go(&host, &format!("enter {} remount {PLACE} size=3m", namespace.display()));
     let place = scene.holder.path(PLACE.as_ref());
     let tool = scene.tool();
-    is_cleaned(&tool, || has_link(&place));
-    tool.finds_nothing();
+    assert_cleans(&tool, || has_link(&place));
+    tool.assert_finds_nothing();
     scene.holder.end();
     other.end();
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 /// One has the host's tmpfs open, one another detached tmpfs.
@@ -75,13 +75,13 @@ fn others(criu: &Criu) {
     let host = TestHost::new();
     host.run("sh", &[&"-c", &"echo other > /dev/shm/other"]);
     let (scene, ()) = Scene::new(criu, &host, |_| ());
-    let mounted = Holder::going(&host, "open /dev/shm/other cd /dev/shm map /dev/shm/other");
+    let mounted = Holder::go(&host, "open /dev/shm/other cd /dev/shm map /dev/shm/other");
     let script = "mkdir /run/other && mount -t tmpfs other /run/other && touch /run/other/file";
     host.run("sh", &[&"-c", &script]);
-    let detached = Holder::going(&host, "cd /run/other open /run/other/file detach /run/other");
+    let detached = Holder::go(&host, "cd /run/other open /run/other/file detach /run/other");
     let tool = scene.tool();
     scene.holder.end();
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
     mounted.end();
     detached.end();
 }

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, TestHost, Word};
 
-use crate::case::Case;
-use crate::container_links::{Dump, assert_is_at, is_not_known};
+use crate::case::{Case, Cases};
+use crate::container_links::{Dump, assert_is_at, assert_not_known};
 use crate::disk::Disk;
 use crate::links::images_of;
 use crate::neighbours::link_in;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap on a device that is mounted nowhere is removed", test: unmounted },
     Case { name: "a link remap on an XFS that is mounted nowhere is removed", test: xfs },
     Case { name: "a link remap on another subvolume of a mounted btrfs is removed", test: subvolume },
@@ -25,17 +25,17 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a link remap in a large directory of a device is removed", test: large_directory },
     Case { name: "a link remap on a device whose journal has to be replayed is not known", test: crashed },
     Case { name: "a link remap on an XFS whose log has to be replayed is not known", test: crashed_xfs },
-];
+]));
 
 fn unmounted(criu: &Criu) {
-    is_removed_from(criu, "ext4", 16);
+    assert_removes_from(criu, "ext4", 16);
 }
 
 fn xfs(criu: &Criu) {
-    is_removed_from(criu, "xfs", 320);
+    assert_removes_from(criu, "xfs", 320);
 }
 
-fn is_removed_from(criu: &Criu, fstype: &'static str, megabytes: u64) {
+fn assert_removes_from(criu: &Criu, fstype: &'static str, megabytes: u64) {
     let host = TestHost::new();
     let disk = Disk::mounted(&host, fstype, megabytes);
     let dump = dump_on(criu, &host, &disk);
@@ -49,7 +49,7 @@ fn is_removed_from(criu: &Criu, fstype: &'static str, megabytes: u64) {
     disk.await_unmount();
     disk.assert_is_clean();
     let content = disk.content();
-    dump.tool().finds_nothing();
+    dump.tool().assert_finds_nothing();
     disk.await_unmount();
     assert!(disk.content() == content, "a run with nothing to do changed the device");
     disk.release();
@@ -58,14 +58,14 @@ fn is_removed_from(criu: &Criu, fstype: &'static str, megabytes: u64) {
 /// What the tree had of it, and what the host has, are different subvolumes in their options.
 fn subvolume(criu: &Criu) {
     let host = TestHost::new();
-    let (disk, volume) = btrfs_with_subvolume(&host);
+    let (disk, volume) = make_btrfs_with_subvolume(&host);
     let dump = Dump::with_volume(criu, &host, &volume);
-    assert_is_at(&dump.tool().removes_everything_since(&dump.before), &volume);
+    assert_is_at(&dump.tool().assert_removes_everything_since(&dump.before), &volume);
     host.run("umount", &[&disk.mountpoint]);
     disk.release();
 }
 
-fn btrfs_with_subvolume(host: &TestHost) -> (Disk<'_>, PathBuf) {
+fn make_btrfs_with_subvolume(host: &TestHost) -> (Disk<'_>, PathBuf) {
     let disk = Disk::mounted(host, "btrfs", 128);
     let volume = disk.mountpoint.join("volume");
     host.run("btrfs", &[&"-q", &"subvolume", &"create", &volume]);
@@ -75,11 +75,11 @@ fn btrfs_with_subvolume(host: &TestHost) -> (Disk<'_>, PathBuf) {
 /// Its device numbers are anonymous, new with each mount, and its images do not tell which device it is on.
 fn btrfs(criu: &Criu) {
     let host = TestHost::new();
-    let (disk, volume) = btrfs_with_subvolume(&host);
+    let (disk, volume) = make_btrfs_with_subvolume(&host);
     let dump = Dump::with_volume(criu, &host, &volume);
     let link = link_in(&host.path(&volume));
     host.run("umount", &[&disk.mountpoint]);
-    is_not_known(&dump.tool(), "is mounted nowhere here");
+    assert_not_known(&dump.tool(), "is mounted nowhere here");
     host.run("mount", &[&disk.node, &disk.mountpoint]);
     let tool = dump.tool().option("--external", format!("mnt[/data]:{}", volume.display()));
     let removed = tool.run(&[]);
@@ -112,7 +112,7 @@ fn in_use(criu: &Criu) {
     let disk = Disk::mounted(&host, "ext4", 16);
     let dump = dump_on(criu, &host, &disk);
     let mut user = host.spawn("sh", &[&"-c", &"exec 5<\"$0\"; exec sleep 1000", &disk.node]);
-    let user_pid = until(|| user_of(&host, &disk.node)).expect("a user of the device");
+    let user_pid = wait_until(|| user_of(&host, &disk.node)).expect("a user of the device");
     let content = disk.content();
     let kept = dump.tool().run(&[]);
     assert_eq!(kept.code(), 1, "{}{}", kept.stdout, kept.stderr);
@@ -148,7 +148,7 @@ fn damaged(criu: &Criu) {
     let mut marked = good.clone();
     marked[STATE] |= 2;
     let damages = [(damaged, "wrong checksum"), (marked, "says that it has errors")];
-    is_removed_once_undamaged(&dump, &disk, &good, damages);
+    assert_removes_once_undamaged(&dump, &disk, &good, damages);
     disk.assert_is_clean();
     disk.release();
 }
@@ -156,10 +156,15 @@ fn damaged(criu: &Criu) {
 /// With each of these contents the link on the disk is not known, and the disk is left as it is; with the good one the
 /// link is removed.
 #[track_caller]
-pub(crate) fn is_removed_once_undamaged(dump: &Dump<'_>, disk: &Disk<'_>, good: &[u8], damages: [(Vec<u8>, &str); 2]) {
+pub(crate) fn assert_removes_once_undamaged(
+    dump: &Dump<'_>,
+    disk: &Disk<'_>,
+    good: &[u8],
+    damages: [(Vec<u8>, &str); 2],
+) {
     for (content, why) in damages {
         disk.put_back(&content);
-        is_not_known(&dump.tool(), why);
+        assert_not_known(&dump.tool(), why);
         assert!(disk.content() == content, "the device was changed");
     }
     disk.put_back(good);
@@ -179,7 +184,7 @@ fn named_by_a_user(criu: &Criu) {
         }
     };
     own(1000);
-    is_not_known(&dump.tool(), "others than root may have written the images");
+    assert_not_known(&dump.tool(), "others than root may have written the images");
     assert!(disk.content() == content, "the device was changed");
     own(0);
     let removed = dump.tool().run(&[]);
@@ -193,11 +198,11 @@ fn named_by_a_user(criu: &Criu) {
 fn large_directory(criu: &Criu) {
     let host = TestHost::new();
     let disk = Disk::mounted(&host, "ext4", 64);
-    is_removed_among(criu, &host, disk, 3_000);
+    assert_removes_among(criu, &host, disk, 3_000);
 }
 
 /// A link in a directory with so many other names, below a root directory with as many.
-pub(crate) fn is_removed_among(criu: &Criu, host: &TestHost, disk: Disk<'_>, count: u32) {
+pub(crate) fn assert_removes_among(criu: &Criu, host: &TestHost, disk: Disk<'_>, count: u32) {
     let deep = disk.mountpoint.join("deep");
     host.run("mkdir", &[&deep]);
     let make = "cd \"$0\"; for at in $(seq $1); do : > $at-a-name-that-takes-some-room; : > ../$at; done";
@@ -221,15 +226,15 @@ pub(crate) fn is_removed_among(criu: &Criu, host: &TestHost, disk: Disk<'_>, cou
 }
 
 fn crashed(criu: &Criu) {
-    is_not_known_before_replay(criu, "ext4", 16);
+    assert_not_known_before_replay(criu, "ext4", 16);
 }
 
 fn crashed_xfs(criu: &Criu) {
-    is_not_known_before_replay(criu, "xfs", 320);
+    assert_not_known_before_replay(criu, "xfs", 320);
 }
 
 /// What only the journal holds does not show, and must not be taken for gone.
-fn is_not_known_before_replay(criu: &Criu, fstype: &'static str, megabytes: u64) {
+fn assert_not_known_before_replay(criu: &Criu, fstype: &'static str, megabytes: u64) {
     let host = TestHost::new();
     let disk = Disk::mounted(&host, fstype, megabytes);
     let dump = Dump::with_volume(criu, &host, &disk.mountpoint);
@@ -241,7 +246,7 @@ fn is_not_known_before_replay(criu: &Criu, fstype: &'static str, megabytes: u64)
     disk.await_unmount();
     assert!(disk.content() != content, "void: nothing was in the journal only");
     disk.put_back(&content);
-    is_not_known(&dump.tool(), "has not been replayed");
+    assert_not_known(&dump.tool(), "has not been replayed");
     assert!(disk.content() == content, "the device was changed");
     host.run("mount", &[&disk.node, &disk.mountpoint]);
     link_in(&host.path(&disk.mountpoint));

@@ -9,7 +9,7 @@ use rustix::fs::{major, minor};
 use testkit::{TestHost, Word};
 
 use crate::container_links::directory;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 
 /// A file that is a block device. The kernel frees the device with the last that has it open, and while it is not
 /// mounted that is this process, which the host does not see: however the test ends, the device is free then.
@@ -70,7 +70,7 @@ impl<'a> Disk<'a> {
     pub(crate) fn await_unmount(&self) {
         let name = self.node.file_name().expect("a name");
         let filesystem = Path::new("/sys/fs").join(self.fstype).join(name);
-        until(|| (!filesystem.exists()).then_some(())).expect("the filesystem stays mounted");
+        wait_until(|| (!filesystem.exists()).then_some(())).expect("the filesystem stays mounted");
     }
 
     /// Mounts it, and looks whether the link is gone, and the file's other name is there as its only one.
@@ -92,6 +92,6 @@ impl<'a> Disk<'a> {
         drop(self.open);
         let is_free =
             || fs::read(&backing).map_or(true, |file| !file.starts_with(self.file.as_os_str().as_encoded_bytes()));
-        until(|| is_free().then_some(())).expect("the device is still in use");
+        wait_until(|| is_free().then_some(())).expect("the device is still in use");
     }
 }

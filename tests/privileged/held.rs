@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, Launch, NetNamespace, Network, Snapshot, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::make_tables;
 use crate::tool::Tool;
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a bundle's configuration ties the network namespace of the container", test: bundle },
     Case { name: "a bundle that others can write ties nothing", test: strangers_bundle },
     Case { name: "a namespace that got its name after the dump is not tied by it", test: made_anew },
     Case { name: "a configuration with the wrong namespace hides no chain", test: wrong_namespace },
     Case { name: "podman's container is found by its directory", test: podman },
-];
+]));
 
 /// A host with a pod's network namespace, in which a tree with a deleted file was dumped.
 pub(crate) struct Pod<'a> {
@@ -32,7 +32,7 @@ pub(crate) struct Pod<'a> {
 impl<'a> Pod<'a> {
     /// Dumps into `images`, below a directory of the runtime's.
     pub(crate) fn dump(criu: &Criu, host: &'a TestHost, images: &str) -> Self {
-        let namespace = host.net_namespace("blue");
+        let namespace = host.make_net_namespace("blue");
         make_tables(host, None, IptablesFlavour::Nft);
         make_tables(host, Some(&namespace.path()), IptablesFlavour::Nft);
         let launch = Launch::new(&[&"listen-connect", &"127.0.0.1:0", &"deleted", &host.dir().join("data")]);
@@ -73,8 +73,8 @@ impl<'a> Pod<'a> {
     }
 
     /// Everything goes, and those that live in the namespace can talk again.
-    fn is_removed_by(&self, named: &str, layout: &str) {
-        let lines = self.tool(named).removes_everything_since(&self.before);
+    fn assert_removed_by(&self, named: &str, layout: &str) {
+        let lines = self.tool(named).assert_removes_everything_since(&self.before);
         assert_eq!(lines[0], format!("Layout: {layout}"));
         let is_tied = |line: &&String| line.contains(", named by the container's configuration; to be removed)");
         assert_eq!(lines.iter().filter(is_tied).count(), 2, "{lines:#?}");
@@ -82,7 +82,7 @@ impl<'a> Pod<'a> {
     }
 
     /// The link remap goes; the chains stay, because nothing ties the namespace.
-    fn stays_closed(&self, named: &str) -> Vec<String> {
+    fn assert_stays_closed(&self, named: &str) -> Vec<String> {
         let tool = self.tool(named);
         let lines = tool.show();
         let is_kept = |line: &&String| line.contains("; kept: untied-namespace)");
@@ -98,7 +98,7 @@ fn bundle(criu: &Criu) {
         let host = TestHost::new();
         let pod = Pod::dump(criu, &host, "bundle/checkpoint");
         pod.write("bundle/config.json", &Pod::config("/run/netns/blue".as_ref()));
-        pod.is_removed_by(named, "bundle of an OCI runtime");
+        pod.assert_removed_by(named, "bundle of an OCI runtime");
     }
 }
 
@@ -108,7 +108,7 @@ fn strangers_bundle(criu: &Criu) {
     pod.write("bundle/config.json", &Pod::config("/run/netns/blue".as_ref()));
     let bundle = Pod::place(&host, "bundle");
     fs::set_permissions(&bundle, fs::Permissions::from_mode(0o777)).expect("its mode");
-    let lines = pod.stays_closed("bundle");
+    let lines = pod.assert_stays_closed("bundle");
     let note = "if that is right, --netns /run/netns/blue";
     assert!(lines.iter().any(|line| line.starts_with("Note: config.json, ") && line.ends_with(note)), "{lines:#?}");
     let removed = pod.tool("bundle").option("--netns", "/run/netns/blue").run(&[]);
@@ -127,7 +127,7 @@ fn made_anew(criu: &Criu) {
         until [ $(stat -Lc %i /proc/$!/ns/net) = $inode ]; do :; done; \
         umount /run/netns/blue && mount --bind /proc/$!/ns/net /run/netns/blue";
     host.run("sh", &[&"-c", &script]);
-    let lines = pod.stays_closed("bundle");
+    let lines = pod.assert_stays_closed("bundle");
     assert!(
         lines.iter().any(|line| line.starts_with("Note: config.json ") && line.ends_with("younger than the images"))
     );
@@ -135,10 +135,10 @@ fn made_anew(criu: &Criu) {
 
 fn wrong_namespace(criu: &Criu) {
     let host = TestHost::new();
-    let red = host.net_namespace("red").path();
+    let red = host.make_net_namespace("red").path();
     let pod = Pod::dump(criu, &host, "bundle/checkpoint");
     pod.write("bundle/config.json", &Pod::config(&red));
-    pod.stays_closed("bundle");
+    pod.assert_stays_closed("bundle");
 }
 
 fn podman(criu: &Criu) {
@@ -147,6 +147,6 @@ fn podman(criu: &Criu) {
         let pod = Pod::dump(criu, &host, "ID/userdata/checkpoint");
         pod.write("ID/userdata/config.json", &Pod::config("/run/netns/blue".as_ref()));
         pod.write("ID/userdata/config.dump", r#"{"id": "0123456789abcdef", "name": "web", "networkMode": "bridge"}"#);
-        pod.is_removed_by(named, "container of podman: container web (0123456789ab), podman");
+        pod.assert_removed_by(named, "container of podman: container web (0123456789ab), podman");
     }
 }

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use testkit::{Criu, Finished, IptablesFlavour, LockMethod};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::crash::Scene;
 use crate::links::images_of;
 use crate::locks::Running;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "criu-gc and the programs that it runs have no more privileges than they need", test: privileges },
     Case {
         name: "legacy rules that cannot be read are not known, whatever goes wrong with the program",
@@ -24,7 +24,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "privileges are given up before anything is opened that others wrote", test: given_up_first },
     Case { name: "legacy rules that cannot be removed are told, whatever the program says", test: unremovable },
     Case { name: "a removal waits for the lock of iptables, and gives up in the end", test: locked },
-];
+]));
 
 const SAVE: &str = "iptables-legacy-save";
 const RESTORE: &str = "iptables-legacy-restore";
@@ -40,7 +40,7 @@ impl Stage {
     }
 
     /// Runs criu-gc with this script in the place of the program; `REAL` in it runs the program itself.
-    fn with(&self, program: &str, script: &str, arguments: &[&str]) -> Finished {
+    fn run_with(&self, program: &str, script: &str, arguments: &[&str]) -> Finished {
         let host = &self.scene.host;
         let directory = host.dir().with_file_name("programs");
         let script = script.replace("REAL", &format!("/usr/sbin/xtables-legacy-multi {program}"));
@@ -61,17 +61,17 @@ fn privileges(criu: &Criu) {
     // The numbers of capabilities, from linux/capability.h.
     let (look, remove) = ([2, 12, 13, 18, 19, 21], [1, 2, 3, 12, 13, 18, 19, 21]);
     let save = [0, 1, 2, 3, 4, 12, 13, 18, 19, 21, 27, 31, 33];
-    are_given_up(criu, &["--show"], &look);
-    are_given_up(criu, &[], &remove);
-    are_given_up(criu, &["--save", "/run/saved"], &save);
+    assert_given_up(criu, &["--show"], &look);
+    assert_given_up(criu, &[], &remove);
+    assert_given_up(criu, &["--save", "/run/saved"], &save);
 }
 
 /// A program that criu-gc runs looks at both.
-fn are_given_up(criu: &Criu, arguments: &[&str], kept: &[u32]) {
+fn assert_given_up(criu: &Criu, arguments: &[&str], kept: &[u32]) {
     let stage = Stage::new(criu);
     let notes = "cat /proc/$PPID/status > /run/parent; cat /proc/self/status > /run/own; ls /proc/self/fd > /run/files; \
                  env > /run/environment; umask > /run/umask; exec REAL \"$@\"";
-    let run = stage.with(SAVE, notes, arguments);
+    let run = stage.run_with(SAVE, notes, arguments);
     assert_eq!(run.code(), 0, "{run}");
     let read = |name: &str| fs::read_to_string(stage.scene.host.path(format!("/run/{name}"))).expect("a note");
     let set = |numbers: &[u32]| format!("{:016x}", numbers.iter().fold(0_u64, |set, number| set | 1 << number));
@@ -110,31 +110,31 @@ fn unreadable(criu: &Criu) {
         ("REAL | head -c 60", "cannot understand what iptables-legacy-save prints"),
         ("yes", "wrote more than"),
     ] {
-        let run = stage.with(SAVE, script, &["--show", "--exit-code"]);
+        let run = stage.run_with(SAVE, script, &["--show", "--exit-code"]);
         assert_eq!(run.code(), 1, "{script}: {run}");
         assert!(run.stdout.contains(words), "{script}: {run}");
         assert!(run.stdout.contains("(not known: ") && !run.stdout.contains("Nothing is left"), "{script}: {run}");
         assert_eq!(stage.scene.left(), all);
     }
-    stage.scene.is_completed();
+    stage.scene.assert_completes();
 }
 
 fn hanging(criu: &Criu) {
     let stage = Stage::new(criu);
-    let run = stage.with(SAVE, "sleep infinity & sleep infinity", &["--show", "--exit-code"]);
+    let run = stage.run_with(SAVE, "sleep infinity & sleep infinity", &["--show", "--exit-code"]);
     assert_eq!(run.code(), 1, "{run}");
     assert!(run.stdout.contains("killed because it had not ended after 30 seconds"), "{run}");
-    stage.scene.is_completed();
+    stage.scene.assert_completes();
 }
 
 fn hanging_over_removal(criu: &Criu) {
     let stage = Stage::new(criu);
-    let run = stage.with(RESTORE, "sleep infinity & sleep infinity", &[]);
+    let run = stage.run_with(RESTORE, "sleep infinity & sleep infinity", &[]);
     assert_eq!(run.code(), 1, "{run}");
     assert!(run.stdout.contains("killed because it had not ended after 30 seconds"), "{run}");
     assert!(run.stdout.matches("; removed)").count() >= 5, "{run}");
-    stage.scene.check_scope();
-    stage.scene.is_completed();
+    stage.scene.assert_scope();
+    stage.scene.assert_completes();
 }
 
 /// By the order of the system calls.
@@ -169,15 +169,15 @@ fn unremovable(criu: &Criu) {
         ("REAL \"$@\"; kill -KILL $$", "cannot change the legacy iptables rules"),
     ] {
         let stage = Stage::new(criu);
-        let run = stage.with(RESTORE, script, &[]);
+        let run = stage.run_with(RESTORE, script, &[]);
         assert_eq!(run.code(), 1, "{script}: {run}");
         assert!(run.stdout.contains(words), "{script}: {run}");
         assert!(
             run.stdout.contains("Link remap: ") && run.stdout.matches("; removed)").count() >= 5,
             "{script}: {run}"
         );
-        stage.scene.check_scope();
-        stage.scene.is_completed();
+        stage.scene.assert_scope();
+        stage.scene.assert_completes();
     }
 }
 
@@ -190,7 +190,7 @@ fn locked(criu: &Criu) {
         command.args(["--exclusive", "/run/xtables.lock", "sleep", seconds]);
         let holder = Running::start(command);
         let is_free = || scene.host.command("flock").args(["-nx", "/run/xtables.lock", "true"]).status();
-        until(|| (!is_free().expect("nsenter").success()).then_some(())).expect("void: there is no lock");
+        wait_until(|| (!is_free().expect("nsenter").success()).then_some(())).expect("void: there is no lock");
         holder
     };
     let all = scene.left();
@@ -201,10 +201,10 @@ fn locked(criu: &Criu) {
     assert!(run.stdout.contains("another program has had the lock of iptables for 20 seconds"), "{run}");
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
     assert!(scene.left().len() < all.len(), "nothing was removed at all: {run}");
-    holder.code();
-    scene.check_scope();
+    holder.wait();
+    scene.assert_scope();
     let holder = hold("3");
-    scene.is_completed();
-    holder.code();
+    scene.assert_completes();
+    holder.wait();
     assert!(images_of(&scene.host).exists());
 }

@@ -9,15 +9,15 @@ use testkit::{
     Access, CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, NetNamespace, Network, Snapshot, TestHost,
 };
 
-use crate::attack::{Holder, is_not_called_clean};
-use crate::case::Case;
+use crate::attack::{Holder, assert_not_called_clean};
+use crate::case::{Case, Cases};
 use crate::container_links::{directory, mount_tmpfs};
 use crate::filters::tables;
 use crate::links::images_of;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::tool::{Tool, binary};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a table in a namespace that only a mount elsewhere keeps is removed", test: mounted_elsewhere },
     Case { name: "a table in a namespace that only a descriptor keeps is removed", test: held_open },
     Case { name: "a table in a namespace that only a socket keeps is not known until the socket ends", test: socket },
@@ -26,11 +26,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a link on a tmpfs is found although the first process of its namespace is chrooted", test: chrooted },
     Case { name: "a link on a tmpfs that may be where a user cannot look is not known", test: of_a_user },
     Case { name: "a link on a tmpfs is found although a descriptor in flight keeps its namespace", test: in_flight },
-];
+]));
 
 /// A dump whose table is in a namespace that has a name.
-fn closed(criu: &Criu, host: &TestHost) -> (NetNamespace, Snapshot) {
-    let namespace = host.net_namespace("blue");
+fn dump_closed(criu: &Criu, host: &TestHost) -> (NetNamespace, Snapshot) {
+    let namespace = host.make_net_namespace("blue");
     let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Named(namespace.clone())).start(host);
     let before = Tool::new(host, &images_of(host)).snapshot();
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
@@ -40,19 +40,19 @@ fn closed(criu: &Criu, host: &TestHost) -> (NetNamespace, Snapshot) {
 }
 
 /// Runs a script that goes on in the background, and gives the pid that it prints.
-fn in_background(host: &TestHost, script: &str) -> String {
+fn start_in_background(host: &TestHost, script: &str) -> String {
     host.command("bash").args(["-c", script]).succeed().stdout.trim().to_owned()
 }
 
 /// The namespace loses its name; what else keeps it shows the table, and then no more.
-fn is_removed_without_name(host: &TestHost, place: &Path) {
+fn assert_removed_without_name(host: &TestHost, place: &Path) {
     host.run("ip", &[&"netns", &"delete", &"blue"]);
     assert_eq!(tables(host, Some(place)).len(), 1, "void: nothing keeps the namespace");
     let tool = Tool::new(host, &images_of(host));
     assert!(tool.show()[0].ends_with("to be removed)"), "{:#?}", tool.show());
     let removed = tool.run(&[]);
     assert_eq!((removed.code(), tables(host, Some(place)).len()), (0, 0), "{removed}");
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 /// Nothing below `/proc` shows a descriptor between two sockets. The kernel's own list of mount namespaces does, to
@@ -61,7 +61,7 @@ fn in_flight(criu: &Criu) {
     let host = TestHost::new();
     let container = Container::new(&host, "root").tmpfs("/dev/shm".as_ref());
     let tree = Launch::new(&[&"semaphore", &"name"]).container(&container).start(&host);
-    let holder = Holder::going(&host, &format!("fly /proc/{}/ns/mnt", tree.pid()));
+    let holder = Holder::go(&host, &format!("fly /proc/{}/ns/mnt", tree.pid()));
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     drop(tree);
     let shown = std::process::Command::new(binary()).arg("-D").arg(images_of(&host)).arg("--show").finish();
@@ -71,7 +71,7 @@ fn in_flight(criu: &Criu) {
     }
     holder.end();
     // From the machine's own namespaces the answer depends on what its process 1 lets be seen.
-    Tool::new(&host, &images_of(&host)).finds_nothing();
+    Tool::new(&host, &images_of(&host)).assert_finds_nothing();
 }
 
 /// Whether this machine's kernel can (Linux 6.12), and this is its first pid namespace.
@@ -82,79 +82,79 @@ fn lists_all_mount_namespaces() -> bool {
 
 fn mounted_elsewhere(criu: &Criu) {
     let host = TestHost::new();
-    closed(criu, &host);
+    dump_closed(criu, &host);
     let place = directory(&host, "elsewhere").join("net");
     let script = format!(
         "touch {0}; unshare --mount --propagation private sh -c 'mount --bind /run/netns/blue {0}; \
          exec sleep 1000' >/dev/null 2>&1 & echo $!",
         place.display()
     );
-    let pid = in_background(&host, &script);
+    let pid = start_in_background(&host, &script);
     let seen = PathBuf::from(format!("/proc/{pid}/root{}", place.display()));
-    until(|| is_sleeping(&host, &pid).then_some(())).expect("a copy of the mounts");
+    wait_until(|| is_sleeping(&host, &pid).then_some(())).expect("a copy of the mounts");
     // Those mounts of the host that the copy has keep the name, too.
     host.run("nsenter", &[&"--target", &pid, &"--mount", &"umount", &"/run/netns/blue"]);
-    is_removed_without_name(&host, &seen);
+    assert_removed_without_name(&host, &seen);
 }
 
 fn held_open(criu: &Criu) {
     let host = TestHost::new();
-    closed(criu, &host);
+    dump_closed(criu, &host);
     let script = "nsenter --net=/run/netns/blue sleep 1000 >/dev/null 2>&1 & inside=$!; \
         until [ $(stat -Lc %i /proc/$inside/ns/net) = $(stat -Lc %i /run/netns/blue) ]; do :; done; \
         bash -c 'exec 9</proc/'$inside'/ns/net; exec sleep 1000' >/dev/null 2>&1 & holder=$!; \
         until [ -e /proc/$holder/fd/9 ]; do :; done; kill $inside; echo $holder";
-    let pid = in_background(&host, script);
-    is_removed_without_name(&host, format!("/proc/{pid}/fd/9").as_ref());
+    let pid = start_in_background(&host, script);
+    assert_removed_without_name(&host, format!("/proc/{pid}/fd/9").as_ref());
 }
 
 /// A process that made a socket in the namespace of the tree and left it again. The socket is bound to nothing: it is in
 /// no list of the kernel's.
-fn made_socket<'a>(host: &'a TestHost, namespace: &str) -> Holder<'a> {
-    Holder::going(host, &format!("enter {namespace} socket enter /proc/1/ns/net"))
+fn make_socket<'a>(host: &'a TestHost, namespace: &str) -> Holder<'a> {
+    Holder::go(host, &format!("enter {namespace} socket enter /proc/1/ns/net"))
 }
 
 fn socket(criu: &Criu) {
     let host = TestHost::new();
     let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Own).start(&host);
-    let holder = made_socket(&host, &format!("/proc/{}/ns/net", tree.pid()));
+    let holder = make_socket(&host, &format!("/proc/{}/ns/net", tree.pid()));
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
     let tool = Tool::new(&host, &images_of(&host));
-    is_not_called_clean(&tool, || true);
+    assert_not_called_clean(&tool, || true);
     let shown = tool.run(&["--show"]);
     let holds = format!("kept by nothing but a socket of process {} (holds)", holder.pid);
     assert!(shown.stdout.contains(&holds), "{shown}");
     holder.end();
     // A namespace is taken down a moment after its last user.
-    until(|| (tool.run(&["--show", "--exit-code"]).code() == 0).then_some(())).expect("a clean host");
-    tool.finds_nothing();
+    wait_until(|| (tool.run(&["--show", "--exit-code"]).code() == 0).then_some(())).expect("a clean host");
+    tool.assert_finds_nothing();
 }
 
 /// Sockets that are bound to nothing, of the host's namespace and of one with a name, beside a lock that is removed.
 fn known_sockets(criu: &Criu) {
     let host = TestHost::new();
-    let red = host.net_namespace("red");
-    made_socket(&host, "/proc/1/ns/net");
-    made_socket(&host, &red.path().display().to_string());
-    let (_, before) = closed(criu, &host);
+    let red = host.make_net_namespace("red");
+    make_socket(&host, "/proc/1/ns/net");
+    make_socket(&host, &red.path().display().to_string());
+    let (_, before) = dump_closed(criu, &host);
     let tool = Tool::new(&host, &images_of(&host));
-    tool.removes_everything_since(&before);
-    tool.finds_nothing();
+    tool.assert_removes_everything_since(&before);
+    tool.assert_finds_nothing();
 }
 
 fn no_lock(criu: &Criu) {
     let host = TestHost::new();
-    let blue = host.net_namespace("blue");
-    made_socket(&host, &blue.path().display().to_string());
+    let blue = host.make_net_namespace("blue");
+    make_socket(&host, &blue.path().display().to_string());
     host.run("ip", &[&"netns", &"delete", &"blue"]);
-    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
     let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
     let tool = Tool::new(&host, &images_of(&host));
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 fn is_sleeping(host: &TestHost, pid: &str) -> bool {
@@ -176,8 +176,8 @@ impl<'a> Volume<'a> {
         mount_tmpfs(host, &place);
         let container = Container::new(host, "root").bind(&place, "/data".as_ref(), Access::ReadWrite);
         let tree = Launch::new(&[&"deleted", &"/data/one"]).container(&container).start(host);
-        let holder = in_background(host, enter);
-        until(|| is_sleeping(host, &holder).then_some(())).expect("a process in a copy of the mounts");
+        let holder = start_in_background(host, enter);
+        wait_until(|| is_sleeping(host, &holder).then_some(())).expect("a process in a copy of the mounts");
         criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
         host.run("umount", &[&place]);
         Volume { host, place, holder }
@@ -211,7 +211,7 @@ fn chrooted(criu: &Criu) {
     let tool = Tool::new(&host, &images_of(&host));
     let removed = tool.run(&[]);
     assert_eq!((removed.code(), volume.links(&root)), (0, 0), "{removed}");
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 fn of_a_user(criu: &Criu) {
@@ -224,5 +224,5 @@ fn of_a_user(criu: &Criu) {
     assert!(!shown.stdout.contains("Nothing is left"), "{shown}");
     let removed = tool.run(&[]);
     assert_eq!((removed.code(), volume.links(&format!("/proc/{}/root", volume.holder))), (0, 0), "{removed}");
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use testkit::{Criu, DumpOptions, StopPoint, TcpMode, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
-use crate::refusals::tree_of_all;
+use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case {
         name: "a dump that was killed half-way: nothing is removed while the tree runs, then what is named",
         test: killed,
@@ -29,7 +29,7 @@ pub(crate) const CASES: &[Case] = &[
         test: cut_once,
     },
     Case { name: "images cut within any record never look clean", test: cut_everywhere },
-];
+]));
 
 /// So many links that CRIU has written some of their entries when it is killed.
 const MANY: usize = 500;
@@ -40,12 +40,12 @@ fn killed(criu: &Criu) {
     let files: Vec<PathBuf> = (0..MANY).map(|number| host.dir().join(format!("data {number}"))).collect();
     let mut words: Vec<Word<'_>> = files.iter().flat_map(|file| [&"deleted" as Word<'_>, file]).collect();
     words.extend([&"listen-connect" as Word<'_>, &"127.0.0.1:0"]);
-    let tree = host.workload(&words);
+    let tree = host.start_workload(&words);
     criu.dump_until(&host, &tree, &images_of(&host), &DumpOptions::default(), StopPoint::Rule(2));
     assert_eq!(links(host.dir()).len(), MANY, "void: criu had not made its links");
     let tool = Tool::new(&host, &images_of(&host));
     assert!(matches!(tree.state(), Some('S' | 'R')), "void: the tree is dead");
-    tool.keeps_everything("tree-unknown");
+    tool.assert_keeps_everything("tree-unknown");
     drop(tree);
     let removed = assert_is_not_clean(&tool, &["Not known: inventory.img is missing: the dump failed or was killed"]);
     let named = removed.lines().filter(|line| line.starts_with("Link remap: ") && line.ends_with("; removed)")).count();
@@ -55,7 +55,7 @@ fn killed(criu: &Criu) {
 
 fn killed_early(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, _) = tree_of_all(&host);
+    let (tree, _) = start_tree_of_all(&host);
     criu.dump_until(&host, &tree, &images_of(&host), &DumpOptions::default(), StopPoint::Rule(1));
     drop(tree);
     let tool = Tool::new(&host, &images_of(&host));
@@ -68,7 +68,7 @@ fn killed_early(criu: &Criu) {
 
 fn failed(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     let options = DumpOptions { tcp: TcpMode::Refused, ..DumpOptions::default() };
     assert_eq!(criu.try_dump(&host, &tree, &images_of(&host), &options).code(), 1);
     let tool = Tool::new(&host, &images_of(&host));
@@ -85,7 +85,7 @@ fn failed(criu: &Criu) {
 fn emptied(criu: &Criu) {
     for image in ["remap-fpath.img", "files.img", "inventory.img"] {
         let host = TestHost::new();
-        let (tree, _) = tree_of_all(&host);
+        let (tree, _) = start_tree_of_all(&host);
         criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
         fs::write(images_of(&host).join(image), "").expect("an image");
         let line = format!("Not known: {image} is cut (at offset 0: the file is empty): what it does not name");
@@ -97,7 +97,7 @@ fn emptied(criu: &Criu) {
 fn cut_once(criu: &Criu) {
     let host = TestHost::new();
     let (one, two) = (host.dir().join("one"), host.dir().join("two"));
-    let tree = host.workload(&[&"deleted", &one, &"deleted", &two]);
+    let tree = host.start_workload(&[&"deleted", &one, &"deleted", &two]);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let image = images_of(&host).join("remap-fpath.img");
     let bytes = fs::read(&image).expect("an image");
@@ -111,11 +111,11 @@ fn cut_once(criu: &Criu) {
 
 fn cut_everywhere(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, _) = tree_of_all(&host);
+    let (tree, _) = start_tree_of_all(&host);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     for image in ["inventory.img", "remap-fpath.img", "files.img", "pstree.img"] {
         let bytes = fs::read(images_of(&host).join(image)).expect("an image");
-        let cuts: Vec<PathBuf> = (0..bytes.len()).map(|length| cut_copy(&host, image, &bytes[..length])).collect();
+        let cuts: Vec<PathBuf> = (0..bytes.len()).map(|length| copy_with_cut(&host, image, &bytes[..length])).collect();
         let first = Tool::new(&host, &cuts[0]);
         let before = first.snapshot();
         let tool = cuts[1..].iter().fold(first, |tool, cut| tool.option("-D", cut));
@@ -148,7 +148,7 @@ fn borders(bytes: &[u8]) -> Vec<usize> {
 }
 
 /// The images with one of them cut; a large one is never among those that are copied.
-fn cut_copy(host: &TestHost, image: &str, bytes: &[u8]) -> PathBuf {
+fn copy_with_cut(host: &TestHost, image: &str, bytes: &[u8]) -> PathBuf {
     let copy = host.dir().with_file_name(format!("{image} of {}", bytes.len()));
     fs::create_dir(&copy).expect("a new directory");
     for entry in fs::read_dir(images_of(host)).expect("images").flatten() {

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use base64::Engine;
 use testkit::{Criu, DumpOptions, TestHost, Word, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::tool::{Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap on the host is removed", test: on_the_host },
     Case { name: "each of two link remaps of one inode is removed", test: opened_twice },
     Case { name: "the link remap of a FIFO is removed", test: fifo },
@@ -27,13 +27,13 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a link remap that is the last name of its file is removed, and what that frees is told", test: last },
     Case { name: "a link remap is removed while somebody has the file open by its other name", test: in_use },
     Case { name: "a link remap whose directory went after the dump is gone", test: without_directory },
-];
+]));
 
 fn on_the_host(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
     let file = host.dir().join("data");
-    let lines = removed_links(criu, &host, &[&"deleted", &file], 1);
+    let lines = assert_removes_links(criu, &host, &[&"deleted", &file], 1);
     let start = format!("Link remap: {}/link_remap.", host.dir().display());
     let end = format!(" -> {} (41 bytes, 1 other name; to be removed)", file.display());
     assert!(lines[0].starts_with(&start) && lines[0].ends_with(&end), "{lines:#?}");
@@ -42,7 +42,7 @@ fn on_the_host(criu: &Criu) {
 fn opened_twice(criu: &Criu) {
     let host = TestHost::new();
     let file = host.dir().join("data");
-    let lines = removed_links(criu, &host, &[&"deleted-twice", &file], 2);
+    let lines = assert_removes_links(criu, &host, &[&"deleted-twice", &file], 2);
     let end = format!(" -> {} (41 bytes, 2 other names; to be removed)", file.display());
     assert!(lines[0] != lines[1] && lines.iter().take(2).all(|line| line.ends_with(&end)), "{lines:#?}");
 }
@@ -50,7 +50,7 @@ fn opened_twice(criu: &Criu) {
 fn fifo(criu: &Criu) {
     let host = TestHost::new();
     let file = host.dir().join("fifo");
-    let lines = removed_links(criu, &host, &[&"fifo-deleted", &file], 1);
+    let lines = assert_removes_links(criu, &host, &[&"fifo-deleted", &file], 1);
     assert!(lines[0].contains(&format!(" -> {} (0 bytes", file.display())), "{lines:#?}");
 }
 
@@ -58,14 +58,14 @@ fn symlink(criu: &Criu) {
     let host = TestHost::new();
     // What the workload's symbolic link points to; without it whoever follows would find nothing, and do no harm.
     fs::write(host.dir().join("where nothing is"), "precious").expect("a new file");
-    let lines = removed_links(criu, &host, &[&"symlink-deleted", &host.dir().join("symlink")], 1);
+    let lines = assert_removes_links(criu, &host, &[&"symlink-deleted", &host.dir().join("symlink")], 1);
     assert!(lines[0].contains("(16 bytes"), "the size is not that of the link itself: {lines:#?}");
 }
 
 fn directory(criu: &Criu) {
     let host = TestHost::new();
     let file = host.dir().join("directory/data");
-    let lines = removed_links(criu, &host, &[&"deleted-dir", &file], 1);
+    let lines = assert_removes_links(criu, &host, &[&"deleted-dir", &file], 1);
     let start = format!("Link remap: {}/link_remap.", host.dir().display());
     assert!(lines[0].starts_with(&start), "{lines:#?}");
     assert!(lines[0].contains(&format!(" -> {} (", file.display())), "{lines:#?}");
@@ -73,7 +73,7 @@ fn directory(criu: &Criu) {
 
 fn semaphore(criu: &Criu) {
     let host = TestHost::new();
-    let lines = removed_links(criu, &host, &[&"semaphore", &"name"], 1);
+    let lines = assert_removes_links(criu, &host, &[&"semaphore", &"name"], 1);
     assert!(lines[0].starts_with("Link remap: /dev/shm/link_remap."), "{lines:#?}");
     assert!(host.path("/dev/shm/sem.name").exists());
 }
@@ -89,13 +89,13 @@ fn names(criu: &Criu) {
         fs::create_dir(file.parent().expect("a directory")).expect("a new directory");
     }
     let words: Vec<Word<'_>> = files.iter().flat_map(|file| [&"deleted" as Word<'_>, file]).collect();
-    let tree = host.workload(&words);
+    let tree = host.start_workload(&words);
     let images = images_of(&host);
     let tool = Tool::new(&host, &images);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images, &DumpOptions::default());
-    check_json_names(&tool, &files);
-    let lines = tool.removes_everything_since(&before);
+    assert_json_names(&tool, &files);
+    let lines = tool.assert_removes_everything_since(&before);
     assert_eq!(lines.len(), NAMES.len() + 1, "not one line an object and one for all: {lines:#?}");
     assert!(lines.iter().all(|line| !line.contains(char::is_control)), "{lines:#?}");
 }
@@ -112,12 +112,12 @@ fn long_names(criu: &Criu) {
     directory.push("e".repeat(LONGEST - directory.as_os_str().len() - 1));
     fs::create_dir_all(&directory).expect("new directories");
     let file = directory.join("f");
-    let lines = removed_links(criu, &host, &[&"deleted", &file], 1);
+    let lines = assert_removes_links(criu, &host, &[&"deleted", &file], 1);
     assert!(lines[0].contains(&format!(" -> {} (", file.display())), "{lines:#?}");
 }
 
-fn check_json_names(tool: &Tool<'_>, files: &[PathBuf]) {
-    let mut found: Vec<Vec<u8>> = tool.objects().iter().map(|object| decoded(&object["original"])).collect();
+fn assert_json_names(tool: &Tool<'_>, files: &[PathBuf]) {
+    let mut found: Vec<Vec<u8>> = tool.show_objects().iter().map(|object| decoded(&object["original"])).collect();
     let mut expected: Vec<Vec<u8>> = files.iter().map(|file| file.as_os_str().as_bytes().to_vec()).collect();
     found.sort();
     expected.sort();
@@ -142,7 +142,7 @@ fn decoded(name: &serde_json::Value) -> Vec<u8> {
 fn last(criu: &Criu) {
     let host = TestHost::new();
     let file = host.dir().join("data");
-    let tree = host.workload(&[&"deleted", &file]);
+    let tree = host.start_workload(&[&"deleted", &file]);
     // In another directory, so that its removal does not look like the making of a new link.
     let other = host.dir().with_file_name("the other name");
     fs::rename(host.dir().join("data.keep"), &other).expect("the other name");
@@ -151,8 +151,8 @@ fn last(criu: &Criu) {
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images, &DumpOptions::default());
     fs::remove_file(other).expect("the other name");
-    let frees = tool.objects()[0]["frees_bytes"].as_u64();
-    let lines = tool.removes_everything_since(&before);
+    let frees = tool.show_objects()[0]["frees_bytes"].as_u64();
+    let lines = tool.assert_removes_everything_since(&before);
     assert!(lines[0].ends_with("(41 bytes, its last name; to be removed)"), "{lines:#?}");
     let summary = format!("1 object: 1 to be removed ({} bytes).", frees.expect("a number"));
     assert!(frees > Some(0) && lines.contains(&summary), "{frees:?} {lines:#?}");
@@ -161,9 +161,9 @@ fn last(criu: &Criu) {
 fn in_use(criu: &Criu) {
     let host = TestHost::new();
     let file = host.dir().join("data");
-    let tree = host.workload(&[&"deleted", &file]);
-    let other = host.workload(&[&"open", &host.dir().join("data.keep")]);
-    removed_links_of(criu, &host, &tree, 1);
+    let tree = host.start_workload(&[&"deleted", &file]);
+    let other = host.start_workload(&[&"open", &host.dir().join("data.keep")]);
+    assert_removes_links_of(criu, &host, &tree, 1);
     assert_eq!(other.state(), Some('S'));
 }
 
@@ -171,22 +171,22 @@ fn without_directory(criu: &Criu) {
     let host = TestHost::new();
     let directory = host.dir().join("directory");
     fs::create_dir(&directory).expect("a new directory");
-    let tree = host.workload(&[&"deleted", &directory.join("data")]);
+    let tree = host.start_workload(&[&"deleted", &directory.join("data")]);
     let images = images_of(&host);
     criu.dump(&host, &tree, &images, &DumpOptions::default());
     fs::remove_dir_all(directory).expect("a directory");
     let tool = Tool::new(&host, &images);
     let lines = tool.show();
     assert!(lines[0].ends_with(" (gone)"), "{lines:#?}");
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 /// Dumps a tree of the host, and removes what that left: this many link remaps. Gives the lines of `--show`.
-fn removed_links(criu: &Criu, host: &TestHost, words: &[Word<'_>], count: usize) -> Vec<String> {
-    removed_links_of(criu, host, &host.workload(words), count)
+fn assert_removes_links(criu: &Criu, host: &TestHost, words: &[Word<'_>], count: usize) -> Vec<String> {
+    assert_removes_links_of(criu, host, &host.start_workload(words), count)
 }
 
-fn removed_links_of(criu: &Criu, host: &TestHost, tree: &Workload, count: usize) -> Vec<String> {
+fn assert_removes_links_of(criu: &Criu, host: &TestHost, tree: &Workload, count: usize) -> Vec<String> {
     let images = images_of(host);
     let tool = Tool::new(host, &images);
     let before = tool.snapshot();
@@ -194,7 +194,7 @@ fn removed_links_of(criu: &Criu, host: &TestHost, tree: &Workload, count: usize)
     let left = tool.difference_to(&before);
     let is_link = |line: &&String| line.contains("+ ") && line.contains("link_remap.");
     assert_eq!(left.iter().filter(is_link).count(), count, "void: {left:#?}");
-    let lines = tool.removes_everything_since(&before);
+    let lines = tool.assert_removes_everything_since(&before);
     assert_eq!(lines.iter().filter(|line| line.starts_with("Link remap: ")).count(), count, "{lines:#?}");
     lines
 }

@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use testkit::{CommandExt, Criu, DumpOptions, FinalState, IptablesFlavour, Launch, LockMethod, Network, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::tables;
 use crate::links::images_of;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a stopped tree is alive although the clock says that it started after its images", test: stepped },
     Case { name: "a stopped tree is not restored because the clock was stepped a little", test: stepped_a_little },
     Case { name: "a stopped tree is not restored because a restore was tried", test: restore_failed },
@@ -22,12 +22,12 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "without /proc no tree is called dead", test: without_proc },
     Case { name: "an older process with the pid of a dumped one is not taken for it", test: same_number },
     Case { name: "a criu under another name is at work", test: renamed_criu },
-];
+]));
 
 /// A stopped tree whose namespace a table closes.
 fn stepped(criu: &Criu) {
     let host = TestHost::new();
-    let blue = host.net_namespace("blue");
+    let blue = host.make_net_namespace("blue");
     let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Named(blue.clone())).start(&host);
     let stopped =
         DumpOptions { lock: LockMethod::Nftables, final_state: FinalState::Stopped, ..DumpOptions::default() };
@@ -35,22 +35,22 @@ fn stepped(criu: &Criu) {
     let touch = format!("touch -d '-1 hour' {}/*", images_of(&host).display());
     host.run("sh", &[&"-c", &touch]);
     let tool = Tool::new(&host, &images_of(&host));
-    tool.keeps_everything("tree-alive");
+    tool.assert_keeps_everything("tree-alive");
     host.run("kill", &[&"-9", &tree.pid().to_string()]);
-    until(|| tree.state().is_none_or(|state| state == 'Z').then_some(())).expect("the end of the tree");
+    wait_until(|| tree.state().is_none_or(|state| state == 'Z').then_some(())).expect("the end of the tree");
     // Images of before the first process of this pid namespace need not have been made in it.
-    tool.keeps_everything("tree-unknown");
+    tool.assert_keeps_everything("tree-unknown");
     let removed = tool.run(&["--allow", "tree-unknown"]);
     assert_eq!(tables(&host, Some(&blue.path())).len(), 0, "{removed}");
 }
 
 fn stepped_a_little(criu: &Criu) {
-    is_not_taken_for_restored(criu, |_| ());
+    assert_not_taken_for_restored(criu, |_| ());
 }
 
 /// The restore fails because the processes are there still.
 fn restore_failed(criu: &Criu) {
-    is_not_taken_for_restored(criu, |host| {
+    assert_not_taken_for_restored(criu, |host| {
         let mut command = criu.command(host, IptablesFlavour::Nft);
         command.args(["restore", "--restore-detached", "--log-file", "restore.log", "--images-dir"]);
         assert_ne!(command.arg(images_of(host)).finish().code(), 0, "void: the restore succeeded");
@@ -59,7 +59,7 @@ fn restore_failed(criu: &Criu) {
 
 /// The clock went forward by less than this host is old: the images seem older than the tree, but not older than the
 /// first process here. So nothing hides the end of the tree, and its lock, gone with its namespace, is called gone.
-fn is_not_taken_for_restored(criu: &Criu, then: impl Fn(&TestHost)) {
+fn assert_not_taken_for_restored(criu: &Criu, then: impl Fn(&TestHost)) {
     let host = TestHost::new();
     sleep(Duration::from_millis(1500));
     let before_the_tree = SystemTime::now();
@@ -75,15 +75,15 @@ fn is_not_taken_for_restored(criu: &Criu, then: impl Fn(&TestHost)) {
     let namespace = PathBuf::from(format!("/proc/{}/ns/net", tree.pid()));
     assert_eq!(tables(&host, Some(&namespace)).len(), 1, "void");
     let tool = Tool::new(&host, &images_of(&host));
-    tool.keeps_everything("tree-alive");
+    tool.assert_keeps_everything("tree-alive");
     assert_eq!((tables(&host, Some(&namespace)).len(), tree.state()), (1, Some('T')));
     drop(tree);
-    until(|| (tool.run(&[]).code() == 0).then_some(())).unwrap_or_else(|| panic!("NOT CLEAN: {}", tool.run(&[])));
+    wait_until(|| (tool.run(&[]).code() == 0).then_some(())).unwrap_or_else(|| panic!("NOT CLEAN: {}", tool.run(&[])));
 }
 
 /// A dead tree with a link remap.
 fn dump(criu: &Criu, host: &TestHost) {
-    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
     criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
 }
 
@@ -91,7 +91,7 @@ fn from_inside(criu: &Criu) {
     let host = TestHost::new();
     dump(criu, &host);
     let inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
-    Tool::new(&host, &images_of(&host)).under(&inside).keeps_everything("tree-unknown");
+    Tool::new(&host, &images_of(&host)).under(&inside).assert_keeps_everything("tree-unknown");
     assert_eq!(Tool::new(&host, &images_of(&host)).run(&[]).code(), 0);
 }
 
@@ -140,10 +140,11 @@ fn renamed_criu(criu: &Criu) {
         let traced = format!("grep -l '^TracerPid:\t{tracer}$' /proc/[0-9]*/status");
         host.command("bash").args(["-c", &traced]).finish().status.success().then_some(())
     };
-    until(is_tracing).expect("void: nothing is traced");
-    tool.keeps_everything("criu-at-work");
+    wait_until(is_tracing).expect("void: nothing is traced");
+    tool.assert_keeps_everything("criu-at-work");
     host.run("kill", &[&"-9", &tracer]);
-    until(|| (!fs::exists(host.path(format!("/proc/{tracer}/fd/5"))).expect("proc")).then_some(())).expect("its end");
+    wait_until(|| (!fs::exists(host.path(format!("/proc/{tracer}/fd/5"))).expect("proc")).then_some(()))
+        .expect("its end");
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
 }

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use testkit::{Criu, DumpOptions, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::signals::dump_long;
 use crate::tool::{NOTHING, Tool, binary};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a second removal waits for the first, and finds nothing to do", test: second_removal },
     Case { name: "a removal refuses a checkpoint that stays locked, and says by whom", test: locked },
     Case { name: "--show looks at a checkpoint that stays locked, and says so", test: shown },
@@ -24,18 +24,18 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "images on a read-only filesystem are locked too", test: read_only },
     Case { name: "two runs on the same checkpoints in opposite order both come to an end", test: opposite },
     Case { name: "a killed run leaves no lock", test: killed },
-];
+]));
 
 fn second_removal(criu: &Criu) {
     let host = TestHost::new();
     let before = dump_long(criu, &host);
     let first = Running::start(tool_of(&host).under_strace(&["unlinkat:delay_enter=300000"]).command(&[]));
     let links = || names(&host).iter().filter(|name| name.starts_with("link_remap.")).count();
-    until(|| (links() < 3).then_some(())).expect("void: the first run removes nothing");
+    wait_until(|| (links() < 3).then_some(())).expect("void: the first run removes nothing");
     assert!(links() > 0, "void: the first run is over");
     let second = tool_of(&host).run(&[]);
     assert_eq!((second.code(), second.stdout.lines().last()), (0, Some("Nothing is left.")), "{second}");
-    assert_eq!(first.code(), Some(0));
+    assert_eq!(first.wait(), Some(0));
     assert_eq!(tool_of(&host).difference_to(&before), NOTHING);
 }
 
@@ -54,7 +54,7 @@ fn locked(criu: &Criu) {
     assert!(said.contains("has been locked by process ") && said.contains(" (flock) for 20 seconds"), "{run}");
     assert_eq!(tool_of(&host).difference_to(&then), NOTHING);
     drop(holder);
-    tool_of(&host).removes_everything_since(&before);
+    tool_of(&host).assert_removes_everything_since(&before);
 }
 
 fn shown(criu: &Criu) {
@@ -78,7 +78,7 @@ fn archive(criu: &Criu) {
     let note = format!(" (flock) has locked {}: what is listed may be going just now", archive.display());
     assert!(run.stdout.contains(&note) && run.stdout.contains("; to be removed)"), "{run}");
     drop(holder);
-    tool.removes_everything_since(&before);
+    tool.assert_removes_everything_since(&before);
 }
 
 fn shared(criu: &Criu) {
@@ -93,7 +93,7 @@ fn shared(criu: &Criu) {
     let is_link = |name: &String| name.starts_with("link_remap.");
     assert_eq!(names(&host).iter().filter(|name| is_link(name)).count(), 3, "something was removed");
     drop(holder);
-    assert_eq!(removal.code(), Some(0));
+    assert_eq!(removal.wait(), Some(0));
     assert_eq!(tool_of(&host).difference_to(&before), NOTHING);
 }
 
@@ -114,13 +114,13 @@ fn read_only(criu: &Criu) {
     host.run("mount", &[&"-o", &"remount,bind,ro", &images]);
     let write = host.command("touch").arg(images.join("new")).output().expect("nsenter");
     assert!(!write.status.success(), "void: the images can be written");
-    tool_of(&host).removes_everything_since(&before);
+    tool_of(&host).assert_removes_everything_since(&before);
 }
 
 fn opposite(criu: &Criu) {
     let host = TestHost::new();
     let before = dump_long(criu, &host);
-    let other = second_dump(criu, &host);
+    let other = dump_second(criu, &host);
     for _ in 0..4 {
         let run = |first: &PathBuf, second: &PathBuf| {
             let mut command = host.command(binary());
@@ -128,7 +128,7 @@ fn opposite(criu: &Criu) {
             Running::start(command)
         };
         let (one, two) = (run(&images_of(&host), &other), run(&other, &images_of(&host)));
-        assert_eq!((one.code(), two.code()), (Some(0), Some(0)));
+        assert_eq!((one.wait(), two.wait()), (Some(0), Some(0)));
     }
     assert_eq!(tool_of(&host).difference_to(&before), NOTHING);
 }
@@ -139,16 +139,16 @@ fn killed(criu: &Criu) {
     let run = tool_of(&host).under_strace(&["unlinkat:signal=KILL:when=1"]).run(&[]);
     assert_eq!(run.code(), -9, "{run}");
     let started = Instant::now();
-    tool_of(&host).removes_everything_since(&before);
+    tool_of(&host).assert_removes_everything_since(&before);
     assert!(started.elapsed().as_secs_f64() < 20.0);
 }
 
 /// Dumps another tree of the host, and gives where its images are.
-pub(crate) fn second_dump(criu: &Criu, host: &TestHost) -> PathBuf {
+pub(crate) fn dump_second(criu: &Criu, host: &TestHost) -> PathBuf {
     let images = host.dir().with_file_name("other images");
     let directory = host.dir().with_file_name("other");
     fs::create_dir(&directory).expect("a new directory");
-    let tree = host.workload(&[&"deleted", &directory.join("data"), &"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"deleted", &directory.join("data"), &"listen-connect", &"127.0.0.1:0"]);
     criu.dump(host, &tree, &images, &DumpOptions::default());
     images
 }
@@ -180,7 +180,7 @@ impl<'a> Holder<'a> {
         command.arg(kind).arg(path).args(["sh", "-c", &go]);
         let holder = Holder { host, program: Some(Running::start(command)) };
         let is_free = || host.command("flock").args(["-nx"]).arg(path).arg("true").status();
-        until(|| (!is_free().expect("nsenter").success()).then_some(())).expect("void: there is no lock");
+        wait_until(|| (!is_free().expect("nsenter").success()).then_some(())).expect("void: there is no lock");
         holder
     }
 }
@@ -188,7 +188,7 @@ impl<'a> Holder<'a> {
 impl Drop for Holder<'_> {
     fn drop(&mut self) {
         fs::write(go_file(self.host), "").expect("a new file");
-        self.program.take().map(Running::code);
+        self.program.take().map(Running::wait);
     }
 }
 
@@ -205,9 +205,9 @@ impl Running {
         Running(command.spawn().expect("nsenter"))
     }
 
-    /// Its exit status, once it has ended.
-    pub(crate) fn code(mut self) -> Option<i32> {
-        until(|| self.0.try_wait().expect("a child's status")).and_then(|status| status.code())
+    /// Waits until it has ended, and gives its exit status.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        wait_until(|| self.0.try_wait().expect("a child's status")).and_then(|status| status.code())
     }
 }
 

@@ -3,15 +3,15 @@
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::Filters;
 use crate::tool::Tool;
 use crate::traffic::{Net, Outside};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "rules that differ from CRIU's in one thing survive, with order and counters", test: survive },
     Case { name: "rules of connections that are not in the images survive", test: of_other_connections },
-];
+]));
 
 /// What is different in a rule of CRIU's for a connection of IPv4 or IPv6: a part of it, and what stands there instead.
 const DIFFERENCES: [(&str, &str); 21] = [
@@ -45,7 +45,7 @@ fn survive(criu: &Criu) {
         let filters = Filters::of_host(&host, flavour);
         let (v4, v6) =
             (Outside::listen(&Net::of_host(&host), "127.0.0.1:0"), Outside::listen(&Net::of_host(&host), "[::1]:0"));
-        let tree = host.workload(&[&"connect", &v4.address(), &"connect", &v6.address()]);
+        let tree = host.start_workload(&[&"connect", &v4.address(), &"connect", &v6.address()]);
         let _peers = (v4.accept(), v6.accept());
         let images = host.dir().with_file_name("images");
         criu.dump(&host, &tree, &images, &DumpOptions { flavour, ..DumpOptions::default() });
@@ -53,7 +53,7 @@ fn survive(criu: &Criu) {
         let removed = Tool::new(&host, &images).run(&[]);
         assert_eq!(removed.code(), 0, "{removed}");
         assert_eq!(["iptables", "ip6tables"].map(|program| filters.lines(program)), left);
-        Tool::new(&host, &images).finds_nothing();
+        Tool::new(&host, &images).assert_finds_nothing();
     }
 }
 
@@ -93,7 +93,7 @@ fn of_other_connections(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
         let filters = Filters::of_host(&host, flavour);
-        let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
+        let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
         let images = host.dir().with_file_name("images");
         let connections = tree.connections();
         let others = ["iptables", "ip6tables"].map(|program| (program, of_others(&connections, program)));
@@ -102,7 +102,7 @@ fn of_other_connections(criu: &Criu) {
         let before = tool.snapshot();
         criu.dump(&host, &tree, &images, &DumpOptions { flavour, ..DumpOptions::default() });
         assert_eq!(filters.drops("iptables").len() + filters.drops("ip6tables").len(), 8 + 16, "void");
-        tool.removes_everything_since(&before);
+        tool.assert_removes_everything_since(&before);
     }
 }
 

@@ -5,18 +5,18 @@ use std::path::PathBuf;
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, Network, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::{Filters, make_tables};
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "neither looking nor removing makes a legacy table", test: makes_no_table },
     Case { name: "neither nft nor iptables-nft is needed to remove what they made", test: without_nft },
     Case { name: "without legacy rules nobody needs the legacy programs", test: without_programs },
     Case { name: "legacy rules that cannot be read are said, and the status is 1", test: unreadable },
     Case { name: "what is known is removed beside legacy rules that cannot be read", test: partly_unreadable },
     Case { name: "a closed namespace whose legacy rules cannot be read is not clean", test: unreadable_chain },
-];
+]));
 
 fn images(host: &TestHost) -> PathBuf {
     host.dir().with_file_name("images")
@@ -37,7 +37,7 @@ fn makes_no_table(criu: &Criu) {
     for lock in [LockMethod::Iptables, LockMethod::Nftables] {
         for is_closed in [false, true] {
             let host = TestHost::new();
-            let blue = host.net_namespace("blue");
+            let blue = host.make_net_namespace("blue");
             let none = legacy_tables(&host);
             assert_eq!(none, "", "void");
             let network = if is_closed { Network::Named(blue.clone()) } else { Network::Host };
@@ -84,7 +84,7 @@ fn without_nft(criu: &Criu) {
         [(LockMethod::Iptables, false), (LockMethod::Iptables, true), (LockMethod::Nftables, false)]
     {
         let host = TestHost::new();
-        let blue = host.net_namespace("blue");
+        let blue = host.make_net_namespace("blue");
         let path = if is_closed { blue.path() } else { PathBuf::from("/proc/self/ns/net") };
         make_tables(&host, None, IptablesFlavour::Nft);
         make_tables(&host, Some(&blue.path()), IptablesFlavour::Nft);
@@ -107,9 +107,9 @@ fn without_programs(criu: &Criu) {
     make_tables(&host, None, IptablesFlavour::Nft);
     let tool = Tool::new(&host, &images(&host));
     let before = tool.snapshot();
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
     criu.dump(&host, &tree, &images(&host), &DumpOptions::default());
-    let lines = tool.removes_everything_since(&before);
+    let lines = tool.assert_removes_everything_since(&before);
     let of = |program: &str| lines.iter().filter(|line| line.contains(&format!("(2 rules of {program}-nft; "))).count();
     assert_eq!((of("iptables"), of("ip6tables")), (2, 2), "{lines:#?}");
 }
@@ -119,7 +119,7 @@ fn unreadable(criu: &Criu) {
     make_tables(&host, None, IptablesFlavour::Legacy);
     let tool = Tool::new(&host, &images(&host));
     let before = tool.snapshot();
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     criu.dump(&host, &tree, &images(&host), &legacy());
     let dumped = tool.snapshot();
     host.run("touch", &[&"/run/empty"]);
@@ -139,7 +139,7 @@ fn unreadable(criu: &Criu) {
         }
         assert_eq!(tool.difference_to(&dumped), NOTHING);
     }
-    tool.removes_everything_since(&before);
+    tool.assert_removes_everything_since(&before);
 }
 
 /// Somebody's legacy rules may hold CRIU's as well: even when all that is known is gone, it is not said to be clean.
@@ -147,7 +147,7 @@ fn partly_unreadable(criu: &Criu) {
     let host = TestHost::new();
     let filters = Filters::of_host(&host, IptablesFlavour::Nft);
     Filters::of_host(&host, IptablesFlavour::Legacy).run("iptables", "-A INPUT -p icmp -j ACCEPT");
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     criu.dump(&host, &tree, &images(&host), &DumpOptions::default());
     assert_eq!(filters.drops("iptables").len(), 4, "void");
     let tool = Tool::new(&host, &images(&host));
@@ -160,12 +160,12 @@ fn partly_unreadable(criu: &Criu) {
         assert!(run.stdout.contains("Not known: cannot look at the legacy iptables rules in "), "{run}");
         assert!(!run.stdout.contains("Nothing is left"), "{run}");
     }
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 fn unreadable_chain(criu: &Criu) {
     let host = TestHost::new();
-    let blue = host.net_namespace("blue");
+    let blue = host.make_net_namespace("blue");
     let path = blue.path();
     make_tables(&host, None, IptablesFlavour::Legacy);
     make_tables(&host, Some(&path), IptablesFlavour::Legacy);
@@ -182,5 +182,5 @@ fn unreadable_chain(criu: &Criu) {
         "{removed}"
     );
     assert!(!removed.stdout.contains("Nothing is left"), "{removed}");
-    tool.removes_everything_since(&before);
+    tool.assert_removes_everything_since(&before);
 }

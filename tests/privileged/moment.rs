@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use testkit::{CommandExt, Criu, DumpOptions, Finished, LockMethod, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::faults::tell;
 use crate::links::images_of;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "what has a link's name in the moment of its removal, another file, goes for it", test: other_file },
     Case { name: "a link whose name is taken away in the moment of its removal is gone", test: other_name },
     Case { name: "what cannot be removed in the moment of a link's removal is told", test: obstacles },
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
         test: moved,
     },
     Case { name: "--save keeps the dump's file, whatever has its name in the moment of the removal", test: saving },
-];
+]));
 
 /// What somebody does meanwhile.
 type Act = fn(&Scene);
@@ -58,7 +58,7 @@ impl Scene {
         let host = TestHost::new();
         let directory = host.dir().join("data");
         fs::create_dir(&directory).expect("a new directory");
-        let tree = host.workload(&[&"deleted", &directory.join("one")]);
+        let tree = host.start_workload(&[&"deleted", &directory.join("one")]);
         let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
         criu.dump(&host, &tree, &images_of(&host), &options);
         drop(tree);
@@ -102,7 +102,7 @@ impl Scene {
         let (run, during) = std::thread::scope(|scope| {
             let run = scope.spawn(|| command.finish());
             let call = format!("\"{}\", 0", name(&self.link));
-            until(|| read().contains(&call).then_some(())).expect("void: the name is not about to be removed");
+            wait_until(|| read().contains(&call).then_some(())).expect("void: the name is not about to be removed");
             act();
             let during = names_below(self.host.dir());
             assert!(!read().contains(" = "), "void: the removal was over before that: {}", read());
@@ -116,7 +116,7 @@ impl Scene {
 impl Held {
     /// Exactly this has gone since the moment, and nothing has come.
     #[track_caller]
-    fn removed(&self, names: &[(u64, String)]) {
+    fn assert_removed(&self, names: &[(u64, String)]) {
         let mut expected = self.during.clone();
         for name in names {
             expected.remove(name).expect("void: there was no such name");
@@ -126,7 +126,7 @@ impl Held {
 
     /// The exit status, and words that go with it.
     #[track_caller]
-    fn said(&self, status: i32, words: &str) {
+    fn assert_said(&self, status: i32, words: &str) {
         assert_eq!(self.run.code(), status, "{}", self.run);
         assert!(self.run.stdout.contains(words), "{words:?}: {}", self.run);
     }
@@ -141,10 +141,10 @@ fn other_file(criu: &Criu) {
     for way in ways {
         let scene = Scene::new(criu);
         let held = scene.hold(&[], || way(&scene));
-        held.removed(&[(held.directory, name(&scene.link))]);
+        held.assert_removed(&[(held.directory, name(&scene.link))]);
         // Of the name it is true.
-        held.said(0, "; removed)");
-        scene.tool().finds_nothing();
+        held.assert_said(0, "; removed)");
+        scene.tool().assert_finds_nothing();
     }
     tell(&format!("{} runs held at a removal", ways.len()));
 }
@@ -158,9 +158,9 @@ fn other_name(criu: &Criu) {
     for way in ways {
         let scene = Scene::new(criu);
         let held = scene.hold(&[], || way(&scene));
-        held.removed(&[]);
-        held.said(0, "; gone)");
-        scene.tool().finds_nothing();
+        held.assert_removed(&[]);
+        held.assert_said(0, "; gone)");
+        scene.tool().assert_finds_nothing();
     }
     tell(&format!("{} runs held at a removal", ways.len()));
 }
@@ -186,8 +186,8 @@ fn obstacles(criu: &Criu) {
         // On a mount of its own, which nobody else writes.
         scene.host.run("mount", &[&"--bind", &scene.data(), &scene.data()]);
         let held = scene.hold(&[], || way(&scene));
-        held.removed(&[]);
-        held.said(1, &format!("; NOT removed: cannot remove {}: {words}", scene.link.display()));
+        held.assert_removed(&[]);
+        held.assert_said(1, &format!("; NOT removed: cannot remove {}: {words}", scene.link.display()));
     }
     tell(&format!("{} runs held at a removal", ways.len()));
 }
@@ -210,8 +210,8 @@ fn moved(criu: &Criu) {
     for way in ways {
         let scene = Scene::new(criu);
         let held = scene.hold(&[], || way(&scene));
-        held.removed(&[(held.directory, name(&scene.link))]);
-        held.said(0, "; removed)");
+        held.assert_removed(&[(held.directory, name(&scene.link))]);
+        held.assert_said(0, "; removed)");
         // Whatever the next run makes of what is there now, it is somebody else's.
         let run = scene.tool().run(&[]);
         assert!(!run.stdout.contains("; removed)"), "{run}");
@@ -227,8 +227,8 @@ fn saving(criu: &Criu) {
     let scene = Scene::new(criu);
     let content = fs::read(&scene.link).expect("the link");
     let held = scene.hold(&["--save", "/run/saved"], || exchange(&scene.link, &scene.precious()));
-    held.removed(&[(held.directory, name(&scene.link))]);
-    held.said(0, "; removed)");
+    held.assert_removed(&[(held.directory, name(&scene.link))]);
+    held.assert_said(0, "; removed)");
     let saved = scene.host.path("/run/saved").join(format!("1-{}", name(&scene.link)));
     assert_eq!(fs::read(&saved).expect("a saved file"), content);
     tell("1 run held at a removal");

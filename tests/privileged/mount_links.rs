@@ -6,17 +6,17 @@ use std::path::Path;
 
 use testkit::{Access, Container, Criu, TestHost};
 
-use crate::case::Case;
-use crate::container_links::{Dump, assert_is_at, bind, directory, is_not_known, mount_tmpfs};
+use crate::case::{Case, Cases};
+use crate::container_links::{Dump, assert_is_at, assert_not_known, bind, directory, mount_tmpfs};
 use crate::neighbours::link_in;
 use crate::tool::NOTHING;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap is removed through another mount where its own place is mounted over", test: covered },
     Case { name: "a link remap below a place that is mounted over is not known", test: covered_everywhere },
     Case { name: "a link remap in a volume with every byte that the kernel escapes is removed", test: escaped },
     Case { name: "a link remap below a mount point with odd bytes in its name is removed", test: odd_mount_point },
-];
+]));
 
 fn covered(criu: &Criu) {
     let host = TestHost::new();
@@ -28,7 +28,7 @@ fn covered(criu: &Criu) {
     assert_is_at(&lines, &alias);
     let removed = dump.tool().run(&[]);
     assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
-    dump.tool().finds_nothing();
+    dump.tool().assert_finds_nothing();
     host.run("umount", &[&alias]);
     host.run("umount", &[&volume]);
     assert_eq!(dump.tool().difference_to(&dump.before), NOTHING);
@@ -42,9 +42,9 @@ fn covered_everywhere(criu: &Criu) {
     let link = link_in(&volume);
     mount_tmpfs(&host, &volume);
     fs::write(host.path(&link), "precious").expect("a new file");
-    is_not_known(&dump.tool(), "another mount covers");
+    assert_not_known(&dump.tool(), "another mount covers");
     host.run("umount", &[&volume]);
-    dump.tool().removes_everything_since(&dump.before);
+    dump.tool().assert_removes_everything_since(&dump.before);
 }
 
 fn escaped(criu: &Criu) {
@@ -53,8 +53,8 @@ fn escaped(criu: &Criu) {
         let volume = directory(&host, name);
         let container = Container::new(&host, &format!("root of {}", name.len()));
         let container = container.bind(&volume, "/data".as_ref(), Access::ReadWrite);
-        let dump = Dump::of(criu, &host, &container, &[&"deleted", &"/data/one"]);
-        dump.tool().removes_everything_since(&dump.before);
+        let dump = Dump::new(criu, &host, &container, &[&"deleted", &"/data/one"]);
+        dump.tool().assert_removes_everything_since(&dump.before);
         fs::remove_dir_all(host.dir().with_file_name("images")).expect("images");
     }
 }
@@ -65,7 +65,7 @@ fn odd_mount_point(criu: &Criu) {
     let volume = directory(&host, "volume");
     let place = Path::new("/a place\t#\\040");
     let container = Container::new(&host, "root").bind(&volume, place, Access::ReadWrite);
-    let dump = Dump::of(criu, &host, &container, &[&"deleted", &place.join("one")]);
-    let lines = dump.tool().removes_everything_since(&dump.before);
+    let dump = Dump::new(criu, &host, &container, &[&"deleted", &place.join("one")]);
+    let lines = dump.tool().assert_removes_everything_since(&dump.before);
     assert!(lines[0].contains(" to be removed"), "{lines:#?}");
 }

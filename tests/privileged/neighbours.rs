@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, DumpOptions, DumpResult, LockMethod, TestHost, Word, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a user's own files with names like link remaps survive", test: own_files },
     Case { name: "a user's own file in the place of a link remap that is gone survives", test: own_file_in_place },
     Case { name: "of two checkpoints with iptables, the one that is not cleaned can be restored", test: iptables },
     Case { name: "of two checkpoints with nftables, the one that is not cleaned can be restored", test: nftables },
     Case { name: "two checkpoints of one command line are both cleaned", test: both },
-];
+]));
 
 const CONTENT: &str = "a user's own";
 
 fn own_files(criu: &Criu) {
     let host = TestHost::new();
     let elsewhere = directory(&host, "elsewhere");
-    let tree = host.workload(&[&"deleted", &host.dir().join("data"), &"semaphore", &"name"]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data"), &"semaphore", &"name"]);
     let tool = Tool::new(&host, &images_of(&host));
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
@@ -32,7 +32,7 @@ fn own_files(criu: &Criu) {
     tool.show();
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
     for path in own {
         assert_eq!(fs::read(&path).ok().as_deref(), Some(CONTENT.as_bytes()), "{} is gone", path.display());
         fs::remove_file(path).expect("a file");
@@ -61,55 +61,55 @@ fn plant(host: &TestHost, elsewhere: &Path, link: &Path) -> Vec<PathBuf> {
 /// Of the very name, in the very directory: only what the file is can tell.
 fn own_file_in_place(criu: &Criu) {
     let host = TestHost::new();
-    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let link = link_in(host.dir());
     fs::remove_file(&link).and_then(|()| fs::write(&link, CONTENT)).expect("a new file");
     let tool = Tool::new(&host, &images_of(&host));
-    tool.keeps_everything("other-size");
+    tool.assert_keeps_everything("other-size");
     assert_eq!(fs::read(link).ok().as_deref(), Some(CONTENT.as_bytes()));
 }
 
 fn iptables(criu: &Criu) {
-    other_can_be_restored(criu, &DumpOptions { lock: LockMethod::Iptables, ..DumpOptions::default() });
+    assert_other_can_be_restored(criu, &DumpOptions { lock: LockMethod::Iptables, ..DumpOptions::default() });
 }
 
 fn nftables(criu: &Criu) {
-    other_can_be_restored(criu, &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
+    assert_other_can_be_restored(criu, &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
 }
 
 /// Both trees have the same directives, so that CRIU gives its links the same numbers.
-fn other_can_be_restored(criu: &Criu, options: &DumpOptions) {
+fn assert_other_can_be_restored(criu: &Criu, options: &DumpOptions) {
     let host = TestHost::new();
     make_tables(&host, &[]);
-    let [one, other] = ["one", "other"].map(|name| tree(&host, name));
+    let [one, other] = ["one", "other"].map(|name| start_tree(&host, name));
     let clean = Tool::new(&host, &images_of(&host)).snapshot();
     let kept = criu.dump(&host, &other, &host.dir().with_file_name("other images"), options);
     let before = Tool::new(&host, &images_of(&host)).snapshot();
     criu.dump(&host, &one, &images_of(&host), options);
     let names = ["one", "other"].map(|name| link_in(&host.dir().join(name)).file_name().map(ToOwned::to_owned));
     assert_eq!(names[0], names[1], "void: the links differ in their names already");
-    Tool::new(&host, &images_of(&host)).removes_everything_since(&before);
-    is_restored(criu, &host, &kept, options);
+    Tool::new(&host, &images_of(&host)).assert_removes_everything_since(&before);
+    assert_restores(criu, &host, &kept, options);
     assert_eq!(Tool::new(&host, &images_of(&host)).difference_to(&clean), NOTHING);
 }
 
 /// CRIU's own judgement that nothing is missing.
-fn is_restored(criu: &Criu, host: &TestHost, dump: &DumpResult, options: &DumpOptions) {
+fn assert_restores(criu: &Criu, host: &TestHost, dump: &DumpResult, options: &DumpOptions) {
     let restored = criu.restore(host, dump, options);
-    until(|| (restored.state() == Some('S')).then_some(())).expect("the restored tree is dead");
-    Tool::new(host, &dump.images).finds_nothing();
+    wait_until(|| (restored.state() == Some('S')).then_some(())).expect("the restored tree is dead");
+    Tool::new(host, &dump.images).assert_finds_nothing();
 }
 
 fn both(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
-    let [one, other] = ["one", "other"].map(|name| tree(&host, name));
+    let [one, other] = ["one", "other"].map(|name| start_tree(&host, name));
     let (images, others) = (images_of(&host), host.dir().with_file_name("other images"));
     let before = Tool::new(&host, &images).snapshot();
     criu.dump(&host, &one, &images, &DumpOptions::default());
     criu.dump(&host, &other, &others, &DumpOptions::default());
-    let lines = Tool::new(&host, &images).option("-D", &others).removes_everything_since(&before);
+    let lines = Tool::new(&host, &images).option("-D", &others).assert_removes_everything_since(&before);
     for directory in [&images, &others] {
         let heading = format!("Checkpoint {}:", directory.display());
         assert!(lines.contains(&heading), "{heading}: {lines:#?}");
@@ -117,10 +117,10 @@ fn both(criu: &Criu) {
 }
 
 /// A tree with a link remap in a directory of its own, and a connection.
-fn tree(host: &TestHost, name: &str) -> Workload {
+fn start_tree(host: &TestHost, name: &str) -> Workload {
     let file = directory(host, name).join("data");
     let words: [Word<'_>; 4] = [&"deleted", &file, &"listen-connect", &"127.0.0.1:0"];
-    host.workload(&words)
+    host.start_workload(&words)
 }
 
 fn directory(host: &TestHost, name: &str) -> PathBuf {

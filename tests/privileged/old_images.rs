@@ -7,16 +7,16 @@ use std::path::Path;
 use criu_images::{
     Entry, FileEntry, Framing, ImageKind, ImageReader, InetSkEntry, Inventory, RegFileEntry, Remap, RemapFilePathEntry,
 };
+use handmade::image;
 use testkit::{Container, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::closed::Closed;
 use crate::filters::{self, nft, tables};
-use crate::image_file::image;
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "images from before 1.4 lead to the same removal", test: before_1_4 },
     Case { name: "images from before 3.4 of a container lead to the same removal", test: container },
     Case { name: "rules without a mark are removed by images from before 3.4, and by no newer ones", test: unmarked },
@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
         test: untied_pid_table,
     },
     Case { name: "a table with the pid's name in another namespace is another dump's", test: other_pid_table },
-];
+]));
 
 /// The mark of a ghost file's id before there were types of remap.
 const GHOST: u32 = 1 << 31;
@@ -43,7 +43,7 @@ fn before_1_4(criu: &Criu) {
     let kept = host.dir().join("ghost.keep");
     let words: [Word<'_>; 8] =
         [&"deleted", &data, &"deleted", &ghost, &"remove", &kept, &"listen-connect", &"127.0.0.1:0"];
-    let tree = host.workload(&words);
+    let tree = host.start_workload(&words);
     let tool = Tool::new(&host, &images_of(&host));
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
@@ -51,7 +51,7 @@ fn before_1_4(criu: &Criu) {
     let old = Old::of(&images_of(&host));
     assert!(old.ghosts > 0, "void: there is no ghost");
     old.write(&images_of(&host));
-    let lines = tool.removes_everything_since(&before);
+    let lines = tool.assert_removes_everything_since(&before);
     assert_eq!(lines, new_lines);
 }
 
@@ -64,7 +64,7 @@ fn container(criu: &Criu) {
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let new_lines = tool.show();
     Old::of(&images_of(&host)).write(&images_of(&host));
-    assert_eq!(tool.removes_everything_since(&before), new_lines);
+    assert_eq!(tool.assert_removes_everything_since(&before), new_lines);
 }
 
 /// CRIU before 2.10 had no exception for its own packets.
@@ -76,15 +76,15 @@ fn unmarked(criu: &Criu) {
             IptablesFlavour::Nft => "iptables-nft",
             IptablesFlavour::Legacy => "iptables-legacy",
         };
-        let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+        let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
         let tool = Tool::new(&host, &images_of(&host));
         let before = tool.snapshot();
         criu.dump(&host, &tree, &images_of(&host), &DumpOptions { flavour, ..DumpOptions::default() });
         assert_eq!(take_marks_away(&host, program), 4, "void: not both rules of both ends");
-        tool.finds_nothing();
+        tool.assert_finds_nothing();
         assert_ne!(tool.difference_to(&before), NOTHING);
         Old::of(&images_of(&host)).write(&images_of(&host));
-        tool.removes_everything_since(&before);
+        tool.assert_removes_everything_since(&before);
     }
 }
 
@@ -108,10 +108,10 @@ fn take_marks_away(host: &TestHost, program: &str) -> usize {
 fn pid_table(criu: &Criu) {
     let host = TestHost::new();
     let (tool, before) = dump_with_pid_table(criu, &host);
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
     assert_ne!(tool.difference_to(&before), NOTHING, "void: the table is gone");
     forget_run_id(&images_of(&host));
-    let lines = tool.removes_everything_since(&before);
+    let lines = tool.assert_removes_everything_since(&before);
     assert!(lines.iter().any(|line| line.starts_with("Network lock table: inet CRIU-")), "{lines:#?}");
 }
 
@@ -123,7 +123,7 @@ fn foreign_pid_table(criu: &Criu) {
     let table = listing.lines().find_map(|line| line.strip_prefix("table inet ")).expect("a table");
     let element = "{ 192.0.2.1 . 1 . 192.0.2.2 . 2 }";
     host.run("nft", &[&"add", &"element", &"inet", &table, &"conns4", &element]);
-    tool.keeps_everything("foreign-content");
+    tool.assert_keeps_everything("foreign-content");
 }
 
 /// The namespace has no device but its loopback, so that nothing but the name leads there.
@@ -131,7 +131,7 @@ fn untied_pid_table(criu: &Criu) {
     let host = TestHost::new();
     let closed = Closed::new(&host, IptablesFlavour::Nft);
     let path = closed.namespace.path();
-    let tree = closed.tree();
+    let tree = closed.start_tree();
     let name = format!("CRIU-{}", tree.pid());
     let before = closed.tool("images").snapshot();
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
@@ -139,7 +139,7 @@ fn untied_pid_table(criu: &Criu) {
     rename_table(&host, Some(&path), &name);
     forget_run_id(&images_of(&host));
     let untied = closed.tool("images");
-    untied.keeps_everything("untied-namespace");
+    untied.assert_keeps_everything("untied-namespace");
     let lines = untied.show();
     assert!(lines[0].contains(" -> /run/netns/blue (drops every packet; kept: untied-namespace)"), "{lines:#?}");
     // Nor is it gone where the tool's own network is closed by a table of that name.
@@ -150,15 +150,15 @@ fn untied_pid_table(criu: &Criu) {
     let lines = untied.show();
     assert!(lines.iter().any(|line| line.contains("/run/netns/blue (") && line.contains("kept: ")), "{lines:#?}");
     host.run("nft", &[&"delete", &"table", &"inet", &name]);
-    closed.named("images").removes_everything_since(&before);
-    closed.named("images").finds_nothing();
-    untied.finds_nothing();
+    closed.named("images").assert_removes_everything_since(&before);
+    closed.named("images").assert_finds_nothing();
+    untied.assert_finds_nothing();
 }
 
 /// What locks connections is where CRIU ran, if there is one.
 fn other_pid_table(criu: &Criu) {
     let host = TestHost::new();
-    let elsewhere = host.net_namespace("elsewhere");
+    let elsewhere = host.make_net_namespace("elsewhere");
     let (tool, before) = dump_with_pid_table(criu, &host);
     forget_run_id(&images_of(&host));
     let [name] = &tables(&host, None)[..] else { panic!("void: not one table") };
@@ -167,15 +167,15 @@ fn other_pid_table(criu: &Criu) {
     assert!(!lines.iter().any(|line| line.contains("elsewhere")), "{lines:#?}");
     assert_eq!(tool.run(&[]).code(), 0);
     // Then nobody knows whether that was all.
-    tool.keeps_everything("untied-namespace");
+    tool.assert_keeps_everything("untied-namespace");
     nft(&host, Some(&elsewhere.path()), &format!("delete table inet {name}"));
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
     assert_eq!(tool.difference_to(&before), NOTHING);
 }
 
 /// A dump whose table has the name that CRIU 3.16 to 4.0 would have given it.
 fn dump_with_pid_table<'a>(criu: &Criu, host: &'a TestHost) -> (Tool<'a>, testkit::Snapshot) {
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     let name = format!("CRIU-{}", tree.pid());
     let tool = Tool::new(host, &images_of(host));
     let before = tool.snapshot();

@@ -6,19 +6,19 @@ use std::path::Path;
 
 use testkit::{Criu, TestHost};
 
-use crate::attack::{Holder, assert_untouched, has_link, is_cleaned, is_not_called_clean, plant};
+use crate::attack::{Holder, assert_cleans, assert_not_called_clean, assert_untouched, has_link, plant};
 use crate::attack_laws::dump_with_link;
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "in another mount namespace the same path is another file, which stays", test: other_file },
     Case { name: "from a copy of the host's mount namespace a link is removed without an option", test: copy },
     Case { name: "from a mount namespace that lacks the directory a link of the host is not gone", test: lacking },
     Case { name: "a link that only a third mount namespace shows is not gone", test: third },
-];
+]));
 
 /// A process in a mount namespace of its own, after the script.
 fn container<'a>(host: &'a TestHost, script: &str) -> Holder<'a> {
@@ -44,10 +44,10 @@ fn other_file(criu: &Criu) {
     plant(&inside);
     dump_with_link(criu, &host, &own.join("data"));
     let tool = tool_in(&host, &container);
-    is_not_called_clean(&tool, || has_link(&own));
+    assert_not_called_clean(&tool, || has_link(&own));
     assert_untouched(&inside, &tool.run(&["--show"]));
     assert!(has_link(&own), "the link of the host went by a path of the container's");
-    is_cleaned(&Tool::new(&host, &images_of(&host)), || has_link(&own));
+    assert_cleans(&Tool::new(&host, &images_of(&host)), || has_link(&own));
     container.end();
 }
 
@@ -57,7 +57,7 @@ fn copy(criu: &Criu) {
     let container = container(&host, "true");
     dump_with_link(criu, &host, &own.join("data"));
     let tool = tool_in(&host, &container);
-    is_cleaned(&tool, || has_link(&own));
+    assert_cleans(&tool, || has_link(&own));
     let shown = tool.run(&["--show", "--exit-code"]);
     assert!(shown.code() == 0 && shown.stdout.contains("Nothing is left"), "{shown}");
     container.end();
@@ -69,8 +69,8 @@ fn lacking(criu: &Criu) {
     let container = container(&host, &cover(&own));
     dump_with_link(criu, &host, &own.join("data"));
     let tool = tool_in(&host, &container);
-    is_not_called_clean(&tool, || has_link(&own));
-    is_cleaned(&Tool::new(&host, &images_of(&host)), || has_link(&own));
+    assert_not_called_clean(&tool, || has_link(&own));
+    assert_cleans(&Tool::new(&host, &images_of(&host)), || has_link(&own));
     let shown = tool.run(&["--show", "--exit-code"]);
     assert!(shown.code() == 0 && shown.stdout.contains("Nothing is left"), "{shown}");
     container.end();
@@ -87,11 +87,11 @@ fn third(criu: &Criu) {
     let other = container(&host, "true");
     assert!(has_link(&keeper.path(&own)) && !has_link(&other.path(&own)), "void");
     let tool = tool_in(&host, &other);
-    is_not_called_clean(&tool, || has_link(&disk));
+    assert_not_called_clean(&tool, || has_link(&disk));
     let shown = tool.run(&["--show"]);
     assert!(shown.stdout.contains(&format!("the mount namespace of process {} may have it", keeper.pid)), "{shown}");
-    is_not_called_clean(&Tool::new(&host, &images_of(&host)), || has_link(&disk));
-    is_cleaned(&tool_in(&host, &keeper), || has_link(&disk));
+    assert_not_called_clean(&Tool::new(&host, &images_of(&host)), || has_link(&disk));
+    assert_cleans(&tool_in(&host, &keeper), || has_link(&disk));
     keeper.end();
     other.end();
 }

@@ -13,13 +13,13 @@ use testkit::{
     Access, Artifacts, CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, Network, TARGET, TestHost,
 };
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
-use crate::refusals::tree_of_all;
+use crate::refusals::start_tree_of_all;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[Case { name: NAME, test: outside }];
+inventory::submit!(Cases::with_newest_criu(&[Case { name: NAME, test: outside }]));
 
 const NAME: &str = "what the machine has mounted, named or hidden changes nothing in a host";
 
@@ -45,16 +45,16 @@ sleep 1000 & mount --bind /proc/$! /proc/1; kill $!; wait
 
 fn outside(criu: &Criu) {
     if let Some(report) = std::env::var_os(REPORT) {
-        return fs::write(report, scenes(criu)).expect("a new file");
+        return fs::write(report, play_scenes(criu)).expect("a new file");
     }
-    let plain = inside("", criu);
+    let plain = run_inside("", criu);
     let is_told = |text: &str| plain.contains(text);
     assert!(
         is_told("; to be removed)") && is_told("kept: untied-namespace") && is_told("(gone: with its tmpfs"),
         "void: {plain}"
     );
     assert!(!is_told("ot known"), "{plain}");
-    let crowded = inside(CROWDED, criu);
+    let crowded = run_inside(CROWDED, criu);
     // In which order CRIU makes tables, and rules list two random ports, is not the machine's doing.
     let sorted = |told: &str| {
         let mut lines: Vec<_> = told.lines().map(str::to_owned).collect();
@@ -65,7 +65,7 @@ fn outside(criu: &Criu) {
 }
 
 /// What the scenes tell in another machine. It has scratch directories of its own, since it numbers processes anew.
-fn inside(prepare: &str, criu: &Criu) -> String {
+fn run_inside(prepare: &str, criu: &Criu) -> String {
     let artifacts = Artifacts::of_workspace();
     fs::create_dir_all(artifacts.scratch()).expect("the target directory");
     let target = tempfile::Builder::new().prefix(&format!("{}.", std::process::id())).tempdir_in(artifacts.scratch());
@@ -86,29 +86,29 @@ fn inside(prepare: &str, criu: &Criu) -> String {
 }
 
 /// A tree of the host, a container, and a closed network namespace: what each dump left, and what criu-gc says of it.
-fn scenes(criu: &Criu) -> String {
+fn play_scenes(criu: &Criu) -> String {
     let host = TestHost::new();
-    let (tree, _) = tree_of_all(&host);
-    let mut told = scene(criu, &host, || criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default()).images);
+    let (tree, _) = start_tree_of_all(&host);
+    let mut told = play(criu, &host, || criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default()).images);
     let host = TestHost::new();
     let volume = directory(&host, "volume");
     let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
     let container = container.tmpfs("/dev/shm".as_ref());
     let launch = Launch::new(&[&"deleted", &"/data/one", &"deleted", &"/tmp/two", &"semaphore", &"name"]);
     let tree = launch.container(&container).start(&host);
-    told += &scene(criu, &host, || criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default()).images);
+    told += &play(criu, &host, || criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default()).images);
     for lock in [LockMethod::Iptables, LockMethod::Nftables] {
         let host = TestHost::new();
-        let network = Network::Named(host.net_namespace("blue"));
+        let network = Network::Named(host.make_net_namespace("blue"));
         let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(network).start(&host);
         let options = DumpOptions { lock, ..DumpOptions::default() };
-        told += &scene(criu, &host, || criu.dump(&host, &tree, &images_of(&host), &options).images);
+        told += &play(criu, &host, || criu.dump(&host, &tree, &images_of(&host), &options).images);
     }
     told
 }
 
 /// One dump, in lines without numbers.
-fn scene(criu: &Criu, host: &TestHost, dump: impl FnOnce() -> std::path::PathBuf) -> String {
+fn play(criu: &Criu, host: &TestHost, dump: impl FnOnce() -> std::path::PathBuf) -> String {
     let tool = Tool::new(host, &images_of(host));
     let before = tool.snapshot();
     let images = dump();

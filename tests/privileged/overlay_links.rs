@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, Snapshot, TestHost, Word, Workload};
 
-use crate::case::Case;
-use crate::container_links::{directory, is_not_known};
+use crate::case::{Case, Cases};
+use crate::container_links::{assert_not_known, directory};
 use crate::links::images_of;
 use crate::recording::recording;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap on an overlay is removed where that is mounted", test: mounted },
     Case { name: "a link remap on an overlay that was mounted anew is removed", test: mounted_anew },
     Case {
@@ -34,24 +34,24 @@ pub(crate) const CASES: &[Case] = &[
         test: copied_up_without_content,
     },
     Case { name: "a deleted file of an overlay's lower directory leaves nothing", test: lower },
-];
+]));
 
 const DELETED: [&str; 2] = ["deleted", "/tmp/one"];
 
 fn mounted(criu: &Criu) {
     let host = TestHost::new();
     let overlay = Overlay::mounted(&host);
-    let tree = overlay.tree(&DELETED);
+    let tree = overlay.start_tree(&DELETED);
     let before = overlay.dump(criu, &tree);
-    assert_is_in(&overlay.tool().removes_everything_since(&before), overlay.root());
-    overlay.is_clean();
+    assert_is_in(&overlay.tool().assert_removes_everything_since(&before), overlay.root());
+    overlay.assert_clean();
 }
 
 /// Under another device number, that is.
 fn mounted_anew(criu: &Criu) {
     let host = TestHost::new();
     let overlay = Overlay::mounted(&host);
-    let tree = overlay.tree(&DELETED);
+    let tree = overlay.start_tree(&DELETED);
     let number = overlay.device();
     let before = overlay.dump(criu, &tree);
     overlay.unmount();
@@ -61,44 +61,44 @@ fn mounted_anew(criu: &Criu) {
         host.run("mount", &[&"-t", &"tmpfs", &"takes a number", &"/mnt"]);
         overlay.mount();
     }
-    assert_is_in(&overlay.tool().removes_everything_since(&before), overlay.root());
-    overlay.is_clean();
+    assert_is_in(&overlay.tool().assert_removes_everything_since(&before), overlay.root());
+    overlay.assert_clean();
 }
 
 fn upper(criu: &Criu) {
     let host = TestHost::new();
     let overlay = Overlay::mounted(&host);
-    let tree = overlay.tree(&DELETED);
+    let tree = overlay.start_tree(&DELETED);
     overlay.unmount();
     let before = overlay.dump(criu, &tree);
-    assert_is_in(&overlay.tool().removes_everything_since(&before), &overlay.upper);
+    assert_is_in(&overlay.tool().assert_removes_everything_since(&before), &overlay.upper);
     overlay.mount();
-    overlay.is_clean();
+    overlay.assert_clean();
 }
 
 /// The path stands in the mount's options, and whoever owns a directory on the way decides where it leads.
 fn turned(criu: &Criu) {
     let host = TestHost::new();
     let overlay = Overlay::mounted(&host);
-    let tree = overlay.tree(&DELETED);
+    let tree = overlay.start_tree(&DELETED);
     overlay.unmount();
     let before = overlay.dump(criu, &tree);
     for turned in [overlay.upper.clone(), overlay.upper.parent().expect("a directory").to_owned()] {
         let elsewhere = turned.with_extension("victim");
         fs::rename(&turned, &elsewhere).expect("another name");
         std::os::unix::fs::symlink(&elsewhere, &turned).expect("a symbolic link");
-        is_not_known(&overlay.tool(), "Too many levels of symbolic links");
+        assert_not_known(&overlay.tool(), "Too many levels of symbolic links");
         fs::remove_file(&turned).expect("the link");
         fs::rename(&elsewhere, &turned).expect("the old name");
     }
-    overlay.tool().removes_everything_since(&before);
+    overlay.tool().assert_removes_everything_since(&before);
 }
 
 /// The path of an upper directory is the word of whoever mounted the overlay: here it leads to what another dump left.
 fn upper_of_another(criu: &Criu) {
     let host = TestHost::new();
     let overlay = Overlay::mounted(&host);
-    let tree = overlay.tree(&DELETED);
+    let tree = overlay.start_tree(&DELETED);
     overlay.unmount();
     let (other, away) = (directory(&host, "other"), host.dir().join("away"));
     fs::create_dir(other.join("tmp")).expect("a new directory");
@@ -109,61 +109,61 @@ fn upper_of_another(criu: &Criu) {
     overlay.dump(criu, &tree);
     fs::rename(&overlay.upper, &away).expect("the upper directory");
     fs::rename(&other, &overlay.upper).expect("another one");
-    overlay.tool().keeps_everything("older-than-dump");
+    overlay.tool().assert_keeps_everything("older-than-dump");
     fs::rename(&overlay.upper, &other).expect("the other one");
     fs::rename(&away, &overlay.upper).expect("the upper directory");
     let removed = overlay.tool().run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
     assert_eq!(names(&other.join("tmp")).len(), 28);
     overlay.mount();
-    overlay.is_clean();
+    overlay.assert_clean();
 }
 
 /// The overlay has another device number than its upper directory, and is mounted while the record is made.
 fn recorded(criu: &Criu) {
     let host = TestHost::new();
     let overlay = Overlay::mounted(&host);
-    let tree = overlay.tree(&DELETED);
+    let tree = overlay.start_tree(&DELETED);
     overlay.unmount();
     let before = overlay.tool().snapshot();
     criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
-    let [object] = &overlay.tool().objects()[..] else { panic!("not one object") };
+    let [object] = &overlay.tool().show_objects()[..] else { panic!("not one object") };
     assert_eq!((&object["record"], &object["verdict"]), (&"same".into(), &"remove".into()), "{object:#}");
-    assert_is_in(&overlay.tool().removes_everything_since(&before), &overlay.upper);
+    assert_is_in(&overlay.tool().assert_removes_everything_since(&before), &overlay.upper);
 }
 
 fn removed_upper(criu: &Criu) {
     let host = TestHost::new();
     let overlay = Overlay::mounted(&host);
-    let tree = overlay.tree(&DELETED);
+    let tree = overlay.start_tree(&DELETED);
     overlay.unmount();
     overlay.dump(criu, &tree);
     fs::remove_dir_all(&overlay.upper).expect("an upper directory");
     let lines = overlay.tool().show();
     assert!(lines[0].starts_with("Link remap: /tmp/link_remap.") && lines[0].ends_with(" (gone)"), "{lines:#?}");
-    overlay.tool().finds_nothing();
+    overlay.tool().assert_finds_nothing();
 }
 
 /// Of two names in the lower directory one is deleted: the link is to what the overlay copied up for it.
 fn copied_up(criu: &Criu) {
-    is_removed_after_copy_up(criu, "index=on");
+    assert_removes_after_copy_up(criu, "index=on");
 }
 
 /// Of the file the upper directory has the names and the owner, and the lower one the content.
 fn copied_up_without_content(criu: &Criu) {
-    is_removed_after_copy_up(criu, "index=on,metacopy=on");
+    assert_removes_after_copy_up(criu, "index=on,metacopy=on");
 }
 
-fn is_removed_after_copy_up(criu: &Criu, options: &'static str) {
+fn assert_removes_after_copy_up(criu: &Criu, options: &'static str) {
     let host = TestHost::new();
     let overlay = Overlay::mounted_on(&host, options, |lower| {
         fs::write(lower.join("tmp/one"), "of the image").expect("a new file");
         fs::hard_link(lower.join("tmp/one"), lower.join("tmp/one.keep")).expect("a new link");
     });
-    let tree = overlay.tree(&["open", "/tmp/one", "remove", "/tmp/one"]);
+    let tree = overlay.start_tree(&["open", "/tmp/one", "remove", "/tmp/one"]);
     overlay.unmount();
     let before = overlay.dump(criu, &tree);
-    assert_is_in(&overlay.tool().removes_everything_since(&before), &overlay.upper);
+    assert_is_in(&overlay.tool().assert_removes_everything_since(&before), &overlay.upper);
     overlay.mount();
     let inside = host.path(overlay.root()).join("tmp");
     assert_eq!(names(&inside), ["one.keep"]);
@@ -176,10 +176,10 @@ fn lower(criu: &Criu) {
     let overlay = Overlay::mounted_on(&host, "index=off", |lower| {
         fs::write(lower.join("tmp/one"), "of the image").expect("a new file")
     });
-    let tree = overlay.tree(&["open", "/tmp/one", "remove", "/tmp/one"]);
+    let tree = overlay.start_tree(&["open", "/tmp/one", "remove", "/tmp/one"]);
     let before = overlay.dump(criu, &tree);
     assert_eq!(overlay.tool().difference_to(&before), NOTHING);
-    overlay.tool().finds_nothing();
+    overlay.tool().assert_finds_nothing();
     let detailed = overlay.tool().run(&["--show", "-v"]).stdout;
     let ghost = "Ghost file: /tmp/one (its content is in ghost-file-1.img; the dump left nothing of it)";
     assert!(detailed.lines().any(|line| line == ghost), "{detailed}");
@@ -219,7 +219,7 @@ impl<'a> Overlay<'a> {
         let mount =
             || self.host.command("mount").args(["-t", "overlay", "-o", &options, "overlay"]).arg(self.root()).finish();
         // With an index, not before the mount of a tree that has just ended is gone.
-        until(|| mount().status.success().then_some(())).expect("an overlay");
+        wait_until(|| mount().status.success().then_some(())).expect("an overlay");
     }
 
     fn unmount(&self) {
@@ -234,7 +234,7 @@ impl<'a> Overlay<'a> {
         fs::metadata(self.host.path(self.root())).expect("a mount").dev()
     }
 
-    fn tree(&self, words: &[&str]) -> Workload {
+    fn start_tree(&self, words: &[&str]) -> Workload {
         let words: Vec<Word<'_>> = words.iter().map(|word| word as Word<'_>).collect();
         Launch::new(&words).container(&self.container).start(self.host)
     }
@@ -251,7 +251,7 @@ impl<'a> Overlay<'a> {
     }
 
     /// Through the overlay, the file's other name is there, as its only one; below it no whiteout was made.
-    fn is_clean(&self) {
+    fn assert_clean(&self) {
         let inside = self.host.path(self.root()).join("tmp");
         assert_eq!(names(&inside), ["one.keep"]);
         assert_eq!(fs::metadata(inside.join("one.keep")).expect("a file").nlink(), 1);

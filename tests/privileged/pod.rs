@@ -40,7 +40,7 @@ pub(crate) struct Pod<'a> {
 impl<'a> Pod<'a> {
     /// A pod of which the host is the network. The tables of iptables are made: no use of iptables takes them away.
     pub(crate) fn new(host: &'a TestHost, flavour: IptablesFlavour) -> Self {
-        let network = host.net_namespace("pod");
+        let network = host.make_net_namespace("pod");
         host.connect(&network, "10.9.0.1/24", "10.9.0.2/24");
         make_tables(host, None, flavour);
         make_tables(host, Some(&network.path()), flavour);
@@ -80,29 +80,29 @@ impl<'a> Pod<'a> {
 
     /// Proves that the checkpoint left what it is known to leave: three link remaps, by the place of the container's
     /// root directory, and a network without packets.
-    pub(crate) fn has_residue(&self, root: &Path, flavour: IptablesFlavour, peers: &mut Peers) {
+    pub(crate) fn assert_has_residue(&self, root: &Path, flavour: IptablesFlavour, peers: &mut Peers) {
         for place in [&self.volume, Path::new("/dev/shm"), &root.join("tmp")] {
             link_in(&self.host.path(place));
         }
         assert!(!self.locks(flavour).is_empty() && !self.sidecar_answers(), "void: the network is not locked");
         peers.sidecar.send();
-        peers.sidecar.gets_no_answer();
+        peers.sidecar.assert_gets_no_answer();
     }
 
     /// The sidecar has its network again, and what waited for it is through; the container's peer learns of its end.
-    pub(crate) fn has_network_again(&self, flavour: IptablesFlavour, peers: &mut Peers) {
+    pub(crate) fn assert_has_network_again(&self, flavour: IptablesFlavour, peers: &mut Peers) {
         assert_eq!(self.locks(flavour), NOTHING);
         assert!(self.sidecar_answers());
-        peers.sidecar.gets_an_answer();
+        peers.sidecar.assert_gets_an_answer();
         peers.container.send();
-        peers.container.is_reset();
+        peers.container.assert_reset();
     }
 
     /// The container lives again, and its connections with it.
-    pub(crate) fn is_restored(&self, peers: &mut Peers) {
+    pub(crate) fn assert_restored(&self, peers: &mut Peers) {
         for peer in [&mut peers.sidecar, &mut peers.container] {
             peer.send();
-            peer.gets_an_answer();
+            peer.assert_gets_an_answer();
         }
         assert!(self.sidecar_answers());
     }

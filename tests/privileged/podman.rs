@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use testkit::{CommandExt, Criu, Engines, IptablesFlavour, LockMethod, Podman, Snapshot, Specification, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::pod::{Peers, Pod};
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "what a checkpoint by podman left is removed, and its pod has a network again", test: removed },
     Case { name: "what a checkpoint left is removed by the name of podman's container", test: by_name },
     Case { name: "podman's container is found in the storage that storage.conf names", test: configured_storage },
@@ -22,7 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "what outlived a container of podman's is removed by its export", test: removed_container },
     Case { name: "what a checkpoint left is removed by podman's export on standard input", test: standard_input },
     Case { name: "what a checkpoint left is removed by the image that podman made of it", test: images },
-];
+]));
 
 /// The container that is checkpointed.
 const NAME: &str = "container";
@@ -49,7 +49,7 @@ fn with_pair_by(
     start: impl Fn(&Podman<'_>, &Specification),
     test: impl FnOnce(Pair<'_>),
 ) {
-    with_pair_of(criu, lock, |engines| engines.podman(), start, test);
+    with_pair_of(criu, lock, |engines| engines.set_up_podman(), start, test);
 }
 
 /// The same, with a podman that was set up otherwise.
@@ -76,29 +76,29 @@ fn with_pair_of(
 impl<'a> Pair<'a> {
     /// Checkpoints the container, which leaves what is known to be left.
     #[track_caller]
-    fn is_checkpointed(&mut self, options: &[&str]) {
+    fn checkpoint(&mut self, options: &[&str]) {
         self.podman.checkpoint(NAME, options);
-        self.has_residue();
+        self.assert_has_residue();
     }
 
     /// The same, with an export to this file beside the host's directory.
     #[track_caller]
-    fn is_exported(&mut self, file: &str, options: &[&str]) -> PathBuf {
+    fn export(&mut self, file: &str, options: &[&str]) -> PathBuf {
         let archive = self.beside(file);
-        self.is_checkpointed(&[options, &["--export", archive.to_str().expect("a UTF-8 path")]].concat());
+        self.checkpoint(&[options, &["--export", archive.to_str().expect("a UTF-8 path")]].concat());
         archive
     }
 
     #[track_caller]
-    fn has_residue(&mut self) {
-        self.pod.has_residue(&self.root(), FLAVOUR, &mut self.peers);
+    fn assert_has_residue(&mut self) {
+        self.pod.assert_has_residue(&self.root(), FLAVOUR, &mut self.peers);
     }
 
     /// What criu-gc removes by what is `named` is all that was left, and who lives on in the pod has its network again.
     #[track_caller]
-    fn is_cleaned(&mut self, tool: &Tool<'_>) -> Vec<String> {
-        let lines = tool.removes_everything_since(&self.before);
-        self.pod.has_network_again(FLAVOUR, &mut self.peers);
+    fn assert_cleaned_by(&mut self, tool: &Tool<'_>) -> Vec<String> {
+        let lines = tool.assert_removes_everything_since(&self.before);
+        self.pod.assert_has_network_again(FLAVOUR, &mut self.peers);
         lines
     }
 
@@ -129,9 +129,9 @@ impl<'a> Pair<'a> {
 fn removed(criu: &Criu) {
     for lock in [LockMethod::Iptables, LockMethod::Nftables] {
         with_pair(criu, lock, |mut pair| {
-            pair.is_checkpointed(&[]);
+            pair.checkpoint(&[]);
             let tool = pair.tool(&pair.podman.directory(NAME));
-            let lines = pair.is_cleaned(&tool);
+            let lines = pair.assert_cleaned_by(&tool);
             assert!(!lines.iter().any(|line| line.starts_with("Note: ")), "{lines:#?}");
         });
     }
@@ -143,7 +143,7 @@ fn by_name(criu: &Criu) {
         let early = pair.tool(named).run(&["--show"]);
         assert_eq!(early.code(), 2, "{early}");
         assert!(early.stderr.contains("container container has no checkpoint: there are no images in "), "{early}");
-        pair.is_checkpointed(&["--keep"]);
+        pair.checkpoint(&["--keep"]);
         let id = pair.podman.directory(NAME);
         let id = id.parent().and_then(Path::file_name).expect("an id").to_str().expect("a UTF-8 id");
         let by_name = pair.tool(named).show();
@@ -158,7 +158,7 @@ fn by_name(criu: &Criu) {
             "{other}"
         );
         let tool = pair.tool(named);
-        pair.is_cleaned(&tool);
+        pair.assert_cleaned_by(&tool);
     });
 }
 
@@ -169,30 +169,30 @@ fn configured_storage(criu: &Criu) {
     with_pair_of(
         criu,
         LockMethod::Iptables,
-        |engines| engines.podman_of_storage(STORE.as_ref()),
+        |engines| engines.set_up_podman_in(STORE.as_ref()),
         start,
         |mut pair| {
             let directory = pair.podman.directory(NAME);
             assert!(directory.starts_with(STORE), "void: {}", directory.display());
-            pair.is_checkpointed(&[]);
+            pair.checkpoint(&[]);
             let unknown = pair.tool(Path::new("podman:no-such")).run(&[]);
             assert!(unknown.code() == 2 && unknown.stderr.contains(&format!("in {STORE}:")), "{unknown}");
             let tool = pair.tool(Path::new("podman:container"));
-            pair.is_cleaned(&tool);
+            pair.assert_cleaned_by(&tool);
         },
     );
 }
 
 fn restored_after_show(criu: &Criu) {
     with_pair(criu, LockMethod::Iptables, |mut pair| {
-        pair.is_checkpointed(&["--keep"]);
+        pair.checkpoint(&["--keep"]);
         let lines = pair.images().show();
         assert_eq!(lines.iter().filter(|line| line.starts_with("Link remap: ")).count(), 3, "{lines:#?}");
         pair.podman.restore(NAME, &["--keep"]);
         assert!(pair.podman.pid(NAME).is_some());
-        pair.pod.is_restored(&mut pair.peers);
+        pair.pod.assert_restored(&mut pair.peers);
         assert_eq!(pair.images().difference_to(&pair.before), NOTHING);
-        pair.images().finds_nothing();
+        pair.images().assert_finds_nothing();
     });
 }
 
@@ -203,14 +203,14 @@ fn kept_twice(criu: &Criu) {
         let images = pair.host.path(pair.podman.directory(NAME)).join("checkpoint");
         let [first] = &mount_tables(&images)[..] else { panic!("not one mount namespace") };
         pair.podman.restore(NAME, &["--keep"]);
-        pair.pod.is_restored(&mut pair.peers);
-        pair.is_checkpointed(&["--keep"]);
+        pair.pod.assert_restored(&mut pair.peers);
+        pair.checkpoint(&["--keep"]);
         let tables = mount_tables(&images);
         let second = tables.iter().find(|table| *table != first).expect("void: the images of one dump only");
         // The kernel may give the ids of mounts that are gone to others.
         fs::copy(images.join(second), images.join(first)).expect("an image");
         let tool = pair.tool(&pair.podman.directory(NAME));
-        pair.is_cleaned(&tool);
+        pair.assert_cleaned_by(&tool);
     });
 }
 
@@ -221,9 +221,9 @@ fn refused_export(criu: &Criu) {
         let archive = pair.beside("export.tar");
         let refused = pair.podman.try_checkpoint(NAME, &["--export", archive.to_str().expect("a UTF-8 path")]);
         assert_eq!((refused.code(), archive.exists(), pair.podman.pid(NAME)), (125, false, None), "void: {refused}");
-        pair.has_residue();
+        pair.assert_has_residue();
         let tool = pair.tool(named);
-        pair.is_cleaned(&tool);
+        pair.assert_cleaned_by(&tool);
     };
     with_pair_by(criu, LockMethod::Iptables, start, |pair| {
         let images = pair.podman.directory(NAME).join("checkpoint");
@@ -235,19 +235,19 @@ fn refused_export(criu: &Criu) {
 /// The export is on a disk for good; podman's own images of the container go with the container.
 fn unpacked_export(criu: &Criu) {
     with_pair(criu, LockMethod::Iptables, |mut pair| {
-        let archive = pair.is_exported("export.tar", &["--compress", "none"]);
+        let archive = pair.export("export.tar", &["--compress", "none"]);
         let unpacked = pair.beside("export");
         fs::create_dir(&unpacked).expect("a new directory");
         pair.host.run("tar", &[&"-xpf", &archive, &"-C", &unpacked]);
         let tool = pair.tool_with_namespace(&unpacked);
-        pair.is_cleaned(&tool);
+        pair.assert_cleaned_by(&tool);
     });
 }
 
 fn exports(criu: &Criu) {
     for (compression, words) in [("none", "tar archive"), ("gzip", "with gzip"), ("zstd", "with zstd")] {
         with_pair(criu, LockMethod::Iptables, |mut pair| {
-            let archive = pair.is_exported("export", &["--compress", compression]);
+            let archive = pair.export("export", &["--compress", compression]);
             let shown = pair.tool(&archive).show();
             assert!(shown[0].starts_with("Layout: exported container in a tar archive"), "{shown:#?}");
             assert!(shown[0].contains(words) && shown[0].contains(": container container ("), "{shown:#?}");
@@ -263,7 +263,7 @@ fn exports(criu: &Criu) {
             let links = kept.stdout.lines().filter(|line| line.starts_with("Link remap: "));
             assert!(links.clone().count() == 3 && links.clone().all(|line| line.ends_with("; removed)")), "{kept}");
             let tool = pair.tool_with_namespace(&archive);
-            pair.is_cleaned(&tool);
+            pair.assert_cleaned_by(&tool);
         });
     }
 }
@@ -271,7 +271,7 @@ fn exports(criu: &Criu) {
 /// With the container goes its layer, and the link remap in it: not those elsewhere, nor the lock.
 fn removed_container(criu: &Criu) {
     with_pair(criu, LockMethod::Iptables, |mut pair| {
-        let archive = pair.is_exported("export", &[]);
+        let archive = pair.export("export", &[]);
         let root = pair.root();
         pair.podman.remove(NAME);
         assert!(!root.exists(), "void: {} is still there", root.display());
@@ -285,15 +285,15 @@ fn removed_container(criu: &Criu) {
         };
         let links = (of("Link remap: ", "removed)"), of("Link remap: /tmp/", "(gone)"));
         assert_eq!((links, of("Network lock chain: ", "removed)")), ((2, 1), 2), "{run}");
-        pair.pod.has_network_again(FLAVOUR, &mut pair.peers);
-        tool.finds_nothing();
+        pair.pod.assert_has_network_again(FLAVOUR, &mut pair.peers);
+        tool.assert_finds_nothing();
     });
 }
 
 /// A file on standard input is as good as its name; what comes through a pipe could be anybody's.
 fn standard_input(criu: &Criu) {
     with_pair(criu, LockMethod::Nftables, |mut pair| {
-        let archive = pair.is_exported("export", &[]);
+        let archive = pair.export("export", &[]);
         let tool = pair.tool(Path::new("-"));
         let piped = |arguments: &[&str]| {
             let cat = pair.host.command("cat").arg(&archive).stdout(std::process::Stdio::piped()).spawn();
@@ -310,7 +310,7 @@ fn standard_input(criu: &Criu) {
         let file = File::open(&archive).expect("the export");
         let run = tool.command(&[]).finish_reading(file);
         assert_eq!((run.code(), tool.difference_to(&pair.before)), (0, Vec::new()), "{run}");
-        pair.pod.has_network_again(FLAVOUR, &mut pair.peers);
+        pair.pod.assert_has_network_again(FLAVOUR, &mut pair.peers);
         let again = piped(&["--allow", "foreign-images"]);
         assert_eq!((again.code(), again.stdout.lines().last()), (0, Some("Nothing is left.")), "{again}");
     });
@@ -318,7 +318,7 @@ fn standard_input(criu: &Criu) {
 
 fn images(criu: &Criu) {
     with_pair(criu, LockMethod::Iptables, |mut pair| {
-        pair.is_checkpointed(&["--create-image", "localhost/checkpoint"]);
+        pair.checkpoint(&["--create-image", "localhost/checkpoint"]);
         let saved = ["oci-archive", "oci-dir", "docker-archive"].map(|format| {
             let path = pair.beside(format);
             pair.podman.save("localhost/checkpoint", format, &path);
@@ -335,9 +335,9 @@ fn images(criu: &Criu) {
             assert!(list[0].contains("podman 4.") && list[0].contains("criu 4"), "{list:#?}");
         }
         let tool = pair.tool_with_namespace(&saved[0]);
-        pair.is_cleaned(&tool);
+        pair.assert_cleaned_by(&tool);
         for path in &saved[1..] {
-            pair.tool_with_namespace(path).finds_nothing();
+            pair.tool_with_namespace(path).assert_finds_nothing();
         }
     });
 }

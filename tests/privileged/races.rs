@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, TestHost};
 
 use crate::attack::has_link;
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::crash::Scene;
 use crate::faults::tell;
 use crate::links::images_of;
-use crate::locks::{Running, second_dump};
+use crate::locks::{Running, dump_second};
 use crate::signals::dump_long;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "rules are removed beside writers of iptables and nft that never pause", test: rules },
     Case {
         name: "rules that change between each look and each removal are read again, or kept and told",
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "one checkpoint is cleaned while criu dumps another tree of the host", test: beside_dumps },
     Case { name: "one checkpoint is cleaned while criu restores another tree of the host", test: beside_restores },
     Case { name: "two checkpoints of one host are cleaned at the same time", test: two_checkpoints },
-];
+]));
 
 const ROUNDS: usize = 4;
 
@@ -45,7 +45,7 @@ impl<'a> Writer<'a> {
         let mut command = host.command("sh");
         command.args(["-c", &script]);
         let writer = Writer { host, stop, program: Some(Running::start(command)) };
-        crate::refusals::until(|| count.exists().then_some(())).expect("void: nothing is written");
+        crate::refusals::wait_until(|| count.exists().then_some(())).expect("void: nothing is written");
         writer
     }
 
@@ -60,7 +60,7 @@ impl<'a> Writer<'a> {
 
     fn end(&mut self) {
         fs::write(&self.stop, "").expect("a new file");
-        self.program.take().map(Running::code);
+        self.program.take().map(Running::wait);
     }
 }
 
@@ -91,8 +91,8 @@ fn rules(criu: &Criu) {
             assert!(matches!(run.code(), 0 | 1), "{run}");
             assert!(run.code() == 0 || run.stdout.contains("changed"), "{run}");
             removed += usize::from(run.code() == 0);
-            scene.check_scope();
-            scene.is_completed();
+            scene.assert_scope();
+            scene.assert_completes();
         }
     }
     tell(&format!("{} removals beside {writes} rounds of writers; {removed} at the first go", 3 * ROUNDS));
@@ -110,8 +110,8 @@ fn lost_races(criu: &Criu) {
         let told = ["somebody else changed the rules", "times while it was read; try again"];
         assert!(told.iter().any(|words| run.stdout.contains(words)), "{run}");
         tell(&format!("a removal that lost every race against {writes} rounds of a writer"));
-        scene.check_scope();
-        scene.is_completed();
+        scene.assert_scope();
+        scene.assert_completes();
     }
 }
 
@@ -130,8 +130,8 @@ fn mounts(criu: &Criu) {
             assert!(run.code() == 1 || !has_link(scene.host.dir()), "clean, though something is left: {run}");
         }
         mounted += writer.stop();
-        scene.check_scope();
-        scene.is_completed();
+        scene.assert_scope();
+        scene.assert_completes();
     }
     tell(&format!("{} runs while a directory was mounted over {mounted} times", 3 * ROUNDS));
 }
@@ -141,9 +141,9 @@ fn beside_dumps(criu: &Criu) {
         let scene = Scene::new(criu, lock, IptablesFlavour::Nft);
         let slow = scene.tool().under_strace(&["unlinkat:delay_enter=100000"]).command(&[]);
         let removal = Running::start(slow);
-        let other = second_dump(criu, &scene.host);
-        assert_eq!(removal.code(), Some(0));
-        scene.tool().finds_nothing();
+        let other = dump_second(criu, &scene.host);
+        assert_eq!(removal.wait(), Some(0));
+        scene.tool().assert_finds_nothing();
         let shown = Tool::new(&scene.host, &other).run(&["--show"]);
         assert_eq!(shown.stdout.matches("; to be removed)").count(), 3, "{shown}");
         assert_eq!(Tool::new(&scene.host, &other).run(&[]).code(), 0);
@@ -155,25 +155,25 @@ fn beside_restores(criu: &Criu) {
     let scene = Scene::new(criu, LockMethod::Iptables, IptablesFlavour::Nft);
     let directory = scene.host.dir().with_file_name("other");
     fs::create_dir(&directory).expect("a new directory");
-    let tree = scene.host.workload(&[&"deleted", &directory.join("data"), &"listen-connect", &"127.0.0.1:0"]);
+    let tree = scene.host.start_workload(&[&"deleted", &directory.join("data"), &"listen-connect", &"127.0.0.1:0"]);
     let images = scene.host.dir().with_file_name("other images");
     let dump = criu.dump(&scene.host, &tree, &images, &DumpOptions::default());
     let slow = scene.tool().under_strace(&["unlinkat:delay_enter=100000"]).command(&[]);
     let removal = Running::start(slow);
     let restored = criu.restore(&scene.host, &dump, &DumpOptions::default());
-    assert_eq!(removal.code(), Some(0));
+    assert_eq!(removal.wait(), Some(0));
     assert!(restored.state().is_some_and(|state| state == 'S' || state == 'R'), "{:?}", restored.state());
-    scene.is_completed();
-    Tool::new(&scene.host, &images).finds_nothing();
+    scene.assert_completes();
+    Tool::new(&scene.host, &images).assert_finds_nothing();
 }
 
 fn two_checkpoints(criu: &Criu) {
     for _ in 0..ROUNDS {
         let host = TestHost::new();
         let before = dump_long(criu, &host);
-        let other = second_dump(criu, &host);
+        let other = dump_second(criu, &host);
         let both = [images_of(&host), other].map(|images| Running::start(Tool::new(&host, &images).command(&[])));
-        assert_eq!(both.map(Running::code), [Some(0), Some(0)]);
+        assert_eq!(both.map(Running::wait), [Some(0), Some(0)]);
         assert_eq!(Tool::new(&host, &images_of(&host)).difference_to(&before), NOTHING);
     }
 }

@@ -3,11 +3,8 @@
 //!
 //! A field that no dump here sets would be compared with nothing, so each case tells the fields that it has to see.
 
-#[path = "reader/addresses.rs"]
 mod addresses;
-#[path = "reader/compare.rs"]
 mod compare;
-#[path = "reader/fields.rs"]
 mod fields;
 
 use std::collections::BTreeSet;
@@ -18,15 +15,15 @@ use std::path::{Path, PathBuf};
 use criu_images::FileEntry;
 use testkit::{Access, Container, Criu, DumpOptions, Launch, Network, TableNames, TcpMode, TestHost, Word, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use compare::{compare_images, records};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "both readers agree on a tree of the host", test: host_tree },
     Case { name: "both readers agree on a container with namespaces of its own", test: container },
     Case { name: "both readers agree on an external network namespace", test: external_network },
     Case { name: "the addresses of a network namespace are those that ip shows", test: addresses::as_ip_shows_them },
-];
+]));
 
 /// Fields that every dump sets.
 const ALWAYS: &[&str] = &[
@@ -111,7 +108,7 @@ const DEVICES: &[&str] = &["NetDevices.address", "NetDevices.ifindex", "NetDevic
 fn host_tree(criu: &Criu) {
     let host = TestHost::new();
     let file = |name: &str| host.dir().join(name);
-    let tree = host.workload(&[
+    let tree = host.start_workload(&[
         &"deleted",
         &file("one"),
         &"deleted-twice",
@@ -149,13 +146,13 @@ fn host_tree(criu: &Criu) {
     std::fs::remove_file(file("ghost.keep")).expect("the other name of the file");
     let images = dump(criu, &host, &tree);
     let extra = ["GhostFile.chunks", "GhostFile.size", "GhostFile.symlnk_target"];
-    check(criu, &images, &[ALWAYS, CHILDREN, REMAPS, SOCKETS, &extra]);
-    check_connections(&images, &tree);
+    assert_readers_agree(criu, &images, &[ALWAYS, CHILDREN, REMAPS, SOCKETS, &extra]);
+    assert_connections(&images, &tree);
 }
 
 fn container(criu: &Criu) {
     let host = TestHost::new();
-    let namespace = host.net_namespace("blue");
+    let namespace = host.make_net_namespace("blue");
     host.connect(&namespace, "10.1.2.1/24", "10.1.2.3/24");
     let volume = host.dir().join("volume");
     std::fs::create_dir(&volume).expect("an empty directory");
@@ -192,13 +189,13 @@ fn container(criu: &Criu) {
     let launch = Launch::new(&words).network(Network::Named(namespace)).container(&container);
     let tree = launch.start(&host);
     let images = dump(criu, &host, &tree);
-    check(criu, &images, &[ALWAYS, CHILDREN, REMAPS, SOCKETS, MOUNTS, DEVICES]);
-    check_connections(&images, &tree);
+    assert_readers_agree(criu, &images, &[ALWAYS, CHILDREN, REMAPS, SOCKETS, MOUNTS, DEVICES]);
+    assert_connections(&images, &tree);
 }
 
 fn external_network(criu: &Criu) {
     let host = TestHost::new();
-    let namespace = host.net_namespace("pod");
+    let namespace = host.make_net_namespace("pod");
     let inode = host.run("stat", &[&"--dereference", &"--format=%i", &namespace.path()]).stdout;
     let network = Network::Named(namespace);
     let tree = Launch::new(&[&"listen-connect", &"127.0.0.1:0"]).network(network).start(&host);
@@ -210,7 +207,7 @@ fn external_network(criu: &Criu) {
     };
     let images = host.dir().with_file_name("images");
     criu.dump(&host, &tree, &images, &options);
-    check(criu, &images, &[ALWAYS, &["NetNs.ext_key", "Inventory.tcp_close"]]);
+    assert_readers_agree(criu, &images, &[ALWAYS, &["NetNs.ext_key", "Inventory.tcp_close"]]);
 }
 
 fn dump(criu: &Criu, host: &TestHost, tree: &Workload) -> PathBuf {
@@ -226,7 +223,7 @@ fn make_sparse(path: &Path) {
 }
 
 /// Both readers say the same, and all the fields that the dump is meant to show are among it.
-fn check(criu: &Criu, images: &Path, expected: &[&[&str]]) {
+fn assert_readers_agree(criu: &Criu, images: &Path, expected: &[&[&str]]) {
     let compared = compare_images(criu, images);
     assert!(compared.differences.is_empty(), "{:#?}", compared.differences);
     let run_id = (criu.table_names() == TableNames::RunId).then_some(&RUN_ID);
@@ -236,7 +233,7 @@ fn check(criu: &Criu, images: &Path, expected: &[&[&str]]) {
 }
 
 /// The addresses of our sockets are those that the tree itself tells.
-fn check_connections(images: &Path, tree: &Workload) {
+fn assert_connections(images: &Path, tree: &Workload) {
     let (order, files) = records::<FileEntry>(&images.join("files.img"));
     let sockets = files.iter().filter_map(|file| file.isk.as_deref()).filter(|socket| socket.is_tcp_connection());
     let found: BTreeSet<(SocketAddr, SocketAddr)> =

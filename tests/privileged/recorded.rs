@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, DumpOptions, FinalState, IptablesFlavour, TcpMode, TestHost, Word, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::closed::Closed;
 use crate::disk::Disk;
 use crate::filters::Filters;
@@ -19,7 +19,7 @@ use crate::recording::{RECORD, recording};
 use crate::replaced::await_later_time;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "another file in a link's place is kept by the record, however old it looks", test: another_file },
     Case { name: "a link on a disk that is not mounted now is not gone by the record", test: other_filesystem },
     Case { name: "a link of copied images is the dump's by the record, whatever their times say", test: copied },
@@ -38,7 +38,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a record that others can write ties nothing, and keeps what it does not know", test: untrusted },
     Case { name: "a record of another machine or another start of it ties nothing", test: another_machine },
     Case { name: "a record of other images is not used", test: other_images },
-];
+]));
 
 /// Takes the record away, or brings it back.
 fn rename(images: &Path, from: &str, to: &str) {
@@ -72,7 +72,7 @@ fn copy(host: &TestHost, images: &Path) -> PathBuf {
 fn other_filesystem(criu: &Criu) {
     let host = TestHost::new();
     let disk = Disk::mounted(&host, "ext4", 16);
-    let tree = host.workload(&[&"deleted", &disk.mountpoint.join("data")]);
+    let tree = host.start_workload(&[&"deleted", &disk.mountpoint.join("data")]);
     let tool = Tool::new(&host, &images_of(&host));
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
@@ -87,13 +87,13 @@ fn other_filesystem(criu: &Criu) {
     );
     fs::remove_file(host.path(&disk.mountpoint).join("file")).expect("a file");
     host.run("mount", &[&disk.node, &disk.mountpoint]);
-    tool.removes_everything_since(&before);
+    tool.assert_removes_everything_since(&before);
     host.run("umount", &[&disk.mountpoint]);
     disk.release();
 }
 
 fn dump_file(criu: &Criu, host: &TestHost) -> PathBuf {
-    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
     let options = recording(host, &DumpOptions::default());
     criu.dump(host, &tree, &images_of(host), &options);
     await_later_time(&images_of(host));
@@ -113,8 +113,8 @@ fn another_file(criu: &Criu) {
     let tool = Tool::new(&host, &images);
     assert_eq!(without_record(&images, || fates(&tool)), ["to be removed"], "void");
     assert_eq!(fates(&tool), ["kept: not-recorded"]);
-    tool.keeps_everything("not-recorded");
-    assert_eq!(tool.objects()[0]["record"], "other");
+    tool.assert_keeps_everything("not-recorded");
+    assert_eq!(tool.show_objects()[0]["record"], "other");
     assert_eq!(tool.option("--allow", "not-recorded").run(&[]).code(), 0);
     assert!(!link.exists());
 }
@@ -132,10 +132,10 @@ fn copied(criu: &Criu) {
         "void"
     );
     assert_eq!(fates(&tool), ["to be removed"]);
-    assert_eq!(tool.objects()[0]["record"], "same");
+    assert_eq!(tool.show_objects()[0]["record"], "same");
     assert_eq!(tool.run(&[]).code(), 0);
     assert!(!link.exists());
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 /// Nothing tells a link that stayed from one that was made anew between two changes of the file.
@@ -145,17 +145,17 @@ fn changed(criu: &Criu) {
     let other = host.dir().join("data.keep");
     let tool = Tool::new(&host, &images_of(&host));
     fs::set_permissions(&other, fs::metadata(&other).expect("a file").permissions()).expect("a change of the file");
-    assert_eq!((fates(&tool), &tool.objects()[0]["record"]), (vec!["to be removed".to_owned()], &"same".into()));
+    assert_eq!((fates(&tool), &tool.show_objects()[0]["record"]), (vec!["to be removed".to_owned()], &"same".into()));
     fs::write(host.dir().join("another"), "").expect("a change of the directory");
     assert_eq!(fates(&tool), ["kept: changed-since"]);
-    assert_eq!(tool.objects()[0]["record"], "unclear");
-    tool.keeps_everything("changed-since");
+    assert_eq!(tool.show_objects()[0]["record"], "unclear");
+    tool.assert_keeps_everything("changed-since");
     let removed = tool.option("--allow", "changed-since").run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
 }
 
 /// Dumps the tree with a record, restores it where no trace of that is left beside the images, and dumps it again.
-fn stale(criu: &Criu, host: &TestHost, tree: &Workload) -> PathBuf {
+fn make_stale(criu: &Criu, host: &TestHost, tree: &Workload) -> PathBuf {
     let (images, work) = (images_of(host), host.dir().with_file_name("work"));
     fs::create_dir(&work).expect("a new directory");
     let dump = criu.dump(host, tree, &images, &recording(host, &DumpOptions::default()));
@@ -168,22 +168,22 @@ fn stale(criu: &Criu, host: &TestHost, tree: &Workload) -> PathBuf {
 /// The images were copied without their times, so that the newer link looks older than they are.
 fn made_anew(criu: &Criu) {
     let host = TestHost::new();
-    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
     let before = Tool::new(&host, &images_of(&host)).snapshot();
-    let images = stale(criu, &host, &tree);
+    let images = make_stale(criu, &host, &tree);
     await_later_time(&images.with_file_name("newer"));
     let copy = copy(&host, &images);
     let tool = Tool::new(&host, &copy);
     assert_eq!(without_record(&copy, || fates(&tool)), ["to be removed"], "void");
     assert_eq!(fates(&tool), ["kept: changed-since"]);
-    tool.keeps_everything("changed-since");
-    Tool::new(&host, &images.with_file_name("newer")).removes_everything_since(&before);
+    tool.assert_keeps_everything("changed-since");
+    Tool::new(&host, &images.with_file_name("newer")).assert_removes_everything_since(&before);
 }
 
 /// Closes the namespace, and records it.
-fn close(criu: &Criu, host: &TestHost, closed: &Closed<'_>, images: &str, flavour: IptablesFlavour) {
+fn close_and_record(criu: &Criu, host: &TestHost, closed: &Closed<'_>, images: &str, flavour: IptablesFlavour) {
     let options = recording(host, &DumpOptions { flavour, ..DumpOptions::default() });
-    criu.dump(host, &closed.tree(), &host.dir().with_file_name(images), &options);
+    criu.dump(host, &closed.start_tree(), &host.dir().with_file_name(images), &options);
     assert!(!closed.lets_packets_pass(), "void");
 }
 
@@ -193,21 +193,21 @@ fn chain(criu: &Criu) {
     let host = TestHost::new();
     let closed = Closed::new(&host, IptablesFlavour::Nft);
     let before = closed.tool("images").snapshot();
-    close(criu, &host, &closed, "images", IptablesFlavour::Nft);
+    close_and_record(criu, &host, &closed, "images", IptablesFlavour::Nft);
     let tool = closed.tool("images");
     assert_eq!(without_record(&images_of(&host), || fates(&tool)), UNTIED, "void");
     // A new namespace may have the same devices, but not the same cookie.
-    host.net_namespace("red");
-    let lines = tool.removes_everything_since(&before);
+    host.make_net_namespace("red");
+    let lines = tool.assert_removes_everything_since(&before);
     let end = ", 2 jumps, named by the record of the dump; to be removed)";
     assert_eq!(lines.iter().filter(|line| line.ends_with(end)).count(), 2, "{lines:#?}");
     assert!(closed.lets_packets_pass());
     // Legacy rules have no handles: the record cannot tell them from another dump's.
     let host = TestHost::new();
     let closed = Closed::new(&host, IptablesFlavour::Legacy);
-    close(criu, &host, &closed, "images", IptablesFlavour::Legacy);
+    close_and_record(criu, &host, &closed, "images", IptablesFlavour::Legacy);
     assert_eq!(fates(&closed.tool("images")), UNTIED);
-    assert_eq!(closed.tool("images").objects()[0]["record"], "unclear");
+    assert_eq!(closed.tool("images").show_objects()[0]["record"], "unclear");
     assert_eq!(closed.named("images").run(&[]).code(), 0);
     assert!(closed.lets_packets_pass());
 }
@@ -216,22 +216,22 @@ fn newer_chain(criu: &Criu) {
     let host = TestHost::new();
     let closed = Closed::new(&host, IptablesFlavour::Nft);
     let before = closed.tool("images").snapshot();
-    close(criu, &host, &closed, "images", IptablesFlavour::Nft);
+    close_and_record(criu, &host, &closed, "images", IptablesFlavour::Nft);
     assert_eq!(closed.tool("images").run(&[]).code(), 0);
     assert!(closed.lets_packets_pass());
-    close(criu, &host, &closed, "newer", IptablesFlavour::Nft);
+    close_and_record(criu, &host, &closed, "newer", IptablesFlavour::Nft);
     let stale = closed.named("images");
     assert_eq!(without_record(&images_of(&host), || fates(&stale)), ["to be removed"; 2], "void");
     assert_eq!(fates(&stale), ["kept: not-recorded"; 2]);
-    stale.keeps_everything("not-recorded");
-    closed.tool("newer").removes_everything_since(&before);
+    stale.assert_keeps_everything("not-recorded");
+    closed.tool("newer").assert_removes_everything_since(&before);
 }
 
 /// As in a pod: one chain, and a pair of jumps from each dump.
 fn closed_twice(criu: &Criu) {
     let host = TestHost::new();
     let closed = Closed::new(&host, IptablesFlavour::Nft);
-    let trees = [closed.tree(), closed.tree()];
+    let trees = [closed.start_tree(), closed.start_tree()];
     for (tree, images) in trees.iter().zip(["images", "newer"]) {
         let options = recording(&host, &DumpOptions::default());
         criu.dump(&host, tree, &host.dir().with_file_name(images), &options);
@@ -242,43 +242,43 @@ fn closed_twice(criu: &Criu) {
     assert_eq!(jumps, 4, "void: {:#?}", filters.lines("iptables"));
     assert_eq!(fates(&closed.tool("images")), ["kept: not-recorded, shared-lock, untied-namespace"; 2]);
     assert_eq!(fates(&closed.tool("newer")), ["kept: shared-lock, untied-namespace"; 2]);
-    closed.tool("images").keeps_everything("not-recorded");
-    closed.tool("newer").keeps_everything("untied-namespace");
+    closed.tool("images").assert_keeps_everything("not-recorded");
+    closed.tool("newer").assert_keeps_everything("untied-namespace");
     assert!(!closed.lets_packets_pass());
 }
 
 fn elsewhere(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
-    let away = host.net_namespace("away");
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let away = host.make_net_namespace("away");
     let tool = Tool::new(&host, &images_of(&host)).inside(&away);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
-    without_record(&images_of(&host), || tool.keeps_everything("untied-namespace"));
-    tool.removes_everything_since(&before);
+    without_record(&images_of(&host), || tool.assert_keeps_everything("untied-namespace"));
+    tool.assert_removes_everything_since(&before);
 }
 
 /// The images bear no sign of the restore, and there is no link that could.
 fn newer_rules(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     let before = Tool::new(&host, &images_of(&host)).snapshot();
-    let images = stale(criu, &host, &tree);
+    let images = make_stale(criu, &host, &tree);
     let tool = Tool::new(&host, &images);
     assert_eq!(without_record(&images, || fates(&tool)), ["to be removed"; 2], "void");
     assert_eq!(fates(&tool), ["kept: not-recorded"; 2]);
-    tool.keeps_everything("not-recorded");
-    Tool::new(&host, &images.with_file_name("newer")).removes_everything_since(&before);
-    tool.finds_nothing();
+    tool.assert_keeps_everything("not-recorded");
+    Tool::new(&host, &images.with_file_name("newer")).assert_removes_everything_since(&before);
+    tool.assert_finds_nothing();
 }
 
 /// CRIU takes back what it had left right after the record was made.
 fn left_running(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     let tool = Tool::new(&host, &images_of(&host));
     let before = tool.snapshot();
     let running = DumpOptions { final_state: FinalState::Running, ..DumpOptions::default() };
@@ -288,28 +288,28 @@ fn left_running(criu: &Criu) {
     criu.dump(&host, &tree, &newer, &recording(&host, &DumpOptions::default()));
     assert_eq!(without_record(&images_of(&host), || fates(&tool)), ["to be removed"; 2], "void");
     assert_eq!(fates(&tool), ["kept: not-recorded"; 2]);
-    tool.keeps_everything("not-recorded");
-    Tool::new(&host, &newer).removes_everything_since(&before);
+    tool.assert_keeps_everything("not-recorded");
+    Tool::new(&host, &newer).assert_removes_everything_since(&before);
 }
 
 /// A restore that closes the connections leaves the rules of the dump, and its statistics beside the images.
 fn left_by_restore(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     let tool = Tool::new(&host, &images_of(&host));
     let before = tool.snapshot();
     let dump = criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
     drop(criu.restore(&host, &dump, &DumpOptions { tcp: TcpMode::Close, ..DumpOptions::default() }));
     assert_ne!(tool.difference_to(&before), NOTHING, "void: the restore left nothing");
     assert_eq!(without_record(&images_of(&host), || fates(&tool)), ["kept: restored-since"; 2], "void");
-    tool.removes_everything_since(&before);
+    tool.assert_removes_everything_since(&before);
 }
 
 fn untrusted(criu: &Criu) {
     let host = TestHost::new();
     let closed = Closed::new(&host, IptablesFlavour::Nft);
-    close(criu, &host, &closed, "images", IptablesFlavour::Nft);
+    close_and_record(criu, &host, &closed, "images", IptablesFlavour::Nft);
     let tool = closed.tool("images");
     assert_eq!(fates(&tool), ["to be removed"; 2], "void");
     let images = images_of(&host);
@@ -319,7 +319,7 @@ fn untrusted(criu: &Criu) {
     for (path, mode, good, expected) in [(images.clone(), 0o777, 0o755, both), record] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a change of its mode");
         assert_eq!(fates(&tool), expected, "{}", path.display());
-        tool.keeps_everything("untied-namespace");
+        tool.assert_keeps_everything("untied-namespace");
         let is_note = |line: &String| line.starts_with("Note: others than root can write criu-gc-record.json");
         assert!(tool.show().iter().any(is_note), "{:#?}", tool.show());
         fs::set_permissions(&path, fs::Permissions::from_mode(good)).expect("a change of its mode");
@@ -342,7 +342,7 @@ fn change_record(images: &Path, text: &str, other: &str) {
 fn another_machine(criu: &Criu) {
     let host = TestHost::new();
     let closed = Closed::new(&host, IptablesFlavour::Nft);
-    close(criu, &host, &closed, "images", IptablesFlavour::Nft);
+    close_and_record(criu, &host, &closed, "images", IptablesFlavour::Nft);
     let tool = closed.tool("images");
     assert_eq!(fates(&tool), ["to be removed"; 2], "void");
     for (field, note) in [
@@ -352,7 +352,7 @@ fn another_machine(criu: &Criu) {
         change_record(&images_of(&host), field, &format!("{field}x"));
         assert_eq!(fates(&tool), UNTIED, "{field}");
         assert!(tool.show().iter().any(|line| line.starts_with(note)), "{:#?}", tool.show());
-        tool.keeps_everything("untied-namespace");
+        tool.assert_keeps_everything("untied-namespace");
     }
 }
 
@@ -361,7 +361,7 @@ fn other_images(criu: &Criu) {
     let host = TestHost::new();
     let words: [Word<'_>; 2] = [&"deleted", &host.dir().join("data")];
     let images = images_of(&host);
-    let tree = host.workload(&words);
+    let tree = host.start_workload(&words);
     let before = Tool::new(&host, &images).snapshot();
     let dump = criu.dump(&host, &tree, &images, &recording(&host, &DumpOptions::default()));
     let restored = criu.restore(&host, &dump, &DumpOptions::default());
@@ -372,5 +372,5 @@ fn other_images(criu: &Criu) {
     let tool = Tool::new(&host, &images);
     let note = "Note: criu-gc-record.json is not used: it belongs to the dump with run id ";
     assert!(tool.show().iter().any(|line| line.starts_with(note)), "{:#?}", tool.show());
-    tool.removes_everything_since(&before);
+    tool.assert_removes_everything_since(&before);
 }

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, LockMethod, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::neighbours::link_in;
-use crate::refusals::tree_of_all;
+use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool, binary};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a dump is recorded with the identities of what it has just left", test: identities },
     Case { name: "the links of a container are recorded where they are on the host", test: container },
     Case { name: "CRIU's configuration file can name the recorder", test: configured },
@@ -22,13 +22,13 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a dump that cannot be recorded succeeds all the same", test: cannot_record },
     Case { name: "a dump that cannot be recorded is undone where that is asked for", test: cannot_record_or_fail },
     Case { name: "a dump that left nothing is recorded too", test: nothing },
-];
+]));
 
 /// The name of the record in the images directory.
 pub(crate) const RECORD: &str = "criu-gc-record.json";
 
 /// A link to criu-gc of this name, for an action script.
-pub(crate) fn recorder(host: &TestHost, name: &str) -> PathBuf {
+pub(crate) fn link_recorder(host: &TestHost, name: &str) -> PathBuf {
     let link = host.dir().with_file_name(name);
     if !link.exists() {
         symlink(binary(), &link).expect("a new link");
@@ -38,7 +38,7 @@ pub(crate) fn recorder(host: &TestHost, name: &str) -> PathBuf {
 
 /// Dumps like these, and records them.
 pub(crate) fn recording(host: &TestHost, options: &DumpOptions) -> DumpOptions {
-    with_script(options, recorder(host, "criu-gc-record"))
+    with_script(options, link_recorder(host, "criu-gc-record"))
 }
 
 fn with_script(options: &DumpOptions, script: PathBuf) -> DumpOptions {
@@ -52,7 +52,7 @@ fn record_of(images: &Path) -> Value {
 
 fn identities(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     let images = images_of(&host);
     let dump = criu.dump(&host, &tree, &images, &recording(&host, &DumpOptions::default()));
     assert_eq!(fs::metadata(images.join(RECORD)).expect("a record").permissions().mode(), 0o100_600);
@@ -62,9 +62,9 @@ fn identities(criu: &Criu) {
     assert_eq!(record["links"].as_array().map(Vec::len), Some(2), "{record:#}");
     for link in record["links"].as_array().into_iter().flatten() {
         let path = PathBuf::from(link["path"]["text"].as_str().expect("a path"));
-        is_identity_of(link, &host.path(&path));
+        assert_identity_of(link, &host.path(&path));
     }
-    is_recorded_rule(&host, &record);
+    assert_rules_recorded(&host, &record);
     assert!(dump.log().contains("criu-gc: recorded in criu-gc-record.json: link remaps: 2, network locks: 2\n"));
     let own = host.run("readlink", &[&"/proc/self/ns/net"]).stdout;
     assert_eq!(own.trim(), format!("net:[{}]", record["network"]["inode"]));
@@ -73,12 +73,12 @@ fn identities(criu: &Criu) {
     assert!(record["links"][0]["changed"].as_str() < record["recorded"].as_str(), "{record:#}");
     let shown = tool.run(&["--show", "-v"]).stdout;
     assert_eq!(shown.matches("    the record of the dump names this very object\n").count(), 4, "{shown}");
-    tool.removes_everything_since(&before);
+    tool.assert_removes_everything_since(&before);
 }
 
 /// What `stat` says of the link, and of its directory.
 #[track_caller]
-fn is_identity_of(link: &Value, path: &Path) {
+fn assert_identity_of(link: &Value, path: &Path) {
     let time = |seconds: i64, nanoseconds: i64| format!("{seconds}.{nanoseconds:09}");
     let file = fs::symlink_metadata(path).expect("a link");
     let directory = fs::metadata(path.parent().expect("a directory")).expect("a directory");
@@ -110,7 +110,7 @@ except OSError:
 
 /// What `nft` says of the rules of each connection.
 #[track_caller]
-fn is_recorded_rule(host: &TestHost, record: &Value) {
+fn assert_rules_recorded(host: &TestHost, record: &Value) {
     let listed = host.run("nft", &[&"--handle", &"list", &"table", &"ip", &"filter"]).stdout;
     let table = format!("table ip filter {{ # handle {}", record["network"]["connections"][0]["rules"][0]["table"]);
     assert!(listed.contains(&table), "{table}: {listed}");
@@ -135,28 +135,28 @@ fn container(criu: &Criu) {
     let record = record_of(&images);
     // The second one ends with the tree, after the record is made.
     assert_eq!(record["links"].as_array().map(Vec::len), Some(2), "{record:#}");
-    is_identity_of(&record["links"][0], &link_in(&container.root().join("tmp")));
+    assert_identity_of(&record["links"][0], &link_in(&container.root().join("tmp")));
     assert_eq!(record["not_recorded"], Value::Array(Vec::new()));
     let shown = Tool::new(&host, &images).run(&["--show", "-v"]).stdout;
     assert_eq!(shown.matches("names this very object\n").count(), 1, "{shown}");
-    Tool::new(&host, &images).removes_everything_since(&before);
+    Tool::new(&host, &images).assert_removes_everything_since(&before);
 }
 
 fn configured(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     let file = host.dir().with_file_name("criu.conf");
-    let script = recorder(&host, "criu-gc-record");
+    let script = link_recorder(&host, "criu-gc-record");
     fs::write(&file, format!("action-script {}\n", script.display())).expect("a file");
     let extra = vec!["--config".into(), file.into_os_string()];
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions { extra, ..DumpOptions::default() });
     assert_eq!(record_of(&images_of(&host))["links"].as_array().map(Vec::len), Some(2));
-    Tool::new(&host, &images_of(&host)).removes_everything_since(&before);
+    Tool::new(&host, &images_of(&host)).assert_removes_everything_since(&before);
 }
 
 fn other_actions(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     let options = recording(&host, &DumpOptions::default());
     let dump = criu.dump(&host, &tree, &images_of(&host), &options);
     let record = fs::read(dump.images.join(RECORD)).expect("a record");
@@ -169,7 +169,7 @@ fn other_actions(criu: &Criu) {
     assert_eq!(Tool::new(&host, &dump.images).difference_to(&before), NOTHING);
     drop(restored);
     // By hand.
-    let program = recorder(&host, "criu-gc-record");
+    let program = link_recorder(&host, "criu-gc-record");
     let by_hand = host.command(&program).current_dir("/").finish();
     assert_eq!((by_hand.code(), by_hand.stdout.as_str()), (2, ""), "{by_hand}");
     let silent = host.command(&program).env("CRTOOLS_SCRIPT_ACTION", "post-restore").finish();
@@ -179,7 +179,7 @@ fn other_actions(criu: &Criu) {
 /// A directory is in the place of the record.
 fn cannot_record(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     fs::create_dir_all(images_of(&host).join(RECORD)).expect("a new directory");
     let dump = criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
     let message = "criu-gc: error: the dump could not be recorded: cannot replace ";
@@ -187,14 +187,14 @@ fn cannot_record(criu: &Criu) {
     let tool = Tool::new(&host, &images_of(&host));
     let note = format!("Note: {RECORD} is not used: cannot ");
     assert!(tool.show().iter().any(|line| line.starts_with(&note)), "{:#?}", tool.show());
-    tool.removes_everything_since(&before);
+    tool.assert_removes_everything_since(&before);
 }
 
 fn cannot_record_or_fail(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     fs::create_dir_all(images_of(&host).join(RECORD)).expect("a new directory");
-    let options = with_script(&DumpOptions::default(), recorder(&host, "criu-gc-record-or-fail"));
+    let options = with_script(&DumpOptions::default(), link_recorder(&host, "criu-gc-record-or-fail"));
     let failed = criu.try_dump(&host, &tree, &images_of(&host), &options);
     assert!(!failed.status.success(), "{failed}");
     // CRIU has taken back what it had left.
@@ -203,12 +203,12 @@ fn cannot_record_or_fail(criu: &Criu) {
     fs::remove_dir(images_of(&host).join(RECORD)).expect("a directory");
     criu.dump(&host, &tree, &images_of(&host), &options);
     assert_eq!(record_of(&images_of(&host))["links"].as_array().map(Vec::len), Some(2));
-    Tool::new(&host, &images_of(&host)).removes_everything_since(&before);
+    Tool::new(&host, &images_of(&host)).assert_removes_everything_since(&before);
 }
 
 fn nothing(criu: &Criu) {
     let host = TestHost::new();
-    let tree = host.workload(&[]);
+    let tree = host.start_workload(&[]);
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
     let before = Tool::new(&host, &images_of(&host)).snapshot();
     criu.dump(&host, &tree, &images_of(&host), &recording(&host, &options));
@@ -220,9 +220,9 @@ fn nothing(criu: &Criu) {
     let listed = host.run("nft", &[&"--handle", &"list", &"table", &"inet", &name]).stdout;
     let line = format!("table inet {name} {{ # handle {}", table["handle"]);
     assert!(listed.lines().any(|each| each == line), "{line}: {listed}");
-    Tool::new(&host, &images_of(&host)).removes_everything_since(&before);
+    Tool::new(&host, &images_of(&host)).assert_removes_everything_since(&before);
     let skip = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     let other = images_of(&host).with_file_name("other");
-    criu.dump(&host, &host.workload(&[]), &other, &recording(&host, &skip));
+    criu.dump(&host, &host.start_workload(&[]), &other, &recording(&host, &skip));
     assert_eq!(record_of(&other)["network"], Value::Null);
 }

@@ -11,11 +11,11 @@ use testkit::{
     Container, Criu, DumpOptions, FinalState, Launch, LockMethod, Snapshot, StopPoint, TestHost, Word, Workload,
 };
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "nothing is removed while the tree is stopped, and all when it is dead", test: stopped },
     Case {
         name: "nothing is removed while the tree runs that a killed criu left, and all when it is dead",
@@ -31,23 +31,23 @@ pub(crate) const CASES: &[Case] = &[
         name: "a restored container is told apart from a living one, and nothing is left",
         test: restored_container,
     },
-];
+]));
 
 fn stopped(criu: &Criu) {
     for lock in [LockMethod::Iptables, LockMethod::Nftables] {
         let host = TestHost::new();
-        let (tree, before) = tree_of_all(&host);
+        let (tree, before) = start_tree_of_all(&host);
         let options = DumpOptions { lock, final_state: FinalState::Stopped, ..DumpOptions::default() };
         criu.dump(&host, &tree, &images_of(&host), &options);
-        is_kept_until_dead(&host, tree, &before, 'T');
+        assert_kept_until_dead(&host, tree, &before, 'T');
     }
 }
 
 fn killed(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     criu.dump_until(&host, &tree, &images_of(&host), &DumpOptions::default(), StopPoint::PostDump);
-    is_kept_until_dead(&host, tree, &before, 'S');
+    assert_kept_until_dead(&host, tree, &before, 'S');
 }
 
 fn contained(criu: &Criu) {
@@ -57,13 +57,13 @@ fn contained(criu: &Criu) {
     let before = Tool::new(&host, &images_of(&host)).snapshot();
     let options = DumpOptions { final_state: FinalState::Stopped, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
-    is_kept_until_dead(&host, tree, &before, 'T');
+    assert_kept_until_dead(&host, tree, &before, 'T');
 }
 
 fn child_only(criu: &Criu) {
     let host = TestHost::new();
     let file = host.dir().join("data");
-    let tree = host.workload(&[&"child", &"deleted", &file, &"end"]);
+    let tree = host.start_workload(&[&"child", &"deleted", &file, &"end"]);
     let tool = Tool::new(&host, &images_of(&host));
     let before = tool.snapshot();
     let options = DumpOptions { final_state: FinalState::Stopped, ..DumpOptions::default() };
@@ -73,54 +73,54 @@ fn child_only(criu: &Criu) {
     // Kills the root process only.
     host.run("kill", &[&"-KILL", &tree.pid().to_string()]);
     let is_root_gone = || tree.state().is_none_or(|state| state == 'Z');
-    until(|| is_root_gone().then_some(())).expect("the end of the root process");
-    tool.keeps_everything("tree-alive");
+    wait_until(|| is_root_gone().then_some(())).expect("the end of the root process");
+    tool.assert_keeps_everything("tree-alive");
     // The workload's children run /proc/self/exe, whence their name.
     let line = format!("Process {pid} (exe, state T) of the dumped tree is alive");
     assert!(tool.show().iter().any(|shown| shown.starts_with(&line)), "{line}: {:#?}", tool.show());
     host.run("kill", &[&"-KILL", &pid.to_string()]);
-    until(|| (!Path::new("/proc").join(child.to_string()).exists()).then_some(())).expect("the end of the child");
-    tool.removes_everything_since(&before);
+    wait_until(|| (!Path::new("/proc").join(child.to_string()).exists()).then_some(())).expect("the end of the child");
+    tool.assert_removes_everything_since(&before);
 }
 
 fn allowed(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     let options = DumpOptions { final_state: FinalState::Stopped, ..DumpOptions::default() };
     criu.dump(&host, &tree, &images_of(&host), &options);
     let tool = Tool::new(&host, &images_of(&host));
-    tool.keeps_everything("tree-alive");
-    tool.option("--allow", "tree-alive").removes_everything_since(&before);
+    tool.assert_keeps_everything("tree-alive");
+    tool.option("--allow", "tree-alive").assert_removes_everything_since(&before);
     assert_eq!(tree.state(), Some('T'));
 }
 
 fn dump_at_work(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     let command = criu.dump_command(&host, &tree, &images_of(&host), &DumpOptions::default());
     let at_work = AtWork::start(&host, command, "post-dump");
-    is_kept_from_criu(&host);
+    assert_kept_from_criu(&host);
     at_work.finish();
-    Tool::new(&host, &images_of(&host)).removes_everything_since(&before);
+    Tool::new(&host, &images_of(&host)).assert_removes_everything_since(&before);
 }
 
 fn restore_at_work(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
+    let (tree, before) = start_tree_of_all(&host);
     let dump = criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let command = criu.restore_command(&host, &dump, &DumpOptions::default());
     let at_work = AtWork::start(&host, command, "post-restore");
-    is_kept_from_criu(&host);
+    assert_kept_from_criu(&host);
     at_work.finish();
     let tool = Tool::new(&host, &images_of(&host));
     assert_eq!(tool.difference_to(&before), NOTHING, "void: the restore left something");
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 fn restored(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, before) = tree_of_all(&host);
-    is_told_as_restored(criu, &host, &tree, &before);
+    let (tree, before) = start_tree_of_all(&host);
+    assert_told_as_restored(criu, &host, &tree, &before);
 }
 
 fn restored_container(criu: &Criu) {
@@ -128,40 +128,40 @@ fn restored_container(criu: &Criu) {
     let container = Container::new(&host, "root");
     let tree = Launch::new(&[&"deleted", &"/tmp/one"]).container(&container).start(&host);
     let before = Tool::new(&host, &images_of(&host)).snapshot();
-    is_told_as_restored(criu, &host, &tree, &before);
+    assert_told_as_restored(criu, &host, &tree, &before);
 }
 
-fn is_told_as_restored(criu: &Criu, host: &TestHost, tree: &Workload, before: &Snapshot) {
+fn assert_told_as_restored(criu: &Criu, host: &TestHost, tree: &Workload, before: &Snapshot) {
     let images = images_of(host);
     let dump = criu.dump(host, tree, &images, &DumpOptions::default());
     let restored = criu.restore(host, &dump, &DumpOptions::default());
     let tool = Tool::new(host, &images);
     assert_eq!(tool.difference_to(before), NOTHING, "void: the restore left something");
-    until(|| (restored.state() == Some('S')).then_some(())).expect("void: the restored tree is dead");
+    wait_until(|| (restored.state() == Some('S')).then_some(())).expect("void: the restored tree is dead");
     let line = format!("Process {} (workload, state S) was restored from these images", restored.pid());
     let lines = tool.show();
     assert!(lines.iter().any(|shown| shown.starts_with(&line)), "{line}: {lines:#?}");
     assert!(!lines.iter().any(|shown| shown.contains("is alive")), "{lines:#?}");
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
     assert_eq!(restored.state(), Some('S'));
 }
 
 /// A tree that leaves all kinds of residue, and the host as it is before its dump.
-pub(crate) fn tree_of_all(host: &TestHost) -> (Workload, Snapshot) {
+pub(crate) fn start_tree_of_all(host: &TestHost) -> (Workload, Snapshot) {
     make_tables(host, &[]);
     let file = host.dir().join("data");
     let words: [Word<'_>; 6] = [&"deleted", &file, &"listen-connect", &"127.0.0.1:0", &"semaphore", &"name"];
-    let tree = host.workload(&words);
+    let tree = host.start_workload(&words);
     let before = Tool::new(host, &images_of(host)).snapshot();
     (tree, before)
 }
 
 /// The whole way of a tree that the dump left alive.
-fn is_kept_until_dead(host: &TestHost, tree: Workload, before: &Snapshot, state: char) {
+fn assert_kept_until_dead(host: &TestHost, tree: Workload, before: &Snapshot, state: char) {
     let tool = Tool::new(host, &images_of(host));
     assert_ne!(tool.difference_to(before), NOTHING, "void: the dump left nothing");
     // A tree that a killed criu let go runs a moment before it sleeps again.
-    until(|| (tree.state() == Some(state)).then_some(())).expect("void: the tree is dead");
+    wait_until(|| (tree.state() == Some(state)).then_some(())).expect("void: the tree is dead");
     let line = format!(
         "Process {} (workload, state {state}) of the dumped tree is alive: nothing is removed while it lives",
         tree.pid()
@@ -171,19 +171,19 @@ fn is_kept_until_dead(host: &TestHost, tree: Workload, before: &Snapshot, state:
     assert!(kept.stdout.lines().any(|said| said == line), "{line}: {}", kept.stdout);
     assert!(kept.stdout.contains(" To remove: --allow tree-alive\n"), "{}", kept.stdout);
     assert!(!kept.stdout.contains("removed)"), "{}", kept.stdout);
-    tool.keeps_everything("tree-alive");
+    tool.assert_keeps_everything("tree-alive");
     assert_eq!(tree.state(), Some(state));
     drop(tree);
-    tool.removes_everything_since(before);
+    tool.assert_removes_everything_since(before);
 }
 
 /// Nothing is removed, and no option changes that.
-fn is_kept_from_criu(host: &TestHost) {
+fn assert_kept_from_criu(host: &TestHost) {
     let tool = Tool::new(host, &images_of(host));
     let is_told = |line: &String| line.contains("is a criu at work on these images: nothing is removed while it runs");
     assert!(tool.show().iter().any(is_told), "{:#?}", tool.show());
-    tool.keeps_everything("criu-at-work");
-    Tool::new(host, &images_of(host)).option("--allow", "tree-alive").keeps_everything("criu-at-work");
+    tool.assert_keeps_everything("criu-at-work");
+    Tool::new(host, &images_of(host)).option("--allow", "tree-alive").assert_keeps_everything("criu-at-work");
     let before = tool.snapshot();
     assert_eq!(tool.run(&["--allow", "criu-at-work"]).code(), 2);
     assert_eq!(tool.difference_to(&before), NOTHING);
@@ -207,7 +207,7 @@ impl AtWork {
         command.arg("--action-script").arg(script);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("nsenter");
-        until(|| reached.exists().then_some(())).expect("a criu that comes to its script");
+        wait_until(|| reached.exists().then_some(())).expect("a criu that comes to its script");
         AtWork { child, go }
     }
 
@@ -226,7 +226,7 @@ impl Drop for AtWork {
 }
 
 /// Waits until the condition gives a value; nothing if that takes too long.
-pub(crate) fn until<T>(mut condition: impl FnMut() -> Option<T>) -> Option<T> {
+pub(crate) fn wait_until<T>(mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         match condition() {

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, DumpOptions, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::neighbours::link_in;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap whose file has another mode is kept", test: mode },
     Case { name: "a link remap whose file has another size is kept", test: size },
     Case { name: "a link remap that was made after the images is kept, however like it is", test: made_anew },
@@ -23,7 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a FIFO in the place of a link remap is kept", test: fifo },
     Case { name: "a directory in the place of a link remap is kept, whatever is allowed", test: directory },
     Case { name: "a link remap is removed though its file was written by its other name", test: written },
-];
+]));
 
 /// Where a link remap is, and the other name of its file.
 struct Places {
@@ -33,37 +33,37 @@ struct Places {
 
 fn mode(criu: &Criu) {
     let change = |places: &Places| fs::set_permissions(&places.other, fs::Permissions::from_mode(0o600));
-    is_kept_until_allowed(criu, &["other-mode"], change);
+    assert_kept_until_allowed(criu, &["other-mode"], change);
 }
 
 fn size(criu: &Criu) {
-    is_kept_until_allowed(criu, &["other-size"], |places| fs::write(&places.other, "of another size"));
+    assert_kept_until_allowed(criu, &["other-size"], |places| fs::write(&places.other, "of another size"));
 }
 
 /// What a newer dump of the same tree does.
 fn made_anew(criu: &Criu) {
-    is_kept_until_allowed(criu, &["changed-since"], |places| {
+    assert_kept_until_allowed(criu, &["changed-since"], |places| {
         fs::remove_file(&places.link)?;
         fs::hard_link(&places.other, &places.link)
     });
 }
 
 fn changed(criu: &Criu) {
-    is_kept_until_allowed(criu, &["changed-since"], |places| {
+    assert_kept_until_allowed(criu, &["changed-since"], |places| {
         fs::set_permissions(&places.other, fs::metadata(&places.other)?.permissions())?;
         fs::write(places.link.with_file_name("another file"), "")
     });
 }
 
 fn other_type(criu: &Criu) {
-    is_kept_until_allowed(criu, &["other-type", "other-size", "changed-since"], |places| {
+    assert_kept_until_allowed(criu, &["other-type", "other-size", "changed-since"], |places| {
         fs::remove_file(&places.link)?;
         symlink(&places.other, &places.link)
     });
 }
 
 fn fifo(criu: &Criu) {
-    is_kept_until_allowed(criu, &["other-type", "other-size", "changed-since"], |places| {
+    assert_kept_until_allowed(criu, &["other-type", "other-size", "changed-since"], |places| {
         fs::remove_file(&places.link)?;
         let mode = rustix::fs::Mode::from_raw_mode(0o640);
         rustix::fs::mkfifoat(rustix::fs::CWD, &places.link, mode).map_err(Into::into)
@@ -75,18 +75,18 @@ fn directory(criu: &Criu) {
     let places = dump(criu, &host);
     fs::remove_file(&places.link).and_then(|()| fs::create_dir(&places.link)).expect("a new directory");
     let tool = Tool::new(&host, &images_of(&host));
-    tool.keeps_everything("directory");
+    tool.assert_keeps_everything("directory");
     assert_eq!(tool.run(&["--allow", "directory"]).code(), 2);
     let all = ["other-type", "other-mode", "other-size", "changed-since", "newer-dump"];
     let allowing = all.into_iter().fold(tool, |tool, reason| tool.option("--allow", reason));
-    allowing.keeps_everything("directory");
+    allowing.assert_keeps_everything("directory");
     assert!(places.link.is_dir());
 }
 
 /// Only the inode changes by that, not the directory: nobody has made a new link.
 fn written(criu: &Criu) {
     let host = TestHost::new();
-    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
     let tool = Tool::new(&host, &images_of(&host));
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
@@ -95,11 +95,11 @@ fn written(criu: &Criu) {
     let file = fs::File::options().write(true).open(other).expect("the other name");
     std::io::Write::write_all(&mut &file, b"THE").expect("the other name");
     assert_eq!(file.metadata().expect("the other name").len(), size);
-    tool.removes_everything_since(&before);
+    tool.assert_removes_everything_since(&before);
 }
 
 /// Dumps, makes the change, and checks that the link is kept for exactly these reasons, until all are allowed.
-fn is_kept_until_allowed(criu: &Criu, reasons: &[&str], change: impl Fn(&Places) -> std::io::Result<()>) {
+fn assert_kept_until_allowed(criu: &Criu, reasons: &[&str], change: impl Fn(&Places) -> std::io::Result<()>) {
     let host = TestHost::new();
     let places = dump(criu, &host);
     change(&places).expect("a change of the host");
@@ -112,18 +112,18 @@ fn is_kept_until_allowed(criu: &Criu, reasons: &[&str], change: impl Fn(&Places)
     assert!(lines[0].starts_with("Link remap: ") && lines[0].ends_with(&end), "{end}: {lines:#?}");
     for left_out in reasons {
         let others: Vec<&str> = reasons.iter().copied().filter(|reason| reason != left_out).collect();
-        allowing(&others).keeps_everything(left_out);
+        allowing(&others).assert_keeps_everything(left_out);
     }
-    check_removal(&host, &places, &allowing(reasons));
+    assert_removes_only_the_link(&host, &places, &allowing(reasons));
 }
 
 /// The link goes, and nothing else.
-fn check_removal(host: &TestHost, places: &Places, tool: &Tool<'_>) {
+fn assert_removes_only_the_link(host: &TestHost, places: &Places, tool: &Tool<'_>) {
     let content = fs::read(&places.other).expect("the other name");
     let before = tool.snapshot();
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
     let gone = tool.difference_to(&before);
     let name = places.link.file_name().map(OsString::from).expect("a name").to_string_lossy().into_owned();
     let is_link_or_count = |line: &String| line.contains(&format!(": - {name} ")) || line.contains("data.keep ");
@@ -135,7 +135,7 @@ fn check_removal(host: &TestHost, places: &Places, tool: &Tool<'_>) {
 
 /// Dumps a tree with one link remap.
 fn dump(criu: &Criu, host: &TestHost) -> Places {
-    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
     criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
     let link = link_in(host.dir());
     await_later_time(&images_of(host));

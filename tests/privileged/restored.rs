@@ -5,20 +5,20 @@ use std::path::PathBuf;
 
 use testkit::{Criu, DumpOptions, DumpResult, IptablesFlavour, LockMethod, Restored, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::{make_tables, tables};
 use crate::tool::{NOTHING, Tool};
 use crate::traffic::{Net, Outside, Peer};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "the table that a restore by another version left is removed, and data flow again", test: by_another },
     Case { name: "a checkpoint can be restored after another was cleaned, with nftables", test: tables_side_by_side },
     Case { name: "a checkpoint can be restored after another was cleaned, with iptables", test: rules_side_by_side },
-];
+]));
 
 /// A host with a peer of the trees behind a device.
-fn with_peer(host: &TestHost) -> Outside {
-    let elsewhere = host.net_namespace("elsewhere");
+fn listen_outside(host: &TestHost) -> Outside {
+    let elsewhere = host.make_net_namespace("elsewhere");
     host.connect(&elsewhere, "10.9.0.1/24", "10.9.0.2/24");
     Outside::listen(&Net::at(host, &elsewhere.path()), "10.9.0.2:0")
 }
@@ -29,7 +29,7 @@ fn images(host: &TestHost, name: &str) -> PathBuf {
 
 /// Dumps a tree with a connection to the peer.
 fn dump(criu: &Criu, host: &TestHost, outside: &Outside, name: &str, options: &DumpOptions) -> (DumpResult, Peer) {
-    let tree = host.workload(&[&"connect", &outside.address()]);
+    let tree = host.start_workload(&[&"connect", &outside.address()]);
     let peer = outside.accept();
     (criu.dump(host, &tree, &images(host, name), options), peer)
 }
@@ -42,13 +42,13 @@ fn others(criu: &Criu) -> Vec<Criu> {
 fn by_another(criu: &Criu) {
     for other in others(criu) {
         let host = TestHost::new();
-        let outside = with_peer(&host);
+        let outside = listen_outside(&host);
         let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
         let (dumped, mut peer) = dump(criu, &host, &outside, "images", &options);
         let restored = other.restore(&host, &dumped, &options);
         assert_eq!((is_running(&restored), tables(&host, None).len()), (true, 1), "void");
         peer.send();
-        peer.gets_no_answer();
+        peer.assert_gets_no_answer();
         let tool = Tool::new(&host, &dumped.images);
         let lines = tool.show();
         let connections: Vec<&String> = lines.iter().filter(|line| line.starts_with("Locked tcp")).collect();
@@ -59,27 +59,27 @@ fn by_another(criu: &Criu) {
         assert!(lines.iter().any(is_restored), "{lines:#?}");
         let removed = tool.run(&[]);
         assert_eq!((removed.code(), tables(&host, None)), (0, Vec::new()), "{removed}");
-        peer.gets_an_answer();
+        peer.assert_gets_an_answer();
         assert!(is_running(&restored));
-        tool.finds_nothing();
+        tool.assert_finds_nothing();
     }
 }
 
 fn tables_side_by_side(criu: &Criu) {
-    side_by_side(criu, &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
+    assert_cleaned_side_by_side(criu, &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
 }
 
 fn rules_side_by_side(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
-        side_by_side(criu, &DumpOptions { flavour, ..DumpOptions::default() });
+        assert_cleaned_side_by_side(criu, &DumpOptions { flavour, ..DumpOptions::default() });
     }
 }
 
 /// Two trees are connected to one peer, and both are dumped; one is cleaned, the other comes back.
-fn side_by_side(criu: &Criu, options: &DumpOptions) {
+fn assert_cleaned_side_by_side(criu: &Criu, options: &DumpOptions) {
     let host = TestHost::new();
     make_tables(&host, None, options.flavour);
-    let outside = with_peer(&host);
+    let outside = listen_outside(&host);
     let one = Tool::new(&host, &images(&host, "one"));
     let other = Tool::new(&host, &images(&host, "other"));
     let clean = one.snapshot();
@@ -87,16 +87,16 @@ fn side_by_side(criu: &Criu, options: &DumpOptions) {
     let before = one.snapshot();
     let shown = other.show();
     let (_, mut forgotten) = dump(criu, &host, &outside, "one", options);
-    one.removes_everything_since(&before);
+    one.assert_removes_everything_since(&before);
     assert_eq!(other.show(), shown);
     forgotten.send();
-    forgotten.is_reset();
+    forgotten.assert_reset();
     peer.send();
-    peer.gets_no_answer();
+    peer.assert_gets_no_answer();
     let restored = criu.restore(&host, &dumped, options);
-    peer.gets_an_answer();
+    peer.assert_gets_an_answer();
     assert_eq!((is_running(&restored), other.difference_to(&clean)), (true, NOTHING.map(String::from).to_vec()));
-    other.finds_nothing();
+    other.assert_finds_nothing();
 }
 
 /// On its way back to sleep at first, asleep then; neither stopped nor dead.

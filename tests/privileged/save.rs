@@ -11,22 +11,22 @@ use base64::Engine;
 use serde_json::{Value, json};
 use testkit::{Criu, TableNames, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::saving::{Saving, inode};
 use crate::tool::NOTHING;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "--save keeps a link remap's file as a hard link and tells what it was", test: hard_link },
     Case { name: "--save by hard link frees nothing, by copy what the link's last name held", test: last_name },
     Case { name: "--save keeps a file for each of two link remaps of one inode", test: twice },
-    Case { name: "--save numbers on when a second dump is saved in the same directory", test: second_dump },
+    Case { name: "--save numbers on when a second dump is saved in the same directory", test: dump_second },
     Case { name: "--save keeps files whose names are any bytes under names of its own", test: names },
     Case { name: "--save into a full directory removes only what was saved, and all when there is room", test: full },
     Case { name: "--save where not even the manifest has room keeps the link and leaves nothing", test: too_full },
     Case { name: "a link that was saved but not removed is removed by the next --save", test: interrupted },
     Case { name: "--save finds nothing to save once all is gone, and makes no directory", test: nothing_to_save },
     Case { name: "--save into a directory that is another run's is refused before anything is removed", test: in_use },
-];
+]));
 
 fn hard_link(criu: &Criu) {
     let saving = Saving::on_the_same_disk();
@@ -42,9 +42,9 @@ fn hard_link(criu: &Criu) {
     assert_eq!(lines[1], "1 object: 1 removed.");
     let manifest = saving.manifest();
     assert_eq!(manifest[0]["run_id"].is_string(), criu.table_names() == TableNames::RunId, "{manifest:#?}");
-    check_manifest(&manifest[0], &before, &link, &file);
+    assert_manifest(&manifest[0], &before, &link, &file);
     assert_eq!(fs::metadata(saving.path("")).expect("a directory").mode() & 0o7777, 0o700);
-    saving.tool().finds_nothing();
+    saving.tool().assert_finds_nothing();
 }
 
 fn last_name(criu: &Criu) {
@@ -66,7 +66,7 @@ fn saved_path(saving: &Saving) -> String {
     saving.host.dir().with_file_name("saved").join(&saving.names()[0]).display().to_string()
 }
 
-fn check_manifest(line: &Value, before: &fs::Metadata, link: &Path, file: &Path) {
+fn assert_manifest(line: &Value, before: &fs::Metadata, link: &Path, file: &Path) {
     let time = |seconds: i64, nanoseconds: i64| format!("{seconds}.{nanoseconds:09}");
     let expected = [
         ("manifest", json!(1)),
@@ -108,7 +108,7 @@ fn twice(criu: &Criu) {
     }
 }
 
-fn second_dump(criu: &Criu) {
+fn dump_second(criu: &Criu) {
     let saving = Saving::on_the_same_disk();
     for name in ["one", "two"] {
         saving.dump(criu, &[&"deleted", &saving.host.dir().join(name)], 1, || ());
@@ -190,7 +190,7 @@ fn interrupted(criu: &Criu) {
     let lines = saving.run(1);
     assert!(lines[0].contains("; saved as ") && lines[0].contains("; NOT removed: cannot remove "), "{lines:#?}");
     drop(immutable);
-    saving.tool().keeps_everything("changed-since");
+    saving.tool().assert_keeps_everything("changed-since");
     let lines = saving.run(0);
     assert!(lines[0].contains("; saved as ") && lines[0].ends_with("; removed)"), "{lines:#?}");
     assert_eq!((saving.links().len(), saving.names().len(), saving.manifest().len()), (0, 2, 2));

@@ -9,15 +9,15 @@ use base64::Engine;
 use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps, XattrFlags};
 use testkit::Criu;
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::saving::{Saving, facts, inode};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "--save copies a sparse file to another filesystem with all that belongs to it", test: sparse },
     Case { name: "--save keeps FIFOs and symbolic links by hard link or makes them anew", test: without_content },
     Case { name: "--save copies to another mount of the same filesystem", test: other_mount },
     Case { name: "--save leaves a file that others still have as it was", test: original_untouched },
-];
+]));
 
 const GIBIBYTE: u64 = 1 << 30;
 const ATTRIBUTES: [(&str, &[u8]); 2] = [("user.criu-gc", b"one \0 two"), ("trusted.criu-gc", b"\xff")];
@@ -57,12 +57,12 @@ fn sparse(criu: &Criu) {
     assert_eq!((seconds, nanoseconds), (1_000_000_007, 123_456_789));
     let taken = fs::metadata(&saved).expect("a saved file").blocks() * 512;
     assert!((1..=64 << 10).contains(&taken), "{taken} bytes on disk for three blocks");
-    check_content(&saved);
-    check_attributes(&saving, &saved);
+    assert_content(&saved);
+    assert_attributes(&saving, &saved);
     assert!(saving.links().is_empty());
 }
 
-fn check_content(saved: &Path) {
+fn assert_content(saved: &Path) {
     let file = File::open(saved).expect("a saved file");
     for (place, text) in [(0, "head"), (4, "\0\0"), (GIBIBYTE / 2 + 5, "middle"), (GIBIBYTE - 4, "tail")] {
         let mut found = vec![0; text.len()];
@@ -72,7 +72,7 @@ fn check_content(saved: &Path) {
 }
 
 /// What the filesystem takes is with the file, and nothing is lost: tmpfs has `user.*` since Linux 6.6 only.
-fn check_attributes(saving: &Saving, saved: &Path) {
+fn assert_attributes(saving: &Saving, saved: &Path) {
     let manifest = saving.manifest();
     let refused = manifest[0]["refused_attributes"].as_array().expect("a list");
     for (name, value) in ATTRIBUTES {
@@ -131,7 +131,7 @@ fn other_mount(criu: &Criu) {
     assert!(method == "copy" || method == "reflink", "{method}");
     let saved = saving.path(&saving.names()[0]);
     assert_eq!((facts(&saved), saving.links().len()), (facts(&other), 0));
-    check_content(&saved);
+    assert_content(&saved);
     for (name, value) in ATTRIBUTES {
         let mut buffer = [0; 64];
         let length = rustix::fs::getxattr(&saved, name, &mut buffer[..]).expect("an extended attribute");

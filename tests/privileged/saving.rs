@@ -49,7 +49,7 @@ impl Saving {
 
     /// Starts a tree, lets `prepare` change its files, and dumps it. There must be that many link remaps then.
     pub(crate) fn dump(&self, criu: &Criu, words: &[Word<'_>], links: usize, prepare: impl FnOnce()) {
-        let tree = self.host.workload(words);
+        let tree = self.host.start_workload(words);
         prepare();
         let images = images_of(&self.host);
         // A second dump of one host has its images where the first had them.

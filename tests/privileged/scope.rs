@@ -6,12 +6,12 @@ use std::os::unix::fs::{PermissionsExt, chown};
 
 use testkit::{Criu, IptablesFlavour, LockMethod};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::crash::Scene;
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "images that a user may have written remove nothing that is not that user's", test: of_a_user },
     Case { name: "images that anybody may have written remove nothing", test: of_anybody },
     Case { name: "images that a user may have written remove that user's own links", test: own_links },
@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "tables and rules without end in another namespace cost little", test: crowded },
     Case { name: "a user is told what only root can see, and nothing is called clean", test: looked_at_by_a_user },
     Case { name: "an inventory that a user has put among root's images is not trusted with the network", test: mixed },
-];
+]));
 
 const USER: u32 = 1000;
 
@@ -40,7 +40,7 @@ fn of_a_user(criu: &Criu) {
     for lock in [LockMethod::Iptables, LockMethod::Nftables] {
         let scene = scene(criu, lock);
         change_images(&scene, |image| chown(image, Some(USER), Some(USER)).expect("an owner"));
-        is_kept_until_allowed(&scene);
+        assert_kept_until_allowed(&scene);
     }
 }
 
@@ -48,7 +48,7 @@ fn of_anybody(criu: &Criu) {
     let scene = scene(criu, LockMethod::Iptables);
     let everybody_writes = fs::Permissions::from_mode(0o666);
     change_images(&scene, |image| fs::set_permissions(image, everybody_writes.clone()).expect("a mode"));
-    is_kept_until_allowed(&scene);
+    assert_kept_until_allowed(&scene);
 }
 
 /// The directory is the user's, as is what lies in it; /dev/shm is not.
@@ -91,7 +91,7 @@ fn brought(criu: &Criu) {
     let tool = Tool::new(host, place.join("images").as_path());
     mount("loop,nosuid,nodev");
     let all = scene.left();
-    tool.keeps_everything("foreign-images");
+    tool.assert_keeps_everything("foreign-images");
     assert_eq!(scene.left(), all);
     host.run("umount", &[&place]);
     mount("loop,nodev");
@@ -120,7 +120,7 @@ fn of_the_future(criu: &Criu) {
 fn crowded(criu: &Criu) {
     for lock in [LockMethod::Iptables, LockMethod::Nftables] {
         let scene = scene(criu, lock);
-        let namespace = scene.host.net_namespace("crowd");
+        let namespace = scene.host.make_net_namespace("crowd");
         let script = scene.host.dir().join("crowd.nft");
         let mut text =
             "add table ip filter\nadd chain ip filter INPUT { type filter hook input priority 0; }\n".to_owned();
@@ -142,12 +142,12 @@ fn mixed(criu: &Criu) {
     let scene = scene(criu, LockMethod::Nftables);
     let inventory = images_of(&scene.host).join("inventory.img");
     chown(inventory, Some(USER), Some(USER)).expect("an owner");
-    is_kept_until_allowed(&scene);
+    assert_kept_until_allowed(&scene);
 }
 
-fn is_kept_until_allowed(scene: &Scene) {
+fn assert_kept_until_allowed(scene: &Scene) {
     let all = scene.left();
-    scene.tool().keeps_everything("foreign-images");
+    scene.tool().assert_keeps_everything("foreign-images");
     assert_eq!(scene.left(), all);
     let run = scene.tool().run(&["--allow", "foreign-images"]);
     assert_eq!(run.code(), 0, "{run}");
@@ -171,7 +171,7 @@ fn looked_at_by_a_user(criu: &Criu) {
             let all = scene.left();
             assert_eq!(run(&[]).code(), 1);
             assert_eq!(scene.left(), all, "a user has removed something");
-            scene.is_completed();
+            scene.assert_completes();
         }
     }
 }

@@ -3,33 +3,33 @@
 
 use testkit::{Criu, DumpOptions, IptablesFlavour, LockMethod, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::closed::{Closed, PROGRAMS};
 use crate::filters::{Filters, nft, tables};
 use crate::tool::NOTHING;
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "two dumps in one namespace share the chain, and it is removed once", test: dumped_twice },
     Case { name: "of three dumps in one namespace none opens the lock of the others", test: dumped_three_times },
     Case { name: "of two tables in one namespace only that of the checkpoint is removed", test: two_tables },
     Case { name: "chains in other namespaces survive", test: others },
     Case { name: "the rules of a closed namespace's user keep their order and counters", test: rules_of_user },
-];
+]));
 
 fn dumped_twice(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
         let closed = Closed::new(&host, flavour);
-        let (one, other) = (closed.tree(), closed.tree());
+        let (one, other) = (closed.start_tree(), closed.start_tree());
         let before = closed.tool("one").snapshot();
         closed.dump(criu, &one, "one", flavour);
         closed.dump(criu, &other, "other", flavour);
-        closed.named("one").keeps_everything("shared-lock");
-        let lines = closed.named("one").option("--allow", "shared-lock").removes_everything_since(&before);
+        closed.named("one").assert_keeps_everything("shared-lock");
+        let lines = closed.named("one").option("--allow", "shared-lock").assert_removes_everything_since(&before);
         assert_eq!(lines.iter().filter(|line| line.contains(", 4 jumps, ")).count(), 2, "{lines:#?}");
         assert!(closed.lets_packets_pass());
-        closed.named("other").finds_nothing();
+        closed.named("other").assert_finds_nothing();
     }
 }
 
@@ -40,21 +40,21 @@ fn dumped_three_times(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
         let closed = Closed::new(&host, flavour);
-        let trees = NAMES.map(|name| (name, closed.tree()));
+        let trees = NAMES.map(|name| (name, closed.start_tree()));
         for (name, tree) in &trees {
             closed.dump(criu, tree, name, flavour);
         }
         for name in NAMES {
-            closed.named(name).keeps_everything("shared-lock");
+            closed.named(name).assert_keeps_everything("shared-lock");
         }
         assert!(!closed.lets_packets_pass(), "GOT: the lock of other dumps is gone");
 
         let host = TestHost::new();
         let alone = Closed::new(&host, flavour);
-        let tree = alone.tree();
+        let tree = alone.start_tree();
         let before = alone.tool("alone").snapshot();
         alone.dump(criu, &tree, "alone", flavour);
-        alone.named("alone").removes_everything_since(&before);
+        alone.named("alone").assert_removes_everything_since(&before);
         assert!(alone.lets_packets_pass());
     }
 }
@@ -64,20 +64,20 @@ fn others(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
         let closed = Closed::new(&host, flavour);
-        let red = host.net_namespace("red").path();
+        let red = host.make_net_namespace("red").path();
         close(&Filters::of_namespace(&host, &red, flavour));
         nft(&host, Some(&red), "add table inet CRIU-1b4e28ba-2fa1-11d2-88");
-        let tree = closed.tree();
+        let tree = closed.start_tree();
         let before = closed.tool("images").snapshot();
         closed.dump(criu, &tree, "images", flavour);
-        closed.tool("images").keeps_everything("untied-namespace");
+        closed.tool("images").assert_keeps_everything("untied-namespace");
         // Only now: CRIU does not dump where it cannot connect with itself.
         let filters = Filters::of_host(&host, flavour);
         close(&filters);
         let rules = PROGRAMS.map(|program| filters.lines(program));
         let removed = closed.named("images").run(&[]);
         assert_eq!((removed.code(), PROGRAMS.map(|program| filters.lines(program))), (0, rules), "{removed}");
-        closed.named("images").finds_nothing();
+        closed.named("images").assert_finds_nothing();
         for (program, words) in PROGRAMS.iter().flat_map(|program| OPEN.map(|words| (program, words))) {
             filters.run(program, words);
         }
@@ -116,7 +116,7 @@ fn rules_of_user(criu: &Criu) {
             "[9:90] -A mine -m mark --mark 0xc114 -j ACCEPT",
         ];
         PROGRAMS.iter().for_each(|program| filters.add(program, &mine.map(str::to_owned)));
-        let tree = closed.tree();
+        let tree = closed.start_tree();
         let rules = PROGRAMS.map(|program| filters.lines(program));
         closed.dump(criu, &tree, "images", flavour);
         assert_ne!(PROGRAMS.map(|program| filters.lines(program)), rules, "void");
@@ -130,7 +130,7 @@ fn two_tables(criu: &Criu) {
     let host = TestHost::new();
     let closed = Closed::new(&host, IptablesFlavour::Nft);
     let path = closed.namespace.path();
-    let (one, other) = (closed.tree(), closed.tree());
+    let (one, other) = (closed.start_tree(), closed.start_tree());
     let before = closed.tool("one").snapshot();
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
     criu.dump(&host, &other, &host.dir().with_file_name("other"), &options);
@@ -138,8 +138,8 @@ fn two_tables(criu: &Criu) {
     let between = closed.tool("one").snapshot();
     criu.dump(&host, &one, &host.dir().with_file_name("one"), &options);
     assert_eq!((table.len(), tables(&host, Some(&path)).len()), (1, 2), "void");
-    closed.tool("one").removes_everything_since(&between);
+    closed.tool("one").assert_removes_everything_since(&between);
     assert_eq!((tables(&host, Some(&path)), closed.lets_packets_pass()), (table, false));
-    closed.tool("other").removes_everything_since(&before);
+    closed.tool("other").assert_removes_everything_since(&before);
     assert!(closed.lets_packets_pass());
 }

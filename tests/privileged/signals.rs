@@ -4,12 +4,12 @@
 
 use testkit::{Criu, DumpOptions, Snapshot, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
 use crate::tool::{NOTHING, Tool, make_tables};
 use crate::trace::tampering;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "SIGHUP, SIGINT and SIGTERM end a removal after the step at hand", test: between_links },
     Case {
         name: "a signal before the first step of a removal leaves everything, and one after the last is too late",
@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a second signal ends a removal at once, and another run does the rest", test: second },
     Case { name: "a signal that was ignored from the start stays ignored", test: ignored },
     Case { name: "a signal does not part the two link remaps of one inode", test: one_inode },
-];
+]));
 
 const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
 
@@ -42,7 +42,7 @@ fn between_links(criu: &Criu) {
         assert!(run.stdout.contains("Locked tcp connection: ") && !run.stdout.contains("Nothing is left"), "{run}");
         // Of rules and links what was said to be removed is gone, and the rest is there.
         assert_eq!(links_left(&tool_of(&host), &before), 3);
-        tool_of(&host).removes_everything_since(&before);
+        tool_of(&host).assert_removes_everything_since(&before);
     }
 }
 
@@ -76,7 +76,7 @@ fn second(criu: &Criu) {
     let run = tool_of(&host).under_strace(&["unlinkat:signal=TERM:when=1", "write:signal=INT:when=1"]).run(&[]);
     assert_eq!((run.code(), run.stdout.as_str()), (-2, ""), "{run}");
     assert_eq!(links_left(&tool_of(&host), &before), 3);
-    tool_of(&host).removes_everything_since(&before);
+    tool_of(&host).assert_removes_everything_since(&before);
 }
 
 fn ignored(criu: &Criu) {
@@ -95,13 +95,13 @@ fn one_inode(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
     let (twice, once) = (host.dir().join("twice"), host.dir().join("once"));
-    let tree = host.workload(&[&"deleted-twice", &twice, &"deleted", &once]);
+    let tree = host.start_workload(&[&"deleted-twice", &twice, &"deleted", &once]);
     let before = tool_of(&host).snapshot();
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let run = tool_of(&host).under_strace(&["unlinkat:signal=TERM:when=1"]).run(&[]);
     assert_eq!(run.code(), -15, "{run}");
     assert_eq!(run.stdout.matches("; removed)").count(), 2, "{run}");
-    tool_of(&host).removes_everything_since(&before);
+    tool_of(&host).assert_removes_everything_since(&before);
 }
 
 fn tool_of(host: &TestHost) -> Tool<'_> {
@@ -124,7 +124,7 @@ pub(crate) fn dump_long(criu: &Criu, host: &TestHost) -> Snapshot {
     let mut words: Vec<Word<'_>> = vec![&"semaphore", &"name"];
     words.extend(files.iter().flat_map(|file| [&"deleted" as Word<'_>, file]));
     words.extend(connection);
-    let tree = host.workload(&words);
+    let tree = host.start_workload(&words);
     let before = tool_of(host).snapshot();
     criu.dump(host, &tree, &images_of(host), &DumpOptions::default());
     before

@@ -9,12 +9,12 @@ use std::path::PathBuf;
 
 use testkit::{Container, Criu, DumpOptions, DumpResult, Launch, LockMethod, Snapshot, TestHost, Workload};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::links::images_of;
-use crate::refusals::tree_of_all;
+use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "stale images keep what a newer dump left, which its own images remove", test: beside_newer },
     Case {
         name: "stale images whose restore wrote its statistics elsewhere keep a newer dump's rules",
@@ -33,14 +33,16 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case { name: "what a newer dump left is removed by stale images if every reason is allowed", test: all_allowed },
     Case { name: "images that were copied or touched remove what their dump left", test: copied_or_touched },
-];
+]));
 
 fn beside_newer(criu: &Criu) {
     let host = TestHost::new();
-    let stale = Stale::make(criu, &host, tree_of_all(&host), &DumpOptions::default());
-    stale
-        .keeps(&host, &[("Link remap: ", "changed-since, restored-since"), (CONNECTION, "restored-since, newer-dump")]);
-    stale.is_cleaned_by_its_newer_images(&host);
+    let stale = Stale::make(criu, &host, start_tree_of_all(&host), &DumpOptions::default());
+    stale.assert_keeps(
+        &host,
+        &[("Link remap: ", "changed-since, restored-since"), (CONNECTION, "restored-since, newer-dump")],
+    );
+    stale.assert_cleaned_by_its_newer_images(&host);
 }
 
 fn elsewhere(criu: &Criu) {
@@ -48,11 +50,11 @@ fn elsewhere(criu: &Criu) {
     let work = host.dir().with_file_name("work");
     fs::create_dir(&work).expect("a new directory");
     let extra = vec!["--work-dir".into(), work.into_os_string()];
-    let stale = Stale::make(criu, &host, tree_of_all(&host), &DumpOptions { extra, ..DumpOptions::default() });
+    let stale = Stale::make(criu, &host, start_tree_of_all(&host), &DumpOptions { extra, ..DumpOptions::default() });
     let traces = ["stats-restore", "restore.log"].map(|name| images_of(&host).join(name).exists());
     assert_eq!(traces, [false; 2], "void: the restore left its traces");
-    stale.keeps(&host, &[("Link remap: ", "changed-since"), (CONNECTION, "newer-dump")]);
-    stale.is_cleaned_by_its_newer_images(&host);
+    stale.assert_keeps(&host, &[("Link remap: ", "changed-since"), (CONNECTION, "newer-dump")]);
+    stale.assert_cleaned_by_its_newer_images(&host);
 }
 
 /// Root's images, in a directory of a user's, who can take files away but not write any of them. Without a link nothing
@@ -61,7 +63,7 @@ fn taken_away(criu: &Criu) {
     let host = TestHost::new();
     let plain = DumpOptions::default();
     make_tables(&host, &[]);
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     let (images, newer) = (images_of(&host), host.dir().with_file_name("newer"));
     let tool = Tool::new(&host, &images);
     let before = tool.snapshot();
@@ -81,17 +83,17 @@ fn taken_away(criu: &Criu) {
     for trace in ["stats-restore", "restore.log"] {
         fs::remove_file(images.join(trace)).expect("a trace of the restore");
     }
-    tool.keeps_everything("restored-since");
-    Tool::new(&host, &newer).removes_everything_since(&before);
+    tool.assert_keeps_everything("restored-since");
+    Tool::new(&host, &newer).assert_removes_everything_since(&before);
 }
 
 /// The table has the newer dump's own name, so the older images do not even name it.
 fn nftables(criu: &Criu) {
     let host = TestHost::new();
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
-    let stale = Stale::make(criu, &host, tree_of_all(&host), &options);
-    stale.keeps(&host, &[("Link remap: ", "changed-since, restored-since")]);
-    stale.is_cleaned_by_its_newer_images(&host);
+    let stale = Stale::make(criu, &host, start_tree_of_all(&host), &options);
+    stale.assert_keeps(&host, &[("Link remap: ", "changed-since, restored-since")]);
+    stale.assert_cleaned_by_its_newer_images(&host);
 }
 
 fn container(criu: &Criu) {
@@ -100,37 +102,39 @@ fn container(criu: &Criu) {
     let tree = Launch::new(&[&"deleted", &"/tmp/one"]).container(&container).start(&host);
     let before = Tool::new(&host, &images_of(&host)).snapshot();
     let stale = Stale::make(criu, &host, (tree, before), &DumpOptions::default());
-    stale.keeps(&host, &[("Link remap: ", "changed-since, restored-since")]);
-    stale.is_cleaned_by_its_newer_images(&host);
+    stale.assert_keeps(&host, &[("Link remap: ", "changed-since, restored-since")]);
+    stale.assert_cleaned_by_its_newer_images(&host);
 }
 
 fn copied(criu: &Criu) {
     let host = TestHost::new();
-    let mut stale = Stale::make(criu, &host, tree_of_all(&host), &DumpOptions::default());
+    let mut stale = Stale::make(criu, &host, start_tree_of_all(&host), &DumpOptions::default());
     let copy = host.dir().with_file_name("copy");
     host.run("cp", &[&"-a", &stale.images, &copy]);
     stale.images = copy;
-    stale
-        .keeps(&host, &[("Link remap: ", "changed-since, restored-since"), (CONNECTION, "restored-since, newer-dump")]);
-    stale.is_cleaned_by_its_newer_images(&host);
+    stale.assert_keeps(
+        &host,
+        &[("Link remap: ", "changed-since, restored-since"), (CONNECTION, "restored-since, newer-dump")],
+    );
+    stale.assert_cleaned_by_its_newer_images(&host);
 }
 
 /// A copy with new times makes every link look older than its images; that there was a restore is in the images still,
 /// if its traces are not copied before them: here the order is that of the names.
 fn copied_without_times(criu: &Criu) {
     let host = TestHost::new();
-    let mut stale = Stale::make(criu, &host, tree_of_all(&host), &DumpOptions::default());
+    let mut stale = Stale::make(criu, &host, start_tree_of_all(&host), &DumpOptions::default());
     let copy = host.dir().with_file_name("copy");
     let command = format!("mkdir {0}; cp {1}/* {0}", copy.display(), stale.images.display());
     host.run("sh", &[&"-c", &command]);
     stale.images = copy;
-    stale.keeps(&host, &[("Link remap: ", "restored-since"), (CONNECTION, "restored-since")]);
-    stale.is_cleaned_by_its_newer_images(&host);
+    stale.assert_keeps(&host, &[("Link remap: ", "restored-since"), (CONNECTION, "restored-since")]);
+    stale.assert_cleaned_by_its_newer_images(&host);
 }
 
 fn all_allowed(criu: &Criu) {
     let host = TestHost::new();
-    let stale = Stale::make(criu, &host, tree_of_all(&host), &DumpOptions::default());
+    let stale = Stale::make(criu, &host, start_tree_of_all(&host), &DumpOptions::default());
     let tool = |allowed: &[&str]| {
         let tool = Tool::new(&host, &stale.images);
         allowed.iter().fold(tool, |tool, reason| tool.option("--allow", *reason))
@@ -143,18 +147,18 @@ fn all_allowed(criu: &Criu) {
         assert!(!removed.is_empty() && removed.iter().all(|line| line.starts_with(start)), "{lines:#?}");
         assert!(kept.iter().all(|line| !line.starts_with(start)), "{lines:#?}");
     }
-    tool(&["changed-since", "restored-since", "newer-dump"]).removes_everything_since(&stale.before);
+    tool(&["changed-since", "restored-since", "newer-dump"]).assert_removes_everything_since(&stale.before);
 }
 
 fn copied_or_touched(criu: &Criu) {
     for change in ["cp -a images copy", "cp -r images copy", "touch images/*; mv images copy"] {
         let host = TestHost::new();
-        let (tree, before) = tree_of_all(&host);
+        let (tree, before) = start_tree_of_all(&host);
         let images = images_of(&host);
         criu.dump(&host, &tree, &images, &DumpOptions::default());
         let change = format!("cd {}; {change}", images.parent().expect("a directory").display());
         host.run("sh", &[&"-c", &change]);
-        Tool::new(&host, &images.with_file_name("copy")).removes_everything_since(&before);
+        Tool::new(&host, &images.with_file_name("copy")).assert_removes_everything_since(&before);
     }
 }
 
@@ -180,19 +184,19 @@ impl Stale {
     }
 
     /// Nothing is removed; the lines that begin so tell exactly these reasons.
-    fn keeps(&self, host: &TestHost, expected: &[(&str, &str)]) {
+    fn assert_keeps(&self, host: &TestHost, expected: &[(&str, &str)]) {
         let tool = Tool::new(host, &self.images);
         for (start, reasons) in expected {
             let lines: Vec<String> = tool.show().into_iter().filter(|line| line.starts_with(start)).collect();
             let end = format!("; kept: {reasons})");
             assert!(!lines.is_empty() && lines.iter().all(|line| line.ends_with(&end)), "{end}: {lines:#?}");
-            tool.keeps_everything(reasons);
+            tool.assert_keeps_everything(reasons);
         }
     }
 
-    fn is_cleaned_by_its_newer_images(&self, host: &TestHost) {
-        Tool::new(host, &self.newer).removes_everything_since(&self.before);
-        Tool::new(host, &self.images).finds_nothing();
+    fn assert_cleaned_by_its_newer_images(&self, host: &TestHost) {
+        Tool::new(host, &self.newer).assert_removes_everything_since(&self.before);
+        Tool::new(host, &self.images).assert_finds_nothing();
         assert_eq!(Tool::new(host, &self.images).difference_to(&self.before), NOTHING);
     }
 }

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost};
 
 use crate::attack::Holder;
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::neighbours::link_in;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "links on a FUSE filesystem that is slow are removed", test: slow },
     Case { name: "a link on a filesystem that does not answer is not known, and the others are removed", test: link },
     Case { name: "a filesystem that stops to answer in the moment of a removal is not waited for", test: moment },
@@ -28,7 +28,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a network namespace below a filesystem that does not answer is told", test: namespace },
     Case { name: "where files cannot be saved because a filesystem does not answer nothing is removed", test: save },
     Case { name: "SIGTERM ends a run that waits for a filesystem", test: terminated },
-];
+]));
 
 /// The program that serves a directory.
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/privileged/served.py");
@@ -61,7 +61,7 @@ impl<'a> Served<'a> {
         let script = format!("exec python3 {SERVER} {0} {0} {1}", place.display(), control.display());
         let server = Holder::start_until(host, &script, Path::new("/"));
         let served = Served { host, place, server, control };
-        until(|| served.is_mounted().then_some(())).expect("void: nothing is served");
+        wait_until(|| served.is_mounted().then_some(())).expect("void: nothing is served");
         served
     }
 
@@ -91,7 +91,7 @@ impl<'a> Served<'a> {
 /// Two links, each in a directory of its own.
 fn dump(criu: &Criu, host: &TestHost) -> [PathBuf; 2] {
     let places = ["one", "other"].map(|name| directory(host, name));
-    let tree = host.workload(&[&"deleted", &places[0].join("data"), &"deleted", &places[1].join("data")]);
+    let tree = host.start_workload(&[&"deleted", &places[0].join("data"), &"deleted", &places[1].join("data")]);
     let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     criu.dump(host, &tree, &images_of(host), &options);
     assert!(places.iter().all(|place| link_in(place).exists()), "void");
@@ -117,16 +117,16 @@ fn with_each_stop(criu: &Criu, test: impl Fn(&TestHost, Stop, &[PathBuf; 2])) {
         let host = TestHost::new();
         let links = dump(criu, &host).map(|place| link_in(&place));
         test(&host, how, &links);
-        is_cleaned(&host, &links);
+        assert_cleans(&host, &links);
     }
 }
 
 #[track_caller]
-fn is_cleaned(host: &TestHost, links: &[PathBuf]) {
+fn assert_cleans(host: &TestHost, links: &[PathBuf]) {
     let removed = tool(host).run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
     assert!(links.iter().all(|link| !link.exists()), "{removed}");
-    tool(host).finds_nothing();
+    tool(host).assert_finds_nothing();
 }
 
 fn slow(criu: &Criu) {
@@ -135,7 +135,7 @@ fn slow(criu: &Criu) {
     let links = [link_in(&one), link_in(&other)];
     let served = Served::new(&host, &one);
     served.set("slow");
-    is_cleaned(&host, &links);
+    assert_cleans(&host, &links);
     served.end();
 }
 
@@ -160,7 +160,7 @@ fn moment(criu: &Criu) {
         let one = links[0].parent().expect("a directory");
         let served = Served::new(host, one);
         let removed = match how {
-            Stop::Stopped => stopped_in_the_moment(host, &served),
+            Stop::Stopped => stop_in_the_moment(host, &served),
             Stop::Mute => {
                 served.set("mute from a removal on");
                 run(&tool(host), &[])
@@ -173,14 +173,14 @@ fn moment(criu: &Criu) {
     });
 }
 
-fn stopped_in_the_moment(host: &TestHost, served: &Served<'_>) -> Finished {
+fn stop_in_the_moment(host: &TestHost, served: &Served<'_>) -> Finished {
     let trace = host.dir().with_file_name("trace");
     let words = ["strace", "-f", "-qq", "-o", trace.to_str().expect("text"), "-e", "trace=unlinkat", "-e"];
     let held = tool(host).under(&[&words[..], &["inject=unlinkat:delay_enter=2000000"]].concat());
     std::thread::scope(|scope| {
         let run = scope.spawn(|| run(&held, &[]));
         let is_held = || fs::read_to_string(&trace).is_ok_and(|text| text.contains("link_remap"));
-        until(|| is_held().then_some(())).expect("void: no name is about to be removed");
+        wait_until(|| is_held().then_some(())).expect("void: no name is about to be removed");
         served.stop(Stop::Stopped);
         run.join().expect("strace")
     })

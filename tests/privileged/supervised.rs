@@ -12,18 +12,18 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use testkit::{Criu, DumpOptions, Finished, LockMethod, TestHost, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::stuck::Served;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "Ctrl-C ends a removal after the step at hand", test: once },
     Case { name: "Ctrl-C twice ends a removal at once", test: twice },
     Case { name: "who kills criu-gc ends its removal", test: killed },
-];
+]));
 
 /// How many files were deleted in the dumped tree.
 const LINKS: usize = 6;
@@ -66,13 +66,13 @@ fn end_in_the_middle(criu: &Criu, act: impl FnOnce(&[Process])) -> Finished {
     served.set("slow");
     let ended = thread::scope(|scope| {
         let run = scope.spawn(|| tool(&host).run(&[]));
-        until(|| (links_in(&place) < LINKS).then_some(())).expect("void: no link is removed");
+        wait_until(|| (links_in(&place) < LINKS).then_some(())).expect("void: no link is removed");
         let processes = Process::all_with(&images_of(&host));
         assert_eq!(processes.len(), 2, "void: {processes:?}");
         act(&processes);
         let start = Instant::now();
         let ended = run.join().expect("a run");
-        until(|| processes.iter().all(Process::has_ended).then_some(())).expect("the end of both");
+        wait_until(|| processes.iter().all(Process::has_ended).then_some(())).expect("the end of both");
         assert!(start.elapsed() < Duration::from_secs(20), "it takes {:?} to end: {ended}", start.elapsed());
         ended
     });
@@ -80,14 +80,14 @@ fn end_in_the_middle(criu: &Criu, act: impl FnOnce(&[Process])) -> Finished {
     served.end();
     let removed = tool(&host).run(&[]);
     assert_eq!((removed.code(), links_in(&place)), (0, 0), "{removed}");
-    tool(&host).finds_nothing();
+    tool(&host).assert_finds_nothing();
     ended
 }
 
 fn dump(criu: &Criu, host: &TestHost, place: &Path) {
     let files: Vec<PathBuf> = (0..LINKS).map(|number| place.join(format!("file{number}"))).collect();
     let words: Vec<Word<'_>> = files.iter().flat_map(|file| [&"deleted" as Word<'_>, file]).collect();
-    let tree = host.workload(&words);
+    let tree = host.start_workload(&words);
     let options = DumpOptions { lock: LockMethod::Skip, ..DumpOptions::default() };
     criu.dump(host, &tree, &images_of(host), &options);
     assert_eq!(links_in(place), LINKS, "void");

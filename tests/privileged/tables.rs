@@ -5,18 +5,18 @@ use std::path::PathBuf;
 
 use testkit::{Crit, Criu, DumpOptions, LockMethod, TableNames, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::{make_tables, nft, tables};
 use crate::tool::{NOTHING, Tool};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a table has the run id in its name, and is found in any network namespace", test: by_name },
     Case { name: "tables with names of other dumps survive", test: other_names },
     Case { name: "a table that holds something of somebody else's is kept until that is allowed", test: foreign },
     Case { name: "any beginning of a table, as a killed CRIU leaves it, is removed", test: beginnings },
     Case { name: "a table may hold connections that the images do not have", test: more_connections },
     Case { name: "rules are looked for in the network namespace that is named", test: rules_elsewhere },
-];
+]));
 
 /// A host where a tree with a connection was dumped.
 struct Dumped<'a> {
@@ -28,7 +28,7 @@ struct Dumped<'a> {
 
 impl<'a> Dumped<'a> {
     fn new(criu: &Criu, host: &'a TestHost) -> Self {
-        let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
+        let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0", &"listen-connect", &"[::1]:0"]);
         let images = host.dir().with_file_name("images");
         criu.dump(host, &tree, &images, &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
         let mut names = tables(host, None);
@@ -53,7 +53,7 @@ impl<'a> Dumped<'a> {
 
 fn by_name(criu: &Criu) {
     let host = TestHost::new();
-    let elsewhere = host.net_namespace("elsewhere");
+    let elsewhere = host.make_net_namespace("elsewhere");
     let before = Tool::new(&host, host.dir()).snapshot();
     let dumped = Dumped::new(criu, &host);
     let inventory = Crit::records(criu, &dumped.images.join("inventory.img"));
@@ -65,11 +65,11 @@ fn by_name(criu: &Criu) {
         }
         // A pid proves nothing in a namespace in which criu-gc does not run.
         TableNames::RootPid => {
-            dumped.tool().inside(&elsewhere).keeps_everything("untied-namespace");
+            dumped.tool().inside(&elsewhere).assert_keeps_everything("untied-namespace");
             dumped.tool()
         }
     };
-    let lines = tool.removes_everything_since(&before);
+    let lines = tool.assert_removes_everything_since(&before);
     let line = dumped.line("drops 4 flows; to be removed").replace("self", "1");
     assert!(lines.contains(&line), "{lines:#?}");
 }
@@ -93,7 +93,7 @@ fn other_names(criu: &Criu) {
     let all = nft(&host, None, "list ruleset");
     assert_eq!(dumped.tool().run(&[]).code(), 0);
     assert_eq!(nft(&host, None, "list ruleset"), all.replace(&definition, ""));
-    dumped.tool().finds_nothing();
+    dumped.tool().assert_finds_nothing();
 }
 
 /// What somebody may have added to a table, and how it is taken back.
@@ -115,7 +115,7 @@ fn foreign(criu: &Criu) {
     for (add, take_back) in FOREIGN {
         dumped.nft(add);
         assert_ne!(dumped.nft("list table TABLE"), untouched, "void: {add}");
-        tool.keeps_everything("foreign-content");
+        tool.assert_keeps_everything("foreign-content");
         if !take_back.is_empty() {
             dumped.nft(take_back);
             assert_eq!(dumped.nft("list table TABLE"), untouched, "{take_back}");
@@ -124,7 +124,7 @@ fn foreign(criu: &Criu) {
     let lines = tool.show();
     let kept = lines.iter().filter(|line| line.starts_with("Locked tcp connection: ") && line.contains("; kept: "));
     assert_eq!(kept.count(), 4, "{lines:#?}");
-    tool.option("--allow", "foreign-content").removes_everything_since(&before);
+    tool.option("--allow", "foreign-content").assert_removes_everything_since(&before);
 }
 
 /// CRIU makes chains, sets and rules one by one; the last of them go first.
@@ -148,7 +148,7 @@ fn beginnings(criu: &Criu) {
         let expected = dumped.line(&format!("drops {flows} flows; to be removed"));
         assert!(lines.contains(&expected), "{step}: {lines:#?}");
     }
-    tool.removes_everything_since(&before);
+    tool.assert_removes_everything_since(&before);
 }
 
 /// The name is this dump's alone: an element more is of a socket that is not in incomplete images.
@@ -159,7 +159,7 @@ fn more_connections(criu: &Criu) {
     let dumped = Dumped::new(criu, &host);
     dumped.nft("add element TABLE conns4 { 10.0.0.1 . 1 . 10.0.0.2 . 2 }");
     dumped.nft("add element TABLE conns6 { fd00::1 . 1 . fd00::2 . 2 }");
-    let lines = tool.removes_everything_since(&before);
+    let lines = tool.assert_removes_everything_since(&before);
     assert!(lines.contains(&dumped.line("drops 6 flows; to be removed")), "{lines:#?}");
 }
 
@@ -167,13 +167,13 @@ fn more_connections(criu: &Criu) {
 fn rules_elsewhere(criu: &Criu) {
     for flavour in testkit::IptablesFlavour::ALL {
         let host = TestHost::new();
-        let elsewhere = host.net_namespace("elsewhere");
+        let elsewhere = host.make_net_namespace("elsewhere");
         make_tables(&host, None, flavour);
-        let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+        let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
         let images = host.dir().with_file_name("images");
         let tool = Tool::new(&host, &images).inside(&elsewhere).option("--netns", "/proc/1/ns/net");
         let before = tool.snapshot();
         criu.dump(&host, &tree, &images, &DumpOptions { flavour, ..DumpOptions::default() });
-        tool.removes_everything_since(&before);
+        tool.assert_removes_everything_since(&before);
     }
 }

@@ -3,38 +3,38 @@
 
 use testkit::{CommandExt, Criu, DumpOptions, Finished, IptablesFlavour, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::closed::{Closed, PROGRAMS};
 use crate::filters::Filters;
 use crate::tool::{NOTHING, Tool, make_tables};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "at a terminal only a yes removes, and only once is asked", test: asks_once },
     Case { name: "a chain that got a second lock while a person was asked is not removed", test: locked_meanwhile },
     Case { name: "how far the reading of an archive has come is told while it lasts", test: progress },
     Case { name: "names cannot move the cursor or deceive the eye at a terminal", test: escapes },
-];
+]));
 
 fn asks_once(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
-    let tree = host.workload(&[&"deleted", &host.dir().join("data"), &"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data"), &"listen-connect", &"127.0.0.1:0"]);
     let images = host.dir().with_file_name("images");
     let tool = Tool::new(&host, &images);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images, &DumpOptions::default());
     let dumped = tool.snapshot();
     for answer in ["n", "", "yesterday"] {
-        let refused = at_terminal(&host, &format!("-D {}", images.display()), answer);
+        let refused = run_at_terminal(&host, &format!("-D {}", images.display()), answer);
         assert_eq!(refused.code(), 1, "{}", refused.stdout);
         assert_eq!(refused.stdout.matches("[y/N]").count(), 1);
         assert!(refused.stdout.contains("to be removed"), "the list comes before the question");
         assert_eq!(tool.difference_to(&dumped), NOTHING, "removed after {answer:?}");
     }
-    let agreed = at_terminal(&host, &format!("-D {}", images.display()), "y");
+    let agreed = run_at_terminal(&host, &format!("-D {}", images.display()), "y");
     assert_eq!((agreed.code(), agreed.stdout.matches("[y/N]").count()), (0, 1), "{}", agreed.stdout);
     assert_eq!(tool.difference_to(&before), NOTHING);
-    let again = at_terminal(&host, &format!("-D {}", images.display()), "");
+    let again = run_at_terminal(&host, &format!("-D {}", images.display()), "");
     assert_eq!((again.code(), again.stdout.contains("[y/N]")), (0, false), "asked about nothing: {}", again.stdout);
 }
 
@@ -43,7 +43,7 @@ fn locked_meanwhile(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
         let closed = Closed::new(&host, flavour);
-        closed.dump(criu, &closed.tree(), "images", flavour);
+        closed.dump(criu, &closed.start_tree(), "images", flavour);
         let path = closed.namespace.path();
         let filters = Filters::of_namespace(&host, &path, flavour);
         let locked = PROGRAMS.map(|program| filters.lines(program));
@@ -52,7 +52,7 @@ fn locked_meanwhile(criu: &Criu) {
         let add = PROGRAMS.iter().flat_map(|program| jumps.iter().map(|jump| (filters.command(program), jump)));
         let add: Vec<String> = add.map(|(program, jump)| format!("{enter} {program} {jump}")).collect();
         let arguments = format!("-D {} --netns {}", host.dir().with_file_name("images").display(), path.display());
-        let answered = at_terminal_after(&host, &arguments, &add.join("; "), "y");
+        let answered = run_at_terminal_after(&host, &arguments, &add.join("; "), "y");
         let refused = "; NOT removed: the chain has changed since it was looked at; nothing was done)";
         assert_eq!((answered.code(), answered.stdout.matches(refused).count()), (1, 2), "{answered}");
         for (program, before) in PROGRAMS.iter().zip(locked) {
@@ -66,10 +66,10 @@ fn locked_meanwhile(criu: &Criu) {
 fn escapes(criu: &Criu) {
     let host = TestHost::new();
     let file = host.dir().join("a\u{202e}b\u{1b}[2Jc");
-    let tree = host.workload(&[&"deleted", &file]);
+    let tree = host.start_workload(&[&"deleted", &file]);
     let images = host.dir().with_file_name("images");
     criu.dump(&host, &tree, &images, &DumpOptions::default());
-    let shown = at_terminal(&host, &format!("-D {} --show", images.display()), "");
+    let shown = run_at_terminal(&host, &format!("-D {} --show", images.display()), "");
     assert!(shown.stdout.contains("/a\\u{202e}b\\u{1b}[2Jc ("), "{:?}", shown.stdout);
     assert!(!shown.stdout.contains(['\u{1b}', '\u{202e}']), "{:?}", shown.stdout);
     let shown = Tool::new(&host, &images).show();
@@ -79,7 +79,7 @@ fn escapes(criu: &Criu) {
 
 fn progress(criu: &Criu) {
     let host = TestHost::new();
-    let tree = host.workload(&[&"deleted", &host.dir().join("data")]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
     let images = host.dir().with_file_name("images");
     criu.dump(&host, &tree, &images, &DumpOptions::default());
     let archive = images.with_extension("tar");
@@ -98,7 +98,7 @@ fn progress(criu: &Criu) {
 }
 
 /// The same, where the answer is typed when the question has been put and these commands have been run.
-pub(crate) fn at_terminal_after(host: &TestHost, arguments: &str, commands: &str, answer: &str) -> Finished {
+pub(crate) fn run_at_terminal_after(host: &TestHost, arguments: &str, commands: &str, answer: &str) -> Finished {
     let shown = host.dir().with_file_name("shown");
     let (command, shown) = (format!("{} {arguments}", crate::tool::binary().display()), shown.display());
     let asked = format!("until grep -qs '\\[y/N\\]' {shown}; do sleep 0.01; done");
@@ -109,7 +109,7 @@ pub(crate) fn at_terminal_after(host: &TestHost, arguments: &str, commands: &str
 }
 
 /// Runs criu-gc with a terminal on its streams, on which a line is typed.
-fn at_terminal(host: &TestHost, arguments: &str, answer: &str) -> Finished {
+fn run_at_terminal(host: &TestHost, arguments: &str, answer: &str) -> Finished {
     let command = format!("{} {arguments}", crate::tool::binary().display());
     let typed = format!("printf '%s\\n' '{answer}' | script --quiet --return --command '{command}' /dev/null");
     host.command("sh").args(["-c", &typed]).finish()

@@ -8,12 +8,12 @@ use testkit::{
     CommandExt, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, NetNamespace, Network, TestHost, Workload,
 };
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::filters::{Filters, make_tables, tables};
 use crate::tool::{NOTHING, Tool};
 use crate::traffic::Net;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "an external namespace is tied by the key of the images", test: external_key },
     Case { name: "a namespace with the devices of the images is tied", test: devices },
     Case { name: "two namespaces with the devices of the images are not tied", test: ambiguous },
@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a table in a namespace that only a process holds is found", test: table_of_process },
     Case { name: "a chain in a namespace that only a process holds is found", test: chain_of_process },
     Case { name: "of a namespace that ended with the tree nothing is left", test: died },
-];
+]));
 
 fn images(host: &TestHost) -> PathBuf {
     host.dir().with_file_name("images")
@@ -34,8 +34,8 @@ fn dump(criu: &Criu, host: &TestHost, network: Network, options: &DumpOptions) {
 }
 
 /// A namespace with the tables of this iptables, as the host has them too.
-fn namespace(host: &TestHost, flavour: IptablesFlavour) -> NetNamespace {
-    let namespace = host.net_namespace("blue");
+fn make_namespace(host: &TestHost, flavour: IptablesFlavour) -> NetNamespace {
+    let namespace = host.make_net_namespace("blue");
     make_tables(host, None, flavour);
     make_tables(host, Some(&namespace.path()), flavour);
     namespace
@@ -44,24 +44,24 @@ fn namespace(host: &TestHost, flavour: IptablesFlavour) -> NetNamespace {
 fn external_key(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
-        let blue = namespace(&host, flavour);
-        let red = host.net_namespace("red");
+        let blue = make_namespace(&host, flavour);
+        let red = host.make_net_namespace("red");
         let inode = host.path(blue.path()).metadata().expect("a namespace").ino();
         let extra = vec!["--external".into(), format!("net[{inode}]:pod").into()];
         let tool = || Tool::new(&host, &images(&host));
         let before = tool().snapshot();
         dump(criu, &host, Network::Named(blue), &DumpOptions { flavour, extra, ..DumpOptions::default() });
-        tool().keeps_everything("untied-namespace");
-        tool().option("--external", "net[other]:/run/netns/blue").keeps_everything("untied-namespace");
+        tool().assert_keeps_everything("untied-namespace");
+        tool().option("--external", "net[other]:/run/netns/blue").assert_keeps_everything("untied-namespace");
         // What the user says is taken for true: there is no chain in that namespace.
-        tool().option("--external", format!("net[pod]:{}", red.path().display())).finds_nothing();
-        tool().option("--external", "net[pod]:/run/netns/blue").removes_everything_since(&before);
+        tool().option("--external", format!("net[pod]:{}", red.path().display())).assert_finds_nothing();
+        tool().option("--external", "net[pod]:/run/netns/blue").assert_removes_everything_since(&before);
     }
 }
 
 /// A host with a namespace that has a device of its own, closed by a dump.
-fn with_device(criu: &Criu, host: &TestHost, flavour: IptablesFlavour) {
-    let blue = namespace(host, flavour);
+fn dump_with_device(criu: &Criu, host: &TestHost, flavour: IptablesFlavour) {
+    let blue = make_namespace(host, flavour);
     host.connect(&blue, "10.9.0.1/24", "10.9.0.2/24");
     dump(criu, host, Network::Named(blue), &DumpOptions { flavour, ..DumpOptions::default() });
 }
@@ -72,12 +72,12 @@ fn devices(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
         let tool = Tool::new(&host, &images(&host));
-        with_device(criu, &host, flavour);
+        dump_with_device(criu, &host, flavour);
         let blue = PathBuf::from("/run/netns/blue");
         let net = Net::at(&host, &blue);
         assert!(!net.lets_packets_pass());
         // The other end of the device is in the host; another namespace has one of the same name only.
-        let red = host.net_namespace("red");
+        let red = host.make_net_namespace("red");
         host.run_in(&red, "ip", &[&"link", &"add", &"blue-in", &"type", &"veth", &"peer", &"name", &"other"]);
         let lines = tool.show();
         assert_eq!(lines.iter().filter(|line| line.ends_with(TIED)).count(), 2, "{lines:#?}");
@@ -86,16 +86,16 @@ fn devices(criu: &Criu) {
         let left = Filters::of_namespace(&host, &blue, flavour);
         assert_eq!(["iptables", "ip6tables"].map(|program| left.lines(program).len()), [5, 5], "{removed}");
         assert!(net.lets_packets_pass());
-        tool.finds_nothing();
+        tool.assert_finds_nothing();
     }
 }
 
 fn ambiguous(criu: &Criu) {
     let host = TestHost::new();
     let tool = Tool::new(&host, &images(&host));
-    with_device(criu, &host, IptablesFlavour::Nft);
-    twin(&host);
-    tool.keeps_everything("untied-namespace");
+    dump_with_device(criu, &host, IptablesFlavour::Nft);
+    make_twin(&host);
+    tool.assert_keeps_everything("untied-namespace");
     host.run("ip", &[&"netns", &"delete", &"red"]);
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
@@ -106,19 +106,19 @@ fn ambiguous(criu: &Criu) {
 fn younger(criu: &Criu) {
     let host = TestHost::new();
     let tool = Tool::new(&host, &images(&host));
-    with_device(criu, &host, IptablesFlavour::Nft);
-    twin(&host);
+    dump_with_device(criu, &host, IptablesFlavour::Nft);
+    make_twin(&host);
     host.run("ip", &[&"netns", &"delete", &"blue"]);
     let red = PathBuf::from("/run/netns/red");
     let filters = Filters::of_namespace(&host, &red, IptablesFlavour::Nft);
     for words in ["-N CRIU", "-A CRIU -m mark --mark 0xc114 -j ACCEPT", "-A CRIU -j DROP", "-I INPUT -j CRIU"] {
         filters.run("iptables", words);
     }
-    tool.keeps_everything("untied-namespace");
+    tool.assert_keeps_everything("untied-namespace");
 }
 
 /// Makes a namespace whose device has the number, the name and the addresses of that in `blue`.
-fn twin(host: &TestHost) {
+fn make_twin(host: &TestHost) {
     // It also mounts /sys anew, which shows the network namespace in which it was mounted.
     let enter: [testkit::Word<'_>; 3] = [&"netns", &"exec", &"blue"];
     let blue = |file: &str| {
@@ -126,7 +126,7 @@ fn twin(host: &TestHost) {
         shown.stdout.trim().to_owned()
     };
     let (index, address) = (blue("ifindex"), blue("address"));
-    let red = host.net_namespace("red");
+    let red = host.make_net_namespace("red");
     let link = format!("link add blue-in index {index} address {address} type veth peer name other index 99");
     for words in [&link, "address add 10.9.0.2/24 dev blue-in", "link set other up", "link set blue-in up"] {
         let words: Vec<&str> = words.split(' ').collect();
@@ -136,7 +136,7 @@ fn twin(host: &TestHost) {
 }
 
 /// A tree in a network namespace that a process outside of the tree shares: its path is that process's.
-fn shared(host: &TestHost) -> (Workload, PathBuf) {
+fn start_sharing_tree(host: &TestHost) -> (Workload, PathBuf) {
     let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Own).start(host);
     let script = format!(
         "nsenter --net=/proc/{0}/ns/net sleep infinity & \
@@ -149,7 +149,7 @@ fn shared(host: &TestHost) -> (Workload, PathBuf) {
 
 fn table_of_process(criu: &Criu) {
     let host = TestHost::new();
-    let (tree, path) = shared(&host);
+    let (tree, path) = start_sharing_tree(&host);
     criu.dump(&host, &tree, &images(&host), &DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() });
     assert_eq!(tables(&host, Some(&path)).len(), 1, "void");
     let tool = Tool::new(&host, &images(&host));
@@ -157,26 +157,26 @@ fn table_of_process(criu: &Criu) {
     assert!(lines[0].ends_with(&format!(" -> {} (drops every packet; to be removed)", path.display())), "{lines:#?}");
     assert_eq!(tool.run(&[]).code(), 0);
     assert_eq!(tables(&host, Some(&path)), NOTHING);
-    tool.finds_nothing();
+    tool.assert_finds_nothing();
 }
 
 fn chain_of_process(criu: &Criu) {
     for flavour in IptablesFlavour::ALL {
         let host = TestHost::new();
-        let (tree, path) = shared(&host);
+        let (tree, path) = start_sharing_tree(&host);
         make_tables(&host, None, flavour);
         let filters = Filters::of_namespace(&host, &path, flavour);
         let open = filters.lines("iptables");
         criu.dump(&host, &tree, &images(&host), &DumpOptions { flavour, ..DumpOptions::default() });
         assert_ne!(filters.lines("iptables"), open, "void");
         let tool = Tool::new(&host, &images(&host));
-        tool.keeps_everything("untied-namespace");
+        tool.assert_keeps_everything("untied-namespace");
         let remedy = format!("To remove: --netns {}", path.display());
         assert!(tool.show().last().is_some_and(|line| line.ends_with(&remedy)), "{:#?}", tool.show());
         let tool = tool.option("--netns", &path);
         assert_eq!(tool.run(&[]).code(), 0);
         assert_eq!(filters.lines("iptables"), open);
-        tool.finds_nothing();
+        tool.assert_finds_nothing();
     }
 }
 
@@ -196,7 +196,7 @@ fn died(criu: &Criu) {
             lines[0].starts_with("Network lock ") && lines[0].ends_with(" -> no network namespace (gone)"),
             "{lines:#?}"
         );
-        tool.finds_nothing();
+        tool.assert_finds_nothing();
         assert_eq!(tool.difference_to(&before), NOTHING);
     }
 }

@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Criu, Finished, TestHost};
 
-use crate::attack::{dump_process, has_link, is_cleaned};
-use crate::case::Case;
+use crate::attack::{assert_cleans, dump_process, has_link};
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::links::images_of;
 use crate::tool::Tool;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "--show leaves the access times of images and directories as they were", test: images },
     Case { name: "--show leaves the access time of an archive as it was", test: archive },
     Case { name: "--show reads the images of a user although it may not spare their access times", test: of_a_user },
-];
+]));
 
 /// A dump on a filesystem that notes every read: the images, their directory and that of the link.
 struct Scene {
@@ -31,7 +31,7 @@ impl Scene {
         host.run("mount", &[&"-t", &"tmpfs", &"-o", &"strictatime", &"noted", &volume]);
         let scene = Scene { volume: host.path(&volume) };
         fs::create_dir(scene.volume.join("images")).expect("a new directory");
-        let tree = host.workload(&[&"deleted", &volume.join("data")]);
+        let tree = host.start_workload(&[&"deleted", &volume.join("data")]);
         let images = images_of(host);
         fs::create_dir(&images).expect("a new directory");
         host.run("mount", &[&"--bind", &volume.join("images"), &images]);
@@ -56,7 +56,7 @@ fn times(files: &[PathBuf]) -> Vec<(i64, i64)> {
 
 /// Shows what is left, and checks that no time has changed.
 #[track_caller]
-fn show(tool: &Tool<'_>, files: &[PathBuf]) -> Finished {
+fn assert_show_keeps_times(tool: &Tool<'_>, files: &[PathBuf]) -> Finished {
     let before = times(files);
     let shown = tool.run(&["--show"]);
     assert!(shown.stdout.contains("to be removed)"), "void: {shown}");
@@ -77,8 +77,8 @@ fn images(criu: &Criu) {
     fs::read(&reading).expect("an image");
     assert_ne!(times(&[reading]), before, "void: this filesystem notes no read");
     let tool = Tool::new(&host, &images_of(&host));
-    show(&tool, &files);
-    is_cleaned(&tool, || scene.has_link());
+    assert_show_keeps_times(&tool, &files);
+    assert_cleans(&tool, || scene.has_link());
 }
 
 fn archive(criu: &Criu) {
@@ -89,8 +89,8 @@ fn archive(criu: &Criu) {
     let archive = host.dir().join("volume/dump.tar");
     host.run("cp", &[&inside, &archive]);
     let tool = Tool::new(&host, &archive);
-    show(&tool, &[scene.volume.join("dump.tar")]);
-    is_cleaned(&tool, || scene.has_link());
+    assert_show_keeps_times(&tool, &[scene.volume.join("dump.tar")]);
+    assert_cleans(&tool, || scene.has_link());
 }
 
 /// Who looks has no `CAP_FOWNER`, and so the kernel notes what it reads of others.
@@ -104,5 +104,5 @@ fn of_a_user(criu: &Criu) {
     let shown = tool.run(&["--show", "--exit-code"]);
     assert!(shown.code() == 1 && shown.stdout.contains("foreign-images"), "{shown}");
     scene.images().iter().for_each(|image| chown(image, Some(0), Some(0)).expect("a file to take back"));
-    is_cleaned(&tool, || scene.has_link());
+    assert_cleans(&tool, || scene.has_link());
 }

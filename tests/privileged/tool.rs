@@ -86,7 +86,7 @@ impl<'a> Tool<'a> {
     }
 
     /// The objects of `--show --json`.
-    pub(crate) fn objects(&self) -> Vec<Value> {
+    pub(crate) fn show_objects(&self) -> Vec<Value> {
         let shown = self.run(&["--show", "--json"]);
         assert_eq!(shown.code(), 0, "{}", shown.stderr);
         let document: Value = serde_json::from_str(&shown.stdout).expect("one JSON document");
@@ -106,7 +106,7 @@ impl<'a> Tool<'a> {
 
     /// The whole protocol of a removal after which nothing is left: the residue is there, `--show` changes nothing and
     /// `--exit-code` tells of it, `gc` brings back what was before the dump, and a second `gc` finds nothing to do.
-    pub(crate) fn removes_everything_since(&self, before_dump: &Snapshot) -> Vec<String> {
+    pub(crate) fn assert_removes_everything_since(&self, before_dump: &Snapshot) -> Vec<String> {
         let left = self.snapshot();
         assert_ne!(before_dump.difference(&left), NOTHING, "void: the dump left nothing");
         let lines = self.show_since(&left, &["--show", "--exit-code"], 1);
@@ -114,16 +114,16 @@ impl<'a> Tool<'a> {
         assert_eq!(removed.code(), 0, "{}{}", removed.stdout, removed.stderr);
         let cleaned = self.snapshot();
         assert_eq!(before_dump.difference(&cleaned), NOTHING, "after: {}", removed.stdout);
-        self.finds_nothing_since(&cleaned);
+        self.assert_finds_nothing_since(&cleaned);
         lines
     }
 
     /// A removal that has nothing to do: it changes nothing, succeeds, and says so.
-    pub(crate) fn finds_nothing(&self) {
-        self.finds_nothing_since(&self.snapshot());
+    pub(crate) fn assert_finds_nothing(&self) {
+        self.assert_finds_nothing_since(&self.snapshot());
     }
 
-    fn finds_nothing_since(&self, now: &Snapshot) {
+    fn assert_finds_nothing_since(&self, now: &Snapshot) {
         let again = self.run(&[]);
         assert_eq!(again.code(), 0, "{}{}", again.stdout, again.stderr);
         assert_eq!(again.stdout.lines().last(), Some("Nothing is left."), "{}", again.stdout);
@@ -132,7 +132,7 @@ impl<'a> Tool<'a> {
     }
 
     /// A removal that keeps everything, each object for this reason among others, and says so with status 1.
-    pub(crate) fn keeps_everything(&self, reason: &str) {
+    pub(crate) fn assert_keeps_everything(&self, reason: &str) {
         let before = self.snapshot();
         let kept = self.run(&[]);
         assert_eq!(kept.code(), 1, "{}{}", kept.stdout, kept.stderr);

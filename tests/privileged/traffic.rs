@@ -116,17 +116,17 @@ impl Peer {
     }
 
     /// Waits until the kernel has sent again what was sent: nobody has answered.
-    pub(crate) fn gets_no_answer(&self) {
+    pub(crate) fn assert_gets_no_answer(&self) {
         self.await_state(|state| state.unacknowledged > 0 && state.retransmits > 0, "an answer came");
     }
 
     /// Waits until everything that was sent is acknowledged: packets pass both ways.
-    pub(crate) fn gets_an_answer(&self) {
+    pub(crate) fn assert_gets_an_answer(&self) {
         self.await_state(|state| state.unacknowledged == 0, "no answer came");
     }
 
     /// Waits for the reset.
-    pub(crate) fn is_reset(&mut self) {
+    pub(crate) fn assert_reset(&mut self) {
         let end = self.stream.read(&mut [0]);
         assert_eq!(end.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
     }

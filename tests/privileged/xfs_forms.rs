@@ -14,20 +14,20 @@ use criu_gc::internals::system::unmounted::{Nearest, ReadError, UnmountedFilesys
 use criu_gc::internals::time::Timestamp;
 use testkit::{Criu, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::container_links::directory;
 use crate::faults::tell;
-use crate::refusals::until;
+use crate::refusals::wait_until;
 use crate::xfs_file::{SECTOR, Xfs, number_of, prototype, prototype_file};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "what is read from the device of an XFS of any layout is what the kernel shows", test: layouts },
     Case {
         name: "what mkfs puts on an XFS of any layout, also of version 4, is read from its device",
         test: prototypes,
     },
     Case { name: "an XFS that needs repair, or is of an unknown kind, is not read", test: refused },
-];
+]));
 
 /// Options of `mkfs.xfs` for layouts that every kernel mounts.
 const LAYOUTS: &[&[&str]] = &[
@@ -79,10 +79,10 @@ fn layouts(_: &Criu) {
         let shown = walk(&host.path(&mountpoint));
         let uuid = FilesystemId::of(File::open(host.path(&mountpoint)).expect("a directory"), (7, 0)).uuid;
         host.run("umount", &[&mountpoint]);
-        let read = until_unmounted(&xfs);
+        let read = await_unmounted(&xfs);
         assert_eq!(read.id().uuid, uuid);
         for (path, metadata) in &shown {
-            check(&read, path, metadata, &shown);
+            assert_as_shown(&read, path, metadata, &shown);
         }
         let most = shown[Path::new("most")].ino();
         let format = xfs.print(&[&format!("inode {most}"), "print core.format"]);
@@ -98,8 +98,8 @@ fn layouts(_: &Criu) {
 }
 
 /// The log ends with an unmount a moment after the last mount has gone.
-fn until_unmounted(xfs: &Xfs<'_>) -> UnmountedFilesystem {
-    until(|| xfs.read().ok()).expect("an XFS that is not mounted")
+fn await_unmounted(xfs: &Xfs<'_>) -> UnmountedFilesystem {
+    wait_until(|| xfs.read().ok()).expect("an XFS that is not mounted")
 }
 
 /// All files below a directory, by their paths.
@@ -119,7 +119,7 @@ fn walk(root: &Path) -> BTreeMap<PathBuf, Metadata> {
 }
 
 /// What is read of a file, and of the names in a directory, is what was shown.
-fn check(read: &UnmountedFilesystem, path: &Path, metadata: &Metadata, shown: &BTreeMap<PathBuf, Metadata>) {
+fn assert_as_shown(read: &UnmountedFilesystem, path: &Path, metadata: &Metadata, shown: &BTreeMap<PathBuf, Metadata>) {
     let identity = read.identity(metadata.ino()).expect("an inode");
     let born = metadata.created().expect("a time").duration_since(UNIX_EPOCH).expect("after 1970");
     let expected = FileIdentity {
@@ -131,6 +131,7 @@ fn check(read: &UnmountedFilesystem, path: &Path, metadata: &Metadata, shown: &B
         size: metadata.size(),
         allocated: metadata.blocks() * 512,
         changed: Timestamp::new(metadata.ctime(), u32::try_from(metadata.ctime_nsec()).expect("nanoseconds")),
+        modified: Timestamp::new(metadata.mtime(), u32::try_from(metadata.mtime_nsec()).expect("nanoseconds")),
         born: Some(Timestamp::new(i64::try_from(born.as_secs()).expect("seconds"), born.subsec_nanos())),
         mount_id: 0,
     };

@@ -10,14 +10,14 @@ use criu_gc::internals::system::dir::FileIdentity;
 use criu_gc::internals::system::unmounted::{Nearest, ReadError};
 use testkit::{Criu, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::faults::tell;
 use crate::xfs_file::{SECTOR, Xfs, number_of, prototype, prototype_file};
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "of an XFS with any garbled metadata no name is missing without an error", test: garbled },
     Case { name: "no garbled metadata of an XFS without checksums make the reader fall or hang", test: garbled_4 },
-];
+]));
 
 /// What is read of some directories.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ const GARBLED: u64 = 2_000;
 const LONGEST: Duration = Duration::from_secs(1);
 
 fn garbled(_: &Criu) {
-    let (wrong, same) = read_garbled(&[], |read, truth| match read {
+    let (wrong, same) = count_garbled_reads(&[], |read, truth| match read {
         Ok(read) => {
             assert!(read == truth, "something else was read, without an error");
             true
@@ -65,13 +65,13 @@ fn garbled(_: &Criu) {
 }
 
 fn garbled_4(_: &Criu) {
-    let (wrong, read) = read_garbled(&["-m", "crc=0"], |read, _| read.is_ok());
+    let (wrong, read) = count_garbled_reads(&["-m", "crc=0"], |read, _| read.is_ok());
     assert!(wrong > GARBLED / 10 && read > 0, "void: {wrong} garbled filesystems were seen to be so, {read} not");
     tell(&format!("{GARBLED} garbled filesystems without checksums: an error of {wrong}"));
 }
 
 /// Reads a filesystem with one change each time. Returns how often `judge` says that it could not be read, and could.
-fn read_garbled(options: &[&str], judge: impl Fn(&Result<Read, ReadError>, &Read) -> bool) -> (u64, u64) {
+fn count_garbled_reads(options: &[&str], judge: impl Fn(&Result<Read, ReadError>, &Read) -> bool) -> (u64, u64) {
     let host = TestHost::new();
     let mut directories = prototype();
     directories.get_mut("most").expect("a directory").retain(|name| name.as_str() < "name-5");

@@ -6,16 +6,16 @@ use std::process::{Command, Stdio};
 
 use testkit::{Criu, TestHost};
 
-use crate::case::Case;
-use crate::container_links::is_not_known;
-use crate::device_links::{dump_on, is_removed_among, is_removed_once_undamaged};
+use crate::case::{Case, Cases};
+use crate::container_links::assert_not_known;
+use crate::device_links::{assert_removes_among, assert_removes_once_undamaged, dump_on};
 use crate::disk::Disk;
 
-pub(crate) const CASES: &[Case] = &[
+inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a link remap in a directory of any form on an XFS is removed", test: directories },
     Case { name: "a link remap on an XFS that is mounted out of sight is not known", test: mounted_out_of_sight },
     Case { name: "a link remap in a garbled directory of an XFS is not known", test: garbled },
-];
+]));
 
 /// One that lies in its inode, and larger ones, with blocks and an index of each kind.
 fn directories(criu: &Criu) {
@@ -29,7 +29,7 @@ fn directories(criu: &Criu) {
     for (options, count) in forms {
         let host = TestHost::new();
         let disk = Disk::made_with(&host, "xfs", 320, options);
-        is_removed_among(criu, &host, disk, count);
+        assert_removes_among(criu, &host, disk, count);
     }
 }
 
@@ -46,10 +46,10 @@ fn garbled(criu: &Criu) {
     assert!(!places.is_empty(), "void: the link is in no block of a directory");
     let mut garbled = good.clone();
     places.iter().for_each(|at| garbled[*at] = b'L');
-    let marked = needs_repair(&host, &disk);
+    let marked = make_need_repair(&host, &disk);
     let damages = [(garbled, "wrong checksum"), (marked, "xfs_repair it first")];
-    is_removed_once_undamaged(&dump, &disk, &good, damages);
-    dump.tool().finds_nothing();
+    assert_removes_once_undamaged(&dump, &disk, &good, damages);
+    dump.tool().assert_finds_nothing();
     disk.release();
 }
 
@@ -72,7 +72,7 @@ fn mounted_out_of_sight(criu: &Criu) {
     let mut told = String::new();
     BufReader::new(other.stdout.take().expect("its output")).read_line(&mut told).expect("a line");
     assert_eq!(told, "mounted\n");
-    is_not_known(&dump.tool(), "is mounted where this process cannot see it");
+    assert_not_known(&dump.tool(), "is mounted where this process cannot see it");
     drop(other.stdin.take());
     other.wait().expect("a child");
     disk.await_unmount();
@@ -84,7 +84,7 @@ fn mounted_out_of_sight(criu: &Criu) {
 }
 
 /// What the disk holds once its superblock says that it has to be repaired.
-fn needs_repair(host: &TestHost, disk: &Disk<'_>) -> Vec<u8> {
+fn make_need_repair(host: &TestHost, disk: &Disk<'_>) -> Vec<u8> {
     const BIT: u32 = 0x10;
     let said = host.run("xfs_db", &[&"-r", &"-c", &"sb 0", &"-c", &"print features_incompat", &disk.node]).stdout;
     let features = said.trim().strip_prefix("features_incompat = 0x").expect("features");

@@ -8,16 +8,18 @@ use criu_gc::internals::system::netlink::{Messages, NLM_F_ACK, Protocol, Request
 use criu_gc::internals::system::netns;
 use testkit::{Connection, Criu, DumpOptions, TestHost};
 
-use crate::case::Case;
+use crate::case::{Case, Cases};
 use crate::tool::{Tool, make_tables};
 
-pub(crate) const CASES: &[Case] =
-    &[Case { name: "rules with matches of x_tables, of older versions of iptables-nft, are removed", test: removed }];
+inventory::submit!(Cases::with_each_criu(&[Case {
+    name: "rules with matches of x_tables, of older versions of iptables-nft, are removed",
+    test: removed
+}]));
 
 fn removed(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, &[]);
-    let tree = host.workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
     let connections = tree.connections();
     let images = host.dir().with_file_name("images");
     let tool = Tool::new(&host, &images);
@@ -36,7 +38,7 @@ fn removed(criu: &Criu) {
     let namespace = netns::open(&PathBuf::from(format!("/proc/{}/ns/net", host.init()))).unwrap();
     netns::within(&namespace, || connections.iter().for_each(insert_rules)).unwrap();
     assert_eq!(rules(&saved()), native, "iptables takes these rules for other ones");
-    tool.removes_everything_since(&before);
+    tool.assert_removes_everything_since(&before);
 }
 
 /// Both ends were dumped, so each has its two rules.

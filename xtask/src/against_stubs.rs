@@ -11,10 +11,12 @@ use std::process::Command;
 
 use testkit::BINARY;
 
-use crate::cargo::{cargo, workspace};
+use crate::cargo::{self, cargo, workspace};
 use crate::error::Error;
-use crate::setup::{self, Freshness};
-use crate::{program, test};
+use crate::program;
+use crate::setup;
+use crate::tree::file;
+use crate::versions::Freshness;
 
 pub(crate) fn run(suite: &str) -> Result<(), Error> {
     setup::run(Freshness::AsFound)?;
@@ -24,11 +26,12 @@ pub(crate) fn run(suite: &str) -> Result<(), Error> {
     program::stream(cargo().args(words).arg("--no-run"))?;
     let mut passing = Vec::new();
     for stub in stubs {
-        let output = program::finish(test::complete(cargo()).args(words).env(BINARY, &stub))?;
+        let output = program::finish(cargo::privileged().args(words).env(BINARY, &stub))?;
         println!("{}: {}", stub.display(), summary(&output.stdout));
         let may_pass = may_pass(&stub)?;
         passing.extend(passed(&output.stdout).difference(&may_pass).map(|name| format!("{}: {name}", stub.display())));
-        let gc_tests = program::finish(Command::new("/proc/self/exe").arg("zdtm").env(BINARY, &stub))?;
+        let gc_tests =
+            program::finish(Command::new("/proc/self/exe").args(["zdtm", "--fail-fast"]).env(BINARY, &stub))?;
         println!("{}: gc tests: {}", stub.display(), gc_tests.status);
         if gc_tests.status.success() {
             passing.push(format!("{}: all gc tests", stub.display()));
@@ -43,7 +46,7 @@ pub(crate) fn run(suite: &str) -> Result<(), Error> {
 /// The tests that have nothing against this stub, since they do not run it, or since it is right there.
 fn may_pass(stub: &Path) -> Result<BTreeSet<String>, Error> {
     let path = stub.with_extension("passing");
-    let text = fs::read_to_string(&path).map_err(|source| Error::File { action: "read", path, source })?;
+    let text = fs::read_to_string(&path).map_err(file("read", &path))?;
     Ok(text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect())
 }
 
@@ -55,8 +58,7 @@ fn passed(stdout: &[u8]) -> BTreeSet<String> {
 }
 
 fn stubs(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let file = |source| Error::File { action: "read", path: directory.to_owned(), source };
-    let entries = fs::read_dir(directory).map_err(file)?.flatten();
+    let entries = fs::read_dir(directory).map_err(file("read", directory))?.flatten();
     let is_executable =
         |path: &PathBuf| path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
     let mut stubs: Vec<_> = entries.map(|entry| entry.path()).filter(is_executable).collect();

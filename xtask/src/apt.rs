@@ -9,6 +9,7 @@ use std::process::Command;
 use crate::error::Error;
 use crate::program;
 use crate::sources::Mirror;
+use crate::tree::{create, file};
 
 /// Where new CRIUs may be, newest last.
 pub(crate) const NEW_SUITES: &[&str] = &["forky", "sid", "experimental"];
@@ -76,7 +77,7 @@ impl Apt {
     fn make_state(&self) -> Result<(), Error> {
         for part in ["lists/partial", "cache/archives/partial"] {
             let path = self.directory.join(part);
-            fs::create_dir_all(&path).map_err(file("create", &path))?;
+            create(&path)?;
         }
         // Nothing is installed as far as this apt knows, so that it downloads whole closures.
         self.write("status", "")?;
@@ -108,11 +109,6 @@ impl Drop for Apt {
             eprintln!("xtask: cannot remove {}: {error}", self.directory.display());
         }
     }
-}
-
-fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::File { action, path, source }
 }
 
 /// The machine's own configuration, proxies and all, stays in force but for these.

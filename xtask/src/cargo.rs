@@ -6,14 +6,23 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use testkit::Artifacts;
 
 use crate::error::Error;
 use crate::program;
+use crate::tree::file;
 
 /// The cargo that runs this, in the workspace.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace());
+    command
+}
+
+/// The same, with an environment in which a privileged test must run.
+pub(crate) fn privileged() -> Command {
+    let mut command = cargo();
+    command.env(testkit::REQUIRED, "1").env(testkit::TARGET, Artifacts::of_workspace().target());
     command
 }
 
@@ -30,10 +39,6 @@ pub(crate) fn build_workload(path: &Path) -> Result<(), Error> {
 
 /// Builds a program of a package, static, and puts it at the path given.
 pub(crate) fn build_static(package: &str, name: &str, path: &Path) -> Result<(), Error> {
-    let file = |action, path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::File { action, path, source }
-    };
     let directory = path.with_file_name("build");
     let target = host_target()?;
     let mut command = cargo();

@@ -14,7 +14,7 @@ const PARTS: [(&str, &[&str]); 5] = [
     ("lints", &["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
     // As users build it: without the feature that opens the private modules, the compiler sees what nobody reads.
     ("dead code", &["clippy", "--quiet", "--package", "criu-gc", "--locked", "--", "--deny", "warnings"]),
-    ("unit tests", &["test", "--quiet", "--workspace", "--lib", "--bins", "--locked"]),
+    ("unit tests", &["test", "--quiet", "--workspace", "--lib", "--bins", "--examples", "--locked"]),
     (
         "command line",
         &[

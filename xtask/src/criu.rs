@@ -9,9 +9,8 @@ use std::process::Command;
 
 use crate::apt::{Apt, NEW_SUITES};
 use crate::error::Error;
-use crate::setup::Freshness;
 use crate::tree::{self, entries, file, remove, unpack, write, write_script};
-use crate::versions::{self, OLDEST, Version};
+use crate::versions::{self, Freshness, OLDEST, Version};
 use crate::{program, sources};
 
 /// Part of the stamp: trees made by another xtask are made anew when this changes.

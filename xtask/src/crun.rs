@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::apt::{Apt, NEW_SUITES};
 use crate::error::Error;
-use crate::setup::Freshness;
-use crate::tree::{self, file, remove, unpack, write_script};
+use crate::tree::{self, create, file, remove, unpack, write_script};
+use crate::versions::Freshness;
 use crate::{program, sources};
 
 /// Brings the newest crun of the suites that have CRIU's library to `directory`.
@@ -20,7 +20,7 @@ pub(crate) fn bring(directory: &Path, freshness: Freshness) -> Result<(), Error>
     println!("setup: brings crun");
     let new = directory.with_file_name("new-crun");
     remove(&new)?;
-    fs::create_dir_all(&new).map_err(file("create", &new))?;
+    create(&new)?;
     let packages = new.join("packages");
     let apt = Apt::update(&new.join("apt"), &sources::mirror()?, NEW_SUITES)?;
     apt.download_closure(&["crun", "libcriu2"].map(str::to_owned), &packages)?;

@@ -8,7 +8,8 @@ use testkit::{CommandExt, Criu, DumpOptions, TestHost, Word};
 
 use crate::cargo;
 use crate::error::Error;
-use crate::setup::{self, Freshness};
+use crate::setup;
+use crate::versions::Freshness;
 
 pub(crate) fn run() -> Result<(), Error> {
     setup::run(Freshness::AsFound)?;
@@ -30,7 +31,7 @@ pub(crate) fn run() -> Result<(), Error> {
 fn dump(host: &TestHost) -> PathBuf {
     let (criu, images) = (Criu::newest(), host.dir().join("images"));
     let data = host.dir().join("data");
-    let tree = host.workload(&[&"deleted", &data, &"semaphore", &"queue", &"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"deleted", &data, &"semaphore", &"queue", &"listen-connect", &"127.0.0.1:0"]);
     println!("\nA process has a file open that has lost its name, the POSIX semaphore /queue, and a TCP connection.");
     println!("It is dumped:\n");
     println!("# criu dump --tree {} --images-dir {} --link-remap --tcp-established", tree.pid(), images.display());

@@ -71,29 +71,8 @@ pub(crate) enum Error {
     #[error("the demonstration cannot run: {0}")]
     NoDemo(String),
 
-    #[error("the tests cannot run: {0}")]
-    NoZdtm(String),
-
-    #[error("Python does not answer with literals, but with {0:?}")]
-    NoLiteral(String),
-
-    #[error("{} is no source tree of CRIU: it has no test/zdtm/static/Makefile", .0.display())]
-    NoSource(PathBuf),
-
-    #[error("{tests} is built in {}; to build them: make -C {}/test/zdtm", source_tree.display(), source_tree.display())]
-    NotBuilt { source_tree: PathBuf, tests: String },
-
-    #[error("there is no test {0}; those of CRIU's suite need --criu-source")]
-    NoTest(String),
-
-    #[error("no criu {0} was brought; there are {1}. A path, as of a build of your own, has a / in it")]
-    NoSuchCriu(String, String),
-
-    #[error("{} does not say its version as criu does", .0.display())]
-    NoCriuProgram(PathBuf),
-
-    #[error("no test has a flavour that is asked for")]
-    NothingToRun,
+    #[error(transparent)]
+    Zdtm(#[from] zdtm::Error),
 
     #[error("{0} of {1} runs failed")]
     Unclean(usize, usize),

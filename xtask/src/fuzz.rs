@@ -15,7 +15,8 @@ use testkit::Artifacts;
 use crate::cargo::{self, workspace};
 use crate::error::Error;
 use crate::program;
-use crate::setup::{self, Freshness};
+use crate::setup;
+use crate::versions::Freshness;
 
 /// What is fuzzed.
 const TARGETS: [&str; 10] =
@@ -42,7 +43,7 @@ pub(crate) fn run(seconds: u32, targets: &[String]) -> Result<(), Error> {
     setup::run(Freshness::AsFound)?;
     let programs = build()?;
     let corpus = Artifacts::of_workspace().target().join("fuzz-corpus");
-    seeds::write(&corpus)?;
+    seeds::write(&corpus, &TARGETS)?;
     for target in TARGETS.into_iter().filter(|target| targets.is_empty() || targets.iter().any(|name| name == target)) {
         println!("fuzz: {target} for {seconds} seconds");
         program::stream(&mut command(&programs, &corpus, target, seconds))?;

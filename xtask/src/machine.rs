@@ -10,6 +10,7 @@ mod initramfs;
 mod kernels;
 mod old_criu;
 mod project;
+mod provision;
 mod root;
 mod stamp;
 pub(crate) mod table;
@@ -22,9 +23,8 @@ use std::time::{Duration, Instant};
 use machine::{Hardware, Init, Installation, Kernel, Machine};
 
 use crate::error::Error;
-use crate::packages;
-use crate::setup::{self, Freshness};
-use crate::tree::{file, remove, write};
+use crate::tree::{create, file, remove, write};
+pub(crate) use provision::bring;
 
 /// What is to run, and in which machine.
 #[derive(clap::Args)]
@@ -84,26 +84,11 @@ pub(crate) fn run_core(kernel: Kernel) -> Result<(), Error> {
     if failed == 0 { Ok(()) } else { Err(Error::Unclean(failed, outcome.tests.len())) }
 }
 
-/// Brings all that machines with these kernels need, and builds what runs in them.
-pub(crate) fn bring(kernels: &[Kernel]) -> Result<(), Error> {
-    setup::run(Freshness::AsFound)?;
-    packages::install_missing(packages::OF_MACHINES)?;
-    let installation = Installation::of_workspace();
-    let directory = installation.directory();
-    fs::create_dir_all(directory).map_err(file("create", directory))?;
-    root::bring(&installation)?;
-    for kernel in kernels {
-        kernels::bring(&installation, *kernel)?;
-    }
-    old_criu::bring(&installation.criu())?;
-    project::build(&installation)
-}
-
 /// Replaces what the machine before it brought back.
 fn bring_back(machine: &mut Machine) -> Result<(), Error> {
     let results = Installation::of_workspace().results();
     remove(&results)?;
-    fs::create_dir_all(&results).map_err(file("create", &results))?;
+    create(&results)?;
     machine.bring_back("/results", &results)?;
     write(&results.join("console.log"), &machine.console())
 }

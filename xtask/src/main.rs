@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Error;
-use crate::setup::Freshness;
+use crate::versions::Freshness;
 
 /// Sets the machine up, runs the tests, shows a demonstration.
 #[derive(Parser)]
@@ -61,7 +61,7 @@ enum Command {
     /// Measure removals against bare unlinking
     Bench,
     /// Dump tests of this project and of CRIU's own suite, clean up after them, and check that all is as before
-    Zdtm(zdtm::Options),
+    Zdtm(::zdtm::Options),
     /// Run tests in a whole machine, emulated, with a kernel of another release of Debian
     Machine(machine::Options),
     /// Run the tests that boot machines of their own: reboots, power cuts, other root file systems

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::tree::file;
 
 /// Where a suite can be had.
 #[derive(Debug, Eq, PartialEq)]
@@ -58,7 +59,7 @@ fn files() -> Result<Vec<PathBuf>, Error> {
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| Error::File { action: "read", path: path.to_owned(), source })
+    fs::read_to_string(path).map_err(file("read", path))
 }
 
 fn codename(os_release: &str) -> Option<String> {

@@ -15,7 +15,7 @@ pub(crate) fn unpack(packages: &Path, tree: &Path) -> Result<(), Error> {
     // Packages have /usr/lib only; what they refer to may begin with /lib.
     for part in ["bin", "lib", "lib64", "sbin"] {
         let path = tree.join("usr").join(part);
-        fs::create_dir_all(&path).map_err(file("create", &path))?;
+        create(&path)?;
         symlink(Path::new("usr").join(part), tree.join(part)).map_err(file("create", tree))?;
     }
     for path in entries(packages)? {
@@ -78,6 +78,11 @@ pub(crate) fn entries(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut paths: Vec<_> = read.map_err(file("read", directory))?;
     paths.sort();
     Ok(paths)
+}
+
+/// Creates a directory with all that lead to it.
+pub(crate) fn create(directory: &Path) -> Result<(), Error> {
+    fs::create_dir_all(directory).map_err(file("create", directory))
 }
 
 /// Writes a whole file.

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Which of the archive's versions of CRIU are wanted: the newest of each minor line.
+//! Which of the archive's versions of CRIU are wanted: the newest of each minor line; and whether it is asked again.
 
 use std::collections::BTreeMap;
 
 /// The first line whose releases run on the kernels that the tests meet.
 pub(crate) const OLDEST: (u32, u32) = (4, 2);
+
+/// Whether the archive is asked for newer versions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Freshness {
+    /// Not if some are here.
+    AsFound,
+    /// In any case.
+    LookAgain,
+}
 
 /// One version of a Debian package.
 #[derive(Clone, Debug, Eq, PartialEq)]

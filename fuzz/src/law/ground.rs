@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use criu_gc::internals::carrier::{FoundFile, Presence};
 use criu_gc::internals::checkpoint::Checkpoint;
 use criu_gc::internals::mounts::{Base, HostMount, HostMounts};
 use criu_gc::internals::plan::{Answer, Item};
-use criu_gc::internals::probe::{FoundFile, Presence};
 
 /// What speaks for an object being the one that the images name, beside the test of the object itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use criu_gc::report::{
-    CheckpointReport, Drops, GhostReport, Location, MetadataReport, Mode, NamedReport, Object, Outcome, ProcessReport,
-    RecordAnswer, RuleReport, State, Subject, Verdict,
+    CheckpointReport, Description, Drops, GhostReport, Location, MetadataReport, Mode, NamedReport, Object, Outcome,
+    ProcessReport, RecordAnswer, RuleReport, State, Target, Verdict,
 };
 
 use crate::terminal::Line;
@@ -121,41 +121,30 @@ fn ghost_line(ghost: &GhostReport) -> Line {
 }
 
 fn headline(object: &Object) -> Line {
-    let line = Line::new();
-    match &object.subject {
-        Subject::LinkRemap { link, original, .. } => {
-            let line = line.say("Link remap: ").quote(&link.0).say(" -> ");
-            match original {
-                Some(original) => line.quote(&original.0),
-                None => line.say("?"),
-            }
-        }
-        Subject::LockedConnection { local, peer } => {
-            line.say("Locked tcp connection: ").say(local).say(" -> ").say(peer)
-        }
-        Subject::NetworkLockTable { names } => {
-            let line = line.say("Network lock table: inet ").quote(names.join(" or ").as_bytes()).say(" -> ");
-            line.quote(namespace(object).as_bytes())
-        }
-        Subject::NetworkLockChain { chain } => {
-            line.say("Network lock chain: ").say(chain).say(" -> ").quote(namespace(object).as_bytes())
-        }
+    let Description { label, name, target, .. } = &object.subject;
+    let line = Line::new().say(label).say(": ").quote(name).say(" -> ");
+    match target {
+        Target::Is(target) => line.quote(target),
+        Target::NotTold => line.say("?"),
+        Target::Namespace => line.quote(namespace(object).as_bytes()),
     }
 }
 
 fn namespace(object: &Object) -> String {
     match &object.location {
-        Some(Location::Table { namespace, .. } | Location::Chain { namespace, .. }) => namespace.clone(),
-        _ => "no network namespace".to_owned(),
+        Some(
+            Location::Rules { namespace, .. } | Location::Table { namespace, .. } | Location::Chain { namespace, .. },
+        ) => namespace.clone(),
+        Some(Location::File { .. }) | None => "no network namespace".to_owned(),
     }
 }
 
 /// What is known of a present object, beyond its headline.
 fn facts(object: &Object) -> Option<Vec<u8>> {
     let mut facts: Vec<Vec<u8>> = Vec::new();
-    match (&object.location, &object.subject) {
-        (Some(Location::File { path, links, size, .. }), Subject::LinkRemap { link, is_silly_rename, .. }) => {
-            if path != link {
+    match &object.location {
+        Some(Location::File { path, links, size, .. }) => {
+            if path.0 != object.subject.name {
                 facts.push([b"at ".as_slice(), &path.0].concat());
             }
             facts.push(count(*size, "byte").into_bytes());
@@ -164,20 +153,18 @@ fn facts(object: &Object) -> Option<Vec<u8>> {
                 0 | 1 => b"its last name".to_vec(),
                 _ => count(u64::from(*links - 1), "other name").into_bytes(),
             });
-            if *is_silly_rename {
-                facts.push(b"named as NFS names a deleted open file".to_vec());
-            }
+            facts.extend(object.subject.remark.map(|remark| remark.as_bytes().to_vec()));
         }
-        (Some(Location::Rules { rules, .. }), _) => facts.push(rule_counts(rules).into_bytes()),
-        (Some(Location::Table { drops, .. }), _) => facts.push(match drops {
+        Some(Location::Rules { rules, .. }) => facts.push(rule_counts(rules).into_bytes()),
+        Some(Location::Table { drops, .. }) => facts.push(match drops {
             Drops::Everything => b"drops every packet".to_vec(),
             Drops::Flows(flows) => format!("drops {}", count(*flows as u64, "flow")).into_bytes(),
         }),
-        (Some(Location::Chain { command, jumps, tie, .. }), _) => {
+        Some(Location::Chain { command, jumps, tie, .. }) => {
             facts.push(format!("{command}, {}", count(*jumps as u64, "jump")).into_bytes());
             facts.extend(tie.map(|tie| tie.as_bytes().to_vec()));
         }
-        _ => {}
+        None => {}
     }
     if object.state == State::Present {
         facts.extend(object.detail.clone().map(String::into_bytes));

@@ -4,11 +4,11 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use criu_images::{ByteOrder, FdType, FileEntry, InetSkEntry, RegFileEntry};
+use criu_images::{ByteOrder, FdType, FileEntry, InetSkEntry, RegFileEntry, Remap};
 
 use super::{ReadError, Reader, entry_error};
 use crate::checkpoint::budget::{Budget, Fact};
-use crate::checkpoint::{FileRecord, Layout, Record, SocketRecord};
+use crate::checkpoint::{FileRecord, Layout, Record, RemapRecord, SocketRecord};
 use crate::connection::Connection;
 use crate::evidence::Evidence;
 
@@ -113,4 +113,17 @@ impl Files {
 fn is_link(file: &RegFileEntry) -> bool {
     let has_attributes = file.mode.is_some() || file.size.is_some() || file.mount_id().is_some() || file.ext;
     !has_attributes && file.name.ends_with(format!("/link_remap.{}", file.id).as_bytes())
+}
+
+/// The ids of the files to keep.
+pub(super) fn wanted_files(remaps: &[RemapRecord], programs: &HashMap<u32, u32>) -> HashSet<u32> {
+    let mut wanted: HashSet<u32> = programs.values().copied().collect();
+    for remap in remaps {
+        match remap.entry.remap() {
+            Remap::Linked { file_id } => wanted.extend([file_id, remap.entry.orig_id]),
+            Remap::Ghost { .. } => wanted.extend([remap.entry.orig_id]),
+            Remap::Procfs { .. } | Remap::Unknown { .. } | _ => {}
+        }
+    }
+    wanted
 }

@@ -7,15 +7,16 @@ use super::super::tests::{decide_with, text};
 use super::*;
 use criu_gc_sys::Uuid;
 
+use crate::carrier::filter::{FoundRule, Tie};
 use crate::checkpoint::example::checkpoint;
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
+use crate::connection::Direction;
 use crate::firewall::{Backend, RuleId, RuleKey};
 use crate::json::Bytes;
+use crate::kind::Residue;
 use crate::plan::{Policy, decide};
-use crate::probe::{FoundRule, Tie};
 use crate::record::Beside;
 use crate::record::document::{Connection, Device, Directory, Document, Dump, Machine, Role, Table, VERSION};
-use crate::residue::Direction;
 use crate::system::netns::NetworkId;
 use crate::system::xtables::IpVersion;
 use crate::time::Timestamp;
@@ -290,7 +291,7 @@ fn check_network(network: &Network, namespace: RecordedNamespace, finding: &Find
 
 /// Rules of the example's connection: place, chain, table and handle.
 fn with_rules(found: &[(crate::firewall::FilterPlace, Direction, u64, u64)]) -> (Finding, Vec<Rule>) {
-    let Finding { residue: Residue::Connection(locked), presence: Presence::Rules(mut rules) } = rules() else {
+    let Finding { residue: Residue::LockedConnection(locked), presence: Presence::Rules(mut rules) } = rules() else {
         panic!("no rules")
     };
     rules.rules = found
@@ -306,11 +307,11 @@ fn with_rules(found: &[(crate::firewall::FilterPlace, Direction, u64, u64)]) -> 
         .collect();
     let recorded = rules.rules.iter().map(|rule| Rule::of(rule.place, rule.key.direction, rule.table, &rule.id));
     let recorded = recorded.collect();
-    (Finding { residue: Residue::Connection(locked), presence: Presence::Rules(rules) }, recorded)
+    (Finding { residue: Residue::LockedConnection(locked), presence: Presence::Rules(rules) }, recorded)
 }
 
 fn recording(finding: &Finding, rules: Vec<Rule>) -> Network {
-    let Residue::Connection(locked) = &finding.residue else { panic!("no connection") };
+    let Residue::LockedConnection(locked) = &finding.residue else { panic!("no connection") };
     let connection = Connection { local: locked.connection.local, peer: locked.connection.peer, rules };
     Network { connections: vec![connection], ..network(Role::Criu) }
 }

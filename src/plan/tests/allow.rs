@@ -19,7 +19,7 @@ fn while_the_tree_may_live_nothing_at_all_is_removed() {
 
 #[test]
 fn a_tree_that_came_back_while_a_question_was_asked_keeps_everything() {
-    let gone = || Finding { residue: Residue::LinkRemap(link().0.into()), presence: Presence::Gone(Looked::in_test()) };
+    let gone = || Finding { residue: link().0.into(), presence: Presence::Gone(Looked::in_test()) };
     let findings = || vec![rules(), gone(), chain(None, &[])];
     let plan = decide(&checkpoint(), survey(findings()), &Policy::default());
     assert!(plan.removes_anything());
@@ -100,6 +100,7 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
             | KeepReason::NotRecorded
             | KeepReason::NewerDump
             | KeepReason::CriuAtWork
+            | KeepReason::CriuElsewhere
             | KeepReason::Directory
             | KeepReason::UntiedNamespace => None,
         }
@@ -118,10 +119,10 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
 
 #[test]
 fn a_reason_that_names_a_fact_to_be_changed_first_cannot_be_allowed() {
-    let never = [KeepReason::CriuAtWork, KeepReason::Directory, KeepReason::UntiedNamespace];
+    let never = [KeepReason::CriuAtWork, KeepReason::CriuElsewhere, KeepReason::Directory, KeepReason::UntiedNamespace];
     for reason in KeepReason::ALL {
         assert_eq!(reason.can_be_allowed(), !never.contains(&reason), "{reason}");
-        assert_eq!(reason.name().parse(), reason.can_be_allowed().then_some(reason).ok_or(reason::NotAReason));
+        assert_eq!(reason.name().parse(), reason.can_be_allowed().then_some(reason).ok_or(crate::reason::NotAReason));
         assert_eq!(reason.remedy() == format!("--allow {reason}"), reason.can_be_allowed(), "{reason}");
     }
     assert!(KeepReason::ALL.is_sorted());

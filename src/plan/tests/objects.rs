@@ -5,18 +5,23 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::carrier::filter::{FoundRules, RuleForms, TableName, Tie};
+use crate::carrier::name::FileMount;
+use crate::carrier::{FoundChain, FoundFile, FoundTable, Presence};
 use crate::checkpoint::example::evidence;
+use crate::connection::{Connection, Flow, TableForm};
+use crate::evidence::Evidence;
 use crate::firewall::{Backend, ChainView, FilterPlace, TableView};
+use crate::kind::locked_connection::ConnectionLock;
+use crate::kind::{LinkRemap, LockChain, LockTable, LockedConnection};
 use crate::mounts::{Base, Place};
-use crate::plan::{ConnectionLock, Finding, Flow, FoundChain, FoundFile, FoundTable, LinkRemap, LockTable, Presence};
-use crate::plan::{Residue, Survey, TreeState};
-use crate::probe::{FoundRules, LiveTask, Tie, UnknownTree};
-use crate::residue::{Connection, Evidence, FileMount, LockChain, LockedConnection, RuleForms, TableForm, TableName};
+use crate::probe::{Finding, Survey};
 use crate::system::dir::FileIdentity;
 use crate::system::filesystem::FilesystemId;
 use crate::system::netns::{NetworkId, NetworkName};
 use crate::system::xtables::IpVersion;
 use crate::time::Timestamp;
+use crate::tree::{LiveTask, TreeState, UnknownTree};
 
 pub(in crate::plan) const FILE: u32 = 0o100_640;
 
@@ -33,7 +38,20 @@ pub(in crate::plan) fn named_by() -> Vec<Evidence> {
 
 pub(in crate::plan) fn identity(changed: Timestamp) -> FileIdentity {
     let (device, inode, links, size, allocated) = ((8, 1), 77, 2, 41, 4096);
-    FileIdentity { device, inode, mode: FILE, owner: 0, links, size, allocated, changed, born: None, mount_id: 22 }
+    let (owner, modified) = (0, changed);
+    FileIdentity {
+        device,
+        inode,
+        mode: FILE,
+        owner,
+        links,
+        size,
+        allocated,
+        changed,
+        modified,
+        born: None,
+        mount_id: 22,
+    }
 }
 
 /// A link remap that is there, as it was dumped.
@@ -54,7 +72,7 @@ pub(in crate::plan) fn link() -> (LinkRemap, FoundFile) {
 }
 
 pub(in crate::plan) fn link_finding((link, file): (LinkRemap, FoundFile)) -> Finding {
-    Finding { residue: Residue::LinkRemap(link.into()), presence: Presence::File(file) }
+    Finding { residue: link.into(), presence: Presence::File(file) }
 }
 
 /// A link remap that a newer dump made again.
@@ -71,7 +89,7 @@ pub(in crate::plan) fn flow() -> Flow {
 
 pub(in crate::plan) fn connection(lock: ConnectionLock, presence: Presence) -> Finding {
     let connection = Connection { local: flow().source, peer: flow().destination };
-    Finding { residue: Residue::Connection(LockedConnection { connection, lock, evidence: named_by() }), presence }
+    Finding { residue: LockedConnection { connection, lock, evidence: named_by() }.into(), presence }
 }
 
 pub(in crate::plan) fn rules() -> Finding {
@@ -106,14 +124,14 @@ pub(in crate::plan) fn by_pid() -> (LockTable, FoundTable) {
 }
 
 pub(in crate::plan) fn table_finding((table, found): (LockTable, FoundTable)) -> Finding {
-    Finding { residue: Residue::LockTable(table), presence: Presence::Table(found) }
+    Finding { residue: table.into(), presence: Presence::Table(found) }
 }
 
 pub(in crate::plan) fn chain(tie: Option<Tie>, foreign: &[&str]) -> Finding {
     let foreign = foreign.iter().map(|text| (*text).to_owned()).collect();
     let view = ChainView { table: Some(2), handle: Some(1), jumps: Vec::new(), rules: Vec::new(), foreign };
     let place = FilterPlace { backend: Backend::Nft, family: IpVersion::V4 };
-    let residue = Residue::LockChain(LockChain { namespace: Some(12), evidence: named_by() });
+    let residue = LockChain { evidence: named_by() }.into();
     Finding { residue, presence: Presence::Chain(FoundChain { namespace: namespace(), place, view, tie }) }
 }
 

@@ -76,6 +76,10 @@ impl Inode {
         u64_at(&self.bytes, 64)
     }
 
+    pub(super) fn modified(&self) -> Timestamp {
+        self.time(40)
+    }
+
     pub(super) fn changed(&self) -> Timestamp {
         self.time(48)
     }

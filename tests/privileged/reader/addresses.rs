@@ -13,7 +13,7 @@ type Address = (u32, IpAddr, u8);
 
 pub(super) fn as_ip_shows_them(criu: &Criu) {
     let host = TestHost::new();
-    let namespace = host.net_namespace("blue");
+    let namespace = host.make_net_namespace("blue");
     host.connect(&namespace, "10.1.2.1/24", "10.1.2.3/24");
     for address in ["fd00:1::3/64", "2001:db8::ffff:1:2/128"] {
         host.run_in(&namespace, "ip", &[&"address", &"add", &address, &"dev", &"blue-in"]);
@@ -22,14 +22,14 @@ pub(super) fn as_ip_shows_them(criu: &Criu) {
     let container = Container::new(&host, "root");
     let launch = Launch::new(&[]).network(Network::Named(namespace.clone())).container(&container);
     let tree = launch.start(&host);
-    let shown = settled(&host, &namespace);
+    let shown = await_addresses(&host, &namespace);
     let images = host.dir().with_file_name("images");
     criu.dump(&host, &tree, &images, &DumpOptions::default());
     assert_eq!(recorded(&images), shown);
 }
 
 /// All addresses, once the one that the kernel adds by itself when the device is up is there.
-fn settled(host: &TestHost, namespace: &NetNamespace) -> BTreeSet<Address> {
+fn await_addresses(host: &TestHost, namespace: &NetNamespace) -> BTreeSet<Address> {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         let shown = shown(host, namespace);

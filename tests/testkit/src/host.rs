@@ -127,7 +127,7 @@ impl TestHost {
     /// # Panics
     /// If the directives fail.
     #[track_caller]
-    pub fn workload(&self, directives: &[Word<'_>]) -> Workload {
+    pub fn start_workload(&self, directives: &[Word<'_>]) -> Workload {
         Launch::new(directives).start(self)
     }
 

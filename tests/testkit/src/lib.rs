@@ -11,7 +11,7 @@
 //!
 //! let host = TestHost::new();
 //! let file = host.dir().join("data");
-//! let tree = host.workload(&[&"deleted", &file, &"listen-connect", &"127.0.0.1:0"]);
+//! let tree = host.start_workload(&[&"deleted", &file, &"listen-connect", &"127.0.0.1:0"]);
 //! let before = host.snapshot(&[host.dir()]);
 //! for criu in Criu::all() {
 //!     let dump = criu.dump(&host, &tree, &host.dir().join("images"), &DumpOptions::default());

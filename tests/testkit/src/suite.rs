@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A suite of privileged tests that never passes without having run.
+//! Suites of tests that have no harness of rustc's: a privileged test never passes without having run, and each suite
+//! ends with how long its tests took.
+
+mod times;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Failed, FormatSetting, Trial};
 
+use self::times::{Shown, Watch};
 use crate::artifacts::{REQUIRED, cannot_run};
 
-/// A test.
+/// A privileged test.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     /// What must hold.
@@ -16,24 +20,50 @@ pub struct Case {
     pub test: fn(),
 }
 
-/// Runs the tests as `cargo test` would.
+/// Runs privileged tests as `cargo test` would.
 pub fn run(cases: &[Case]) -> ExitCode {
-    conclude(cases.iter().map(|case| trial(case.name.to_owned(), case.test)).collect())
+    conclude(cases.iter().map(|case| privileged_trial(case.name.to_owned(), case.test)).collect())
 }
 
-/// One test of a suite. Where it cannot run it is ignored, with the reason in its name; or it fails, where it must run.
+/// One test of a suite that fails by a panic.
 pub fn trial(name: String, test: impl FnOnce() + Send + 'static) -> Trial {
-    let Some(reason) = cannot_run() else {
-        return Trial::test(name, move || {
-            test();
-            Ok(())
-        });
-    };
-    let is_required = std::env::var_os(REQUIRED).is_some();
-    Trial::test(format!("{name}: {reason}"), move || Err(reason.into())).with_ignored_flag(!is_required)
+    fallible_trial(name, move || {
+        test();
+        Ok(())
+    })
 }
 
-/// Runs the tests that the command line asks for.
+/// One test of a suite that fails by a panic or an error.
+pub fn fallible_trial(name: String, test: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Trial {
+    let watch = Watch::new(&name);
+    Trial::test(name, move || {
+        let _running = watch.start();
+        test()
+    })
+}
+
+/// One test of a suite that needs root and a CRIU. Where it cannot run it is ignored, with the reason in its name; or it
+/// fails, where it must run.
+pub fn privileged_trial(name: String, test: impl FnOnce() + Send + 'static) -> Trial {
+    match cannot_run() {
+        None => trial(name, test),
+        Some(reason) => impossible_trial(&name, &reason),
+    }
+}
+
+/// A test that cannot run, for this reason.
+pub fn impossible_trial(name: &str, reason: &str) -> Trial {
+    let is_required = std::env::var_os(REQUIRED).is_some();
+    let failed = Failed::from(reason);
+    Trial::test(format!("{name}: {reason}"), move || Err(failed)).with_ignored_flag(!is_required)
+}
+
+/// Runs the tests that the command line asks for, and prints how long each took.
 pub fn conclude(trials: Vec<Trial>) -> ExitCode {
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let arguments = Arguments::from_args();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if matches!(arguments.format, None | Some(FormatSetting::Pretty)) {
+        times::print(if conclusion.has_failed() { Shown::Slowest } else { Shown::All });
+    }
+    conclusion.exit_code()
 }

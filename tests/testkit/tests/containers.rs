@@ -71,7 +71,7 @@ fn a_named_network_namespace_stays_locked() {
             [(LockMethod::Iptables, "+ filter: -A INPUT -j CRIU"), (LockMethod::Nftables, "+ table inet CRIU-")]
         {
             let host = TestHost::new();
-            let network = Network::Named(host.net_namespace("blue"));
+            let network = Network::Named(host.make_net_namespace("blue"));
             let container = Container::new(&host, "root");
             let launch = Launch::new(&[&"listen-connect", &"127.0.0.1:0"]).network(network).container(&container);
             let tree = launch.start(&host);
@@ -87,9 +87,9 @@ fn a_named_network_namespace_stays_locked() {
 fn the_devices_of_a_network_namespace_are_recorded() {
     for criu in Criu::all() {
         let host = TestHost::new();
-        let blue = host.net_namespace("blue");
+        let blue = host.make_net_namespace("blue");
         host.connect(&blue, "10.9.0.1/24", "10.9.0.2/24");
-        let server = host.workload(&[&"serve", &"10.9.0.1:0"]);
+        let server = host.start_workload(&[&"serve", &"10.9.0.1:0"]);
         let address = server.listeners()[0];
         let launch = Launch::new(&[&"connect", &address.to_string()]).network(Network::Named(blue));
         let tree = launch.start(&host);

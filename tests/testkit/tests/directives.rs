@@ -21,7 +21,7 @@ fn files() {
         let host = TestHost::new();
         let file = |name: &str| host.dir().join(name);
         let odd = host.dir().join(OsStr::from_bytes(b"\xff\n\"odd\" (deleted)"));
-        let tree = host.workload(&[
+        let tree = host.start_workload(&[
             &"deleted-program",
             &file("program"),
             &"deleted",
@@ -60,8 +60,8 @@ fn files() {
 fn sockets() {
     for criu in Criu::all() {
         let host = TestHost::new();
-        let server = host.workload(&[&"serve", &"127.0.0.1:0"]);
-        let tree = host.workload(&[
+        let server = host.start_workload(&[&"serve", &"127.0.0.1:0"]);
+        let tree = host.start_workload(&[
             &"listen-connect",
             &"127.0.0.1:0",
             &"listen-connect",

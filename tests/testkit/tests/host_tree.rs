@@ -9,9 +9,9 @@ fn main() -> std::process::ExitCode {
 }
 
 /// Dumps a tree with a deleted file and a connection; gives what is new on the host.
-fn residue(criu: &Criu, options: &DumpOptions) -> Vec<String> {
+fn dump_and_list_residue(criu: &Criu, options: &DumpOptions) -> Vec<String> {
     let host = TestHost::new();
-    let tree = host.workload(&[&"deleted", &host.dir().join("data"), &"listen-connect", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data"), &"listen-connect", &"127.0.0.1:0"]);
     let picture = || -> Snapshot { host.snapshot(&[host.dir(), "/dev/shm".as_ref()]) };
     let before = picture();
     assert_eq!(before, picture(), "taking a picture changes the host");
@@ -28,7 +28,7 @@ fn count(residue: &[String], texts: &[&str]) -> usize {
 fn iptables() {
     for criu in Criu::all() {
         for flavour in IptablesFlavour::ALL {
-            let residue = residue(&criu, &DumpOptions { flavour, ..DumpOptions::default() });
+            let residue = dump_and_list_residue(&criu, &DumpOptions { flavour, ..DumpOptions::default() });
             assert_eq!(count(&residue, &["+ link_remap.", "file", "links 2"]), 1, "{residue:#?}");
             let rules = match flavour {
                 IptablesFlavour::Nft => "iptables-nft-save in the host: + filter: -A",
@@ -42,7 +42,7 @@ fn iptables() {
 fn nftables() {
     let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
     for criu in Criu::all() {
-        let residue = residue(&criu, &options);
+        let residue = dump_and_list_residue(&criu, &options);
         assert_eq!(count(&residue, &["+ link_remap."]), 1, "{residue:#?}");
         let tables = residue.iter().filter_map(|line| line.strip_prefix("nft in the host: + table inet CRIU-"));
         assert_eq!(tables.filter(|rest| !rest.contains(": ")).count(), 1, "{residue:#?}");

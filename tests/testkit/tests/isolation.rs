@@ -35,7 +35,7 @@ fn hosts_are_private() {
     one.run("nft", &[&"add table inet mine"]);
     one.run("touch", &[&"/dev/shm/mine", &"/run/mine", &one.dir().join("mine")]);
     one.run("hostname", &[&"mine"]);
-    one.net_namespace("mine");
+    one.make_net_namespace("mine");
     assert_eq!(untouched, picture());
     assert_eq!(one.snapshot(&[]).lines_with("-j DROP").len(), 2);
     assert_eq!(rules_of_machine(), before);
@@ -60,7 +60,7 @@ fn mounts_are_few() {
 fn a_dropped_host_leaves_nothing() {
     let host = TestHost::new();
     let (directory, init) = (host.dir().to_owned(), host.init());
-    let tree = host.workload(&[&"listen", &"127.0.0.1:0"]);
+    let tree = host.start_workload(&[&"listen", &"127.0.0.1:0"]);
     let mut stray = host.spawn("sleep", &[&"infinity"]);
     let pid = tree.real_pid();
     drop(tree);
@@ -73,7 +73,7 @@ fn a_dropped_host_leaves_nothing() {
 fn a_killed_test_takes_its_host_along() {
     if std::env::var_os(VICTIM).is_some() {
         let host = TestHost::new();
-        let tree = host.workload(&[&"listen", &"127.0.0.1:0"]);
+        let tree = host.start_workload(&[&"listen", &"127.0.0.1:0"]);
         println!("\nvictim {} {}", host.init(), tree.real_pid());
         std::thread::sleep(Duration::from_secs(60));
     }

@@ -21,8 +21,8 @@ fn main() -> std::process::ExitCode {
     ])
 }
 
-fn tree(host: &TestHost) -> Workload {
-    host.workload(&[&"deleted", &host.dir().join("data"), &"listen-connect", &"127.0.0.1:0"])
+fn start_tree(host: &TestHost) -> Workload {
+    host.start_workload(&[&"deleted", &host.dir().join("data"), &"listen-connect", &"127.0.0.1:0"])
 }
 
 /// Right after CRIU let go of it, a process may run before it sleeps again.
@@ -37,7 +37,7 @@ fn images(host: &TestHost) -> std::path::PathBuf {
 fn a_stopped_tree_leaves_residue_and_stays() {
     for criu in Criu::all() {
         let host = TestHost::new();
-        let tree = tree(&host);
+        let tree = start_tree(&host);
         let before = host.snapshot(&[host.dir()]);
         let options = DumpOptions { final_state: FinalState::Stopped, ..DumpOptions::default() };
         criu.dump(&host, &tree, &images(&host), &options);
@@ -54,7 +54,7 @@ fn a_stopped_tree_leaves_residue_and_stays() {
 fn a_running_tree_and_a_failed_dump_leave_nothing() {
     for criu in Criu::all() {
         let host = TestHost::new();
-        let tree = tree(&host);
+        let tree = start_tree(&host);
         let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
         let running = DumpOptions { final_state: FinalState::Running, ..options.clone() };
         let refused = DumpOptions { link_remap: LinkRemap::Refused, ..options };
@@ -71,7 +71,7 @@ fn a_killed_criu_leaves_what_it_had_done() {
     for criu in Criu::all() {
         for (point, rules, inventory) in [(StopPoint::PostDump, 4, true), (StopPoint::Rule(3), 2, false)] {
             let host = TestHost::new();
-            let tree = tree(&host);
+            let tree = start_tree(&host);
             let dump = criu.dump_until(&host, &tree, &images(&host), &DumpOptions::default(), point);
             let found = host.snapshot(&[]).lines_with("0xc114");
             let found = found.iter().filter(|line| line.starts_with("iptables-nft-save")).count();
@@ -86,7 +86,7 @@ fn a_restore_takes_the_residue_away() {
     for criu in Criu::all() {
         for lock in [LockMethod::Iptables, LockMethod::Nftables] {
             let host = TestHost::new();
-            let tree = tree(&host);
+            let tree = start_tree(&host);
             let options = DumpOptions { lock, ..DumpOptions::default() };
             let dump = criu.dump(&host, &tree, &images(&host), &options);
             let restored = criu.restore(&host, &dump, &options);

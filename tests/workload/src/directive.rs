@@ -19,6 +19,8 @@ pub(crate) enum Directive {
     Remove(PathBuf),
     /// `open PATH`
     Open(PathBuf),
+    /// `link PATH NAME`: give a file one more name.
+    Link(PathBuf, PathBuf),
     /// `deleted PATH`
     Deleted(PathBuf),
     /// `deleted-twice PATH`
@@ -94,6 +96,7 @@ impl Words<'_> {
             "enter" => Directive::Enter(self.entry()?),
             "remove" => Directive::Remove(self.path()?),
             "open" => Directive::Open(self.path()?),
+            "link" => Directive::Link(self.path()?, self.path()?),
             "deleted" => Directive::Deleted(self.path()?),
             "deleted-twice" => Directive::DeletedTwice(self.path()?),
             "fifo-deleted" => Directive::DeletedFifo(self.path()?),

@@ -61,6 +61,7 @@ fn apply(directive: &Directive, held: &mut Held, report: &mut Report) -> Outcome
         Directive::Enter(entry) => container::enter(entry)?,
         Directive::Remove(path) => std::fs::remove_file(path)?,
         Directive::Open(path) => keep(vec![std::fs::File::open(path)?.into()]),
+        Directive::Link(path, name) => std::fs::hard_link(path, name)?,
         Directive::Deleted(path) => keep(files::deleted(path)?),
         Directive::DeletedTwice(path) => keep(files::deleted_twice(path)?),
         Directive::DeletedFifo(path) => keep(files::deleted_fifo(path)?),

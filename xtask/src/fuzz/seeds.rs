@@ -2,6 +2,7 @@
 //! Seeds for the fuzz targets: the images, logs, rules, mounts and netlink answers of real dumps.
 
 mod archives;
+mod corpus;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,10 @@ use testkit::{
     Specification, TestHost, Word,
 };
 
+use corpus::Corpus;
+
 use crate::error::Error;
+use crate::tree::{create, file};
 
 /// What beside the images is metadata: in the order of `fuzz/src/container.rs`.
 const METADATA: [&str; 7] =
@@ -26,8 +30,8 @@ enum Layout {
 }
 
 /// Writes them, each target's into its own directory. Where the machine cannot dump, the targets begin with nothing.
-pub(crate) fn write(corpus: &Path) -> Result<(), Error> {
-    for target in super::TARGETS {
+pub(crate) fn write(corpus: &Path, targets: &[&str]) -> Result<(), Error> {
+    for target in targets {
         create(&corpus.join(target))?;
         create(&crate::cargo::workspace().join("fuzz/artifacts"))?;
     }
@@ -36,7 +40,7 @@ pub(crate) fn write(corpus: &Path) -> Result<(), Error> {
         return Ok(());
     }
     for criu in Criu::all() {
-        let seeds = Seeds { corpus, version: criu.version().to_owned() };
+        let seeds = Seeds { corpus: Corpus::new(corpus, &criu) };
         for lock in [LockMethod::Iptables, LockMethod::Nftables] {
             seeds.of_host_tree(&criu, lock)?;
         }
@@ -47,15 +51,13 @@ pub(crate) fn write(corpus: &Path) -> Result<(), Error> {
 }
 
 struct Seeds<'a> {
-    corpus: &'a Path,
-    version: String,
+    corpus: Corpus<'a>,
 }
 
 impl Seeds<'_> {
     fn of_host_tree(&self, criu: &Criu, lock: LockMethod) -> Result<(), Error> {
         let host = TestHost::new();
-        let file = |name: &str| host.dir().join(name);
-        let (one, two, fifo) = (file("one"), file("two"), file("fifo"));
+        let [one, two, fifo] = ["one", "two", "fifo"].map(|name| host.dir().join(name));
         let words: [Word<'_>; 12] = [
             &"deleted",
             &one,
@@ -70,16 +72,16 @@ impl Seeds<'_> {
             &"listen-connect",
             &"[::1]:0",
         ];
-        let tree = host.workload(&words);
+        let tree = host.start_workload(&words);
         let images = host.dir().join("images");
         let script = host.dir().join("criu-gc-record");
-        std::os::unix::fs::symlink(crate::cargo::build_tool()?, &script).map_err(failed("create", &script))?;
+        std::os::unix::fs::symlink(crate::cargo::build_tool()?, &script).map_err(file("create", &script))?;
         let extra = vec!["--action-script".into(), script.into_os_string()];
         criu.dump(&host, &tree, &images, &DumpOptions { lock, extra, ..DumpOptions::default() });
         self.add(&format!("host-{lock:?}"), &images)?;
-        self.add_archives(&format!("host-{lock:?}"), &images, &host.dir().join("archives"))?;
+        archives::add(&self.corpus, &format!("host-{lock:?}"), &images, &host.dir().join("archives"))?;
         let listing = host.command("iptables-legacy-save").finish().stdout;
-        self.add_bytes("xtables", &format!("{lock:?}"), listing.as_bytes())?;
+        self.corpus.add_bytes("xtables", &format!("{lock:?}"), listing.as_bytes())?;
         self.add_answers(&host, &format!("{lock:?}"))
     }
 
@@ -95,14 +97,14 @@ impl Seeds<'_> {
         let images = host.dir().join("images");
         criu.dump(&host, &tree, &images, &DumpOptions::default());
         let mounts = fs::read(host.path("/proc/1/mountinfo")).unwrap_or_default();
-        self.add_bytes("mountinfo", "host", &mounts)?;
+        self.corpus.add_bytes("mountinfo", "host", &mounts)?;
         self.add("container", &images)
     }
 
     /// What runc, crun and podman write beside the images, and podman into an export.
     fn of_engines(&self, criu: &Criu) -> Result<(), Error> {
         let host = TestHost::new();
-        let network = host.net_namespace("pod");
+        let network = host.make_net_namespace("pod");
         // A volume each: the second dump would find the link remap of the first in its way.
         let specification = |name: &str| {
             let volume = host.dir().join(format!("volume of {name}"));
@@ -111,12 +113,12 @@ impl Seeds<'_> {
         };
         let engines = Engines::new(&host, criu, LockMethod::Iptables, IptablesFlavour::Nft);
         for (runtime, name) in [(Runtime::Runc, "runc"), (Runtime::Crun, "crun")] {
-            let bundle = engines.bundle(runtime, name, &specification(name)?);
+            let bundle = engines.make_bundle(runtime, name, &specification(name)?);
             bundle.start();
             bundle.checkpoint();
             self.add_metadata(Layout::Bundle, name, bundle.directory())?;
         }
-        let podman = engines.podman();
+        let podman = engines.set_up_podman();
         podman.start("kept", &specification("kept")?);
         podman.checkpoint("kept", &["--keep"]);
         self.add_metadata(Layout::Podman, "podman", &host.path(podman.directory("kept")))?;
@@ -126,7 +128,7 @@ impl Seeds<'_> {
         create(&export)?;
         host.run("tar", &[&"-xpf", &archive, &"-C", &export]);
         self.add_metadata(Layout::Export, "export", &export)?;
-        self.add_archives("export", &export, &host.dir().join("archives"))
+        archives::add(&self.corpus, "export", &export, &host.dir().join("archives"))
     }
 
     /// The metadata in a directory, and each file of it.
@@ -134,15 +136,15 @@ impl Seeds<'_> {
         // Directories that only root can write.
         let head = [layout as u8, 0];
         let mut whole = head.to_vec();
-        for (which, file) in (0_u8..).zip(METADATA) {
-            let Ok(content) = fs::read(directory.join(file)) else { continue };
+        for (which, part) in (0_u8..).zip(METADATA) {
+            let Ok(content) = fs::read(directory.join(part)) else { continue };
             let Ok(length) = u16::try_from(content.len()) else { continue };
             // 1: a file that only root can write, and everybody can read.
             let entry = [&[which, 1], length.to_le_bytes().as_slice(), &content].concat();
-            self.add_bytes("metadata", &format!("{name}-{file}"), &[head.as_slice(), &entry].concat())?;
+            self.corpus.add_bytes("metadata", &format!("{name}-{part}"), &[head.as_slice(), &entry].concat())?;
             whole.extend(entry);
         }
-        self.add_bytes("metadata", name, &whole)
+        self.corpus.add_bytes("metadata", name, &whole)
     }
 
     /// A directory of images, and each file in it.
@@ -150,24 +152,24 @@ impl Seeds<'_> {
         // Even: files follow (`fuzz/src/directory.rs`).
         let mut whole = vec![0];
         for path in paths_in(images)? {
-            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let content = fs::read(&path).map_err(failed("read", &path))?;
-            let target = match file.as_str() {
+            let image = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let content = fs::read(&path).map_err(file("read", &path))?;
+            let target = match image.as_str() {
                 "dump.log" | "restore.log" => "log",
                 "criu-gc-record.json" => "record",
                 other if other.starts_with("ifaddr-") => "addresses",
                 _ => "image",
             };
-            self.add_bytes(target, &format!("{name}-{file}"), &content)?;
+            self.corpus.add_bytes(target, &format!("{name}-{image}"), &content)?;
             // Memory pages and the like are not read by the tool.
-            if let (Ok(name_length), Ok(length)) = (u8::try_from(file.len()), u16::try_from(content.len())) {
+            if let (Ok(name_length), Ok(length)) = (u8::try_from(image.len()), u16::try_from(content.len())) {
                 whole.push(name_length);
-                whole.extend(file.as_bytes());
+                whole.extend(image.as_bytes());
                 whole.extend(length.to_le_bytes());
                 whole.extend(content);
             }
         }
-        self.add_bytes("directory", name, &whole)
+        self.corpus.add_bytes("directory", name, &whole)
     }
 
     /// What the kernel answers when it is asked for rules and interfaces, taken down by `strace`.
@@ -177,15 +179,10 @@ impl Seeds<'_> {
             let mut strace = host.command("strace");
             strace.args(["-f", "-e", "trace=recvmsg,recvfrom", "-e", "read=all", "-o"]).arg(&trace).args(command);
             strace.succeed();
-            let text = fs::read_to_string(&trace).map_err(failed("read", &trace))?;
-            self.add_bytes("netlink", &format!("{name}-{}", command[0]), &hexadecimal(&text))?;
+            let text = fs::read_to_string(&trace).map_err(file("read", &trace))?;
+            self.corpus.add_bytes("netlink", &format!("{name}-{}", command[0]), &hexadecimal(&text))?;
         }
         Ok(())
-    }
-
-    fn add_bytes(&self, target: &str, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.corpus.join(target).join(format!("{}-{name}", self.version));
-        fs::write(&path, bytes).map_err(failed("write", &path))
     }
 }
 
@@ -197,17 +194,8 @@ fn hexadecimal(text: &str) -> Vec<u8> {
 }
 
 fn paths_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let entries = fs::read_dir(directory).map_err(failed("read", directory))?;
+    let entries = fs::read_dir(directory).map_err(file("read", directory))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     paths.sort();
     Ok(paths)
-}
-
-fn create(directory: &Path) -> Result<(), Error> {
-    fs::create_dir_all(directory).map_err(failed("create", directory))
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::File { action, path, source }
 }

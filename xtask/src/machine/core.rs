@@ -13,7 +13,7 @@ use machine::{Hardware, Installation, Kernel};
 
 use super::{old_criu, project, stamp};
 use crate::error::Error;
-use crate::tree::{file, write};
+use crate::tree::{create, write};
 
 /// The core with one CRIU takes about six minutes on an idle host.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -119,7 +119,7 @@ impl MachineRun {
 
     fn keep(&self, place: &Path, programs: &str) -> Result<(), Error> {
         let directory = place.parent().unwrap_or(place);
-        fs::create_dir_all(directory).map_err(file("create", directory))?;
+        create(directory)?;
         write(place, &self.text())?;
         stamp::set(place, programs)
     }
@@ -216,5 +216,14 @@ mod tests {
         for other in ["test result: ok. 1 passed", "test a (criu 4.3) ... ignored", "a (criu 4.3) ... ok"] {
             assert_eq!(Test::parse(other), None);
         }
+    }
+
+    #[test]
+    fn the_times_after_the_tests_are_none_of_them() {
+        let printed = "running 2 tests\ntest one (criu 4.3)  ... ok\ntest two (criu 4.3)  ... FAILED\n\n\
+                       test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 3.00s\n\n\
+                       times of 2 tests, 5 s in all:\n    3.00 s  two (criu 4.3)\n    2.00 s  one (criu 4.3)\n\n";
+        let tests: Vec<_> = printed.lines().filter_map(Test::parse).map(|test| (test.name, test.has_passed)).collect();
+        assert_eq!(tests, [("one".to_owned(), true), ("two".to_owned(), false)]);
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::error::Error;
 use crate::program;
-use crate::tree::{file, remove, write};
+use crate::tree::{create, file, remove, write};
 
 /// Its first program.
 pub(crate) const SCRIPT: &str = include_str!("../../../tests/machine/guest/initramfs");
@@ -21,7 +21,7 @@ pub(crate) fn make(tree: &Path, release: &str, busybox: &Path, archive: &Path) -
     let directory = archive.with_extension("tree");
     for part in ["bin", "modules"] {
         let path = directory.join(part);
-        fs::create_dir_all(&path).map_err(file("create", &path))?;
+        create(&path)?;
     }
     let program = directory.join("bin/busybox");
     fs::copy(busybox, &program).map_err(file("write", &program))?;

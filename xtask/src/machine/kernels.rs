@@ -10,7 +10,7 @@ use machine::{Installation, Kernel};
 use super::{filesystem, initramfs, stamp};
 use crate::apt::Apt;
 use crate::error::Error;
-use crate::tree::{entries, file, remove, unpack, write};
+use crate::tree::{create, entries, file, remove, unpack, write};
 use crate::{program, sources};
 
 /// Part of the stamp: kernels that another xtask brought are brought again when this changes.
@@ -33,7 +33,7 @@ pub(crate) fn bring(installation: &Installation, kernel: Kernel) -> Result<(), E
     println!("machine: brings kernel {kernel} from {}", kernel.suite());
     let new = place.with_file_name(format!("new-{kernel}"));
     remove(&new)?;
-    fs::create_dir_all(&new).map_err(file("create", &new))?;
+    create(&new)?;
     let tree = download(kernel, &new)?;
     let release = release(&tree, &new)?;
     program::output(Command::new("depmod").arg("--basedir").arg(&tree).arg(&release))?;
@@ -62,7 +62,7 @@ fn download(kernel: Kernel, place: &Path) -> Result<PathBuf, Error> {
     let mut parts: Vec<String> = apt.dependencies(&image)?.into_iter().filter(is_part).collect();
     parts.push(image);
     let packages = place.join("packages");
-    fs::create_dir_all(&packages).map_err(file("create", &packages))?;
+    create(&packages)?;
     apt.download(&parts, &packages)?;
     let tree = place.join("tree");
     unpack(&packages, &tree)?;

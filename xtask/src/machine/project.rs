@@ -12,7 +12,7 @@ use super::{filesystem, old_criu, stamp};
 use crate::cargo::{self, TestPrograms};
 use crate::error::Error;
 use crate::program;
-use crate::tree::{entries, file, remove};
+use crate::tree::{create, entries, file, remove};
 
 /// The scripts of a machine, which lie beside the crate `machine`.
 const SCRIPTS: [&str; 3] = ["init", "power-off", "machine-agent.service"];
@@ -69,7 +69,7 @@ impl Parts {
         let target = stage.join("target");
         let (criu, workload) = (target.join("criu"), target.join("workload"));
         for directory in [&criu, &workload] {
-            fs::create_dir_all(directory).map_err(file("create", directory))?;
+            create(directory)?;
         }
         copy(&self.guest, stage)?;
         copy(&self.criu, &criu)?;

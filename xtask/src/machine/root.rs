@@ -9,7 +9,7 @@ use machine::Installation;
 
 use super::{filesystem, stamp};
 use crate::error::Error;
-use crate::tree::{file, remove, write};
+use crate::tree::{create, file, remove, write};
 use crate::{program, sources};
 
 /// Part of the stamp: a root file system that another xtask made is made again when this changes.
@@ -96,7 +96,7 @@ fn debootstrap(tree: &Path) -> Result<(), Error> {
 fn finish(tree: &Path) -> Result<(), Error> {
     for place in ["project", "usr/lib/modules"] {
         let path = tree.join(place);
-        fs::create_dir_all(&path).map_err(file("create", &path))?;
+        create(&path)?;
     }
     write(&tree.join("etc/fstab"), "")?;
     write(&tree.join("etc/hostname"), "machine\n")?;

@@ -7,16 +7,17 @@ use std::fs;
 use machine::Kernel;
 
 use super::core::{self, Outcome, Results};
+use super::provision;
 use crate::error::Error;
 use crate::tree::{file, write};
-use crate::{cargo, program, test};
+use crate::{cargo, program};
 
 /// What stands around the table in the page.
 const MARKS: (&str, &str) = ("<!-- What `cargo xtask kernels` prints. -->\n", "<!-- End. -->\n");
 
 /// Runs the core on the kernels, prints the table, and writes it to docs/kernels.md if it has all kernels.
 pub(crate) fn run(kernels: &[Kernel]) -> Result<(), Error> {
-    super::bring(kernels)?;
+    provision::bring(kernels)?;
     let mut outcomes = Vec::new();
     for kernel in kernels {
         println!("\nmachine: the core on kernel {kernel}");
@@ -34,8 +35,8 @@ pub(crate) fn run(kernels: &[Kernel]) -> Result<(), Error> {
 
 /// Runs the tests that boot machines of their own.
 pub(crate) fn run_machines() -> Result<(), Error> {
-    super::bring(&[Kernel::V6_1])?;
-    let mut command = test::complete(cargo::cargo());
+    provision::bring(&[Kernel::V6_1])?;
+    let mut command = cargo::privileged();
     program::stream(command.args(["test", "--locked", "--package", "criu-gc", "--test", "machines"]))
 }
 

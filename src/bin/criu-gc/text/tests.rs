@@ -8,24 +8,25 @@ fn bytes(text: &str) -> Bytes {
     Bytes(text.into())
 }
 
-fn link() -> Subject {
-    Subject::LinkRemap {
-        id: 6,
-        link: bytes("/srv/link_remap.6"),
-        original: Some(bytes("/srv/data")),
-        is_silly_rename: false,
-    }
+fn described(label: &'static str, name: &str, target: Target) -> Description {
+    Description { kind: "kind", fields: Vec::new(), label, name: name.into(), target, remark: None }
 }
 
-fn connection() -> Subject {
-    Subject::LockedConnection { local: "10.0.0.1:80".to_owned(), peer: "::1:4000".to_owned() }
+fn link() -> Description {
+    described("Link remap", "/srv/link_remap.6", Target::Is("/srv/data".into()))
 }
 
-fn table() -> Subject {
-    Subject::NetworkLockTable { names: vec!["CRIU-a".to_owned()] }
+fn connection() -> Description {
+    described("Locked tcp connection", "10.0.0.1:80", Target::Is("::1:4000".into()))
 }
 
-const CHAIN: Subject = Subject::NetworkLockChain { chain: "CRIU" };
+fn table() -> Description {
+    described("Network lock table", "inet CRIU-a", Target::Namespace)
+}
+
+fn chain() -> Description {
+    described("Network lock chain", "CRIU", Target::Namespace)
+}
 
 fn file_at(path: &str, links: u32, size: u64) -> Location {
     Location::File { path: bytes(path), device: "8:1".to_owned(), inode: 77, links, size }
@@ -46,7 +47,7 @@ fn chain_at(jumps: usize, tie: Option<&'static str>) -> Location {
 }
 
 /// An object that is there and is to be removed.
-fn object(subject: Subject, location: Location) -> Object {
+fn object(subject: Description, location: Location) -> Object {
     Object {
         subject,
         location: Some(location),
@@ -108,16 +109,15 @@ fn a_link_begins_as_in_2016_and_ends_with_what_is_known() {
     check_object(&at(file_at(place, 0, 1)), &format!("{head} (1 byte, its last name; to be removed)"));
     let elsewhere = format!("{head} (at /roots/one/l, 1 byte, its last name; to be removed)");
     check_object(&at(file_at("/roots/one/l", 1, 1)), &elsewhere);
-    let nameless = Subject::LinkRemap { id: 6, link: bytes(place), original: None, is_silly_rename: false };
+    let nameless = Description { target: Target::NotTold, ..link() };
     let expected = "Link remap: /srv/link_remap.6 -> ? (1 byte, its last name; to be removed)";
     check_object(&object(nameless, file_at(place, 1, 1)), expected);
 }
 
 #[test]
 fn a_silly_rename_is_called_one() {
-    let name = bytes("/srv/.nfs000000000000002a00000001");
-    let link =
-        Subject::LinkRemap { id: 6, link: bytes("/srv/link_remap.6"), original: Some(name), is_silly_rename: true };
+    let target = Target::Is("/srv/.nfs000000000000002a00000001".into());
+    let link = Description { target, remark: Some("named as NFS names a deleted open file"), ..link() };
     let expected = "Link remap: /srv/link_remap.6 -> /srv/.nfs000000000000002a00000001 \
                     (41 bytes, its last name, named as NFS names a deleted open file; to be removed)";
     check_object(&object(link, file_at("/srv/link_remap.6", 1, 41)), expected);
@@ -141,12 +141,12 @@ fn tables_and_chains_have_lines_of_the_same_style() {
     check_object(&object(table(), table_at(Drops::Everything)), &format!("{head} (drops every packet; to be removed)"));
     check_object(&object(table(), table_at(Drops::Flows(1))), &format!("{head} (drops 1 flow; to be removed)"));
     check_object(&object(table(), table_at(Drops::Flows(0))), &format!("{head} (drops 0 flows; to be removed)"));
-    let names = Subject::NetworkLockTable { names: vec!["CRIU-a".to_owned(), "CRIU-b".to_owned()] };
+    let names = described("Network lock table", "inet CRIU-a or CRIU-b", Target::Namespace);
     let gone = Object { subject: names, ..absent(State::Gone, Verdict::Nothing, "") };
     check_object(&gone, "Network lock table: inet CRIU-a or CRIU-b -> no network namespace (gone)");
     let head = "Network lock chain: CRIU -> /run/netns/pod";
-    check_object(&object(CHAIN, chain_at(2, None)), &format!("{head} (iptables-nft, 2 jumps; to be removed)"));
-    let tied = object(CHAIN, chain_at(1, Some("named by --netns")));
+    check_object(&object(chain(), chain_at(2, None)), &format!("{head} (iptables-nft, 2 jumps; to be removed)"));
+    let tied = object(chain(), chain_at(1, Some("named by --netns")));
     check_object(&tied, &format!("{head} (iptables-nft, 1 jump, named by --netns; to be removed)"));
 }
 
@@ -195,12 +195,8 @@ fn an_absent_object_says_why_it_is_absent() {
 
 #[test]
 fn names_from_images_cannot_break_a_line_or_move_the_cursor() {
-    let subject = Subject::LinkRemap {
-        id: 6,
-        link: Bytes(b"/a\n\x1b[2J\xff/l".to_vec()),
-        original: Some(bytes("/\u{202e}gpj")),
-        is_silly_rename: false,
-    };
+    let subject =
+        Description { name: b"/a\n\x1b[2J\xff/l".to_vec(), target: Target::Is("/\u{202e}gpj".into()), ..link() };
     let line = object_line(&object(subject, file_at("/b\r", 1, 0)));
     assert!(line.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte)), "{line:?}");
 }

@@ -35,7 +35,7 @@ impl Engines<'_> {
     ///
     /// # Panics
     /// If it cannot be made.
-    pub fn bundle(&self, runtime: Runtime, name: &str, specification: &Specification) -> Bundle<'_> {
+    pub fn make_bundle(&self, runtime: Runtime, name: &str, specification: &Specification) -> Bundle<'_> {
         let directory = self.host.unused_path(name);
         fs::create_dir(&directory).expect("a new directory");
         fs::rename(self.root_directory(), directory.join("rootfs")).expect("a new directory");

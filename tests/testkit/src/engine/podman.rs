@@ -28,7 +28,7 @@ impl Engines<'_> {
     ///
     /// # Panics
     /// If it cannot be made.
-    pub fn podman(&self) -> Podman<'_> {
+    pub fn set_up_podman(&self) -> Podman<'_> {
         let store = self.host.unused_path("containers");
         fs::create_dir(&store).expect("a new directory");
         self.host.run("mkdir", &[&"-p", &STORE]);
@@ -42,14 +42,14 @@ impl Engines<'_> {
     ///
     /// # Panics
     /// If it cannot be made.
-    pub fn podman_of_storage(&self, store: &Path) -> Podman<'_> {
+    pub fn set_up_podman_in(&self, store: &Path) -> Podman<'_> {
         let configuration = self.host.unused_path("configuration");
         self.host.run("cp", &[&"-a", &CONFIGURATION, &configuration]);
         self.host.run("mount", &[&"--bind", &configuration, &CONFIGURATION]);
         let text = format!("[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\n", store.display());
         let runtime = "runroot = \"/run/containers/storage\"\n";
         fs::write(configuration.join("storage.conf"), text + runtime).expect("a configuration");
-        self.podman()
+        self.set_up_podman()
     }
 }
 

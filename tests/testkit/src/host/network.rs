@@ -18,7 +18,7 @@ impl TestHost {
     ///
     /// # Panics
     /// If the host has one of that name.
-    pub fn net_namespace(&self, name: &str) -> NetNamespace {
+    pub fn make_net_namespace(&self, name: &str) -> NetNamespace {
         self.run("ip", &[&"netns", &"add", &name]);
         let namespace = NetNamespace { name: name.to_owned() };
         self.run_in(&namespace, "ip", &[&"link", &"set", &"lo", &"up"]);

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Removes rules, tables and chains.
+//!
+//! nf_tables are changed in transactions that carry the generation in which the rules were read: if anybody changed
+//! anything in between, the kernel refuses the whole transaction, and all is read again. Legacy rules are removed by
+//! their words through `iptables-legacy-restore`, which is all or nothing too.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::{FoundChain, FoundRule, FoundRules, FoundTable};
+use crate::carrier::Outcome;
+use crate::causes::with_causes;
+use crate::firewall::rule_shape::LOCK_CHAIN;
+use crate::firewall::{self, Backend, ChainView, FILTER_TABLE, FilterPlace, FilterView, RuleId, TableView};
+use crate::host::Host;
+use crate::interrupt::Interrupt;
+use crate::system::netns::{self, NetworkId, NetworkName};
+use crate::system::nft::{self, CommitError, Generation, Nft, Transaction};
+use crate::system::xtables;
+
+/// How often everything is read again because somebody else changes rules all the time.
+const ATTEMPTS: usize = 16;
+
+/// Why one removal did not succeed.
+enum Failure {
+    /// Somebody else changed the rules since they were read.
+    Changed,
+    /// Anything else.
+    Final(String),
+}
+
+type Attempt<T> = Result<T, Failure>;
+
+/// A thing of a network namespace that is to be removed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Job<'a> {
+    /// The rules of a connection.
+    Rules(&'a FoundRules),
+    /// A connection that a table holds, and that is unlocked with the table.
+    InTable,
+    /// A table.
+    Table(&'a FoundTable),
+    /// A chain with the jumps to it.
+    Chain(&'a FoundChain),
+}
+
+/// Removes everything. What became of each is given in the same order. All rules of one filter table are one step.
+pub(crate) fn remove(host: &Host, jobs: &[Job<'_>], interrupt: &Interrupt) -> Vec<Outcome> {
+    let mut outcomes = vec![Outcome::Failed("it was not reached".to_owned()); jobs.len()];
+    remove_rules(host, jobs, interrupt, &mut outcomes);
+    let in_namespace = |namespace: &NetworkName, attempt: &(dyn Fn() -> Attempt<Outcome> + Sync)| {
+        in_namespace(host, namespace, interrupt, || repeat(attempt)).unwrap_or_else(Outcome::Failed)
+    };
+    for (job, outcome) in jobs.iter().zip(&mut outcomes) {
+        if let Job::Table(found) = job {
+            *outcome = in_namespace(&found.namespace, &|| remove_table_once(found));
+        }
+    }
+    for (job, outcome) in jobs.iter().zip(&mut outcomes) {
+        if let Job::Chain(found) = job {
+            *outcome = in_namespace(&found.namespace, &|| remove_chain_once(found));
+        }
+    }
+    settle_connections(jobs, &mut outcomes);
+    outcomes
+}
+
+/// A connection that a table holds is unlocked with the table.
+fn settle_connections(jobs: &[Job<'_>], outcomes: &mut [Outcome]) {
+    let of_tables = jobs.iter().zip(&*outcomes).filter(|(job, _)| matches!(job, Job::Table(_)));
+    let failure = of_tables.map(|(_, outcome)| outcome).find(|outcome| matches!(outcome, Outcome::Failed(_)));
+    let settled = failure.cloned().unwrap_or(Outcome::Removed);
+    for (job, outcome) in jobs.iter().zip(outcomes) {
+        if matches!(job, Job::InTable) {
+            outcome.clone_from(&settled);
+        }
+    }
+}
+
+/// Removes the rules of single connections: all of one filter table together.
+fn remove_rules(host: &Host, jobs: &[Job<'_>], interrupt: &Interrupt, outcomes: &mut [Outcome]) {
+    let mut of_jobs: BTreeMap<usize, Outcome> = BTreeMap::new();
+    for ((_, place), (namespace, wanted)) in rules_by_place(jobs) {
+        let rules: Vec<&FoundRule> = wanted.iter().map(|(_, rule)| *rule).collect();
+        let result = in_namespace(host, &namespace, interrupt, || repeat(|| remove_rules_once(place, &rules)));
+        let outcome = result.unwrap_or_else(Outcome::Failed);
+        for (at, _) in wanted {
+            let all = of_jobs.entry(at).or_insert_with(|| outcome.clone());
+            *all = together(all, &outcome);
+        }
+    }
+    for (at, outcome) in of_jobs {
+        outcomes[at] = outcome;
+    }
+}
+
+type Wanted<'a> = (Arc<NetworkName>, Vec<(usize, &'a FoundRule)>);
+
+fn rules_by_place<'a>(jobs: &[Job<'a>]) -> BTreeMap<(NetworkId, FilterPlace), Wanted<'a>> {
+    let mut places: BTreeMap<_, Wanted<'a>> = BTreeMap::new();
+    for (at, job) in jobs.iter().enumerate() {
+        let Job::Rules(found) = job else { continue };
+        for rule in &found.rules {
+            let key = (found.namespace.id, rule.place);
+            let (_, rules) = places.entry(key).or_insert_with(|| (Arc::clone(&found.namespace), Vec::new()));
+            rules.push((at, rule));
+        }
+    }
+    places
+}
+
+/// What happened with an object some of whose rules were in one table and some in another.
+fn together(one: &Outcome, other: &Outcome) -> Outcome {
+    match (one, other) {
+        (Outcome::Failed(_), _) => one.clone(),
+        (_, Outcome::Failed(_)) => other.clone(),
+        (Outcome::Removed, _) => Outcome::Removed,
+        _ => other.clone(),
+    }
+}
+
+fn in_namespace(
+    host: &Host,
+    namespace: &NetworkName,
+    interrupt: &Interrupt,
+    work: impl FnOnce() -> Result<Outcome, String> + Send,
+) -> Result<Outcome, String> {
+    interrupt.may_go_on().map_err(|error| error.to_string())?;
+    let Some(namespace) = host.open_network(namespace) else {
+        return Err(format!("the network namespace {namespace} cannot be reached any more; nothing was done"));
+    };
+    netns::within(&namespace, work).map_err(|error| with_causes(&error))?
+}
+
+fn repeat(attempt: impl Fn() -> Attempt<Outcome>) -> Result<Outcome, String> {
+    for _ in 0..ATTEMPTS {
+        match attempt() {
+            Ok(outcome) => return Ok(outcome),
+            Err(Failure::Changed) => {}
+            Err(Failure::Final(why)) => return Err(why),
+        }
+    }
+    Err(format!("somebody else changed the rules each of {ATTEMPTS} times that it was tried; try again"))
+}
+
+fn remove_rules_once(place: FilterPlace, wanted: &[&FoundRule]) -> Attempt<Outcome> {
+    let flows = wanted.iter().map(|rule| rule.key.flow).collect();
+    match place.backend {
+        Backend::Nft => {
+            let nft = Nft::open()?;
+            let generation = nft.generation()?;
+            let view = firewall::look_at_nft_filter(&nft, place.family, &flows)?;
+            let Some(view) = view else { return Ok(Outcome::AlreadyGone) };
+            remove_handles(&nft, generation, place, &still_there(&view, wanted))
+        }
+        Backend::Legacy => {
+            let Some(view) = firewall::look_at_filter(place, &flows)? else { return Ok(Outcome::AlreadyGone) };
+            remove_words(place, &still_there(&view, wanted))
+        }
+    }
+}
+
+/// The rules of the plan that the table still has. Legacy rules that are equal are told apart by nothing, so there
+/// the plan's number of them counts.
+fn still_there<'a>(view: &FilterView, wanted: &[&'a FoundRule]) -> Vec<&'a FoundRule> {
+    let mut left: HashMap<_, Vec<RuleId>> = view.drops.clone();
+    let mut there = Vec::new();
+    for rule in wanted {
+        let Some(ids) = left.get_mut(&rule.key) else { continue };
+        if let Some(at) = ids.iter().position(|id| *id == rule.id) {
+            ids.swap_remove(at);
+            there.push(*rule);
+        }
+    }
+    there
+}
+
+/// Removes rules in batches: the kernel looks each one up from the head of its chain, so that one large batch costs
+/// the square of its size. After each batch the generation is one more, if nobody else changed anything.
+fn remove_handles(nft: &Nft, generation: Generation, place: FilterPlace, rules: &[&FoundRule]) -> Attempt<Outcome> {
+    if rules.is_empty() {
+        return Ok(Outcome::AlreadyGone);
+    }
+    let mut ordered: Vec<(u64, &FoundRule)> =
+        rules.iter().filter_map(|rule| Some((handle(&rule.id)?, *rule))).collect();
+    // CRIU inserts at the head, so the rules with the highest handles come first in the chains.
+    ordered.sort_by_key(|(handle, _)| std::cmp::Reverse(*handle));
+    let mut expected = generation;
+    for batch in ordered.chunks(nft::BATCH_RULES) {
+        let mut transaction = Transaction::new();
+        for (handle, rule) in batch {
+            transaction.delete_rule(
+                firewall::nft_family(place.family),
+                FILTER_TABLE,
+                rule.key.direction.chain(),
+                *handle,
+            );
+        }
+        expected = nft.commit(transaction, expected)?;
+    }
+    Ok(Outcome::Removed)
+}
+
+fn remove_words(place: FilterPlace, rules: &[&FoundRule]) -> Attempt<Outcome> {
+    if rules.is_empty() {
+        return Ok(Outcome::AlreadyGone);
+    }
+    let changes: Vec<xtables::Change> =
+        rules.iter().filter_map(|rule| delete_words(rule.key.direction.chain(), &rule.id)).collect();
+    apply(place, &changes)?;
+    Ok(Outcome::Removed)
+}
+
+fn remove_table_once(found: &FoundTable) -> Attempt<Outcome> {
+    let nft = Nft::open()?;
+    let generation = nft.generation()?;
+    let Some(now) = firewall::look_at_table(&nft, found.name.as_str())? else { return Ok(Outcome::AlreadyGone) };
+    check_table(&found.view, &now)?;
+    let mut transaction = Transaction::new();
+    transaction.delete_table(nft::Family::Inet, &now.name, now.handle);
+    nft.commit(transaction, generation)?;
+    Ok(Outcome::Removed)
+}
+
+fn check_table(planned: &TableView, now: &TableView) -> Attempt<()> {
+    if planned != now {
+        return Err(Failure::Final("the table has changed since it was looked at; nothing was done".to_owned()));
+    }
+    Ok(())
+}
+
+fn remove_chain_once(found: &FoundChain) -> Attempt<Outcome> {
+    match found.place.backend {
+        Backend::Nft => {
+            let nft = Nft::open()?;
+            let generation = nft.generation()?;
+            let view = firewall::look_at_nft_filter(&nft, found.place.family, &HashSet::new())?;
+            let Some(chain) = view.and_then(|view| view.lock_chain) else { return Ok(Outcome::AlreadyGone) };
+            check_chain(&found.view, &chain)?;
+            nft.commit(chain_transaction(found.place, &chain), generation)?;
+        }
+        Backend::Legacy => {
+            let view = firewall::look_at_filter(found.place, &HashSet::new())?;
+            let Some(chain) = view.and_then(|view| view.lock_chain) else { return Ok(Outcome::AlreadyGone) };
+            check_chain(&found.view, &chain)?;
+            apply(found.place, &chain_changes(&chain))?;
+        }
+    }
+    Ok(Outcome::Removed)
+}
+
+/// Whether the chain is still what the plan saw. A jump less is the same lock; one more is that of another dump, which
+/// has closed the namespace by the same chain since.
+fn check_chain(planned: &ChainView, now: &ChainView) -> Attempt<()> {
+    let has_more = now.jumps.len() > planned.jumps.len() || !now.jumps.iter().all(|jump| planned.jumps.contains(jump));
+    if has_more || (&planned.foreign, planned.table, planned.handle) != (&now.foreign, now.table, now.handle) {
+        return Err(Failure::Final("the chain has changed since it was looked at; nothing was done".to_owned()));
+    }
+    Ok(())
+}
+
+/// The jumps first: a chain that something refers to cannot be deleted.
+fn chain_transaction(place: FilterPlace, chain: &ChainView) -> Transaction {
+    let family = firewall::nft_family(place.family);
+    let mut transaction = Transaction::new();
+    for (direction, jump) in &chain.jumps {
+        if let Some(handle) = handle(jump) {
+            transaction.delete_rule(family, FILTER_TABLE, direction.chain(), handle);
+        }
+    }
+    transaction.flush_chain(family, FILTER_TABLE, LOCK_CHAIN);
+    if let Some(handle) = chain.handle {
+        transaction.delete_chain(family, FILTER_TABLE, LOCK_CHAIN, handle);
+    }
+    transaction
+}
+
+fn chain_changes(chain: &ChainView) -> Vec<xtables::Change> {
+    let jumps = chain.jumps.iter().filter_map(|(direction, jump)| delete_words(direction.chain(), jump));
+    let lock_chain = || LOCK_CHAIN.to_owned();
+    jumps
+        .chain([
+            xtables::Change::FlushChain { chain: lock_chain() },
+            xtables::Change::DeleteChain { chain: lock_chain() },
+        ])
+        .collect()
+}
+
+/// `iptables-legacy-restore` removes nothing if one rule is missing: then somebody else was faster.
+fn apply(place: FilterPlace, changes: &[xtables::Change]) -> Attempt<()> {
+    match xtables::apply(place.family, changes) {
+        Ok(()) => Ok(()),
+        Err(xtables::ApplyError::Refused { .. }) => Err(Failure::Changed),
+        Err(error) => Err(Failure::Final(with_causes(&error))),
+    }
+}
+
+fn handle(id: &RuleId) -> Option<u64> {
+    match id {
+        RuleId::Handle(handle) => Some(*handle),
+        RuleId::Words(_) => None,
+    }
+}
+
+fn delete_words(chain: &str, id: &RuleId) -> Option<xtables::Change> {
+    match id {
+        RuleId::Words(words) => Some(xtables::Change::DeleteRule { chain: chain.to_owned(), arguments: words.clone() }),
+        RuleId::Handle(_) => None,
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        if matches!(error, CommitError::Changed) { Failure::Changed } else { Failure::Final(with_causes(&error)) }
+    }
+}
+
+impl From<nft::Error> for Failure {
+    fn from(error: nft::Error) -> Self {
+        Failure::Final(with_causes(&error))
+    }
+}
+
+impl From<firewall::LookError> for Failure {
+    fn from(error: firewall::LookError) -> Self {
+        Failure::Final(with_causes(&error))
+    }
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Looks for names where the mount arithmetic says that they are.
+//!
+//! A filesystem of others may never answer, so the looking is done by a thread that is left behind then.
+
+mod absent;
+mod covered;
+mod disks;
+mod namespaces;
+mod watched;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::engine_place::{Confirmed, EnginePlace, EnginePlaces};
+use super::{FileMount, FoundFile, NameQuery};
+use crate::carrier::{Cause, Elsewhere, Hints, Presence};
+use crate::checkpoint::Checkpoint;
+use crate::host::{Absence, Host, HostMounts, Seen, Sight, look_in};
+use crate::mounts::{self, Location, MountHints, Place, Unreachable};
+use crate::reach::{OpenBases, OpenError};
+use crate::record::RecordedFilesystem;
+use crate::system::filesystem::FilesystemId;
+use crate::tree::trace_of;
+use absent::Judge;
+
+/// An answer for each of the names.
+pub(crate) fn look(host: &Host, checkpoint: &Checkpoint, queries: &[NameQuery], hints: &Hints) -> Vec<Presence> {
+    if queries.is_empty() {
+        return Vec::new();
+    }
+    let mounts = host_mounts(host, checkpoint);
+    let mut engine_places = EnginePlaces::new(checkpoint, &hints.metadata);
+    let mut other_disks = disks::Others::new(checkpoint, &mounts, &hints.mounts);
+    let record = checkpoint.record.record();
+    let mut job = |query: &NameQuery| Job {
+        location: location_of(checkpoint, query, &mounts, &hints.mounts),
+        other_disks: other_disks.places_of(query),
+        told: engine_places.place_of(query),
+        recorded: record.and_then(|record| record.filesystem_of(query.shape.id, &query.path)),
+    };
+    let jobs = queries.iter().map(&mut job).collect();
+    watched::answer_each(jobs, Judge::new(host, checkpoint, &hints.mounts))
+}
+
+/// Where one name is looked for.
+struct Job {
+    location: Location,
+    /// Where it is if its disk has another number by now: the places of each disk.
+    other_disks: Vec<Vec<Place>>,
+    /// Where this host's own engine says that it was.
+    told: Option<EnginePlace>,
+    /// On which filesystem it was, by the record of the dump.
+    recorded: Option<RecordedFilesystem>,
+}
+
+impl Job {
+    /// All places, the first that will be looked at first.
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        let places: Vec<&Place> = match &self.location {
+            Location::At(places) => places.iter().collect(),
+            Location::Either(readings) => readings.iter().flatten().collect(),
+            Location::Vanished(_) | Location::Unreachable(_) => Vec::new(),
+        };
+        let others = self.other_disks.iter().flatten();
+        places.into_iter().chain(others).chain(self.told.iter().map(|told| &told.place))
+    }
+}
+
+/// Looks, with the bases that are open already.
+struct Searcher {
+    opened: OpenBases,
+    confirmed: Confirmed,
+    judge: Arc<Judge>,
+    /// What the record says of the link that is looked for.
+    recorded: Option<RecordedFilesystem>,
+}
+
+impl Searcher {
+    fn new(judge: Arc<Judge>) -> Self {
+        let opened = OpenBases::to_look(judge.author());
+        Searcher { opened, confirmed: Confirmed::default(), judge, recorded: None }
+    }
+
+    fn answer(&mut self, job: &Job) -> Presence {
+        self.recorded.clone_from(&job.recorded);
+        let presence = match &job.location {
+            Location::At(places) => self.find(places),
+            Location::Either(readings) => self.find_either(readings),
+            Location::Vanished(how) => Presence::Vanished(*how),
+            Location::Unreachable(why) => Presence::Unreachable(Cause::Mount(why.clone())),
+        };
+        let presence = self.among_disks(presence, &job.other_disks);
+        if !matches!(presence, Presence::Gone(_) | Presence::Unreachable(_)) {
+            return presence;
+        }
+        let told = job.told.as_ref().filter(|told| self.confirmed.is_true_of(told));
+        told.and_then(|told| self.file_at(&told.place)).unwrap_or(presence)
+    }
+
+    /// The first place that can be looked at decides: all of them show the same file.
+    fn find(&mut self, places: &[Place]) -> Presence {
+        let mut cause = Cause::Mount(Unreachable::UnknownMount);
+        for place in places {
+            match self.look_at(place) {
+                Ok(presence) => return presence,
+                Err(OpenError::NoStore(upper)) => cause = Cause::Elsewhere(Elsewhere::NoStore(upper)),
+                Err(why) => cause = Cause::Open(why),
+            }
+        }
+        Presence::Unreachable(cause)
+    }
+
+    /// Of several readings of the images at most one can be right. One file is the answer; of two nobody can tell.
+    fn find_either(&mut self, readings: &[Vec<Place>]) -> Presence {
+        let mut answers: Vec<Presence> = readings.iter().map(|places| self.find(places)).collect();
+        let is_blind =
+            |answer: &Presence| matches!(answer, Presence::Unreachable(cause) if !matches!(cause, Cause::Elsewhere(_)));
+        let is_file = |answer: &Presence| matches!(answer, Presence::File(_));
+        let is_elsewhere = |answer: &Presence| matches!(answer, Presence::Unreachable(_));
+        let paths: Vec<PathBuf> = answers.iter().filter_map(path_of).collect();
+        if paths.len() > 1 {
+            return Presence::Unreachable(Cause::Ambiguous(paths));
+        }
+        let at = [is_blind as fn(&Presence) -> bool, is_file, is_elsewhere]
+            .into_iter()
+            .find_map(|is_decisive| answers.iter().position(is_decisive));
+        // All of them were looked at, and each says that it is not there.
+        answers.swap_remove(at.unwrap_or_default())
+    }
+
+    /// The file there, if there is one.
+    fn file_at(&mut self, place: &Place) -> Option<Presence> {
+        self.look_at(place).ok().filter(|presence| matches!(presence, Presence::File(_)))
+    }
+
+    fn look_at(&mut self, place: &Place) -> Result<Presence, OpenError> {
+        if let Some(read) = self.opened.read_unmounted(place) {
+            let Seen { filesystem, directory, sight } = read?;
+            return Ok(match sight {
+                Sight::Found(identity) => {
+                    Presence::File(FoundFile { place: place.clone(), filesystem, directory, identity })
+                }
+                Sight::Absent(absence) => self.absent(place, absence, &filesystem)?,
+            });
+        }
+        let opened = match self.opened.directory_of(place) {
+            Ok(opened) => opened,
+            // The directory of the link is gone, and the link with it.
+            Err(error) if error.is_not_found() => {
+                let Some(missing) = self.opened.missing(place)? else { return Err(error) };
+                return match look_in(&missing.above, &missing.name)? {
+                    Sight::Absent(absence) => self.absent(place, absence, &missing.above.filesystem()),
+                    // It came back just now.
+                    Sight::Found(_) => Err(error),
+                };
+            }
+            Err(error) => return Err(error),
+        };
+        let (_, name) = place.split();
+        let identity = match look_in(&opened.directory, name)? {
+            Sight::Found(identity) => identity,
+            Sight::Absent(absence) => return self.absent(place, absence, &opened.filesystem),
+        };
+        // Making a link changes the times of both. So what was made after the directory had been opened shows in the
+        // file, and only then does the directory have to be looked at again.
+        let directory = match identity.changed > opened.identity.changed {
+            true => opened.directory.identity()?,
+            false => opened.identity,
+        };
+        if let Some(vanished) = self.judge.of_younger(place, directory) {
+            return Ok(vanished);
+        }
+        let place = self.judge.found(place, &identity, &opened.directory)?;
+        Ok(Presence::File(FoundFile { place, filesystem: opened.filesystem, directory, identity }))
+    }
+
+    /// The answer where the nearest directory that is there, on this filesystem, has no such entry.
+    fn absent(&self, place: &Place, absence: Absence, filesystem: &FilesystemId) -> Result<Presence, OpenError> {
+        let is_elsewhere = |recorded: &RecordedFilesystem| recorded.is_other(absence.directory().device, filesystem);
+        if !self.judge.is_told(place) && self.recorded.as_ref().is_some_and(is_elsewhere) {
+            return Ok(Presence::Unreachable(Cause::Elsewhere(Elsewhere::NotRecorded)));
+        }
+        Ok(self.judge.absent(place, absence)?)
+    }
+}
+
+fn path_of(answer: &Presence) -> Option<PathBuf> {
+    let Presence::File(file) = answer else { return None };
+    Some(file.place.path())
+}
+
+/// Where a name can be on a host with these mounts. Pure.
+pub fn location_of(checkpoint: &Checkpoint, query: &NameQuery, host: &HostMounts, hints: &MountHints) -> Location {
+    let unknown = Location::Unreachable(Unreachable::UnknownMount);
+    match query.mount {
+        FileMount::Shared => mounts::in_shared_namespace(&query.path, hints),
+        FileMount::Unknown => unknown,
+        FileMount::Id(id) => checkpoint
+            .mounts
+            .get(&id)
+            .and_then(|mount| mounts::on_mount(&query.path, &mount.entry, host, hints))
+            .unwrap_or(unknown),
+    }
+}
+
+/// The mounts of this host that the images can be about.
+fn host_mounts(host: &Host, checkpoint: &Checkpoint) -> HostMounts {
+    if checkpoint.mounts.is_empty() {
+        return HostMounts::default();
+    }
+    host.mounts(&trace_of(checkpoint))
+}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Removes names, and has their files kept before where that is wanted.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{FoundFile, NameQuery};
+use crate::carrier::Outcome;
+use crate::causes::with_causes;
+use crate::evidence::Evidence;
+use crate::host::{Host, Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched};
+use crate::interrupt::Interrupt;
+use crate::mounts::Base;
+use crate::reach::{DeviceUsers, OpenBases, OpenDirectory, SilentMounts};
+use crate::save::{self, Keeper, Saved};
+use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Name, Pinned};
+use crate::time::Timestamp;
+
+/// Removes every name, on a watched thread: a filesystem may stop to answer at any moment. Then what is on that filesystem
+/// is left; and all names, where files are to be kept, since nobody knows what the thread has in hand. What became of each
+/// is given in the same order, with the keeper, unless the thread was left behind with it.
+pub(crate) fn remove(
+    host: &Host,
+    jobs: Vec<Job>,
+    mut keeper: Option<Keeper>,
+    interrupt: &Interrupt,
+) -> (Vec<Fate>, Option<Keeper>) {
+    let mut fates = vec![Fate::failed(NOT_REACHED); jobs.len()];
+    let work =
+        Arc::new(Work { shared: shared_inodes(&jobs), jobs, users: host.device_users(), interrupt: interrupt.clone() });
+    let mut progress = Progress { next: 0, touched: Touched::default(), silent: SilentMounts::default() };
+    let is_keeping = keeper.is_some();
+    while let Some(job) = work.jobs.get(progress.next) {
+        if progress.silent.has(&job.found.place) {
+            let told = progress.silent.does_not_answer(&job.found.place);
+            fates[progress.next] = Fate::failed(format!("{told}; nothing was done"));
+            progress.next += 1;
+            continue;
+        }
+        keeper = run(&work, &mut progress, keeper.take(), &mut fates);
+        if is_keeping && keeper.is_none() {
+            fates[progress.next..].fill(Fate::failed("it was not reached: a filesystem does not answer"));
+            return (fates, None);
+        }
+    }
+    (fates, keeper)
+}
+
+const NOT_REACHED: &str = "it was not reached";
+
+/// What became of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fate {
+    pub(crate) outcome: Outcome,
+    /// Where its file was kept first.
+    pub(crate) saved: Option<Saved>,
+}
+
+impl Fate {
+    fn failed(why: impl Into<String>) -> Self {
+        Fate { outcome: Outcome::Failed(why.into()), saved: None }
+    }
+}
+
+/// A disk that is busy may take long to write down that a name is gone.
+const PATIENCE_TO_REMOVE: Duration = Duration::from_secs(4);
+/// The same for what a file holds.
+const PATIENCE_TO_WRITE: Duration = Duration::from_secs(10);
+
+/// A name that is to be removed.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// What was looked for.
+    pub(crate) query: NameQuery,
+    /// What was found.
+    pub(crate) found: FoundFile,
+    /// The entries of the images behind it.
+    pub(crate) evidence: Vec<Evidence>,
+}
+
+/// What does not change while links are removed.
+struct Work {
+    jobs: Vec<Job>,
+    shared: HashSet<InodeId>,
+    users: DeviceUsers,
+    interrupt: Interrupt,
+}
+
+/// How far the removal has come.
+struct Progress {
+    next: usize,
+    touched: Touched,
+    silent: SilentMounts,
+}
+
+/// What the thread tells.
+enum Told {
+    /// What became of the next link.
+    Removed(Result<Outcome, String>, Option<Saved>, Option<FileIdentity>),
+    /// All links have had their turn, and whoever keeps files is given back.
+    Through(Option<Keeper>),
+}
+
+/// Removes names from the next one on, to the end or until a filesystem does not answer. Gives the keeper back, unless
+/// the thread is left behind with it.
+fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, fates: &mut [Fate]) -> Option<Keeper> {
+    let is_keeping = keeper.is_some();
+    let (theirs, touched, from) = (Arc::clone(work), progress.touched.clone(), progress.next);
+    let start = Watched::start("removal", move |sender| {
+        let bases = OpenBases::to_remove(Arc::clone(&theirs.users));
+        let mut removal = Removal { keeper, work: Arc::clone(&theirs), touched, bases, last: None };
+        for job in &theirs.jobs[from..] {
+            let mut saved = None;
+            let removed = removal.remove_next(job, &mut saved);
+            if sender.send(Told::Removed(removed, saved, removal.last.take())).is_err() {
+                return;
+            }
+        }
+        let _ = sender.send(Told::Through(removal.keeper.take()));
+    });
+    let mut kept = None;
+    let Ok(mut worker) = start else {
+        fates[progress.next..].fill(Fate::failed("it was not reached: cannot start a thread"));
+        progress.next = work.jobs.len();
+        return None;
+    };
+    loop {
+        let job = work.jobs.get(progress.next);
+        let is_device = job.is_some_and(|job| matches!(job.found.place.base, Base::Device { .. }));
+        let patience = || match work.interrupt.signal() {
+            Some(_) => PATIENCE,
+            None if is_device => PATIENCE_FOR_DEVICES,
+            None if is_keeping => PATIENCE_TO_WRITE,
+            None => PATIENCE_TO_REMOVE,
+        };
+        match (worker.next_within(patience), job) {
+            (Next::Message(Told::Removed(removed, saved, touched)), Some(_)) => {
+                fates[progress.next] = Fate { outcome: removed.unwrap_or_else(Outcome::Failed), saved };
+                progress.touched.extend(touched);
+                progress.next += 1;
+            }
+            (Next::Message(Told::Removed(..)), None) => {}
+            (Next::Message(Told::Through(keeper)), _) => kept = keeper,
+            (Next::Ended, None) => return kept,
+            (Next::Silent, None) => return kept,
+            (Next::Ended, Some(_)) => {
+                fates[progress.next] = Fate::failed("criu-gc has a defect; whether it was removed is not known");
+                progress.next += 1;
+                return None;
+            }
+            (Next::Silent, Some(job)) => {
+                let place = &job.found.place;
+                progress.silent.add(&[place], work.jobs.iter().map(|job| &job.found.place));
+                let told = progress.silent.does_not_answer(place);
+                let told = if is_keeping { format!("the directory of --save, or {told}") } else { told };
+                fates[progress.next] = Fate::failed(format!("{told}; whether it was removed is not known"));
+                progress.next += 1;
+                return None;
+            }
+        }
+    }
+}
+
+/// The inodes of which more than one name is to be removed.
+fn shared_inodes(jobs: &[Job]) -> HashSet<InodeId> {
+    let mut once = HashSet::new();
+    jobs.iter().map(|job| job.found.identity.id()).filter(|inode| !once.insert(*inode)).collect()
+}
+
+/// The removal of names, as one thread does it.
+struct Removal {
+    keeper: Option<Keeper>,
+    work: Arc<Work>,
+    touched: Touched,
+    bases: OpenBases,
+    /// The inode that was touched last.
+    last: Option<FileIdentity>,
+}
+
+/// A name that was found again.
+struct Opened<'a> {
+    directory: &'a Directory,
+    name: &'a OsStr,
+    removable: Name<'a>,
+    file: Pinned,
+}
+
+impl Removal {
+    fn remove_next(&mut self, job: &Job, saved: &mut Option<Saved>) -> Result<Outcome, String> {
+        self.touched.may_go_on_with(&job.found.identity, &self.work.interrupt)?;
+        self.remove(job, saved)
+    }
+
+    fn remove(&mut self, job: &Job, saved: &mut Option<Saved>) -> Result<Outcome, String> {
+        let found = &job.found;
+        let (_, name) = found.place.split();
+        let removable = check_name(&job.query, name)?;
+        let Some(opened) = open_again(found, &mut self.bases)? else { return Ok(Outcome::AlreadyGone) };
+        let directory = &opened.directory;
+        // Whoever needs the file beyond its name holds on to it. Ten thousand others save three calls each.
+        if self.keeper.is_some() || self.work.shared.contains(&found.identity.id()) {
+            let Some(file) = directory.pin(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
+            return self.remove_pinned(job, &Opened { directory, name, removable, file }, saved);
+        }
+        let Some(now) = directory.entry(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
+        self.check(found, &now)?;
+        unlink(directory, removable)
+    }
+
+    fn remove_pinned(&mut self, job: &Job, opened: &Opened<'_>, saved: &mut Option<Saved>) -> Result<Outcome, String> {
+        self.check(&job.found, &opened.file.identity().map_err(said)?)?;
+        if let Some(keeper) = &mut self.keeper {
+            let kept = keep(keeper, job, opened, &mut self.touched, &mut self.last);
+            *saved = Some(kept?);
+            look_again(opened)?;
+        }
+        let outcome = unlink(opened.directory, opened.removable)?;
+        if let Ok(now) = opened.file.identity() {
+            self.touched.extend(Some(now));
+            self.last = Some(now);
+        }
+        Ok(outcome)
+    }
+
+    fn check(&self, planned: &FoundFile, now: &FileIdentity) -> Result<(), String> {
+        if self.touched.expects(&planned.identity, now) {
+            return Ok(());
+        }
+        Err("it has changed since it was looked at; nothing was done".to_owned())
+    }
+}
+
+/// The last guard, which no image and no arithmetic has a part in: no other name is ever removed.
+fn check_name<'a>(query: &NameQuery, name: &'a OsStr) -> Result<Name<'a>, String> {
+    let stem = query.shape.stem;
+    query.shape.check(name).ok_or_else(|| format!("{} is not a name of {stem}; nothing was done", name.display()))
+}
+
+fn unlink(directory: &Directory, name: Name<'_>) -> Result<Outcome, String> {
+    Ok(if directory.unlink(name).map_err(said)? { Outcome::Removed } else { Outcome::AlreadyGone })
+}
+
+/// The inodes of which this run has made or removed a name, with the time of that change: the next name of the same
+/// inode is expected to show it.
+#[derive(Debug, Clone, Default)]
+struct Touched(HashMap<InodeId, Timestamp>);
+
+impl Touched {
+    /// An interrupt does not part the names of one inode: the first to go changes the inode and perhaps the directory,
+    /// and the next run could not tell that from a newer dump's doing.
+    fn may_go_on_with(&self, file: &FileIdentity, interrupt: &Interrupt) -> Result<(), String> {
+        if self.0.contains_key(&file.id()) { Ok(()) } else { interrupt.may_go_on().map_err(|error| error.to_string()) }
+    }
+
+    fn expects(&self, planned: &FileIdentity, now: &FileIdentity) -> bool {
+        let changed = self.0.get(&planned.id()).unwrap_or(&planned.changed);
+        planned.is_same_inode(now) && (planned.mode, planned.size, *changed) == (now.mode, now.size, now.changed)
+    }
+
+    fn extend(&mut self, file: Option<FileIdentity>) {
+        self.0.extend(file.map(|file| (file.id(), file.changed)));
+    }
+}
+
+fn keep(
+    keeper: &mut Keeper,
+    job: &Job,
+    opened: &Opened<'_>,
+    touched: &mut Touched,
+    last: &mut Option<FileIdentity>,
+) -> Result<Saved, String> {
+    let Job { query, found, evidence } = job;
+    let subject = save::Subject {
+        stem: query.shape.stem,
+        id: query.shape.id,
+        link: &query.path,
+        original: query.original.as_deref(),
+        path: found.place.path(),
+        identity: &found.identity,
+        evidence,
+    };
+    let kept = keeper.keep(&subject, &opened.file);
+    // A hard link is made, and perhaps taken away again because the manifest cannot be written.
+    if let Ok(now) = opened.file.identity() {
+        touched.extend(Some(now));
+        *last = Some(now);
+    }
+    kept.map_err(|error| format!("its file could not be saved: {}", with_causes(&error)))
+}
+
+/// To copy a large file takes long.
+fn look_again(opened: &Opened<'_>) -> Result<(), String> {
+    let kept = opened.file.identity().map_err(said)?;
+    match opened.directory.entry(opened.name).map_err(said)? {
+        Some(now) if !now.is_same_inode(&kept) => {
+            Err("another file has its name since it was saved; nothing was removed".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens the directory of the link anew, and makes sure that it is the one that was looked at.
+fn open_again(found: &FoundFile, bases: &mut OpenBases) -> Result<Option<Arc<OpenDirectory>>, String> {
+    let opened = match bases.directory_of(&found.place) {
+        Ok(opened) => opened,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(with_causes(&error)),
+    };
+    // A filesystem that has to be mounted for it is on another mount each time.
+    let is_mounted_anew = matches!(found.place.base, Base::Device { .. });
+    let is_same_mount = is_mounted_anew || opened.identity.mount_id == found.directory.mount_id;
+    if !is_same_mount || !opened.identity.is_same_inode(&found.directory) {
+        return Err("its directory is not the one that was looked at; nothing was done".to_owned());
+    }
+    Ok(Some(opened))
+}
+
+fn said(error: FileError) -> String {
+    with_causes(&error)
+}

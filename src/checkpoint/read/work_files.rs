@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The log of the dump, and the statistics and log of a restore: when the dump began and ended, and what came after it.
+
+use std::io::{BufReader, Read};
+use std::time::Duration;
+
+use criu_images::{DumpStats, ImageReader, Inventory, StatsEntry};
+
+use super::{BUFFER, ReadError, Reader};
+use crate::checkpoint::{ImageProblem, ImageProblemKind, LogFacts, Record, RestoreEvidence, log};
+use crate::locate::{ImageFile, Written};
+use crate::time::Timestamp;
+
+/// The statistics of a dump that came to its end.
+pub(super) struct EndOfDump {
+    written: Timestamp,
+    statistics: DumpStats,
+}
+
+impl Reader<'_> {
+    /// A dump writes `stats-dump` when all images are written (`cr_dump_finish` in `criu/cr-dump.c`).
+    pub(super) fn end_of_dump(&mut self) -> Result<Option<EndOfDump>, ReadError> {
+        let Some(file) = self.images.work_file("stats-dump")? else { return Ok(None) };
+        let Some(Written { said: written, .. }) = file.written else { return Ok(None) };
+        // Whoever may have written it but not the images has no say in whether they are whole.
+        let is_believed = self.author.or(file.author) == self.author && self.is_later(written);
+        let statistics = statistics(file).and_then(|statistics| statistics.dump).filter(|_| is_believed);
+        Ok(statistics.map(|statistics| EndOfDump { written, statistics }))
+    }
+
+    /// What the dump left was made while the tree stood still, and the statistics are written right after that. Without
+    /// them the images themselves are the only clock, and a second has to be enough for what came before the first.
+    pub(super) fn began(&self, end: Option<EndOfDump>) -> Option<Timestamp> {
+        const SLACK: Duration = Duration::from_millis(20);
+        const UNKNOWN: Duration = Duration::from_secs(1);
+        match end {
+            Some(EndOfDump { written, statistics }) => {
+                let micros = |time: Option<u32>| Duration::from_micros(time.unwrap_or_default().into());
+                let took = micros(statistics.freezing_time) + micros(statistics.frozen_time);
+                Some(written.minus(took + SLACK))
+            }
+            None => self.times.first_of_all().map(|first| first.minus(UNKNOWN)),
+        }
+    }
+
+    /// Whether something was written after the images, as far as is known.
+    fn is_later(&self, written: Timestamp) -> bool {
+        self.times.last().is_none_or(|images| images.said <= written.latest())
+    }
+
+    /// A restore writes `stats-restore` only when it succeeded (`criu/stats.c`). Older ones than the images are from
+    /// an earlier use of the directory.
+    pub(super) fn restore_evidence(&mut self) -> Result<Option<RestoreEvidence>, ReadError> {
+        for name in ["stats-restore", "restore.log"] {
+            let Some(file) = self.images.work_file(name)? else { continue };
+            let Some(Written { said: written, .. }) = file.written else { continue };
+            if self.is_later(written) && shows_restore(name, file) {
+                return Ok(Some(RestoreEvidence { file: name.into(), written }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The log of the dump. One whose run id is not the inventory's is of another run in the same directory: then the
+    /// images may be a mixture, and nothing of the log is used.
+    pub(super) fn dump_log(&mut self, inventory: Option<&Record<Inventory>>) -> Result<LogFacts, ReadError> {
+        let name = "dump.log";
+        let file = match self.images.work_file(name) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(LogFacts::default()),
+            // CRIU lets only its own user read it. It is a hint, and whoever may not read it can be told the rest.
+            Err(error) if error.is_not_permitted() => {
+                self.problems.push(ImageProblem { image: name.into(), kind: ImageProblemKind::NotPermitted });
+                return Ok(LogFacts::default());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let author = file.author;
+        let Ok(facts) = log::read(BufReader::with_capacity(BUFFER, file)) else { return Ok(LogFacts::default()) };
+        let recorded = inventory.and_then(|inventory| inventory.entry.dump_criu_run_id.as_deref());
+        if let (Some(logged), Some(recorded)) = (&facts.run_id, recorded)
+            && logged.text.as_bytes() != recorded
+        {
+            self.problems.push(ImageProblem { image: name.into(), kind: ImageProblemKind::OtherRun });
+            return Ok(LogFacts::default());
+        }
+        self.author = self.author.or(author);
+        Ok(facts)
+    }
+}
+
+fn shows_restore(name: &str, file: ImageFile) -> bool {
+    let file = BufReader::with_capacity(BUFFER, file);
+    if name.ends_with(".log") {
+        return log::read(file).is_ok_and(|facts| facts.restore_finished);
+    }
+    statistics(file).is_some_and(|statistics| statistics.restore.is_some())
+}
+
+fn statistics(file: impl Read) -> Option<StatsEntry> {
+    let record = ImageReader::open(file).ok()?.next()?;
+    Some(record.ok()?.entry)
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The kinds of residue: what a checkpoint may have left outside its images. Pure.
+//!
+//! A kind is one file. It says what a checkpoint claims of it, what is to be looked for, what speaks against removing what
+//! was found, and how all that is worded. [`Residue`] is the only list of them, and a kind that lacks an answer does not
+//! compile. Who looks and who removes are the carriers: they know no kinds.
+//!
+//! Nothing is a residue because of how it looks on the host: each one is named by entries of the images, which it carries
+//! as its evidence.
+
+mod basis;
+mod describe;
+mod network_lock;
+mod original;
+
+use std::sync::Arc;
+
+use crate::carrier::{FoundChain, FoundFile, FoundRules, FoundTable, Presence, Query};
+use crate::checkpoint::Checkpoint;
+use crate::evidence::Evidence;
+use crate::reason::KeepReason;
+
+pub use basis::{Answer, Basis};
+pub use describe::{Description, Target};
+
+/// Declares the kinds: a module each, with a type that implements [`Kind`]. They are claimed and shown in this order.
+macro_rules! kinds {
+    ($($module:ident::$kind:ident)*) => {
+        $(pub mod $module; pub use $module::$kind;)*
+
+        /// One thing that a checkpoint left, as far as the images tell.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Residue {
+            $(#[doc = concat!("See [`", stringify!($kind), "`].")] $kind(Arc<$kind>),)*
+        }
+
+        $(impl From<$kind> for Residue {
+            fn from(residue: $kind) -> Self {
+                Residue::$kind(Arc::new(residue))
+            }
+        })*
+
+        impl Residue {
+            /// The entries of the images that name it.
+            pub fn evidence(&self) -> &[Evidence] {
+                match self { $(Residue::$kind(residue) => residue.evidence(),)* }
+            }
+
+            /// Who leaves it.
+            pub fn left_by(&self) -> LeftBy {
+                match self { $(Residue::$kind(_) => <$kind as Kind>::LEFT_BY,)* }
+            }
+
+            /// What is to be looked for.
+            pub fn query(&self) -> Query {
+                match self { $(Residue::$kind(residue) => residue.query(),)* }
+            }
+
+            /// What speaks against removing what was found; nothing where another kind of thing was found than was asked for.
+            pub(crate) fn objections(&self, presence: &Presence, basis: &Basis<'_>) -> Option<Vec<KeepReason>> {
+                match self {
+                    $(Residue::$kind(residue) => Some(residue.objections(<$kind as Kind>::Found::of(presence)?, basis)),)*
+                }
+            }
+
+            /// What it says about the other objects.
+            pub(crate) fn signs(&self, presence: &Presence, basis: &Basis<'_>) -> Option<Signs> {
+                match self {
+                    $(Residue::$kind(residue) => Some(residue.signs(<$kind as Kind>::Found::of(presence)?, basis)),)*
+                }
+            }
+
+            /// What it is, in words.
+            pub(crate) fn describe(&self, presence: &Presence) -> Description {
+                match self {
+                    $(Residue::$kind(residue) => residue.describe(<$kind as Kind>::Found::of(presence)),)*
+                }
+            }
+        }
+
+        /// Has each kind add what it claims.
+        fn add_claims(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
+            $(<$kind as Kind>::claim(checkpoint, claims)?;)*
+            Ok(())
+        }
+    };
+}
+
+kinds! {
+    locked_connection::LockedConnection
+    lock_chain::LockChain
+    lock_table::LockTable
+    link_remap::LinkRemap
+}
+
+/// What a kind of residue answers.
+trait Kind: Into<Residue> {
+    /// What its carrier finds.
+    type Found: Found;
+
+    /// Who leaves it.
+    const LEFT_BY: LeftBy;
+
+    /// Adds what the checkpoint may have left of this kind, and what of it cannot be known.
+    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction>;
+
+    /// The entries of the images that name it.
+    fn evidence(&self) -> &[Evidence];
+
+    /// What is to be looked for.
+    fn query(&self) -> Query;
+
+    /// What speaks against removing what was found, beside what speaks against removing anything: a living tree, the record
+    /// of the dump, images of others.
+    fn objections(&self, found: &Self::Found, basis: &Basis<'_>) -> Vec<KeepReason>;
+
+    /// What it says about the other objects of the checkpoint. Most say nothing.
+    fn signs(&self, _found: &Self::Found, _basis: &Basis<'_>) -> Signs {
+        Signs::default()
+    }
+
+    /// What it is, in words; `found` where it is there.
+    fn describe(&self, found: Option<&Self::Found>) -> Description;
+}
+
+/// Who leaves something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftBy {
+    /// A dump, for a restore: people ask what became of it.
+    Dump,
+    /// A restore that was killed. There mostly was none, and what is not there is not worth a word.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "the kind of ghost files is to come"))]
+    KilledRestore,
+}
+
+/// What one object says about the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Signs {
+    /// A newer dump of the same tree may have made it.
+    pub(crate) of_newer_dump: bool,
+    /// A restore would have taken it away, and nobody can have kept it from that.
+    pub(crate) of_no_restore: bool,
+}
+
+/// What a carrier finds, picked out of all that can be found.
+trait Found: Sized {
+    fn of(presence: &Presence) -> Option<&Self>;
+}
+
+macro_rules! found {
+    ($($found:ident = $variant:ident)*) => {
+        $(impl Found for $found {
+            fn of(presence: &Presence) -> Option<&Self> {
+                if let Presence::$variant(found) = presence { Some(found) } else { None }
+            }
+        })*
+    };
+}
+
+found! {
+    FoundFile = File
+    FoundRules = Rules
+    FoundTable = Table
+    FoundChain = Chain
+}
+
+/// All that a checkpoint may have left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// What the images name.
+    pub residues: Vec<Residue>,
+    /// What cannot be told from them.
+    pub unknown: Vec<Unknown>,
+}
+
+impl Claims {
+    fn add(&mut self, residue: impl Into<Residue>) {
+        self.residues.push(residue.into());
+    }
+
+    fn add_unknown(&mut self, sentence: impl Into<String>) {
+        self.unknown.push(Unknown(sentence.into()));
+    }
+}
+
+/// Something that the images say, but this version does not understand or cannot read: it may have left something. A
+/// sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown(pub String);
+
+/// Images that say what CRIU never writes. Such images are not used at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{evidence} {text}")]
+pub struct Contradiction {
+    /// The entry in question.
+    pub evidence: Evidence,
+    /// What is wrong with it, as the end of a sentence that begins with the entry.
+    pub text: String,
+}
+
+/// What the checkpoint may have left, network locks first.
+pub fn claims(checkpoint: &Checkpoint) -> Result<Claims, Contradiction> {
+    let mut claims = Claims::default();
+    if !checkpoint.is_pre_dump() {
+        add_claims(checkpoint, &mut claims)?;
+    }
+    Ok(claims)
+}

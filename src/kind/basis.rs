@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What kinds judge by, beside the object itself.
+
+use crate::carrier::FoundFile;
+use crate::carrier::filter::Tie;
+use crate::checkpoint::Checkpoint;
+use crate::evidence::Evidence;
+use crate::mounts::Identity;
+use crate::reason::KeepReason;
+
+/// What the record of a dump says about an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It is the one that the dump left.
+    Same,
+    /// It is another one.
+    Other,
+    /// It may be the one that the dump left, and may have been made anew.
+    Unclear,
+}
+
+/// What is known beside an object when it is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Basis<'a> {
+    /// The checkpoint.
+    pub checkpoint: &'a Checkpoint,
+    /// What the record of the dump says about the object, where it says something.
+    pub record: Option<Answer>,
+    /// Whether the tree runs, restored from the images.
+    pub is_restored: bool,
+    /// Whether a criu is at work on other images.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "the kind of ghost files is to come"))]
+    pub has_other_criu: bool,
+    /// What the other objects, and restores since, say against removing something that does not say by itself whose it is.
+    pub unsigned: &'a [KeepReason],
+    /// Whether the last change of the file is one that the tool made itself, after it had found the file to be the dump's.
+    pub is_own_change: bool,
+}
+
+/// What speaks against a file being the dumped one, by type and permissions (`st_mode`) and size in bytes. What the images
+/// do not record is no objection.
+pub(super) fn differences(mode: Option<u32>, size: Option<u64>, file: &FoundFile) -> Vec<KeepReason> {
+    const TYPE: u32 = 0o170_000;
+    const DIRECTORY: u32 = 0o040_000;
+    let found = file.identity.mode;
+    if found & TYPE == DIRECTORY {
+        return vec![KeepReason::Directory];
+    }
+    let of_mode = mode.filter(|expected| *expected != found).map(|expected| match expected & TYPE == found & TYPE {
+        true => KeepReason::OtherMode,
+        false => KeepReason::OtherType,
+    });
+    let of_size = size.filter(|expected| *expected != file.identity.size).map(|_| KeepReason::OtherSize);
+    of_mode.into_iter().chain(of_size).collect()
+}
+
+impl Basis<'_> {
+    /// Whether the record of the dump names this very object.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.record == Some(Answer::Same)
+    }
+
+    /// What speaks against removing something that does not say by itself whose it is, unless the record does.
+    pub(super) fn about_unsigned(&self) -> Vec<KeepReason> {
+        if self.is_recorded() { Vec::new() } else { self.unsigned.to_vec() }
+    }
+
+    /// Whether the network namespace is the checkpoint's. What a record ties is the object that it names, and no other in
+    /// the same namespace.
+    pub(super) fn is_tied(&self, tie: Option<Tie>) -> bool {
+        match tie {
+            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Metadata) => true,
+            Some(Tie::Recorded) | None => self.is_recorded(),
+        }
+    }
+
+    /// Whether a link may have been made anew since. A record is more exact than the times of the images.
+    pub(super) fn is_made_anew(&self, evidence: &[Evidence], file: &FoundFile) -> bool {
+        match self.record {
+            Some(Answer::Same) => false,
+            Some(Answer::Unclear) => true,
+            Some(Answer::Other) | None => self.is_changed_since(evidence, file),
+        }
+    }
+
+    /// Whether a link may have been made after the images were written. Making a link changes both its inode and its
+    /// directory; so if one of them was not changed since, the link is the one that this dump made.
+    fn is_changed_since(&self, evidence: &[Evidence], file: &FoundFile) -> bool {
+        let Some(written) = self.checkpoint.times.of(evidence).or(self.checkpoint.written) else { return true };
+        file.identity.changed > written.latest() && file.directory.changed > written.latest()
+    }
+
+    /// Whether nothing but a number that can be given again, or a mount's option, led to the file, and the dump did not
+    /// make it.
+    pub(super) fn is_older_than_dump(&self, file: &FoundFile) -> bool {
+        let is_proven = file.place.base.identity() == Identity::Certain || self.is_recorded();
+        !is_proven && !self.checkpoint.span().is_some_and(|span| span.made(&file.identity, &file.directory))
+    }
+}

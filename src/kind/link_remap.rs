@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Link remaps: hard links `link_remap.N` that a dump makes for files whose name is gone while another name lives
+//! (`criu/files-reg.c`, since v0.3).
+//!
+//! An entry of the images is believed only if it has the shape that CRIU gives it in every respect. One that has not
+//! was not written by CRIU, and then nothing else in these images deserves trust either.
+
+use std::collections::BTreeMap;
+
+use criu_images::Remap;
+
+use super::basis::differences;
+use super::describe::json;
+use super::original::{MountPoints, Original, absolute, lossy, split};
+use super::{Answer, Basis, Claims, Contradiction, Description, Kind, LeftBy, Signs, Unknown};
+use crate::carrier::name::{FileMount, NameShape};
+use crate::carrier::{FoundFile, NameQuery, Query};
+use crate::checkpoint::{Checkpoint, Completeness, FileRecord, RemapRecord};
+use crate::evidence::Evidence;
+use crate::json::Bytes;
+use crate::mounts;
+use crate::reason::KeepReason;
+use crate::system::author::Author;
+
+/// A link remap that the images name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRemap {
+    /// N of `link_remap.N`: the file id that the dump gave the link.
+    pub id: u32,
+    /// The link, absolute, as the tree saw it.
+    pub link: Vec<u8>,
+    /// The file that it stands for, absolute, as the tree saw it; `None` where the images were cut before that entry.
+    pub original: Option<Vec<u8>>,
+    /// `st_mode` of the file when it was dumped (recorded since v2.4).
+    pub mode: Option<u32>,
+    /// Size of the file in bytes when it was dumped (since v1.3; not for files opened for appending only).
+    pub size: Option<u64>,
+    /// The mount of the file, which is that of the link.
+    pub mount: FileMount,
+    /// The entries that name it.
+    pub evidence: Vec<Evidence>,
+}
+
+impl LinkRemap {
+    /// Whether the file has the name that an NFS client gives an open file that is deleted, and takes away when it is
+    /// closed: `.nfs` and at least 24 hexadecimal digits (`is_sillyrename_name` in `criu/files-reg.c`, since v1.1).
+    pub fn is_silly_rename(&self) -> bool {
+        const DIGITS: usize = 24;
+        let name = self.original.as_deref().map_or(&b""[..], |original| split(original).1);
+        name.strip_prefix(b".nfs")
+            .is_some_and(|rest| rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count() >= DIGITS)
+    }
+}
+
+impl Kind for LinkRemap {
+    type Found = FoundFile;
+    const LEFT_BY: LeftBy = LeftBy::Dump;
+
+    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
+        let mut links: BTreeMap<u32, LinkRemap> = BTreeMap::new();
+        let points = MountPoints::of(checkpoint);
+        for record in &checkpoint.remaps {
+            let Remap::Linked { file_id } = record.entry.remap() else { continue };
+            let Some(file) = checkpoint.files.get(&file_id) else {
+                claims.add_unknown(nameless(checkpoint, record, file_id)?);
+                continue;
+            };
+            let link = link_remap(checkpoint, &points, record, file_id, file)?;
+            if let Some(other) = links.insert(file_id, link) {
+                let text = format!("uses file {file_id} for a second remap (the first: {})", other.evidence[0]);
+                return Err(contradiction(record, text));
+            }
+        }
+        claims.residues.extend(links.into_values().map(Into::into));
+        claims.unknown.extend(checkpoint.remaps.iter().filter_map(unknown_remap));
+        Ok(())
+    }
+
+    fn evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+
+    fn query(&self) -> Query {
+        Query::Name(NameQuery {
+            path: self.link.clone(),
+            original: self.original.clone(),
+            mount: self.mount,
+            size: self.size,
+            shape: NameShape { stem: "link_remap", id: self.id, is_own: is_link_name },
+        })
+    }
+
+    fn objections(&self, file: &FoundFile, basis: &Basis<'_>) -> Vec<KeepReason> {
+        let mut reasons = differences(self.mode, self.size, file);
+        if reasons == [KeepReason::Directory] {
+            return reasons;
+        }
+        if basis.is_made_anew(&self.evidence, file) && !basis.is_own_change {
+            reasons.push(KeepReason::ChangedSince);
+        }
+        if basis.is_older_than_dump(file) {
+            reasons.push(KeepReason::OlderThanDump);
+        }
+        // A restore takes the link away; and while the restored tree lives, no newer dump can have killed it.
+        if basis.checkpoint.restored.is_some() && !basis.is_restored && !basis.is_recorded() {
+            reasons.push(KeepReason::RestoredSince);
+        }
+        reasons
+    }
+
+    fn signs(&self, file: &FoundFile, basis: &Basis<'_>) -> Signs {
+        let directory = Author::of_owner(file.directory.owner, file.directory.mode);
+        Signs {
+            of_newer_dump: basis.record == Some(Answer::Other) || basis.is_made_anew(&self.evidence, file),
+            of_no_restore: directory == Author::Trusted && self.objections(file, basis).is_empty(),
+        }
+    }
+
+    fn describe(&self, _: Option<&FoundFile>) -> Description {
+        let is_silly_rename = self.is_silly_rename();
+        Description {
+            kind: "link-remap",
+            fields: vec![
+                ("id", self.id.into()),
+                ("link", json(&Bytes(self.link.clone()))),
+                ("original", json(&self.original.clone().map(Bytes))),
+                ("is_silly_rename", is_silly_rename.into()),
+            ],
+            label: "Link remap",
+            name: self.link.clone(),
+            target: self.original.clone().into(),
+            remark: is_silly_rename.then_some("named as NFS names a deleted open file"),
+        }
+    }
+}
+
+/// What is said of a link remap whose name was in a part of the images that is missing.
+fn nameless(checkpoint: &Checkpoint, record: &RemapRecord, file_id: u32) -> Result<String, Contradiction> {
+    if checkpoint.completeness == Completeness::Complete {
+        return Err(contradiction(record, format!("names file {file_id}, of which the images have no entry")));
+    }
+    Ok(format!("{} is a link remap, but the images are cut before its name", record.evidence))
+}
+
+fn unknown_remap(record: &RemapRecord) -> Option<Unknown> {
+    let Remap::Unknown { remap_type, .. } = record.entry.remap() else { return None };
+    let evidence = &record.evidence;
+    Some(Unknown(format!("{evidence} is a remap of type {remap_type}, which this version does not know")))
+}
+
+fn link_remap(
+    checkpoint: &Checkpoint,
+    points: &MountPoints,
+    record: &RemapRecord,
+    id: u32,
+    file: &FileRecord,
+) -> Result<LinkRemap, Contradiction> {
+    let link = absolute(&file.entry.name);
+    check_link_entry(id, file, &link)?;
+    let mut remap = LinkRemap {
+        id,
+        link,
+        original: None,
+        mode: None,
+        size: None,
+        mount: FileMount::Unknown,
+        evidence: vec![record.evidence.clone(), file.evidence.clone()],
+    };
+    match checkpoint.files.get(&record.entry.orig_id) {
+        Some(original) => add_original(checkpoint, points, &mut remap, original)?,
+        None if checkpoint.completeness == Completeness::Complete => {
+            let text = format!("remaps file {}, of which the images have no entry", record.entry.orig_id);
+            return Err(contradiction(record, text));
+        }
+        None if !points.are_own() => remap.mount = FileMount::Shared,
+        None => {}
+    }
+    Ok(remap)
+}
+
+fn add_original(
+    checkpoint: &Checkpoint,
+    points: &MountPoints,
+    remap: &mut LinkRemap,
+    original: &FileRecord,
+) -> Result<(), Contradiction> {
+    let Original { name, mount, evidence } = Original::of(checkpoint, points, original, "link remap", &remap.link)?;
+    remap.mode = original.entry.mode;
+    remap.size = original.entry.size;
+    remap.original = Some(name);
+    remap.mount = mount;
+    remap.evidence.extend(evidence);
+    Ok(())
+}
+
+fn check_link_entry(id: u32, file: &FileRecord, link: &[u8]) -> Result<(), Contradiction> {
+    let wrong = |text: &str| Contradiction {
+        evidence: file.evidence.clone(),
+        text: format!("is said to be link remap {id}, but {text}"),
+    };
+    let entry = &file.entry;
+    if entry.ext {
+        return Err(wrong("is an external file"));
+    }
+    if entry.mount_id().is_some() || entry.size.is_some() || entry.mode.is_some() {
+        return Err(wrong("has a mount, size or mode, which CRIU never writes there"));
+    }
+    if !mounts::is_plain_path(link) {
+        return Err(wrong("its name is not a plain path"));
+    }
+    if !is_link_name(split(link).1, id) {
+        return Err(wrong(&format!("its name is {}", lossy(&entry.name))));
+    }
+    Ok(())
+}
+
+/// Whether a name is `link_remap.N`, or `link_remap.N.HEX` as a proposed change to CRIU (pull request 2681) would have it.
+pub(crate) fn is_link_name(name: &[u8], id: u32) -> bool {
+    let Some(rest) = name.strip_prefix(format!("link_remap.{id}").as_bytes()) else { return false };
+    match rest.split_first() {
+        None => true,
+        Some((b'.', suffix)) => {
+            (1..=16).contains(&suffix.len())
+                && suffix.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
+        }
+        Some(_) => false,
+    }
+}
+
+fn contradiction(record: &RemapRecord, text: String) -> Contradiction {
+    Contradiction { evidence: record.evidence.clone(), text }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Locked connections: single TCP connections whose packets a dump dropped from then on, in the network namespace where CRIU
+//! ran (`criu/netfilter.c`, since v0.3; with nftables since v3.16).
+
+use super::network_lock::Method;
+use super::{Basis, Claims, Contradiction, Description, Kind, LeftBy, Target};
+use crate::carrier::filter::RuleForms;
+use crate::carrier::{FilterQuery, FoundRules, Query};
+use crate::checkpoint::{Checkpoint, NetworkScope};
+use crate::connection::Connection;
+use crate::evidence::Evidence;
+use crate::reason::KeepReason;
+
+/// A connection whose packets the dump dropped from then on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedConnection {
+    /// Its two ends.
+    pub connection: Connection,
+    /// How it was locked.
+    pub lock: ConnectionLock,
+    /// The entry of the socket.
+    pub evidence: Vec<Evidence>,
+}
+
+/// How a single connection was locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionLock {
+    /// By iptables rules of its own.
+    Rules(RuleForms),
+    /// By elements in the sets of the checkpoint's nftables table.
+    Table,
+}
+
+impl Kind for LockedConnection {
+    type Found = FoundRules;
+    const LEFT_BY: LeftBy = LeftBy::Dump;
+
+    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
+        let forms = if checkpoint.is_older_than_3_4() { RuleForms::MarkedOrNot } else { RuleForms::Marked };
+        let lock = match Method::of(checkpoint) {
+            Method::Iptables | Method::Either => ConnectionLock::Rules(forms),
+            Method::Nftables => ConnectionLock::Table,
+            Method::Nothing => return Ok(()),
+            Method::Unknown(method) => {
+                claims
+                    .add_unknown(format!("the network was locked by method {method}, which this version does not know"));
+                return Ok(());
+            }
+        };
+        if checkpoint.network_scope() != NetworkScope::Own {
+            for socket in checkpoint.locked_sockets() {
+                let (connection, evidence) = (socket.connection, vec![socket.evidence.clone()]);
+                claims.add(LockedConnection { connection, lock, evidence });
+            }
+        }
+        Ok(())
+    }
+
+    fn evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+
+    fn query(&self) -> Query {
+        let connection = self.connection;
+        Query::Filter(match self.lock {
+            ConnectionLock::Rules(forms) => FilterQuery::Rules { connection, forms },
+            ConnectionLock::Table => FilterQuery::InTable { connection },
+        })
+    }
+
+    fn objections(&self, found: &FoundRules, basis: &Basis<'_>) -> Vec<KeepReason> {
+        let mut reasons = basis.about_unsigned();
+        if !basis.is_tied(found.tie) {
+            reasons.push(KeepReason::UntiedNamespace);
+        }
+        reasons
+    }
+
+    fn describe(&self, _: Option<&FoundRules>) -> Description {
+        let Connection { local, peer } = self.connection;
+        let (local, peer) = (end(local), end(peer));
+        Description {
+            kind: "locked-connection",
+            fields: vec![("local", local.clone().into()), ("peer", peer.clone().into())],
+            label: "Locked tcp connection",
+            name: local.into_bytes(),
+            target: Target::Is(peer.into_bytes()),
+            remark: None,
+        }
+    }
+}
+
+/// Address and port as 2016 wrote them: IPv6 without brackets.
+fn end(address: std::net::SocketAddr) -> String {
+    format!("{}:{}", address.ip(), address.port())
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Why an object is kept: a closed list, each with its name on the command line and its meaning.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A reason not to remove an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum KeepReason {
+    /// A criu process is at work on these images.
+    CriuAtWork,
+    /// A process of the dumped tree is alive.
+    TreeAlive,
+    /// Whether the dumped tree is dead cannot be told.
+    TreeUnknown,
+    /// A criu process is at work on other images, and may have just made the object.
+    CriuElsewhere,
+    /// There is a directory where the link should be.
+    Directory,
+    /// The object is of another type than the dumped file.
+    OtherType,
+    /// The file has other permission bits than the dumped one.
+    OtherMode,
+    /// The file has another size than the dumped one.
+    OtherSize,
+    /// Whoever may have written the images could not have removed it.
+    ForeignImages,
+    /// By the record that was made at the dump, it is another object, or has a part that was made since.
+    NotRecorded,
+    /// Nothing but a number that can be given again, or a mount's option, leads to it, and the dump did not make it.
+    OlderThanDump,
+    /// The file was changed after the images were written.
+    ChangedSince,
+    /// A restore from these images succeeded.
+    RestoredSince,
+    /// A link remap of this checkpoint was changed since, perhaps by a newer dump of the same tree.
+    NewerDump,
+    /// The table or chain holds something that CRIU did not write.
+    ForeignContent,
+    /// More than one dump has closed the network namespace, by the same chain.
+    SharedLock,
+    /// Nothing ties the network namespace to this checkpoint.
+    UntiedNamespace,
+}
+
+impl KeepReason {
+    /// All of them, the gravest first.
+    pub const ALL: [KeepReason; 17] = [
+        KeepReason::CriuAtWork,
+        KeepReason::TreeAlive,
+        KeepReason::TreeUnknown,
+        KeepReason::CriuElsewhere,
+        KeepReason::Directory,
+        KeepReason::OtherType,
+        KeepReason::OtherMode,
+        KeepReason::OtherSize,
+        KeepReason::ForeignImages,
+        KeepReason::NotRecorded,
+        KeepReason::OlderThanDump,
+        KeepReason::ChangedSince,
+        KeepReason::RestoredSince,
+        KeepReason::NewerDump,
+        KeepReason::ForeignContent,
+        KeepReason::SharedLock,
+        KeepReason::UntiedNamespace,
+    ];
+
+    /// The name that `--allow` takes and the output gives.
+    pub const fn name(self) -> &'static str {
+        match self {
+            KeepReason::CriuAtWork => "criu-at-work",
+            KeepReason::TreeAlive => "tree-alive",
+            KeepReason::TreeUnknown => "tree-unknown",
+            KeepReason::CriuElsewhere => "criu-elsewhere",
+            KeepReason::Directory => "directory",
+            KeepReason::OtherType => "other-type",
+            KeepReason::OtherMode => "other-mode",
+            KeepReason::OtherSize => "other-size",
+            KeepReason::ForeignImages => "foreign-images",
+            KeepReason::NotRecorded => "not-recorded",
+            KeepReason::OlderThanDump => "older-than-dump",
+            KeepReason::ChangedSince => "changed-since",
+            KeepReason::RestoredSince => "restored-since",
+            KeepReason::NewerDump => "newer-dump",
+            KeepReason::ForeignContent => "foreign-content",
+            KeepReason::SharedLock => "shared-lock",
+            KeepReason::UntiedNamespace => "untied-namespace",
+        }
+    }
+
+    /// What it means, in a sentence for the user.
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            KeepReason::CriuAtWork => "a criu process is at work on these images",
+            KeepReason::TreeAlive => "a process of the dumped tree is alive",
+            KeepReason::TreeUnknown => "whether the dumped tree is dead cannot be told",
+            KeepReason::CriuElsewhere => "a criu process is at work on other images, and may have just made it",
+            KeepReason::Directory => "there is a directory where the link should be",
+            KeepReason::OtherType => "it is of another type than the dumped file",
+            KeepReason::OtherMode => "it has other permissions than the dumped file",
+            KeepReason::OtherSize => "it has another size than the dumped file",
+            KeepReason::ForeignImages => {
+                "others than root may have written the images, who could not have removed it themselves"
+            }
+            KeepReason::NotRecorded => "by the record that was made at the dump, it or a part of it was made since",
+            KeepReason::OlderThanDump => {
+                "only a reusable device number, a mount option or a path that may lead elsewhere by now leads to it, and it \
+                 was not made during the dump"
+            }
+            KeepReason::ChangedSince => {
+                "it was changed after the images were written, so it may belong to a newer dump of the same tree"
+            }
+            KeepReason::RestoredSince => {
+                "the checkpoint was restored since, or others can have taken away what would show that: it may belong to a \
+                 newer dump of the same tree"
+            }
+            KeepReason::NewerDump => {
+                "a link remap of the checkpoint was changed since, so this may belong to a newer dump of the same tree"
+            }
+            KeepReason::ForeignContent => "it holds something that CRIU did not write",
+            KeepReason::SharedLock => "more than one dump has closed the network namespace by this chain",
+            KeepReason::UntiedNamespace => "nothing ties the network namespace to this checkpoint",
+        }
+    }
+
+    /// Whether `--allow` can set it aside. The others name a fact that has to change first.
+    pub const fn can_be_allowed(self) -> bool {
+        match self {
+            KeepReason::CriuAtWork
+            | KeepReason::CriuElsewhere
+            | KeepReason::Directory
+            | KeepReason::UntiedNamespace => false,
+            KeepReason::TreeAlive
+            | KeepReason::TreeUnknown
+            | KeepReason::OtherType
+            | KeepReason::OtherMode
+            | KeepReason::OtherSize
+            | KeepReason::ForeignImages
+            | KeepReason::NotRecorded
+            | KeepReason::OlderThanDump
+            | KeepReason::ChangedSince
+            | KeepReason::RestoredSince
+            | KeepReason::NewerDump
+            | KeepReason::ForeignContent
+            | KeepReason::SharedLock => true,
+        }
+    }
+
+    /// What would lead to the removal.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            KeepReason::CriuAtWork => "wait until that criu has ended",
+            KeepReason::Directory => "look at the directory: it is not CRIU's",
+            KeepReason::UntiedNamespace => "name the namespace with --netns PATH",
+            KeepReason::TreeAlive => "--allow tree-alive",
+            KeepReason::TreeUnknown => "--allow tree-unknown",
+            KeepReason::CriuElsewhere => "wait until that criu has ended",
+            KeepReason::OtherType => "--allow other-type",
+            KeepReason::OtherMode => "--allow other-mode",
+            KeepReason::OtherSize => "--allow other-size",
+            KeepReason::ForeignImages => "--allow foreign-images",
+            KeepReason::NotRecorded => "--allow not-recorded",
+            KeepReason::OlderThanDump => "--allow older-than-dump",
+            KeepReason::ChangedSince => "--allow changed-since",
+            KeepReason::RestoredSince => "--allow restored-since",
+            KeepReason::NewerDump => "--allow newer-dump",
+            KeepReason::ForeignContent => "--allow foreign-content",
+            KeepReason::SharedLock => "--allow shared-lock",
+        }
+    }
+}
+
+impl fmt::Display for KeepReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that is none of a reason's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a reason that can be allowed")]
+pub struct NotAReason;
+
+impl FromStr for KeepReason {
+    type Err = NotAReason;
+
+    fn from_str(name: &str) -> Result<Self, NotAReason> {
+        Self::ALL.into_iter().find(|reason| reason.can_be_allowed() && reason.name() == name).ok_or(NotAReason)
+    }
+}
