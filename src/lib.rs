@@ -27,7 +27,7 @@
 //! # let _ = forget;
 //! ```
 //!
-//! [`look`] only lists, beside others who look. `examples/forget.rs` is a whole program. [`record`], called while CRIU
+//! [`look`] only lists, beside others who look. `examples/forget.rs` is a whole program. [`record()`], called while CRIU
 //! waits at `post-dump`, lets a later removal tell the dump's own objects from look-alikes.
 //!
 //! # Safety contract
