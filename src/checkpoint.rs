@@ -55,7 +55,6 @@ pub struct Checkpoint {
     /// The regular files that remaps and tasks refer to, by file id.
     pub files: HashMap<u32, FileRecord>,
     /// What the ghost files of the remaps looked like, by ghost id.
-    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "the kind of ghost files is to come"))]
     pub ghosts: HashMap<u32, GhostRecord>,
     /// The TCP sockets that have a peer.
     pub sockets: Vec<SocketRecord>,
@@ -67,6 +66,8 @@ pub struct Checkpoint {
     pub network: Network,
     /// What the dump's log adds.
     pub log: LogFacts,
+    /// Whether a restore left its log, however it ended: one may have been killed.
+    pub has_restore_log: bool,
     /// Evidence that a restore from these images succeeded.
     pub restored: Option<RestoreEvidence>,
     /// The record that criu-gc made when the tree was dumped.

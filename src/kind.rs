@@ -91,6 +91,7 @@ kinds! {
     lock_chain::LockChain
     lock_table::LockTable
     link_remap::LinkRemap
+    ghost_file::GhostFile
 }
 
 /// What a kind of residue answers.
@@ -129,7 +130,6 @@ pub enum LeftBy {
     /// A dump, for a restore: people ask what became of it.
     Dump,
     /// A restore that was killed. There mostly was none, and what is not there is not worth a word.
-    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "the kind of ghost files is to come"))]
     KilledRestore,
 }
 

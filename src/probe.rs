@@ -82,9 +82,15 @@ pub fn objects(host: &Host, checkpoint: &Checkpoint, claims: Claims, hints: &Hin
         presences.into_iter().map(move |presence| Finding { residue: residue.clone(), presence })
     });
     let of_files = files.residues.into_iter().zip(names).map(|(residue, presence)| Finding { residue, presence });
-    let is_told = |finding: &Finding| match finding.residue.left_by() {
-        LeftBy::Dump => true,
-        LeftBy::KilledRestore => !matches!(finding.presence, Presence::Gone(_) | Presence::Vanished(_)),
+    let is_told = |finding: &Finding| match (finding.residue.left_by(), &finding.presence) {
+        (LeftBy::Dump, _) => true,
+        (LeftBy::KilledRestore, Presence::Gone(_) | Presence::Vanished(_)) => false,
+        // Without a restore it cannot be there.
+        (LeftBy::KilledRestore, Presence::Unreachable(_)) => checkpoint.has_restore_log,
+        (
+            LeftBy::KilledRestore,
+            Presence::File(_) | Presence::Rules(_) | Presence::InTable(_) | Presence::Table(_) | Presence::Chain(_),
+        ) => true,
     };
     Ok(Survey {
         tree: TreeState { criu: filters.criu, ..TreeState::default() },

@@ -13,9 +13,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use criu_gc::internals::carrier::name::{self, FileMount};
-use criu_gc::internals::carrier::{FoundFile, Presence, Query};
+use criu_gc::internals::carrier::{FoundFile, NameQuery, Presence, Query};
 use criu_gc::internals::checkpoint::{self, Checkpoint};
-use criu_gc::internals::kind::{self, LinkRemap, Residue};
+use criu_gc::internals::kind::{self, GhostFile, LinkRemap, Residue};
 use criu_gc::internals::locate::Images;
 use criu_gc::internals::mounts::{Base, HostMount, HostMounts, Location, MountHints, MountNamespace, Place, Vanished};
 use criu_gc::internals::plan::{self, Answer, Policy, Verdict};
@@ -40,33 +40,29 @@ fn check(checkpoint: &Checkpoint, changed: Timestamp) {
     let host = host(checkpoint);
     let mut survey = Survey::default();
     for residue in claims.residues {
-        match &residue {
-            Residue::LinkRemap(link) => {
-                check_link(checkpoint, link);
-                let Query::Name(query) = residue.query() else { panic!("no name: {link:?}") };
-                let location = name::location_of(checkpoint, &query, &host, &MountHints::default());
-                let is_gone = matches!(location, Location::Vanished(Vanished::Tmpfs(_)));
-                assert!(!is_gone, "not every mount namespace was looked at: {link:?}");
-                for place in places(&location) {
-                    check_place(checkpoint, link, &place, &host);
-                    let presence = Presence::File(found(link, place, changed));
-                    survey.findings.push(Finding { residue: residue.clone(), presence });
-                }
-            }
-            other => check_lock(checkpoint, other),
+        check_residue(checkpoint, &residue);
+        let Query::Name(query) = residue.query() else { continue };
+        let location = name::location_of(checkpoint, &query, &host, &MountHints::default());
+        let is_gone = matches!(location, Location::Vanished(Vanished::Tmpfs(_)));
+        assert!(!is_gone, "not every mount namespace was looked at: {residue:?}");
+        for place in places(&location) {
+            check_place(checkpoint, &query, &place, &host);
+            let presence = Presence::File(found(&residue, &query, place, changed));
+            survey.findings.push(Finding { residue: residue.clone(), presence });
         }
     }
     let findings = survey.findings.len();
     let plan = plan::decide(checkpoint, survey, &Policy::default());
     assert_eq!(plan.items().len(), findings);
     for item in plan.items().iter().filter(|item| item.verdict == Verdict::Remove) {
-        let (Residue::LinkRemap(link), Presence::File(file)) = (&item.finding.residue, &item.finding.presence) else {
+        let (Query::Name(query), Presence::File(file)) = (item.finding.residue.query(), &item.finding.presence) else {
             panic!("not a file: {item:?}");
         };
-        check_place(checkpoint, link, &file.place, &host);
+        check_place(checkpoint, &query, &file.place, &host);
         ground::check(checkpoint, item, &host);
         let is_proven = item.record == Some(Answer::Same);
-        assert!(checkpoint.restored.is_none() || is_proven, "the images were restored since");
+        let is_of_restore = matches!(item.finding.residue, Residue::GhostFile(_));
+        assert!(checkpoint.restored.is_none() || is_proven || is_of_restore, "the images were restored since");
     }
 }
 
@@ -79,20 +75,38 @@ fn check_link(checkpoint: &Checkpoint, link: &LinkRemap) {
     assert!(!entry.ext && entry.size.is_none() && entry.mode.is_none() && entry.mount_id().is_none(), "{link:?}");
 }
 
-fn check_place(checkpoint: &Checkpoint, link: &LinkRemap, place: &Place, host: &HostMounts) {
+/// An entry of the images calls it a ghost, and another names the file beside it.
+fn check_ghost(checkpoint: &Checkpoint, ghost: &GhostFile) {
+    let original = checkpoint.remaps.iter().find_map(|record| match record.entry.remap() {
+        Remap::Ghost { ghost_id } if ghost_id == ghost.id => {
+            checkpoint.files.get(&record.entry.orig_id).filter(|file| {
+                let beside = [file.entry.name.as_slice(), format!(".cr.{ghost_id:x}.ghost").as_bytes()].concat();
+                beside == ghost.name || [b"/", beside.as_slice()].concat() == ghost.name
+            })
+        }
+        _ => None,
+    });
+    assert!(original.is_some_and(|file| !file.entry.ext), "{ghost:?}");
+    assert_eq!(checkpoint.ghosts[&ghost.id].entry.mode, ghost.mode, "{ghost:?}");
+}
+
+fn check_place(checkpoint: &Checkpoint, query: &NameQuery, place: &Place, host: &HostMounts) {
     let (_, name) = place.split();
-    let name = name.to_str().unwrap_or_default();
-    let rest = name.strip_prefix(&format!("link_remap.{}", link.id)).unwrap_or_else(|| panic!("{place:?}"));
-    assert!(rest.is_empty() || rest.strip_prefix('.').is_some_and(|hex| !hex.is_empty()), "{place:?}");
+    let (name, id) = (name.as_bytes(), query.shape.id);
+    let is_link = name
+        .strip_prefix(format!("link_remap.{id}").as_bytes())
+        .is_some_and(|rest| rest.is_empty() || rest.strip_prefix(b".").is_some_and(|hex| !hex.is_empty()));
+    let is_ghost = name.ends_with(format!(".cr.{id:x}.ghost").as_bytes());
+    assert!(is_link || is_ghost, "{place:?}");
     let is_normal = |component: Component<'_>| matches!(component, Component::Normal(_));
     assert!(place.relative.components().all(is_normal), "{place:?}");
     let bytes = place.relative.as_os_str().as_bytes();
     assert!(!bytes.contains(&0) && !bytes.windows(2).any(|pair| pair == b"//"), "{place:?}");
-    let mount = || &mount_of(checkpoint, link).unwrap_or_else(|| panic!("on no mount: {place:?}")).entry;
+    let mount = || &mount_of(checkpoint, query).unwrap_or_else(|| panic!("on no mount: {place:?}")).entry;
     match &place.base {
         Base::Root(root) | Base::PerhapsRoot(root) => {
-            assert!(root == Path::new("/") && !checkpoint.has_own_mount_namespace_of(link), "{place:?}");
-            assert_eq!(root.join(&place.relative), Path::new(OsStr::from_bytes(&link.link)));
+            assert!(root == Path::new("/") && !checkpoint.has_own_mount_namespace_of(query), "{place:?}");
+            assert_eq!(root.join(&place.relative), Path::new(OsStr::from_bytes(&query.path)));
         }
         Base::Mount { namespace, mountpoint, id, .. } => {
             let all = |namespace: &Option<MountNamespace>| match namespace {
@@ -162,9 +176,11 @@ fn contains_unescaped(options: &[u8], option: &[u8]) -> bool {
     [options, &unescaped].iter().any(|text| text.windows(option.len()).any(|window| window == option))
 }
 
-/// What locks a network is known by what the images hold, and has a name of CRIU's.
-fn check_lock(checkpoint: &Checkpoint, residue: &Residue) {
+/// What is named is known by what the images hold, and has a name of CRIU's.
+fn check_residue(checkpoint: &Checkpoint, residue: &Residue) {
     match residue {
+        Residue::LinkRemap(link) => check_link(checkpoint, link),
+        Residue::GhostFile(ghost) => check_ghost(checkpoint, ghost),
         Residue::LockedConnection(lock) => {
             assert!(checkpoint.sockets.iter().any(|socket| socket.connection == lock.connection), "{lock:?}");
         }
@@ -177,26 +193,25 @@ fn check_lock(checkpoint: &Checkpoint, residue: &Residue) {
             }
         }
         Residue::LockChain(_) => {}
-        Residue::LinkRemap(link) => panic!("not a lock: {link:?}"),
     }
 }
 
-/// The mount of the images that a link is on.
-fn mount_of<'a>(checkpoint: &'a Checkpoint, link: &LinkRemap) -> Option<&'a checkpoint::MountRecord> {
-    match link.mount {
+/// The mount of the images that a name is on.
+fn mount_of<'a>(checkpoint: &'a Checkpoint, query: &NameQuery) -> Option<&'a checkpoint::MountRecord> {
+    match query.mount {
         FileMount::Id(id) => checkpoint.mounts.get(&id),
         _ => None,
     }
 }
 
 trait Namespaces {
-    fn has_own_mount_namespace_of(&self, link: &LinkRemap) -> bool;
+    fn has_own_mount_namespace_of(&self, query: &NameQuery) -> bool;
 }
 
 impl Namespaces for Checkpoint {
     /// A file with a mount of its own in the images is never looked for by its path on the host alone.
-    fn has_own_mount_namespace_of(&self, link: &LinkRemap) -> bool {
-        mount_of(self, link).is_some()
+    fn has_own_mount_namespace_of(&self, query: &NameQuery) -> bool {
+        mount_of(self, query).is_some()
     }
 }
 
@@ -209,18 +224,23 @@ fn places(location: &Location) -> Vec<Place> {
 }
 
 /// The file as the images say it is.
-fn found(link: &LinkRemap, place: Place, changed: Timestamp) -> FoundFile {
+fn found(residue: &Residue, query: &NameQuery, place: Place, changed: Timestamp) -> FoundFile {
+    let (mode, modified) = match residue {
+        Residue::LinkRemap(link) => (link.mode, None),
+        Residue::GhostFile(ghost) => (Some(ghost.mode), ghost.modified),
+        Residue::LockedConnection(_) | Residue::LockTable(_) | Residue::LockChain(_) => panic!("no name: {residue:?}"),
+    };
     let identity = FileIdentity {
         device: (254, 1),
-        inode: u64::from(link.id),
-        mode: link.mode.unwrap_or(0o100_644),
+        inode: u64::from(query.shape.id),
+        mode: mode.unwrap_or(0o100_644),
         owner: 0,
         links: 1,
-        size: link.size.unwrap_or_default(),
+        size: query.size.unwrap_or_default(),
         allocated: 0,
         born: None,
         changed,
-        modified: changed,
+        modified: modified.unwrap_or(changed),
         mount_id: 0,
     };
     FoundFile { place, filesystem: FilesystemId::default(), directory: identity, identity }

@@ -67,6 +67,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         tasks: vec![task],
         network: Network::default(),
         log: LogFacts::default(),
+        has_restore_log: false,
         restored: None,
         record: Beside::Nothing,
         layout: Layout::Files,

@@ -29,7 +29,6 @@ pub struct Basis<'a> {
     /// Whether the tree runs, restored from the images.
     pub is_restored: bool,
     /// Whether a criu is at work on other images.
-    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "the kind of ghost files is to come"))]
     pub has_other_criu: bool,
     /// What the other objects, and restores since, say against removing something that does not say by itself whose it is.
     pub unsigned: &'a [KeepReason],

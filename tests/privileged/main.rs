@@ -35,6 +35,7 @@ mod device_links;
 mod disk;
 mod faults;
 mod filters;
+mod ghost_files;
 mod held;
 mod helpers;
 mod hidden;

@@ -190,14 +190,14 @@ fn assert_kept_from_criu(host: &TestHost) {
 }
 
 /// A criu that waits in an action script.
-struct AtWork {
+pub(crate) struct AtWork {
     child: Child,
     go: PathBuf,
 }
 
 impl AtWork {
     /// Starts it, and waits until it has come to the action.
-    fn start(host: &TestHost, mut command: Command, action: &str) -> Self {
+    pub(crate) fn start(host: &TestHost, mut command: Command, action: &str) -> Self {
         let [script, reached, go] = ["action", "reached", "go"].map(|name| host.dir().with_file_name(name));
         let (is_there, may_go) = (reached.display(), go.display());
         let wait = format!("touch {is_there}; until [ -e {may_go} ]; do sleep 0.01; done");
@@ -212,7 +212,7 @@ impl AtWork {
     }
 
     /// Lets it come to its end, which must be a success.
-    fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         fs::write(&self.go, "").expect("a new file");
         assert!(self.child.wait().expect("a child's status").success());
     }

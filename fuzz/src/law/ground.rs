@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use criu_gc::internals::carrier::{FoundFile, Presence};
 use criu_gc::internals::checkpoint::Checkpoint;
+use criu_gc::internals::kind::Residue;
 use criu_gc::internals::mounts::{Base, HostMount, HostMounts};
 use criu_gc::internals::plan::{Answer, Item};
 
@@ -23,6 +24,8 @@ pub(super) enum Ground {
     LastingMount,
     /// The link, or its directory, was changed while the dump ran.
     MadeByDump,
+    /// Its content was changed when that of the dumped file was, to the microsecond.
+    SameTime,
     /// A device number: another device may have it by now.
     Number,
     /// An option that the tree wrote.
@@ -32,7 +35,12 @@ pub(super) enum Ground {
 impl Ground {
     fn is_proof(self) -> bool {
         match self {
-            Ground::Record | Ground::User | Ground::OwnPath | Ground::LastingMount | Ground::MadeByDump => true,
+            Ground::Record
+            | Ground::User
+            | Ground::OwnPath
+            | Ground::LastingMount
+            | Ground::MadeByDump
+            | Ground::SameTime => true,
             Ground::Number | Ground::Text => false,
         }
     }
@@ -49,7 +57,8 @@ fn grounds(checkpoint: &Checkpoint, item: &Item, host: &HostMounts) -> BTreeSet<
     let of_file = match &item.finding.presence {
         Presence::File(file) => {
             let made = was_made_by_dump(checkpoint, file).then_some(Ground::MadeByDump);
-            made.into_iter().chain([of_base(&file.place.base, host)]).collect()
+            let same = has_same_time(&item.finding.residue, file).then_some(Ground::SameTime);
+            made.into_iter().chain(same).chain([of_base(&file.place.base, host)]).collect()
         }
         Presence::Gone(_)
         | Presence::Vanished(_)
@@ -60,6 +69,11 @@ fn grounds(checkpoint: &Checkpoint, item: &Item, host: &HostMounts) -> BTreeSet<
         | Presence::Chain(_) => Vec::new(),
     };
     recorded.into_iter().chain(of_file).collect()
+}
+
+fn has_same_time(residue: &Residue, file: &FoundFile) -> bool {
+    let Residue::GhostFile(ghost) = residue else { return false };
+    ghost.modified == Some(file.identity.modified)
 }
 
 fn was_made_by_dump(checkpoint: &Checkpoint, file: &FoundFile) -> bool {
