@@ -64,6 +64,7 @@ pub enum Presence {
     /// Rules are there.
     Rules(FoundRules),
     /// So many flows of the connection are in the checkpoint's nftables table, and go with it.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "that it is not 0 is what counts"))]
     InTable(NonZeroUsize),
     /// A table is there.
     Table(FoundTable),

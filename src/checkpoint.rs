@@ -336,11 +336,6 @@ impl Checkpoint {
         self.root_ids()?.mnt_ns_id
     }
 
-    /// CRIU's number of the root task's network namespace.
-    pub fn root_network_namespace(&self) -> Option<u32> {
-        self.root_ids()?.net_ns_id
-    }
-
     /// The sockets whose connections the dump locked one by one: all with a peer, in whatever state and namespace,
     /// unless connections were closed by `--tcp-close`.
     pub fn locked_sockets(&self) -> impl Iterator<Item = &SocketRecord> {

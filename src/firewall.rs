@@ -54,16 +54,6 @@ pub enum Backend {
     Legacy,
 }
 
-impl FilterPlace {
-    /// All four.
-    pub const ALL: [FilterPlace; 4] = [
-        FilterPlace { backend: Backend::Nft, family: IpVersion::V4 },
-        FilterPlace { backend: Backend::Nft, family: IpVersion::V6 },
-        FilterPlace { backend: Backend::Legacy, family: IpVersion::V4 },
-        FilterPlace { backend: Backend::Legacy, family: IpVersion::V6 },
-    ];
-}
-
 impl fmt::Display for FilterPlace {
     /// The command that shows such rules.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -33,12 +33,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::memory::Randomisation;
+use crate::system::mount::UnknownUser;
 use crate::system::netns::{self, NetNamespace, NetworkName};
 use crate::time::Timestamp;
 
 pub use bounded::each as bounded_each;
 pub use directory::{Absence, OnlyPlace, Sight, look_in};
-pub use enter::{EnterError, await_namespaces_of_parent, enter};
+pub use enter::{EnterError, enter};
 pub use layers::{Found, Hidden, HiddenBy, Layers};
 pub use locks::{Holder, holder_of_lock};
 pub use mounts::{HostMounts, MountNamespace, Wanted, own_mount};
@@ -156,7 +157,7 @@ impl Host {
     }
 
     /// What tells which process has the block device with a number open, or why that is not known.
-    pub fn device_users(&self) -> Arc<dyn Fn(u64) -> Result<Option<u32>, String> + Send + Sync> {
+    pub fn device_users(&self) -> Arc<dyn Fn(u64) -> Result<Option<u32>, UnknownUser> + Send + Sync> {
         let processes = Arc::clone(&self.processes);
         Arc::new(move |number| descriptors::user_of_device(&processes, number))
     }
@@ -169,21 +170,6 @@ impl Host {
 /// The number of the pid namespace of this process.
 pub fn own_pid_namespace() -> Option<u64> {
     standing::namespace_number("/proc/self/ns/pid")
-}
-
-/// The program of this process, whatever has its name by now.
-pub const OWN_PROGRAM: &str = "/proc/self/exe";
-
-/// Whether a process waits for the signal of this number, which then does not end it.
-pub fn catches(pid: u32, number: i32) -> bool {
-    let status = process::read_file(format!("/proc/{pid}/status").as_ref()).unwrap_or_default();
-    crate::system::process::parse(&String::from_utf8_lossy(&status), "SigCgt:").contains(number)
-}
-
-/// Whether a process has ended as far as it can: its first thread has, and another may wait for a filesystem for ever.
-pub fn has_exited(pid: u32) -> bool {
-    let stat = process::read_file(format!("/proc/{pid}/stat").as_ref()).ok().and_then(|text| stat::Stat::parse(&text));
-    stat.is_none_or(|stat| matches!(stat.state, b'Z' | b'X'))
 }
 
 /// Whether the kernel gives programs random addresses.

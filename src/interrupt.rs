@@ -1,138 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Signals that ask a removal to end: SIGHUP, SIGINT and SIGTERM.
+//! How a caller ends a removal between two steps.
 //!
-//! The step at hand is finished, no other one is begun, the system is looked at again, what happened is reported, and
-//! then the program ends by the same signal, so that a shell's loop around it ends too. A second signal ends it at
-//! once, which is no worse than any crash. Until a removal begins signals do what they always do, since nothing has
-//! been changed yet. A signal that was ignored when the program started stays ignored (`nohup`).
+//! The step at hand is finished and no other one is begun. What was done is confirmed and reported as always.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::fmt;
+use std::sync::Arc;
 
-use rustix::process::Signal as KernelSignal;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
-
-use crate::system::process;
-
-/// A signal that ends a removal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// The terminal was closed.
-    Hangup,
-    /// Somebody pressed the key for it.
-    Interrupt,
-    /// Somebody, a service manager say, wants it to end.
-    Terminate,
+/// What a caller has a say in while a removal runs.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicBool, Ordering};
+///
+/// let is_stopping = Arc::new(AtomicBool::new(false));
+/// let asked = Arc::clone(&is_stopping);
+/// let control = criu_gc::Control::new()
+///     .end_when(move || asked.load(Ordering::Relaxed).then(|| "the shutdown of the runtime".to_owned()));
+/// # let _ = control;
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Control {
+    pub(crate) interrupt: Interrupt,
 }
 
-impl Signal {
-    const ALL: [Signal; 3] = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
-
-    /// Its number.
-    pub const fn number(self) -> i32 {
-        match self {
-            Signal::Hangup => SIGHUP,
-            Signal::Interrupt => SIGINT,
-            Signal::Terminate => SIGTERM,
-        }
+impl Control {
+    /// Nothing ends the removal before it is done.
+    pub fn new() -> Self {
+        Control::default()
     }
 
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Signal::Hangup => "SIGHUP",
-            Signal::Interrupt => "SIGINT",
-            Signal::Terminate => "SIGTERM",
-        }
-    }
-
-    /// The one of this number.
-    pub fn of_number(number: i32) -> Option<Self> {
-        Signal::ALL.into_iter().find(|signal| signal.number() == number)
+    /// Asks before each step, possibly on another thread, whether the removal has to end: `Some` names what ends it,
+    /// such as `SIGTERM`, for the report.
+    #[must_use]
+    pub fn end_when(self, asked: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Control { interrupt: Interrupt { asked: Some(Arc::new(asked)) } }
     }
 }
 
 /// Whether a removal is to end.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Interrupt {
-    /// The number of the last signal; 0 where there was none.
-    received: Arc<AtomicUsize>,
+    asked: Option<Arc<dyn Fn() -> Option<String> + Send + Sync>>,
 }
 
-/// Where a parent tells the number of a signal that it was sent.
-static OF_PARENT: OnceLock<File> = OnceLock::new();
-
-/// From now on a parent may tell in this file, in its first byte, that a signal has come.
-pub fn listen_to(parent: File) {
-    let _ = OF_PARENT.set(parent);
-}
-
-fn told_by_parent() -> Option<Signal> {
-    let mut number = [0];
-    OF_PARENT.get()?.read_exact_at(&mut number, 0).ok()?;
-    Signal::of_number(number[0].into())
-}
-
-impl From<Signal> for KernelSignal {
-    fn from(signal: Signal) -> Self {
-        match signal {
-            Signal::Hangup => KernelSignal::HUP,
-            Signal::Interrupt => KernelSignal::INT,
-            Signal::Terminate => KernelSignal::TERM,
-        }
-    }
+/// A step was not begun.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{by} ended the run before this was reached; run criu-gc once more")]
+pub struct Interrupted {
+    by: String,
 }
 
 impl Interrupt {
-    /// From now on signals are only counted.
-    pub fn count() -> io::Result<Self> {
-        let interrupt = Interrupt::default();
-        let ignored = process::ignored_signals();
-        for signal in Signal::ALL.into_iter().filter(|signal| !ignored.contains(signal.number())) {
-            let number = usize::try_from(signal.number()).unwrap_or_default();
-            flag::register_usize(signal.number(), Arc::clone(&interrupt.received), number)?;
-        }
-        Ok(interrupt)
+    /// What ended the removal, if something did.
+    pub fn signal(&self) -> Option<String> {
+        self.asked.as_ref().and_then(|asked| asked())
     }
 
-    /// The signal that came last, once.
-    pub fn take(&self) -> Option<Signal> {
-        Signal::of_number(i32::try_from(self.received.swap(0, Ordering::Relaxed)).ok()?)
+    /// Whether the next step may begin.
+    pub fn may_go_on(&self) -> Result<(), Interrupted> {
+        self.signal().map_or(Ok(()), |by| Err(Interrupted { by }))
     }
+}
 
-    /// From now on signals are waited for, and end the program only when they are asked about.
-    pub fn watch() -> io::Result<Self> {
-        let interrupt = Interrupt::default();
-        let ignored = process::ignored_signals();
-        let is_second = Arc::new(AtomicBool::new(false));
-        for signal in Signal::ALL.into_iter().filter(|signal| !ignored.contains(signal.number())) {
-            // In the order in which they are registered: the first signal passes the first of them by.
-            flag::register_conditional_default(signal.number(), Arc::clone(&is_second))?;
-            flag::register(signal.number(), Arc::clone(&is_second))?;
-            let number = usize::try_from(signal.number()).unwrap_or_default();
-            flag::register_usize(signal.number(), Arc::clone(&interrupt.received), number)?;
-        }
-        Ok(interrupt)
-    }
-
-    /// The signal that came, if one did.
-    pub fn signal(&self) -> Option<Signal> {
-        let received = i32::try_from(self.received.load(Ordering::Relaxed)).ok()?;
-        Signal::of_number(received).or_else(told_by_parent)
-    }
-
-    /// Whether the next step may begin; else why not, in words for people.
-    pub fn may_go_on(&self) -> Result<(), String> {
-        match self.signal() {
-            None => Ok(()),
-            Some(signal) => {
-                Err(format!("{} ended the run before this was reached; run criu-gc once more", signal.name()))
-            }
-        }
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interrupt").field("signal", &self.signal()).finish()
     }
 }
 
@@ -141,11 +73,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_came_is_told_and_stops_the_next_step() {
-        let interrupt = Interrupt::default();
-        assert_eq!((interrupt.signal(), interrupt.may_go_on()), (None, Ok(())));
-        interrupt.received.store(15, Ordering::Relaxed);
-        assert_eq!(interrupt.signal(), Some(Signal::Terminate));
-        assert!(interrupt.may_go_on().is_err_and(|why| why.starts_with("SIGTERM ")));
+    fn no_step_begins_once_the_caller_says_so() {
+        assert_eq!(Control::new().interrupt.may_go_on(), Ok(()));
+        assert_eq!(Control::new().end_when(|| None).interrupt.may_go_on(), Ok(()));
+        let ended = Control::new().end_when(|| Some("SIGTERM".to_owned())).interrupt.may_go_on();
+        let expected = "SIGTERM ended the run before this was reached; run criu-gc once more";
+        assert_eq!(ended.map_err(|error| error.to_string()), Err(expected.to_owned()));
     }
 }

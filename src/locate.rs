@@ -20,20 +20,19 @@ mod surroundings;
 mod tree;
 
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use criu_images::ImageKind;
-
 use self::folder::Folder;
 use crate::archive::{ArchiveError, Compression, Progress, Source};
+use crate::json::DecodeError;
 use crate::system::dir::{self, FileError, Opened};
 
 pub use context::Context;
 pub use folder::ImageFile;
 pub use images::{Images, Lockable};
 pub use layout::Layout;
+pub use metadata::MetadataError;
 pub use podman::PodmanError;
 pub use tree::Written;
 
@@ -63,7 +62,7 @@ pub enum LocateError {
         path: PathBuf,
     },
     /// An archive could not be used.
-    #[error("cannot use the archive {}: {source}", path.display())]
+    #[error("cannot use the archive {}", path.display())]
     Archive {
         /// The archive.
         path: PathBuf,
@@ -71,12 +70,12 @@ pub enum LocateError {
         source: ArchiveError,
     },
     /// What leads to the layers of an image makes no sense.
-    #[error("cannot use the image: {} makes no sense: {problem}", path.display())]
+    #[error("cannot use the image: {} makes no sense", path.display())]
     Document {
         /// The document.
         path: PathBuf,
         /// What is wrong.
-        problem: String,
+        source: DecodeError,
     },
     /// A container of podman's could not be used.
     #[error(transparent)]
@@ -155,12 +154,4 @@ fn locate_podmans(name: &OsStr, work_dir: Option<&Path>) -> Result<Vec<Located>,
         each.context.container.complete(container.name.clone(), Some(container.id.clone()));
     }
     Ok(found)
-}
-
-/// Whether CRIU gives this name to an image, a log or statistics of its own.
-pub fn is_crius_own(name: &OsStr) -> bool {
-    let bytes = name.as_bytes();
-    bytes.ends_with(b".img")
-        || ImageKind::from_file_name(name).is_some()
-        || matches!(bytes, b"dump.log" | b"restore.log")
 }

@@ -73,8 +73,6 @@ pub enum Base {
         mountpoint: PathBuf,
         /// Its id, to be compared with that of the directory that was opened: another mount may cover it.
         id: u32,
-        /// Whether it is mounted read-only.
-        is_read_only: bool,
         /// Whether it is a tmpfs: as long as one lives no other filesystem has its number, and it ends with its last user.
         is_tmpfs: bool,
         /// What says that it shows the filesystem of the images.
@@ -152,9 +150,9 @@ impl Place {
     pub fn unconfirmed(self) -> Self {
         let base = match self.base {
             Base::Root(root) | Base::PerhapsRoot(root) => Base::PerhapsRoot(root),
-            Base::Mount { namespace, mountpoint, id, is_read_only, is_tmpfs, identity } => {
+            Base::Mount { namespace, mountpoint, id, is_tmpfs, identity } => {
                 let identity = identity.max(Identity::ByName);
-                Base::Mount { namespace, mountpoint, id, is_read_only, is_tmpfs, identity }
+                Base::Mount { namespace, mountpoint, id, is_tmpfs, identity }
             }
             base @ (Base::Upper(_) | Base::Device { .. } | Base::Recorded(_) | Base::Named(_)) => base,
         };
@@ -344,7 +342,6 @@ fn places(inside: &[u8], mounts: &[Same<'_>]) -> Vec<Place> {
                 namespace: namespace.cloned(),
                 mountpoint: path::owned(&mount.mountpoint),
                 id: mount.id,
-                is_read_only: mount.is_read_only,
                 is_tmpfs: mount.fstype == b"tmpfs",
                 identity: *identity,
             };

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::carrier::{FilterQuery, FoundFile, Presence, Query};
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
-use crate::kind::{Basis, Signs, Unknown};
+use crate::kind::{Basis, Signs};
 use crate::probe::{Finding, Survey};
 use crate::system::author::Author;
 use crate::system::dir::InodeId;
@@ -61,7 +61,6 @@ pub struct Item {
 #[derive(Debug)]
 pub struct Plan {
     items: Vec<Item>,
-    unknown: Vec<Unknown>,
 }
 
 /// A plan that has passed the last guard: only such a one can be carried out.
@@ -83,11 +82,6 @@ impl Plan {
     /// What is to happen with each object, in the order in which it is done.
     pub fn items(&self) -> &[Item] {
         &self.items
-    }
-
-    /// What the images name but nobody here understands.
-    pub fn unknown(&self) -> &[Unknown] {
-        &self.unknown
     }
 
     /// Whether anything is to be removed.
@@ -133,13 +127,13 @@ impl Policy {
 
 /// Decides about everything that was found.
 pub fn decide(checkpoint: &Checkpoint, survey: Survey, policy: &Policy) -> Plan {
-    let Survey { tree, findings, unknown, recorded_namespace, .. } = survey;
+    let Survey { tree, findings, recorded_namespace, .. } = survey;
     let ask = |finding: &Finding| recorded::ask(checkpoint.record.record(), recorded_namespace, finding);
     let asked: Vec<Asked> = findings.into_iter().map(|finding| Asked { record: ask(&finding), finding }).collect();
     let mut judge = Judge::new(checkpoint, &tree, &asked, policy);
     judge.tables = judge.verdict_on_tables(&asked);
     let item = |asked: Asked| Item { verdict: judge.verdict(&asked), finding: asked.finding, record: asked.record };
-    Plan { items: asked.into_iter().map(item).collect(), unknown }
+    Plan { items: asked.into_iter().map(item).collect() }
 }
 
 /// A finding with what the record of the dump says about it.

@@ -17,7 +17,7 @@ use crate::system::author::Author;
 use crate::system::device;
 use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 use crate::system::filesystem::FilesystemId;
-use crate::system::mount::{self, MountError};
+use crate::system::mount::{self, MountError, UnknownUser};
 use crate::system::volume;
 
 pub use silent::SilentMounts;
@@ -26,13 +26,13 @@ pub use silent::SilentMounts;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum OpenError {
     /// The directory from which to go could not be opened.
-    #[error("{}", .0.to_string_with_cause())]
+    #[error(transparent)]
     Base(Arc<FileError>),
     /// The way from there could not be gone.
-    #[error("{}", .0.to_string_with_cause())]
+    #[error(transparent)]
     File(Arc<FileError>),
     /// The filesystem could not be read or mounted.
-    #[error("{}", with_cause(.0))]
+    #[error(transparent)]
     Mount(Arc<MountError>),
     /// Neither the upper directory of the overlay is here, nor the store that it was in.
     #[error("neither {} nor the store that it was in is here", .0.display())]
@@ -85,7 +85,7 @@ enum Devices {
 }
 
 /// Tells who has the block device with this number open.
-pub type DeviceUsers = Arc<dyn Fn(u64) -> Result<Option<u32>, String> + Send + Sync>;
+pub type DeviceUsers = Arc<dyn Fn(u64) -> Result<Option<u32>, UnknownUser> + Send + Sync>;
 
 /// The bases that are open, and the directory that was opened last: the links of one directory follow one another.
 pub struct OpenBases {
@@ -297,12 +297,5 @@ fn reach(base: &Base) -> Reach {
             Reach::SameMount
         }
         Base::Root(_) | Base::PerhapsRoot(_) => Reach::AcrossMounts,
-    }
-}
-
-fn with_cause(error: &MountError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }

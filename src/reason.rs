@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 /// A reason not to remove an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum KeepReason {
     /// A criu process is at work on these images.
     CriuAtWork,

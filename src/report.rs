@@ -6,23 +6,24 @@
 
 mod build;
 mod origin;
-pub mod text;
 mod words;
 
 use serde::Serialize;
 
-use crate::json::{Bytes, EvidenceReport};
-use crate::kind::Description;
+pub(crate) use build::{Context, checkpoint, done, failed_checkpoint, planned};
+pub(crate) use origin::Origin;
+pub use origin::{BindReport, MetadataReport, NamedReport, PathReport};
 
-pub use build::{Context, checkpoint, done, failed_checkpoint, planned};
-pub use origin::{MetadataReport, Origin};
+pub use crate::json::{Bytes, EvidenceReport};
+pub use crate::kind::{Description, Target};
 
 /// The version of the JSON schema; it grows when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// A whole run.
+/// All that was found, is to happen and happened.
 #[derive(Debug, Serialize)]
-pub struct Document {
+#[non_exhaustive]
+pub struct Report {
     /// [`SCHEMA_VERSION`].
     pub schema: u32,
     /// The program's name and version.
@@ -31,8 +32,6 @@ pub struct Document {
     pub mode: Mode,
     /// The checkpoints, in the order in which they were named.
     pub checkpoints: Vec<CheckpointReport>,
-    /// The exit status of the run.
-    pub exit_status: u8,
 }
 
 /// What a run was for.
@@ -46,7 +45,9 @@ pub enum Mode {
 }
 
 /// One checkpoint.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
+// Tests of the program make some.
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub struct CheckpointReport {
     /// The images directory, as it was named or found; of an archive also where in it the images are.
     pub images_directory: Bytes,
@@ -104,6 +105,7 @@ pub struct ProcessReport {
 
 /// An object that the checkpoint left, or may have left.
 #[derive(Debug, Serialize)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub struct Object {
     /// What it is.
     #[serde(flatten)]
@@ -292,6 +294,23 @@ pub struct Summary {
     pub unknown: usize,
     /// Bytes freed, or to be freed.
     pub freed_bytes: u64,
+}
+
+impl Report {
+    pub(crate) fn new(mode: Mode, checkpoints: Vec<CheckpointReport>) -> Self {
+        let tool = concat!("criu-gc ", env!("CARGO_PKG_VERSION")).to_owned();
+        Report { schema: SCHEMA_VERSION, tool, mode, checkpoints }
+    }
+
+    /// Whether something is left of a checkpoint, or may be.
+    pub fn leaves_something(&self) -> bool {
+        self.checkpoints.iter().any(CheckpointReport::leaves_something)
+    }
+
+    /// Whether a checkpoint could not be used.
+    pub fn has_errors(&self) -> bool {
+        self.checkpoints.iter().any(|checkpoint| checkpoint.error.is_some())
+    }
 }
 
 impl CheckpointReport {

@@ -32,7 +32,7 @@ pub type Changes = HashMap<InodeId, Timestamp>;
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
     /// A call failed.
-    #[error("{}", .0.to_string_with_cause())]
+    #[error(transparent)]
     File(#[from] FileError),
     /// The directory could not be opened, or somebody else decides which one it is.
     #[error(transparent)]

@@ -28,7 +28,6 @@ pub mod netns;
 pub mod nft;
 mod origin;
 pub mod privilege;
-pub mod process;
 mod reading;
 pub mod replace;
 pub mod unmounted;

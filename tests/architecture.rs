@@ -55,7 +55,7 @@ fn impure_lines(source: &Source) -> Vec<String> {
 
 /// What is below `/proc` and is about no other process and no namespace: this process's own descriptors and settings,
 /// its thread's network namespace, and facts of the kernel.
-const OWN: [&str; 11] = [
+const OWN: [&str; 10] = [
     "/proc/thread-self/fd/",
     "/proc/self/fd/",
     "/proc/self/status",
@@ -66,13 +66,20 @@ const OWN: [&str; 11] = [
     "/proc/modules",
     "/proc/kallsyms",
     "/proc/sys/kernel/random/boot_id",
-    // What CRIU says of the root task, which the kernel holds for it.
-    "/proc/{pid}/ns/net",
 ];
 
-/// What of a path below `/proc` a file may read all the same: whose word an owner is stands in the mount tables.
-const EXCEPTIONS: [(&str, &str); 2] =
-    [("system/origin.rs", "/proc/self/mountinfo"), ("system/origin.rs", "/proc/1/mountinfo")];
+/// What of a path below `/proc` a file may read all the same: whose word an owner is stands in the mount tables; the
+/// program is a child of itself, and waits for its child and its parent; the namespace to record is that of the task
+/// that CRIU holds.
+const EXCEPTIONS: [(&str, &str); 7] = [
+    ("system/origin.rs", "/proc/self/mountinfo"),
+    ("system/origin.rs", "/proc/1/mountinfo"),
+    ("recorder.rs", "/proc/{pid}/ns/net"),
+    ("bin/criu-gc/process.rs", "/proc/self/exe"),
+    ("bin/criu-gc/process.rs", "/proc/{child}/status"),
+    ("bin/criu-gc/process.rs", "/proc/{child}/stat"),
+    ("bin/criu-gc/process.rs", "/proc/{}/ns/net"),
+];
 
 /// Invariant 9.
 fn reads_proc(source: &Source) -> Vec<String> {
@@ -128,6 +135,11 @@ fn headless(source: &Source) -> Vec<String> {
 }
 
 impl Source {
+    /// Whether it is one of the crate that has its modules there.
+    fn is_below(&self, top: &str) -> bool {
+        self.path.starts_with(top) && (top == PROGRAM || !self.path.starts_with("bin/"))
+    }
+
     /// The lines that are compiled into the tool, without comments.
     fn code(&self) -> impl Iterator<Item = &str> {
         let text = if self.is_test() { "" } else { self.text.as_str() };
@@ -191,16 +203,30 @@ fn kinds_mounts_and_plan_do_not_ask_the_system() {
     assert_rule(impure_lines, "plan.rs", &["use std::env;"]);
 }
 
-/// The other modules that a module of the top level uses.
-fn used_by_module(directory: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for source in sources_below(directory) {
-        let module = source.path.split(['/', '.']).next().unwrap_or_default().to_owned();
-        let others = used.entry(module.clone()).or_default();
+/// The modules that each module of a crate uses, of those at the top of the crate.
+type Uses = BTreeMap<String, BTreeSet<String>>;
+
+/// Where the library and the program have their modules, below `src`.
+const LIBRARY: &str = "";
+const PROGRAM: &str = "bin/criu-gc/";
+
+fn uses(sources: &[Source], top: &str) -> Uses {
+    let mut uses = Uses::new();
+    for source in sources.iter().filter(|source| source.is_below(top)) {
+        let path = &source.path[top.len()..];
+        let module = path.split(['/', '.']).next().unwrap_or_default();
         let code: String = source.code().map(|line| format!("{line}\n")).collect();
-        others.extend(code.split("crate::").skip(1).flat_map(named_first).filter(|name| *name != module));
+        let mut names: BTreeSet<String> = code.split("crate::").skip(1).flat_map(named_first).collect();
+        // From a file at the top this is the crate.
+        if !path.contains('/') {
+            names.extend(code.split("super::").skip(1).flat_map(named_first));
+        }
+        names.remove(module);
+        uses.entry(module.to_owned()).or_default().extend(names);
     }
-    used
+    // What declares the modules uses them all.
+    uses.retain(|module, _| !["lib", "main", "internals"].contains(&module.as_str()));
+    uses
 }
 
 /// The modules that follow `crate::`, be it one or a list in braces.
@@ -224,27 +250,92 @@ fn named_first(rest: &str) -> Vec<String> {
     names
 }
 
-/// Modules that use one another in a circle: what is left when those that use none of the rest are taken away.
-fn circle(mut used: BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
-    loop {
-        let rest: BTreeSet<String> = used.keys().cloned().collect();
-        used.retain(|_, others| !others.is_disjoint(&rest));
-        if used.len() == rest.len() {
-            return used.into_keys().collect();
+/// A circle of modules: each uses the next, and the last one the first.
+fn circle(uses: &Uses) -> Option<String> {
+    fn go<'a>(uses: &'a Uses, way: &mut Vec<&'a str>, done: &mut BTreeSet<&'a str>) -> Option<String> {
+        let here = *way.last()?;
+        for next in uses.get(here).into_iter().flatten() {
+            if let Some(start) = way.iter().position(|module| module == next) {
+                return Some([&way[start..], &[next]].concat().join(" uses "));
+            }
+            if done.insert(next) {
+                way.push(next);
+                let found = go(uses, way, done);
+                if found.is_some() {
+                    return found;
+                }
+                way.pop();
+            }
         }
+        None
     }
+    let mut done = BTreeSet::new();
+    uses.keys().find_map(|module| go(uses, &mut vec![module], &mut done))
 }
 
 #[test]
 fn modules_use_one_another_in_one_direction() {
-    let used = used_by_module("src");
-    assert!(used["probe"].contains("kind"), "uses are not noticed");
-    for directory in ["src", "xtask/src", "tests/zdtm/src"] {
-        assert_eq!(circle(used_by_module(directory)), Vec::<String>::new(), "{directory}");
+    for (directory, top) in [("src", LIBRARY), ("src", PROGRAM), ("xtask/src", ""), ("tests/zdtm/src", "")] {
+        assert_eq!(circle(&uses(&sources_below(directory), top)), None, "{directory}/{top}");
     }
-    let mut broken = used;
-    broken.entry("time".to_owned()).or_default().insert("plan".to_owned());
-    assert!(circle(broken).contains(&"plan".to_owned()));
+    for (top, module, used) in [(LIBRARY, "probe", "kind"), (PROGRAM, "run", "terminal")] {
+        let uses = uses(&sources(), top);
+        assert!(uses[module].contains(used), "uses are not noticed");
+        // A name of the crate itself would hide which module is used.
+        let hidden: Vec<&String> = uses.values().flatten().filter(|name| !uses.contains_key(*name)).collect();
+        assert!(hidden.is_empty(), "these are names of no module: {hidden:?}");
+        let mut broken = uses.clone();
+        broken.entry(used.to_owned()).or_default().insert(module.to_owned());
+        assert!(circle(&broken).is_some_and(|circle| circle.contains(&format!("{used} uses {module}"))), "{top}");
+    }
+}
+
+/// The library prints nothing, ends no process, and gives up nothing that its caller has.
+fn acts_for_the_process(source: &Source) -> Vec<String> {
+    const WORDS: [&str; 7] = [
+        "process::exit",
+        "process::abort",
+        "io::stdout",
+        "io::stderr",
+        "set_capabilities",
+        "set_no_new_privs",
+        "remove_capability_from_bounding_set",
+    ];
+    if source.is_below(PROGRAM) {
+        return Vec::new();
+    }
+    let acts = |line: &&str| WORDS.iter().any(|word| line.contains(word));
+    source.code().filter(acts).map(|line| format!("{}: {line}", source.path)).collect()
+}
+
+#[test]
+fn the_library_does_not_act_for_its_process() {
+    let broken = ["    std::process::exit(1);", "use std::io::stdout;", "thread::set_no_new_privs(true)?;"];
+    assert_rule(acts_for_the_process, "session.rs", &broken);
+}
+
+/// An error's message does not repeat its source: `with_causes` prints both.
+fn repeats_source(source: &Source) -> Vec<String> {
+    let repeats = |line: &&str| {
+        let is_message = line.trim_start().starts_with("#[error(");
+        is_message && (line.contains("{source}") || line.contains("to_string_with"))
+    };
+    source.code().filter(repeats).map(|line| format!("{}: {line}", source.path)).collect()
+}
+
+/// What crosses the border of a file is a type of error, not a sentence.
+fn errs_with_a_sentence(source: &Source) -> Vec<String> {
+    let is_shared = |line: &&str| {
+        let line = line.trim_start();
+        (line.starts_with("pub ") || line.starts_with("pub(")) && line.contains(", String>") && line.contains("Result<")
+    };
+    source.code().filter(is_shared).map(|line| format!("{}: {line}", source.path)).collect()
+}
+
+#[test]
+fn errors_have_types_and_do_not_repeat_their_sources() {
+    assert_rule(repeats_source, "save.rs", &["    #[error(\"cannot save: {source}\")]"]);
+    assert_rule(errs_with_a_sentence, "save.rs", &["    pub(super) fn save(&self) -> Result<(), String> {"]);
 }
 
 #[test]

@@ -12,18 +12,18 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
-use criu_gc::carrier::name::{self, FileMount};
-use criu_gc::carrier::{FoundFile, NameQuery, Presence, Query};
-use criu_gc::checkpoint::{self, Checkpoint};
-use criu_gc::kind::{self, GhostFile, LinkRemap, Residue};
-use criu_gc::locate::Images;
-use criu_gc::mounts::{Base, HostMount, HostMounts, Location, MountHints, MountNamespace, Place, Vanished};
-use criu_gc::plan::{self, Answer, Policy, Verdict};
-use criu_gc::probe::{Finding, Survey};
-use criu_gc::system::dir::FileIdentity;
-use criu_gc::system::filesystem::FilesystemId;
-use criu_gc::system::mountinfo::volume_of;
-use criu_gc::time::Timestamp;
+use criu_gc::internals::carrier::name::{self, FileMount};
+use criu_gc::internals::carrier::{FoundFile, NameQuery, Presence, Query};
+use criu_gc::internals::checkpoint::{self, Checkpoint};
+use criu_gc::internals::kind::{self, GhostFile, LinkRemap, Residue};
+use criu_gc::internals::locate::Images;
+use criu_gc::internals::mounts::{Base, HostMount, HostMounts, Location, MountHints, MountNamespace, Place, Vanished};
+use criu_gc::internals::plan::{self, Answer, Policy, Verdict};
+use criu_gc::internals::probe::{Finding, Survey};
+use criu_gc::internals::system::dir::FileIdentity;
+use criu_gc::internals::system::filesystem::FilesystemId;
+use criu_gc::internals::system::mountinfo::volume_of;
+use criu_gc::internals::time::Timestamp;
 use criu_images::{MntEntry, Remap};
 
 /// Reads the images, plans with everything found where it can be, and checks each step.
@@ -172,7 +172,7 @@ fn unescape(path: &[u8]) -> Vec<u8> {
 }
 
 fn contains_unescaped(options: &[u8], option: &[u8]) -> bool {
-    let unescaped = criu_gc::system::mountinfo::unescape(options);
+    let unescaped = criu_gc::internals::system::mountinfo::unescape(options);
     [options, &unescaped].iter().any(|text| text.windows(option.len()).any(|window| window == option))
 }
 

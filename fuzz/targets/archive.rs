@@ -12,8 +12,9 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use criu_gc::locate::{self, Images, Located, Lockable};
-use criu_gc::system::author::Author;
+use criu_gc::internals::locate::context::Trust;
+use criu_gc::internals::locate::{self, Images, Located, Lockable};
+use criu_gc::internals::system::author::Author;
 use criu_gc_fuzz::law;
 use criu_images::ImageKind;
 use libfuzzer_sys::fuzz_target;
@@ -60,7 +61,7 @@ fn check(located: &Located, archive: &Path, is_everybodys: bool) {
     let Located { images, context, archive: compression, .. } = located;
     assert!(images.path().starts_with(archive) && images.directory().is_none() && compression.is_some());
     assert!(matches!(images.lockable(), Some(Lockable::Archive(source)) if source.path() == archive));
-    assert!(context.own_network_namespaces().next().is_none() && context.own_root().is_none(), "{context:?}");
+    assert!(context.network_namespaces.iter().all(|path| path.trust == Trust::Stranger) && context.own_root().is_none(), "{context:?}");
     assert!(context.own_binds().next().is_none(), "{context:?}");
     let mut kept = 0;
     for kind in ImageKind::ALL {

@@ -5,7 +5,7 @@
 //! of the images stands between them and the removal.
 #![no_main]
 
-use criu_gc::locate::Images;
+use criu_gc::internals::locate::Images;
 use criu_gc_fuzz::{directory::ImagesDirectory, law};
 use libfuzzer_sys::fuzz_target;
 

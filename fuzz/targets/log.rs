@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let facts = criu_gc::checkpoint::log::read(data).expect("bytes in memory");
+    let facts = criu_gc::internals::checkpoint::log::read(data).expect("bytes in memory");
     if let Some(id) = facts.run_id {
         assert!(id.text.len() == 36 && id.text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()));
     }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use criu_gc::locate::context::{Context, Named, Recorded, Trust};
+use criu_gc::internals::locate::context::{Context, Named, Recorded, Trust};
 use criu_gc_fuzz::container::{ContainerDirectory, FILES};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -24,7 +24,7 @@ const LONGEST_NAME: usize = 256;
 fuzz_target!(|data: &[u8]| {
     let Some(directory) = ContainerDirectory::of(data) else { return };
     // A file that makes it a pod leaves no images where another layout has them.
-    let Ok(located) = criu_gc::locate::locate(directory.named(), None, &|_| {}) else { return };
+    let Ok(located) = criu_gc::internals::locate::locate(directory.named(), None, &|_| {}) else { return };
     assert_eq!(located.len(), 1, "{directory:?}");
     check(&directory, &located[0].context);
 });
@@ -39,7 +39,8 @@ fn check(directory: &ContainerDirectory, context: &Context) {
         assert!(recorded.value.destination.as_os_str().len() < LONGEST_PATH, "{recorded:?}");
     }
     // Once more by what the rest of the tool asks for.
-    let own = context.own_network_namespaces().chain(context.own_root());
+    let namespaces = network_namespaces.iter().filter(|path| path.trust == Trust::Host);
+    let own = namespaces.map(|path| path.value.as_path()).chain(context.own_root());
     let own: Vec<&Path> = own.chain(context.own_binds().map(|bind| bind.source.as_path())).collect();
     let trusted: Vec<&str> = FILES.into_iter().filter(|file| directory.is_engines_own(file)).collect();
     for path in own {

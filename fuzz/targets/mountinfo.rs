@@ -2,7 +2,7 @@
 //! The kernel's mount table, whose names users choose.
 #![no_main]
 
-use criu_gc::system::mountinfo;
+use criu_gc::internals::system::mountinfo;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

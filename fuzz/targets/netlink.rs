@@ -2,10 +2,10 @@
 //! Answers of the kernel about nf_tables, interfaces and addresses: rules hold what root of a namespace put there.
 #![no_main]
 
-use criu_gc::firewall::TableView;
-use criu_gc::firewall::rule_shape;
-use criu_gc::system::xtables::IpVersion;
-use criu_gc::system::{interfaces, nft};
+use criu_gc::internals::firewall::TableView;
+use criu_gc::internals::firewall::rule_shape;
+use criu_gc::internals::system::xtables::IpVersion;
+use criu_gc::internals::system::{interfaces, nft};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

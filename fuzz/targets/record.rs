@@ -6,9 +6,9 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
-use criu_gc::record::{self, Beside, ImagesId};
-use criu_gc::system::dir::Directory;
-use criu_gc::time::Timestamp;
+use criu_gc::internals::record::{self, Beside, ImagesId};
+use criu_gc::internals::system::dir::Directory;
+use criu_gc::internals::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -87,7 +87,7 @@ impl<'a> Entries<'a> {
     }
 
     /// The next entry; `None` at the end of the archive.
-    #[expect(clippy::should_implement_trait, reason = "an entry's content is read from here before the next one")]
+    #[allow(clippy::should_implement_trait, reason = "an entry's content is read from here before the next one")]
     pub fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
         let mut extension = self.global.clone();
         let mut extensions: u64 = 0;

@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 
 use super::bounded;
 use super::process::{Process, Processes, numbers_in, read_file};
+use crate::system::mount::UnknownUser;
 
 /// Whether the process has a descriptor of the inode. `fdinfo` tells the inode since Linux 5.14; before that the text
 /// of the link has to do.
@@ -30,8 +31,8 @@ fn inode_of(fdinfo: &Path) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("ino:"))?.trim().parse().ok()
 }
 
-/// A process that has the block device with this number open. The error: not all that processes have open is known.
-pub(super) fn user_of_device(processes: &Processes, number: u64) -> Result<Option<u32>, String> {
+/// A process that has the block device with this number open.
+pub(super) fn user_of_device(processes: &Processes, number: u64) -> Result<Option<u32>, UnknownUser> {
     let mut open = Vec::new();
     for process in processes.list.iter().filter(|process| !process.is_kernel_thread) {
         let directory = PathBuf::from(format!("/proc/{}/fd", process.pid));
@@ -55,7 +56,7 @@ pub(super) fn user_of_device(processes: &Processes, number: u64) -> Result<Optio
     }
     match silent {
         None => Ok(None),
-        Some(pid) => Err(format!("what process {pid} has open does not answer, and may be this device")),
+        Some(pid) => Err(UnknownUser { pid }),
     }
 }
 

@@ -11,7 +11,6 @@
 //! directory with no other.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -45,15 +44,21 @@ pub enum EnterError {
     )]
     OtherContainer(String),
     /// A namespace could not be opened or entered.
-    #[error("cannot {operation}: {source}{}", advice(*.capability))]
+    #[error("cannot {operation}")]
     Refused {
         /// What was tried.
         operation: &'static str,
         /// What the kernel answered.
-        source: Errno,
-        /// Which capability it takes.
-        capability: Capability,
+        source: Refusal,
     },
+}
+
+/// What the kernel answered, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{answer}{}", advice(*.capability))]
+pub struct Refusal {
+    answer: Errno,
+    capability: Capability,
 }
 
 /// Enters them. The host's root directory is the working directory then, and every path is one of the host.
@@ -66,16 +71,6 @@ pub fn enter() -> Result<(), EnterError> {
     mounts::leave_shared_directories().map_err(refused("leave shared directories", Capability::SysAdmin))?;
     let needed = [Capability::SysAdmin, Capability::SysChroot];
     move_into(&mounts, LinkNameSpaceType::Mount, "enter the host's mount namespace", &needed)
-}
-
-/// Waits until the parent process has the network namespace of this one, but not for ever.
-pub fn await_namespaces_of_parent(limit: Duration) {
-    let Some(parent) = rustix::process::getppid() else { return };
-    let theirs = format!("/proc/{}/ns/net", parent.as_raw_nonzero());
-    let started = Instant::now();
-    while namespace_number(&theirs) != namespace_number("/proc/self/ns/net") && started.elapsed() < limit {
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 fn is_process_shown() -> Result<(), EnterError> {
@@ -124,15 +119,15 @@ fn move_into(
     operation: &'static str,
     needed: &[Capability],
 ) -> Result<(), EnterError> {
-    rustix::thread::move_into_link_name_space(file.as_fd(), Some(kind)).map_err(|source| {
+    rustix::thread::move_into_link_name_space(file.as_fd(), Some(kind)).map_err(|answer| {
         let missing = needed.iter().find(|capability| !capability.is_there());
         let capability = missing.copied().unwrap_or(needed[0]);
-        EnterError::Refused { operation, source, capability }
+        EnterError::Refused { operation, source: Refusal { answer, capability } }
     })
 }
 
 fn refused(operation: &'static str, capability: Capability) -> impl Fn(Errno) -> EnterError {
-    move |source| EnterError::Refused { operation, source, capability }
+    move |answer| EnterError::Refused { operation, source: Refusal { answer, capability } }
 }
 
 /// What to do, as the end of a sentence.

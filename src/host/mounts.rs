@@ -265,6 +265,7 @@ impl MountNamespace {
     }
 
     /// One that is only looked at as data: for the laws of the fuzz targets, and tests of the arithmetic.
+    #[cfg(any(test, feature = "internals"))]
     pub fn imagined(pid: u32) -> Self {
         MountNamespace { number: pid.into(), process: Some(pid), way: Way::Link(PathBuf::new()) }
     }

@@ -83,11 +83,6 @@ pub struct Bind {
 }
 
 impl Named {
-    /// Whether nothing is known.
-    pub fn is_empty(&self) -> bool {
-        self.name.is_none() && self.id.is_none()
-    }
-
     /// Takes what is not known yet.
     pub(super) fn complete(&mut self, name: Option<String>, id: Option<String>) {
         self.name = self.name.take().or(name.filter(|name| is_name(name)));
@@ -96,12 +91,6 @@ impl Named {
 }
 
 impl Context {
-    /// The network namespaces of which this host's engine says that the container was in them.
-    pub fn own_network_namespaces(&self) -> impl Iterator<Item = &Path> {
-        let own = self.network_namespaces.iter().filter(|recorded| recorded.trust == Trust::Host);
-        own.map(|recorded| recorded.value.as_path())
-    }
-
     /// Where on this host the container's root directory was, by the word of this host's engine.
     pub fn own_root(&self) -> Option<&Path> {
         self.root.as_ref().filter(|recorded| recorded.trust == Trust::Host).map(|recorded| recorded.value.as_path())

@@ -9,14 +9,15 @@ mod engine;
 mod image;
 mod spec;
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use serde::de::DeserializeOwned;
 
 use super::context::{Context, Trust};
 use super::folder::{Folder, ImageFile};
 use super::layout::Layout;
-use crate::json;
+use crate::causes::with_causes;
+use crate::json::{self, DecodeError};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError};
 
@@ -32,6 +33,23 @@ pub(super) const SIZE_LIMIT: u64 = 8 * 1024 * 1024;
 /// The names of all files that are read here: what of an archive has to be kept.
 pub(super) const FILES: [&str; 7] =
     [CONFIG, "spec.dump", "config.dump", "bind.mounts", "network.status", "config.v2.json", POD_OPTIONS];
+
+/// Why a file of metadata cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// It is no metadata.
+    #[error("it is larger than {SIZE_LIMIT} bytes")]
+    TooLarge,
+    /// It cannot be decoded.
+    #[error(transparent)]
+    Json(#[from] DecodeError),
+}
 
 /// The files of a container's directory, and whose word they are.
 pub(super) struct Metadata {
@@ -56,24 +74,23 @@ impl Metadata {
     fn json<T: DeserializeOwned>(&self, name: &str, notes: &mut Vec<String>) -> Option<(T, Trust)> {
         match self.decode(name) {
             Ok(decoded) => decoded,
-            Err(why) => {
-                notes.push(format!("{name} beside the images is not used: {why}"));
+            Err(error) => {
+                notes.push(format!("{name} beside the images is not used: {}", with_causes(&error)));
                 None
             }
         }
     }
 
     /// The same; the error says why it cannot be used.
-    pub(super) fn decode<T: DeserializeOwned>(&self, name: &str) -> Result<Option<(T, Trust)>, String> {
-        let file = self.folder.open(name).map_err(|error| error.to_string_with_cause())?;
-        let Some(file) = file else { return Ok(None) };
+    pub(super) fn decode<T: DeserializeOwned>(&self, name: &str) -> Result<Option<(T, Trust)>, MetadataError> {
+        let Some(file) = self.folder.open(name)? else { return Ok(None) };
         let trust = self.trust_in(&file);
         let mut bytes = Vec::new();
-        let read = file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        let read = file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes)?;
         if read as u64 > SIZE_LIMIT {
-            return Err(format!("it is larger than {SIZE_LIMIT} bytes"));
+            return Err(MetadataError::TooLarge);
         }
-        json::decode(&bytes).map(|value| Some((value, trust)))
+        Ok(Some((json::decode(&bytes)?, trust)))
     }
 
     fn trust_in(&self, file: &ImageFile) -> Trust {

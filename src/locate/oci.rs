@@ -197,7 +197,7 @@ fn find(blobs: &Place<'_>, path: &Path, work_dir: Option<&Path>) -> Result<Vec<L
 
 /// The images to which the layout leads.
 fn images(blobs: &Place<'_>, path: &Path) -> Result<Vec<Image>, LocateError> {
-    let invalid = |name: &str, problem| LocateError::Document { path: path.join(name), problem };
+    let invalid = |name: &str, source| LocateError::Document { path: path.join(name), source };
     let mut images = Images { path, all: Vec::new(), layers: 0 };
     if let Some(index) = blobs.document(INDEX)? {
         let index = json::decode(&index).map_err(|error| invalid(INDEX, error))?;

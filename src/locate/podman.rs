@@ -15,7 +15,7 @@ use serde::Deserialize;
 use self::storage::Storage;
 use super::context::Trust;
 use super::folder::Folder;
-use super::metadata::Metadata;
+use super::metadata::{Metadata, MetadataError};
 use crate::system::dir::{Directory, FileError};
 use crate::system::way::{self, WayError};
 
@@ -40,12 +40,12 @@ pub enum PodmanError {
         why: String,
     },
     /// A list of containers could not be read.
-    #[error("cannot tell which container of podman's it is: {}: {why}", path.display())]
+    #[error("cannot tell which container of podman's it is: {}", path.display())]
     List {
         /// The list.
         path: PathBuf,
         /// What is wrong.
-        why: String,
+        source: MetadataError,
     },
     /// Others can have written the list.
     #[error(
@@ -169,7 +169,7 @@ fn read(directory: &Path, list: &str) -> Result<Vec<Listed>, PodmanError> {
     let path = directory.path().join(list);
     let containers: Option<(Vec<Listed>, Trust)> = Metadata::of(Folder::Host(directory))
         .decode(list)
-        .map_err(|why| PodmanError::List { path: path.clone(), why })?;
+        .map_err(|source| PodmanError::List { path: path.clone(), source })?;
     match containers {
         None => Ok(Vec::new()),
         Some((_, Trust::Stranger)) => Err(PodmanError::Foreign { path }),

@@ -7,7 +7,8 @@ use std::io::Read;
 
 use super::document::{Document, Dump, Machine, VERSION};
 use super::{Beside, Boot, FILE_NAME, Record, Trust};
-use crate::json;
+use crate::causes::with_causes;
+use crate::json::{self, DecodeError};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError};
 use crate::system::machine;
@@ -35,7 +36,7 @@ pub fn read(directory: &Directory, images: ImagesId<'_>) -> Beside {
 }
 
 fn find(directory: &Directory, images: ImagesId<'_>) -> Result<Option<Record>, String> {
-    let unreadable = |error: FileError| error.to_string_with_cause();
+    let unreadable = |error: FileError| with_causes(&error);
     let Some(file) = directory.read_file(OsStr::new(FILE_NAME)).map_err(unreadable)? else { return Ok(None) };
     let trust = trust(directory, &file);
     let document = parse(file)?;
@@ -66,7 +67,7 @@ fn parse(file: File) -> Result<Document, String> {
     if read as u64 > LIMIT {
         return Err("it is longer than any record".to_owned());
     }
-    let wrong = |error: String| format!("it is not a record: {error}");
+    let wrong = |error: DecodeError| format!("it is not a record: {error}");
     let Versioned { criu_gc_record: version } = json::decode(&text).map_err(wrong)?;
     if version != VERSION {
         return Err(format!("it has version {version}, which this criu-gc does not know"));

@@ -25,17 +25,17 @@ use crate::tree::{LiveTask, TreeState};
 
 /// What a survey told beside the objects.
 #[derive(Debug, Clone)]
-pub struct Context {
+pub(crate) struct Context {
     tree: TreeState,
     namespaces: Vec<String>,
     notes: Vec<String>,
     /// What cannot be known, in sentences.
-    pub cannot_be_known: Vec<String>,
+    pub(crate) cannot_be_known: Vec<String>,
 }
 
 impl Context {
     /// Takes from the survey what the report needs once the plan has taken the rest.
-    pub fn new(checkpoint: &Checkpoint, survey: &Survey) -> Self {
+    pub(crate) fn new(checkpoint: &Checkpoint, survey: &Survey) -> Self {
         Context {
             tree: survey.tree.clone(),
             namespaces: survey.namespaces.clone(),
@@ -46,7 +46,7 @@ impl Context {
 }
 
 /// The report of a checkpoint with its objects.
-pub fn checkpoint(
+pub(crate) fn checkpoint(
     directory: &Path,
     checkpoint: &Checkpoint,
     origin: Origin,
@@ -73,7 +73,7 @@ pub fn checkpoint(
 }
 
 /// The report of a checkpoint that could not be used.
-pub fn failed_checkpoint(directory: &Path, error: &str) -> CheckpointReport {
+pub(crate) fn failed_checkpoint(directory: &Path, error: &str) -> CheckpointReport {
     CheckpointReport {
         images_directory: Bytes::of_path(directory),
         layout: None,
@@ -94,12 +94,12 @@ pub fn failed_checkpoint(directory: &Path, error: &str) -> CheckpointReport {
 }
 
 /// The objects of a plan that was not carried out.
-pub fn planned(items: &[Item]) -> Vec<Object> {
+pub(crate) fn planned(items: &[Item]) -> Vec<Object> {
     items.iter().map(|item| object(item, None, None)).collect()
 }
 
 /// The objects of a plan that was carried out.
-pub fn done(done: &[Done]) -> Vec<Object> {
+pub(crate) fn done(done: &[Done]) -> Vec<Object> {
     done.iter().map(|done| object(&done.item, Some(&done.outcome), done.saved.as_ref())).collect()
 }
 

@@ -12,13 +12,13 @@ use crate::locate::{Context, Layout};
 
 /// Where a checkpoint comes from.
 #[derive(Debug, Clone)]
-pub struct Origin {
+pub(crate) struct Origin {
     /// How its images are held.
-    pub layout: Layout,
+    pub(crate) layout: Layout,
     /// How the archive is compressed that they are in; `None` where they are in a directory.
-    pub archive: Option<Compression>,
+    pub(crate) archive: Option<Compression>,
     /// What the metadata beside them says.
-    pub metadata: Context,
+    pub(crate) metadata: Context,
 }
 
 /// What a runtime's metadata says. Hints: nothing is removed because of them.

@@ -2,6 +2,7 @@
 //! The report's sentences: why something cannot be reached or known, and what helps to understand the list.
 
 use crate::carrier::{Cause, Elsewhere};
+use crate::causes::with_causes;
 use crate::checkpoint::{Checkpoint, FinalState, ImageProblem, ImageProblemKind};
 use crate::firewall::LookFailure;
 use crate::host::{Hidden, HiddenBy};
@@ -13,7 +14,7 @@ use crate::tree::{TreeState, UnknownTree};
 /// Why an object could not be looked for.
 pub(super) fn cause_text(cause: &Cause) -> String {
     match cause {
-        Cause::Open(error) => format!("cannot be reached: {error}"),
+        Cause::Open(error) => format!("cannot be reached: {}", with_causes(error)),
         Cause::Ambiguous(paths) => {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             format!("the images can mean each of these files: {}", paths.join(", "))

@@ -54,14 +54,6 @@ impl FileError {
     pub fn is_mount_point(&self) -> bool {
         self.source == Errno::XDEV
     }
-
-    /// The message with the kernel's answer behind it.
-    pub fn to_string_with_cause(&self) -> String {
-        match self.source {
-            Errno::NOSYS => format!("{self}: {}; criu-gc needs Linux 5.6 or later", self.source),
-            source => format!("{self}: {source}"),
-        }
-    }
 }
 
 /// How far a path may lead while it is resolved.
@@ -344,20 +336,6 @@ impl Directory {
             Err(Errno::NOENT) => Ok(false),
             Err(source) => Err(failed("remove", &self.path.join(name.0))(source)),
         }
-    }
-
-    /// Creates or empties the regular file `name` for writing, readable by its owner only. A link of either kind in
-    /// its place is refused, since the directory may be somebody else's.
-    pub fn create_file(&self, name: &OsStr) -> Result<File, FileError> {
-        let path = self.path.join(name);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR).map_err(failed("create", &path))?;
-        let stat = rustix::fs::fstat(&fd).map_err(failed("look at", &path))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
-            return Err(failed("write, because it is not a regular file with one name,", &path)(Errno::INVAL));
-        }
-        rustix::fs::ftruncate(&fd, 0).map_err(failed("empty", &path))?;
-        Ok(File::from(fd))
     }
 }
 

@@ -23,8 +23,6 @@ pub struct Link {
     pub name: Vec<u8>,
     /// Its hardware address; empty where it has none.
     pub hardware_address: Vec<u8>,
-    /// Whether it leads back to this machine.
-    pub is_loopback: bool,
 }
 
 /// An address of an interface.
@@ -34,8 +32,6 @@ pub struct LinkAddress {
     pub index: u32,
     /// The address.
     pub address: IpAddr,
-    /// How many of its first bits are the network's.
-    pub prefix_length: u8,
 }
 
 /// Why the interfaces could not be listed.
@@ -75,16 +71,13 @@ pub fn addresses() -> Result<Vec<LinkAddress>, Error> {
 fn link(message: &Message<'_>) -> Option<Link> {
     const IFLA_ADDRESS: u16 = 1;
     const IFLA_IFNAME: u16 = 3;
-    const IFF_LOOPBACK: u32 = 0x8;
     let index = u32::from_ne_bytes(array(message.payload, 4)?);
-    let flags = u32::from_ne_bytes(array(message.payload, 8)?);
     let fields: Fields<'_, 4> = Fields::of(message.attributes(LINK_FIXED_PART)).ok()?;
     let name = fields.bytes(IFLA_IFNAME)?;
     Some(Link {
         index,
         name: name.strip_suffix(&[0]).unwrap_or(name).to_vec(),
         hardware_address: fields.bytes(IFLA_ADDRESS).unwrap_or_default().to_vec(),
-        is_loopback: flags & IFF_LOOPBACK != 0,
     })
 }
 
@@ -94,7 +87,7 @@ fn address(message: &Message<'_>) -> Result<Option<LinkAddress>, Malformed> {
     const IFA_LOCAL: u16 = 2;
     const AF_INET: u8 = 2;
     const AF_INET6: u8 = 10;
-    let [family, prefix_length, ..]: [u8; 4] = array(message.payload, 0).ok_or(Malformed)?;
+    let [family]: [u8; 1] = array(message.payload, 0).ok_or(Malformed)?;
     let index = u32::from_ne_bytes(array(message.payload, 4).ok_or(Malformed)?);
     let fields: Fields<'_, 4> = Fields::of(message.attributes(ADDRESS_FIXED_PART))?;
     // On a link with two ends IFA_ADDRESS is the other one.
@@ -104,11 +97,11 @@ fn address(message: &Message<'_>) -> Result<Option<LinkAddress>, Malformed> {
         AF_INET6 => IpAddr::from(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).map_err(|_| Malformed)?)),
         _ => return Ok(None),
     };
-    Ok(Some(LinkAddress { index, address, prefix_length }))
+    Ok(Some(LinkAddress { index, address }))
 }
 
 /// For the fuzz targets: what the kernel sends is read here without a kernel.
-#[cfg(fuzzing)]
+#[cfg(feature = "internals")]
 pub mod fuzzing {
     use crate::system::netlink::Messages;
 

@@ -20,7 +20,7 @@ use super::dir::Directory;
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// A call failed.
-    #[error("cannot {operation} {}: {source}", path.display())]
+    #[error("cannot {operation} {}", path.display())]
     Io {
         /// What was tried.
         operation: &'static str,

@@ -42,12 +42,12 @@ pub enum MountError {
         pid: u32,
     },
     /// Whether somebody works on the device is not known.
-    #[error("{} may be in use, so it is not mounted writable: {why}", path.display())]
+    #[error("{} may be in use, so it is not mounted writable", path.display())]
     PerhapsInUse {
         /// The device.
         path: PathBuf,
         /// Why it is not known.
-        why: String,
+        source: UnknownUser,
     },
     /// What is on the device need not be all that is in it.
     #[error("{} is mounted where this process cannot see it", path.display())]
@@ -95,6 +95,14 @@ pub enum MountError {
     },
 }
 
+/// Not all that processes have open is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("what process {pid} has open does not answer, and may be this device")]
+pub struct UnknownUser {
+    /// The process.
+    pub pid: u32,
+}
+
 /// How often a device is tried that another mount has not quite let go yet, and how long to wait in between.
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
@@ -104,13 +112,13 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// `user` tells which process has the device with a number open, or why that is not known.
 pub fn block_device(
     device: (u32, u32),
-    user: &dyn Fn(u64) -> Result<Option<u32>, String>,
+    user: &dyn Fn(u64) -> Result<Option<u32>, UnknownUser>,
 ) -> Result<Directory, MountError> {
     let path = find(device).ok_or(MountError::NoDevice { device })?;
     match user(rustix::fs::makedev(device.0, device.1)) {
         Ok(None) => {}
         Ok(Some(pid)) => return Err(MountError::InUse { path, pid }),
-        Err(why) => return Err(MountError::PerhapsInUse { path, why }),
+        Err(source) => return Err(MountError::PerhapsInUse { path, source }),
     }
     // Nothing is removed from what cannot be looked at, because of errors for example.
     let fstype = read(&path, device)?.fstype();

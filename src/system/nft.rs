@@ -17,7 +17,7 @@ use super::privilege::{Capability, advice};
 
 mod decode;
 mod expression;
-#[cfg(fuzzing)]
+#[cfg(feature = "internals")]
 pub mod fuzzing;
 mod read;
 mod transaction;
@@ -198,9 +198,6 @@ pub struct Set {
     pub handle: u64,
     /// `NFT_SET_*`: 1 anonymous, 2 constant, 4 intervals, 8 map, 16 timeouts, …
     pub flags: u32,
-    /// What user space says that the key is; only a label to the kernel. `nft` packs 6 bits a part, the first part
-    /// highest: 7 IPv4 address, 8 IPv6 address, 13 port.
-    pub key_type: u32,
     /// Bytes in a key.
     pub key_length: u32,
     /// Whether it is more than a list of keys.

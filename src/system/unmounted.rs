@@ -24,7 +24,7 @@ pub(super) const LARGEST_DIRECTORY: u64 = 1 << 30;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The device cannot be read.
-    #[error("it cannot be read: {0}")]
+    #[error("it cannot be read")]
     Io(#[from] io::Error),
     /// A crash left changes in the journal, or somebody has it mounted where this process cannot see it.
     #[error("its journal has not been replayed: mount the filesystem once, if it is not mounted elsewhere")]

@@ -21,7 +21,7 @@ use super::dir::{Directory, FileError, failed};
 #[derive(Debug, thiserror::Error)]
 pub enum WayError {
     /// A call failed.
-    #[error("{}", .0.to_string_with_cause())]
+    #[error(transparent)]
     File(#[from] FileError),
     /// Somebody else decides where the path leads.
     #[error("{} is a symbolic link that others than root and the user who runs this can replace", .0.display())]

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use testkit::{CommandExt, Criu, DumpOptions, DumpResult, TestHost};
 
 use crate::case::{Case, Cases};
-use crate::links::images_of;
+use crate::places::images_of;
 use crate::refusals::AtWork;
 use crate::tool::{NOTHING, Tool};
 

@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use criu_gc::system::device::Device;
-use criu_gc::system::unmounted::{Nearest, ReadError, UnmountedFilesystem};
+use criu_gc::internals::system::device::Device;
+use criu_gc::internals::system::unmounted::{Nearest, ReadError, UnmountedFilesystem};
 use testkit::{TestHost, Word};
 
 pub(crate) const SECTOR: usize = 512;

@@ -8,10 +8,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use criu_gc::system::dir::FileIdentity;
-use criu_gc::system::filesystem::FilesystemId;
-use criu_gc::system::unmounted::{Nearest, ReadError, UnmountedFilesystem};
-use criu_gc::time::Timestamp;
+use criu_gc::internals::system::dir::FileIdentity;
+use criu_gc::internals::system::filesystem::FilesystemId;
+use criu_gc::internals::system::unmounted::{Nearest, ReadError, UnmountedFilesystem};
+use criu_gc::internals::time::Timestamp;
 use testkit::{Criu, TestHost, wait_until};
 
 use crate::case::{Case, Cases};

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use criu_gc::system::dir::FileIdentity;
-use criu_gc::system::unmounted::{Nearest, ReadError};
+use criu_gc::internals::system::dir::FileIdentity;
+use criu_gc::internals::system::unmounted::{Nearest, ReadError};
 use testkit::{Criu, TestHost};
 
 use crate::case::{Case, Cases};

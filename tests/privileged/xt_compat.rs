@@ -4,8 +4,8 @@
 
 use std::path::PathBuf;
 
-use criu_gc::system::netlink::{Messages, NLM_F_ACK, Protocol, Request, Socket, outcome};
-use criu_gc::system::netns;
+use criu_gc::internals::system::netlink::{Messages, NLM_F_ACK, Protocol, Request, Socket, outcome};
+use criu_gc::internals::system::netns;
 use testkit::{Connection, Criu, DumpOptions, TestHost};
 
 use crate::case::{Case, Cases};

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use criu_gc::carrier::{FoundFile, Presence};
-use criu_gc::checkpoint::Checkpoint;
-use criu_gc::kind::Residue;
-use criu_gc::mounts::{Base, HostMount, HostMounts};
-use criu_gc::plan::{Answer, Item};
+use criu_gc::internals::carrier::{FoundFile, Presence};
+use criu_gc::internals::checkpoint::Checkpoint;
+use criu_gc::internals::kind::Residue;
+use criu_gc::internals::mounts::{Base, HostMount, HostMounts};
+use criu_gc::internals::plan::{Answer, Item};
 
 /// What speaks for an object being the one that the images name, beside the test of the object itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

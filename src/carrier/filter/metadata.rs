@@ -7,6 +7,7 @@
 
 use std::path::{Component, Path};
 
+use crate::causes::with_causes;
 use crate::checkpoint::Checkpoint;
 use crate::host::Host;
 use crate::locate::context::{Context, Trust};
@@ -56,7 +57,7 @@ fn open(host: &Host, path: &Path, written: Option<Timestamp>) -> Result<NetNames
     let found = match way::find(path) {
         Ok(found) => found,
         Err(error) if error.is_not_found() => return Err("which is no more".to_owned()),
-        Err(error) => return Err(format!("which cannot be used: {error}")),
+        Err(error) => return Err(format!("which cannot be used: {}", with_causes(&error))),
     };
     let namespace = match netns::open_found(found, path) {
         Ok(namespace) => namespace,

@@ -128,7 +128,7 @@ fn in_namespace(
     interrupt: &Interrupt,
     work: impl FnOnce() -> Result<Outcome, String> + Send,
 ) -> Result<Outcome, String> {
-    interrupt.may_go_on()?;
+    interrupt.may_go_on().map_err(|error| error.to_string())?;
     let Some(namespace) = host.open_network(namespace) else {
         return Err(format!("the network namespace {namespace} cannot be reached any more; nothing was done"));
     };

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{FoundFile, NameQuery};
 use crate::carrier::Outcome;
+use crate::causes::with_causes;
 use crate::evidence::Evidence;
 use crate::host::{Host, Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched};
 use crate::interrupt::Interrupt;
@@ -250,7 +251,7 @@ impl Touched {
     /// An interrupt does not part the names of one inode: the first to go changes the inode and perhaps the directory,
     /// and the next run could not tell that from a newer dump's doing.
     fn may_go_on_with(&self, file: &FileIdentity, interrupt: &Interrupt) -> Result<(), String> {
-        if self.0.contains_key(&file.id()) { Ok(()) } else { interrupt.may_go_on() }
+        if self.0.contains_key(&file.id()) { Ok(()) } else { interrupt.may_go_on().map_err(|error| error.to_string()) }
     }
 
     fn expects(&self, planned: &FileIdentity, now: &FileIdentity) -> bool {
@@ -286,7 +287,7 @@ fn keep(
         touched.extend(Some(now));
         *last = Some(now);
     }
-    kept.map_err(|error| format!("its file could not be saved: {error}"))
+    kept.map_err(|error| format!("its file could not be saved: {}", with_causes(&error)))
 }
 
 /// To copy a large file takes long.
@@ -305,7 +306,7 @@ fn open_again(found: &FoundFile, bases: &mut OpenBases) -> Result<Option<Arc<Ope
     let opened = match bases.directory_of(&found.place) {
         Ok(opened) => opened,
         Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(with_causes(&error)),
     };
     // A filesystem that has to be mounted for it is on another mount each time.
     let is_mounted_anew = matches!(found.place.base, Base::Device { .. });
@@ -317,5 +318,5 @@ fn open_again(found: &FoundFile, bases: &mut OpenBases) -> Result<Option<Arc<Ope
 }
 
 fn said(error: FileError) -> String {
-    error.to_string_with_cause()
+    with_causes(&error)
 }

@@ -11,8 +11,8 @@ fn chain(name: &str, number: u32, policy: u32) -> Chain {
 }
 
 fn set(name: &str, key_length: u32) -> Set {
-    let (key_type, form) = (0, SetForm::Plain);
-    Set { name: name.to_owned(), handle: 2, flags: 0, key_type, key_length, form, elements: Vec::new() }
+    let form = SetForm::Plain;
+    Set { name: name.to_owned(), handle: 2, flags: 0, key_length, form, elements: Vec::new() }
 }
 
 fn rule(expressions: Vec<Expression>) -> Rule {

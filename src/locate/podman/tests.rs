@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::*;
+use crate::causes::with_causes;
 use crate::locate::metadata::SIZE_LIMIT;
 
 const ONE: &str = "6c0f0e1b00000000000000000000000000000000000000000000000000000001";
@@ -83,7 +84,7 @@ fn a_list_that_is_a_link_a_pipe_or_too_large_is_an_error() {
     let (top, storage) = storage(&two());
     let list = top.path().join("overlay-containers").join(LISTS[0]);
     let is_refused = |why: &str| {
-        let error = found(&storage, "web").unwrap_err().to_string();
+        let error = with_causes(&found(&storage, "web").unwrap_err());
         assert!(error.contains("containers.json: ") && error.contains(why), "{error}");
     };
     fs::OpenOptions::new().write(true).open(&list).unwrap().set_len(SIZE_LIMIT + 1).unwrap();

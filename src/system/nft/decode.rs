@@ -121,7 +121,6 @@ pub(super) fn set(message: &Message<'_>) -> Result<InTable<Set>, Error> {
     const TABLE: u16 = 1;
     const NAME: u16 = 2;
     const FLAGS: u16 = 3;
-    const KEY_TYPE: u16 = 4;
     const KEY_LEN: u16 = 5;
     const HANDLE: u16 = 16;
     let fields: Fields<'_, 22> = fields(message, WHAT)?;
@@ -132,7 +131,6 @@ pub(super) fn set(message: &Message<'_>) -> Result<InTable<Set>, Error> {
             name: fields.lossy_text(NAME)?,
             handle: fields.be64(HANDLE)?,
             flags,
-            key_type: fields.be32(KEY_TYPE)?,
             key_length: fields.be32(KEY_LEN)?,
             form: set_form(&fields, flags),
             elements: Vec::new(),

@@ -75,16 +75,6 @@ impl Transaction {
         Transaction::default()
     }
 
-    /// Whether it has no changes.
-    pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-    }
-
-    /// How many changes it has.
-    pub fn len(&self) -> usize {
-        self.changes.len()
-    }
-
     /// Removes one rule.
     pub fn delete_rule(&mut self, family: Family, table: &str, chain: &str, handle: u64) {
         self.add(family, table, Object::Rule { chain: chain.to_owned(), handle });

@@ -40,12 +40,7 @@ pub enum ParseError {
 }
 
 impl FilterTable {
-    /// The filter table among those in the text.
-    pub fn parse(text: &[u8]) -> Result<Self, ParseError> {
-        Self::parse_some(text, |_, _| true)
-    }
-
-    /// The same with those rules only for which `keep` is true of their chain and words.
+    /// The filter table among those in the text, with those rules only for which `keep` is true of their chain and words.
     pub fn parse_some(text: &[u8], keep: impl Fn(&str, &[String]) -> bool) -> Result<Self, ParseError> {
         let mut table = FilterTable::default();
         let mut state = State::Before;
@@ -59,11 +54,6 @@ impl FilterTable {
             }
         }
         if state == State::After { Ok(table) } else { Err(ParseError::Incomplete) }
-    }
-
-    /// The chain of this name.
-    pub fn chain(&self, name: &str) -> Option<&LegacyChain> {
-        self.chains.iter().find(|chain| chain.name == name)
     }
 
     fn add(&mut self, words: &[String], keep: impl Fn(&str, &[String]) -> bool) -> Option<()> {

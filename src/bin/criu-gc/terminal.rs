@@ -10,50 +10,51 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 /// A line under construction: words of the tool's own, and text from outside.
 #[derive(Debug, Clone, Default)]
-pub struct Line {
+pub(crate) struct Line {
     bytes: Vec<u8>,
 }
 
 impl Line {
     /// An empty line.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Line::default()
     }
 
     /// Adds words of the tool's own.
-    pub fn say(mut self, words: &str) -> Self {
+    pub(crate) fn say(mut self, words: &str) -> Self {
         self.bytes.extend_from_slice(words.as_bytes());
         self
     }
 
     /// Adds text from outside.
-    pub fn quote(mut self, text: &[u8]) -> Self {
+    pub(crate) fn quote(mut self, text: &[u8]) -> Self {
         escape(text, &mut self.bytes);
         self
     }
 
     /// The line, without its end.
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
 /// Where output goes.
-#[derive(Debug)]
-pub struct Terminal {
+#[derive(Debug, Clone)]
+pub(crate) struct Terminal {
     verbosity: u8,
-    log: Option<File>,
+    log: Option<Arc<File>>,
 }
 
 /// What a person answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Go on.
     Yes,
     /// Anything else.
@@ -62,22 +63,22 @@ pub enum Answer {
 
 impl Terminal {
     /// Output on standard output, messages on standard error or into `log`.
-    pub fn new(verbosity: u8, log: Option<File>) -> Self {
-        Terminal { verbosity, log }
+    pub(crate) fn new(verbosity: u8, log: Option<File>) -> Self {
+        Terminal { verbosity, log: log.map(Arc::new) }
     }
 
     /// How much the user wants to know (`-v`, `-vv`, …).
-    pub fn verbosity(&self) -> u8 {
+    pub(crate) fn verbosity(&self) -> u8 {
         self.verbosity
     }
 
     /// Whether a question can be put to a person.
-    pub fn can_ask(&self) -> bool {
+    pub(crate) fn can_ask(&self) -> bool {
         io::stdin().is_terminal() && io::stdout().is_terminal()
     }
 
     /// Prints lines on standard output.
-    pub fn print(&self, lines: &[Line]) -> io::Result<()> {
+    pub(crate) fn print(&self, lines: &[Line]) -> io::Result<()> {
         let mut output = BufWriter::new(io::stdout().lock());
         let mut print = |line: &Line| output.write_all(line.as_bytes()).and_then(|()| output.write_all(b"\n"));
         let printed = lines.iter().try_for_each(&mut print);
@@ -85,45 +86,45 @@ impl Terminal {
     }
 
     /// Prints a whole document on standard output.
-    pub fn print_document(&self, document: &str) -> io::Result<()> {
+    pub(crate) fn print_document(&self, document: &str) -> io::Result<()> {
         write_out(format!("{document}\n").as_bytes())
     }
 
     /// The same with one of JSON, in whose strings every character can be written as an escape. It is written as it is
     /// made: whoever wrote the images says how long it is.
-    pub fn print_json(&self, document: &impl Serialize) -> io::Result<()> {
+    pub(crate) fn print_json(&self, document: &impl Serialize) -> io::Result<()> {
         let mut output = BufWriter::new(io::stdout().lock());
         ignore_broken_pipe(write_json(document, &mut output).and_then(|()| output.flush()))
     }
 
     /// Writes a message for people: to the log file if there is one, else to standard error. What comes from outside
     /// is escaped as for a terminal, wherever it goes.
-    pub fn message(&mut self, text: &str) {
+    pub(crate) fn message(&self, text: &str) {
         let line = Line::new().say("criu-gc: ").quote(text.as_bytes()).say("\n");
         // There is nobody left to tell about a message that cannot be written.
-        let _ = match &mut self.log {
-            Some(log) => log.write_all(line.as_bytes()),
+        let _ = match self.log.as_deref() {
+            Some(mut log) => log.write_all(line.as_bytes()),
             None => io::stderr().lock().write_all(line.as_bytes()),
         };
     }
 
     /// A line that tells how far something has come.
-    pub fn progress(&self) -> ProgressLine {
+    pub(crate) fn progress(&self) -> ProgressLine {
         let is_seen = self.log.is_none() && io::stderr().is_terminal();
         ProgressLine { due: Cell::new(is_seen.then(|| Instant::now() + PATIENCE)), is_shown: Cell::new(false) }
     }
 
     /// Writes an error: always to standard error, and to the log file if there is one.
-    pub fn error(&mut self, text: &str) {
+    pub(crate) fn error(&self, text: &str) {
         let line = Line::new().say("criu-gc: error: ").quote(text.as_bytes()).say("\n");
         let _ = io::stderr().lock().write_all(line.as_bytes());
-        if let Some(log) = &mut self.log {
+        if let Some(mut log) = self.log.as_deref() {
             let _ = log.write_all(line.as_bytes());
         }
     }
 
     /// Asks a yes-or-no question; nothing but a clear yes is one.
-    pub fn ask(&self, question: &str) -> io::Result<Answer> {
+    pub(crate) fn ask(&self, question: &str) -> io::Result<Answer> {
         let mut output = io::stdout().lock();
         write!(output, "{question} [y/N] ")?;
         output.flush()?;
@@ -143,20 +144,15 @@ const EMPTY_LINE: &str = "\r\x1b[K";
 /// How far something has come that takes long: a line on standard error, if that is a terminal, which is gone when this
 /// is dropped.
 #[derive(Debug)]
-pub struct ProgressLine {
+pub(crate) struct ProgressLine {
     /// When the line is to be written; never if nobody sees it.
     due: Cell<Option<Instant>>,
     is_shown: Cell<bool>,
 }
 
 impl ProgressLine {
-    /// Whether anybody sees it.
-    pub fn is_seen(&self) -> bool {
-        self.due.get().is_some()
-    }
-
     /// Shows the text, if it is time to.
-    pub fn show(&self, text: impl FnOnce() -> String) {
+    pub(crate) fn show(&self, text: impl FnOnce() -> String) {
         let now = Instant::now();
         if self.due.get().is_none_or(|due| now < due) {
             return;
@@ -190,13 +186,13 @@ fn ignore_broken_pipe(result: io::Result<()>) -> io::Result<()> {
 }
 
 /// Says on standard error that the output could not be written.
-pub fn report_failure(error: &io::Error) {
+pub(crate) fn report_failure(error: &io::Error) {
     // Nobody is left to tell if this cannot be written either.
     let _ = writeln!(io::stderr(), "criu-gc: error: cannot write the output: {error}");
 }
 
 /// What people can be shown of a text from outside.
-pub fn escaped(text: &[u8]) -> String {
+pub(crate) fn escaped(text: &[u8]) -> String {
     let mut bytes = Vec::new();
     escape(text, &mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()

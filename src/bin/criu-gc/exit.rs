@@ -4,11 +4,12 @@
 use std::process::ExitCode;
 
 use crate::interrupt::Signal;
+use crate::process;
 
 /// How a run ended, the least serious first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum ExitStatus {
+pub(crate) enum ExitStatus {
     /// `--show`: the list was made. Removal: nothing is left.
     Done = 0,
     /// `--show --exit-code`: something is left. Removal: something was kept, could not be removed, or cannot be known.
@@ -26,7 +27,7 @@ pub enum ExitStatus {
 
 impl ExitStatus {
     /// That of a run that a signal ended.
-    pub fn of_signal(signal: Signal) -> Self {
+    pub(crate) fn of_signal(signal: Signal) -> Self {
         match signal {
             Signal::Hangup => ExitStatus::Hangup,
             Signal::Interrupt => ExitStatus::Interrupt,
@@ -37,7 +38,7 @@ impl ExitStatus {
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// By itself, with this status.
     Status(u8),
     /// By a signal of this number.
@@ -46,19 +47,19 @@ pub enum End {
 
 impl End {
     /// The end that a status stands for, where a shell shows a signal as a status.
-    pub fn of_number(status: u8) -> Self {
+    pub(crate) fn of_number(status: u8) -> Self {
         let by_signal = [Signal::Hangup, Signal::Interrupt, Signal::Terminate].into_iter();
         let mut by_signal = by_signal.filter(|signal| ExitStatus::of_signal(*signal) as u8 == status);
         by_signal.next().map_or(End::Status(status), |signal| End::Signal(signal.number()))
     }
 
     /// Ends this process so, or gives the status to end it with.
-    pub fn follow(self) -> ExitCode {
+    pub(crate) fn follow(self) -> ExitCode {
         match self {
             End::Status(status) => ExitCode::from(status),
             End::Signal(number) => {
                 // It only returns if it failed, and then the number has to do.
-                let _ = crate::system::process::end_by_signal(number);
+                let _ = process::end_by_signal(number);
                 ExitCode::from(u8::try_from(number).map_or(u8::MAX, |number| number.saturating_add(128)))
             }
         }

@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::recorder::OnFailure;
+use crate::recording::OnFailure;
 
 /// The file name that makes it `checkpointctl gc`.
 const PLUGIN: &str = "checkpointctl-gc";
@@ -18,7 +18,7 @@ const STRICT_ACTION_SCRIPT: &str = "criu-gc-record-or-fail";
 
 /// What the program is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Invocation {
+pub(crate) enum Invocation {
     /// criu-gc.
     Tool,
     /// A plugin of checkpointctl, which runs it with the words that follow `checkpointctl gc` (`cmd/plugin.go` in
@@ -30,7 +30,7 @@ pub enum Invocation {
 
 impl Invocation {
     /// Judges by the first word of a command line.
-    pub fn of(program: &OsStr) -> Self {
+    pub(crate) fn of(program: &OsStr) -> Self {
         match Path::new(program).file_name().and_then(OsStr::to_str) {
             Some(PLUGIN) => Invocation::CheckpointctlPlugin,
             Some(ACTION_SCRIPT) => Invocation::ActionScript(OnFailure::KeepDump),
@@ -41,15 +41,15 @@ impl Invocation {
 }
 
 /// What checkpointctl expects of a plugin beside its work, so that `checkpointctl --help` can list it.
-pub mod plugin {
+pub(crate) mod plugin {
     /// How checkpointctl asks for the description: this word alone, with half a second to answer.
-    pub const DESCRIPTION_OPTION: &str = "--plugin-description";
+    pub(crate) const DESCRIPTION_OPTION: &str = "--plugin-description";
     /// The status that says that the first line of the output is the description; any other says that it is none.
-    pub const DESCRIPTION_STATUS: u8 = 42;
+    pub(crate) const DESCRIPTION_STATUS: u8 = 42;
     /// The description.
-    pub const DESCRIPTION: &str = "Show and remove exactly what a CRIU checkpoint left on this host";
+    pub(crate) const DESCRIPTION: &str = "Show and remove exactly what a CRIU checkpoint left on this host";
     /// What people type.
-    pub const COMMAND: &str = "checkpointctl gc";
+    pub(crate) const COMMAND: &str = "checkpointctl gc";
 }
 
 #[cfg(test)]

@@ -1,19 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The program: as a child of itself, parse, run, print an error that is left, exit.
+//! The program: everything around the library that is about a process, a terminal and a person.
+//!
+//! It runs as a child of itself, reads the command line, drops privileges, asks, prints, and chooses the exit status.
+//! Of the library it uses what any other program could use.
 #![forbid(unsafe_code)]
-#![deny(clippy::wildcard_enum_match_arm)]
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+
+mod cli;
+mod document;
+mod exit;
+mod interrupt;
+mod invocation;
+mod log_file;
+mod observer;
+mod privilege;
+mod process;
+mod recording;
+mod run;
+mod supervisor;
+mod terminal;
+mod text;
 
 use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use criu_gc::cli::{self, Arguments};
-use criu_gc::exit::{End, ExitStatus};
-use criu_gc::invocation::{Invocation, plugin};
-use criu_gc::recorder;
-use criu_gc::run;
-use criu_gc::supervisor;
-use criu_gc::terminal::{self, Terminal};
+use crate::cli::Arguments;
+use crate::exit::{End, ExitStatus};
+use crate::invocation::{Invocation, plugin};
+use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
     if let Some(end) = supervisor::supervise() {
@@ -28,7 +43,7 @@ fn work() -> u8 {
     let mut words: Vec<OsString> = std::env::args_os().collect();
     let status = match Invocation::of(words.first().map(OsString::as_os_str).unwrap_or_default()) {
         Invocation::Tool => clean(words),
-        Invocation::ActionScript(on_failure) => Ok(recorder::run(on_failure)),
+        Invocation::ActionScript(on_failure) => Ok(recording::run(on_failure)),
         Invocation::CheckpointctlPlugin if words[1..] == [plugin::DESCRIPTION_OPTION] => describe(),
         Invocation::CheckpointctlPlugin => {
             words[0] = plugin::COMMAND.into();

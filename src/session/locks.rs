@@ -6,18 +6,21 @@
 //! runs wait for each other; and none waits for ever, since anybody who can open it can lock it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::candidate::Candidate;
+use crate::error::{Cause, Error, Silent};
 use crate::host;
-use crate::locate::{Images, Lockable};
+use crate::locate::{Located, Lockable};
+use crate::options::{Event, Observer};
 use crate::system::dir::InodeId;
 use crate::system::lock::{self, Kind, Lock, Refusal};
-use crate::terminal::Terminal;
 
 /// How long a removal waits for another run to end.
 const REMOVAL_WAIT: Duration = Duration::from_secs(20);
-/// How long `--show` waits; then it shows what there is.
+/// How long a look waits; then it shows what there is.
 const SHOW_WAIT: Duration = Duration::from_secs(5);
 /// A wait as long as that is told.
 const SILENT_WAIT: Duration = Duration::from_secs(1);
@@ -33,14 +36,24 @@ pub(super) enum Purpose {
 }
 
 /// What became of the lock of one checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Taken {
+#[derive(Debug, Clone)]
+enum Taken {
     /// Nobody else works on it.
     Yes,
     /// There is none, and it is gone on without: what the user should know about it.
     Without(String),
-    /// It must not be worked on, and why.
-    No(String),
+    /// Another run has it.
+    Busy { path: PathBuf, holder: String },
+    /// Its filesystem does not answer.
+    Silent(Silent),
+}
+
+/// A checkpoint that may be worked on.
+#[derive(Debug)]
+pub(super) struct Locked {
+    pub(super) located: Located,
+    /// What is to be said of its lock.
+    pub(super) note: Option<String>,
 }
 
 /// The locks of a run, until they are dropped.
@@ -49,42 +62,61 @@ pub(super) struct Locks {
     _held: Vec<Lock>,
 }
 
-/// Locks what the images are in, and tells of each what became of it.
-pub(super) fn take(images: &[&Images], purpose: Purpose, terminal: &mut Terminal) -> (Locks, Vec<Taken>) {
+/// Locks what the images of all that was found are in.
+pub(super) fn take(
+    found: Vec<Candidate<Located>>,
+    purpose: Purpose,
+    observer: &Observer,
+) -> (Locks, Vec<Candidate<Locked>>) {
     let mut locks = Locks::default();
-    let mut taken = vec![Taken::Yes; images.len()];
-    let mut by_inode: BTreeMap<InodeId, Vec<usize>> = BTreeMap::new();
-    for (at, images) in images.iter().enumerate() {
-        // What came through a pipe is nobody else's.
-        let Some(lockable) = images.lockable() else { continue };
-        by_inode.entry(lockable.inode()).or_default().push(at);
+    // What came through a pipe is nobody else's.
+    let mut by_inode: BTreeMap<InodeId, Lockable<'_>> = BTreeMap::new();
+    for lockable in found.iter().filter_map(|candidate| candidate.usable()?.images.lockable()) {
+        by_inode.entry(lockable.inode()).or_insert(lockable);
     }
-    for same in by_inode.into_values() {
-        let Some(lockable) = images[same[0]].lockable() else { continue };
-        let (lock, result) = wait_for(lockable, purpose, terminal);
+    let mut taken: BTreeMap<InodeId, Taken> = BTreeMap::new();
+    for (inode, lockable) in by_inode {
+        let (lock, result) = wait_for(lockable, purpose, observer);
         locks._held.extend(lock);
-        for at in same {
-            taken[at] = result.clone();
-        }
+        taken.insert(inode, result);
     }
-    (locks, taken)
+    let with_lock = |located: Located| {
+        let inode = located.images.lockable().map(|lockable| lockable.inode());
+        let note = inode.map_or(Ok(None), |inode| taken[&inode].clone().into_note())?;
+        Ok(Locked { located, note })
+    };
+    (locks, found.into_iter().map(|candidate| candidate.and_then(with_lock)).collect())
 }
 
-fn wait_for(lockable: Lockable<'_>, purpose: Purpose, terminal: &mut Terminal) -> (Option<Lock>, Taken) {
+impl Taken {
+    fn into_note(self) -> Result<Option<String>, Error> {
+        match self {
+            Taken::Yes => Ok(None),
+            Taken::Without(note) => Ok(Some(note)),
+            Taken::Busy { path, holder } => {
+                Err(Error::new(Cause::Locked { path, holder, seconds: REMOVAL_WAIT.as_secs() }))
+            }
+            Taken::Silent(silent) => Err(Error::new(silent)),
+        }
+    }
+}
+
+fn wait_for(lockable: Lockable<'_>, purpose: Purpose, observer: &Observer) -> (Option<Lock>, Taken) {
     let (kind, limit) = match purpose {
         Purpose::Show => (Kind::Shared, SHOW_WAIT),
         Purpose::Remove => (Kind::Exclusive, REMOVAL_WAIT),
     };
-    let path = lockable.path().display();
+    let path = lockable.path();
     let started = Instant::now();
     let mut is_told = false;
     loop {
         let Some(tried) = try_lock(lockable, kind) else {
-            return (None, Taken::No(host::does_not_answer(lockable.path())));
+            return (None, Taken::Silent(Silent::at(path)));
         };
         match tried {
             Ok(lock) => return (Some(lock), Taken::Yes),
             Err(Refusal::Impossible(error)) => {
+                let path = path.display();
                 let note = format!("{path} cannot be locked ({error}), so another run on it would not be noticed");
                 return (None, Taken::Without(note));
             }
@@ -92,18 +124,18 @@ fn wait_for(lockable: Lockable<'_>, purpose: Purpose, terminal: &mut Terminal) -
             Err(Refusal::Taken) => {}
         }
         if !is_told && started.elapsed() >= SILENT_WAIT {
-            terminal.message(&format!("waits for {path}, which {} has locked", holder(lockable)));
+            observer.tell(Event::Waiting { path, holder: &holder(lockable) });
             is_told = true;
         }
         thread::sleep(INTERVAL);
     }
     let holder = holder(lockable);
     let result = match purpose {
-        Purpose::Show => Taken::Without(format!("{holder} has locked {path}: what is listed may be going just now")),
-        Purpose::Remove => {
-            let waited = limit.as_secs();
-            Taken::No(format!("{path} has been locked by {holder} for {waited} seconds; try again when that has ended"))
+        Purpose::Show => {
+            let path = path.display();
+            Taken::Without(format!("{holder} has locked {path}: what is listed may be going just now"))
         }
+        Purpose::Remove => Taken::Busy { path: path.to_owned(), holder },
     };
     (None, result)
 }

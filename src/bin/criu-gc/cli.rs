@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser};
+use criu_gc::{KeepReason, STANDARD_INPUT};
 
-use crate::locate::STANDARD_INPUT;
-use crate::plan::KeepReason;
 use crate::terminal::{Terminal, escaped};
 
 /// Show and remove exactly what a CRIU checkpoint left on this host.
@@ -25,52 +24,52 @@ use crate::terminal::{Terminal, escaped};
 /// The command words of the original series may come first: criu-gc gc …, criu-gc clean …
 #[derive(Debug, Clone, Parser)]
 #[command(name = "criu-gc", version, disable_version_flag = true, after_long_help = AFTER_HELP)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The images directory of a dump, a container's directory as its runtime has it, or an archive of either: tar,
     /// also with gzip or zstd, or a container image; - is standard input, and podman:NAME a container of podman's, by name
     /// or id. May be given several times
     #[arg(short = 'D', long, value_name = "DIR")]
-    pub images_dir: Vec<PathBuf>,
+    pub(crate) images_dir: Vec<PathBuf>,
 
     /// The same as -D
     #[arg(value_name = "DIR")]
-    pub directories: Vec<PathBuf>,
+    pub(crate) directories: Vec<PathBuf>,
 
     /// List what is left, with what would happen to it and why, and remove nothing
     #[arg(long)]
-    pub show: bool,
+    pub(crate) show: bool,
 
     /// With --show: exit with status 1 when something is left
     #[arg(long, requires = "show")]
-    pub exit_code: bool,
+    pub(crate) exit_code: bool,
 
     /// In a container: do everything as the host would, in the mount and network namespaces of its process 1. Every path
     /// is then one of the host, a relative one from its root directory. The container needs the host's pid namespace
     /// (--pid=host) and the capabilities SYS_ADMIN, SYS_PTRACE, SYS_CHROOT, NET_ADMIN and DAC_OVERRIDE
     #[arg(long)]
-    pub host: bool,
+    pub(crate) host: bool,
 
     /// Do not ask before removing; without a terminal nothing is asked anyway
     #[arg(short, long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
 
     /// Keep each link remap's file in this directory before the link is removed: as a hard link where possible, else
     /// a copy; manifest.jsonl in it says what each was
     #[arg(long, value_name = "DIR", conflicts_with = "show")]
-    pub save: Option<PathBuf>,
+    pub(crate) save: Option<PathBuf>,
 
     /// Remove in spite of this reason to keep; each reason has to be named (they are listed below)
     #[arg(long, value_name = "REASON", value_parser = parse_reason)]
-    pub allow: Vec<KeepReason>,
+    pub(crate) allow: Vec<KeepReason>,
 
     /// The network namespace that the dump locked, where it is not the one that criu-gc runs in: a file such as
     /// /run/netns/NAME or /proc/PID/ns/net; may be given several times
     #[arg(long, value_name = "PATH")]
-    pub netns: Vec<PathBuf>,
+    pub(crate) netns: Vec<PathBuf>,
 
     /// Where the tree's root directory is on this host, as for criu restore
     #[arg(long, value_name = "PATH")]
-    pub root: Option<PathBuf>,
+    pub(crate) root: Option<PathBuf>,
 
     /// Where an external mount or network namespace of the dump is on this host: `mnt[KEY]:PATH` or `net[KEY]:PATH`
     #[arg(
@@ -79,24 +78,24 @@ pub struct Arguments {
         value_parser = OsStringValueParser::new().try_map(parse_external),
         help = "Where an external mount or network namespace of the dump is on this host: mnt[KEY]:PATH or net[KEY]:PATH"
     )]
-    pub external: Vec<External>,
+    pub(crate) external: Vec<External>,
 
     /// The directory where CRIU put its log and statistics [default: the images directory]
     #[arg(short = 'W', long, value_name = "DIR")]
-    pub work_dir: Option<PathBuf>,
+    pub(crate) work_dir: Option<PathBuf>,
 
     /// Print one JSON document instead of text
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 
     /// Say more: -v the entries of the images behind each object, -vv also where was looked
     #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
+    pub(crate) verbose: u8,
 
     /// Write messages into this file instead of standard error; a relative path is one in the work directory (of an
     /// archive: in the current one)
     #[arg(short = 'o', long, value_name = "FILE")]
-    pub log_file: Option<PathBuf>,
+    pub(crate) log_file: Option<PathBuf>,
 
     /// Print the version
     #[arg(short = 'V', long, action = ArgAction::Version)]
@@ -105,7 +104,7 @@ pub struct Arguments {
 
 /// What `--external` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum External {
+pub(crate) enum External {
     /// `mnt[KEY]:PATH`.
     Mount {
         /// The key, as the images hold it.
@@ -127,7 +126,7 @@ const COMMAND_WORDS: [&str; 2] = ["gc", "clean"];
 
 impl Arguments {
     /// Parses the words of a command line, the program's own name first.
-    pub fn of_command_line(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+    pub(crate) fn of_command_line(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let mut words: Vec<OsString> = words.into_iter().collect();
         if words.get(1).is_some_and(|word| COMMAND_WORDS.iter().any(|command| word == command)) {
             words.remove(1);
@@ -142,14 +141,14 @@ impl Arguments {
     }
 
     /// Everything that was named, in order, `-D` first.
-    pub fn all_directories(&self) -> Vec<PathBuf> {
+    pub(crate) fn all_directories(&self) -> Vec<PathBuf> {
         self.images_dir.iter().chain(&self.directories).cloned().collect()
     }
 }
 
 /// Prints what is wrong with the words, or the help, and ends the program. Messages repeat words, and those may come from
 /// others (a directory's name in a loop of the shell): so the message is made for words that can be shown.
-pub fn refuse(words: &[OsString], error: &clap::Error) -> ! {
+pub(crate) fn refuse(words: &[OsString], error: &clap::Error) -> ! {
     let shown = words.iter().map(|word| OsString::from(escaped(word.as_bytes())));
     match Arguments::of_command_line(shown) {
         Err(error) => error.exit(),

@@ -24,8 +24,8 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, Signal as KernelSignal, kill_process, pidfd_open};
 
 use crate::exit::{self, End};
-use crate::host;
 use crate::interrupt::{self, Interrupt, Signal};
+use crate::process;
 
 /// By this variable the child knows its parent, and the descriptor of the file that they share: `PID:NUMBER`.
 const VARIABLE: &str = "CRIU_GC_PARENT";
@@ -48,7 +48,7 @@ static SHARED: OnceLock<File> = OnceLock::new();
 
 /// Starts the program once more and waits for it, if this is not the child already. `None`: go on here, because this is
 /// the child, or because there can be none.
-pub fn supervise() -> Option<End> {
+pub(crate) fn supervise() -> Option<End> {
     // Whatever else fails, a child never has a child of this kind.
     if let Ok(value) = env::var(VARIABLE) {
         if let Some(file) = of_parent(&value) {
@@ -63,14 +63,14 @@ pub fn supervise() -> Option<End> {
 }
 
 /// Waits until the parent has followed this process into the host's namespaces, or it is clear that it does not.
-pub fn await_parent() {
+pub(crate) fn await_parent() {
     if SHARED.get().is_some() {
-        host::await_namespaces_of_parent(GRACE);
+        process::await_namespaces_of_parent(GRACE);
     }
 }
 
 /// Tells the parent how this ends.
-pub fn tell(status: u8) {
+pub(crate) fn tell(status: u8) {
     if let Some(file) = SHARED.get() {
         let _ = file.write_all_at(&[status.wrapping_add(1)], STATUS);
     }
@@ -118,10 +118,10 @@ impl Supervisor {
         let mut words = env::args_os();
         let own_name = words.next().unwrap_or_default();
         let value = format!("{}:{}", std::process::id(), file.as_raw_fd());
-        let child = Command::new(host::OWN_PROGRAM).arg0(own_name).args(words).env(VARIABLE, value).spawn()?;
+        let child = Command::new(process::OWN_PROGRAM).arg0(own_name).args(words).env(VARIABLE, value).spawn()?;
         // Else the namespaces of the container would be among those that the child finds.
         if env::args_os().any(|word| word == HOST_OPTION) {
-            let _ = host::enter();
+            let _ = criu_gc::enter_host();
         }
         Ok(Supervisor { child, file, interrupt, passed: None, killed_for: None, ended: None })
     }
@@ -158,7 +158,7 @@ impl Supervisor {
                 let _ = kill_process(pid, KernelSignal::KILL);
                 self.killed_for = Some(signal);
             }
-            None if host::catches(self.child.id(), signal.number()) => {
+            None if process::catches(self.child.id(), signal.number()) => {
                 let number = u8::try_from(signal.number()).unwrap_or_default();
                 let _ = self.file.write_all_at(&[number], SIGNAL);
             }
@@ -169,14 +169,14 @@ impl Supervisor {
 
     /// Whether all has ended of the child that can end.
     fn is_left_behind(&mut self) -> bool {
-        let is_over = host::has_exited(self.child.id()) || self.is_killed();
+        let is_over = process::has_exited(self.child.id()) || self.is_killed();
         self.ended = self.ended.filter(|_| is_over).or_else(|| is_over.then(Instant::now));
         self.ended.is_some_and(|since| since.elapsed() >= GRACE)
     }
 
     /// Whether a signal was passed on that a child cannot live on after.
     fn is_killed(&self) -> bool {
-        self.passed.is_some_and(|(signal, _)| !host::catches(self.child.id(), signal.number()))
+        self.passed.is_some_and(|(signal, _)| !process::catches(self.child.id(), signal.number()))
     }
 
     /// How the child has ended. That it was killed is nobody's business: the signal that came was another.

@@ -6,17 +6,16 @@
 
 use std::collections::BTreeMap;
 
-use super::origin::{MetadataReport, NamedReport};
-use super::words::count;
-use super::{
-    CheckpointReport, Drops, GhostReport, Location, Mode, Object, Outcome, ProcessReport, RecordAnswer, State, Verdict,
+use criu_gc::report::{
+    CheckpointReport, Description, Drops, GhostReport, Location, MetadataReport, Mode, NamedReport, Object, Outcome,
+    ProcessReport, RecordAnswer, RuleReport, State, Target, Verdict,
 };
-use crate::kind::{Description, Target};
+
 use crate::terminal::Line;
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Detail {
+pub(crate) enum Detail {
     /// The objects and what they come to.
     Plain,
     /// Also the entries of the images behind each object.
@@ -27,7 +26,7 @@ pub enum Detail {
 
 impl Detail {
     /// As many steps as the user gave `-v`.
-    pub fn of_verbosity(verbosity: u8) -> Self {
+    pub(crate) fn of_verbosity(verbosity: u8) -> Self {
         match verbosity {
             0 => Detail::Plain,
             1 => Detail::Evidence,
@@ -37,7 +36,7 @@ impl Detail {
 }
 
 /// All lines about a checkpoint.
-pub fn lines(report: &CheckpointReport, mode: Mode, detail: Detail) -> Vec<Line> {
+pub(crate) fn lines(report: &CheckpointReport, mode: Mode, detail: Detail) -> Vec<Line> {
     let mut lines: Vec<Line> = report.metadata.iter().map(origin_line).collect();
     for object in &report.objects {
         lines.push(object_line(object));
@@ -173,7 +172,7 @@ fn facts(object: &Object) -> Option<Vec<u8>> {
     (!facts.is_empty()).then(|| facts.join(b", ".as_slice()))
 }
 
-fn rule_counts(rules: &[super::RuleReport]) -> String {
+fn rule_counts(rules: &[RuleReport]) -> String {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for rule in rules {
         *counts.entry(&rule.command).or_default() += 1;
@@ -272,6 +271,14 @@ fn kept_lines(report: &CheckpointReport) -> Vec<Line> {
 
 fn is_kept(object: &Object) -> bool {
     matches!((object.outcome, object.verdict), (Some(Outcome::Kept), _) | (None, Verdict::Keep))
+}
+
+/// A number of things.
+fn count(number: u64, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! criu-gc as CRIU's action script: makes the record, and never anything else.
+//!
+//! A status other than 0 undoes the dump, and while there is none the tree stands still; so a failure is told, in CRIU's
+//! log, and is a success all the same unless the user wants it otherwise.
+
+use std::env;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use criu_gc::{Dump, Recorded, with_causes};
+
+use crate::exit::ExitStatus;
+use crate::privilege::{self, Duty};
+use crate::terminal::Terminal;
+
+/// The dumped processes stand still until the record is made.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// CRIU goes on.
+const SUCCESS: u8 = 0;
+/// CRIU undoes the dump.
+const FAILURE: u8 = 1;
+
+/// What becomes of a dump that could not be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnFailure {
+    /// It is as good as any other without a record.
+    KeepDump,
+    /// CRIU undoes it, and lets the tree run on.
+    FailDump,
+}
+
+/// Why there is no record.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("CRIU does not name the images directory")]
+    NoDirectory,
+    #[error(transparent)]
+    Record(#[from] criu_gc::Error),
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+    #[error("it took longer than {} seconds", .0.as_secs_f32())]
+    Overdue(Duration),
+    #[error("criu-gc has a defect")]
+    Defect,
+}
+
+/// Does what CRIU called for.
+pub(crate) fn run(on_failure: OnFailure) -> u8 {
+    let terminal = Terminal::new(0, None);
+    let Some(action) = env::var_os("CRTOOLS_SCRIPT_ACTION") else {
+        terminal.error("this name of criu-gc is for CRIU: criu dump --action-script PATH (docs/record.md)");
+        return ExitStatus::Unusable as u8;
+    };
+    if action != "post-dump" {
+        return SUCCESS;
+    }
+    // The record is written into a directory of any owner's. What cannot be given up is no reason to fail a dump.
+    let confined = privilege::confine(Duty::Remove);
+    if let Err(error) = confined {
+        terminal.message(&format!("privileges that are not needed cannot be given up: {error}"));
+    }
+    match within(TIME_LIMIT, record) {
+        Ok(recorded) => {
+            terminal.message(&told(&recorded));
+            SUCCESS
+        }
+        Err(failure) => {
+            terminal.error(&format!("the dump could not be recorded: {}", with_causes(&failure)));
+            match on_failure {
+                OnFailure::KeepDump => SUCCESS,
+                OnFailure::FailDump => FAILURE,
+            }
+        }
+    }
+}
+
+/// Runs `work` on a thread of its own; one that panics or hangs has failed.
+fn within<T: Send + 'static>(limit: Duration, work: fn() -> Result<T, Failure>) -> Result<T, Failure> {
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new().spawn(move || sender.send(work())).map_err(Failure::Thread)?;
+    receiver.recv_timeout(limit).unwrap_or_else(|error| match error {
+        RecvTimeoutError::Timeout => Err(Failure::Overdue(limit)),
+        RecvTimeoutError::Disconnected => Err(Failure::Defect),
+    })
+}
+
+/// CRIU runs its scripts in its work directory, and says the rest in variables.
+fn record() -> Result<Recorded, Failure> {
+    let images = env::var_os("CRTOOLS_IMAGE_DIR").ok_or(Failure::NoDirectory)?;
+    let mut dump = Dump::new(images).work_dir(".");
+    if let Some(pid) = env::var("CRTOOLS_INIT_PID").ok().and_then(|pid| pid.parse().ok()) {
+        dump = dump.root_task(pid);
+    }
+    Ok(criu_gc::record(&dump)?)
+}
+
+fn told(recorded: &Recorded) -> String {
+    let Recorded { file_name, links, locks, not_recorded, .. } = recorded;
+    let mut told = format!("recorded in {file_name}: link remaps: {links}, network locks: {locks}");
+    for missing in not_recorded {
+        told = format!("{told}; not recorded: {missing}");
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorder_that_panics_or_hangs_has_failed() {
+        let told = |done: Result<u8, Failure>| done.map_err(|failure| failure.to_string());
+        assert_eq!(told(within(TIME_LIMIT, || Ok(7))), Ok(7));
+        let failed = within(TIME_LIMIT, || Err(Failure::NoDirectory));
+        assert_eq!(told(failed), Err("CRIU does not name the images directory".to_owned()));
+        assert_eq!(told(within(TIME_LIMIT, || panic!("a defect"))), Err("criu-gc has a defect".to_owned()));
+        let hangs = || -> Result<u8, Failure> {
+            thread::sleep(TIME_LIMIT);
+            Ok(7)
+        };
+        let limit = Duration::from_millis(10);
+        assert_eq!(told(within(limit, hangs)), Err("it took longer than 0.01 seconds".to_owned()));
+    }
+}

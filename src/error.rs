@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The one error of the public interface.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use crate::carrier::filter::ProbeError;
+use crate::checkpoint::ReadError;
+use crate::host::{self, EnterError};
+use crate::kind::Contradiction;
+use crate::locate::LocateError;
+use crate::recorder::RecordError;
+use crate::save::SaveError;
+use crate::system::dir::FileError;
+
+/// Why nothing was done.
+///
+/// Its message does not repeat that of its [source](StdError::source); [`with_causes`](crate::with_causes) prints both.
+#[derive(Debug)]
+pub struct Error(Box<Cause>);
+
+/// What kind of error it is, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Of what was named not everything is there: [`Error::missing`].
+    Missing,
+    /// What was named cannot be used: it holds no images, is damaged, or cannot be opened.
+    Unusable,
+    /// Another run has locked the images.
+    Locked,
+    /// A filesystem does not answer.
+    Silent,
+    /// A network namespace that was named cannot be opened, or the host's namespaces cannot be entered.
+    Namespace,
+    /// Files cannot be saved.
+    Save,
+    /// The record of a dump cannot be made.
+    Record,
+    /// This process lacks a resource, such as threads.
+    System,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cause {
+    #[error("of what was named not everything is there")]
+    Missing(Vec<PathBuf>),
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    #[error("{0}")]
+    NotInContainer(FileError, #[source] NotInContainer),
+    #[error(transparent)]
+    Images(#[from] ReadError),
+    #[error("{}/{entry}", images.display())]
+    Entry { images: PathBuf, entry: Contradiction },
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    #[error(transparent)]
+    Silent(#[from] Silent),
+    #[error("{} has been locked by {holder} for {seconds} seconds; try again when that has ended", path.display())]
+    Locked { path: PathBuf, holder: String, seconds: u64 },
+    #[error("no file can be saved")]
+    Save(#[from] SaveError),
+    #[error("no file can be saved")]
+    SaveSilent(#[source] Silent),
+    #[error(transparent)]
+    Enter(#[from] EnterError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+/// A filesystem does not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Silent(String);
+
+/// What is not in a container may be on its host: what the kernel answered, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; process 1 has another root directory: if that is what is meant, use --host")]
+pub(crate) struct NotInContainer(Errno);
+
+impl From<FileError> for Cause {
+    fn from(error: FileError) -> Self {
+        Cause::Locate(error.into())
+    }
+}
+
+impl Cause {
+    /// A directory that is not there, where it may be on the host.
+    pub(crate) fn not_in_container(error: FileError) -> Self {
+        let source = NotInContainer(error.source);
+        Cause::NotInContainer(error, source)
+    }
+}
+
+impl Silent {
+    /// The filesystem at this path.
+    pub(crate) fn at(path: &Path) -> Self {
+        Silent(host::does_not_answer(path))
+    }
+}
+
+impl Error {
+    pub(crate) fn new(cause: impl Into<Cause>) -> Self {
+        Error(Box::new(cause.into()))
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        match &*self.0 {
+            Cause::Missing(_) => ErrorKind::Missing,
+            Cause::Locate(_) | Cause::NotInContainer(..) | Cause::Images(_) | Cause::Entry { .. } => {
+                ErrorKind::Unusable
+            }
+            Cause::Silent(_) | Cause::Probe(ProbeError::Silent(_)) => ErrorKind::Silent,
+            Cause::Locked { .. } => ErrorKind::Locked,
+            Cause::Probe(ProbeError::Namespace(_)) | Cause::Enter(_) => ErrorKind::Namespace,
+            Cause::Save(_) | Cause::SaveSilent(_) => ErrorKind::Save,
+            Cause::Record(_) => ErrorKind::Record,
+            Cause::Thread(_) => ErrorKind::System,
+        }
+    }
+
+    /// What is not there of what was named, if that is the error.
+    pub fn missing(&self) -> &[PathBuf] {
+        if let Cause::Missing(paths) = &*self.0 { paths } else { &[] }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! From what the caller names to what was removed: the one place that knows the order.
+//!
+//! Locate, lock, read, look, decide; and for a removal: look at the tree once more, act, look afterwards. All plans are
+//! made before anything is removed, so that what a person is asked about is all that will happen.
+
+mod candidate;
+mod find;
+mod locks;
+mod prepare;
+
+use std::path::{Path, PathBuf};
+
+use self::locks::{Locks, Purpose};
+use self::prepare::{Prepared, Ready, Settings, survey};
+use crate::causes::with_causes;
+use crate::error::{Cause, Error, Silent};
+use crate::execute;
+use crate::host::{self, Host};
+use crate::interrupt::{Control, Interrupt};
+use crate::locate;
+use crate::options::Options;
+use crate::probe;
+use crate::report::{self, CheckpointReport, Mode, Report};
+use crate::save::{Destination, Keeper, SaveDirectory};
+use crate::tree;
+
+/// Finds out what checkpoints left on this host, beside others who look. Nothing is changed, and nothing
+/// [saved](Options::save).
+///
+/// A checkpoint that cannot be used has its error in the report.
+pub fn look<P: AsRef<Path>>(named: impl IntoIterator<Item = P>, options: &Options) -> Report {
+    let (_locks, prepared) = prepare::all(&paths(named), options, &Settings::without_saving(options), Purpose::Show);
+    Report::new(Mode::Show, prepared.iter().map(Prepared::report).collect())
+}
+
+/// Finds out what checkpoints left on this host and what a removal would do, and keeps other runs away from the images
+/// as long as the value lives. Nothing is removed yet.
+///
+/// A checkpoint that cannot be used has its error in the report, and nothing of it will be removed.
+///
+/// # Errors
+/// If several things are named and one of them is not there, or if files cannot be [saved](Options::save).
+pub fn examine<P: AsRef<Path>>(named: impl IntoIterator<Item = P>, options: &Options) -> Result<Examination, Error> {
+    let named = paths(named);
+    check_all_are_there(&named)?;
+    let settings = Settings::new(options)?;
+    let (locks, prepared) = prepare::all(&named, options, &settings, Purpose::Remove);
+    Ok(Examination { prepared, settings, _locks: locks })
+}
+
+/// What checkpoints left on this host, and what a removal would do.
+#[derive(Debug)]
+pub struct Examination {
+    prepared: Vec<Prepared>,
+    settings: Settings,
+    _locks: Locks,
+}
+
+impl Examination {
+    /// What was found, and what a removal would do.
+    pub fn report(&self) -> Report {
+        Report::new(Mode::Show, self.prepared.iter().map(Prepared::report).collect())
+    }
+
+    /// Whether a removal would remove anything.
+    pub fn removes_anything(&self) -> bool {
+        self.prepared.iter().any(Prepared::removes_anything)
+    }
+
+    /// Removes it. Each object is compared once more with what was found right before it is removed, and looked for
+    /// once more when all is done. One failure does not stop the rest: the report tells what became of each object.
+    ///
+    /// # Errors
+    /// If files cannot be [saved](Options::save). Nothing was removed then, network locks neither.
+    pub fn remove(self, control: &Control) -> Result<Report, Error> {
+        let Examination { prepared, settings, _locks } = self;
+        let removes_files = prepared.iter().any(Prepared::removes_files);
+        let destination = settings.save.as_ref().filter(|_| removes_files);
+        let directory = destination.map(open_destination).transpose()?;
+        let mut removal = Removal { settings, directory, interrupt: &control.interrupt };
+        Ok(Report::new(Mode::Gc, prepared.into_iter().map(|each| removal.remove(each)).collect()))
+    }
+}
+
+/// What the removals of one run share.
+struct Removal<'a> {
+    settings: Settings,
+    /// Where files are saved; `None` also once its filesystem has not answered.
+    directory: Option<SaveDirectory>,
+    interrupt: &'a Interrupt,
+}
+
+impl Removal<'_> {
+    #[expect(clippy::disallowed_methods, reason = "this is the removal: a look does not come here")]
+    fn remove(&mut self, prepared: Prepared) -> CheckpointReport {
+        if self.settings.save.is_some() && self.directory.is_none() && prepared.removes_files() {
+            let why = "nothing of it was removed, because no file can be saved: a filesystem does not answer";
+            return report::failed_checkpoint(&prepared.path, why);
+        }
+        let ready = match prepared.state {
+            Ok(ready) => ready,
+            Err(error) => return report::failed_checkpoint(&prepared.path, &with_causes(&error)),
+        };
+        let Ready { images, checkpoint, claims, hints, plan, origin, mut context } = ready;
+        // The picture once more, right before the acts.
+        let host = Host::look(probe::wanted(&checkpoint, &claims));
+        let plan = plan.guarded(&tree::look(&host, &images, &checkpoint), &self.settings.policy);
+        let run_id = checkpoint.run_id().map(|id| id.text);
+        let images_path = prepared.path.clone();
+        let keeper = self.directory.take().map(|directory| Keeper { directory, images: images_path, run_id });
+        let (mut done, keeper) = execute::execute(&host, plan, keeper, self.interrupt);
+        self.directory = keeper.map(|keeper| keeper.directory);
+        match survey(&Host::look(probe::wanted(&checkpoint, &claims)), &images, &checkpoint, claims, &hints) {
+            Ok(after) => execute::confirm(&mut done, &after),
+            Err(error) => {
+                let why = format!("what is left after the removal: {}", with_causes(&error));
+                context.cannot_be_known.push(why);
+            }
+        }
+        report::checkpoint(&prepared.path, &checkpoint, origin, context, report::done(&done))
+    }
+}
+
+fn paths<P: AsRef<Path>>(named: impl IntoIterator<Item = P>) -> Vec<PathBuf> {
+    named.into_iter().map(|path| path.as_ref().to_owned()).collect()
+}
+
+/// Whoever mistypes one of several names may not mean the others either. What does not answer is there.
+fn check_all_are_there(named: &[PathBuf]) -> Result<(), Error> {
+    if named.len() < 2 {
+        return Ok(());
+    }
+    let answers = host::bounded_each(named.to_vec(), |named: &PathBuf| locate::is_missing(named));
+    let is_missing = named.iter().zip(answers).filter(|(_, answer)| *answer == Some(true));
+    let missing: Vec<PathBuf> = is_missing.map(|(named, _)| named.clone()).collect();
+    if missing.is_empty() { Ok(()) } else { Err(Error::new(Cause::Missing(missing))) }
+}
+
+fn open_destination(destination: &Destination) -> Result<SaveDirectory, Error> {
+    let theirs = destination.clone();
+    match host::answer(&[destination.path()], move || theirs.open()) {
+        Some(opened) => opened.map_err(Error::new),
+        None => Err(Error::new(Cause::SaveSilent(Silent::at(destination.path())))),
+    }
+}

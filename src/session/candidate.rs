@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A checkpoint on its way from step to step: an error ends its way, and nobody else's.
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+
+/// What is known of a checkpoint after a step, or why it cannot be used.
+#[derive(Debug)]
+pub(super) struct Candidate<T> {
+    /// How it is named to people.
+    pub(super) path: PathBuf,
+    pub(super) state: Result<T, Error>,
+}
+
+impl<T> Candidate<T> {
+    /// Takes the next step, unless an earlier one has failed.
+    pub(super) fn and_then<U>(self, step: impl FnOnce(T) -> Result<U, Error>) -> Candidate<U> {
+        Candidate { path: self.path, state: self.state.and_then(step) }
+    }
+
+    /// What is known, unless a step has failed.
+    pub(super) fn usable(&self) -> Option<&T> {
+        self.state.as_ref().ok()
+    }
+}

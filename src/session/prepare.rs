@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Reads and looks for everything before anything is removed.
+
+use std::path::{Path, PathBuf};
+
+use super::candidate::Candidate;
+use super::find;
+use super::locks::{self, Locked, Locks, Purpose};
+use crate::carrier::Presence;
+use crate::causes::with_causes;
+use crate::checkpoint::Checkpoint;
+use crate::error::{Cause, Error, Silent};
+use crate::host::{self, Host, Wanted};
+use crate::kind::{self, Claims};
+use crate::locate::{Images, Located};
+use crate::options::Options;
+use crate::plan::{self, Item, Plan, Policy, Verdict};
+use crate::probe::{self, Hints, Survey};
+use crate::report::{self, CheckpointReport, Origin};
+use crate::save::Destination;
+
+/// What follows from the options for every checkpoint.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) policy: Policy,
+    pub(super) save: Option<Destination>,
+}
+
+impl Settings {
+    pub(super) fn new(options: &Options) -> Result<Self, Error> {
+        let save = options.save.as_deref().map(check_destination).transpose()?;
+        let own_changes = save.as_ref().map(|save| save.own_changes().clone()).unwrap_or_default();
+        Ok(Settings { policy: Policy { allowed: options.allowed.clone(), own_changes }, save })
+    }
+
+    /// A look saves nothing.
+    pub(super) fn without_saving(options: &Options) -> Self {
+        Settings { policy: Policy { allowed: options.allowed.clone(), ..Policy::default() }, save: None }
+    }
+}
+
+/// Whether files can be kept there, unless that does not answer.
+fn check_destination(path: &Path) -> Result<Destination, Error> {
+    let theirs = path.to_owned();
+    match host::answer(&[path], move || Destination::check(&theirs)) {
+        Some(checked) => checked.map_err(Error::new),
+        None => Err(Error::new(Cause::SaveSilent(Silent::at(path)))),
+    }
+}
+
+/// A checkpoint that was read and looked for, or why it cannot be used.
+pub(super) type Prepared = Candidate<Ready>;
+
+/// A checkpoint of which all is known.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) images: Images,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) claims: Claims,
+    pub(super) hints: Hints,
+    pub(super) plan: Plan,
+    pub(super) origin: Origin,
+    pub(super) context: report::Context,
+}
+
+/// Finds the checkpoints in everything that was named, locks them, and then reads and looks for each.
+pub(super) fn all(
+    named: &[PathBuf],
+    options: &Options,
+    settings: &Settings,
+    purpose: Purpose,
+) -> (Locks, Vec<Prepared>) {
+    let mut found: Vec<Candidate<Located>> = Vec::new();
+    for path in named {
+        match find::locate(path, options.work_dir.as_deref(), &options.observer) {
+            Ok(located) => found.extend(located.into_iter().map(candidate)),
+            Err(error) => found.push(Candidate { path: path.clone(), state: Err(error) }),
+        }
+    }
+    let (locks, locked) = locks::take(found, purpose, &options.observer);
+    let read = |locked: Candidate<Locked>| locked.and_then(|locked| ReadImages::new(locked, options));
+    let read: Vec<Candidate<ReadImages>> = locked.into_iter().map(read).collect();
+    // One picture for all of them. Each removal looks again for itself.
+    let mut wanted = Wanted::default();
+    for images in read.iter().filter_map(Candidate::usable) {
+        wanted.add(probe::wanted(&images.checkpoint, &images.claims));
+    }
+    let host = Host::look(wanted);
+    let look = |read: Candidate<ReadImages>| read.and_then(|images| images.look(&host, settings));
+    (locks, read.into_iter().map(look).collect())
+}
+
+fn candidate(located: Located) -> Candidate<Located> {
+    Candidate { path: located.images.path().to_owned(), state: Ok(located) }
+}
+
+impl Prepared {
+    /// What would be done.
+    pub(super) fn report(&self) -> CheckpointReport {
+        match &self.state {
+            Ok(ready) => report::checkpoint(
+                &self.path,
+                &ready.checkpoint,
+                ready.origin.clone(),
+                ready.context.clone(),
+                report::planned(ready.plan.items()),
+            ),
+            Err(error) => report::failed_checkpoint(&self.path, &with_causes(error)),
+        }
+    }
+
+    /// Whether anything is to be removed.
+    pub(super) fn removes_anything(&self) -> bool {
+        self.usable().is_some_and(|ready| ready.plan.removes_anything())
+    }
+
+    /// Whether files are among what is to be removed.
+    pub(super) fn removes_files(&self) -> bool {
+        self.usable().is_some_and(Ready::removes_files)
+    }
+}
+
+/// A checkpoint that was read, and not looked for yet.
+struct ReadImages {
+    images: Images,
+    checkpoint: Checkpoint,
+    claims: Claims,
+    hints: Hints,
+    origin: Origin,
+    /// What is to be said of its lock.
+    note: Option<String>,
+}
+
+impl ReadImages {
+    fn new(locked: Locked, options: &Options) -> Result<Self, Error> {
+        let Locked { located, note } = locked;
+        let Located { images, layout, context: metadata, archive } = located;
+        let (images, checkpoint) = find::read(images, options.work_dir.as_deref())?;
+        let origin = Origin { layout, archive, metadata: metadata.clone() };
+        let hints = Hints { metadata, ..options.hints.clone() };
+        let claims = kind::claims(&checkpoint)
+            .map_err(|entry| Error::new(Cause::Entry { images: images.path().to_owned(), entry }))?;
+        Ok(ReadImages { images, checkpoint, claims, hints, origin, note })
+    }
+
+    /// Looks for what it left, and decides.
+    fn look(self, host: &Host, settings: &Settings) -> Result<Ready, Error> {
+        let ReadImages { images, checkpoint, claims, hints, origin, note } = self;
+        let mut survey = survey(host, &images, &checkpoint, claims.clone(), &hints)?;
+        survey.notes.extend(note);
+        let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());
+        survey.notes.extend(advice.map(str::to_owned));
+        let context = report::Context::new(&checkpoint, &survey);
+        let plan = plan::decide(&checkpoint, survey, &settings.policy);
+        Ok(Ready { images, checkpoint, claims, hints, plan, origin, context })
+    }
+}
+
+impl Ready {
+    fn removes_files(&self) -> bool {
+        let is_file = |item: &&Item| matches!(item.finding.presence, Presence::File(_));
+        self.plan.items().iter().filter(is_file).any(|item| item.verdict == Verdict::Remove)
+    }
+}
+
+/// Looks for what the checkpoint left.
+pub(super) fn survey(
+    host: &Host,
+    images: &Images,
+    checkpoint: &Checkpoint,
+    claims: Claims,
+    hints: &Hints,
+) -> Result<Survey, Error> {
+    probe::look(host, images, checkpoint, claims, hints).map_err(Error::new)
+}
