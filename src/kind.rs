@@ -23,10 +23,17 @@ use crate::reason::KeepReason;
 pub use basis::{Answer, Basis};
 pub use describe::{Description, Target};
 
-/// Declares the kinds: a module each, with a type that implements [`Kind`]. They are claimed and shown in this order.
+// Not in the macro, where rustfmt would not see them.
+pub mod ghost_file;
+pub mod link_remap;
+pub mod lock_chain;
+pub mod lock_table;
+pub mod locked_connection;
+
+/// Declares the kinds: types that implement [`Kind`], each in a module of its own. They are claimed and shown in this order.
 macro_rules! kinds {
     ($($module:ident::$kind:ident)*) => {
-        $(pub mod $module; pub use $module::$kind;)*
+        $(pub use $module::$kind;)*
 
         /// One thing that a checkpoint left, as far as the images tell.
         #[derive(Debug, Clone, PartialEq, Eq)]

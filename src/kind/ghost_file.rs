@@ -74,7 +74,9 @@ impl Kind for GhostFile {
             return reasons;
         }
         match self.modified {
-            Some(modified) if modified != microseconds(file.identity.modified) => reasons.push(KeepReason::ChangedSince),
+            Some(modified) if modified != microseconds(file.identity.modified) => {
+                reasons.push(KeepReason::ChangedSince)
+            }
             // Equal to the microsecond: it is this file, whatever led to it.
             Some(_) => {}
             None if basis.is_older_than_dump(file) => reasons.push(KeepReason::OlderThanDump),
@@ -218,8 +220,11 @@ mod tests {
 
     #[test]
     fn a_time_is_compared_to_the_microsecond() {
-        assert_eq!(microseconds(Timestamp::new(900, 7_999)), timestamp(Timeval::default().with(|time| {
-            (time.tv_sec, time.tv_usec) = (900, 7);
-        })));
+        assert_eq!(
+            microseconds(Timestamp::new(900, 7_999)),
+            timestamp(Timeval::default().with(|time| {
+                (time.tv_sec, time.tv_usec) = (900, 7);
+            }))
+        );
     }
 }

@@ -42,8 +42,9 @@ impl Kind for LockedConnection {
             Method::Nftables => ConnectionLock::Table,
             Method::Nothing => return Ok(()),
             Method::Unknown(method) => {
-                claims
-                    .add_unknown(format!("the network was locked by method {method}, which this version does not know"));
+                claims.add_unknown(format!(
+                    "the network was locked by method {method}, which this version does not know"
+                ));
                 return Ok(());
             }
         };

@@ -7,8 +7,8 @@ use criu_images::RegFileEntry;
 use std::sync::Arc;
 
 use super::*;
-use crate::kind::{Residue, claims};
 use crate::checkpoint::example::checkpoint;
+use crate::kind::{Residue, claims};
 
 const LINKED: Option<i32> = Some(0);
 
@@ -240,7 +240,10 @@ fn cut_images_leave_unknown_what_they_do_not_name() {
         checkpoint.files.remove(&id);
         checkpoint
     };
-    check(&cut(6), &["unknown: remap-fpath.img record 0 at offset 0 is a link remap, but the images are cut before its name"]);
+    check(
+        &cut(6),
+        &["unknown: remap-fpath.img record 0 at offset 0 is a link remap, but the images are cut before its name"],
+    );
     let no_original = "6: /srv/link_remap.6 -> ?, mode ?, size ?, mount Shared, by remap-fpath.img 0, files.img 6";
     check(&cut(5), &[no_original]);
     let change = |checkpoint: &mut Checkpoint| checkpoint.ids_mut().mnt_ns_id = Some(9);
