@@ -126,6 +126,47 @@ fn no_match_over_a_tuple_has_an_arm_for_all_the_rest() {
     assert_rule(wildcards_over_tuples, "kind/new.rs", &broken.each_ref().map(String::as_str));
 }
 
+/// What changes files, mounts or processes.
+const CHANGES: [&str; 22] = [
+    "unlinkat",
+    "renameat",
+    "linkat",
+    "mkdirat",
+    "mknodat",
+    "ftruncate",
+    "fallocate",
+    "fchmod",
+    "fchown",
+    "utimens",
+    "setxattr",
+    "kill_process",
+    "rustix::mount",
+    ".write(true)",
+    ".append(true)",
+    "File::create",
+    "fs::write",
+    "fs::remove",
+    "fs::create_dir",
+    "fs::rename",
+    "fs::set_permissions",
+    "fs::hard_link",
+];
+
+/// Invariant 13. The program writes its log and to its terminal.
+fn changes_the_machine(source: &Source) -> Vec<String> {
+    if ["system", "bin"].iter().any(|module| source.path.starts_with(module)) {
+        return Vec::new();
+    }
+    let is_change = |line: &&str| CHANGES.iter().any(|change| line.contains(change));
+    source.code().filter(is_change).map(|line| format!("{}: {line}", source.path)).collect()
+}
+
+#[test]
+fn only_system_changes_the_machine() {
+    let broken = CHANGES.map(|change| format!("    let x = {change}(y);"));
+    assert_rule(changes_the_machine, "carrier/name.rs", &broken.each_ref().map(String::as_str));
+}
+
 /// House style: who may use a file, and what it is for, stands at its head.
 fn headless(source: &Source) -> Vec<String> {
     let mut lines = source.text.lines();
