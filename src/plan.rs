@@ -247,4 +247,4 @@ fn was_restored(evidence: Option<&RestoreEvidence>, tree: &TreeState) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -78,3 +78,6 @@ fn connection(finding: &Finding) -> Option<Connection> {
     let Query::Filter(FilterQuery::InTable { connection }) = finding.residue.query() else { return None };
     Some(connection)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
 mod allow;
-pub(super) mod objects;
+pub(crate) mod objects;
 
 use super::*;
 use crate::carrier::Cause;

@@ -329,3 +329,6 @@ impl From<firewall::LookError> for Failure {
         Failure::Final(with_causes(&error))
     }
 }
+
+#[cfg(test)]
+mod tests;

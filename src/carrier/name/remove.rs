@@ -320,3 +320,6 @@ fn open_again(found: &FoundFile, bases: &mut OpenBases) -> Result<Option<Arc<Ope
 fn said(error: FileError) -> String {
     with_causes(&error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,20 +23,20 @@ use crate::system::xtables::IpVersion;
 use crate::time::Timestamp;
 use crate::tree::{LiveTask, TreeState, UnknownTree};
 
-pub(in crate::plan) const FILE: u32 = 0o100_640;
+pub(crate) const FILE: u32 = 0o100_640;
 
 /// The network namespace that all of them are in.
-pub(in crate::plan) const HERE: NetworkId = NetworkId { device: 4, inode: 4_026_531_840 };
+pub(crate) const HERE: NetworkId = NetworkId { device: 4, inode: 4_026_531_840 };
 
-pub(in crate::plan) fn namespace() -> Arc<NetworkName> {
+pub(crate) fn namespace() -> Arc<NetworkName> {
     Arc::new(NetworkName { id: HERE, paths: Vec::new() })
 }
 
-pub(in crate::plan) fn named_by() -> Vec<Evidence> {
+pub(crate) fn named_by() -> Vec<Evidence> {
     vec![evidence("files.img", 1)]
 }
 
-pub(in crate::plan) fn identity(changed: Timestamp) -> FileIdentity {
+pub(crate) fn identity(changed: Timestamp) -> FileIdentity {
     let (device, inode, links, size, allocated) = ((8, 1), 77, 2, 41, 4096);
     let (owner, modified) = (0, changed);
     FileIdentity {
@@ -55,7 +55,7 @@ pub(in crate::plan) fn identity(changed: Timestamp) -> FileIdentity {
 }
 
 /// A link remap that is there, as it was dumped.
-pub(in crate::plan) fn link() -> (LinkRemap, FoundFile) {
+pub(crate) fn link() -> (LinkRemap, FoundFile) {
     let link = LinkRemap {
         id: 6,
         link: b"/srv/link_remap.6".to_vec(),
@@ -71,34 +71,34 @@ pub(in crate::plan) fn link() -> (LinkRemap, FoundFile) {
     (link, FoundFile { place, filesystem, directory, identity })
 }
 
-pub(in crate::plan) fn link_finding((link, file): (LinkRemap, FoundFile)) -> Finding {
+pub(crate) fn link_finding((link, file): (LinkRemap, FoundFile)) -> Finding {
     Finding { residue: link.into(), presence: Presence::File(file) }
 }
 
 /// A link remap that a newer dump made again.
-pub(in crate::plan) fn newer_link() -> Finding {
+pub(crate) fn newer_link() -> Finding {
     let (link, mut file) = link();
     file.identity.changed = Timestamp::new(1001, 0);
     file.directory.changed = Timestamp::new(1001, 0);
     link_finding((link, file))
 }
 
-pub(in crate::plan) fn flow() -> Flow {
+pub(crate) fn flow() -> Flow {
     Flow { source: "10.0.0.1:80".parse().unwrap(), destination: "10.0.0.2:4000".parse().unwrap() }
 }
 
-pub(in crate::plan) fn connection(lock: ConnectionLock, presence: Presence) -> Finding {
+pub(crate) fn connection(lock: ConnectionLock, presence: Presence) -> Finding {
     let connection = Connection { local: flow().source, peer: flow().destination };
     Finding { residue: LockedConnection { connection, lock, evidence: named_by() }.into(), presence }
 }
 
-pub(in crate::plan) fn rules() -> Finding {
+pub(crate) fn rules() -> Finding {
     let found = FoundRules { namespace: namespace(), rules: Vec::new(), tie: Some(Tie::Own) };
     connection(ConnectionLock::Rules(RuleForms::Marked), Presence::Rules(found))
 }
 
 /// A table of connections in CRIU's own namespace.
-pub(in crate::plan) fn table(name: TableName) -> (LockTable, FoundTable) {
+pub(crate) fn table(name: TableName) -> (LockTable, FoundTable) {
     let view = TableView {
         name: name.as_str().to_owned(),
         handle: 3,
@@ -115,19 +115,19 @@ pub(in crate::plan) fn table(name: TableName) -> (LockTable, FoundTable) {
     (lock, FoundTable { namespace: namespace(), name, view, tie: Some(Tie::Own) })
 }
 
-pub(in crate::plan) fn signed() -> (LockTable, FoundTable) {
+pub(crate) fn signed() -> (LockTable, FoundTable) {
     table(TableName::RunId("CRIU-id".to_owned()))
 }
 
-pub(in crate::plan) fn by_pid() -> (LockTable, FoundTable) {
+pub(crate) fn by_pid() -> (LockTable, FoundTable) {
     table(TableName::RootPid("CRIU-7".to_owned()))
 }
 
-pub(in crate::plan) fn table_finding((table, found): (LockTable, FoundTable)) -> Finding {
+pub(crate) fn table_finding((table, found): (LockTable, FoundTable)) -> Finding {
     Finding { residue: table.into(), presence: Presence::Table(found) }
 }
 
-pub(in crate::plan) fn chain(tie: Option<Tie>, foreign: &[&str]) -> Finding {
+pub(crate) fn chain(tie: Option<Tie>, foreign: &[&str]) -> Finding {
     let foreign = foreign.iter().map(|text| (*text).to_owned()).collect();
     let view = ChainView { table: Some(2), handle: Some(1), jumps: Vec::new(), rules: Vec::new(), foreign };
     let place = FilterPlace { backend: Backend::Nft, family: IpVersion::V4 };
@@ -135,15 +135,15 @@ pub(in crate::plan) fn chain(tie: Option<Tie>, foreign: &[&str]) -> Finding {
     Finding { residue, presence: Presence::Chain(FoundChain { namespace: namespace(), place, view, tie }) }
 }
 
-pub(in crate::plan) fn survey(findings: Vec<Finding>) -> Survey {
+pub(crate) fn survey(findings: Vec<Finding>) -> Survey {
     Survey { findings, ..Survey::default() }
 }
 
-pub(in crate::plan) fn task() -> Vec<LiveTask> {
+pub(crate) fn task() -> Vec<LiveTask> {
     vec![LiveTask { pid: 100, name: b"job".to_vec(), state: b'S' }]
 }
 
-pub(in crate::plan) fn living(alive: bool, criu: bool, unknown: bool) -> TreeState {
+pub(crate) fn living(alive: bool, criu: bool, unknown: bool) -> TreeState {
     let tasks = |is_there: bool| if is_there { task() } else { Vec::new() };
     TreeState {
         alive: tasks(alive),

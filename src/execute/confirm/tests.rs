@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+use super::*;
+use crate::firewall::{RuleId, RuleKey};
+use crate::plan::tests::objects::{by_pid, chain, link, link_finding, namespace, rules, survey, table_finding};
+use crate::plan::{Item, Verdict};
+
+fn removed(finding: Finding) -> Done {
+    Done { item: Item { finding, verdict: Verdict::Remove, record: None }, outcome: Outcome::Removed, saved: None }
+}
+
+/// What becomes of the word that an object was removed if this is found afterwards.
+#[track_caller]
+fn check(object: &Finding, after: &[&Finding], is_there: bool) {
+    let mut done = [removed(object.clone())];
+    confirm(&mut done, &survey(after.iter().map(|finding| (*finding).clone()).collect()));
+    assert_eq!(matches!(done[0].outcome, Outcome::Failed(_)), is_there, "{object:?}");
+}
+
+#[test]
+fn what_is_still_there_was_not_removed() {
+    let with_rule = || {
+        let Finding { residue, presence: Presence::Rules(mut found) } = rules() else { panic!("no rules") };
+        let Query::Filter(FilterQuery::Rules { connection, .. }) = residue.query() else { panic!("no rules") };
+        let direction = crate::connection::Direction::Input;
+        let key = RuleKey { direction, flow: connection.flow(direction), marked: true };
+        let place =
+            FilterPlace { backend: crate::firewall::Backend::Nft, family: crate::system::xtables::IpVersion::V4 };
+        found.rules.push(FoundRule { place, table: Some(1), key, id: RuleId::Handle(5) });
+        Finding { residue, presence: Presence::Rules(found) }
+    };
+    let objects = [link_finding(link()), with_rule(), table_finding(by_pid()), chain(None, &[])];
+    for object in &objects {
+        check(object, &[], false);
+        check(object, &[object], true);
+        let others: Vec<&Finding> = objects.iter().filter(|other| other.residue != object.residue).collect();
+        check(object, &others, false);
+    }
+}
+
+#[test]
+fn another_object_with_its_name_is_not_it() {
+    let (remap, mut file) = link();
+    file.identity.inode += 1;
+    check(&link_finding(link()), &[&link_finding((remap, file))], false);
+    let (table, mut found) = by_pid();
+    found.view.handle += 1;
+    check(&table_finding(by_pid()), &[&table_finding((table, found))], false);
+    let (table, mut found) = by_pid();
+    let mut elsewhere = namespace().as_ref().clone();
+    elsewhere.id.inode += 1;
+    found.namespace = elsewhere.into();
+    check(&table_finding(by_pid()), &[&table_finding((table, found))], false);
+}
+
+#[test]
+fn only_the_word_removed_is_taken_back() {
+    let object = link_finding(link());
+    let mut done = [removed(object.clone()), removed(object.clone())];
+    (done[0].outcome, done[1].outcome) = (Outcome::Kept, Outcome::AlreadyGone);
+    confirm(&mut done, &survey(vec![object]));
+    assert_eq!(done.map(|done| done.outcome), [Outcome::Kept, Outcome::AlreadyGone]);
+}
