@@ -16,6 +16,9 @@ use crate::host::TestHost;
 use crate::kernel;
 use crate::xtables::IptablesFlavour;
 
+/// The first version that takes back the C library's registration for restartable sequences on any kernel.
+const FIRST_THAT_UNREGISTERS: [u32; 2] = [4, 3];
+
 /// The first version that gives each dump a run id, and names its table by that.
 const FIRST_WITH_RUN_ID: [u32; 2] = [4, 1];
 
@@ -95,9 +98,11 @@ impl Criu {
     pub fn command(&self, host: &TestHost, flavour: IptablesFlavour) -> Command {
         let mut command = host.command(self.program());
         command.env("PATH", flavour.search_path(host));
-        // CRIU itself is not dumped. What it restores begins as a copy of it, and CRIU 4.3 fails where there is no
-        // registration to take back.
-        command.env_remove(kernel::TUNABLES.0);
+        // CRIU itself is not dumped, but what it restores begins as a copy of it. CRIU 4.3 takes the registration of the C
+        // library back, and fails where there is none. Older ones leave it, and the kernel kills what they restore.
+        if numbers(&self.version).as_slice() >= FIRST_THAT_UNREGISTERS.as_slice() {
+            command.env_remove(kernel::TUNABLES.0);
+        }
         command
     }
 
