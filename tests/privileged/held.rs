@@ -110,7 +110,7 @@ fn strangers_bundle(criu: &Criu) {
     fs::set_permissions(&bundle, fs::Permissions::from_mode(0o777)).expect("its mode");
     let lines = pod.assert_stays_closed("bundle");
     let note = "if this is expected, add --netns /run/netns/blue";
-    assert!(lines.iter().any(|line| line.starts_with("Note: config.json, ") && line.ends_with(note)), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.starts_with("Note: config.json ") && line.ends_with(note)), "{lines:#?}");
     let removed = pod.tool("bundle").option("--netns", "/run/netns/blue").run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
     assert!(pod.lets_packets_pass());
@@ -129,7 +129,7 @@ fn made_anew(criu: &Criu) {
     host.run("sh", &[&"-c", &script]);
     let lines = pod.assert_stays_closed("bundle");
     assert!(
-        lines.iter().any(|line| line.starts_with("Note: config.json ") && line.ends_with("younger than the images"))
+        lines.iter().any(|line| line.starts_with("Note: config.json ") && line.ends_with("newer than the images"))
     );
 }
 
