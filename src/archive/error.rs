@@ -17,8 +17,7 @@ pub enum ArchiveError {
         place: &'static str,
     },
     /// It is nothing that can be read here.
-    #[error("it is not a tar archive, plain or compressed with gzip or zstd{}", hint.map(|hint| format!(" \
-        ({hint})")).unwrap_or_default())]
+    #[error("it is not a tar archive, plain or compressed with gzip or zstd{}", hint.map(|hint| format!(" ({hint})")).unwrap_or_default())]
     NoArchive {
         /// What it is, where that is known, and what can be done.
         hint: Option<&'static str>,

@@ -195,12 +195,7 @@ impl Tables {
     fn note_hidden_pins(&mut self, seen: &BTreeSet<u64>) {
         let is_hidden = |pin: &&Pin| Kind::Mount.number(&pin.root).is_some_and(|number| !seen.contains(&number));
         let hidden: Vec<String> = self.pins.iter().filter(is_hidden).map(Pin::describe).collect();
-        self.unseen.extend(hidden.into_iter().map(|pin| {
-            unseen(format!(
-                "no process is in the mount namespace \
-            {pin}"
-            ))
-        }));
+        self.unseen.extend(hidden.into_iter().map(|pin| unseen(format!("no process is in the mount namespace {pin}"))));
     }
 
     /// Processes that do not let their namespace be seen may be in one that is known.

@@ -104,8 +104,7 @@ impl Context {
     pub(super) fn add_network_namespace(&mut self, path: PathBuf, file: &str, trust: Trust) {
         if is_usable(&path) && add(&mut self.network_namespaces, path, file, trust, NAMESPACES_LIMIT) == Room::None {
             self.note_once(format!(
-                "{file} names more than {NAMESPACES_LIMIT} network namespaces; the rest are \
-                ignored"
+                "{file} names more than {NAMESPACES_LIMIT} network namespaces; the rest are ignored"
             ));
         }
     }

@@ -104,11 +104,8 @@ pub(super) fn cannot_be_known(
     match &tree.unknown {
         Some(UnknownTree::NoTasks) => sentences.push("no image says which processes were dumped".to_owned()),
         Some(UnknownTree::Nameless) => {
-            sentences.push(
-                "a process has the pid of a dumped one, and no image gives the dumped one's \
-                name"
-                    .to_owned(),
-            );
+            sentences
+                .push("a process has the pid of a dumped one, and no image gives the dumped one's name".to_owned());
         }
         Some(UnknownTree::Hidden(why)) => sentences.push(format!("a process of the dumped tree may be alive: {why}")),
         Some(UnknownTree::Undecided(task)) => {

@@ -70,8 +70,7 @@ pub enum MountError {
         device: (u32, u32),
     },
     /// Nobody knows who wrote its number.
-    #[error("users other than root may have written the images, so criu-gc does not read the device {}:{} that they \
-        name", device.0, device.1)]
+    #[error("users other than root may have written the images, so criu-gc does not read the device {}:{} that they name", device.0, device.1)]
     OfOthers {
         /// Its number.
         device: (u32, u32),

@@ -128,9 +128,7 @@ fn made_anew(criu: &Criu) {
         umount /run/netns/blue && mount --bind /proc/$!/ns/net /run/netns/blue";
     host.run("sh", &[&"-c", &script]);
     let lines = pod.assert_stays_closed("bundle");
-    assert!(
-        lines.iter().any(|line| line.starts_with("Note: config.json ") && line.ends_with("newer than the images"))
-    );
+    assert!(lines.iter().any(|line| line.starts_with("Note: config.json ") && line.ends_with("newer than the images")));
 }
 
 fn wrong_namespace(criu: &Criu) {

@@ -72,9 +72,7 @@ fn open(host: &Host, path: &Path, written: Option<Timestamp>) -> Result<NetNames
     if is_older {
         Ok(namespace)
     } else {
-        Err("but that name now refers to a namespace newer than the \
-        images"
-            .to_owned())
+        Err("but that name now refers to a namespace newer than the images".to_owned())
     }
 }
 

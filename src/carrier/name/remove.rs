@@ -146,10 +146,8 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, fates:
             (Next::Ended, None) => return kept,
             (Next::Silent, None) => return kept,
             (Next::Ended, Some(_)) => {
-                fates[progress.next] = Fate::failed(
-                    "criu-gc failed, which is a bug; whether it was removed is not \
-                    known",
-                );
+                fates[progress.next] =
+                    Fate::failed("criu-gc failed, which is a bug; whether it was removed is not known");
                 progress.next += 1;
                 return None;
             }

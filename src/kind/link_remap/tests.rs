@@ -157,10 +157,7 @@ fn a_link_with_a_name_that_criu_would_not_give_is_a_contradiction() {
     let suffixes = ["link_remap.6.", "link_remap.6.A", "link_remap.6.g", "link_remap.6.0.0"];
     for name in names.into_iter().chain(suffixes).chain(["link_remap.6.00112233445566778"]) {
         let path = format!("/srv/{name}");
-        let expected = format!(
-            "files.img record 6 at offset 600 is an entry for link remap 6, but its name is \
-            {path}"
-        );
+        let expected = format!("files.img record 6 at offset 600 is an entry for link remap 6, but its name is {path}");
         check_changed(example(), |checkpoint| checkpoint.add_file(file(6, path.as_bytes())), &expected);
     }
 }
@@ -176,8 +173,8 @@ fn crooked_paths(last: &str) -> Vec<String> {
 #[test]
 fn a_name_that_is_not_a_plain_path_is_a_contradiction() {
     for path in crooked_paths("link_remap.6") {
-        let expected = "files.img record 6 at offset 600 is an entry for link remap 6, but its name is not a plain \
-            path";
+        let expected =
+            "files.img record 6 at offset 600 is an entry for link remap 6, but its name is not a plain path";
         check_changed(example(), |checkpoint| checkpoint.add_file(file(6, path.as_bytes())), expected);
     }
     for path in crooked_paths("data") {
@@ -246,8 +243,9 @@ fn cut_images_leave_unknown_what_they_do_not_name() {
     };
     check(
         &cut(6),
-        &["unknown: remap-fpath.img record 0 at offset 0 is a link remap, but the images are truncated before its \
-            name"],
+        &[
+            "unknown: remap-fpath.img record 0 at offset 0 is a link remap, but the images are truncated before its name",
+        ],
     );
     let no_original = "6: /srv/link_remap.6 -> ?, mode ?, size ?, mount Shared, by remap-fpath.img 0, files.img 6";
     check(&cut(5), &[no_original]);
