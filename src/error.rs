@@ -47,7 +47,7 @@ pub enum ErrorKind {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Cause {
-    #[error("of what was named not everything is there")]
+    #[error("some of the given checkpoints do not exist")]
     Missing(Vec<PathBuf>),
     #[error(transparent)]
     Locate(#[from] LocateError),
@@ -61,11 +61,11 @@ pub(crate) enum Cause {
     Probe(#[from] ProbeError),
     #[error(transparent)]
     Silent(#[from] Silent),
-    #[error("{} has been locked by {holder} for {seconds} seconds; try again when that has ended", path.display())]
+    #[error("{} has been locked by {holder} for {seconds} seconds; try again once it has finished", path.display())]
     Locked { path: PathBuf, holder: String, seconds: u64 },
-    #[error("no file can be saved")]
+    #[error("cannot save files")]
     Save(#[from] SaveError),
-    #[error("no file can be saved")]
+    #[error("cannot save files")]
     SaveSilent(#[source] Silent),
     #[error(transparent)]
     Enter(#[from] EnterError),
@@ -82,7 +82,7 @@ pub(crate) struct Silent(String);
 
 /// What is not in a container may be on its host: what the kernel answered, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}; process 1 has another root directory: if that is what is meant, use --host")]
+#[error("{0}; process 1 has another root directory; to use the host's paths, add --host")]
 pub(crate) struct NotInContainer(Errno);
 
 impl From<FileError> for Cause {

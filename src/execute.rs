@@ -76,10 +76,10 @@ impl Done {
     /// What is known before anything is done: an object to be removed counts as failed until it is.
     fn before(item: Item) -> Self {
         let outcome = match &item.verdict {
-            Verdict::Remove => Outcome::Failed("it was not reached".to_owned()),
+            Verdict::Remove => Outcome::Failed("not attempted".to_owned()),
             Verdict::Keep(_) => Outcome::Kept,
             Verdict::Nothing => Outcome::AlreadyGone,
-            Verdict::CannotTell => Outcome::Failed("it could not be looked for".to_owned()),
+            Verdict::CannotTell => Outcome::Failed("criu-gc could not check it".to_owned()),
         };
         Done { item, outcome, saved: None }
     }

@@ -153,7 +153,7 @@ pub enum LookError {
     #[error(transparent)]
     Legacy(#[from] xtables::Error),
     /// More rules of the connections than any dump makes.
-    #[error("there are more than {limit} rules of these connections")]
+    #[error("more than {limit} rules match these connections")]
     TooMany {
         /// The limit.
         limit: usize,

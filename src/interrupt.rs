@@ -45,7 +45,7 @@ pub struct Interrupt {
 
 /// A step was not begun.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{by} ended the run before this was reached; run criu-gc once more")]
+#[error("{by} ended the run before this step; run criu-gc again")]
 pub struct Interrupted {
     by: String,
 }
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(Control::new().interrupt.may_go_on(), Ok(()));
         assert_eq!(Control::new().end_when(|| None).interrupt.may_go_on(), Ok(()));
         let ended = Control::new().end_when(|| Some("SIGTERM".to_owned())).interrupt.may_go_on();
-        let expected = "SIGTERM ended the run before this was reached; run criu-gc once more";
+        let expected = "SIGTERM ended the run before this step; run criu-gc again";
         assert_eq!(ended.map_err(|error| error.to_string()), Err(expected.to_owned()));
     }
 }

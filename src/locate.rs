@@ -56,7 +56,7 @@ pub enum LocateError {
     #[error(transparent)]
     Directory(#[from] FileError),
     /// There is not one image in the directory or archive, nor where known layouts have them.
-    #[error("no CRIU image in {}: it holds no inventory.img, pstree.img, files.img or the like", path.display())]
+    #[error("no CRIU image in {}: it has no inventory.img, pstree.img, files.img or similar", path.display())]
     NoImages {
         /// The directory or archive.
         path: PathBuf,
@@ -70,7 +70,7 @@ pub enum LocateError {
         source: ArchiveError,
     },
     /// What leads to the layers of an image makes no sense.
-    #[error("cannot use the image: {} makes no sense", path.display())]
+    #[error("cannot use the image: {} is invalid", path.display())]
     Document {
         /// The document.
         path: PathBuf,

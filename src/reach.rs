@@ -35,7 +35,7 @@ pub enum OpenError {
     #[error(transparent)]
     Mount(Arc<MountError>),
     /// Neither the upper directory of the overlay is here, nor the store that it was in.
-    #[error("neither {} nor the store that it was in is here", .0.display())]
+    #[error("neither {} nor its container store exists on this host", .0.display())]
     NoStore(PathBuf),
     /// The volume of device mapper is not active.
     #[error("there is no volume {0} of device mapper here")]

@@ -92,34 +92,33 @@ impl KeepReason {
     /// What it means, in a sentence for the user.
     pub const fn explanation(self) -> &'static str {
         match self {
-            KeepReason::CriuAtWork => "a criu process is at work on these images",
+            KeepReason::CriuAtWork => "a criu process is working on these images",
             KeepReason::TreeAlive => "a process of the dumped tree is alive",
-            KeepReason::TreeUnknown => "whether the dumped tree is dead cannot be told",
-            KeepReason::CriuElsewhere => "a criu process is at work on other images, and may have just made it",
-            KeepReason::Directory => "there is a directory where the link should be",
-            KeepReason::OtherType => "it is of another type than the dumped file",
-            KeepReason::OtherMode => "it has other permissions than the dumped file",
-            KeepReason::OtherSize => "it has another size than the dumped file",
-            KeepReason::ForeignImages => {
-                "others than root may have written the images, who could not have removed it themselves"
-            }
-            KeepReason::NotRecorded => "by the record that was made at the dump, it or a part of it was made since",
+            KeepReason::TreeUnknown => "criu-gc cannot tell whether the dumped tree is dead",
+            KeepReason::CriuElsewhere => "a criu process is working on other images and may have just created it",
+            KeepReason::Directory => "a directory has the name of the link",
+            KeepReason::OtherType => "its type differs from the dumped file's",
+            KeepReason::OtherMode => "its permissions differ from the dumped file's",
+            KeepReason::OtherSize => "its size differs from the dumped file's",
+            KeepReason::ForeignImages => "the images may come from a user who could not remove it",
+            KeepReason::NotRecorded => "it, or part of it, was created after the dump, according to the dump's record",
             KeepReason::OlderThanDump => {
-                "only a reusable device number, a mount option or a path that may lead elsewhere by now leads to it, and it \
-                 was not made during the dump"
+                "it was not created during the dump, and only a reusable device number, a mount option or a path \
+                 that may now lead elsewhere identifies it"
             }
             KeepReason::ChangedSince => {
-                "it was changed after the images were written, so it may belong to a newer dump of the same tree"
+                "it changed after the images were written, so it may belong to a newer dump of the same tree"
             }
             KeepReason::RestoredSince => {
-                "the checkpoint was restored since, or others can have taken away what would show that: it may belong to a \
-                 newer dump of the same tree"
+                "the checkpoint was restored, or other users could have removed the signs of a restore, so it may \
+                 belong to a newer dump of the same tree"
             }
             KeepReason::NewerDump => {
-                "a link remap of the checkpoint was changed since, so this may belong to a newer dump of the same tree"
+                "a link remap of the checkpoint changed since the dump, so this may belong to a newer dump of the \
+                 same tree"
             }
-            KeepReason::ForeignContent => "it holds something that CRIU did not write",
-            KeepReason::SharedLock => "more than one dump has closed the network namespace by this chain",
+            KeepReason::ForeignContent => "it contains something that CRIU did not write",
+            KeepReason::SharedLock => "more than one dump locked the network namespace with this chain",
             KeepReason::UntiedNamespace => "nothing ties the network namespace to this checkpoint",
         }
     }
@@ -150,12 +149,12 @@ impl KeepReason {
     /// What would lead to the removal.
     pub const fn remedy(self) -> &'static str {
         match self {
-            KeepReason::CriuAtWork => "wait until that criu has ended",
-            KeepReason::Directory => "look at the directory: it is not CRIU's",
+            KeepReason::CriuAtWork => "wait until that criu exits",
+            KeepReason::Directory => "check the directory: CRIU did not create it",
             KeepReason::UntiedNamespace => "name the namespace with --netns PATH",
             KeepReason::TreeAlive => "--allow tree-alive",
             KeepReason::TreeUnknown => "--allow tree-unknown",
-            KeepReason::CriuElsewhere => "wait until that criu has ended",
+            KeepReason::CriuElsewhere => "wait until that criu exits",
             KeepReason::OtherType => "--allow other-type",
             KeepReason::OtherMode => "--allow other-mode",
             KeepReason::OtherSize => "--allow other-size",

@@ -41,7 +41,7 @@ pub enum SaveError {
     #[error(transparent)]
     Manifest(#[from] LedgerError),
     /// Somebody else could replace what is kept.
-    #[error("{} can be written by others than root and the user who runs this", .0.display())]
+    #[error("{} is writable by users other than root and the one who runs criu-gc", .0.display())]
     OthersWrite(PathBuf),
 }
 

@@ -95,7 +95,7 @@ impl Removal<'_> {
     #[expect(clippy::disallowed_methods, reason = "this is the removal: a look does not come here")]
     fn remove(&mut self, prepared: Prepared) -> CheckpointReport {
         if self.settings.save.is_some() && self.directory.is_none() && prepared.removes_files() {
-            let why = "nothing of it was removed, because no file can be saved: a filesystem does not answer";
+            let why = "nothing was removed: cannot save files: a filesystem does not answer";
             return report::failed_checkpoint(&prepared.path, why);
         }
         let ready = match prepared.state {
@@ -114,7 +114,7 @@ impl Removal<'_> {
         match survey(&Host::look(probe::wanted(&checkpoint, &claims)), &images, &checkpoint, claims, &hints) {
             Ok(after) => execute::confirm(&mut done, &after),
             Err(error) => {
-                let why = format!("what is left after the removal: {}", with_causes(&error));
+                let why = format!("cannot check what is left after the removal: {}", with_causes(&error));
                 context.cannot_be_known.push(why);
             }
         }

@@ -34,7 +34,7 @@ fn a_directory_that_is_none_or_holds_no_image_is_named() {
     fs::remove_dir_all(checkpoint.images()).unwrap();
     checkpoint.assert_refused(&["cannot open ", checkpoint.images().to_str().unwrap(), "No such file"]);
     fs::write(checkpoint.images(), "").unwrap();
-    checkpoint.assert_refused(&[checkpoint.images().to_str().unwrap(), "no tar archive", "it is empty"]);
+    checkpoint.assert_refused(&[checkpoint.images().to_str().unwrap(), "not a tar archive", "it is empty"]);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn images_of_a_version_that_is_not_known_are_refused() {
         checkpoint.assert_refused_at(
             "inventory.img",
             4,
-            "is of a version of the image format that this criu-gc does not know",
+            "is of a version of the image format that this criu-gc does not support",
         );
     }
     for version in 1..=3 {
@@ -125,7 +125,7 @@ fn a_link_remap_has_the_name_that_criu_gives_it() {
         checkpoint.assert_refused_at(
             "files.img",
             offset(&checkpoint.files, 0),
-            "is said to be link remap 9, but its name is ",
+            "is an entry for link remap 9, but its name is ",
         );
     }
 }
@@ -147,7 +147,7 @@ fn a_name_that_leads_elsewhere_is_refused() {
         checkpoint.assert_refused_at(
             "files.img",
             offset(&checkpoint.files, 0),
-            "is said to be link remap 9, but its name is",
+            "is an entry for link remap 9, but its name is",
         );
     }
     let mut checkpoint = Checkpoint::new(CRIU_GC);
@@ -175,7 +175,7 @@ fn a_link_remap_has_what_criu_records_of_it_and_no_more() {
         let mut checkpoint = Checkpoint::new(CRIU_GC);
         change(checkpoint.link_entry());
         checkpoint.write();
-        checkpoint.assert_refused_at("files.img", offset(&checkpoint.files, 0), "is said to be link remap 9, but ");
+        checkpoint.assert_refused_at("files.img", offset(&checkpoint.files, 0), "is an entry for link remap 9, but ");
     }
     let mut checkpoint = Checkpoint::new(CRIU_GC);
     checkpoint.original_entry().ext = true;
@@ -202,7 +202,7 @@ fn ids_that_lead_nowhere_or_twice_to_one_place_are_refused() {
     checkpoint.files.pop();
     checkpoint.files[1].id = ORIGINAL + 1;
     checkpoint.write();
-    checkpoint.assert_refused_at("files.img", offset(&checkpoint.files, 1), "has another id inside than outside");
+    checkpoint.assert_refused_at("files.img", offset(&checkpoint.files, 1), "has different ids inside and outside");
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn a_link_remap_is_on_a_mount_of_the_images() {
     checkpoint.assert_refused_at(
         "files.img",
         offset(&checkpoint.files, 1),
-        "is on mount 78, of which the images have no entry",
+        "is on mount 78, which the images do not contain",
     );
     checkpoint.mounts.push(checkpoint.mounts[0].clone());
     checkpoint.write();
@@ -235,7 +235,7 @@ fn a_connection_has_two_addresses() {
     checkpoint.assert_refused_at(
         "files.img",
         offset(&checkpoint.files, 2),
-        "is a TCP connection whose addresses make no sense",
+        "is a TCP connection with invalid addresses",
     );
 }
 
@@ -276,7 +276,7 @@ fn nothing_is_removed_if_something_that_was_named_is_not_there() {
         let message = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]), "{message}");
         let word = words.last().unwrap();
-        assert!(message.starts_with(&format!("criu-gc: error: there is no {word}\n")), "{message}");
+        assert!(message.starts_with(&format!("criu-gc: error: {word} does not exist\n")), "{message}");
         assert!(message.contains("nothing was removed") && checkpoint.link().exists(), "{message}");
     }
     assert_eq!(checkpoint.run(&[]).status.code(), Some(0));

@@ -65,7 +65,7 @@ fn a_caller_ends_a_removal_before_its_next_step() {
     let report = examine(&checkpoint, &Options::new()).remove(&control).expect("nothing is saved");
     assert_eq!(fate(&report), (Verdict::Remove, Some(Outcome::Failed)));
     let failure = report.checkpoints[0].objects[0].failure.as_deref().expect("a reason");
-    assert!(failure.starts_with("the test ended the run before this was reached"), "{failure}");
+    assert!(failure.starts_with("the test ended the run before this step"), "{failure}");
     assert!(checkpoint.link().exists());
 }
 
@@ -84,8 +84,8 @@ fn files_are_saved_first() {
     let error = criu_gc::examine([checkpoint.images()], &nowhere).expect_err("nowhere to save");
     assert_eq!(error.kind(), ErrorKind::Save);
     // The message does not repeat its causes.
-    assert_eq!(error.to_string(), "no file can be saved");
-    assert!(with_causes(&error).starts_with("no file can be saved: cannot open "), "{}", with_causes(&error));
+    assert_eq!(error.to_string(), "cannot save files");
+    assert!(with_causes(&error).starts_with("cannot save files: cannot open "), "{}", with_causes(&error));
 }
 
 #[test]

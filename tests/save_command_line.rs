@@ -33,7 +33,7 @@ fn assert_refused(checkpoint: &Checkpoint, saved: &Path, words: &[&str]) {
     let output = run(checkpoint, saved, &[]);
     let message = String::from_utf8(output.stderr).expect("text");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]), "{message}");
-    assert!(message.starts_with("criu-gc: error: nothing was removed, because no file can be saved: "), "{message}");
+    assert!(message.starts_with("criu-gc: error: nothing was removed: cannot save files: "), "{message}");
     assert!(words.iter().all(|word| message.contains(word)), "{message}");
     assert!(checkpoint.link().exists());
 }
@@ -61,7 +61,7 @@ fn a_directory_that_others_can_write_in_is_refused() {
     let (checkpoint, saved) = example();
     fs::create_dir(&saved).expect("a directory");
     fs::set_permissions(&saved, Permissions::from_mode(0o777)).expect("a mode");
-    assert_refused(&checkpoint, &saved, &["can be written by others", saved.to_str().expect("text")]);
+    assert_refused(&checkpoint, &saved, &["is writable by users other than", saved.to_str().expect("text")]);
     fs::set_permissions(&saved, Permissions::from_mode(0o1777)).expect("a mode");
     assert_eq!(run(&checkpoint, &saved, &[]).status.code(), Some(0));
 }
@@ -79,7 +79,7 @@ fn a_way_on_which_others_decide_is_refused() {
         assert_refused(
             &checkpoint,
             &way,
-            &["is a symbolic link that others", open.join("link").to_str().expect("text")],
+            &["is a symbolic link that users other than", open.join("link").to_str().expect("text")],
         );
     }
     assert_eq!(fs::read_dir(&target).expect("a directory").count(), 0);
@@ -99,7 +99,7 @@ fn a_manifest_that_is_no_file_of_its_own_is_refused() {
     assert_refused(&checkpoint, &saved, &["manifest.jsonl"]);
     fs::remove_file(&manifest).expect("a link");
     fs::hard_link(&victim, &manifest).expect("a link");
-    assert_refused(&checkpoint, &saved, &["manifest.jsonl is not a regular file with one name"]);
+    assert_refused(&checkpoint, &saved, &["manifest.jsonl is not a regular file with a single name"]);
     fs::remove_file(&manifest).expect("a link");
     rustix::fs::mkfifoat(rustix::fs::CWD, &manifest, rustix::fs::Mode::RWXU).expect("a FIFO");
     assert_refused(&checkpoint, &saved, &["manifest.jsonl", "not a regular file"]);

@@ -112,7 +112,7 @@ impl<'a> Entries<'a> {
             }
             self.expect_content(size);
             let content = self.rest_of_content()?;
-            let no_sense = || invalid(offset, "has PAX records that make no sense");
+            let no_sense = || invalid(offset, "has invalid PAX records");
             if kind.is_pax_global_extensions() {
                 self.global.add_pax(&content, Scope::All).ok_or_else(no_sense)?;
                 extension.add_pax(&content, Scope::All).ok_or_else(no_sense)?;
@@ -130,7 +130,7 @@ impl<'a> Entries<'a> {
         let size = entry.whole.unwrap_or(self.content).max(self.content);
         self.meter.keep(size)?;
         let stored = self.rest_of_content()?;
-        let contradiction = || invalid(entry.offset, "has a sparse map that makes no sense");
+        let contradiction = || invalid(entry.offset, "has an invalid sparse map");
         let whole = usize::try_from(entry.whole.unwrap_or(size)).map_err(|_| contradiction())?;
         match &entry.sparse {
             None => Ok(stored),
@@ -214,13 +214,13 @@ impl<'a> Entries<'a> {
             return Ok(extension.sparse().map_or((None, None), |(map, size)| (Some(map), size)));
         }
         let size = header.as_gnu().and_then(|gnu| gnu.real_size().ok());
-        let size = size.ok_or_else(|| invalid(offset, "is of a sparse file and has no size of it"))?;
+        let size = size.ok_or_else(|| invalid(offset, "describes a sparse file without its size"))?;
         Ok((Some(Sparse::Pieces(self.gnu_pieces(header, offset)?)), Some(size)))
     }
 
     /// The map of a sparse file in GNU's format: four pieces in the header, 21 in each of the blocks that follow it.
     fn gnu_pieces(&mut self, header: &Header, offset: u64) -> Result<Pieces, ArchiveError> {
-        let no_sense = || invalid(offset, "has a sparse map that makes no sense");
+        let no_sense = || invalid(offset, "has an invalid sparse map");
         let gnu = header.as_gnu().ok_or_else(no_sense)?;
         let mut pieces = Pieces::default();
         let mut is_right = pieces.add_gnu(&gnu.sparse);
@@ -263,7 +263,7 @@ impl<'a> Entries<'a> {
     /// Goes on to the next header.
     fn pass_over(&mut self) -> Result<(), ArchiveError> {
         let count = self.content.checked_add(self.padding);
-        let count = count.ok_or_else(|| invalid(self.offset, "is of a file that is larger than any"))?;
+        let count = count.ok_or_else(|| invalid(self.offset, "describes a file that is too large"))?;
         self.tar.skip(count).map_err(|error| cut(error, "in the middle of a file"))?;
         self.offset = self.offset.saturating_add(count);
         (self.content, self.padding) = (0, 0);
@@ -352,7 +352,7 @@ fn plain_path(path: &[u8]) -> Vec<u8> {
 }
 
 fn no_number(offset: u64) -> ArchiveError {
-    invalid(offset, "has a size that is no number")
+    invalid(offset, "has a size that is not a number")
 }
 
 fn invalid(offset: u64, text: &'static str) -> ArchiveError {

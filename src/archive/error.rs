@@ -11,13 +11,13 @@ pub enum ArchiveError {
     #[error("cannot read it")]
     Read(#[source] io::Error),
     /// It ends in the middle.
-    #[error("it was cut, or is still being written: it ends {place}")]
+    #[error("it is truncated or still being written: it ends {place}")]
     Cut {
         /// Where, as the end of a sentence.
         place: &'static str,
     },
     /// It is nothing that can be read here.
-    #[error("it is no tar archive, plain or compressed with gzip or zstd{}", hint.map(|hint| format!(" ({hint})")).unwrap_or_default())]
+    #[error("it is not a tar archive, plain or compressed with gzip or zstd{}", hint.map(|hint| format!(" ({hint})")).unwrap_or_default())]
     NoArchive {
         /// What it is, where that is known, and what can be done.
         hint: Option<&'static str>,
@@ -31,7 +31,7 @@ pub enum ArchiveError {
         text: &'static str,
     },
     /// It would take more than any checkpoint does.
-    #[error("{0}. If it is right, unpack it and name the directory")]
+    #[error("{0}. If this is expected, unpack it first and name the directory")]
     Limit(Limit),
 }
 
@@ -81,9 +81,9 @@ impl Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Limit::Window => write!(f, "its zstd frames need a window of more than 2^{} bytes", Limit::WINDOW_LOG),
-            Limit::Ratio => write!(f, "more than {} bytes come out of each byte of it", Limit::RATIO),
-            Limit::Size => write!(f, "more than {} TiB come out of it", Limit::SIZE >> 40),
+            Limit::Window => write!(f, "its zstd frames need a window larger than 2^{} bytes", Limit::WINDOW_LOG),
+            Limit::Ratio => write!(f, "each of its bytes expands to more than {} bytes", Limit::RATIO),
+            Limit::Size => write!(f, "it expands to more than {} TiB", Limit::SIZE >> 40),
             Limit::Entries => write!(f, "it has more than {} entries", Limit::ENTRIES),
             Limit::Header => write!(f, "the headers of one entry are larger than {} MiB", Limit::HEADER >> 20),
             Limit::Path => write!(f, "the path of an image in it is longer than {} bytes", Limit::PATH),

@@ -60,7 +60,7 @@ impl Source {
         } else if matches!(file_type, FileType::Fifo | FileType::Socket) {
             Kind::Pipe
         } else {
-            let refused = dir::failed("read, because it is neither a directory nor a file nor a pipe,", path);
+            let refused = dir::failed("read, because it is not a directory, a file or a pipe:", path);
             return Err(refused(rustix::io::Errno::INVAL));
         };
         let (author, changed) = match kind {

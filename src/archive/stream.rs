@@ -148,13 +148,13 @@ pub struct Head(Vec<u8>);
 
 /// What something begins with that is no archive, and what can be done about it.
 const OTHERS: [(&[u8], &str); 6] = [
-    (&[0xfd, b'7', b'z', b'X', b'Z', 0], "it is an xz file: xz -dc FILE | criu-gc -"),
-    (b"BZh", "it is a bzip2 file: bzip2 -dc FILE | criu-gc -"),
-    (&[0x04, 0x22, 0x4d, 0x18], "it is an lz4 file: lz4 -dc FILE | criu-gc -"),
+    (&[0xfd, b'7', b'z', b'X', b'Z', 0], "it is an xz file, decompress it first: xz -dc FILE | criu-gc -"),
+    (b"BZh", "it is a bzip2 file, decompress it first: bzip2 -dc FILE | criu-gc -"),
+    (&[0x04, 0x22, 0x4d, 0x18], "it is an lz4 file, decompress it first: lz4 -dc FILE | criu-gc -"),
     (b"PK", "it is a zip file: unpack it and name the directory"),
     // The magic numbers that CRIU's images begin with (IMG_COMMON_MAGIC and INVENTORY_MAGIC, criu/include/magic.h).
-    (&[0x19, 0x43, 0x56, 0x54], "it is an image of CRIU's: name the directory that it is in"),
-    (&[0x16, 0x31, 0x31, 0x58], "it is an image of CRIU's: name the directory that it is in"),
+    (&[0x19, 0x43, 0x56, 0x54], "it is a CRIU image: name its directory"),
+    (&[0x16, 0x31, 0x31, 0x58], "it is a CRIU image: name its directory"),
 ];
 
 impl Head {

@@ -272,9 +272,9 @@ fn what_is_no_archive_is_told() {
     for (bytes, words) in [
         (b"".as_slice(), "it is empty"),
         (b"\xfd7zXZ\0", "xz -dc"),
-        (b"\x19\x43\x56\x54", "an image of CRIU's"),
-        (b"hello", "it is no tar archive"),
-        (&[b'x'; 1000], "it is no tar archive"),
+        (b"\x19\x43\x56\x54", "it is a CRIU image"),
+        (b"hello", "it is not a tar archive"),
+        (&[b'x'; 1000], "it is not a tar archive"),
     ] {
         let error = paths(&open(bytes)).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
@@ -299,7 +299,7 @@ fn header(path: &str, kind: tar::EntryType, size: u64) -> Vec<u8> {
 fn is_limited(bytes: &[u8], limit: Limit) {
     let error = read(&open(bytes)).unwrap_err();
     assert!(matches!(error, ArchiveError::Limit(found) if found == limit), "{error}");
-    assert!(error.to_string().contains("unpack it and name the directory"), "{error}");
+    assert!(error.to_string().contains("unpack it first and name the directory"), "{error}");
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub enum ReadError {
         source: criu_images::Error,
     },
     /// The images name more than any dump leaves.
-    #[error("the images name more than can be looked for in {limit} MiB of memory: no dump leaves so much")]
+    #[error("the images name more objects than criu-gc holds in {limit} MiB of memory; no real dump leaves that many")]
     TooMuch {
         /// The limit.
         limit: u64,
@@ -195,7 +195,7 @@ impl Reader<'_> {
         if let Some(found) = &inventory
             && matches!(found.entry.version(), ImageVersion::Unknown(_))
         {
-            const TEXT: &str = "is of a version of the image format that this criu-gc does not know";
+            const TEXT: &str = "is of a version of the image format that this criu-gc does not support";
             return Err(entry_error(self.images.path(), found.evidence.clone(), TEXT));
         }
         Ok(inventory)

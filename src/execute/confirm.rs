@@ -19,7 +19,7 @@ pub fn confirm(done: &mut [Done], after: &Survey) {
     let left = Left::of(&after.findings);
     for done in done.iter_mut().filter(|done| done.outcome == Outcome::Removed) {
         if left.has(&done.item.finding) {
-            done.outcome = Outcome::Failed("it is still there after its removal, or there again".to_owned());
+            done.outcome = Outcome::Failed("it still exists after its removal, or exists again".to_owned());
         }
     }
 }

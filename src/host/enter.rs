@@ -68,7 +68,8 @@ pub fn enter() -> Result<(), EnterError> {
     let network = open("net")?;
     check_first(inode(&mounts))?;
     move_into(&network, LinkNameSpaceType::Network, "enter the host's network namespace", &[Capability::SysAdmin])?;
-    mounts::leave_shared_directories().map_err(refused("leave shared directories", Capability::SysAdmin))?;
+    mounts::leave_shared_directories()
+        .map_err(refused("unshare the filesystem context (CLONE_FS)", Capability::SysAdmin))?;
     let needed = [Capability::SysAdmin, Capability::SysChroot];
     move_into(&mounts, LinkNameSpaceType::Mount, "enter the host's mount namespace", &needed)
 }
@@ -139,5 +140,5 @@ fn advice(capability: Capability) -> String {
              the way (AppArmor, SELinux, seccomp) with a profile that lets it"
         );
     }
-    format!("; --host takes {name}, which this container does not have (--cap-add)")
+    format!("; --host needs {name}, which this container lacks (--cap-add)")
 }

@@ -49,12 +49,14 @@ pub(super) fn of(processes: &Processes, devices: BTreeSet<Device>) -> BTreeMap<D
         match answer {
             Some(Ok(found)) => {
                 for device in found {
-                    let why = format!("{} has a file of it open", listed(&[process]));
+                    let why = format!("{} has a file on it open", listed(&[process]));
                     held.entry(device).or_default().push(unseen(why));
                 }
             }
             Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => denied.push(process),
-            Some(Err(error)) => all.push(unseen(format!("cannot see all that {} keeps: {error}", listed(&[process])))),
+            Some(Err(error)) => {
+                all.push(unseen(format!("cannot see everything that {} holds open: {error}", listed(&[process]))))
+            }
             None => silent.push(process),
         }
     }

@@ -33,17 +33,15 @@ pub(super) enum Kept {
 pub(super) fn look(wanted: &BTreeSet<Device>) -> Vec<Kept> {
     let names = match names() {
         Ok(names) => names,
-        Err(error) => return vec![Kept::Perhaps(format!("cannot see which loop devices there are: {error}"))],
+        Err(error) => return vec![Kept::Perhaps(format!("cannot list the loop devices: {error}"))],
     };
     let answers = bounded::each(names.clone(), |name: &String| device_below(name));
     let judge = |(name, answer): (&String, Option<io::Result<Option<Device>>>)| match answer {
         Some(Ok(Some(device))) if wanted.contains(&device) => {
-            Some(Kept::Device(device, format!("the file behind the loop device {name} is on it")))
+            Some(Kept::Device(device, format!("the backing file of loop device {name} is on it")))
         }
         Some(Ok(_)) => None,
-        Some(Err(error)) => {
-            Some(Kept::Perhaps(format!("cannot see which file is behind the loop device {name}: {error}")))
-        }
+        Some(Err(error)) => Some(Kept::Perhaps(format!("cannot find the backing file of loop device {name}: {error}"))),
         None => Some(Kept::Perhaps(format!("the loop device {name} does not answer"))),
     };
     names.iter().zip(answers).filter_map(judge).collect()

@@ -86,7 +86,7 @@ const ATTEMPTS: u32 = 8;
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     /// The process that led to it is no more.
-    #[error("the process ended, and others like it, each time that this looked")]
+    #[error("its processes exited at every attempt")]
     Ended,
     #[error("this user may not enter it")]
     NotPermitted,
@@ -195,7 +195,7 @@ impl Tables {
     fn note_hidden_pins(&mut self, seen: &BTreeSet<u64>) {
         let is_hidden = |pin: &&Pin| Kind::Mount.number(&pin.root).is_some_and(|number| !seen.contains(&number));
         let hidden: Vec<String> = self.pins.iter().filter(is_hidden).map(Pin::describe).collect();
-        self.unseen.extend(hidden.into_iter().map(|pin| unseen(format!("the mount namespace {pin} is in no process"))));
+        self.unseen.extend(hidden.into_iter().map(|pin| unseen(format!("no process is in the mount namespace {pin}"))));
     }
 
     /// Processes that do not let their namespace be seen may be in one that is known.

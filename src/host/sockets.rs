@@ -65,11 +65,14 @@ pub(super) fn look(processes: &Processes, known: &[Arc<NetNamespace>]) -> Vec<Un
     let not_asked = holders(&|answer| matches!(answer, Some(Answer::NotAsked) | None));
     let mut found = Vec::new();
     if !elsewhere.is_empty() {
-        found.push(format!("a network namespace is kept by nothing but a socket of {}", listed(&elsewhere)));
+        found.push(format!("only a socket of {} keeps a network namespace alive", listed(&elsewhere)));
     }
     if !not_asked.is_empty() {
         let advice = privilege::advice(Capability::SysPtrace);
-        found.push(format!("cannot ask in which network namespace the sockets of {} are{advice}", listed(&not_asked)));
+        found.push(format!(
+            "cannot find out which network namespaces the sockets of {} are in{advice}",
+            listed(&not_asked)
+        ));
     }
     if left == 0 {
         found.push(format!("processes have more than {MOST_SOCKETS} sockets"));

@@ -86,10 +86,9 @@ impl Standing {
             return Some("criu-gc does not run in the namespaces of this host's process 1; with --host it does");
         }
         match &self.processes {
-            ProcessView::Nested(nested) if nested.objection(dump).is_some() => Some(
-                "if criu-gc runs in a container, start that in the host's pid namespace (--pid=host) and add --host to \
-                 the options of criu-gc",
-            ),
+            ProcessView::Nested(nested) if nested.objection(dump).is_some() => {
+                Some("if criu-gc runs in a container, start the container with --pid=host and run criu-gc with --host")
+            }
             ProcessView::Nested(_) | ProcessView::Machine | ProcessView::Partial(_) => None,
         }
     }
@@ -104,7 +103,7 @@ impl Standing {
         };
         match nested.objection(dump) {
             None => Ok(()),
-            Some(why) => unseen(format!("only the processes of one pid namespace show here, and {why}")),
+            Some(why) => unseen(format!("only the processes of one pid namespace are visible here, and {why}")),
         }
     }
 }
@@ -113,10 +112,10 @@ impl Nested {
     /// Why CRIU need not have run in this pid namespace.
     fn objection(&self, dump: &DumpTrace) -> Option<String> {
         if let (Some(recorded), Some(own)) = (dump.recorded, self.inode) {
-            return (recorded != own).then(|| "the record of the dump names another one".to_owned());
+            return (recorded != own).then(|| "the dump's record names another one".to_owned());
         }
         let (Some(written), Some(since)) = (dump.written, self.since) else {
-            return Some("nothing tells that the dump was made in it".to_owned());
+            return Some("nothing shows that the dump was made in it".to_owned());
         };
         if written.latest() < since {
             return Some("it is younger than the images".to_owned());
@@ -133,14 +132,14 @@ fn process_view(processes: &Processes) -> ProcessView {
         return ProcessView::Partial("/proc does not show the processes of this pid namespace".to_owned());
     };
     if processes.get(own).is_none() || !(is_listed(processes, 1)) {
-        return ProcessView::Partial("/proc hides processes of others (hidepid)".to_owned());
+        return ProcessView::Partial("/proc hides other users' processes (hidepid)".to_owned());
     }
     if !processes.unreadable.is_empty() {
         return ProcessView::Partial(unreadable(&processes.unreadable));
     }
     let hides = hides_processes();
     if hides && !may_trace_all() {
-        return ProcessView::Partial("/proc hides processes of others (hidepid)".to_owned());
+        return ProcessView::Partial("/proc hides other users' processes (hidepid)".to_owned());
     }
     let inode = namespace_number("/proc/self/ns/pid");
     let is_own = processes.get(own).is_some_and(|process| process.pids.len() == 1);
@@ -270,7 +269,7 @@ mod tests {
         assert!(objection(999, &[12], None).unwrap().contains("younger"));
         assert!(objection(1001, &[12, 51], None).unwrap().contains("never had a process 51"));
         let unknown = nested().objection(&DumpTrace::default()).unwrap();
-        assert!(unknown.contains("nothing tells"), "{unknown}");
+        assert!(unknown.contains("nothing shows"), "{unknown}");
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(super) fn differences(mode: Option<u32>, size: Option<u64>, file: &FoundFile
 }
 
 impl Basis<'_> {
-    /// Whether the record of the dump names this very object.
+    /// Whether the dump's record identifies this object.
     pub(super) fn is_recorded(&self) -> bool {
         self.record == Some(Answer::Same)
     }

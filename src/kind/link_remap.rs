@@ -129,7 +129,7 @@ impl Kind for LinkRemap {
             label: "Link remap",
             name: self.link.clone(),
             target: self.original.clone().into(),
-            remark: is_silly_rename.then_some("named as NFS names a deleted open file"),
+            remark: is_silly_rename.then_some("an NFS silly rename"),
         }
     }
 }
@@ -137,15 +137,15 @@ impl Kind for LinkRemap {
 /// What is said of a link remap whose name was in a part of the images that is missing.
 fn nameless(checkpoint: &Checkpoint, record: &RemapRecord, file_id: u32) -> Result<String, Contradiction> {
     if checkpoint.completeness == Completeness::Complete {
-        return Err(contradiction(record, format!("names file {file_id}, of which the images have no entry")));
+        return Err(contradiction(record, format!("names file {file_id}, which the images do not contain")));
     }
-    Ok(format!("{} is a link remap, but the images are cut before its name", record.evidence))
+    Ok(format!("{} is a link remap, but the images are truncated before its name", record.evidence))
 }
 
 fn unknown_remap(record: &RemapRecord) -> Option<Unknown> {
     let Remap::Unknown { remap_type, .. } = record.entry.remap() else { return None };
     let evidence = &record.evidence;
-    Some(Unknown(format!("{evidence} is a remap of type {remap_type}, which this version does not know")))
+    Some(Unknown(format!("{evidence} is a remap of type {remap_type}, which this criu-gc does not support")))
 }
 
 fn link_remap(
@@ -169,7 +169,7 @@ fn link_remap(
     match checkpoint.files.get(&record.entry.orig_id) {
         Some(original) => add_original(checkpoint, points, &mut remap, original)?,
         None if checkpoint.completeness == Completeness::Complete => {
-            let text = format!("remaps file {}, of which the images have no entry", record.entry.orig_id);
+            let text = format!("remaps file {}, which the images do not contain", record.entry.orig_id);
             return Err(contradiction(record, text));
         }
         None if !points.are_own() => remap.mount = FileMount::Shared,
@@ -196,7 +196,7 @@ fn add_original(
 fn check_link_entry(id: u32, file: &FileRecord, link: &[u8]) -> Result<(), Contradiction> {
     let wrong = |text: &str| Contradiction {
         evidence: file.evidence.clone(),
-        text: format!("is said to be link remap {id}, but {text}"),
+        text: format!("is an entry for link remap {id}, but {text}"),
     };
     let entry = &file.entry;
     if entry.ext {

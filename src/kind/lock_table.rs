@@ -39,9 +39,8 @@ impl Kind for LockTable {
             Method::Either => claims.residues.extend(table(checkpoint).map(Into::into)),
             Method::Nftables => match table(checkpoint) {
                 Some(table) => claims.add(table),
-                None => {
-                    claims.add_unknown("the network was locked with nftables, but nothing tells the name of the table")
-                }
+                None => claims
+                    .add_unknown("the network was locked with nftables, but the images do not give the table's name"),
             },
         }
         Ok(())

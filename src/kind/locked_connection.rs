@@ -43,7 +43,7 @@ impl Kind for LockedConnection {
             Method::Nothing => return Ok(()),
             Method::Unknown(method) => {
                 claims.add_unknown(format!(
-                    "the network was locked by method {method}, which this version does not know"
+                    "the network was locked with method {method}, which this criu-gc does not support"
                 ));
                 return Ok(());
             }

@@ -33,7 +33,7 @@ impl Original {
         let name = absolute(&file.entry.name);
         let wrong = |text: String| Contradiction { evidence: file.evidence.clone(), text };
         if file.entry.ext {
-            return Err(wrong(format!("is an external file, and yet is said to have a {what}")));
+            return Err(wrong(format!("is an external file, but has a {what}")));
         }
         if !mounts::is_plain_path(&name) {
             return Err(wrong("has a name that is not a plain path".into()));
@@ -46,7 +46,7 @@ impl Original {
         if let FileMount::Id(id) = original.mount {
             let Some(mount) = checkpoint.mounts.get(&id) else {
                 if checkpoint.completeness == Completeness::Complete {
-                    return Err(wrong(format!("is on mount {id}, of which the images have no entry")));
+                    return Err(wrong(format!("is on mount {id}, which the images do not contain")));
                 }
                 original.mount = FileMount::Unknown;
                 return Ok(original);

@@ -103,14 +103,16 @@ impl Context {
 
     pub(super) fn add_network_namespace(&mut self, path: PathBuf, file: &str, trust: Trust) {
         if is_usable(&path) && add(&mut self.network_namespaces, path, file, trust, NAMESPACES_LIMIT) == Room::None {
-            self.note_once(format!("{file}: of more than {NAMESPACES_LIMIT} network namespaces the rest is not used"));
+            self.note_once(format!(
+                "{file} names more than {NAMESPACES_LIMIT} network namespaces; the rest are ignored"
+            ));
         }
     }
 
     pub(super) fn add_bind(&mut self, bind: Bind, file: &str, trust: Trust) {
         let is_usable = is_usable(&bind.source) && bind.destination.as_os_str().len() < PATH_LIMIT;
         if is_usable && add(&mut self.binds, bind, file, trust, BINDS_LIMIT) == Room::None {
-            self.note_once(format!("{file}: of more than {BINDS_LIMIT} mounts the rest is not used"));
+            self.note_once(format!("{file} names more than {BINDS_LIMIT} mounts; the rest are ignored"));
         }
     }
 

@@ -110,7 +110,7 @@ impl Folder {
             Folder::Archived(folder) => match folder.tree.file(&folder.place, name.as_bytes()) {
                 Some(Kept::File(file)) => Ok(Some(ImageFile::of_kept(file.clone()))),
                 Some(Kept::NoFile) => {
-                    let refused = dir::failed("read, because it is not a regular file,", &folder.path.join(name));
+                    let refused = dir::failed("read, because it is not a regular file:", &folder.path.join(name));
                     Err(refused(Errno::INVAL))
                 }
                 Some(Kept::Name) | None => Ok(None),

@@ -52,14 +52,14 @@ impl Layout {
         match self {
             Layout::ImagesDirectory => "images directory",
             Layout::RuntimeImages => "images of a container runtime",
-            Layout::Bundle => "bundle of an OCI runtime",
-            Layout::Podman => "container of podman",
-            Layout::Docker => "container of Docker",
-            Layout::Lxc => "checkpoint of LXC",
-            Layout::Incus => "instance of Incus or LXD",
-            Layout::Zeropod => "snapshot of zeropod",
+            Layout::Bundle => "OCI runtime bundle",
+            Layout::Podman => "podman container",
+            Layout::Docker => "Docker container",
+            Layout::Lxc => "LXC checkpoint",
+            Layout::Incus => "Incus or LXD instance",
+            Layout::Zeropod => "zeropod snapshot",
             Layout::Export => "exported container",
-            Layout::Pod => "checkpoint of a pod",
+            Layout::Pod => "pod checkpoint",
             Layout::OciImage => "container image",
         }
     }

@@ -32,7 +32,7 @@ const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
 #[derive(Debug, thiserror::Error)]
 pub enum PodmanError {
     /// The configuration of the storage could not be read.
-    #[error("cannot tell where podman has its containers: {} {why}", path.display())]
+    #[error("cannot find podman's container storage: {} {why}", path.display())]
     Configuration {
         /// The configuration.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum PodmanError {
         why: String,
     },
     /// A list of containers could not be read.
-    #[error("cannot tell which container of podman's it is: {}", path.display())]
+    #[error("cannot identify the podman container: {}", path.display())]
     List {
         /// The list.
         path: PathBuf,
@@ -49,7 +49,8 @@ pub enum PodmanError {
     },
     /// Others can have written the list.
     #[error(
-        "others than root can write {} or a directory above it, so it is not believed: name the container's directory",
+        "users other than root can write {} or a directory above it, so criu-gc does not trust it: name the \
+         container's directory instead",
         path.display()
     )]
     Foreign {
@@ -57,7 +58,7 @@ pub enum PodmanError {
         path: PathBuf,
     },
     /// There is none of this name.
-    #[error("no container {name} of root's podman in {}: podman ps --all lists them", store.display())]
+    #[error("root's podman has no container {name} in {}: podman ps --all lists all containers", store.display())]
     Unknown {
         /// The name.
         name: String,
@@ -65,7 +66,7 @@ pub enum PodmanError {
         store: PathBuf,
     },
     /// There are several.
-    #[error("{name} can be each of these containers: {}", ids.join(", "))]
+    #[error("{name} is ambiguous: {}", ids.join(", "))]
     Ambiguous {
         /// The beginning of their ids, or a name that both have.
         name: String,

@@ -109,7 +109,7 @@ fn located(images: Folder, work_dir: Option<&Path>) -> Result<Located, FileError
         None => Context::default(),
     };
     if images.host().is_none() && images.has(record::FILE_NAME) {
-        context.notes.push(format!("{} came in an archive, and is not used", record::FILE_NAME));
+        context.notes.push(format!("{} comes from an archive and is not used", record::FILE_NAME));
     }
     let work = match (work_dir, work) {
         (Some(path), _) => Work::Named(Directory::open(path)?),

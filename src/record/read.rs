@@ -65,12 +65,12 @@ fn parse(file: File) -> Result<Document, String> {
     let mut text = Vec::new();
     let read = file.take(LIMIT + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
     if read as u64 > LIMIT {
-        return Err("it is longer than any record".to_owned());
+        return Err("it is too large for a record".to_owned());
     }
     let wrong = |error: DecodeError| format!("it is not a record: {error}");
     let Versioned { criu_gc_record: version } = json::decode(&text).map_err(wrong)?;
     if version != VERSION {
-        return Err(format!("it has version {version}, which this criu-gc does not know"));
+        return Err(format!("it has version {version}, which this criu-gc does not support"));
     }
     json::decode(&text).map_err(wrong)
 }
@@ -85,7 +85,7 @@ fn check_dump(recorded: &Dump, images: ImagesId<'_>) -> Result<(), String> {
         }
         (None, None) => match (recorded.images_written, images.written) {
             (Some(recorded), Some(found)) if is_same_time(recorded.0, found) => Ok(()),
-            _ => Err("the images were written at another time than those that it belongs to".to_owned()),
+            _ => Err("it belongs to images that were written at another time".to_owned()),
         },
         _ => Err("it belongs to a dump by another version of CRIU".to_owned()),
     }

@@ -75,8 +75,8 @@ fn link(finding: &Finding) -> Option<Link> {
 fn not_found(finding: &Finding) -> Option<String> {
     let Query::Name(name) = finding.residue.query() else { return None };
     let what = match finding.presence {
-        Presence::Gone(_) => "was not there",
-        Presence::Unreachable(_) => "could not be looked for",
+        Presence::Gone(_) => "does not exist",
+        Presence::Unreachable(_) => "could not be checked",
         Presence::Vanished(_)
         | Presence::File(_)
         | Presence::Rules(_)

@@ -241,7 +241,7 @@ fn state(finding: &Finding) -> (State, Option<String>) {
         Presence::Gone(_) => (State::Gone, None),
         Presence::Vanished(Vanished::Tmpfs(_)) => (State::Vanished, Some(vanished_with_tmpfs(&finding.residue))),
         Presence::Vanished(Vanished::KernelFilesystem(_)) => {
-            (State::Vanished, Some("with the tree: it was on a filesystem of the kernel".to_owned()))
+            (State::Vanished, Some("with the tree: it was on a kernel filesystem".to_owned()))
         }
         Presence::Unreachable(cause) => (State::Unreachable, Some(cause_text(cause))),
         Presence::InTable(_) => (State::Present, Some("by the network lock table".to_owned())),
@@ -259,15 +259,15 @@ fn vanished_with_tmpfs(residue: &Residue) -> String {
     };
     match size {
         Some(size) => format!(
-            "with its tmpfs, which is mounted nowhere any more; its {} are in the images only",
+            "with its tmpfs, which is no longer mounted; its contents ({}) exist only in the images",
             count(size, "byte")
         ),
-        None => "with its tmpfs, which is mounted nowhere any more".to_owned(),
+        None => "with its tmpfs, which is no longer mounted".to_owned(),
     }
 }
 
 fn foreign(foreign: &[String]) -> Option<String> {
-    (!foreign.is_empty()).then(|| format!("not CRIU's: {}", foreign.join(", ")))
+    (!foreign.is_empty()).then(|| format!("not written by CRIU: {}", foreign.join(", ")))
 }
 
 /// Removal frees a file's space only where the link is its last name, and it has not just got another.

@@ -17,11 +17,11 @@ pub(super) fn cause_text(cause: &Cause) -> String {
         Cause::Open(error) => format!("cannot be reached: {}", with_causes(error)),
         Cause::Ambiguous(paths) => {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-            format!("the images can mean each of these files: {}", paths.join(", "))
+            format!("the images are ambiguous; they could mean any of these files: {}", paths.join(", "))
         }
         Cause::Silent(told) => told.clone(),
         Cause::Elsewhere(elsewhere) => elsewhere_text(elsewhere),
-        Cause::Firewall => "cannot be told: not every place where it could be was to be looked at".to_owned(),
+        Cause::Firewall => "some places where it could be could not be read".to_owned(),
         Cause::Mount(unreachable) => format!("cannot be reached: {}", unreachable_text(unreachable)),
     }
 }
@@ -29,29 +29,28 @@ pub(super) fn cause_text(cause: &Cause) -> String {
 fn elsewhere_text(elsewhere: &Elsewhere) -> String {
     match elsewhere {
         Elsewhere::OtherFilesystem => {
-            "it is not there, but another filesystem may have the number of the dumped one".to_owned()
+            "not found, but another filesystem may now have the device number of the dumped one".to_owned()
         }
         Elsewhere::NotRecorded => {
-            "it is not there, but by the record of the dump it was on a filesystem that is not mounted there now"
-                .to_owned()
+            "not found, but the dump's record names a filesystem that is not mounted there now".to_owned()
         }
         Elsewhere::NoStore(upper) => {
-            format!("neither {} nor the store that it was in is here", upper.display())
+            format!("neither {} nor its container store exists on this host", upper.display())
         }
         Elsewhere::OtherNamespace(unseen) => format!("it is not in this mount namespace, and {}", unseen.why),
         Elsewhere::Covered(mountpoint) => {
             format!("another mount covers it; to remove it, unmount {} first", mountpoint.display())
         }
         Elsewhere::PerhapsCovered(Hidden { mountpoint, cause: HiddenBy::Mount }) => {
-            format!("it may be on the mount at {}, which another one covers", mountpoint.display())
+            format!("it may be on the mount at {}, which another mount covers", mountpoint.display())
         }
         Elsewhere::PerhapsCovered(Hidden { mountpoint, cause: HiddenBy::Refused(error) }) => {
-            format!("it may be below the mount at {}, where the kernel lets nobody look: {error}", mountpoint.display())
+            format!("it may be below the mount at {}, which the kernel lets nobody open: {error}", mountpoint.display())
         }
-        Elsewhere::Returned => "it was not there, and a moment later it was".to_owned(),
+        Elsewhere::Returned => "it was missing and reappeared a moment later".to_owned(),
         Elsewhere::Untouched(directory) => format!(
-            "it is not there, but {} has not changed since before the dump: the filesystem that was mounted then may not \
-             be mounted now, or the images are a copy with new times",
+            "not found, but {} has not changed since before the dump: another filesystem may have been mounted there \
+             then, or the images are a copy with new times",
             directory.display()
         ),
     }
@@ -60,30 +59,31 @@ fn elsewhere_text(elsewhere: &Elsewhere) -> String {
 fn unreachable_text(unreachable: &Unreachable) -> String {
     match unreachable {
         Unreachable::NotMounted { device: (major, minor), mountpoint } => format!(
-            "the filesystem {major}:{minor} that the tree had at {} is mounted nowhere here",
+            "the filesystem {major}:{minor} that the tree had mounted at {} is not mounted on this host",
             mountpoint.display()
         ),
         Unreachable::Hidden { device: (major, minor), mountpoint, unseen } => {
             let why: Vec<&str> = unseen.iter().map(|unseen| unseen.why.as_str()).collect();
             format!(
-                "the tmpfs {major}:{minor} that the tree had at {} may be mounted where this cannot look: {}",
+                "the tmpfs {major}:{minor} that the tree had mounted at {} may be mounted where criu-gc cannot look: \
+                 {}",
                 mountpoint.display(),
                 why.join("; ")
             )
         }
         Unreachable::NotShown { device: (major, minor) } => {
-            format!("the filesystem {major}:{minor} is mounted, but nowhere with the directory of the file")
+            format!("the filesystem {major}:{minor} is mounted, but no mount exposes the file's directory")
         }
-        Unreachable::Plugin => "a plugin of CRIU dumped the mount that it is on".to_owned(),
+        Unreachable::Plugin => "a CRIU plugin dumped its mount".to_owned(),
         Unreachable::DeviceReused { device: (major, minor) } => {
-            format!("another filesystem has the device number {major}:{minor} now")
+            format!("another filesystem now has the device number {major}:{minor}")
         }
-        Unreachable::RootDeleted => "the directory that was mounted there had been deleted".to_owned(),
+        Unreachable::RootDeleted => "the directory mounted there had been deleted".to_owned(),
         Unreachable::ExternalKeyOnly { key } => format!(
-            "the images give only the key of its mount; name it with --external mnt[{}]:PATH",
+            "the images give only the key of its mount; name the mount with --external mnt[{}]:PATH",
             key.to_string_lossy()
         ),
-        Unreachable::UnknownMount => "the images do not say on which mount it is".to_owned(),
+        Unreachable::UnknownMount => "the images do not say which mount it is on".to_owned(),
     }
 }
 
@@ -104,12 +104,13 @@ pub(super) fn cannot_be_known(
     match &tree.unknown {
         Some(UnknownTree::NoTasks) => sentences.push("no image says which processes were dumped".to_owned()),
         Some(UnknownTree::Nameless) => {
-            sentences.push("a process has the pid of a dumped one, whose name no image tells".to_owned());
+            sentences
+                .push("a process has the pid of a dumped one, and no image gives the dumped one's name".to_owned());
         }
         Some(UnknownTree::Hidden(why)) => sentences.push(format!("a process of the dumped tree may be alive: {why}")),
         Some(UnknownTree::Undecided(task)) => {
             let name = String::from_utf8_lossy(&task.name).into_owned();
-            sentences.push(format!("process {} ({name}) may be the dumped or a restored one", task.pid));
+            sentences.push(format!("process {} ({name}) may be a dumped or a restored one", task.pid));
         }
         None => {}
     }
@@ -120,23 +121,24 @@ pub(super) fn cannot_be_known(
 pub(super) fn notes(checkpoint: &Checkpoint) -> Vec<String> {
     let mut notes = Vec::new();
     if checkpoint.is_pre_dump() {
-        notes.push("these are the images of a pre-dump, which leaves nothing".to_owned());
+        notes.push("these images are from a pre-dump, which leaves nothing behind".to_owned());
     }
     match checkpoint.log.final_state {
-        Some(FinalState::Alive) => notes.push(
-            "dump.log says that the tasks were left running, and then CRIU takes back what it had left".to_owned(),
-        ),
+        Some(FinalState::Alive) => {
+            notes.push("dump.log says that the tasks were left running, so CRIU removed what it had created".to_owned())
+        }
         Some(FinalState::Stopped) => notes.push(
-            "dump.log says that the tasks were left stopped: their sockets stay in repair mode, which no removal mends"
+            "dump.log says that the tasks were left stopped: their sockets stay in TCP_REPAIR, which removal does \
+             not fix"
                 .to_owned(),
         ),
         Some(FinalState::Dead) | None => {}
     }
     if checkpoint.times.has_future {
-        notes.push("the time at which an image was written has not come yet: no time of the images is used".to_owned());
+        notes.push("an image's time lies in the future, so criu-gc ignores the times of the images".to_owned());
     }
     if let Some(restored) = &checkpoint.restored {
-        notes.push(format!("{} shows that a restore from these images came to its end", restored.file));
+        notes.push(format!("{} shows that a restore from these images completed", restored.file));
     }
     notes.extend(record_note(&checkpoint.record));
     notes
@@ -148,10 +150,11 @@ fn record_note(record: &Beside) -> Option<String> {
         Beside::Ignored(why) => Some(format!("{FILE_NAME} is not used: {why}")),
         Beside::Found(record) => match (record.trust, record.boot) {
             (Trust::KeepOnly, _) => Some(format!(
-                "others than root can write {FILE_NAME} or its directory: it can only be a reason to keep something"
+                "users other than root can write {FILE_NAME} or its directory, so it can only be a reason to keep \
+                 something"
             )),
             (Trust::Full, Boot::Earlier) => {
-                Some(format!("{FILE_NAME} was made before this machine was last started: it identifies files only"))
+                Some(format!("{FILE_NAME} was written before the last boot, so it identifies only files"))
             }
             (Trust::Full, Boot::This) => None,
         },
@@ -160,21 +163,28 @@ fn record_note(record: &Beside) -> Option<String> {
 
 fn image_problem(problem: &ImageProblem) -> String {
     match &problem.kind {
-        ImageProblemKind::Cut(cut) => format!("{} is cut ({cut}): what it does not name is not known", problem.image),
+        ImageProblemKind::Cut(cut) => {
+            format!("{} is truncated ({cut}), so what the rest names is not known", problem.image)
+        }
         ImageProblemKind::Missing => {
-            format!("{} is missing: the dump failed or was killed, and may have left more than is named", problem.image)
+            format!(
+                "{} is missing: the dump failed or was killed, and may have left more than the images name",
+                problem.image
+            )
         }
-        ImageProblemKind::LacksLinkRemaps { count } => {
-            format!("{} is cut: it does not name all link remaps that other images have ({count} more)", problem.image)
+        ImageProblemKind::LacksLinkRemaps { count: missing } => {
+            let missing = count(*missing as u64, "link remap");
+            format!("{} is truncated: it lacks {missing} that other images have", problem.image)
         }
-        ImageProblemKind::LacksSockets { count } => {
-            format!("{} is cut: it lacks the sockets of {count} connections that have images", problem.image)
+        ImageProblemKind::LacksSockets { count: missing } => {
+            let missing = count(*missing as u64, "socket");
+            format!("{} is truncated: it lacks {missing} of connections that have images", problem.image)
         }
         ImageProblemKind::NotPermitted => {
-            format!("{} may not be read by this user: what it says about the dump is not known", problem.image)
+            format!("this user may not read {}, so what it says about the dump is not known", problem.image)
         }
         ImageProblemKind::OtherRun => {
-            format!("{} is of another run than the images: the directory was used more than once", problem.image)
+            format!("{} is from another run than the images: the directory was used more than once", problem.image)
         }
     }
 }

@@ -117,7 +117,7 @@ fn wait_for(lockable: Lockable<'_>, purpose: Purpose, observer: &Observer) -> (O
             Ok(lock) => return (Some(lock), Taken::Yes),
             Err(Refusal::Impossible(error)) => {
                 let path = path.display();
-                let note = format!("{path} cannot be locked ({error}), so another run on it would not be noticed");
+                let note = format!("cannot lock {path} ({error}), so criu-gc would not notice another run on it");
                 return (None, Taken::Without(note));
             }
             Err(Refusal::Taken) if started.elapsed() >= limit => break,
@@ -133,7 +133,7 @@ fn wait_for(lockable: Lockable<'_>, purpose: Purpose, observer: &Observer) -> (O
     let result = match purpose {
         Purpose::Show => {
             let path = path.display();
-            Taken::Without(format!("{holder} has locked {path}: what is listed may be going just now"))
+            Taken::Without(format!("{holder} has locked {path}: it may be removing the listed objects right now"))
         }
         Purpose::Remove => Taken::Busy { path: path.to_owned(), holder },
     };

@@ -47,7 +47,7 @@ pub enum Error {
         source: io::Error,
     },
     /// It ran on and on, and was killed.
-    #[error("{program} was killed because it had not ended after {} seconds", limit.as_secs_f32())]
+    #[error("{program} was killed because it did not finish within {} seconds", limit.as_secs_f32())]
     TimedOut {
         /// The program.
         program: &'static str,

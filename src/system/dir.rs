@@ -301,9 +301,7 @@ impl Directory {
             if name != b"." && name != b".." {
                 size += name.len() + size_of::<Vec<u8>>() + 2 * size_of::<usize>();
                 if size > NAMES_LIMIT {
-                    return Err(failed("keep the names, of which there are too many, in directory", &self.path)(
-                        Errno::TOOBIG,
-                    ));
+                    return Err(failed("hold all the names (too many) in directory", &self.path)(Errno::TOOBIG));
                 }
                 names.push(name.to_owned());
             }
@@ -324,7 +322,7 @@ impl Directory {
         };
         let stat = rustix::fs::fstat(&fd).map_err(failed("look at", &path))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(failed("read, because it is not a regular file,", &path)(Errno::INVAL));
+            return Err(failed("read, because it is not a regular file:", &path)(Errno::INVAL));
         }
         Ok(Some(File::from(fd)))
     }

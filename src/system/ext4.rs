@@ -162,7 +162,7 @@ impl Ext4 {
 
     fn inode(&self, number: u64) -> Result<Inode> {
         let number = u32::try_from(number).ok().filter(|number| *number <= self.inodes).unwrap_or(0);
-        let index = number.checked_sub(1).ok_or(ReadError::Damaged("an entry of no inode"))?;
+        let index = number.checked_sub(1).ok_or(ReadError::Damaged("an entry without an inode"))?;
         let (group, within) = (index / self.inodes_per_group, index % self.inodes_per_group);
         let mut descriptor = vec![0; self.descriptor_size as usize];
         self.read(&mut descriptor, self.descriptors + u64::from(group) * self.descriptor_size)?;
@@ -177,7 +177,7 @@ impl Ext4 {
     /// The blocks of a directory that hold something, in order.
     fn blocks(&self, inode: &Inode) -> Result<Vec<u64>> {
         if inode.size() > LARGEST_DIRECTORY {
-            return Err(ReadError::Damaged("a directory larger than any"));
+            return Err(ReadError::Damaged("a directory that is too large"));
         }
         let most = inode.size().div_ceil(self.block_size);
         let mut blocks = Vec::new();
@@ -199,7 +199,7 @@ impl Ext4 {
     fn add_extents(&self, node: &[u8], levels: u32, most: u64, blocks: &mut Vec<u64>) -> Result<()> {
         let (magic, entries, depth) = (u16_at(node, 0), u16_at(node, 2), u16_at(node, 6));
         let entries = node.get(12..12 + usize::from(entries) * 12).filter(|_| magic == 0xf30a);
-        for entry in entries.ok_or(ReadError::Damaged("extents that are none"))?.chunks(12) {
+        for entry in entries.ok_or(ReadError::Damaged("invalid extents"))?.chunks(12) {
             if depth == 0 {
                 let (length, high) = (u16_at(entry, 4), u16_at(entry, 6));
                 let start = u64::from(high) << 32 | u64::from(u32_at(entry, 8));
@@ -210,7 +210,7 @@ impl Ext4 {
                 }
                 blocks.extend((0..u64::from(length)).map(|at| start.saturating_add(at)));
             } else if levels == 0 || u32::from(depth) > levels {
-                return Err(ReadError::Damaged("extents without an end"));
+                return Err(ReadError::Damaged("extents that do not end"));
             } else {
                 let child = u64::from(u16_at(entry, 8)) << 32 | u64::from(u32_at(entry, 4));
                 self.add_extents(&self.block(child)?, u32::from(depth) - 1, most, blocks)?;

@@ -41,7 +41,7 @@ pub enum Error {
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
     /// The kernel's answer lacks what it must have.
-    #[error("cannot understand what the kernel says about {what}")]
+    #[error("cannot parse the kernel's answer about {what}")]
     Malformed {
         /// What was read.
         what: &'static str,

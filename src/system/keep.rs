@@ -58,10 +58,10 @@ pub fn keep(file: &Pinned, into: &Directory, name: &OsStr) -> Result<Kept, FileE
     } else {
         Method::MadeAnew
     };
-    let refused = attributes.give_to(&part.fd, file).map_err(failed("keep owner, mode and times in", &part.path()))?;
+    let refused = attributes.give_to(&part.fd, file).map_err(failed("set owner, mode and times of", &part.path()))?;
     let now = file.identity()?;
     if (before.size, before.changed) != (now.size, now.changed) {
-        return Err(failed("copy, because somebody writes it,", file.path())(Errno::BUSY));
+        return Err(failed("copy, because another process is writing it:", file.path())(Errno::BUSY));
     }
     part.finish(name)?;
     Ok(Kept { method, refused })

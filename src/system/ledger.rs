@@ -31,10 +31,10 @@ pub enum LedgerError {
         source: io::Error,
     },
     /// What has its name is something else, or has more names.
-    #[error("{} is not a regular file with one name", .0.display())]
+    #[error("{} is not a regular file with a single name", .0.display())]
     NotRegular(PathBuf),
     /// Its lines may be anybody's.
-    #[error("{} can be written by others than root and the user who runs this", .0.display())]
+    #[error("{} is writable by users other than root and the one who runs criu-gc", .0.display())]
     OthersWrite(PathBuf),
     /// Another process writes it.
     #[error("{} is in use by another process", .0.display())]

@@ -28,7 +28,7 @@ use super::unmounted::{ReadError, UnmountedFilesystem};
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     /// There is no such device here.
-    #[error("there is no block device {}:{} here", device.0, device.1)]
+    #[error("there is no block device {}:{} on this host", device.0, device.1)]
     NoDevice {
         /// Its number.
         device: (u32, u32),
@@ -56,7 +56,7 @@ pub enum MountError {
         path: PathBuf,
     },
     /// Nothing can be told of it, and nothing must be changed.
-    #[error("{} is not looked into", path.display())]
+    #[error("criu-gc does not search {}", path.display())]
     NotRead {
         /// The device.
         path: PathBuf,
@@ -64,20 +64,20 @@ pub enum MountError {
         source: ReadError,
     },
     /// It is only looked at, for which it is read.
-    #[error("the device {}:{} is not mounted to look at it", device.0, device.1)]
+    #[error("criu-gc does not mount the device {}:{} to search it", device.0, device.1)]
     OnlyRead {
         /// Its number.
         device: (u32, u32),
     },
     /// Nobody knows who wrote its number.
-    #[error("others than root may have written the images, so the device {}:{} that they name is not looked at", device.0, device.1)]
+    #[error("users other than root may have written the images, so criu-gc does not read the device {}:{} that they name", device.0, device.1)]
     OfOthers {
         /// Its number.
         device: (u32, u32),
     },
     /// None of the filesystems that can be read is on it. (A btrfs has an anonymous number, so that no number leads to its
     /// device.)
-    #[error("{} holds no filesystem of a kind that can be read (ext4, xfs)", path.display())]
+    #[error("{} has no filesystem that criu-gc can read (ext4, xfs)", path.display())]
     UnknownFilesystem {
         /// The device.
         path: PathBuf,
@@ -97,7 +97,7 @@ pub enum MountError {
 
 /// Not all that processes have open is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("what process {pid} has open does not answer, and may be this device")]
+#[error("a file that process {pid} has open does not answer and may be this device")]
 pub struct UnknownUser {
     /// The process.
     pub pid: u32,

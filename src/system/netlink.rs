@@ -75,7 +75,7 @@ pub enum Error {
         source: Errno,
     },
     /// The kernel said no.
-    #[error("the kernel refuses to {operation}")]
+    #[error("the kernel refused to {operation}")]
     Refused {
         /// What was to be done.
         operation: &'static str,
@@ -83,7 +83,7 @@ pub enum Error {
         source: Errno,
     },
     /// The answer makes no sense.
-    #[error("cannot understand the kernel's answer when asked to {operation}")]
+    #[error("cannot parse the kernel's answer when asked to {operation}")]
     Malformed {
         /// What was to be done.
         operation: &'static str,
@@ -91,7 +91,7 @@ pub enum Error {
         source: Malformed,
     },
     /// The list never held still.
-    #[error("cannot {operation}: it changed {attempts} times while it was read; try again when less is going on")]
+    #[error("cannot {operation}: it changed {attempts} times while criu-gc read it; try again later")]
     Interrupted {
         /// What was to be done.
         operation: &'static str,

@@ -56,13 +56,13 @@ pub enum Error {
     #[error(transparent)]
     Netlink(netlink::Error),
     /// The kernel's answer lacks what it must have.
-    #[error("cannot understand what the kernel says about {what}; nf_tables before Linux 4.17 is not supported")]
+    #[error("cannot parse the kernel's answer about {what}; nf_tables before Linux 4.17 is not supported")]
     Malformed {
         /// What was read.
         what: &'static str,
     },
     /// Somebody changes rules all the time.
-    #[error("cannot read table {table}: rules changed {attempts} times while it was read; try again later")]
+    #[error("cannot read table {table}: rules changed {attempts} times while criu-gc read it; try again later")]
     Restless {
         /// The table, with its family.
         table: String,
@@ -70,7 +70,7 @@ pub enum Error {
         attempts: u32,
     },
     /// Somebody has filled the table beyond any use.
-    #[error("table {table} has more than {limit} bytes, and is not read")]
+    #[error("table {table} is larger than {limit} bytes, so criu-gc did not read it")]
     TooLarge {
         /// The table, with its family.
         table: String,
@@ -239,7 +239,7 @@ impl Nft {
     /// The present state. Read it first, then look, then commit with it: so no change goes unnoticed.
     pub fn generation(&self) -> Result<Generation, Error> {
         const WHAT: &str = "the generation of the rules";
-        let replies = self.socket.request("tell the generation of nf_tables", message(NFT_MSG_GETGEN, 0))?;
+        let replies = self.socket.request("get the generation of nf_tables", message(NFT_MSG_GETGEN, 0))?;
         let reply = one(&replies, NFT_MSG_NEWGEN).ok_or(Error::Malformed { what: WHAT })?;
         let fields: Fields<'_, 4> = fields(&reply, WHAT)?;
         match fields.be32(NFTA_GEN_ID) {

@@ -30,13 +30,13 @@ pub enum ReadError {
     #[error("its journal has not been replayed: mount the filesystem once, if it is not mounted elsewhere")]
     NotReplayed,
     /// An error was met before, or it was not unmounted.
-    #[error("its superblock says that it has errors or was not unmounted: fsck it first")]
+    #[error("its superblock says that it has errors or was not unmounted: run fsck first")]
     NotClean,
     /// Somebody has to repair it before it is used.
-    #[error("its superblock says that it has to be repaired: xfs_repair it first")]
+    #[error("its superblock says that it needs repair: run xfs_repair first")]
     NeedsRepair,
     /// It is laid out in a way that is not known.
-    #[error("it has features that are not known ({0:#x})")]
+    #[error("it has unknown features ({0:#x})")]
     Features(u32),
     /// It has a realtime section.
     #[error("it has a realtime section on another device")]
@@ -45,10 +45,10 @@ pub enum ReadError {
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
     /// A directory cannot be read as such.
-    #[error("a directory on the way is encrypted, ignores case, or lies in its inode")]
+    #[error("a directory on the path is encrypted, case-insensitive or inline")]
     Directory,
     /// Something else is on the way.
-    #[error("a symbolic link or a file is on the way")]
+    #[error("a symbolic link or a file is on the path")]
     NotADirectory,
 }
 
@@ -80,7 +80,7 @@ impl UnmountedFilesystem {
         let is_ext4 = journal::is_ext4(&device)?;
         if device.read(0, 4)? == *b"XFSB" {
             if is_ext4 {
-                return Err(ReadError::Damaged("it begins as an XFS and as an ext4"));
+                return Err(ReadError::Damaged("it has the superblocks of both XFS and ext4"));
             }
             return Self::of_xfs(Device::open_direct(node)?, number);
         }

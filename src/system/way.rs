@@ -24,7 +24,7 @@ pub enum WayError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Somebody else decides where the path leads.
-    #[error("{} is a symbolic link that others than root and the user who runs this can replace", .0.display())]
+    #[error("{} is a symbolic link that users other than root and the one who runs criu-gc can replace", .0.display())]
     LinkOfOthers(PathBuf),
 }
 

@@ -105,7 +105,7 @@ impl Xfs {
     }
 
     fn inode(&self, number: u64) -> Result<Inode> {
-        let place = self.superblock.inode_place(number).ok_or(ReadError::Damaged("an entry of no inode"))?;
+        let place = self.superblock.inode_place(number).ok_or(ReadError::Damaged("an entry without an inode"))?;
         let bytes = self.device.read(place, self.superblock.inode_size)?;
         Inode::parse(&self.superblock, number, bytes)
     }

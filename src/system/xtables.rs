@@ -69,10 +69,10 @@ pub enum Error {
         source: io::Error,
     },
     /// The program that prints the tables gave nothing.
-    #[error("cannot read the legacy iptables rules that the kernel has")]
+    #[error("cannot read the kernel's legacy iptables rules")]
     Save(#[source] command::Error),
     /// What it printed makes no sense.
-    #[error("cannot understand what {program} prints")]
+    #[error("cannot parse the output of {program}")]
     Parse {
         /// The program.
         program: &'static str,
@@ -85,7 +85,7 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The program says no, to all of them: one of the rules or chains is not there (any more), or is still in use.
-    #[error("{program} refuses this step, so it was not done: {message}")]
+    #[error("{program} refused this step: {message}")]
     Refused {
         /// The program.
         program: &'static str,
@@ -94,14 +94,14 @@ pub enum ApplyError {
     },
     /// Somebody else held the lock of iptables all the time.
     #[error(
-        "another program has had the lock of iptables for {LOCK_WAIT_SECONDS} seconds; try again when that has ended"
+        "another program has had the lock of iptables for {LOCK_WAIT_SECONDS} seconds; try again once it has finished"
     )]
     Locked,
     /// The program could not be run to its end: look again to see what is there.
     #[error("cannot change the legacy iptables rules")]
     CouldNotRun(#[source] command::Error),
     /// A word that cannot be written so that it is read as one.
-    #[error("cannot ask for a change of legacy iptables rules with {word:?} in it")]
+    #[error("cannot put {word:?} into a change of legacy iptables rules")]
     Unwritable {
         /// The word.
         word: String,

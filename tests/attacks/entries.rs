@@ -55,32 +55,28 @@ fn attacks() -> Vec<Attack> {
             let precious = c.data().join("precious");
             c.files.push(regular(named(LINK, &precious)));
         }),
-        attack("another id inside than outside", Fate::Refused("has another id inside than outside"), |c| {
+        attack("different ids inside and outside", Fate::Refused("has different ids inside and outside"), |c| {
             c.files[0].id = ORIGINAL;
         }),
-        attack("a remap of a type to come", Fate::NotKnown("which this version does not know"), |c| {
+        attack("a remap of a type to come", Fate::NotKnown("which this criu-gc does not support"), |c| {
             set_type(c, Some(3), LINK)
         }),
-        attack("a remap of a negative type", Fate::NotKnown("which this version does not know"), |c| {
+        attack("a remap of a negative type", Fate::NotKnown("which this criu-gc does not support"), |c| {
             set_type(c, Some(-1), LINK)
         }),
-        attack("a link that is remapped as a ghost", Fate::NotKnown("does not name all link remaps"), |c| {
+        attack("a link that is remapped as a ghost", Fate::NotKnown("that other images have"), |c| {
             set_type(c, Some(1), LINK)
         }),
-        attack("a link that is remapped as a process", Fate::NotKnown("does not name all link remaps"), |c| {
+        attack("a link that is remapped as a process", Fate::NotKnown("that other images have"), |c| {
             set_type(c, Some(2), LINK)
         }),
-        attack(
-            "a link that is remapped as a ghost of old images",
-            Fate::NotKnown("does not name all link remaps"),
-            |c| {
-                set_type(c, None, LINK | 1 << 31);
-            },
-        ),
-        attack("a connection without addresses", Fate::Refused("whose addresses make no sense"), |c| {
+        attack("a link that is remapped as a ghost of old images", Fate::NotKnown("that other images have"), |c| {
+            set_type(c, None, LINK | 1 << 31);
+        }),
+        attack("a connection without addresses", Fate::Refused("with invalid addresses"), |c| {
             c.files.push(connection_without_addresses());
         }),
-        attack("a way of locking that is to come", Fate::NotKnown("which this version does not know"), |c| {
+        attack("a way of locking that is to come", Fate::NotKnown("which this criu-gc does not support"), |c| {
             c.inventory.network_lock_method = Some(9);
             c.remaps.clear();
             c.files.clear();

@@ -36,7 +36,7 @@ fn attacks() -> Vec<Attack> {
     vec![
         attack(
             "a mount that the images do not have",
-            Fate::Refused("is on mount 78, of which the images have no entry"),
+            Fate::Refused("is on mount 78, which the images do not contain"),
             |c| {
                 c.mount_at("/");
                 c.original_entry().mnt_id = Some(78);
@@ -82,7 +82,7 @@ fn attacks() -> Vec<Attack> {
         attack("a mount of a deleted root", Fate::NotKnown("had been deleted"), |c| {
             put_on_mount(c, |mount| mount.deleted = true)
         }),
-        attack("a mount that a plugin dumped", Fate::NotKnown("a plugin of CRIU dumped the mount"), |c| {
+        attack("a mount that a plugin dumped", Fate::NotKnown("a CRIU plugin dumped its mount"), |c| {
             put_on_mount(c, |mount| mount.with_plugin = true);
         }),
         attack(
@@ -95,7 +95,7 @@ fn attacks() -> Vec<Attack> {
                 });
             },
         ),
-        attack("an anonymous device number that nothing has", Fate::NotKnown("is mounted nowhere here"), |c| {
+        attack("an anonymous device number that nothing has", Fate::NotKnown("is not mounted on this host"), |c| {
             put_on_mount(c, |mount| mount.root_dev = 4095);
         }),
         attack("an overlay whose upper directory leads up", Fate::NotKnown("cannot be reached: "), |c| {
@@ -108,7 +108,7 @@ fn attacks() -> Vec<Attack> {
         attack("an overlay without an upper directory", Fate::NotKnown("cannot be reached: "), |c| {
             put_on_overlay(c, "lowerdir=/l")
         }),
-        attack("an overlay whose upper directory is /etc", Fate::NotKnown("it is not there, but"), |c| {
+        attack("an overlay whose upper directory is /etc", Fate::NotKnown("not found, but"), |c| {
             put_on_overlay(c, "lowerdir=/l,upperdir=/etc,workdir=/w");
         }),
         attack("a link on the kernel's own proc", Fate::Nothing, |c| {

@@ -7,8 +7,8 @@ use handmade::Checkpoint;
 
 use crate::attack::{Attack, Attacks, Fate};
 
-const NOT_PLAIN: Fate = Fate::Refused("is said to be link remap 9, but its name is not a plain path");
-const NOT_ITS_NAME: Fate = Fate::Refused("is said to be link remap 9, but its name is ");
+const NOT_PLAIN: Fate = Fate::Refused("is an entry for link remap 9, but its name is not a plain path");
+const NOT_ITS_NAME: Fate = Fate::Refused("is an entry for link remap 9, but its name is ");
 const OUTSIDE: Fate = Fate::Refused("has its link remap outside its own directories");
 
 /// This, below the directory of the file.

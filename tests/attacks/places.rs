@@ -124,7 +124,7 @@ fn attacks() -> Vec<Attack> {
             let bytes: Vec<u8> = head.chain(2_u32.to_le_bytes()).chain([0x12, 0x00]).collect();
             replace_image(c, "stats-restore", |path| fs::write(path, bytes).expect("an image"));
         }),
-        attack("a log of another run than the images", Fate::NotKnown("is of another run than the images"), |c| {
+        attack("a log of another run than the images", Fate::NotKnown("is from another run than the images"), |c| {
             let mut inventory = c.inventory.clone();
             inventory.dump_criu_run_id = Some(b"01234567-89ab-cdef-0123-456789abcdef".to_vec());
             c.write_bytes("inventory.img", &image(Framing::TwoMagics, &[inventory]));

@@ -65,7 +65,7 @@ fn assert_removed(of: &[(&str, &str)]) {
 
 fn set_back() {
     for Step { clocks, honest, .. } in chosen(&SET_BACK) {
-        let told = "the time at which an image was written has not come yet: no time of the images is used";
+        let told = "an image's time lies in the future, so criu-gc ignores the times of the images";
         assert!(honest.contains("kept: changed-since)") && honest.contains(told), "{clocks:?}\n{honest}");
     }
     let (_, again) = &*STEPS;

@@ -104,7 +104,7 @@ fn silly() {
     for images in ["three", "four"] {
         let ended = served.0.finish(&format!("$gc /srv/images.{images}"));
         assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);
-        let kept = "1 other name, named as NFS names a deleted open file; kept: changed-since)";
+        let kept = "1 other name, an NFS silly rename; kept: changed-since)";
         assert!(ended.stdout.contains(kept), "{}", ended.stdout);
     }
     assert_eq!(served.run(LIST), names);

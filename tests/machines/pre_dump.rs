@@ -12,7 +12,7 @@ inventory::submit!(Cases(&[Case::new(
 )]));
 
 /// What criu-gc says of a pre-dump.
-const NOTHING: &str = "Note: these are the images of a pre-dump, which leaves nothing\nNothing is left.\n";
+const NOTHING: &str = "Note: these images are from a pre-dump, which leaves nothing behind\nNothing is left.\n";
 
 /// Debian's own CRIU for this kernel, and the newest.
 const CRIUS: [&str; 2] = ["3.17.1", "4.3"];

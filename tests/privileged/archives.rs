@@ -104,7 +104,7 @@ fn recorded(criu: &Criu) {
     fs::write(images_of(&scene.host).join("criu-gc-record.json"), "{}").expect("a new file");
     let archive = make_archive(&scene, "images.tar", &[]);
     let shown = tool(&scene, &archive).show();
-    let note = "Note: criu-gc-record.json came in an archive, and is not used";
+    let note = "Note: criu-gc-record.json comes from an archive and is not used";
     assert!(shown.iter().any(|line| line == note), "{shown:#?}");
     let run = tool(&scene, &archive).run(&[]);
     assert_eq!((run.code(), scene.left()), (0, Vec::new()), "{run}");

@@ -119,7 +119,10 @@ fn without(criu: &Criu) {
             let told = run(&of_host, named, arguments);
             assert!(told.code() == 1 && told.stdout.contains(ADVICE), "{told}");
             let alone = run(&own, named, arguments);
-            assert!(alone.code() == 1 && alone.stdout.contains("(--pid=host) and add --host"), "{alone}");
+            assert!(
+                alone.code() == 1 && alone.stdout.contains("with --pid=host and run criu-gc with --host"),
+                "{alone}"
+            );
             for told in [&told, &alone] {
                 assert!(!told.stdout.contains("Nothing is left") && !told.stdout.contains("(gone"), "{told}");
             }
@@ -127,7 +130,7 @@ fn without(criu: &Criu) {
         }
     }
     let missing = run(&scene.container(), &images, &[]);
-    assert!(missing.code() == 2 && missing.stderr.contains("use --host"), "{missing}");
+    assert!(missing.code() == 2 && missing.stderr.contains("add --host"), "{missing}");
     scene.assert_clean(&run(&scene.container(), &images, &["--host"]));
 }
 
@@ -139,7 +142,7 @@ fn refused(criu: &Criu) {
     for missing in ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_CHROOT"] {
         let others: Vec<&str> = CAPABILITIES.into_iter().filter(|capability| *capability != missing).collect();
         let told = run(&scene.container().capabilities(&others), &images, &["--host"]);
-        assert!(told.code() == 2 && told.stderr.contains(&format!("--host takes {missing}")), "{told}");
+        assert!(told.code() == 2 && told.stderr.contains(&format!("--host needs {missing}")), "{told}");
     }
     let blind = scene.container().capabilities(&["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_CHROOT"]);
     let told = run(&blind, &images, &["--host", "--show", "--exit-code"]);

@@ -78,7 +78,8 @@ fn private_tmpfs(criu: &Criu) {
     assert!(lines[0].starts_with("Link remap: /dev/shm/link_remap."), "void: {lines:#?}");
     assert!(
         lines[0].ends_with(
-            " (gone: with its tmpfs, which is mounted nowhere any more; its 32 bytes are in the images only)"
+            " (gone: with its tmpfs, which is no longer mounted; its contents (32 bytes) exist only \
+            in the images)"
         ),
         "{lines:#?}"
     );
@@ -220,7 +221,7 @@ impl<'a> Dump<'a> {
 /// No mount table shows the tmpfs any more, and all of them were read.
 pub(crate) fn assert_gone_with_tmpfs(tool: &Tool<'_>) {
     let lines = tool.show();
-    assert!(lines[0].contains(" (gone: with its tmpfs, which is mounted nowhere any more"), "{lines:#?}");
+    assert!(lines[0].contains(" (gone: with its tmpfs, which is no longer mounted"), "{lines:#?}");
     tool.assert_finds_nothing();
 }
 

@@ -111,7 +111,7 @@ fn stacked(criu: &Criu) {
     scene.mount(&TMPFS, &scene.own);
     scene.dump(criu, &scene.own);
     scene.mount(&TMPFS, &scene.own);
-    scene.assert_not_clean("which another one covers");
+    scene.assert_not_clean("which another mount covers");
     scene.unmount(&scene.own);
     scene.assert_cleans(&scene.own);
 }
@@ -123,7 +123,7 @@ fn covered_mount(criu: &Criu) {
     scene.mount(&TMPFS, &inner);
     scene.dump(criu, &inner);
     scene.mount(&TMPFS, &scene.own);
-    scene.assert_not_clean("which another one covers");
+    scene.assert_not_clean("which another mount covers");
     scene.unmount(&scene.own);
     scene.assert_cleans(&inner);
 }

@@ -50,7 +50,7 @@ fn assert_kept_by(criu: &Criu, before: &str, words: &str) {
     scene.holder.end();
     assert_not_called_clean(&tool, || true);
     let shown = tool.run(&["--show"]);
-    let words = format!("process {} (holds) has a file of it open", other.pid);
+    let words = format!("process {} (holds) has a file on it open", other.pid);
     assert!(shown.stdout.contains(&words), "{shown}");
     other.end();
     tool.assert_finds_nothing();

@@ -77,7 +77,7 @@ fn btrfs(criu: &Criu) {
     let dump = Dump::with_volume(criu, &host, &volume);
     let link = link_in(&host.path(&volume));
     host.run("umount", &[&disk.mountpoint]);
-    assert_not_known(&dump.tool(), "is mounted nowhere here");
+    assert_not_known(&dump.tool(), "is not mounted on this host");
     host.run("mount", &[&disk.node, &disk.mountpoint]);
     let tool = dump.tool().option("--external", format!("mnt[/data]:{}", volume.display()));
     let removed = tool.run(&[]);
@@ -182,7 +182,7 @@ fn named_by_a_user(criu: &Criu) {
         }
     };
     own(1000);
-    assert_not_known(&dump.tool(), "others than root may have written the images");
+    assert_not_known(&dump.tool(), "users other than root may have written the images");
     assert!(disk.content() == content, "the device was changed");
     own(0);
     let removed = dump.tool().run(&[]);

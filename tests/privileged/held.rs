@@ -98,7 +98,7 @@ fn bundle(criu: &Criu) {
         let host = TestHost::new();
         let pod = Pod::dump(criu, &host, "bundle/checkpoint");
         pod.write("bundle/config.json", &Pod::config("/run/netns/blue".as_ref()));
-        pod.assert_removed_by(named, "bundle of an OCI runtime");
+        pod.assert_removed_by(named, "OCI runtime bundle");
     }
 }
 
@@ -109,8 +109,8 @@ fn strangers_bundle(criu: &Criu) {
     let bundle = Pod::place(&host, "bundle");
     fs::set_permissions(&bundle, fs::Permissions::from_mode(0o777)).expect("its mode");
     let lines = pod.assert_stays_closed("bundle");
-    let note = "if that is right, --netns /run/netns/blue";
-    assert!(lines.iter().any(|line| line.starts_with("Note: config.json, ") && line.ends_with(note)), "{lines:#?}");
+    let note = "if this is expected, add --netns /run/netns/blue";
+    assert!(lines.iter().any(|line| line.starts_with("Note: config.json ") && line.ends_with(note)), "{lines:#?}");
     let removed = pod.tool("bundle").option("--netns", "/run/netns/blue").run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
     assert!(pod.lets_packets_pass());
@@ -128,9 +128,7 @@ fn made_anew(criu: &Criu) {
         umount /run/netns/blue && mount --bind /proc/$!/ns/net /run/netns/blue";
     host.run("sh", &[&"-c", &script]);
     let lines = pod.assert_stays_closed("bundle");
-    assert!(
-        lines.iter().any(|line| line.starts_with("Note: config.json ") && line.ends_with("younger than the images"))
-    );
+    assert!(lines.iter().any(|line| line.starts_with("Note: config.json ") && line.ends_with("newer than the images")));
 }
 
 fn wrong_namespace(criu: &Criu) {
@@ -147,6 +145,6 @@ fn podman(criu: &Criu) {
         let pod = Pod::dump(criu, &host, "ID/userdata/checkpoint");
         pod.write("ID/userdata/config.json", &Pod::config("/run/netns/blue".as_ref()));
         pod.write("ID/userdata/config.dump", r#"{"id": "0123456789abcdef", "name": "web", "networkMode": "bridge"}"#);
-        pod.assert_removed_by(named, "container of podman: container web (0123456789ab), podman");
+        pod.assert_removed_by(named, "podman container: container web (0123456789ab), podman");
     }
 }

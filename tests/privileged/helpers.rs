@@ -104,9 +104,9 @@ fn unreadable(criu: &Criu) {
         ("exit 1", "failed (exit status: 1)"),
         ("echo 'it is \u{1b}[2Jbroken' >&2; exit 3", "it is \\u{1b}[2Jbroken"),
         ("kill -KILL $$", "signal: 9"),
-        ("echo '*filter'; echo ':INPUT'; echo nonsense", "cannot understand what iptables-legacy-save prints"),
-        ("head -c 100000 /dev/urandom", "cannot understand what iptables-legacy-save prints"),
-        ("REAL | head -c 60", "cannot understand what iptables-legacy-save prints"),
+        ("echo '*filter'; echo ':INPUT'; echo nonsense", "cannot parse the output of iptables-legacy-save"),
+        ("head -c 100000 /dev/urandom", "cannot parse the output of iptables-legacy-save"),
+        ("REAL | head -c 60", "cannot parse the output of iptables-legacy-save"),
         ("yes", "wrote more than"),
     ] {
         let run = stage.run_with(SAVE, script, &["--show", "--exit-code"]);
@@ -122,7 +122,7 @@ fn hanging(criu: &Criu) {
     let stage = Stage::new(criu);
     let run = stage.run_with(SAVE, "sleep infinity & sleep infinity", &["--show", "--exit-code"]);
     assert_eq!(run.code(), 1, "{run}");
-    assert!(run.stdout.contains("killed because it had not ended after 30 seconds"), "{run}");
+    assert!(run.stdout.contains("killed because it did not finish within 30 seconds"), "{run}");
     stage.scene.assert_completes();
 }
 
@@ -130,7 +130,7 @@ fn hanging_over_removal(criu: &Criu) {
     let stage = Stage::new(criu);
     let run = stage.run_with(RESTORE, "sleep infinity & sleep infinity", &[]);
     assert_eq!(run.code(), 1, "{run}");
-    assert!(run.stdout.contains("killed because it had not ended after 30 seconds"), "{run}");
+    assert!(run.stdout.contains("killed because it did not finish within 30 seconds"), "{run}");
     assert!(run.stdout.matches("; removed)").count() >= 5, "{run}");
     stage.scene.assert_scope();
     stage.scene.assert_completes();
@@ -161,9 +161,9 @@ fn given_up_first(criu: &Criu) {
 
 fn unremovable(criu: &Criu) {
     for (script, words) in [
-        ("exit 1", "somebody else changed the rules each of 16 times"),
+        ("exit 1", "another program changed the rules during each of 16 attempts"),
         ("kill -KILL $$", "cannot change the legacy iptables rules"),
-        ("exit 0", "it is still there after its removal"),
+        ("exit 0", "it still exists after its removal"),
         // It did what it was asked for, and then says that it did not.
         ("REAL \"$@\"; kill -KILL $$", "cannot change the legacy iptables rules"),
     ] {

@@ -60,7 +60,7 @@ fn killed_early(criu: &Criu) {
     drop(tree);
     let tool = Tool::on(&host);
     let before = tool.snapshot();
-    let empty = |image| format!("Not known: {image}.img is cut (at offset 0: the file is empty): ");
+    let empty = |image| format!("Not known: {image}.img is truncated (at offset 0: the file is empty): ");
     let [remaps, files] = ["remap-fpath", "files"].map(empty);
     assert_is_not_clean(&tool, &[&remaps, &files, "Not known: inventory.img is missing: "]);
     assert_eq!(tool.difference_to(&before), NOTHING);
@@ -88,7 +88,7 @@ fn emptied(criu: &Criu) {
         let (tree, _) = start_tree_of_all(&host);
         criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
         fs::write(images_of(&host).join(image), "").expect("an image");
-        let line = format!("Not known: {image} is cut (at offset 0: the file is empty): what it does not name");
+        let line = format!("Not known: {image} is truncated (at offset 0: the file is empty), so what the rest names");
         assert_is_not_clean(&Tool::on(&host), &[&line]);
     }
 }
@@ -103,7 +103,7 @@ fn cut_once(criu: &Criu) {
     let bytes = fs::read(&image).expect("an image");
     fs::write(&image, &bytes[..bytes.len() - 1]).expect("an image");
     let [first, second] = <[PathBuf; 2]>::try_from(links(host.dir())).expect("void: not two links");
-    let removed = assert_is_not_clean(&Tool::on(&host), &["Not known: remap-fpath.img is cut (at "]);
+    let removed = assert_is_not_clean(&Tool::on(&host), &["Not known: remap-fpath.img is truncated (at "]);
     assert!(removed.contains(&format!("Link remap: {} -> {} (", first.display(), one.display())), "{removed}");
     assert_eq!(links(host.dir()), [second]);
 }

@@ -46,7 +46,7 @@ fn locked(criu: &Criu) {
     let run = Tool::on(&host).run(&[]);
     assert_eq!((run.code(), run.stdout.as_str()), (2, ""), "{run}");
     assert!(
-        run.stderr.starts_with(&format!("criu-gc: waits for {}, which process ", images_of(&host).display())),
+        run.stderr.starts_with(&format!("criu-gc: waiting for {}, which process ", images_of(&host).display())),
         "{run}"
     );
     let said = run.stderr.lines().last().unwrap_or_default();
@@ -74,7 +74,7 @@ fn archive(criu: &Criu) {
     let holder = Holder::start_on(&host, "--exclusive", &archive);
     let run = tool.run(&["--show"]);
     assert_eq!(run.code(), 0, "{run}");
-    let note = format!(" (flock) has locked {}: what is listed may be going just now", archive.display());
+    let note = format!(" (flock) has locked {}: it may be removing the listed objects right now", archive.display());
     assert!(run.stdout.contains(&note) && run.stdout.contains("; to be removed)"), "{run}");
     drop(holder);
     tool.assert_removes_everything_since(&before);

@@ -170,7 +170,7 @@ fn lower(criu: &Criu) {
     assert_eq!(overlay.tool().difference_to(&before), NOTHING);
     overlay.tool().assert_finds_nothing();
     let detailed = overlay.tool().run(&["--show", "-v"]).stdout;
-    let ghost = "Ghost file: /tmp/one (its content is in ghost-file-1.img; the dump left nothing of it)";
+    let ghost = "Ghost file: /tmp/one (its content is in ghost-file-1.img; the dump left no file)";
     assert!(detailed.lines().any(|line| line == ghost), "{detailed}");
     assert!(is_whiteout(&overlay.upper.join("tmp/one")), "void: nothing was deleted");
 }

@@ -147,14 +147,14 @@ fn by_name(criu: &Criu) {
         let id = pair.podman.directory(NAME);
         let id = id.parent().and_then(Path::file_name).expect("an id").to_str().expect("a UTF-8 id");
         let by_name = pair.tool(named).show();
-        assert!(by_name[0].starts_with("Layout: container of podman: container container ("), "{by_name:#?}");
+        assert!(by_name[0].starts_with("Layout: podman container: container container ("), "{by_name:#?}");
         for id in [id, &id[..12]] {
             assert_eq!(pair.tool(Path::new(&format!("podman:{id}"))).show(), by_name);
         }
         let other = pair.tool(Path::new("podman:no-such")).run(&[]);
         assert_eq!(other.code(), 2, "{other}");
         assert!(
-            other.stderr.contains("no container no-such of root's podman in /var/lib/containers/storage"),
+            other.stderr.contains("root's podman has no container no-such in /var/lib/containers/storage"),
             "{other}"
         );
         let tool = pair.tool(named);
@@ -276,7 +276,7 @@ fn removed_container(criu: &Criu) {
         pair.podman.remove(NAME);
         assert!(!root.exists(), "void: {} is still there", root.display());
         let unknown = Tool::new(pair.host, Path::new("podman:container")).run(&["--show"]);
-        assert!(unknown.stderr.contains("no container container of root's podman"), "{unknown}");
+        assert!(unknown.stderr.contains("root's podman has no container container"), "{unknown}");
         let tool = Tool::new(pair.host, &archive).option("--netns", pair.pod.network.path());
         let run = tool.run(&[]);
         assert_eq!(run.code(), 0, "{run}");

@@ -106,7 +106,7 @@ fn lost_races(criu: &Criu) {
         let writes = writer.stop();
         assert_eq!(run.code(), 1, "{run}");
         // By the netlink of nf_tables itself, or by the tool, which gives up in the end.
-        let told = ["somebody else changed the rules", "times while it was read; try again"];
+        let told = ["another program changed the rules", "times while criu-gc read it; try again"];
         assert!(told.iter().any(|words| run.stdout.contains(words)), "{run}");
         tell(&format!("a removal that lost every race against {writes} rounds of a writer"));
         scene.assert_scope();

@@ -81,7 +81,7 @@ fn other_filesystem(criu: &Criu) {
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 1, "{removed}");
     assert!(
-        removed.stdout.contains("(not known: ") && removed.stdout.contains("by the record of the dump"),
+        removed.stdout.contains("(not known: ") && removed.stdout.contains("the dump's record names"),
         "{removed}"
     );
     fs::remove_file(host.path(&disk.mountpoint).join("file")).expect("a file");
@@ -319,7 +319,7 @@ fn untrusted(criu: &Criu) {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a change of its mode");
         assert_eq!(fates(&tool), expected, "{}", path.display());
         tool.assert_keeps_everything("untied-namespace");
-        let is_note = |line: &String| line.starts_with("Note: others than root can write criu-gc-record.json");
+        let is_note = |line: &String| line.starts_with("Note: users other than root can write criu-gc-record.json");
         assert!(tool.show().iter().any(is_note), "{:#?}", tool.show());
         fs::set_permissions(&path, fs::Permissions::from_mode(good)).expect("a change of its mode");
     }
@@ -345,7 +345,7 @@ fn another_machine(criu: &Criu) {
     let tool = closed.tool("images");
     assert_eq!(fates(&tool), ["to be removed"; 2], "void");
     for (field, note) in [
-        ("\"boot_id\": \"", "Note: criu-gc-record.json was made before this machine was last started"),
+        ("\"boot_id\": \"", "Note: criu-gc-record.json was written before the last boot"),
         ("\"machine_id\": \"", "Note: criu-gc-record.json is not used: it was made on another machine"),
     ] {
         change_record(&images_of(&host), field, &format!("{field}x"));

@@ -71,7 +71,7 @@ fn identities(criu: &Criu) {
     // The last change of a link is older than the record, so that every later change differs from it.
     assert!(record["links"][0]["changed"].as_str() < record["recorded"].as_str(), "{record:#}");
     let shown = tool.run(&["--show", "-v"]).stdout;
-    assert_eq!(shown.matches("    the record of the dump names this very object\n").count(), 4, "{shown}");
+    assert_eq!(shown.matches("    the dump's record identifies this object\n").count(), 4, "{shown}");
     tool.assert_removes_everything_since(&before);
 }
 
@@ -137,7 +137,7 @@ fn container(criu: &Criu) {
     assert_identity_of(&record["links"][0], &link_in(&container.root().join("tmp")));
     assert_eq!(record["not_recorded"], Value::Array(Vec::new()));
     let shown = Tool::new(&host, &images).run(&["--show", "-v"]).stdout;
-    assert_eq!(shown.matches("names this very object\n").count(), 1, "{shown}");
+    assert_eq!(shown.matches("identifies this object\n").count(), 1, "{shown}");
     Tool::new(&host, &images).assert_removes_everything_since(&before);
 }
 
@@ -181,7 +181,7 @@ fn cannot_record(criu: &Criu) {
     let (tree, before) = start_tree_of_all(&host);
     fs::create_dir_all(images_of(&host).join(RECORD)).expect("a new directory");
     let dump = criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
-    let message = "criu-gc: error: the dump could not be recorded: cannot replace ";
+    let message = "criu-gc: error: cannot record the dump: cannot replace ";
     assert!(dump.log().contains(message), "{}", dump.log());
     let tool = Tool::on(&host);
     let note = format!("Note: {RECORD} is not used: cannot ");

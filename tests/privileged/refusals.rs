@@ -180,7 +180,7 @@ fn assert_kept_until_dead(host: &TestHost, tree: Workload, before: &Snapshot, st
 /// Nothing is removed, and no option changes that.
 fn assert_kept_from_criu(host: &TestHost) {
     let tool = Tool::on(host);
-    let is_told = |line: &String| line.contains("is a criu at work on these images: nothing is removed while it runs");
+    let is_told = |line: &String| line.contains("is a criu working on these images: nothing is removed while it runs");
     assert!(tool.show().iter().any(is_told), "{:#?}", tool.show());
     tool.assert_keeps_everything("criu-at-work");
     Tool::on(host).option("--allow", "tree-alive").assert_keeps_everything("criu-at-work");

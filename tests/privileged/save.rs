@@ -215,7 +215,7 @@ fn in_use(criu: &Criu) {
     let manifest = File::create(saving.path(crate::saving::MANIFEST)).expect("a manifest");
     rustix::fs::flock(&manifest, rustix::fs::FlockOperation::LockExclusive).expect("a lock");
     let refused = saving.run_with(&[]);
-    let why = "criu-gc: error: nothing was removed, because no file can be saved: ";
+    let why = "criu-gc: error: nothing was removed: cannot save files: ";
     assert!(refused.code() == 2 && refused.stderr.starts_with(why), "{refused}");
     assert!(refused.stderr.contains("is in use by another process") && saving.links().len() == 1, "{refused}");
     drop(manifest);

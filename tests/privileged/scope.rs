@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Images that others than root may have written: their word removes no more than these could have removed themselves.
+//! Images that users other than root may have written: their word removes no more than these could have removed themselves.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -110,7 +110,7 @@ fn of_the_future(criu: &Criu) {
     assert_eq!(run.code(), 1, "{run}");
     let links: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with("Link remap: ")).collect();
     assert!(links.iter().all(|line| line.contains("; kept: ") && line.contains("changed-since")), "{run}");
-    assert!(!links.is_empty() && run.stdout.contains("has not come yet"), "{run}");
+    assert!(!links.is_empty() && run.stdout.contains("lies in the future"), "{run}");
     touch("now");
     let run = scene.tool().run(&[]);
     assert_eq!(run.code(), 0, "{run}");

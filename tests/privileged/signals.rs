@@ -29,16 +29,12 @@ fn between_links(criu: &Criu) {
         let tool = Tool::on(&host);
         let run = tool.under_strace(&[&format!("unlinkat:signal={name}:when=1")]).run(&[]);
         assert_eq!(run.code(), -number, "{run}");
-        assert_eq!(run.stderr, format!("criu-gc: SIG{name}: no further step was begun\n"));
+        assert_eq!(run.stderr, format!("criu-gc: SIG{name}: stopped before the next step\n"));
         let told = |words: &str| {
             run.stdout.lines().filter(|line| line.starts_with("Link remap: ") && line.contains(words)).count()
         };
         assert_eq!(told("; removed)"), 1, "{run}");
-        assert_eq!(
-            told(&format!("SIG{name} ended the run before this was reached; run criu-gc once more")),
-            3,
-            "{run}"
-        );
+        assert_eq!(told(&format!("SIG{name} ended the run before this step; run criu-gc again")), 3, "{run}");
         assert!(run.stdout.contains("Locked tcp connection: ") && !run.stdout.contains("Nothing is left"), "{run}");
         // Of rules and links what was said to be removed is gone, and the rest is there.
         assert_eq!(links_left(&Tool::on(&host), &before), 3);
@@ -55,7 +51,7 @@ fn around_the_steps(criu: &Criu) {
     let last = (1..).find_map(|number| {
         let run = Tool::on(&host).under_strace(&[&format!("getdents64:signal=TERM:when={number}")]).run(&[]);
         assert_eq!(run.code(), -15, "{run}");
-        match run.stdout.matches("SIGTERM ended the run before this was reached").count() {
+        match run.stdout.matches("SIGTERM ended the run before this step").count() {
             6 => told += 1,
             0 if run.stdout.is_empty() => silent += 1,
             _ => return Some(run),

@@ -216,7 +216,7 @@ fn save(criu: &Criu) {
         served.stop(how);
         let target = saved.to_str().expect("text");
         let stuck = run(&Tool::on(host), &["--save", target]);
-        assert!(stuck.code() == 2 && stuck.stderr.contains("no file can be saved"), "{how:?} {stuck}");
+        assert!(stuck.code() == 2 && stuck.stderr.contains("cannot save files"), "{how:?} {stuck}");
         assert!(stuck.stderr.contains("does not answer (fuse.served"), "{how:?} {stuck}");
         let logging = run(&Tool::on(host), &["--log-file", saved.join("log").to_str().expect("text")]);
         assert!(logging.code() == 2 && logging.stderr.contains("does not answer"), "{how:?} {logging}");

@@ -30,9 +30,9 @@ const LINKS: usize = 6;
 fn once(criu: &Criu) {
     let ended = end_in_the_middle(criu, press_control_c);
     assert_eq!(ended.code(), -2, "{ended}");
-    assert_eq!(ended.stderr, "criu-gc: SIGINT: no further step was begun\n");
+    assert_eq!(ended.stderr, "criu-gc: SIGINT: stopped before the next step\n");
     assert!(ended.stdout.contains("; removed)"), "{ended}");
-    assert!(ended.stdout.contains("SIGINT ended the run before this was reached; run criu-gc once more"), "{ended}");
+    assert!(ended.stdout.contains("SIGINT ended the run before this step; run criu-gc again"), "{ended}");
 }
 
 fn twice(criu: &Criu) {

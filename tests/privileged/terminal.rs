@@ -54,7 +54,7 @@ fn locked_meanwhile(criu: &Criu) {
         let add: Vec<String> = add.map(|(program, jump)| format!("{enter} {program} {jump}")).collect();
         let arguments = format!("-D {} --netns {}", images_of(&host).display(), path.display());
         let answered = run_at_terminal_after(&host, &arguments, &add.join("; "), "y");
-        let refused = "; NOT removed: the chain has changed since it was looked at; nothing was done)";
+        let refused = "; NOT removed: the chain changed since it was examined; not removed)";
         assert_eq!((answered.code(), answered.stdout.matches(refused).count()), (1, 2), "{answered}");
         for (program, before) in PROGRAMS.iter().zip(locked) {
             let without_new = filters.lines(program).len() - jumps.len();

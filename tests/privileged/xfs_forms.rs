@@ -194,11 +194,11 @@ fn refused(_: &Criu) {
     let features = u32::from_str_radix(features, 16).expect("a number");
     let with = |bit: u32| format!("write -d features_incompat {:#x}", features | bit);
     let changes = [
-        (with(0x10), "xfs_repair it first"),
-        (with(0x100), "features that are not known (0x100)"),
-        (with(0x8000_0000), "features that are not known (0x80000000)"),
-        ("write -d features_log_incompat 2".into(), "features that are not known (0x2)"),
-        ("write -d inprogress 1".into(), "not made to the end"),
+        (with(0x10), "run xfs_repair first"),
+        (with(0x100), "unknown features (0x100)"),
+        (with(0x8000_0000), "unknown features (0x80000000)"),
+        ("write -d features_log_incompat 2".into(), "unknown features (0x2)"),
+        ("write -d inprogress 1".into(), "mkfs did not finish"),
         ("write -d rblocks 1000".into(), "realtime section"),
         ("write -d agcount 3".into(), "contradicts itself"),
         ("write -d logstart 0".into(), "has not been replayed"),
@@ -213,5 +213,5 @@ fn refused(_: &Criu) {
         assert!(xfs.read().is_ok());
     }
     let caseless = Xfs::made_with(&host, &["-n", "version=ci"]);
-    assert!(caseless.read().expect_err("without case").to_string().contains("ignores case"));
+    assert!(caseless.read().expect_err("without case").to_string().contains("case-insensitive"));
 }

@@ -47,7 +47,7 @@ fn garbled(criu: &Criu) {
     let mut garbled = good.clone();
     places.iter().for_each(|at| garbled[*at] = b'L');
     let marked = make_need_repair(&host, &disk);
-    let damages = [(garbled, "wrong checksum"), (marked, "xfs_repair it first")];
+    let damages = [(garbled, "wrong checksum"), (marked, "run xfs_repair first")];
     assert_removes_once_undamaged(&dump, &disk, &good, damages);
     dump.tool().assert_finds_nothing();
     disk.release();

@@ -32,11 +32,11 @@ fn dump(host: &TestHost) -> PathBuf {
     let (criu, images) = (Criu::newest(), host.dir().join("images"));
     let data = host.dir().join("data");
     let tree = host.start_workload(&[&"deleted", &data, &"semaphore", &"queue", &"listen-connect", &"127.0.0.1:0"]);
-    println!("\nA process has a file open that has lost its name, the POSIX semaphore /queue, and a TCP connection.");
-    println!("It is dumped:\n");
+    println!("\nA process has a deleted file open, uses the POSIX semaphore /queue, and has a TCP connection.");
+    println!("criu dumps it:\n");
     println!("# criu dump --tree {} --images-dir {} --link-remap --tcp-established", tree.pid(), images.display());
     let dump = criu.dump(host, &tree, &images, &DumpOptions::default());
-    println!("criu {}, {:.2} s; the process is gone.", criu.version(), dump.duration.as_secs_f32());
+    println!("criu {}, {:.2} s; the process has ended.", criu.version(), dump.duration.as_secs_f32());
     images
 }
 

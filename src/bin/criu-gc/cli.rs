@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The command line. Its doc comments are the help; it checks what the words mean, and never looks at the world.
+//! The command line. Its doc comments are the help text. Parsing never touches the system.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -14,73 +14,71 @@ use crate::terminal::{Terminal, escaped};
 
 /// Show and remove exactly what a CRIU checkpoint left on this host.
 ///
-/// A dump leaves things behind on purpose, for a restore: hard links named link_remap.N, and netfilter rules and
-/// tables that drop the packets of the dumped connections. Where no restore follows, they stay. criu-gc reads the
-/// images of the dump, looks for exactly what they name, and removes it.
+/// CRIU leaves objects on the host for a later restore: hard links named link_remap.N, and netfilter rules and tables
+/// that drop the packets of the dumped connections. If no restore follows, they stay. criu-gc reads the images of the
+/// dump, finds exactly what they name, and removes it.
 ///
 /// AFTERWARDS THE DUMP CANNOT BE RESTORED ON THIS HOST, and the peer of each unlocked connection gets a reset.
 /// --show lists everything and changes nothing.
-///
-/// The command words of the original series may come first: criu-gc gc …, criu-gc clean …
 #[derive(Debug, Clone, Parser)]
 #[command(name = "criu-gc", version, disable_version_flag = true, after_long_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The images directory of a dump, a container's directory as its runtime has it, or an archive of either: tar,
-    /// also with gzip or zstd, or a container image; - is standard input, and podman:NAME a container of podman's, by name
-    /// or id. May be given several times
+    /// The checkpoint: an images directory, a runtime's checkpoint directory, or an archive of either (tar, tar.gz,
+    /// tar.zst, or a container image); - reads an archive from standard input; podman:NAME is a podman container by name
+    /// or ID. May be given several times
     #[arg(short = 'D', long, value_name = "DIR")]
     pub(crate) images_dir: Vec<PathBuf>,
 
-    /// The same as -D
+    /// Same as -D
     #[arg(value_name = "DIR")]
     pub(crate) directories: Vec<PathBuf>,
 
-    /// List what is left, with what would happen to it and why, and remove nothing
+    /// List what is left, what would happen to it and why; remove nothing
     #[arg(long)]
     pub(crate) show: bool,
 
-    /// With --show: exit with status 1 when something is left
+    /// With --show: exit with status 1 if anything is left
     #[arg(long, requires = "show")]
     pub(crate) exit_code: bool,
 
-    /// In a container: do everything as the host would, in the mount and network namespaces of its process 1. Every path
-    /// is then one of the host, a relative one from its root directory. The container needs the host's pid namespace
-    /// (--pid=host) and the capabilities SYS_ADMIN, SYS_PTRACE, SYS_CHROOT, NET_ADMIN and DAC_OVERRIDE
+    /// In a container: work in the mount and network namespaces of the host's process 1. All paths are then paths on the
+    /// host; relative paths start at its root directory. The container needs the host's pid namespace (--pid=host) and
+    /// the capabilities SYS_ADMIN, SYS_PTRACE, SYS_CHROOT, NET_ADMIN and DAC_OVERRIDE
     #[arg(long)]
     pub(crate) host: bool,
 
-    /// Do not ask before removing; without a terminal nothing is asked anyway
+    /// Do not ask for confirmation
     #[arg(short, long)]
     pub(crate) yes: bool,
 
-    /// Keep each link remap's file in this directory before the link is removed: as a hard link where possible, else
-    /// a copy; manifest.jsonl in it says what each was
+    /// Save the file of each link remap in this directory before removing the link: as a hard link if possible, otherwise
+    /// as a copy; manifest.jsonl in the directory describes each file
     #[arg(long, value_name = "DIR", conflicts_with = "show")]
     pub(crate) save: Option<PathBuf>,
 
-    /// Remove in spite of this reason to keep; each reason has to be named (they are listed below)
+    /// Ignore this reason for keeping an object; may be given several times (reasons are listed below)
     #[arg(long, value_name = "REASON", value_parser = parse_reason)]
     pub(crate) allow: Vec<KeepReason>,
 
-    /// The network namespace that the dump locked, where it is not the one that criu-gc runs in: a file such as
-    /// /run/netns/NAME or /proc/PID/ns/net; may be given several times
+    /// The network namespace that the dump locked, if it is not the one criu-gc runs in: /run/netns/NAME or
+    /// /proc/PID/ns/net, for example. May be given several times
     #[arg(long, value_name = "PATH")]
     pub(crate) netns: Vec<PathBuf>,
 
-    /// Where the tree's root directory is on this host, as for criu restore
+    /// The root directory of the dumped tree on this host, as for criu restore
     #[arg(long, value_name = "PATH")]
     pub(crate) root: Option<PathBuf>,
 
-    /// Where an external mount or network namespace of the dump is on this host: `mnt[KEY]:PATH` or `net[KEY]:PATH`
+    /// The location of an external mount or network namespace on this host: `mnt[KEY]:PATH` or `net[KEY]:PATH`
     #[arg(
         long,
         value_name = "RESOURCE",
         value_parser = OsStringValueParser::new().try_map(parse_external),
-        help = "Where an external mount or network namespace of the dump is on this host: mnt[KEY]:PATH or net[KEY]:PATH"
+        help = "The location of an external mount or network namespace on this host: mnt[KEY]:PATH or net[KEY]:PATH"
     )]
     pub(crate) external: Vec<External>,
 
-    /// The directory where CRIU put its log and statistics [default: the images directory]
+    /// The directory with CRIU's log and statistics [default: the images directory]
     #[arg(short = 'W', long, value_name = "DIR")]
     pub(crate) work_dir: Option<PathBuf>,
 
@@ -88,12 +86,12 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Say more: -v the entries of the images behind each object, -vv also where was looked
+    /// Print more: -v shows the image entries behind each object; -vv also shows where criu-gc looked
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Write messages into this file instead of standard error; a relative path is one in the work directory (of an
-    /// archive: in the current one)
+    /// Write messages to this file instead of standard error. A relative path starts at the work directory, or at the
+    /// current directory if the checkpoint is an archive
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
 
@@ -134,7 +132,7 @@ impl Arguments {
         let arguments = Arguments::try_parse_from(words)?;
         let is_input = |named: &&PathBuf| named.as_os_str() == STANDARD_INPUT;
         if arguments.all_directories().iter().filter(is_input).count() > 1 {
-            let text = "standard input can be read once only, and is named twice";
+            let text = "standard input (-) can be given only once";
             return Err(Arguments::command().error(ErrorKind::ArgumentConflict, text));
         }
         Ok(arguments)
@@ -162,48 +160,47 @@ pub(crate) fn refuse(words: &[OsString], error: &clap::Error) -> ! {
 /// What follows the options in `--help`.
 const AFTER_HELP: &str = "\
 Examples:
-  criu-gc -D /var/lib/dumps/42 --show     what did this dump leave?
+  criu-gc -D /var/lib/dumps/42 --show     list what this dump left
   criu-gc -D /var/lib/dumps/42            remove it
-  criu-gc -D DIR --save /root/saved       remove it, but keep the files that had lost their names
-  criu-gc -D DIR --netns /run/netns/pod   a pod's network is dead since its checkpoint
-  criu-gc -D DIR --json --show | jq       the same list for programs
-  criu-gc podman:web --show               what did podman's checkpoint of this container leave?
-  criu-gc web.tar.zst --show              what did this exported checkpoint leave?
-  criu-gc --host -D DIR --show            from a container with --pid=host: what is left on the host?
-  ssh host cat web.tar | criu-gc --show - the same through a pipe
+  criu-gc -D DIR --save /root/saved       save the files of link remaps, then remove
+  criu-gc -D DIR --netns /run/netns/pod   unlock a pod that lost its network at the checkpoint
+  criu-gc -D DIR --json --show | jq       list it for programs
+  criu-gc podman:web --show               list what podman's checkpoint of this container left
+  criu-gc web.tar.zst --show              list what this exported checkpoint left
+  criu-gc --host -D DIR --show            list the same from a container with --pid=host
+  ssh host cat web.tar | criu-gc --show - read the archive from a pipe
 
-Nothing is removed while a process of the dumped tree is alive, or a criu is at work on the images. An object that is \
-not what the images say is kept, with the reason. Reasons that --allow sets aside:
+criu-gc removes nothing while a process of the dumped tree is alive or a criu works on the images. It keeps an object \
+that does not match the images, and prints the reason. --allow accepts these reasons:
   tree-alive       a process of the dumped tree is alive
-  tree-unknown     whether the tree is dead cannot be told
+  tree-unknown     criu-gc cannot tell whether the tree is dead
   other-type, other-mode, other-size
                    the link remap is not the file that was dumped
-  foreign-images   others than root may have written the images, who could not have removed it
-  not-recorded     by the record of the dump, it or a part of it was made since
-  older-than-dump  only a reusable device number, a mount option or a path that may lead
-                   elsewhere by now leads to it, and it was not made during the dump
-  changed-since    the link remap was changed after the images were written
-  restored-since   the checkpoint was restored, or perhaps so: it may be a newer dump's
-  newer-dump       a link remap was changed since, so rules may be a newer dump's
-  foreign-content  the table or chain holds something that CRIU did not write
-  shared-lock      more than one dump closed the network namespace by this chain
+  foreign-images   the images may come from a user who could not remove it
+  not-recorded     it, or part of it, was created after the dump, according to the dump's record
+  older-than-dump  it was not created during the dump, and only a reusable device number, a
+                   mount option or a path that may now lead elsewhere identifies it
+  changed-since    the link remap changed after the images were written
+  restored-since   the checkpoint was or may have been restored: it may belong to a newer dump
+  newer-dump       a link remap changed after the dump, so rules may belong to a newer dump
+  foreign-content  the table or chain contains something that CRIU did not write
+  shared-lock      more than one dump locked the network namespace with this chain
 
 Exit status:
-  0  --show: the list was made.
+  0  --show: the list was printed.
      Removal: nothing is left.
-  1  --show --exit-code: something is left, or cannot be known.
-     Removal: something was kept, could not be removed, or cannot be known.
-  2  The command line is wrong, or a checkpoint cannot be read, or another run has it locked: nothing of it was \
-touched.
-SIGHUP, SIGINT and SIGTERM end a removal after the step at hand; it is looked again and reported, and then the \
-program ends by the signal (a shell shows 129, 130 or 143). A second signal ends it at once. In either case run it \
-again.";
+  1  --show --exit-code: something is left, or some checks could not be made.
+     Removal: something was kept or could not be removed, or some checks could not be made.
+  2  The command line is wrong, a checkpoint cannot be read, or another run has locked it: \
+nothing of that checkpoint was touched.
+SIGHUP, SIGINT and SIGTERM end a removal after the current step: the result is checked and reported, and then criu-gc \
+ends by the signal (a shell shows 129, 130 or 143). A second signal ends it at once. The next run finishes the rest.";
 
 fn parse_reason(name: &str) -> Result<KeepReason, String> {
     name.parse().map_err(|_| {
         let names: Vec<&str> =
             KeepReason::ALL.iter().filter(|reason| reason.can_be_allowed()).map(|reason| reason.name()).collect();
-        format!("not a reason that can be allowed; those are {}", names.join(", "))
+        format!("not a reason that can be allowed; choose one of {}", names.join(", "))
     })
 }
 

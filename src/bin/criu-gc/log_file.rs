@@ -31,7 +31,7 @@ pub(crate) enum LogError {
     #[error("cannot write messages into {}: it has no file name", .0.display())]
     Nameless(PathBuf),
     /// It would take the place of something that CRIU wrote.
-    #[error("cannot write messages into {}: CRIU gives this name to a file of its own", .0.display())]
+    #[error("cannot write messages into {}: CRIU uses this name for its own file", .0.display())]
     FileOfCriu(PathBuf),
     /// A call failed.
     #[error("cannot {operation} {}", path.display())]
@@ -92,7 +92,7 @@ fn create(directory: &Path, name: &OsStr) -> Result<File, LogError> {
     let file = openat(&directory, name, flags, Mode::RUSR | Mode::WUSR).map_err(failed("create", &path))?;
     let stat = fstat(&file).map_err(failed("look at", &path))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
-        return Err(failed("write, because it is not a regular file with one name,", &path)(Errno::INVAL));
+        return Err(failed("write, because it is not a regular file with a single name:", &path)(Errno::INVAL));
     }
     ftruncate(&file, 0).map_err(failed("empty", &path))?;
     Ok(File::from(file))

@@ -28,14 +28,14 @@ impl Observer {
             Event::Reading { archive, read, size } => {
                 let (path, read) = (archive.display(), read >> 20);
                 let text = || match size {
-                    Some(size) => format!("reads {path}: {read} of {} MiB", size >> 20),
-                    None => format!("reads {path}: {read} MiB"),
+                    Some(size) => format!("reading {path}: {read} of {} MiB", size >> 20),
+                    None => format!("reading {path}: {read} MiB"),
                 };
                 line.iter().for_each(|line| line.show(text));
             }
             Event::Opened { .. } => *line = None,
             Event::Waiting { path, holder } => {
-                self.terminal.message(&format!("waits for {}, which {holder} has locked", path.display()));
+                self.terminal.message(&format!("waiting for {}, which {holder} has locked", path.display()));
             }
             _ => {}
         }

@@ -41,9 +41,9 @@ enum Failure {
     Record(#[from] criu_gc::Error),
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
-    #[error("it took longer than {} seconds", .0.as_secs_f32())]
+    #[error("it did not finish within {} seconds", .0.as_secs_f32())]
     Overdue(Duration),
-    #[error("criu-gc has a defect")]
+    #[error("criu-gc failed, which is a bug")]
     Defect,
 }
 
@@ -51,7 +51,7 @@ enum Failure {
 pub(crate) fn run(on_failure: OnFailure) -> u8 {
     let terminal = Terminal::new(0, None);
     let Some(action) = env::var_os("CRTOOLS_SCRIPT_ACTION") else {
-        terminal.error("this name of criu-gc is for CRIU: criu dump --action-script PATH (docs/record.md)");
+        terminal.error("CRIU runs criu-gc under this name: criu dump --action-script PATH (docs/record.md)");
         return ExitStatus::Unusable as u8;
     };
     if action != "post-dump" {
@@ -60,7 +60,7 @@ pub(crate) fn run(on_failure: OnFailure) -> u8 {
     // The record is written into a directory of any owner's. What cannot be given up is no reason to fail a dump.
     let confined = privilege::confine(Duty::Remove);
     if let Err(error) = confined {
-        terminal.message(&format!("privileges that are not needed cannot be given up: {error}"));
+        terminal.message(&format!("cannot drop privileges: {error}"));
     }
     match within(TIME_LIMIT, record) {
         Ok(recorded) => {
@@ -68,7 +68,7 @@ pub(crate) fn run(on_failure: OnFailure) -> u8 {
             SUCCESS
         }
         Err(failure) => {
-            terminal.error(&format!("the dump could not be recorded: {}", with_causes(&failure)));
+            terminal.error(&format!("cannot record the dump: {}", with_causes(&failure)));
             match on_failure {
                 OnFailure::KeepDump => SUCCESS,
                 OnFailure::FailDump => FAILURE,
@@ -116,12 +116,12 @@ mod tests {
         assert_eq!(told(within(TIME_LIMIT, || Ok(7))), Ok(7));
         let failed = within(TIME_LIMIT, || Err(Failure::NoDirectory));
         assert_eq!(told(failed), Err("CRIU does not name the images directory".to_owned()));
-        assert_eq!(told(within(TIME_LIMIT, || panic!("a defect"))), Err("criu-gc has a defect".to_owned()));
+        assert_eq!(told(within(TIME_LIMIT, || panic!("a defect"))), Err("criu-gc failed, which is a bug".to_owned()));
         let hangs = || -> Result<u8, Failure> {
             thread::sleep(TIME_LIMIT);
             Ok(7)
         };
         let limit = Duration::from_millis(10);
-        assert_eq!(told(within(limit, hangs)), Err("it took longer than 0.01 seconds".to_owned()));
+        assert_eq!(told(within(limit, hangs)), Err("it did not finish within 0.01 seconds".to_owned()));
     }
 }

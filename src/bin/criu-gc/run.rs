@@ -27,10 +27,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<ExitStatus> {
     if arguments.host {
         if let Err(error) = criu_gc::enter_host() {
             let why = with_causes(&error);
-            return refuse(
-                &Terminal::new(0, None),
-                &format!("nothing was done, because --host cannot be followed: {why}"),
-            );
+            return refuse(&Terminal::new(0, None), &format!("--host failed: {why}; nothing was done"));
         }
         supervisor::await_parent();
     }
@@ -42,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<ExitStatus> {
         return refuse(&terminal, "no checkpoint: name its directory or archive with -D DIR (see --help)");
     }
     if let Err(error) = privilege::confine(duty(arguments)) {
-        let why = format!("nothing was done, because privileges that are not needed cannot be given up: {error}");
+        let why = format!("cannot drop privileges: {error}; nothing was done");
         return refuse(&terminal, &why);
     }
     process::allow_many_open_files();
@@ -107,7 +104,7 @@ impl Run<'_> {
         let interrupt = match Interrupt::watch() {
             Ok(interrupt) => interrupt,
             Err(error) => {
-                let why = format!("nothing was removed, because signals cannot be waited for: {error}");
+                let why = format!("cannot handle signals: {error}; nothing was removed");
                 return refuse(&self.terminal, &why);
             }
         };
@@ -121,7 +118,7 @@ impl Run<'_> {
             }
         };
         if let Some(signal) = interrupt.signal() {
-            self.terminal.message(&format!("{}: no further step was begun", signal.name()));
+            self.terminal.message(&format!("{}: stopped before the next step", signal.name()));
         }
         let status = removal_status(&report, &interrupt);
         self.print(&report, status)
@@ -131,18 +128,18 @@ impl Run<'_> {
     fn refuse(&self, error: &criu_gc::Error) -> io::Result<ExitStatus> {
         if error.kind() == ErrorKind::Missing {
             for named in error.missing() {
-                self.terminal.error(&format!("there is no {}", named.display()));
+                self.terminal.error(&format!("{} does not exist", named.display()));
             }
         }
-        refuse(&self.terminal, &format!("nothing was removed, because {}", with_causes(error)))
+        refuse(&self.terminal, &format!("nothing was removed: {}", with_causes(error)))
     }
 
     /// Shows all that is to be removed, and asks about it.
     fn ask(&self, report: &Report) -> io::Result<Answer> {
         self.print_text(report)?;
         self.terminal.ask(match self.arguments.save {
-            None => "Remove this? The dump cannot be restored on this host afterwards.",
-            Some(_) => "Save the files, and remove this? The dump cannot be restored on this host afterwards.",
+            None => "Remove these objects? Afterwards the dump cannot be restored on this host.",
+            Some(_) => "Save the files and remove these objects? Afterwards the dump cannot be restored on this host.",
         })
     }
 

@@ -68,9 +68,9 @@ pub(crate) fn lines(report: &CheckpointReport, mode: Mode, detail: Detail) -> Ve
 
 fn record_line(answer: RecordAnswer) -> &'static str {
     match answer {
-        RecordAnswer::Same => "    the record of the dump names this very object",
-        RecordAnswer::Other => "    the record of the dump does not name this object",
-        RecordAnswer::Unclear => "    the record of the dump cannot tell whether it was made anew since",
+        RecordAnswer::Same => "    the dump's record identifies this object",
+        RecordAnswer::Other => "    the dump's record does not contain this object",
+        RecordAnswer::Unclear => "    the dump's record cannot tell whether it was re-created since",
     }
 }
 
@@ -117,25 +117,29 @@ fn ghost_line(ghost: &GhostReport) -> Line {
         Some(name) => line.quote(&name.0),
         None => line.say("?"),
     };
-    line.say(&format!(" (its content is in {}; the dump left nothing of it)", ghost.image))
+    line.say(&format!(" (its content is in {}; the dump left no file)", ghost.image))
 }
 
 fn headline(object: &Object) -> Line {
     let Description { label, name, target, .. } = &object.subject;
-    let line = Line::new().say(label).say(": ").quote(name).say(" -> ");
+    let line = Line::new().say(label).say(": ").quote(name);
     match target {
-        Target::Is(target) => line.quote(target),
-        Target::NotTold => line.say("?"),
-        Target::Namespace => line.quote(namespace(object).as_bytes()),
+        Target::Is(target) => line.say(" -> ").quote(target),
+        Target::NotTold => line.say(" -> ?"),
+        Target::Namespace => match network_namespace(object) {
+            Some(namespace) => line.say(" -> ").quote(namespace.as_bytes()),
+            None => line,
+        },
     }
 }
 
-fn namespace(object: &Object) -> String {
+/// The network namespace in which the object was found.
+fn network_namespace(object: &Object) -> Option<&str> {
     match &object.location {
         Some(
             Location::Rules { namespace, .. } | Location::Table { namespace, .. } | Location::Chain { namespace, .. },
-        ) => namespace.clone(),
-        Some(Location::File { .. }) | None => "no network namespace".to_owned(),
+        ) => Some(namespace),
+        Some(Location::File { .. }) | None => None,
     }
 }
 
@@ -200,27 +204,43 @@ fn gone(object: &Object) -> (&'static str, Option<String>) {
 }
 
 fn tree_lines(report: &CheckpointReport) -> Vec<Line> {
-    let said = |processes: &[ProcessReport], what: &str| -> Vec<Line> {
-        processes
-            .iter()
-            .map(|process| {
-                Line::new()
-                    .say(&format!("Process {} (", process.pid))
-                    .quote(&process.name.0)
-                    .say(&format!(", state {}) {what}", process.state))
-            })
-            .collect()
+    let each = |processes: &[ProcessReport], predicate: &str| -> Vec<Line> {
+        processes.iter().map(|process| process_line(process, predicate)).collect()
     };
-    let mut lines = said(&report.tree.criu, "is a criu at work on these images: nothing is removed while it runs");
+    let mut lines: Vec<Line> = report.tree.criu.iter().map(criu_line).collect();
     lines.extend(match report.tree.state {
-        "alive" => said(&report.tree.processes, "of the dumped tree is alive: nothing is removed while it lives"),
-        "restored" => said(
+        "alive" if is_anything_to_remove(report) => each(&report.tree.processes, "of the dumped tree is alive"),
+        "alive" => each(&report.tree.processes, "of the dumped tree is alive: nothing is removed while it lives"),
+        "restored" => each(
             &report.tree.processes,
-            "was restored from these images: what is still here is what that restore should have taken away",
+            "was restored from these images: the restore should have removed what is listed here",
         ),
         _ => Vec::new(),
     });
     lines
+}
+
+fn process_line(process: &ProcessReport, predicate: &str) -> Line {
+    Line::new()
+        .say(&format!("Process {} (", process.pid))
+        .quote(&process.name.0)
+        .say(&format!(", state {}) {predicate}", process.state))
+}
+
+/// A criu that only a socket shows has no pid here.
+fn criu_line(criu: &ProcessReport) -> Line {
+    match criu.pid {
+        0 => Line::new()
+            .say("A criu, or a task of a killed restore, still uses this dump (socket @")
+            .quote(&criu.name.0)
+            .say("): nothing is removed while it runs"),
+        _ => process_line(criu, "is a criu working on these images: nothing is removed while it runs"),
+    }
+}
+
+/// Whether something is removed although the tree is alive: then --allow set that reason aside.
+fn is_anything_to_remove(report: &CheckpointReport) -> bool {
+    report.objects.iter().any(|object| object.verdict == Verdict::Remove)
 }
 
 fn summary_lines(report: &CheckpointReport, mode: Mode) -> Vec<Line> {
@@ -228,7 +248,7 @@ fn summary_lines(report: &CheckpointReport, mode: Mode) -> Vec<Line> {
     let line = |text: &str| Line::new().say(text);
     if summary.removed + summary.kept + summary.failed + summary.unknown == 0 {
         let text = match (mode, report.cannot_be_known.is_empty()) {
-            (_, false) => "Nothing was found, but not everything is known.",
+            (_, false) => "Nothing found, but some checks could not be made.",
             (_, true) => "Nothing is left.",
         };
         return vec![line(text)];

@@ -44,8 +44,8 @@ pub(super) fn words_of_strangers(metadata: &Context) -> Vec<String> {
         .map(|recorded| {
             let (path, file) = (recorded.value.display(), &recorded.file);
             format!(
-                "{file}, which others than this host's engine may have written, names the network namespace {path}: \
-                 if that is right, --netns {path}"
+                "{file} names the network namespace {path}, but may not come from this host's engine: if this is \
+                 expected, add --netns {path}"
             )
         })
         .collect()
@@ -56,12 +56,12 @@ fn open(host: &Host, path: &Path, written: Option<Timestamp>) -> Result<NetNames
     // /var/run is a link of root's to /run; one that others can replace would be their word.
     let found = match way::find(path) {
         Ok(found) => found,
-        Err(error) if error.is_not_found() => return Err("which is no more".to_owned()),
+        Err(error) if error.is_not_found() => return Err("which no longer exists".to_owned()),
         Err(error) => return Err(format!("which cannot be used: {}", with_causes(&error))),
     };
     let namespace = match netns::open_found(found, path) {
         Ok(namespace) => namespace,
-        Err(netns::Error::NotANetNamespace { .. }) => return Err("where there is none any more".to_owned()),
+        Err(netns::Error::NotANetNamespace { .. }) => return Err("which no longer exists there".to_owned()),
         Err(error) => return Err(format!("which cannot be used: {error}")),
     };
     let since = match process_of(path) {
@@ -69,7 +69,11 @@ fn open(host: &Host, path: &Path, written: Option<Timestamp>) -> Result<NetNames
         None => Some(namespace.since),
     };
     let is_older = since.is_some_and(|since| written.is_some_and(|written| since <= written.latest()));
-    if is_older { Ok(namespace) } else { Err("but what has this name now is younger than the images".to_owned()) }
+    if is_older {
+        Ok(namespace)
+    } else {
+        Err("but that name now refers to a namespace newer than the images".to_owned())
+    }
 }
 
 /// The process by which a path names a namespace.
@@ -96,10 +100,10 @@ mod tests {
     fn what_is_gone_or_younger_than_the_images_is_not_used() {
         let host = Host::look(crate::host::Wanted::default());
         let why = |path: &str, written| open(&host, Path::new(path), written).map(|_| ()).unwrap_err();
-        assert_eq!(why("/run/netns/no-such", None), "which is no more");
-        assert_eq!(why("/dev/null", None), "where there is none any more");
+        assert_eq!(why("/run/netns/no-such", None), "which no longer exists");
+        assert_eq!(why("/dev/null", None), "which no longer exists there");
         let own = format!("/proc/{}/ns/net", std::process::id());
-        assert!(why(&own, Some(Timestamp::new(1000, 0))).contains("younger"));
-        assert!(why(&own, None).contains("younger"));
+        assert!(why(&own, Some(Timestamp::new(1000, 0))).contains("newer than the images"));
+        assert!(why(&own, None).contains("newer than the images"));
     }
 }

@@ -47,7 +47,7 @@ pub(crate) enum Job<'a> {
 
 /// Removes everything. What became of each is given in the same order. All rules of one filter table are one step.
 pub(crate) fn remove(host: &Host, jobs: &[Job<'_>], interrupt: &Interrupt) -> Vec<Outcome> {
-    let mut outcomes = vec![Outcome::Failed("it was not reached".to_owned()); jobs.len()];
+    let mut outcomes = vec![Outcome::Failed("not attempted".to_owned()); jobs.len()];
     remove_rules(host, jobs, interrupt, &mut outcomes);
     let in_namespace = |namespace: &NetworkName, attempt: &(dyn Fn() -> Attempt<Outcome> + Sync)| {
         in_namespace(host, namespace, interrupt, || repeat(attempt)).unwrap_or_else(Outcome::Failed)
@@ -130,7 +130,7 @@ fn in_namespace(
 ) -> Result<Outcome, String> {
     interrupt.may_go_on().map_err(|error| error.to_string())?;
     let Some(namespace) = host.open_network(namespace) else {
-        return Err(format!("the network namespace {namespace} cannot be reached any more; nothing was done"));
+        return Err(format!("the network namespace {namespace} can no longer be reached; not removed"));
     };
     netns::within(&namespace, work).map_err(|error| with_causes(&error))?
 }
@@ -143,7 +143,7 @@ fn repeat(attempt: impl Fn() -> Attempt<Outcome>) -> Result<Outcome, String> {
             Err(Failure::Final(why)) => return Err(why),
         }
     }
-    Err(format!("somebody else changed the rules each of {ATTEMPTS} times that it was tried; try again"))
+    Err(format!("another program changed the rules during each of {ATTEMPTS} attempts; try again"))
 }
 
 fn remove_rules_once(place: FilterPlace, wanted: &[&FoundRule]) -> Attempt<Outcome> {
@@ -227,7 +227,7 @@ fn remove_table_once(found: &FoundTable) -> Attempt<Outcome> {
 
 fn check_table(planned: &TableView, now: &TableView) -> Attempt<()> {
     if planned != now {
-        return Err(Failure::Final("the table has changed since it was looked at; nothing was done".to_owned()));
+        return Err(Failure::Final("the table changed since it was examined; not removed".to_owned()));
     }
     Ok(())
 }
@@ -257,7 +257,7 @@ fn remove_chain_once(found: &FoundChain) -> Attempt<Outcome> {
 fn check_chain(planned: &ChainView, now: &ChainView) -> Attempt<()> {
     let has_more = now.jumps.len() > planned.jumps.len() || !now.jumps.iter().all(|jump| planned.jumps.contains(jump));
     if has_more || (&planned.foreign, planned.table, planned.handle) != (&now.foreign, now.table, now.handle) {
-        return Err(Failure::Final("the chain has changed since it was looked at; nothing was done".to_owned()));
+        return Err(Failure::Final("the chain changed since it was examined; not removed".to_owned()));
     }
     Ok(())
 }

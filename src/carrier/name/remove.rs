@@ -41,14 +41,14 @@ pub(crate) fn remove(
         }
         keeper = run(&work, &mut progress, keeper.take(), &mut fates);
         if is_keeping && keeper.is_none() {
-            fates[progress.next..].fill(Fate::failed("it was not reached: a filesystem does not answer"));
+            fates[progress.next..].fill(Fate::failed("not attempted: a filesystem does not answer"));
             return (fates, None);
         }
     }
     (fates, keeper)
 }
 
-const NOT_REACHED: &str = "it was not reached";
+const NOT_REACHED: &str = "not attempted";
 
 /// What became of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +122,7 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, fates:
     });
     let mut kept = None;
     let Ok(mut worker) = start else {
-        fates[progress.next..].fill(Fate::failed("it was not reached: cannot start a thread"));
+        fates[progress.next..].fill(Fate::failed("not attempted: cannot start a thread"));
         progress.next = work.jobs.len();
         return None;
     };
@@ -146,7 +146,8 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, fates:
             (Next::Ended, None) => return kept,
             (Next::Silent, None) => return kept,
             (Next::Ended, Some(_)) => {
-                fates[progress.next] = Fate::failed("criu-gc has a defect; whether it was removed is not known");
+                fates[progress.next] =
+                    Fate::failed("criu-gc failed, which is a bug; whether it was removed is not known");
                 progress.next += 1;
                 return None;
             }
@@ -228,14 +229,14 @@ impl Removal {
         if self.touched.expects(&planned.identity, now) {
             return Ok(());
         }
-        Err("it has changed since it was looked at; nothing was done".to_owned())
+        Err("it changed since it was examined; not removed".to_owned())
     }
 }
 
 /// The last guard, which no image and no arithmetic has a part in: no other name is ever removed.
 fn check_name<'a>(query: &NameQuery, name: &'a OsStr) -> Result<Name<'a>, String> {
     let stem = query.shape.stem;
-    query.shape.check(name).ok_or_else(|| format!("{} is not a name of {stem}; nothing was done", name.display()))
+    query.shape.check(name).ok_or_else(|| format!("{} is not a {stem} name; not removed", name.display()))
 }
 
 fn unlink(directory: &Directory, name: Name<'_>) -> Result<Outcome, String> {
@@ -294,9 +295,7 @@ fn keep(
 fn look_again(opened: &Opened<'_>) -> Result<(), String> {
     let kept = opened.file.identity().map_err(said)?;
     match opened.directory.entry(opened.name).map_err(said)? {
-        Some(now) if !now.is_same_inode(&kept) => {
-            Err("another file has its name since it was saved; nothing was removed".to_owned())
-        }
+        Some(now) if !now.is_same_inode(&kept) => Err("the name now refers to another file; not removed".to_owned()),
         _ => Ok(()),
     }
 }
@@ -312,7 +311,7 @@ fn open_again(found: &FoundFile, bases: &mut OpenBases) -> Result<Option<Arc<Ope
     let is_mounted_anew = matches!(found.place.base, Base::Device { .. });
     let is_same_mount = is_mounted_anew || opened.identity.mount_id == found.directory.mount_id;
     if !is_same_mount || !opened.identity.is_same_inode(&found.directory) {
-        return Err("its directory is not the one that was looked at; nothing was done".to_owned());
+        return Err("its directory is not the one that was examined; not removed".to_owned());
     }
     Ok(Some(opened))
 }

@@ -72,7 +72,7 @@ impl Files {
         budget: &mut Budget,
     ) -> Result<(), ReadError> {
         if id.is_some_and(|id| id != entry.id) {
-            return Err(entry_error(path, evidence, "has another id inside than outside"));
+            return Err(entry_error(path, evidence, "has different ids inside and outside"));
         }
         if is_link(&entry) {
             budget.charge(Fact::Id, 0)?;
@@ -102,7 +102,7 @@ impl Files {
         budget.charge(Fact::Connection, 0)?;
         self.socket_inodes.insert(socket.ino);
         let (Some(local), Some(peer)) = (socket.local(order), socket.peer(order)) else {
-            return Err(entry_error(path, evidence, "is a TCP connection whose addresses make no sense"));
+            return Err(entry_error(path, evidence, "is a TCP connection with invalid addresses"));
         };
         self.sockets.push(SocketRecord { connection: Connection { local, peer }, evidence });
         Ok(())

@@ -134,7 +134,7 @@ fn without_a_type_bit_31_marks_a_ghost_and_with_one_it_is_part_of_the_id() {
     };
     check(&remap(6, None), &[WHOLE]);
     check(&remap(6 | 1 << 31, None), &[]);
-    let text = "remap-fpath.img record 0 at offset 0 names file 2147483654, of which the images have no entry";
+    let text = "remap-fpath.img record 0 at offset 0 names file 2147483654, which the images do not contain";
     check(&remap(6 | 1 << 31, LINKED), &[text]);
 }
 
@@ -145,7 +145,7 @@ fn other_remap_types_are_no_link_remaps() {
         checkpoint.remaps.clear();
         checkpoint.add_remap(5, 6, Some(remap_type));
         let entry = "remap-fpath.img record 0 at offset 0";
-        let unknown = format!("unknown: {entry} is a remap of type {remap_type}, which this version does not know");
+        let unknown = format!("unknown: {entry} is a remap of type {remap_type}, which this criu-gc does not support");
         let unknown = [unknown.as_str()];
         check(&checkpoint, if is_known { &[] } else { &unknown });
     }
@@ -157,7 +157,7 @@ fn a_link_with_a_name_that_criu_would_not_give_is_a_contradiction() {
     let suffixes = ["link_remap.6.", "link_remap.6.A", "link_remap.6.g", "link_remap.6.0.0"];
     for name in names.into_iter().chain(suffixes).chain(["link_remap.6.00112233445566778"]) {
         let path = format!("/srv/{name}");
-        let expected = format!("files.img record 6 at offset 600 is said to be link remap 6, but its name is {path}");
+        let expected = format!("files.img record 6 at offset 600 is an entry for link remap 6, but its name is {path}");
         check_changed(example(), |checkpoint| checkpoint.add_file(file(6, path.as_bytes())), &expected);
     }
 }
@@ -173,7 +173,8 @@ fn crooked_paths(last: &str) -> Vec<String> {
 #[test]
 fn a_name_that_is_not_a_plain_path_is_a_contradiction() {
     for path in crooked_paths("link_remap.6") {
-        let expected = "files.img record 6 at offset 600 is said to be link remap 6, but its name is not a plain path";
+        let expected =
+            "files.img record 6 at offset 600 is an entry for link remap 6, but its name is not a plain path";
         check_changed(example(), |checkpoint| checkpoint.add_file(file(6, path.as_bytes())), expected);
     }
     for path in crooked_paths("data") {
@@ -204,7 +205,7 @@ fn what_criu_never_records_of_a_link_is_a_contradiction() {
         (link().with(|file| file.size = Some(0)), never),
         (link().with(|file| file.mode = Some(0)), never),
     ] {
-        let expected = format!("files.img record 6 at offset 600 is said to be link remap 6, but {why}");
+        let expected = format!("files.img record 6 at offset 600 is an entry for link remap 6, but {why}");
         check_changed(example(), |checkpoint| checkpoint.add_file(entry), &expected);
     }
 }
@@ -212,7 +213,7 @@ fn what_criu_never_records_of_a_link_is_a_contradiction() {
 #[test]
 fn an_original_that_has_no_business_with_the_link_is_a_contradiction() {
     let external = original(5, b"/srv/data").with(|file| file.ext = true);
-    let text = "files.img record 5 at offset 500 is an external file, and yet is said to have a link remap";
+    let text = "files.img record 5 at offset 500 is an external file, but has a link remap";
     check_changed(example(), |checkpoint| checkpoint.add_file(external), text);
     for name in ["/data", "/etc/data", "/srv2/data", "/sr/data"] {
         let text = "files.img record 5 at offset 500 has its link remap outside its own directories, \
@@ -224,9 +225,9 @@ fn an_original_that_has_no_business_with_the_link_is_a_contradiction() {
 #[test]
 fn whole_images_that_lack_an_entry_or_use_it_twice_are_a_contradiction() {
     let remap = "remap-fpath.img record 0 at offset 0";
-    let no_link = format!("{remap} names file 6, of which the images have no entry");
+    let no_link = format!("{remap} names file 6, which the images do not contain");
     check_changed(example(), |checkpoint| drop(checkpoint.files.remove(&6)), &no_link);
-    let no_original = format!("{remap} remaps file 5, of which the images have no entry");
+    let no_original = format!("{remap} remaps file 5, which the images do not contain");
     check_changed(example(), |checkpoint| drop(checkpoint.files.remove(&5)), &no_original);
     let twice = format!("remap-fpath.img record 1 at offset 100 uses file 6 for a second remap (the first: {remap})");
     check_changed(example(), |checkpoint| checkpoint.add_remap(5, 6, LINKED), &twice);
@@ -242,7 +243,9 @@ fn cut_images_leave_unknown_what_they_do_not_name() {
     };
     check(
         &cut(6),
-        &["unknown: remap-fpath.img record 0 at offset 0 is a link remap, but the images are cut before its name"],
+        &[
+            "unknown: remap-fpath.img record 0 at offset 0 is a link remap, but the images are truncated before its name",
+        ],
     );
     let no_original = "6: /srv/link_remap.6 -> ?, mode ?, size ?, mount Shared, by remap-fpath.img 0, files.img 6";
     check(&cut(5), &[no_original]);

@@ -14,7 +14,7 @@ const SKIP: Option<u32> = Some(2);
 const RULES: &str = "rules Marked: 10.0.0.1:80 -> 10.0.0.2:4000, by files.img 50";
 const IN_TABLE: &str = "in table: 10.0.0.1:80 -> 10.0.0.2:4000, by files.img 50";
 const CHAIN: &str = "chain, by inventory.img 0";
-const UNKNOWN_METHOD: &str = "unknown: the network was locked by method 9, which this version does not know";
+const UNKNOWN_METHOD: &str = "unknown: the network was locked with method 9, which this criu-gc does not support";
 const TABLE: &str = "table CRIU-01234567-89ab-cdef-0123-456789abcdef or CRIU-01234567-89ab-cdef-01: \
                      Connections, 2 flows, by inventory.img 0";
 
@@ -133,7 +133,7 @@ fn without_a_run_id_a_table_is_named_by_the_root_pid_as_criu_saw_it() {
     checkpoint.ids_mut().pid_ns_id = Some(90);
     check(
         &checkpoint,
-        &[IN_TABLE, "unknown: the network was locked with nftables, but nothing tells the name of the table"],
+        &[IN_TABLE, "unknown: the network was locked with nftables, but the images do not give the table's name"],
     );
     checkpoint.log.root_pid = Some(4242);
     check(&checkpoint, &[IN_TABLE, &named(4242)]);

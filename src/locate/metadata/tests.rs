@@ -156,8 +156,8 @@ fn facts_without_end_are_cut_off_and_told() {
     assert!(started.elapsed().as_secs() < 10, "{:?} for {} bytes", started.elapsed(), binds.len());
     assert_eq!((context.binds.len(), context.network_namespaces.len(), context.addresses.len()), (1024, 16, 64));
     let notes = [
-        "spec.dump: of more than 16 network namespaces the rest is not used",
-        "bind.mounts: of more than 1024 mounts the rest is not used",
+        "spec.dump names more than 16 network namespaces; the rest are ignored",
+        "bind.mounts names more than 1024 mounts; the rest are ignored",
     ];
     assert_eq!(context.notes, notes);
 }

@@ -112,7 +112,7 @@ fn read(path: &Path) -> Result<Option<Section>, PodmanError> {
     if length as u64 > SIZE_LIMIT {
         return Err(wrong(format!("is larger than {SIZE_LIMIT} bytes")));
     }
-    let Configuration { storage } = toml::from_str(&text).map_err(|error| wrong(format!("makes no sense: {error}")))?;
+    let Configuration { storage } = toml::from_str(&text).map_err(|error| wrong(format!("is invalid: {error}")))?;
     Ok(Some(storage))
 }
 

@@ -106,7 +106,7 @@ pub(super) fn rule(message: &Message<'_>) -> Result<InTable<(String, Rule)>, Err
     let mut expressions = fields.nested(EXPRESSIONS).map(expression::decode_list).unwrap_or_default();
     // User data is a comment, or what a version of iptables notes for itself (1.8.12): packets do not see it.
     if !fields.are_among(&[TABLE, CHAIN, HANDLE, EXPRESSIONS, POSITION, USERDATA]) {
-        expressions.push(expression::other("attribute of the rule that is not known"));
+        expressions.push(expression::other("unknown attribute of the rule"));
     }
     let read = || {
         let rule = Rule { handle: fields.be64(HANDLE)?, expressions };

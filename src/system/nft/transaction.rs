@@ -49,10 +49,10 @@ enum Object {
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// Somebody changed something since the generation was read: look again.
-    #[error("somebody else changed the rules in the meantime, so this step was not done")]
+    #[error("another program changed the rules in the meantime; this step was not done")]
     Changed,
     /// The kernel refused one of the changes, and with it all.
-    #[error("cannot {change}, so this step was not done")]
+    #[error("cannot {change}; this step was not done")]
     Rejected {
         /// Which one: its place in the transaction, from 0.
         index: usize,

@@ -35,7 +35,7 @@ pub(super) fn each_entry(xfs: &Xfs, inode: &Inode, each: &mut Each<'_>) -> Resul
 /// Behind the number of entries, that of those whose inodes have long numbers, and the number of the directory above stand
 /// the entries: the length of the name, two bytes for an order, the name, its type if there is one, and the number.
 fn each_entry_of_inode(xfs: &Xfs, inode: &Inode, each: &mut Each<'_>) -> Result<()> {
-    const DAMAGED: ReadError = ReadError::Damaged("a directory in an inode that is none");
+    const DAMAGED: ReadError = ReadError::Damaged("an invalid inline directory");
     let size = usize::try_from(inode.size()).map_err(|_| DAMAGED)?;
     let bytes = inode.data_fork()?.get(..size).filter(|bytes| bytes.len() >= 2).ok_or(DAMAGED)?;
     let (count, number_length) = (bytes[0], if bytes[1] == 0 { 4 } else { 8 });
@@ -53,7 +53,7 @@ fn each_entry_of_inode(xfs: &Xfs, inode: &Inode, each: &mut Each<'_>) -> Result<
 
 fn give(xfs: &Xfs, name: &[u8], number: u64, each: &mut Each<'_>) -> Result<()> {
     if xfs.superblock.inode_place(number).is_none() {
-        return Err(ReadError::Damaged("an entry of no inode"));
+        return Err(ReadError::Damaged("an entry without an inode"));
     }
     each(name, number)
 }
@@ -61,7 +61,7 @@ fn give(xfs: &Xfs, name: &[u8], number: u64, each: &mut Each<'_>) -> Result<()> 
 fn each_entry_of_blocks(xfs: &Xfs, inode: &Inode, each: &mut Each<'_>) -> Result<()> {
     let (size, block_size) = (inode.size(), xfs.superblock.block_size);
     if size > LARGEST_DIRECTORY {
-        return Err(ReadError::Damaged("a directory larger than any"));
+        return Err(ReadError::Damaged("a directory that is too large"));
     }
     if size == 0 || !size.is_multiple_of(xfs.superblock.directory_block) {
         return Err(ReadError::Damaged("a directory with a part of a block"));
@@ -119,7 +119,7 @@ impl Blocks<'_, '_> {
         let index = match (&block[..4], has_checksums) {
             (b"XDD3", true) | (b"XD2D", false) => None,
             (b"XDB3", true) | (b"XD2B", false) if is_alone => Some(Index::at_end_of(&block)?),
-            _ => return Err(ReadError::Damaged("a directory with a block that is none")),
+            _ => return Err(ReadError::Damaged("a directory with an invalid block")),
         };
         self.xfs.check_block(&block, &HEAD_5, self.parts[0], self.inode.number)?;
         let end = index.as_ref().map_or(block.len(), |index| index.start);

@@ -33,7 +33,7 @@ pub(super) fn walk(xfs: &Xfs, inode: &Inode, each: &mut dyn FnMut(Extent) -> Res
     let count = inode.extents();
     // The blocks of the index, too, are fewer than those of the entries.
     if count > 2 * LARGEST_DIRECTORY / xfs.superblock.block_size {
-        return Err(ReadError::Damaged("a directory with more extents than any"));
+        return Err(ReadError::Damaged("a directory with too many extents"));
     }
     let mut walk = Walk { xfs, inode, left: count, next: 0, each };
     let fork = inode.data_fork()?;
@@ -63,7 +63,7 @@ impl Walk<'_> {
     fn root(&mut self, fork: &[u8]) -> Result<()> {
         let level = u16_at(fork, 0);
         if !(1..=MOST_LEVELS).contains(&level) {
-            return Err(ReadError::Damaged("extents without an end"));
+            return Err(ReadError::Damaged("extents that do not end"));
         }
         self.children(&fork[4..], u16_at(fork, 2), level)
     }
@@ -72,7 +72,7 @@ impl Walk<'_> {
     fn children(&mut self, body: &[u8], count: u16, level: u16) -> Result<()> {
         let (room, count) = (body.len() / RECORD, usize::from(count));
         if count == 0 || count > room {
-            return Err(ReadError::Damaged("a node of extents that is none"));
+            return Err(ReadError::Damaged("an invalid extent node"));
         }
         for at in 0..count {
             self.node(u64_at(body, room * 8 + at * 8), level - 1)?;
@@ -86,12 +86,12 @@ impl Walk<'_> {
         let (magic, length) =
             if self.xfs.superblock.has_checksums { (b"BMA3", HEAD_5.length) } else { (b"BMAP", HEAD_4) };
         if block[..4] != *magic || u16_at(&block, 4) != level {
-            return Err(ReadError::Damaged("a node of extents that is none"));
+            return Err(ReadError::Damaged("an invalid extent node"));
         }
         self.xfs.check_block(&block, &HEAD_5, place, self.inode.number)?;
         let (body, count) = (&block[length..], u16_at(&block, 6));
         match level {
-            0 if count == 0 => Err(ReadError::Damaged("a node of extents that is none")),
+            0 if count == 0 => Err(ReadError::Damaged("an invalid extent node")),
             0 => self.leaf(body, usize::from(count)),
             _ => self.children(body, count, level),
         }
@@ -122,7 +122,7 @@ impl Walk<'_> {
             {
                 Ok(Extent { offset, start, length })
             }
-            _ => Err(ReadError::Damaged("extents that are none")),
+            _ => Err(ReadError::Damaged("invalid extents")),
         }
     }
 }

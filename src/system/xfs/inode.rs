@@ -38,14 +38,14 @@ impl Inode {
     pub(super) fn parse(superblock: &Superblock, number: u64, bytes: Vec<u8>) -> Result<Self> {
         let is_long = superblock.has_checksums;
         if bytes.get(..2) != Some(b"IN") || bytes[4] != if is_long { 3 } else { 2 } {
-            return Err(ReadError::Damaged("an inode is none"));
+            return Err(ReadError::Damaged("an invalid inode"));
         }
         if is_long {
             if !has_checksum(&bytes, 100) {
                 return Err(ReadError::Damaged("an inode has a wrong checksum"));
             }
             if u64_at(&bytes, 152) != number || bytes[160..176] != superblock.meta_uuid {
-                return Err(ReadError::Damaged("an inode is another one"));
+                return Err(ReadError::Damaged("an inode with the wrong number"));
             }
         }
         let inode = Inode { number, bytes, is_long };

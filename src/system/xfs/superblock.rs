@@ -79,7 +79,7 @@ impl Superblock {
         }
         // `mkfs` has not ended.
         if bytes[126] != 0 {
-            return Err(ReadError::Damaged("it was not made to the end"));
+            return Err(ReadError::Damaged("mkfs did not finish"));
         }
         Self::layout(bytes, has_checksums, has_types).map(Some)
     }

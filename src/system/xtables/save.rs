@@ -29,7 +29,7 @@ pub enum ParseError {
     #[error("a quotation mark is not closed")]
     OpenQuote,
     /// The filter table is not there, or not to its end.
-    #[error("the filter table is missing or cut off")]
+    #[error("the filter table is missing or truncated")]
     Incomplete,
     /// A line of another kind.
     #[error("line {line:?}")]

@@ -10,7 +10,7 @@
 //! let mut checkpoint = Checkpoint::new("target/debug/criu-gc");
 //! checkpoint.link_entry().id = LINK + 1;
 //! checkpoint.write();
-//! checkpoint.assert_refused_at("files.img", 8, "has another id inside than outside");
+//! checkpoint.assert_refused_at("files.img", 8, "has different ids inside and outside");
 //! ```
 
 mod checkpoint;

@@ -117,9 +117,9 @@ fn a_link_begins_as_in_2016_and_ends_with_what_is_known() {
 #[test]
 fn a_silly_rename_is_called_one() {
     let target = Target::Is("/srv/.nfs000000000000002a00000001".into());
-    let link = Description { target, remark: Some("named as NFS names a deleted open file"), ..link() };
+    let link = Description { target, remark: Some("an NFS silly rename"), ..link() };
     let expected = "Link remap: /srv/link_remap.6 -> /srv/.nfs000000000000002a00000001 \
-                    (41 bytes, its last name, named as NFS names a deleted open file; to be removed)";
+                    (41 bytes, its last name, an NFS silly rename; to be removed)";
     check_object(&object(link, file_at("/srv/link_remap.6", 1, 41)), expected);
 }
 
@@ -143,7 +143,7 @@ fn tables_and_chains_have_lines_of_the_same_style() {
     check_object(&object(table(), table_at(Drops::Flows(0))), &format!("{head} (drops 0 flows; to be removed)"));
     let names = described("Network lock table", "inet CRIU-a or CRIU-b", Target::Namespace);
     let gone = Object { subject: names, ..absent(State::Gone, Verdict::Nothing, "") };
-    check_object(&gone, "Network lock table: inet CRIU-a or CRIU-b -> no network namespace (gone)");
+    check_object(&gone, "Network lock table: inet CRIU-a or CRIU-b (gone)");
     let head = "Network lock chain: CRIU -> /run/netns/pod";
     check_object(&object(chain(), chain_at(2, None)), &format!("{head} (iptables-nft, 2 jumps; to be removed)"));
     let tied = object(chain(), chain_at(1, Some("named by --netns")));
@@ -210,7 +210,7 @@ fn entries_and_the_places_of_the_search_follow_on_request() {
     let whole = [
         "Link remap: /srv/link_remap.6 -> /srv/data (41 bytes, 1 other name; to be removed)",
         "    named by files.img record 3 at offset 128",
-        "    the record of the dump names this very object",
+        "    the dump's record identifies this object",
         r"Looked in network namespace /run/netns/a\n",
         "1 object: 1 to be removed.",
     ];
@@ -247,7 +247,7 @@ fn nothing_is_left_only_where_all_is_known() {
             check_summary(mode, Vec::new(), summary, &["Nothing is left."]);
             let mut unsure = report(Vec::new(), summary);
             unsure.cannot_be_known.push("files.img is missing".to_owned());
-            let expected = ["Not known: files.img is missing", "Nothing was found, but not everything is known."];
+            let expected = ["Not known: files.img is missing", "Nothing found, but some checks could not be made."];
             assert_eq!(written(&lines(&unsure, mode, Detail::Plain)), expected);
         }
     }
@@ -284,7 +284,13 @@ fn processes_that_stand_in_the_way_are_named() {
     };
     let alive = r"Process 7 (job\n, state S) of the dumped tree is alive: nothing is removed while it lives";
     assert_eq!(said("alive", Vec::new()), [alive]);
-    let criu = "Process 7 (criu, state S) is a criu at work on these images: nothing is removed while it runs";
+    let mut allowed = report(vec![object(link(), file_at("/l", 1, 0))], Summary::default());
+    allowed.tree = TreeReport { state: "alive", processes: vec![process("job")], criu: Vec::new() };
+    assert_eq!(written(&tree_lines(&allowed)), ["Process 7 (job, state S) of the dumped tree is alive"]);
+    let server = ProcessReport { pid: 0, name: bytes("/crtools-pr-155"), state: '?' };
+    let serving = "A criu, or a task of a killed restore, still uses this dump (socket @/crtools-pr-155): nothing is removed while it runs";
+    assert_eq!(said("alive", vec![server]), [serving, alive]);
+    let criu = "Process 7 (criu, state S) is a criu working on these images: nothing is removed while it runs";
     assert_eq!(said("alive", vec![process("criu")]), [criu, alive]);
     let restored = said("restored", Vec::new());
     assert!(restored[0].starts_with(r"Process 7 (job\n, state S) was restored from these images: "), "{restored:?}");

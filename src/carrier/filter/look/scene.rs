@@ -117,7 +117,7 @@ impl Terms<'_> {
             network.failures.push(LookFailure {
                 namespace: network.namespace.to_string(),
                 part: "nf_tables",
-                error: format!("more than {LIMIT} connections are locked, which no dump does"),
+                error: format!("more than {LIMIT} connections are locked; no real dump locks that many"),
             });
         }
         network
@@ -312,7 +312,7 @@ impl<'a> Scene<'a> {
         let others: Vec<String> =
             self.views().filter(is_other).map(|view| view.network.namespace.to_string()).collect();
         let is_any = !others.is_empty();
-        is_any.then(|| format!("a chain CRIU is also in {}, which is taken for another dump's", others.join(", ")))
+        is_any.then(|| format!("{} also has a chain CRIU, which criu-gc takes for another dump's", others.join(", ")))
     }
 
     /// What could not be looked at in the namespaces where CRIU may have run, or which are tied.

@@ -111,7 +111,7 @@ fn an_image_of_another_kind_is_an_error() {
 fn an_inventory_of_a_version_to_come_is_an_error() {
     let directory = Directory::with_dump();
     directory.write(0, &[inventory().with(|inventory| inventory.img_version = 99)]);
-    directory.assert_refused("is of a version of the image format that this criu-gc does not know");
+    directory.assert_refused("is of a version of the image format that this criu-gc does not support");
 }
 
 /// An image that ends between two records looks whole.

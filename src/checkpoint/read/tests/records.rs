@@ -39,7 +39,7 @@ fn files_that_contradict_each_other_are_refused() {
     directory.assert_refused("record 2 at offset ");
     directory.assert_refused("has the id of another file");
     directory.write(0, &[link.with(|file| file.id = 77), original]);
-    directory.assert_refused("has another id inside than outside");
+    directory.assert_refused("has different ids inside and outside");
 }
 
 #[test]
@@ -154,5 +154,5 @@ fn more_than_any_dump_leaves_is_not_read() {
     directory.write(0, &remaps(90_000));
     assert_eq!(directory.read().remaps.len(), 90_000);
     directory.write(0, &remaps(120_000));
-    directory.assert_refused("the images name more than can be looked for in 256 MiB of memory");
+    directory.assert_refused("the images name more objects than criu-gc holds in 256 MiB of memory");
 }

@@ -31,7 +31,7 @@ fn a_mount_of_the_tree_is_named_with_its_evidence() {
 #[test]
 fn a_mount_that_cannot_hold_the_link_is_a_contradiction() {
     let file = "files.img record 5 at offset 500";
-    let missing = format!("{file} is on mount 31, of which the images have no entry");
+    let missing = format!("{file} is on mount 31, which the images do not contain");
     check_changed(in_own_namespace(), |checkpoint| drop(checkpoint.mounts.remove(&31)), &missing);
     for mountpoint in ["/srv/data", "/srv/d", "/other", "/sr"] {
         let outside = format!("{file} has its link remap outside its mount, {mountpoint}");
