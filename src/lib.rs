@@ -32,9 +32,9 @@
 //!
 //! # Safety contract
 //!
-//! **It removes** a link remap, a rule, a chain or a table only if an entry of the images names it *and* the live object
-//! matches. Each is compared again right before it is removed, and looked for once more afterwards. The dump cannot be
-//! restored on this host then, and the peer of each unlocked connection gets a reset.
+//! **It removes** a link remap, a ghost file, a rule, a chain or a table only if an entry of the images names it *and* the
+//! live object matches. Each is compared again right before it is removed, and looked for once more afterwards. The dump
+//! cannot be restored on this host then, and the peer of each unlocked connection gets a reset.
 //!
 //! **It never removes** anything while a process of the dumped tree is alive or a criu is at work on the images, an
 //! object that differs from the images, a directory, another name of a file, or an image. What is kept has a
