@@ -126,7 +126,7 @@ pub type GhostRecord = Record<GhostFileEntry>;
 
 /// An open file that had no name left, whose content is in an image of its own. The dump leaves nothing of it outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GhostFile {
+pub struct DumpedGhost {
     /// The name that it had last, as the tree saw it; `None` where the images were cut.
     pub name: Option<Vec<u8>>,
     /// The image with its content.
@@ -345,11 +345,11 @@ impl Checkpoint {
 
     /// The files whose content the images hold: those that had no name left, and those of which no link could be made
     /// (deleted files of an overlay's lower directories, since 3.17).
-    pub fn ghost_files(&self) -> impl Iterator<Item = GhostFile> {
+    pub fn ghost_files(&self) -> impl Iterator<Item = DumpedGhost> {
         self.remaps.iter().filter_map(|record| {
             let Remap::Ghost { ghost_id } = record.entry.remap() else { return None };
             let name = self.files.get(&record.entry.orig_id).map(|file| file.entry.name.clone());
-            Some(GhostFile { name, image: ImageKind::GhostFile.file_name(ghost_id) })
+            Some(DumpedGhost { name, image: ImageKind::GhostFile.file_name(ghost_id) })
         })
     }
 

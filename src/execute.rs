@@ -7,6 +7,8 @@
 
 mod confirm;
 
+use crate::carrier::filter::FilterRemoval;
+use crate::carrier::name::NameRemoval;
 use crate::carrier::{Outcome, Presence, Query, filter, name};
 use crate::host::Host;
 use crate::interrupt::Interrupt;
@@ -36,12 +38,12 @@ pub fn execute(
     interrupt: &Interrupt,
 ) -> (Vec<Done>, Option<Keeper>) {
     let mut done: Vec<Done> = plan.into_items().into_iter().map(Done::before).collect();
-    let (at, jobs): (Vec<usize>, Vec<filter::Job<'_>>) = planned(&done).filter_map(filter_job).unzip();
+    let (at, jobs): (Vec<usize>, Vec<FilterRemoval<'_>>) = planned(&done).filter_map(filter_job).unzip();
     let outcomes = filter::remove(host, &jobs, interrupt);
     for (at, outcome) in at.into_iter().zip(outcomes) {
         done[at].outcome = outcome;
     }
-    let (at, jobs): (Vec<usize>, Vec<name::Job>) = planned(&done).filter_map(name_job).unzip();
+    let (at, jobs): (Vec<usize>, Vec<NameRemoval>) = planned(&done).filter_map(name_job).unzip();
     let (fates, keeper) = name::remove(host, jobs, keeper, interrupt);
     for (at, fate) in at.into_iter().zip(fates) {
         (done[at].outcome, done[at].saved) = (fate.outcome, fate.saved);
@@ -54,22 +56,22 @@ fn planned(done: &[Done]) -> impl Iterator<Item = (usize, &Done)> {
     done.iter().enumerate().filter(|(_, done)| done.item.verdict == Verdict::Remove)
 }
 
-fn filter_job((at, done): (usize, &Done)) -> Option<(usize, filter::Job<'_>)> {
+fn filter_job((at, done): (usize, &Done)) -> Option<(usize, FilterRemoval<'_>)> {
     let job = match &done.item.finding.presence {
-        Presence::Rules(found) => filter::Job::Rules(found),
-        Presence::InTable(_) => filter::Job::InTable,
-        Presence::Table(found) => filter::Job::Table(found),
-        Presence::Chain(found) => filter::Job::Chain(found),
+        Presence::Rules(found) => FilterRemoval::Rules(found),
+        Presence::InTable(_) => FilterRemoval::InTable,
+        Presence::Table(found) => FilterRemoval::Table(found),
+        Presence::Chain(found) => FilterRemoval::Chain(found),
         Presence::Gone(_) | Presence::Vanished(_) | Presence::Unreachable(_) | Presence::File(_) => return None,
     };
     Some((at, job))
 }
 
-fn name_job((at, done): (usize, &Done)) -> Option<(usize, name::Job)> {
+fn name_job((at, done): (usize, &Done)) -> Option<(usize, NameRemoval)> {
     let finding = &done.item.finding;
     let Presence::File(found) = &finding.presence else { return None };
     let Query::Name(query) = finding.residue.query() else { return None };
-    Some((at, name::Job { query, found: found.clone(), evidence: finding.residue.evidence().to_vec() }))
+    Some((at, NameRemoval { query, found: found.clone(), evidence: finding.residue.evidence().to_vec() }))
 }
 
 impl Done {

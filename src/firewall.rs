@@ -116,8 +116,6 @@ pub struct ChainView {
     pub handle: Option<u64>,
     /// The rules that jump to it from `INPUT` and `OUTPUT`.
     pub jumps: Vec<(Direction, RuleId)>,
-    /// Its rules of CRIU's shape.
-    pub rules: Vec<RuleId>,
     /// What about it is not CRIU's; empty for a chain as CRIU leaves it.
     pub foreign: Vec<String>,
 }

@@ -129,20 +129,25 @@ impl Policy {
 pub fn decide(checkpoint: &Checkpoint, survey: Survey, policy: &Policy) -> Plan {
     let Survey { tree, findings, recorded_namespace, .. } = survey;
     let ask = |finding: &Finding| recorded::ask(checkpoint.record.record(), recorded_namespace, finding);
-    let asked: Vec<Asked> = findings.into_iter().map(|finding| Asked { record: ask(&finding), finding }).collect();
-    let mut judge = Judge::new(checkpoint, &tree, &asked, policy);
-    judge.tables = judge.verdict_on_tables(&asked);
-    let item = |asked: Asked| Item { verdict: judge.verdict(&asked), finding: asked.finding, record: asked.record };
-    Plan { items: asked.into_iter().map(item).collect() }
+    let answered: Vec<Answered> =
+        findings.into_iter().map(|finding| Answered { record: ask(&finding), finding }).collect();
+    let mut decider = Decider::new(checkpoint, &tree, &answered, policy);
+    decider.tables = decider.verdict_on_tables(&answered);
+    let item = |answered: Answered| Item {
+        verdict: decider.verdict(&answered),
+        finding: answered.finding,
+        record: answered.record,
+    };
+    Plan { items: answered.into_iter().map(item).collect() }
 }
 
 /// A finding with what the record of the dump says about it.
-struct Asked {
+struct Answered {
     finding: Finding,
     record: Option<Answer>,
 }
 
-struct Judge<'a> {
+struct Decider<'a> {
     checkpoint: &'a Checkpoint,
     policy: &'a Policy,
     /// What speaks against any removal at all.
@@ -157,60 +162,60 @@ struct Judge<'a> {
     tables: Verdict,
 }
 
-impl<'a> Judge<'a> {
-    fn new(checkpoint: &'a Checkpoint, tree: &TreeState, asked: &[Asked], policy: &'a Policy) -> Self {
+impl<'a> Decider<'a> {
+    fn new(checkpoint: &'a Checkpoint, tree: &TreeState, answered: &[Answered], policy: &'a Policy) -> Self {
         let general = general_reasons(tree);
         let (is_restored, has_other_criu) = (tree.is_restored(), tree.has_other_criu);
         let (unsigned, tables) = (Vec::new(), Verdict::Nothing);
-        let mut judge = Judge { checkpoint, policy, general, unsigned, is_restored, has_other_criu, tables };
-        let signs: Vec<Signs> = asked.iter().filter_map(|asked| judge.signs(asked)).collect();
+        let mut decider = Decider { checkpoint, policy, general, unsigned, is_restored, has_other_criu, tables };
+        let signs: Vec<Signs> = answered.iter().filter_map(|answered| decider.signs(answered)).collect();
         let is_open = checkpoint.absence != Author::Trusted && !signs.iter().any(|signs| signs.of_no_restore);
         if was_restored(checkpoint.restored.as_ref(), tree) || is_open {
-            judge.unsigned.push(KeepReason::RestoredSince);
+            decider.unsigned.push(KeepReason::RestoredSince);
         }
         if signs.iter().any(|signs| signs.of_newer_dump) {
-            judge.unsigned.push(KeepReason::NewerDump);
+            decider.unsigned.push(KeepReason::NewerDump);
         }
-        judge
+        decider
     }
 
-    fn basis(&self, asked: &Asked) -> Basis<'_> {
+    fn basis(&self, answered: &Answered) -> Basis<'_> {
         Basis {
             checkpoint: self.checkpoint,
-            record: asked.record,
+            record: answered.record,
             is_restored: self.is_restored,
             has_other_criu: self.has_other_criu,
             unsigned: &self.unsigned,
-            is_own_change: self.policy.is_own_change(&asked.finding.presence),
+            is_own_change: self.policy.is_own_change(&answered.finding.presence),
         }
     }
 
-    fn signs(&self, asked: &Asked) -> Option<Signs> {
-        asked.finding.residue.signs(&asked.finding.presence, &self.basis(asked))
+    fn signs(&self, answered: &Answered) -> Option<Signs> {
+        answered.finding.residue.signs(&answered.finding.presence, &self.basis(answered))
     }
 
     /// The gravest verdict on a lock table.
-    fn verdict_on_tables(&self, asked: &[Asked]) -> Verdict {
+    fn verdict_on_tables(&self, answered: &[Answered]) -> Verdict {
         let is_table =
-            |asked: &&Asked| matches!(asked.finding.residue.query(), Query::Filter(FilterQuery::Table { .. }));
-        let tables = asked.iter().filter(is_table);
-        let verdicts = tables.map(|asked| self.verdict(asked));
+            |answered: &&Answered| matches!(answered.finding.residue.query(), Query::Filter(FilterQuery::Table { .. }));
+        let tables = answered.iter().filter(is_table);
+        let verdicts = tables.map(|answered| self.verdict(answered));
         verdicts.max_by_key(Verdict::gravity).unwrap_or(Verdict::Nothing)
     }
 
-    fn verdict(&self, asked: &Asked) -> Verdict {
-        let Finding { residue, presence } = &asked.finding;
+    fn verdict(&self, answered: &Answered) -> Verdict {
+        let Finding { residue, presence } = &answered.finding;
         match presence {
             Presence::Gone(_) | Presence::Vanished(_) => return Verdict::Nothing,
             Presence::Unreachable(_) => return Verdict::CannotTell,
             Presence::InTable(_) => return self.tables.clone(),
             Presence::File(_) | Presence::Rules(_) | Presence::Table(_) | Presence::Chain(_) => {}
         }
-        let Some(mut reasons) = residue.objections(presence, &self.basis(asked)) else { return Verdict::CannotTell };
-        if asked.record == Some(Answer::Other) {
+        let Some(mut reasons) = residue.objections(presence, &self.basis(answered)) else { return Verdict::CannotTell };
+        if answered.record == Some(Answer::Other) {
             reasons.push(KeepReason::NotRecorded);
         }
-        if asked.record != Some(Answer::Same) && !may_remove(self.checkpoint.author, presence) {
+        if answered.record != Some(Answer::Same) && !may_remove(self.checkpoint.author, presence) {
             reasons.push(KeepReason::ForeignImages);
         }
         let reasons = self.policy.objections(self.general.iter().copied().chain(reasons));

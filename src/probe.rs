@@ -69,7 +69,7 @@ pub fn look(
 
 /// The same, without asking for the tree: of `tree` only those criu are there whose sockets were seen.
 pub fn objects(host: &Host, checkpoint: &Checkpoint, claims: Claims, hints: &Hints) -> Result<Survey, ProbeError> {
-    let (mut locks, mut files) = (Asked::<FilterQuery>::default(), Asked::<NameQuery>::default());
+    let (mut locks, mut files) = (Queries::<FilterQuery>::default(), Queries::<NameQuery>::default());
     for residue in claims.residues {
         match residue.query() {
             Query::Filter(query) => locks.add(residue, query),
@@ -104,18 +104,18 @@ pub fn objects(host: &Host, checkpoint: &Checkpoint, claims: Claims, hints: &Hin
 }
 
 /// Residues that one carrier looks for, with their queries.
-struct Asked<Q> {
+struct Queries<Q> {
     residues: Vec<Residue>,
     queries: Vec<Q>,
 }
 
-impl<Q> Default for Asked<Q> {
+impl<Q> Default for Queries<Q> {
     fn default() -> Self {
-        Asked { residues: Vec::new(), queries: Vec::new() }
+        Queries { residues: Vec::new(), queries: Vec::new() }
     }
 }
 
-impl<Q> Asked<Q> {
+impl<Q> Queries<Q> {
     fn add(&mut self, residue: Residue, query: Q) {
         self.residues.push(residue);
         self.queries.push(query);

@@ -14,7 +14,7 @@ use crate::system::netns::{NetworkId, NetworkName};
 
 pub use look::ProbeError;
 pub(crate) use look::look;
-pub(crate) use remove::{Job, remove};
+pub(crate) use remove::{FilterRemoval, remove};
 
 /// What to look for in network namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]

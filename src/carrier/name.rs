@@ -13,7 +13,7 @@ use crate::system::filesystem::FilesystemId;
 
 pub use look::location_of;
 pub(crate) use look::look;
-pub(crate) use remove::{Job, remove};
+pub(crate) use remove::{NameRemoval, remove};
 
 /// A name to look for.
 #[derive(Debug, Clone, PartialEq, Eq)]

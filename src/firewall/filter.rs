@@ -21,7 +21,8 @@ pub(super) struct Builder {
     drops: HashMap<RuleKey, Vec<RuleId>>,
     drop_count: usize,
     jumps: Vec<(Direction, RuleId)>,
-    rules: Vec<RuleId>,
+    /// Rules of CRIU in the lock chain.
+    crius_rules: usize,
     foreign: Vec<String>,
     lock_chain: Option<LockChain>,
     /// Jumps to the lock chain, from wherever, as far as they were counted.
@@ -49,7 +50,7 @@ impl Builder {
 
     pub(super) fn add(&mut self, chain: &str, id: RuleId, shape: RuleShape, flows: &HashSet<Flow>) {
         if chain == LOCK_CHAIN {
-            return self.add_to_lock_chain(id, shape);
+            return self.add_to_lock_chain(shape);
         }
         let Some(direction) = Direction::BOTH.into_iter().find(|direction| direction.chain() == chain) else { return };
         match shape {
@@ -81,11 +82,11 @@ impl Builder {
         self.uses += 1;
     }
 
-    fn add_to_lock_chain(&mut self, id: RuleId, shape: RuleShape) {
+    fn add_to_lock_chain(&mut self, shape: RuleShape) {
         self.lock_rules += 1;
         let is_crius = matches!(shape, RuleShape::AcceptMarked | RuleShape::DropAll);
-        if is_crius && self.rules.len() < MOST {
-            self.rules.push(id);
+        if is_crius && self.crius_rules < MOST {
+            self.crius_rules += 1;
         } else if self.foreign.len() < MOST {
             self.foreign.push(format!("rule {} of chain {LOCK_CHAIN}", self.lock_rules));
         }
@@ -95,7 +96,7 @@ impl Builder {
         if self.drop_count > MOST_DROPS {
             return Err(LookError::TooMany { limit: MOST_DROPS });
         }
-        let Builder { drops, jumps, rules, mut foreign, lock_chain, uses: counted, lock_rules, .. } = self;
+        let Builder { drops, jumps, mut foreign, lock_chain, uses: counted, lock_rules, .. } = self;
         let lock_chain = lock_chain.map(|LockChain { handle, has_hook, uses }| {
             if has_hook {
                 foreign.push("a hook of its own".to_owned());
@@ -105,7 +106,7 @@ impl Builder {
             if let Some(others @ 1..) = uses.checked_sub(known) {
                 foreign.push(format!("{others} jumps from elsewhere"));
             }
-            ChainView { table, handle, jumps, rules, foreign }
+            ChainView { table, handle, jumps, foreign }
         });
         Ok(FilterView { place, table, drops, lock_chain })
     }

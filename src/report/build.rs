@@ -11,7 +11,7 @@ use super::{
 use crate::archive::Compression;
 use crate::carrier::filter::Tie;
 use crate::carrier::{self, FoundChain, FoundFile, FoundRules, FoundTable, Presence, Query};
-use crate::checkpoint::{Checkpoint, Completeness, GhostFile};
+use crate::checkpoint::{Checkpoint, Completeness, DumpedGhost};
 use crate::connection::TableForm;
 use crate::execute::Done;
 use crate::firewall::RuleId;
@@ -277,7 +277,7 @@ fn frees(finding: &Finding, saved: Option<&Saved>) -> u64 {
     if file.identity.links == 1 && !is_linked { file.identity.allocated } else { 0 }
 }
 
-fn ghost_report(ghost: GhostFile) -> GhostReport {
+fn ghost_report(ghost: DumpedGhost) -> GhostReport {
     GhostReport { name: ghost.name.map(Bytes), image: ghost.image }
 }
 

@@ -34,7 +34,7 @@ type Attempt<T> = Result<T, Failure>;
 
 /// A thing of a network namespace that is to be removed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Job<'a> {
+pub(crate) enum FilterRemoval<'a> {
     /// The rules of a connection.
     Rules(&'a FoundRules),
     /// A connection that a table holds, and that is unlocked with the table.
@@ -46,19 +46,19 @@ pub(crate) enum Job<'a> {
 }
 
 /// Removes everything. What became of each is given in the same order. All rules of one filter table are one step.
-pub(crate) fn remove(host: &Host, jobs: &[Job<'_>], interrupt: &Interrupt) -> Vec<Outcome> {
+pub(crate) fn remove(host: &Host, jobs: &[FilterRemoval<'_>], interrupt: &Interrupt) -> Vec<Outcome> {
     let mut outcomes = vec![Outcome::Failed("not attempted".to_owned()); jobs.len()];
     remove_rules(host, jobs, interrupt, &mut outcomes);
     let in_namespace = |namespace: &NetworkName, attempt: &(dyn Fn() -> Attempt<Outcome> + Sync)| {
         in_namespace(host, namespace, interrupt, || repeat(attempt)).unwrap_or_else(Outcome::Failed)
     };
     for (job, outcome) in jobs.iter().zip(&mut outcomes) {
-        if let Job::Table(found) = job {
+        if let FilterRemoval::Table(found) = job {
             *outcome = in_namespace(&found.namespace, &|| remove_table_once(found));
         }
     }
     for (job, outcome) in jobs.iter().zip(&mut outcomes) {
-        if let Job::Chain(found) = job {
+        if let FilterRemoval::Chain(found) = job {
             *outcome = in_namespace(&found.namespace, &|| remove_chain_once(found));
         }
     }
@@ -67,19 +67,19 @@ pub(crate) fn remove(host: &Host, jobs: &[Job<'_>], interrupt: &Interrupt) -> Ve
 }
 
 /// A connection that a table holds is unlocked with the table.
-fn settle_connections(jobs: &[Job<'_>], outcomes: &mut [Outcome]) {
-    let of_tables = jobs.iter().zip(&*outcomes).filter(|(job, _)| matches!(job, Job::Table(_)));
+fn settle_connections(jobs: &[FilterRemoval<'_>], outcomes: &mut [Outcome]) {
+    let of_tables = jobs.iter().zip(&*outcomes).filter(|(job, _)| matches!(job, FilterRemoval::Table(_)));
     let failure = of_tables.map(|(_, outcome)| outcome).find(|outcome| matches!(outcome, Outcome::Failed(_)));
     let settled = failure.cloned().unwrap_or(Outcome::Removed);
     for (job, outcome) in jobs.iter().zip(outcomes) {
-        if matches!(job, Job::InTable) {
+        if matches!(job, FilterRemoval::InTable) {
             outcome.clone_from(&settled);
         }
     }
 }
 
 /// Removes the rules of single connections: all of one filter table together.
-fn remove_rules(host: &Host, jobs: &[Job<'_>], interrupt: &Interrupt, outcomes: &mut [Outcome]) {
+fn remove_rules(host: &Host, jobs: &[FilterRemoval<'_>], interrupt: &Interrupt, outcomes: &mut [Outcome]) {
     let mut of_jobs: BTreeMap<usize, Outcome> = BTreeMap::new();
     for ((_, place), (namespace, wanted)) in rules_by_place(jobs) {
         let rules: Vec<&FoundRule> = wanted.iter().map(|(_, rule)| *rule).collect();
@@ -97,10 +97,10 @@ fn remove_rules(host: &Host, jobs: &[Job<'_>], interrupt: &Interrupt, outcomes: 
 
 type Wanted<'a> = (Arc<NetworkName>, Vec<(usize, &'a FoundRule)>);
 
-fn rules_by_place<'a>(jobs: &[Job<'a>]) -> BTreeMap<(NetworkId, FilterPlace), Wanted<'a>> {
+fn rules_by_place<'a>(jobs: &[FilterRemoval<'a>]) -> BTreeMap<(NetworkId, FilterPlace), Wanted<'a>> {
     let mut places: BTreeMap<_, Wanted<'a>> = BTreeMap::new();
     for (at, job) in jobs.iter().enumerate() {
-        let Job::Rules(found) = job else { continue };
+        let FilterRemoval::Rules(found) = job else { continue };
         for rule in &found.rules {
             let key = (found.namespace.id, rule.place);
             let (_, rules) = places.entry(key).or_insert_with(|| (Arc::clone(&found.namespace), Vec::new()));

@@ -31,9 +31,9 @@ pub(crate) fn look(host: &Host, checkpoint: &Checkpoint, queries: &[NameQuery], 
     }
     let mounts = host_mounts(host, checkpoint);
     let mut engine_places = EnginePlaces::new(checkpoint, &hints.metadata);
-    let mut other_disks = disks::Others::new(checkpoint, &mounts, &hints.mounts);
+    let mut other_disks = disks::OtherPlaces::new(checkpoint, &mounts, &hints.mounts);
     let record = checkpoint.record.record();
-    let mut job = |query: &NameQuery| Job {
+    let mut job = |query: &NameQuery| NameSearch {
         location: location_of(checkpoint, query, &mounts, &hints.mounts),
         other_disks: other_disks.places_of(query),
         told: engine_places.place_of(query),
@@ -44,7 +44,7 @@ pub(crate) fn look(host: &Host, checkpoint: &Checkpoint, queries: &[NameQuery], 
 }
 
 /// Where one name is looked for.
-struct Job {
+struct NameSearch {
     location: Location,
     /// Where it is if its disk has another number by now: the places of each disk.
     other_disks: Vec<Vec<Place>>,
@@ -54,7 +54,7 @@ struct Job {
     recorded: Option<RecordedFilesystem>,
 }
 
-impl Job {
+impl NameSearch {
     /// All places, the first that will be looked at first.
     fn places(&self) -> impl Iterator<Item = &Place> {
         let places: Vec<&Place> = match &self.location {
@@ -82,7 +82,7 @@ impl Searcher {
         Searcher { opened, confirmed: Confirmed::default(), judge, recorded: None }
     }
 
-    fn answer(&mut self, job: &Job) -> Presence {
+    fn answer(&mut self, job: &NameSearch) -> Presence {
         self.recorded.clone_from(&job.recorded);
         let presence = match &job.location {
             Location::At(places) => self.find(places),

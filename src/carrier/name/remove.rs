@@ -23,7 +23,7 @@ use crate::time::Timestamp;
 /// is given in the same order, with the keeper, unless the thread was left behind with it.
 pub(crate) fn remove(
     host: &Host,
-    jobs: Vec<Job>,
+    jobs: Vec<NameRemoval>,
     mut keeper: Option<Keeper>,
     interrupt: &Interrupt,
 ) -> (Vec<Fate>, Option<Keeper>) {
@@ -71,7 +71,7 @@ const PATIENCE_TO_WRITE: Duration = Duration::from_secs(10);
 
 /// A name that is to be removed.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct NameRemoval {
     /// What was looked for.
     pub(crate) query: NameQuery,
     /// What was found.
@@ -82,7 +82,7 @@ pub(crate) struct Job {
 
 /// What does not change while links are removed.
 struct Work {
-    jobs: Vec<Job>,
+    jobs: Vec<NameRemoval>,
     shared: HashSet<InodeId>,
     users: DeviceUsers,
     interrupt: Interrupt,
@@ -165,7 +165,7 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, fates:
 }
 
 /// The inodes of which more than one name is to be removed.
-fn shared_inodes(jobs: &[Job]) -> HashSet<InodeId> {
+fn shared_inodes(jobs: &[NameRemoval]) -> HashSet<InodeId> {
     let mut once = HashSet::new();
     jobs.iter().map(|job| job.found.identity.id()).filter(|inode| !once.insert(*inode)).collect()
 }
@@ -189,12 +189,12 @@ struct Opened<'a> {
 }
 
 impl Removal {
-    fn remove_next(&mut self, job: &Job, saved: &mut Option<Saved>) -> Result<Outcome, String> {
+    fn remove_next(&mut self, job: &NameRemoval, saved: &mut Option<Saved>) -> Result<Outcome, String> {
         self.touched.may_go_on_with(&job.found.identity, &self.work.interrupt)?;
         self.remove(job, saved)
     }
 
-    fn remove(&mut self, job: &Job, saved: &mut Option<Saved>) -> Result<Outcome, String> {
+    fn remove(&mut self, job: &NameRemoval, saved: &mut Option<Saved>) -> Result<Outcome, String> {
         let found = &job.found;
         let (_, name) = found.place.split();
         let removable = check_name(&job.query, name)?;
@@ -210,7 +210,12 @@ impl Removal {
         unlink(directory, removable)
     }
 
-    fn remove_pinned(&mut self, job: &Job, opened: &Opened<'_>, saved: &mut Option<Saved>) -> Result<Outcome, String> {
+    fn remove_pinned(
+        &mut self,
+        job: &NameRemoval,
+        opened: &Opened<'_>,
+        saved: &mut Option<Saved>,
+    ) -> Result<Outcome, String> {
         self.check(&job.found, &opened.file.identity().map_err(said)?)?;
         if let Some(keeper) = &mut self.keeper {
             let kept = keep(keeper, job, opened, &mut self.touched, &mut self.last);
@@ -267,12 +272,12 @@ impl Touched {
 
 fn keep(
     keeper: &mut Keeper,
-    job: &Job,
+    job: &NameRemoval,
     opened: &Opened<'_>,
     touched: &mut Touched,
     last: &mut Option<FileIdentity>,
 ) -> Result<Saved, String> {
-    let Job { query, found, evidence } = job;
+    let NameRemoval { query, found, evidence } = job;
     let subject = save::Subject {
         stem: query.shape.stem,
         id: query.shape.id,

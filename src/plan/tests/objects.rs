@@ -129,7 +129,7 @@ pub(crate) fn table_finding((table, found): (LockTable, FoundTable)) -> Finding 
 
 pub(crate) fn chain(tie: Option<Tie>, foreign: &[&str]) -> Finding {
     let foreign = foreign.iter().map(|text| (*text).to_owned()).collect();
-    let view = ChainView { table: Some(2), handle: Some(1), jumps: Vec::new(), rules: Vec::new(), foreign };
+    let view = ChainView { table: Some(2), handle: Some(1), jumps: Vec::new(), foreign };
     let place = FilterPlace { backend: Backend::Nft, family: IpVersion::V4 };
     let residue = LockChain { evidence: named_by() }.into();
     Finding { residue, presence: Presence::Chain(FoundChain { namespace: namespace(), place, view, tie }) }

@@ -57,7 +57,7 @@ fn of_equal_legacy_rules_no_more_are_removed_than_were_planned() {
 fn chain(jumps: &[(Direction, u64)], foreign: &[&str]) -> ChainView {
     let jumps = jumps.iter().map(|(direction, handle)| (*direction, RuleId::Handle(*handle))).collect();
     let foreign = foreign.iter().map(|text| (*text).to_owned()).collect();
-    ChainView { table: Some(2), handle: Some(7), jumps, rules: Vec::new(), foreign }
+    ChainView { table: Some(2), handle: Some(7), jumps, foreign }
 }
 
 #[test]
@@ -116,7 +116,8 @@ fn rules_of_one_table_are_one_step_whosever_they_are() {
         tie: None,
     };
     let found = [of(NFT, 1), of(NFT, 1), of(LEGACY, 1), of(NFT, 2)];
-    let jobs: Vec<Job<'_>> = [Job::InTable].into_iter().chain(found.iter().map(Job::Rules)).collect();
+    let jobs: Vec<FilterRemoval<'_>> =
+        [FilterRemoval::InTable].into_iter().chain(found.iter().map(FilterRemoval::Rules)).collect();
     let steps = rules_by_place(&jobs);
     let jobs_of_step = |(_, rules): &Wanted<'_>| rules.iter().map(|(at, _)| *at).collect::<Vec<_>>();
     let steps: Vec<Vec<usize>> = steps.values().map(jobs_of_step).collect();

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::covered::Covers;
-use super::namespaces::{self, Others};
+use super::namespaces::{InOthers, OtherNamespaces};
 use crate::carrier::{Cause, Elsewhere, FoundFile, Presence};
 use crate::checkpoint::{Checkpoint, DumpSpan};
 use crate::host::{Absence, Host, OnlyPlace, Scope, Shared, Unseen};
@@ -28,7 +28,7 @@ pub(super) struct Judge {
     /// Why the tool's own mount namespace need not be the one that CRIU ran in.
     not_the_hosts: Option<Unseen>,
     /// The other mount namespaces, where it need not be.
-    others: Option<Others>,
+    others: Option<OtherNamespaces>,
     covers: Covers,
 }
 
@@ -48,7 +48,7 @@ impl Judge {
             written,
             root_after_restart: if is_restarted { device_of_root() } else { None },
             is_root_named: hints.root.is_some(),
-            others: not_the_hosts.is_some().then(|| Others::new(host)),
+            others: not_the_hosts.is_some().then(|| OtherNamespaces::new(host)),
             not_the_hosts,
             covers: Covers::new(span, is_restarted),
         }
@@ -106,12 +106,12 @@ impl Judge {
             return self.covers.objection(place);
         };
         Ok(match others.look(root, place) {
-            namespaces::Elsewhere::Nothing => None,
-            namespaces::Elsewhere::Unseen => Some(Elsewhere::OtherNamespace(unseen.clone())),
-            namespaces::Elsewhere::Perhaps(namespace) if namespace.process == Some(1) => {
+            InOthers::Nothing => None,
+            InOthers::Unseen => Some(Elsewhere::OtherNamespace(unseen.clone())),
+            InOthers::Perhaps(namespace) if namespace.process == Some(1) => {
                 Some(Elsewhere::OtherNamespace(unseen.clone()))
             }
-            namespaces::Elsewhere::Perhaps(namespace) => {
+            InOthers::Perhaps(namespace) => {
                 let why = format!("{} may have it", namespace.describe());
                 Some(Elsewhere::OtherNamespace(Unseen { scope: Scope::Directories, why }))
             }

@@ -13,7 +13,7 @@ use crate::checkpoint::Checkpoint;
 use crate::mounts::{HostMounts, Identity, MountHints, OtherDisks, Place};
 
 /// Where link remaps are if their disks have other numbers by now.
-pub(super) struct Others<'a> {
+pub(super) struct OtherPlaces<'a> {
     checkpoint: &'a Checkpoint,
     host: &'a HostMounts,
     hints: &'a MountHints,
@@ -21,9 +21,9 @@ pub(super) struct Others<'a> {
     known: HashMap<u32, Option<OtherDisks<'a>>>,
 }
 
-impl<'a> Others<'a> {
+impl<'a> OtherPlaces<'a> {
     pub(super) fn new(checkpoint: &'a Checkpoint, host: &'a HostMounts, hints: &'a MountHints) -> Self {
-        Others { checkpoint, host, hints, known: HashMap::new() }
+        OtherPlaces { checkpoint, host, hints, known: HashMap::new() }
     }
 
     /// The places of each disk that is mounted.

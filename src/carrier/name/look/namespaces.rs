@@ -10,7 +10,7 @@ use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 
 /// The other mount namespaces, that of process 1 first.
 #[derive(Debug)]
-pub(super) struct Others {
+pub(super) struct OtherNamespaces {
     namespaces: Vec<MountNamespace>,
     /// Whether that of process 1 is among them.
     has_first: bool,
@@ -20,7 +20,7 @@ pub(super) struct Others {
 
 /// What a path is in other mount namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Elsewhere {
+pub(super) enum InOthers {
     /// In none of them there is such a file, that of process 1 included.
     Nothing,
     /// In this one there is a file, or it cannot be looked at.
@@ -29,7 +29,7 @@ pub(super) enum Elsewhere {
     Unseen,
 }
 
-impl Others {
+impl OtherNamespaces {
     pub(super) fn new(host: &Host) -> Self {
         let first = host.first_mounts();
         let has_first = first.is_some();
@@ -39,13 +39,13 @@ impl Others {
                 namespaces.push(namespace);
             }
         }
-        Others { namespaces, has_first, roots: OnceLock::new() }
+        OtherNamespaces { namespaces, has_first, roots: OnceLock::new() }
     }
 
     /// What the path of a place below this root directory is in the others.
-    pub(super) fn look(&self, root: &Path, place: &Place) -> Elsewhere {
+    pub(super) fn look(&self, root: &Path, place: &Place) -> InOthers {
         if !self.has_first {
-            return Elsewhere::Unseen;
+            return InOthers::Unseen;
         }
         let is_nothing = |root: &Result<Directory, FileError>, inside: &Path| {
             root.as_ref().is_ok_and(|opened| matches!(entry(opened, inside, place), Ok(None)))
@@ -53,8 +53,8 @@ impl Others {
         let inside = root.strip_prefix("/").unwrap_or(root);
         let mut all = self.namespaces.iter().zip(self.roots());
         match all.find(|(_, opened)| !is_nothing(opened, inside)) {
-            Some((namespace, _)) => Elsewhere::Perhaps(namespace.clone()),
-            None => Elsewhere::Nothing,
+            Some((namespace, _)) => InOthers::Perhaps(namespace.clone()),
+            None => InOthers::Nothing,
         }
     }
 

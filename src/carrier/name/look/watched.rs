@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::absent::Judge;
-use super::{Job, Searcher};
+use super::{NameSearch, Searcher};
 use crate::carrier::{Cause, Presence};
 use crate::host::{Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched};
 use crate::mounts::{Base, Place};
@@ -15,7 +15,7 @@ use crate::reach::SilentMounts;
 const IMPATIENCE: Duration = Duration::from_millis(200);
 
 /// An answer for each.
-pub(super) fn answer_each(jobs: Vec<Job>, judge: Judge) -> Vec<Presence> {
+pub(super) fn answer_each(jobs: Vec<NameSearch>, judge: Judge) -> Vec<Presence> {
     let (jobs, judge) = (Arc::new(jobs), Arc::new(judge));
     let mut answers: Vec<Presence> = Vec::with_capacity(jobs.len());
     let mut silent = SilentMounts::default();
@@ -29,7 +29,7 @@ pub(super) fn answer_each(jobs: Vec<Job>, judge: Judge) -> Vec<Presence> {
         if !run(&jobs, &judge, &mut answers, patience) {
             let job = &jobs[answers.len()];
             let places: Vec<&Place> = job.places().collect();
-            silent.add(&places, jobs.iter().flat_map(Job::places));
+            silent.add(&places, jobs.iter().flat_map(NameSearch::places));
             answers.push(does_not_answer(job, &silent));
         }
     }
@@ -37,7 +37,7 @@ pub(super) fn answer_each(jobs: Vec<Job>, judge: Judge) -> Vec<Presence> {
 }
 
 /// Answers from the first that has no answer yet, to the end or until one does not come: then this is `false`.
-fn run(jobs: &Arc<Vec<Job>>, judge: &Arc<Judge>, answers: &mut Vec<Presence>, patience: Duration) -> bool {
+fn run(jobs: &Arc<Vec<NameSearch>>, judge: &Arc<Judge>, answers: &mut Vec<Presence>, patience: Duration) -> bool {
     let (theirs, judge, from) = (Arc::clone(jobs), Arc::clone(judge), answers.len());
     let worker = Watched::start("files", move |sender| {
         let mut searcher = Searcher::new(judge);
@@ -60,12 +60,12 @@ fn run(jobs: &Arc<Vec<Job>>, judge: &Arc<Judge>, answers: &mut Vec<Presence>, pa
     true
 }
 
-fn does_not_answer(job: &Job, silent: &SilentMounts) -> Presence {
+fn does_not_answer(job: &NameSearch, silent: &SilentMounts) -> Presence {
     let told = job.places().next().map_or_else(String::new, |place| silent.does_not_answer(place));
     Presence::Unreachable(Cause::Silent(told))
 }
 
 /// Where a file is looked for.
-fn bases(job: &Job) -> impl Iterator<Item = &Base> {
+fn bases(job: &NameSearch) -> impl Iterator<Item = &Base> {
     job.places().map(|place| &place.base)
 }
