@@ -22,7 +22,7 @@ use crate::locate;
 use crate::options::Options;
 use crate::probe;
 use crate::report::{self, CheckpointReport, Mode, Report};
-use crate::save::{Destination, Keeper, SaveDirectory};
+use crate::save::{Destination, SaveDirectory, Saver};
 use crate::tree;
 
 /// Finds out what checkpoints left on this host, beside others who look. Nothing is changed, and nothing
@@ -108,9 +108,9 @@ impl Removal<'_> {
         let plan = plan.guarded(&tree::look(&host, &images, &checkpoint), &self.settings.policy);
         let run_id = checkpoint.run_id().map(|id| id.text);
         let images_path = prepared.path.clone();
-        let keeper = self.directory.take().map(|directory| Keeper { directory, images: images_path, run_id });
-        let (mut done, keeper) = execute::execute(&host, plan, keeper, self.interrupt);
-        self.directory = keeper.map(|keeper| keeper.directory);
+        let saver = self.directory.take().map(|directory| Saver { directory, images: images_path, run_id });
+        let (mut done, saver) = execute::execute(&host, plan, saver, self.interrupt);
+        self.directory = saver.map(|saver| saver.directory);
         match survey(&Host::look(probe::wanted(&checkpoint, &claims)), &images, &checkpoint, claims, &hints) {
             Ok(after) => execute::confirm(&mut done, &after),
             Err(error) => {

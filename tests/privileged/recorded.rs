@@ -80,10 +80,7 @@ fn other_filesystem(criu: &Criu) {
     fs::write(host.path(&disk.mountpoint).join("file"), "").expect("a new file");
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 1, "{removed}");
-    assert!(
-        removed.stdout.contains("(not known: ") && removed.stdout.contains("the dump's record names"),
-        "{removed}"
-    );
+    assert!(removed.stdout.contains("(not known: ") && removed.stdout.contains("the dump's record names"), "{removed}");
     fs::remove_file(host.path(&disk.mountpoint).join("file")).expect("a file");
     host.run("mount", &[&disk.node, &disk.mountpoint]);
     tool.assert_removes_everything_since(&before);
