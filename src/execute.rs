@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Carries a plan out.
+//! Carries out a plan.
 //!
-//! Every object is looked at once more right before it is removed, and only what still is what the plan saw is
-//! touched. One failure does not stop the rest. Network locks go first and link remaps last: a link remap that has
-//! changed is what tells that rules may be a newer dump's, and a run that was cut short must not lose that sign.
+//! Each object is examined once more right before it is removed, and is touched only if it is still what the plan
+//! describes. One failure does not stop the rest. Network locks go first and link remaps last: a changed link remap
+//! shows that rules may belong to a newer dump, and an interrupted run must not lose that sign.
 
 mod confirm;
 

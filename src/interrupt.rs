@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! How a caller ends a removal between two steps.
 //!
-//! The step at hand is finished and no other one is begun. What was done is confirmed and reported as always.
+//! The current step finishes and no other begins. The outcome is confirmed and reported as usual.
 
 use std::fmt;
 use std::sync::Arc;

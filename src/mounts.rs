@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Mount arithmetic: where a file of the dumped tree is on this host now. Pure.
 //!
-//! A tree with mount namespaces of its own names its files from the root of such a namespace. The namespace is gone,
-//! but the images say which directory of which filesystem each of its mounts showed; the host's mount table says
-//! where that filesystem is mounted here. Nothing is mounted, nothing is entered. The answer is where to look: what
-//! is found there is verified by others.
+//! A tree with its own mount namespaces names its files from the root of such a namespace. The namespace is gone, but
+//! the images say which directory of which filesystem each mount showed, and the host's mount table says where that
+//! filesystem is mounted. Nothing is mounted or entered. The result says where to look; other modules verify what is
+//! there.
 
 mod filesystem;
 mod path;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What a caller decides before anything is looked at, and what it is told meanwhile.
+//! The options that a caller sets, and the events that it receives.
 
 use std::collections::BTreeSet;
 use std::fmt;

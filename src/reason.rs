@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Why an object is kept: a closed list, each with its name on the command line and its meaning.
+//! Why an object is kept: a closed list of reasons, with their names on the command line and their explanations.
 
 use std::fmt;
 use std::str::FromStr;

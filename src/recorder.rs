@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Records at the dump, in a file beside the images, what the dump has just left; never anything else.
+//! Records what a dump has just left, in a file next to the images. It writes nothing else.
 //!
-//! The moment for it is CRIU's `post-dump`: all images are written, the tree is still frozen, the links and locks are in
-//! place, and CRIU waits (`cr_dump_finish` in `criu/cr-dump.c`).
+//! It runs at CRIU's `post-dump`: all images are written, the tree is still frozen, the links and locks exist, and CRIU
+//! waits (`cr_dump_finish` in `criu/cr-dump.c`).
 
 mod make;
 

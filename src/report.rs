@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is told about a run: one set of values, which text and JSON both render.
+//! The report of a run: one set of values, rendered as text and as JSON.
 //!
-//! These types are the JSON schema and nothing else is: the tool's own types may change, these only with
-//! [`SCHEMA_VERSION`]. `docs/json.md` describes them for the reader of the output.
+//! Only these types define the JSON schema. They change only with [`SCHEMA_VERSION`]; the tool's other types may change
+//! at any time. `docs/json.md` describes them.
 
 mod build;
 mod origin;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! From what the caller names to what was removed: the one place that knows the order.
+//! From the caller's paths to the removal: the only module that knows the order.
 //!
-//! Locate, lock, read, look, decide; and for a removal: look at the tree once more, act, look afterwards. All plans are
-//! made before anything is removed, so that what a person is asked about is all that will happen.
+//! Locate, lock, read, examine, decide; and for a removal: check the tree once more, act, examine again. All plans are
+//! made before anything is removed, so a person confirms everything that will happen.
 
 mod candidate;
 mod find;

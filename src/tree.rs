@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Whether the dumped tree is dead.
 //!
-//! Images hold the pids that the tasks had in their own pid namespace, their names and programs, and where their parts
-//! lay in memory. A process is one of the tree only if one of its pids, in whatever pid namespace, is that of a task and
-//! its memory is laid out as the task's was: CRIU restores that to the byte, and a program that is started gets a random
-//! layout. Where the layout cannot decide, names and the start of the process have to.
+//! Images contain the tasks' pids in their own pid namespace, their names and programs, and their memory layouts. A
+//! process belongs to the tree only if one of its pids, in any pid namespace, is that of a task, and its memory layout
+//! is the task's: CRIU restores it to the byte, and a newly started program gets a random one. If the layout cannot
+//! decide, names and the start time of the process do.
 //!
-//! That it was restored takes evidence that a restore came to its end: a start after the images alone may be the doing
-//! of a clock that was stepped. That the tree is dead takes a look at every process that can be of it.
+//! A restored tree needs evidence of a finished restore: a start after the images may only mean that a clock was
+//! changed. A dead tree needs a look at every process that may belong to it.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What stands in headers and in the extension headers before them: GNU's long names, and PAX records (POSIX.1-2001).
+//! The content of headers and of the extension headers before them: GNU's long names, and PAX records (POSIX.1-2001).
 
 use tar::{EntryType, Header, PaxExtensions};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Sparse files: which pieces of a file an archive holds. Between them are zeros.
+//! Sparse files: the pieces of a file in an archive. Zeros fill the gaps between them.
 
 use tar::GnuSparseHeader;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Whether a directory has an entry; and when that it has none means that the entry is gone.
+//! Whether a directory has an entry, and whether a missing entry proves that the file is gone.
 
 use std::ffi::OsStr;
 

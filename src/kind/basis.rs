@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What kinds judge by, beside the object itself.
+//! The evidence for verdicts, apart from the object itself.
 
 use crate::carrier::FoundFile;
 use crate::carrier::filter::Tie;

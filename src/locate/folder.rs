@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A directory in which images and metadata lie: one of this host that is held open, or one in an archive.
+//! A directory with images and metadata: an open directory of this host, or one in an archive.
 //!
-//! One of the host is opened once, and what is in it by one name, so that nobody can put another directory in its place.
-//! What came from an archive is in memory, and never on disk.
+//! A directory of the host is opened once, and each entry in it by one name, so nobody can substitute another
+//! directory. The content of an archive is in memory and never on disk.
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The layouts in which people and runtimes hold checkpoints.
+//! The layouts in which people and runtimes store checkpoints.
 
 /// How the images are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Reads the metadata that runtimes and engines keep beside the images.
+//! Reads the metadata that runtimes and engines store next to the images.
 //!
-//! Only the fields that are used are decoded, of files of a bounded size. A file that cannot be used takes nothing away
-//! from the images: it is told in a note, and that is all.
+//! It decodes only the fields that are used, from files of bounded size. An unusable file causes a note and does not
+//! affect the images.
 
 mod docker;
 mod engine;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `podman:NAME_OR_ID`: from a container's name to its directory, as podman's own storage has it.
+//! `podman:NAME_OR_ID`: from a container's name to its directory in podman's storage.
 //!
-//! The storage is that of root's podman (github.com/containers/storage): a list of the containers, and a directory for
-//! each. It is believed only where nobody else can have written it: it decides whose residue goes.
+//! This is the storage of root's podman (github.com/containers/storage): a list of containers, and a directory for
+//! each. criu-gc trusts it only if nobody else can have written it, because it decides whose residue is removed.
 
 mod storage;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The manifest of a save directory: `manifest.jsonl`, one JSON object a line, one line for each saved file.
+//! The manifest of a save directory: `manifest.jsonl`, one line for each saved file, a JSON object.
 //!
-//! Lines rather than one document: an earlier line is never written again, so nothing can take it away, and ten
-//! thousand files do not mean writing all lines ten thousand times.
+//! Lines rather than one document: an earlier line is never rewritten, so nothing can destroy it, and ten thousand
+//! files do not mean writing all lines ten thousand times.
 
 use std::io::{self, BufRead};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Finds the checkpoints in what was named, and reads their images, on threads that can be left behind.
+//! Finds the checkpoints below the given paths and reads their images, on threads that can be abandoned.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

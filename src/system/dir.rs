@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Directories held open, and the entries in them.
+//! Open directories, and the entries in them.
 //!
-//! Everything the tool does to a file it does by (directory descriptor, one name): a path is resolved once, without
-//! following any symbolic link, and never again as a string. So a directory that somebody swaps while the tool works
-//! cannot lead it elsewhere. `unlink` is the only call here that changes anything.
+//! The tool accesses a file only by directory descriptor and one name: it resolves a path once, without following
+//! symbolic links, and never again as a string. So nobody can redirect it by replacing a directory. `unlink` is the
+//! only call here that changes anything.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Whether the journal of an unmounted filesystem holds changes that are not on their places yet. Read-only.
+//! Whether the journal of an unmounted filesystem contains changes that are not in place yet. Read-only.
 //!
-//! A filesystem that is looked at without replaying its journal shows what was true before those changes: a link that
-//! only the journal has would be taken for gone. What cannot be understood counts as not replayed.
+//! Without replaying its journal, a filesystem shows the state before those changes: a link that only the journal has
+//! would look gone. A journal that cannot be understood counts as not replayed.
 
 use std::io;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A file of lines that only grows: no crash and no full disk takes an earlier line away.
+//! A file of lines that only grows: no crash and no full disk destroys an earlier line.
 //!
-//! A line is on disk when [`Ledger::append`] returns, or not in the file. A line without an end is one that somebody
-//! was killed over; it is ended, not removed, before the next one begins.
+//! When [`Ledger::append`] returns, the line is on disk, or not in the file. A line without an end comes from a killed
+//! run; it is ended, not removed, before the next one begins.
 
 use std::ffi::OsStr;
 use std::fs::File;

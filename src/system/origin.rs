@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Whose word the owner of a file is: that of whoever serves its filesystem, or brought it.
+//! Whether the owner of a file can be trusted: this depends on who serves or brought its filesystem.
 //!
-//! An inode is owned by root because the filesystem says so. A user who serves one (FUSE) or has one mounted from a stick
-//! (udisks) says what it likes; a mount that changes owners (an idmapped one) says what its maker liked; and a mount in
-//! another mount namespace may have been made by the root of a user namespace. What root mounted without `nosuid` is
-//! root's word: a set-user-id file on it is root's power already. An overlay that is `nosuid` shows the owners of its
-//! layers.
+//! An inode is owned by root because the filesystem says so. A user who serves one (FUSE), or who had one mounted from
+//! a stick (udisks), can claim any owner. So can the creator of a mount that changes owners (an idmapped one). A mount
+//! in another mount namespace may come from the root of a user namespace. A filesystem that root mounted without
+//! `nosuid` can be trusted: a set-user-id file on it already has root's power. A `nosuid` overlay shows the owners of
+//! its layers.
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! As what the program was called: its own file name decides, which a link can give it.
+//! Chooses the role from argv[0], which a link can set.
 //!
-//! Others start it who cannot pass an option: checkpointctl finds its plugins by name, and CRIU runs an action script as
-//! one word without arguments.
+//! checkpointctl finds its plugins by name, and CRIU runs an action script without arguments, so neither can pass an
+//! option.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The only place that prints, and the only one that asks.
+//! The only module that prints, and the only one that asks.
 //!
-//! Names come from images that anybody may have written, and they are printed as root: everything that could move the
-//! cursor, break a line, hide or reorder text is shown as an escape, and so are bytes that are no text. That holds
-//! wherever the output goes: what a pipe or a file has today, somebody looks at on a terminal tomorrow. JSON has the exact
-//! bytes.
+//! Names come from images that anybody may have written, and root sees them. So everything that could move the cursor,
+//! break a line, or hide or reorder text is escaped, and so is invalid UTF-8, wherever the output goes: somebody may
+//! view a file on a terminal later. JSON has the exact bytes.
 #![expect(clippy::disallowed_methods, reason = "this is the place that prints")]
 
 use std::cell::Cell;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What a path of the tool's own mount namespace can have led to when the dump was made: other mounts may cover it now,
-//! or what was mounted then is not mounted any more.
+//! What a path in the tool's own mount namespace may have led to at the dump: other mounts may cover it now, or the
+//! filesystem may not be mounted any more.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
