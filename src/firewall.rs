@@ -130,7 +130,7 @@ impl ChainView {
     }
 }
 
-/// Everything of CRIU's kinds in one network namespace.
+/// CRIU's rules, tables and chains in one network namespace.
 #[derive(Debug)]
 pub struct NetworkView {
     /// The namespace.

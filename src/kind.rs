@@ -175,7 +175,7 @@ found! {
 pub struct Claims {
     /// What the images name.
     pub residues: Vec<Residue>,
-    /// What cannot be told from them.
+    /// What they do not say.
     pub unknown: Vec<Unknown>,
 }
 

@@ -68,7 +68,7 @@ pub enum LocateError {
         /// What is wrong.
         source: ArchiveError,
     },
-    /// What leads to the layers of an image makes no sense.
+    /// What leads to the layers of an image is invalid.
     #[error("cannot use the image: {} is invalid", path.display())]
     Document {
         /// The document.
@@ -76,7 +76,7 @@ pub enum LocateError {
         /// What is wrong.
         source: DecodeError,
     },
-    /// A container of podman's could not be used.
+    /// A podman container could not be used.
     #[error(transparent)]
     Podman(#[from] PodmanError),
     /// There are too many.

@@ -30,7 +30,7 @@ pub enum Verdict {
     Keep(Vec<KeepReason>),
     /// There is nothing to remove any more.
     Nothing,
-    /// Whether it is there cannot be told.
+    /// It is not known whether it exists.
     CannotTell,
 }
 

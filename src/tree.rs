@@ -28,7 +28,7 @@ pub struct TreeState {
     pub alive: Vec<LiveTask>,
     /// Processes that were restored from the images.
     pub restored: Vec<LiveTask>,
-    /// Processes of CRIU's that are at work on these images.
+    /// criu processes that work on these images.
     pub criu: Vec<LiveTask>,
     /// Whether there are others, which may be at work on other images of the same tree.
     pub has_other_criu: bool,
@@ -47,7 +47,7 @@ pub struct LiveTask {
     pub state: u8,
 }
 
-/// Why the state of the tree cannot be told.
+/// Why the state of the tree is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnknownTree {
     /// No image names the processes.
@@ -56,7 +56,7 @@ pub enum UnknownTree {
     Hidden(String),
     /// This process may be of the tree, and neither its memory nor its start tells.
     Undecided(LiveTask),
-    /// A process has the pid of a dumped one, and the images were cut before anything by which to tell the two apart.
+    /// A process has the pid of a dumped one, and the images are truncated before anything that distinguishes the two.
     Nameless,
 }
 

@@ -70,7 +70,7 @@ impl Extension {
         if kind.is_gnu_longlink() { self.link = name } else { self.path = name }
     }
 
-    /// Adds PAX records; `None` if they make no sense.
+    /// Adds PAX records; `None` if they are invalid.
     pub(super) fn add_pax(&mut self, content: &[u8], scope: Scope) -> Option<()> {
         for record in PaxExtensions::new(content) {
             let record = record.ok()?;

@@ -31,7 +31,7 @@ impl Pieces {
         }
     }
 
-    /// Adds those of a header of GNU's; `false` if one makes no sense.
+    /// Adds those of a header of GNU's; `false` if one is invalid.
     pub(super) fn add_gnu(&mut self, headers: &[GnuSparseHeader]) -> bool {
         for header in headers.iter().filter(|header| !header.is_empty()) {
             let (Ok(offset), Ok(length)) = (header.offset(), header.length()) else { return false };

@@ -35,7 +35,7 @@ pub enum FinalState {
     Stopped,
 }
 
-/// Reads a log of CRIU's.
+/// Reads CRIU's log.
 pub fn read(mut log: impl BufRead) -> io::Result<LogFacts> {
     let mut facts = LogFacts::default();
     let mut line = Vec::new();

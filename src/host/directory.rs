@@ -22,7 +22,7 @@ pub struct Absence {
     directory: FileIdentity,
 }
 
-/// Why an entry that is absent in one directory can be nowhere else.
+/// Why an entry that is absent in one directory cannot be elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnlyPlace {
     /// The user, or this host's own engine, says that it was there.

@@ -66,7 +66,7 @@ pub struct HostMounts {
     pub unseen: Vec<Unseen>,
     /// Devices whose filesystem has been mounted since before the dump.
     pub lasting: BTreeSet<(u32, u32)>,
-    /// Why a tmpfs that is mounted nowhere may be there all the same, by its device number.
+    /// Why a tmpfs that is not mounted may be there all the same, by its device number.
     pub held: BTreeMap<(u32, u32), Vec<Unseen>>,
 }
 

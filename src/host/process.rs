@@ -194,7 +194,7 @@ fn of_other_threads(pid: u32, process: &Path) -> Option<MemoryLayout> {
     threads.into_iter().filter(|thread| *thread != pid).find_map(stat)
 }
 
-/// A file of `/proc`, with one or two reads: those are written anew for each.
+/// A file of `/proc`, with one or two reads: those are written again for each.
 pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::with_capacity(USUAL_SIZE);
     fs::File::open(path)?.take(FILE_LIMIT).read_to_end(&mut content)?;

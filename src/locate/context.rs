@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const NAMESPACES_LIMIT: usize = 16;
 /// Whoever wrote the metadata may have written binds without end, and each is compared with each.
 const BINDS_LIMIT: usize = 1024;
-/// The addresses are told to people only.
+/// The addresses are only for people.
 const ADDRESSES_LIMIT: usize = 64;
 /// No name or id is longer: those of Kubernetes have up to 253 characters.
 const NAME_LIMIT: usize = 256;

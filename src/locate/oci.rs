@@ -133,7 +133,7 @@ impl Place<'_> {
         Ok((document.len() as u64 <= DOCUMENT_LIMIT).then_some(document))
     }
 
-    /// What matters of a layer; `None` where there is none, or what is there is no archive.
+    /// What matters of a layer; `None` if there is none, or what is there is no archive.
     fn layer(&self, path: &str) -> Result<Option<Contents>, LocateError> {
         let (directory, meter) = match self {
             Place::Archived(blobs) => {

@@ -65,7 +65,7 @@ fn about_file(record: &Record, name: &NameQuery, file: &FoundFile) -> Option<Ans
     Some(if is_unchanged { Answer::Same } else { Answer::Unclear })
 }
 
-/// `None` where it cannot be told: an overlay's files have other numbers than those of its upper directory, and what
+/// `None` if it is not known: an overlay's files have other numbers than those of its upper directory, and what
 /// has no device of its own gets another number with each mount.
 fn is_same_file(recorded: &Link, file: &FoundFile, boot: Boot) -> Option<bool> {
     let found = &file.identity;

@@ -53,7 +53,7 @@ pub struct NamedReport {
     pub id: Option<String>,
 }
 
-/// A path of the host with whose word it is.
+/// A path of the host with its author.
 #[derive(Debug, Clone, Serialize)]
 pub struct PathReport {
     /// The path.

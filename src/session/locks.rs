@@ -21,9 +21,9 @@ use crate::system::lock::{self, Kind, Lock, Refusal};
 
 /// How long a removal waits for another run to end.
 const REMOVAL_WAIT: Duration = Duration::from_secs(20);
-/// How long a look waits; then it shows what there is.
+/// How long a look waits before it continues without the lock.
 const SHOW_WAIT: Duration = Duration::from_secs(5);
-/// A wait as long as that is told.
+/// A wait of this length causes an event.
 const SILENT_WAIT: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_millis(10);
 

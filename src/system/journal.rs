@@ -59,7 +59,7 @@ const LONGEST_RECORD: u64 = (256 + 4) * 1024 / BLOCK as u64;
 const UNMOUNT: u8 = 0x20;
 
 impl<'a> XfsLog<'a> {
-    /// The log as the superblock describes it; `None` where it is on a device of its own, or makes no sense.
+    /// The log as the superblock describes it; `None` where it is on a device of its own, or is invalid.
     fn find(device: &'a Device) -> io::Result<Option<Self>> {
         let superblock = read::<128>(device, 0)?;
         let block_size = u64::from(u32_at(&superblock, 4));

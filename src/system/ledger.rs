@@ -89,7 +89,7 @@ impl Ledger {
     }
 }
 
-/// Opens the ledger `name` of a directory to read it; `None` where there is none.
+/// Opens the ledger `name` of a directory to read it; `None` if there is none.
 pub fn read(directory: &Directory, name: &OsStr) -> Result<Option<File>, LedgerError> {
     let path = directory.path().join(name);
     let file = directory.read_file(name).map_err(|error| failed(error.operation, &path)(error.source.into()))?;

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use super::author::Author;
 use super::mountinfo::unescape;
 
-/// A mount, as far as it tells whose word the owners on it are.
+/// A mount, as far as it matters for the trust in its owners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mount {
     id: u64,
@@ -80,7 +80,7 @@ pub(super) fn author_on(key: MountKey) -> Author {
 enum Found {
     /// The very mount.
     Mount(Mount),
-    /// Not the mount, but others of its filesystem, with whose word the owners on them are.
+    /// Not the mount, but others of its filesystem, with the trust in their owners.
     Filesystem(Author),
     Nothing,
 }
@@ -188,7 +188,7 @@ fn has_option(options: &[u8], option: &[u8]) -> bool {
 }
 
 /// Whether a block device is one that people carry about, or make of a file, or has one of these below it. A fixed disk
-/// is root's, also where it is mounted `nosuid` for good measure. What cannot be told counts as brought.
+/// is root's, also where it is mounted `nosuid` for good measure. An unknown one counts as brought.
 fn is_brought(device: (u32, u32)) -> bool {
     let link = PathBuf::from(format!("/sys/dev/block/{}:{}", device.0, device.1));
     std::fs::canonicalize(link).map_or(true, |place| is_brought_at(&place, LAYERS))

@@ -71,7 +71,7 @@ pub enum Error {
     /// The program that prints the tables gave nothing.
     #[error("cannot read the kernel's legacy iptables rules")]
     Save(#[source] command::Error),
-    /// What it printed makes no sense.
+    /// What it printed is invalid.
     #[error("cannot parse the output of {program}")]
     Parse {
         /// The program.
@@ -140,7 +140,7 @@ pub fn legacy_tables(version: IpVersion) -> Result<Vec<String>, Error> {
     }
 }
 
-/// The filter table, with those rules for which `keep` is true of their chain and words; `None` where there is none.
+/// The filter table, with those rules for which `keep` is true of their chain and words; `None` if there is none.
 pub fn read_filter(version: IpVersion, keep: impl Fn(&str, &[String]) -> bool) -> Result<Option<FilterTable>, Error> {
     if !legacy_tables(version)?.iter().any(|name| name == FILTER) {
         return Ok(None);

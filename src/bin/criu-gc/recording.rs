@@ -26,7 +26,7 @@ const FAILURE: u8 = 1;
 /// What becomes of a dump that could not be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnFailure {
-    /// It is as good as any other without a record.
+    /// The dump is valid without a record.
     KeepDump,
     /// CRIU undoes it, and lets the tree run on.
     FailDump,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// A line under construction: words of the tool's own, and text from outside.
+/// A line under construction: the tool's own words, and text from outside.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Line {
     bytes: Vec<u8>,
@@ -26,7 +26,7 @@ impl Line {
         Line::default()
     }
 
-    /// Adds words of the tool's own.
+    /// Adds the tool's own words.
     pub(crate) fn say(mut self, words: &str) -> Self {
         self.bytes.extend_from_slice(words.as_bytes());
         self
@@ -135,7 +135,7 @@ impl Terminal {
 
 /// What takes no longer than this needs no word about it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often the line is written anew.
+/// How often the line is rewritten.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// Goes to the start of the line and empties it.
 const EMPTY_LINE: &str = "\r\x1b[K";

@@ -13,7 +13,7 @@ use criu_gc::report::{
 
 use crate::terminal::Line;
 
-/// How much is told.
+/// How much to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Detail {
     /// The objects and what they come to.

@@ -163,7 +163,7 @@ fn remove_rules_once(place: FilterPlace, wanted: &[&FoundRule]) -> Attempt<Outco
     }
 }
 
-/// The rules of the plan that the table still has. Legacy rules that are equal are told apart by nothing, so there
+/// The rules of the plan that the table still has. Nothing distinguishes equal legacy rules, so there
 /// the plan's number of them counts.
 fn still_there<'a>(view: &FilterView, wanted: &[&'a FoundRule]) -> Vec<&'a FoundRule> {
     let mut left: HashMap<_, Vec<RuleId>> = view.drops.clone();

@@ -300,7 +300,7 @@ fn look_again(opened: &Opened<'_>) -> Result<(), String> {
     }
 }
 
-/// Opens the directory of the link anew, and makes sure that it is the one that was looked at.
+/// Opens the directory of the link again, and verifies that it is the one that was examined.
 fn open_again(found: &FoundFile, bases: &mut OpenBases) -> Result<Option<Arc<OpenDirectory>>, String> {
     let opened = match bases.directory_of(&found.place) {
         Ok(opened) => opened,

@@ -96,7 +96,7 @@ fn additions(directories: &[&Path]) -> Result<Vec<PathBuf>, PodmanError> {
     Ok(files.into_values().collect())
 }
 
-/// What a file of the configuration says; `None` where there is none. A symbolic link is followed, as podman does: some
+/// What a file of the configuration says; `None` if there is none. A symbolic link is followed, as podman does: some
 /// distributions have only links below /etc.
 fn read(path: &Path) -> Result<Option<Section>, PodmanError> {
     let wrong = |why: String| PodmanError::Configuration { path: path.to_owned(), why };

@@ -15,7 +15,7 @@ use crate::system::dir::FileError;
 #[derive(Debug)]
 pub(super) struct Covers {
     span: Option<DumpSpan>,
-    /// Whether process 1 was started after the dump: filesystems in memory were made anew.
+    /// Whether process 1 was started after the dump: filesystems in memory were re-created.
     is_restarted: bool,
     last: Mutex<Option<(PathBuf, Arc<Layers>)>>,
 }
