@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reads tar archives as streams: plain, or compressed with gzip or zstd.
 //!
-//! Nothing is unpacked to disk. What is asked for is read into memory, up to a limit that the caller gives; the rest is
-//! passed over, in a plain archive by seeking. Everything in an archive is somebody else's word, so each thing that could
-//! be without end has a limit with a name ([`Limit`]), and what memory is taken does not depend on the archive's size.
+//! Nothing is unpacked to disk. Requested files are read into memory, up to a limit from the caller; everything else is
+//! skipped, in a plain archive by seeking. Archives are untrusted, so everything that could be endless has a named
+//! limit ([`Limit`]), and memory use does not depend on the size of the archive.
 
 mod entries;
 mod error;

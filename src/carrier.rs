@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Carriers: the kinds of thing that residue is made of, names of files and network filters. A carrier finds a thing,
-//! looks at it once more, and removes it. It knows no kind of residue: a kind says by a [`Query`] what is to be found.
+//! Carriers: what residue consists of, names of files and network filters. A carrier finds a thing, examines it again,
+//! and removes it. It knows no kinds of residue: a kind says in a [`Query`] what to look for.
 
 pub mod filter;
 pub mod name;

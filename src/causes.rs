@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What people are told of an error: also why it came to it.
+//! An error message with the messages of its causes.
 
 use std::error::Error;
 

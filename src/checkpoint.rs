@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A checkpoint: the facts of its images that matter for what it left, and how complete they are.
+//! A checkpoint: the facts in its images that matter for its residue, and how complete they are.
 //!
-//! Every fact keeps the place where it stands. What is missing is missing here too: nothing is filled in by guessing,
-//! and whoever asks gets an answer that can be "unknown".
+//! Every fact has its place in the images. Missing facts stay missing: nothing is guessed, and a query can return
+//! "unknown".
 
 mod budget;
 #[cfg(test)]

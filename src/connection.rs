@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! TCP connections that a dump locked, and the packets that each lock matches.
 //!
-//! CRIU locks a connection of a tree in its own network namespace by two rules or two set elements, one for each
-//! direction (`criu/netfilter.c`).
+//! In its own network namespace, CRIU locks a connection with two rules or two set elements, one for each direction
+//! (`criu/netfilter.c`).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -23,23 +23,23 @@ use crate::system::dir::FileError;
 #[derive(Debug)]
 pub struct Error(Box<Cause>);
 
-/// What kind of error it is, for programs.
+/// The kind of error, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Of what was named not everything is there: [`Error::missing`].
+    /// A given path does not exist: [`Error::missing`].
     Missing,
-    /// What was named cannot be used: it holds no images, is damaged, or cannot be opened.
+    /// A given path cannot be used: it has no images, is damaged, or cannot be opened.
     Unusable,
     /// Another run has locked the images.
     Locked,
     /// A filesystem does not answer.
     Silent,
-    /// A network namespace that was named cannot be opened, or the host's namespaces cannot be entered.
+    /// A given network namespace cannot be opened, or the host's namespaces cannot be entered.
     Namespace,
     /// Files cannot be saved.
     Save,
-    /// The record of a dump cannot be made.
+    /// The record of a dump cannot be written.
     Record,
     /// This process lacks a resource, such as threads.
     System,
@@ -80,7 +80,7 @@ pub(crate) enum Cause {
 #[error("{0}")]
 pub(crate) struct Silent(String);
 
-/// What is not in a container may be on its host: what the kernel answered, and what to do.
+/// A path that does not exist in a container may exist on its host: the kernel's answer, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; process 1 has another root directory; to use the host's paths, add --host")]
 pub(crate) struct NotInContainer(Errno);
@@ -92,7 +92,7 @@ impl From<FileError> for Cause {
 }
 
 impl Cause {
-    /// A directory that is not there, where it may be on the host.
+    /// A directory that does not exist here, but may exist on the host.
     pub(crate) fn not_in_container(error: FileError) -> Self {
         let source = NotInContainer(error.source);
         Cause::NotInContainer(error, source)
@@ -111,7 +111,7 @@ impl Error {
         Error(Box::new(cause.into()))
     }
 
-    /// What kind of error it is.
+    /// The kind of error.
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
             Cause::Missing(_) => ErrorKind::Missing,
@@ -127,7 +127,7 @@ impl Error {
         }
     }
 
-    /// What is not there of what was named, if that is the error.
+    /// The given paths that do not exist, if that is the error.
     pub fn missing(&self) -> &[PathBuf] {
         if let Cause::Missing(paths) = &*self.0 { paths } else { &[] }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Where in the images a fact stands. Every object that criu-gc removes is traced back to such a place.
+//! Where in the images a fact is. Every object that criu-gc removes is traced back to such a place.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Carries a plan out.
+//! Carries out a plan.
 //!
-//! Every object is looked at once more right before it is removed, and only what still is what the plan saw is
-//! touched. One failure does not stop the rest. Network locks go first and link remaps last: a link remap that has
-//! changed is what tells that rules may be a newer dump's, and a run that was cut short must not lose that sign.
+//! Each object is examined once more right before it is removed, and is touched only if it is still what the plan
+//! describes. One failure does not stop the rest. Network locks go first and link remaps last: a changed link remap
+//! shows that rules may belong to a newer dump, and an interrupted run must not lose that sign.
 
 mod confirm;
 
@@ -13,7 +13,7 @@ use crate::carrier::{Outcome, Presence, Query, filter, name};
 use crate::host::Host;
 use crate::interrupt::Interrupt;
 use crate::plan::{GuardedPlan, Item, Verdict};
-use crate::save::{Keeper, Saved};
+use crate::save::{Saved, Saver};
 
 pub use confirm::confirm;
 
@@ -24,19 +24,18 @@ pub struct Done {
     pub item: Item,
     /// What happened.
     pub outcome: Outcome,
-    /// What of it was kept elsewhere first.
+    /// Where its file was saved before.
     pub saved: Option<Saved>,
 }
 
-/// Carries out the plan. With a keeper no link is removed before its file is kept. An interrupt keeps what was not
-/// reached from being begun; all rules of one filter table are one step.
-/// Gives the keeper back, unless a filesystem does not answer that it works on.
+/// Carries out the plan. With a saver, no link is removed before its file is saved. After an interrupt no further step
+/// begins; all rules of one filter table are one step. Returns the saver, unless its filesystem does not answer.
 pub fn execute(
     host: &Host,
     plan: GuardedPlan,
-    keeper: Option<Keeper>,
+    saver: Option<Saver>,
     interrupt: &Interrupt,
-) -> (Vec<Done>, Option<Keeper>) {
+) -> (Vec<Done>, Option<Saver>) {
     let mut done: Vec<Done> = plan.into_items().into_iter().map(Done::before).collect();
     let (at, jobs): (Vec<usize>, Vec<FilterRemoval<'_>>) = planned(&done).filter_map(filter_job).unzip();
     let outcomes = filter::remove(host, &jobs, interrupt);
@@ -44,11 +43,11 @@ pub fn execute(
         done[at].outcome = outcome;
     }
     let (at, jobs): (Vec<usize>, Vec<NameRemoval>) = planned(&done).filter_map(name_job).unzip();
-    let (fates, keeper) = name::remove(host, jobs, keeper, interrupt);
+    let (fates, saver) = name::remove(host, jobs, saver, interrupt);
     for (at, fate) in at.into_iter().zip(fates) {
         (done[at].outcome, done[at].saved) = (fate.outcome, fate.saved);
     }
-    (done, keeper)
+    (done, saver)
 }
 
 /// What is to be removed, by its place in the plan.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What a network namespace holds of the kinds of rules and tables that CRIU writes. Read-only.
+//! The rules and tables in a network namespace that CRIU may have written. Read-only.
 //!
-//! Both backends of iptables are read, each by its own way: nf_tables through netlink, the legacy tables through
-//! `iptables-legacy-save`, and those only where the kernel says that there are any, since asking would create them.
-//! What cannot be read is a failure that is kept beside what could: "not seen" is never "not there".
+//! Each iptables backend is read in its own way: nf_tables through netlink, legacy tables through
+//! `iptables-legacy-save`, and only if the kernel says that they exist, because asking would create them. A failure is
+//! stored next to what could be read: "not seen" is never "not there".
 
 mod filter;
 mod look;
@@ -128,7 +128,7 @@ impl ChainView {
     }
 }
 
-/// Everything of CRIU's kinds in one network namespace.
+/// CRIU's rules, tables and chains in one network namespace.
 #[derive(Debug)]
 pub struct NetworkView {
     /// The namespace.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! One picture of the host, read-only: its processes, its mount namespaces, its network namespaces, and what could not
-//! be looked at.
+//! A read-only snapshot of the host: its processes, its mount and network namespaces, and what could not be read.
 //!
-//! It is taken once a look, and once more right before anything is removed. Each part of it is read when it is first
-//! asked for, and never twice. Everything else asks the picture; nothing else reads `/proc` about others.
+//! criu-gc takes one for each look, and another right before a removal. Each part is read when first needed, and never
+//! twice. Everything else queries the snapshot; nothing else reads `/proc` about other processes.
 
 mod bounded;
 mod descriptors;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The private modules, for this project's own fuzz targets, benchmarks and integration tests: feature `internals`.
 //!
-//! No version promises anything about what is in here.
+//! No version promises anything about their contents.
 
 macro_rules! open {
     ($($module:ident)*) => {$(

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! How a caller ends a removal between two steps.
 //!
-//! The step at hand is finished and no other one is begun. What was done is confirmed and reported as always.
+//! The current step finishes and no other begins. The outcome is confirmed and reported as usual.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// What a caller has a say in while a removal runs.
+/// Controls a running removal.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -24,20 +24,20 @@ pub struct Control {
 }
 
 impl Control {
-    /// Nothing ends the removal before it is done.
+    /// A removal that nothing interrupts.
     pub fn new() -> Self {
         Control::default()
     }
 
-    /// Asks before each step, possibly on another thread, whether the removal has to end: `Some` names what ends it,
-    /// such as `SIGTERM`, for the report.
+    /// Before each step, possibly on another thread, asks whether the removal must end. `Some` names the reason for the
+    /// report, such as `SIGTERM`.
     #[must_use]
     pub fn end_when(self, asked: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
         Control { interrupt: Interrupt { asked: Some(Arc::new(asked)) } }
     }
 }
 
-/// Whether a removal is to end.
+/// Whether a removal must end.
 #[derive(Clone, Default)]
 pub struct Interrupt {
     asked: Option<Arc<dyn Fn() -> Option<String> + Send + Sync>>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! JSON: text in it that need not be UTF-8, and documents that others wrote. What is wrong with it is told in few words, whatever stands in it: the decoder's own message
-//! repeats the text that it did not expect, be it megabytes.
+//! JSON: text that need not be UTF-8, and documents from other programs. Errors are short, whatever the document
+//! contains: the decoder's own message repeats unexpected text, even megabytes of it.
 
 mod bytes;
 mod evidence;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The kinds of residue: what a checkpoint may have left outside its images. Pure.
 //!
-//! A kind is one file. It says what a checkpoint claims of it, what is to be looked for, what speaks against removing what
-//! was found, and how all that is worded. [`Residue`] is the only list of them, and a kind that lacks an answer does not
-//! compile. Who looks and who removes are the carriers: they know no kinds.
+//! A kind is one file. It says what a checkpoint claims, what to look for, what speaks against removing a found object,
+//! and how to word all this. [`Residue`] is the only list of kinds, and a kind that lacks an answer does not compile.
+//! Carriers look and remove; they know no kinds.
 //!
-//! Nothing is a residue because of how it looks on the host: each one is named by entries of the images, which it carries
-//! as its evidence.
+//! Nothing is residue because of its looks: image entries name each object, which carries them as its evidence.
 
 mod basis;
 mod describe;
@@ -176,7 +175,7 @@ found! {
 pub struct Claims {
     /// What the images name.
     pub residues: Vec<Residue>,
-    /// What cannot be told from them.
+    /// What they do not say.
     pub unknown: Vec<Unknown>,
 }
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! From what the user named to the images: a directory or an archive that holds them, in a layout of people's or of a
-//! runtime's.
+//! From the user's paths to images: directories and archives, in the layouts of people and of runtimes.
 //!
-//! What something is, its content tells, never the end of its name. Nothing is unpacked, written or followed: of a
-//! runtime's directory only files of known names are opened, from directories that are open already.
+//! The content decides what something is, never its file name extension. Nothing is unpacked, written or followed: in a
+//! runtime's directory only files with known names are opened, relative to open directories.
 
 mod archive;
 mod blobs;
@@ -69,7 +68,7 @@ pub enum LocateError {
         /// What is wrong.
         source: ArchiveError,
     },
-    /// What leads to the layers of an image makes no sense.
+    /// What leads to the layers of an image is invalid.
     #[error("cannot use the image: {} is invalid", path.display())]
     Document {
         /// The document.
@@ -77,7 +76,7 @@ pub enum LocateError {
         /// What is wrong.
         source: DecodeError,
     },
-    /// A container of podman's could not be used.
+    /// A podman container could not be used.
     #[error(transparent)]
     Podman(#[from] PodmanError),
     /// There are too many.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Where the parts of a process lie in its memory: what tells a dumped or restored process from any other.
+//! The memory layout of a process, which distinguishes a dumped or restored process from any other.
 //!
-//! CRIU restores the layout of the dumped process to the byte; a program that is started gets a random one.
+//! CRIU restores the layout to the byte; a newly started program gets a random one.
 
 /// Addresses that the kernel chooses when a program is started, as `mm-<pid>.img` and `/proc/PID/stat` give them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

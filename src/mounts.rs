@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Mount arithmetic: where a file of the dumped tree is on this host now. Pure.
 //!
-//! A tree with mount namespaces of its own names its files from the root of such a namespace. The namespace is gone,
-//! but the images say which directory of which filesystem each of its mounts showed; the host's mount table says
-//! where that filesystem is mounted here. Nothing is mounted, nothing is entered. The answer is where to look: what
-//! is found there is verified by others.
+//! A tree with its own mount namespaces names its files from the root of such a namespace. The namespace is gone, but
+//! the images say which directory of which filesystem each mount showed, and the host's mount table says where that
+//! filesystem is mounted. Nothing is mounted or entered. The result says where to look; other modules verify what is
+//! there.
 
 mod filesystem;
 mod path;
@@ -78,9 +78,9 @@ pub enum Base {
         /// What says that it shows the filesystem of the images.
         identity: Identity,
     },
-    /// The upper directory of an overlay that is mounted nowhere.
+    /// The upper directory of an overlay that is not mounted.
     Upper(PathBuf),
-    /// The filesystem on a block device that is mounted nowhere: it has to be mounted to remove something from it.
+    /// The filesystem on a block device that is not mounted: it has to be mounted to remove something from it.
     Device {
         /// Major and minor number at the time of the dump.
         device: (u32, u32),
@@ -174,7 +174,7 @@ impl Place {
 /// Why a filesystem is known to be gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vanished {
-    /// A tmpfs that is mounted nowhere any more and that no process keeps, which a look at every mount namespace and at
+    /// A tmpfs that is no longer mounted and that no process keeps, which a look at every mount namespace and at
     /// what processes have open has shown.
     Tmpfs(Looked),
     /// A filesystem of the kernel's (proc, sysfs, …): links on it do not outlive the tree.
@@ -353,7 +353,7 @@ fn places(inside: &[u8], mounts: &[Same<'_>]) -> Vec<Place> {
     places.into_iter().map(|(_, _, place)| place).collect()
 }
 
-/// What is known of a filesystem that is mounted nowhere.
+/// What is known of a filesystem that is not mounted.
 fn unmounted(insides: &[Vec<u8>], mount: &MntEntry, host: &HostMounts) -> Location {
     let device = mount.device();
     if filesystem::is_tmpfs(mount) {

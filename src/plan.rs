@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Decides what is removed and what is kept, and why. Pure.
+//! Decides what to remove and what to keep, and why. Pure.
 //!
-//! A [`Plan`] is built here and nowhere else, and whoever carries it out consumes it. An object is removed only when
-//! nothing speaks against it: every objection is a [`KeepReason`], and the user can set aside those that are a matter
-//! of judgement, one kind at a time.
+//! Only this module builds a [`Plan`], and carrying it out consumes it. An object is removed only if nothing speaks
+//! against it. Every objection is a [`KeepReason`]; the user can ignore those that are a matter of judgement, one at a
+//! time.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -30,7 +30,7 @@ pub enum Verdict {
     Keep(Vec<KeepReason>),
     /// There is nothing to remove any more.
     Nothing,
-    /// Whether it is there cannot be told.
+    /// It is not known whether it exists.
     CannotTell,
 }
 

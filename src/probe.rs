@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Asks the live system what is there of a checkpoint's residue. Read-only.
+//! Looks for a checkpoint's residue on the live system. Read-only.
 //!
-//! Every object that the images name gets an answer: what was found, that it is gone, or why nobody can tell. Nothing
+//! Every object that the images name gets an answer: what was found, that it is gone, or why this is not known. Nothing
 //! is decided here.
 
 use crate::carrier::filter::{self, ProbeError, RecordedNamespace};

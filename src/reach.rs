@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Opens the places that the mount arithmetic names, the same way for looking and for removing.
+//! Opens the places that the mount arithmetic names, in the same way to examine and to remove.
 //!
-//! Each base is opened once and then kept: ten thousand files may lie below it, and a filesystem may have to be mounted
-//! for it. What is opened is compared with what was meant before anything below it is believed.
+//! Each base is opened once and stays open: ten thousand files may be below it, and it may need a mount. What was
+//! opened is compared with what was meant before anything below it is trusted.
 
 mod silent;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Why an object is kept: a closed list, each with its name on the command line and its meaning.
+//! Why an object is kept: a closed list of reasons, with their names on the command line and their explanations.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,44 +8,44 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum KeepReason {
-    /// A criu process is at work on these images.
+    /// A criu process is working on these images.
     CriuAtWork,
     /// A process of the dumped tree is alive.
     TreeAlive,
-    /// Whether the dumped tree is dead cannot be told.
+    /// criu-gc cannot tell whether the dumped tree is dead.
     TreeUnknown,
-    /// A criu process is at work on other images, and may have just made the object.
+    /// A criu process is working on other images and may have just created the object.
     CriuElsewhere,
-    /// There is a directory where the link should be.
+    /// A directory has the name of the link.
     Directory,
-    /// The object is of another type than the dumped file.
+    /// Its type differs from the dumped file's.
     OtherType,
-    /// The file has other permission bits than the dumped one.
+    /// Its permissions differ from the dumped file's.
     OtherMode,
-    /// The file has another size than the dumped one.
+    /// Its size differs from the dumped file's.
     OtherSize,
-    /// Whoever may have written the images could not have removed it.
+    /// The images may come from a user who could not remove it.
     ForeignImages,
-    /// By the record that was made at the dump, it is another object, or has a part that was made since.
+    /// It, or part of it, was created after the dump, according to the dump's record.
     NotRecorded,
-    /// Nothing but a number that can be given again, or a mount's option, leads to it, and the dump did not make it.
+    /// It was not created during the dump, and what identifies it may now lead elsewhere.
     OlderThanDump,
-    /// The file was changed after the images were written.
+    /// The file changed after the images were written.
     ChangedSince,
-    /// A restore from these images succeeded.
+    /// The checkpoint was restored, or may have been.
     RestoredSince,
-    /// A link remap of this checkpoint was changed since, perhaps by a newer dump of the same tree.
+    /// A link remap of this checkpoint changed after the dump, perhaps through a newer dump of the same tree.
     NewerDump,
-    /// The table or chain holds something that CRIU did not write.
+    /// The table or chain contains something that CRIU did not write.
     ForeignContent,
-    /// More than one dump has closed the network namespace, by the same chain.
+    /// More than one dump locked the network namespace with the same chain.
     SharedLock,
     /// Nothing ties the network namespace to this checkpoint.
     UntiedNamespace,
 }
 
 impl KeepReason {
-    /// All of them, the gravest first.
+    /// All reasons, the most serious first.
     pub const ALL: [KeepReason; 17] = [
         KeepReason::CriuAtWork,
         KeepReason::TreeAlive,
@@ -66,7 +66,7 @@ impl KeepReason {
         KeepReason::UntiedNamespace,
     ];
 
-    /// The name that `--allow` takes and the output gives.
+    /// The name for `--allow` and the output.
     pub const fn name(self) -> &'static str {
         match self {
             KeepReason::CriuAtWork => "criu-at-work",
@@ -123,7 +123,7 @@ impl KeepReason {
         }
     }
 
-    /// Whether `--allow` can set it aside. The others name a fact that has to change first.
+    /// Whether `--allow` accepts it. The others are facts that must change first.
     pub const fn can_be_allowed(self) -> bool {
         match self {
             KeepReason::CriuAtWork
@@ -146,7 +146,7 @@ impl KeepReason {
         }
     }
 
-    /// What would lead to the removal.
+    /// What leads to the removal.
     pub const fn remedy(self) -> &'static str {
         match self {
             KeepReason::CriuAtWork => "wait until that criu exits",
@@ -176,7 +176,7 @@ impl fmt::Display for KeepReason {
     }
 }
 
-/// A name that is none of a reason's.
+/// The error for a name that is not an allowable reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a reason that can be allowed")]
 pub struct NotAReason;

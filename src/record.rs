@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The record that criu-gc makes beside the images as CRIU's action script: what the dump has just left, with
-//! identities that images do not hold.
+//! The record that criu-gc writes next to the images as a CRIU action script: what the dump has just left, with
+//! identities that images do not contain.
 //!
-//! A record chooses nothing. The images name the objects; of two that look alike a record tells which one the dump left.
-//! One that may be somebody else's word is believed only where it speaks for keeping something, and one that belongs to
-//! another dump, or was made on another machine, is not believed at all.
+//! A record chooses nothing. The images name the objects; between two look-alikes, a record shows which one the dump
+//! left. A record that somebody else may have written counts only as a reason to keep an object. A record of another
+//! dump or another machine does not count at all.
 
 pub mod document;
 mod read;

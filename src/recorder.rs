@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Records at the dump, in a file beside the images, what the dump has just left; never anything else.
+//! Records what a dump has just left, in a file next to the images. It writes nothing else.
 //!
-//! The moment for it is CRIU's `post-dump`: all images are written, the tree is still frozen, the links and locks are in
-//! place, and CRIU waits (`cr_dump_finish` in `criu/cr-dump.c`).
+//! It runs at CRIU's `post-dump`: all images are written, the tree is still frozen, the links and locks exist, and CRIU
+//! waits (`cr_dump_finish` in `criu/cr-dump.c`).
 
 mod make;
 
@@ -23,11 +23,11 @@ use crate::system::dir::{Directory, FileError};
 use crate::system::netns::{self, NetNamespace};
 use crate::system::replace;
 
-/// A dump that CRIU has just made, and whose tree is still frozen.
+/// A dump that CRIU has just finished, with a tree that is still frozen.
 ///
 /// ```no_run
 /// # fn on_post_dump(images: &std::path::Path, root_task: u32) -> Result<(), criu_gc::Error> {
-/// // In the handler of CRIU's notification "post-dump", before it is answered:
+/// // In the handler of CRIU's notification "post-dump", before the reply:
 /// let recorded = criu_gc::record(&criu_gc::Dump::new(images).root_task(root_task))?;
 /// # let _ = recorded;
 /// # Ok(())
@@ -46,11 +46,11 @@ pub struct Dump {
 pub struct Recorded {
     /// The name of the file in the images directory.
     pub file_name: &'static str,
-    /// How many link remaps are in the record.
+    /// The number of link remaps in it.
     pub links: usize,
-    /// How many connections, lock tables and lock chains.
+    /// The number of connections, lock tables and lock chains in it.
     pub locks: usize,
-    /// What could not be recorded, in sentences.
+    /// Sentences about what could not be recorded.
     pub not_recorded: Vec<String>,
 }
 
@@ -81,14 +81,14 @@ impl Dump {
         Dump { images: images.into(), work_dir: None, root_task: None }
     }
 
-    /// The directory of CRIU's log and statistics, where it is not the images directory.
+    /// The directory with CRIU's log and statistics, if it is not the images directory.
     #[must_use]
     pub fn work_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.work_dir = Some(directory.into());
         self
     }
 
-    /// The root task of the tree, which CRIU holds. A tree with a network namespace of its own needs it.
+    /// The root task of the tree. It is necessary if the tree has its own network namespace.
     #[must_use]
     pub fn root_task(mut self, pid: u32) -> Self {
         self.root_task = Some(pid);
@@ -96,7 +96,7 @@ impl Dump {
     }
 }
 
-/// Makes the record.
+/// Writes the record.
 pub(crate) fn record(dump: &Dump) -> Result<Recorded, RecordError> {
     let images = Images::open(&dump.images, dump.work_dir.as_deref())?;
     let document = document(&images, dump)?;

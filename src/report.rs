@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is told about a run: one set of values, which text and JSON both render.
+//! The report of a run: one set of values, rendered as text and as JSON.
 //!
-//! These types are the JSON schema and nothing else is: the tool's own types may change, these only with
-//! [`SCHEMA_VERSION`]. `docs/json.md` describes them for the reader of the output.
+//! Only these types define the JSON schema. They change only with [`SCHEMA_VERSION`]; the tool's other types may change
+//! at any time. `docs/json.md` describes them.
 
 mod build;
 mod origin;
@@ -17,10 +17,10 @@ pub use origin::{BindReport, MetadataReport, NamedReport, PathReport};
 pub use crate::json::{Bytes, EvidenceReport};
 pub use crate::kind::{Description, Target};
 
-/// The version of the JSON schema; it grows when a field changes its meaning or goes away.
+/// The version of the JSON schema; it increases when a field changes its meaning or disappears.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// All that was found, is to happen and happened.
+/// Everything that was found, will happen, and has happened.
 #[derive(Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -30,11 +30,11 @@ pub struct Report {
     pub tool: String,
     /// Whether the run only looked or also removed.
     pub mode: Mode,
-    /// The checkpoints, in the order in which they were named.
+    /// The checkpoints, in the order of the given paths.
     pub checkpoints: Vec<CheckpointReport>,
 }
 
-/// What a run was for.
+/// The purpose of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
@@ -49,46 +49,46 @@ pub enum Mode {
 // Tests of the program make some.
 #[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub struct CheckpointReport {
-    /// The images directory, as it was named or found; of an archive also where in it the images are.
+    /// The images directory, as given or found; for an archive followed by the path in it.
     pub images_directory: Bytes,
-    /// How the images are held; absent if the checkpoint could not be used.
+    /// The layout of the images; absent if the checkpoint could not be used.
     pub layout: Option<&'static str>,
-    /// How the archive is compressed that they are in: `tar` (not at all), `gzip` or `zstd`; absent for a directory.
+    /// The compression of their archive: `tar` (none), `gzip` or `zstd`; absent for a directory.
     pub archive: Option<&'static str>,
-    /// What a runtime's metadata says, where there is some.
+    /// A runtime's metadata, if there is any.
     pub metadata: Option<MetadataReport>,
-    /// Why the checkpoint could not be used; then all that follows is empty.
+    /// Why the checkpoint could not be used; all fields below are empty then.
     pub error: Option<String>,
-    /// Whether the images are whole.
+    /// Whether the images are complete.
     pub is_complete: bool,
-    /// The dump's run id, where it is known.
+    /// The dump's run id, if known.
     pub run_id: Option<String>,
     /// How the dump locked the network: `iptables`, `nftables`, `skip`, `unknown`.
     pub network_lock: Option<&'static str>,
-    /// The network namespaces that were looked into.
+    /// The network namespaces in which criu-gc looked.
     pub network_namespaces: Vec<String>,
-    /// What is known of the dumped processes.
+    /// The state of the dumped processes.
     pub tree: TreeReport,
     /// Every object.
     pub objects: Vec<Object>,
-    /// The files whose content is in the images, so that the dump left nothing of them.
+    /// The files whose content is in the images, so the dump left no file.
     pub ghost_files: Vec<GhostReport>,
-    /// What the reader should know to understand the list.
+    /// Notes that explain the list.
     pub notes: Vec<String>,
-    /// What cannot be known, and why.
+    /// What is not known, and why.
     pub cannot_be_known: Vec<String>,
     /// The counts.
     pub summary: Summary,
 }
 
-/// What is known of the dumped processes.
+/// The state of the dumped processes.
 #[derive(Debug, Default, Serialize)]
 pub struct TreeReport {
     /// `dead`, `alive`, `restored`, `unknown`.
     pub state: &'static str,
     /// The processes that are alive, or were restored.
     pub processes: Vec<ProcessReport>,
-    /// The criu processes at work on the images.
+    /// The criu processes that work on the images.
     pub criu: Vec<ProcessReport>,
 }
 
@@ -112,25 +112,25 @@ pub struct Object {
     pub subject: Description,
     /// Where it is now.
     pub location: Option<Location>,
-    /// Whether it is there.
+    /// Whether it exists.
     pub state: State,
     /// More about the state, for people.
     pub detail: Option<String>,
-    /// What is to happen with it.
+    /// What will happen to it.
     pub verdict: Verdict,
     /// Why it is kept.
     pub reasons: Vec<Reason>,
-    /// What happened with it; absent when nothing was removed in this run.
+    /// What happened to it; absent if this run only looked.
     pub outcome: Option<Outcome>,
     /// Why it could not be removed.
     pub failure: Option<String>,
-    /// Where its file was kept before it was removed (`--save`).
+    /// Where its file was saved before the removal (`--save`).
     pub saved_as: Option<Bytes>,
     /// Bytes that its removal frees on its filesystem.
     pub frees_bytes: u64,
     /// The entries of the images that name it.
     pub evidence: Vec<EvidenceReport>,
-    /// What the record of the dump says about it; absent where it says nothing.
+    /// What the record of the dump says about it; absent if it says nothing.
     pub record: Option<RecordAnswer>,
 }
 
@@ -138,11 +138,11 @@ pub struct Object {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordAnswer {
-    /// It is the one that the dump left.
+    /// The dump left it.
     Same,
-    /// It is another one.
+    /// The dump did not leave it.
     Other,
-    /// It cannot tell which.
+    /// It may have been re-created since.
     Unclear,
 }
 
@@ -215,21 +215,21 @@ pub struct RuleReport {
     pub handle: Option<u64>,
 }
 
-/// Whether an object is there.
+/// Whether an object exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It is.
     Present,
-    /// It is not, and nothing of it.
+    /// It does not.
     Gone,
     /// It ended with the tree.
     Vanished,
-    /// It could not be looked for.
+    /// criu-gc could not check it.
     Unreachable,
 }
 
-/// What is to happen with an object.
+/// What will happen to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -239,21 +239,21 @@ pub enum Verdict {
     Keep,
     /// There is nothing to remove.
     Nothing,
-    /// It cannot be told whether it is there.
+    /// It is not known whether it exists.
     CannotTell,
 }
 
-/// What happened with an object.
+/// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It was removed, and is gone.
+    /// It was removed, and a second look confirmed that.
     Removed,
-    /// Somebody else had removed it in the meantime, or before.
+    /// It was gone before the removal.
     AlreadyGone,
     /// It was kept.
     Kept,
-    /// It could not be removed, or not be looked at.
+    /// It could not be removed, or not be checked.
     Failed,
 }
 
@@ -264,14 +264,14 @@ pub struct Reason {
     pub name: &'static str,
     /// What it means.
     pub explanation: &'static str,
-    /// What would lead to the removal.
+    /// What leads to the removal.
     pub remedy: String,
 }
 
 /// A file whose content is in the images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GhostReport {
-    /// Its last name, as the tree saw it; absent where the images were cut.
+    /// Its last name, as the tree saw it; absent if the images are truncated.
     pub name: Option<Bytes>,
     /// The image with its content.
     pub image: String,
@@ -282,15 +282,15 @@ pub struct GhostReport {
 pub struct Summary {
     /// All objects.
     pub objects: usize,
-    /// To remove, or in a gc run removed.
+    /// To be removed, or in a gc run removed.
     pub removed: usize,
     /// Kept.
     pub kept: usize,
-    /// Not there any more.
+    /// Gone.
     pub gone: usize,
     /// Could not be removed.
     pub failed: usize,
-    /// Not to be told whether they are there.
+    /// Not known.
     pub unknown: usize,
     /// Bytes freed, or to be freed.
     pub freed_bytes: u64,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Keeps the files of link remaps in a directory of the user's (`--save`) before their links are removed.
+//! Saves the files of link remaps in the directory of `--save` before their links are removed.
 //!
-//! A file is kept under a name made of two numbers, so that no image has a say in it, and nothing that is in the
-//! directory is ever replaced. The manifest gets its line after the file is whole and before the link is removed: a run
-//! that is cut short leaves at worst a file that the manifest does not name, and the link.
+//! The name of a saved file consists of two numbers, so images do not choose it. Nothing in the directory is ever replaced.
+//! criu-gc writes the manifest line after the file is complete and before it removes the link: an interrupted run leaves at
+//! worst the link and a file that the manifest does not name.
 
 mod manifest;
 
@@ -17,13 +17,13 @@ use crate::evidence::Evidence;
 use crate::json::{Bytes, EvidenceReport};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Name, Pinned};
-use crate::system::keep::{self, Attributes};
 use crate::system::ledger::{self, Ledger, LedgerError};
+use crate::system::save::{self, Attributes};
 use crate::system::way::{self, WayError};
 use crate::time::Timestamp;
 use manifest::{Entry, Facts, MANIFEST, RefusedAttribute, VERSION};
 
-pub use crate::system::keep::Method;
+pub use crate::system::save::Method;
 
 /// The last change of inodes.
 pub type Changes = HashMap<InodeId, Timestamp>;
@@ -40,12 +40,12 @@ pub enum SaveError {
     /// The manifest cannot be used.
     #[error(transparent)]
     Manifest(#[from] LedgerError),
-    /// Somebody else could replace what is kept.
+    /// Somebody else could replace the saved files.
     #[error("{} is writable by users other than root and the one who runs criu-gc", .0.display())]
     OthersWrite(PathBuf),
 }
 
-/// Where the user wants files to be kept. Nothing is made there yet.
+/// The directory of `--save`, before criu-gc creates anything there.
 #[derive(Debug, Clone)]
 pub struct Destination {
     path: PathBuf,
@@ -53,7 +53,7 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Looks whether files can be kept in `path`, which may be absent if its parent is there.
+    /// Checks whether files can be saved in `path`, which need not exist if its parent does.
     pub fn check(path: &Path) -> Result<Self, SaveError> {
         let own_changes = match way::open(path).map_err(SaveError::from).and_then(checked) {
             Ok(directory) => read_own_changes(&directory)?,
@@ -73,13 +73,13 @@ impl Destination {
         &self.path
     }
 
-    /// How earlier runs changed inodes by linking them there. A run that was cut short has changed the inode of a link
-    /// that it did not come to remove: this tells that change from anybody else's.
+    /// The changes that earlier runs made to inodes by linking them here. An interrupted run may have changed the inode of
+    /// a link that it did not remove; this distinguishes that change from others.
     pub fn own_changes(&self) -> &Changes {
         &self.own_changes
     }
 
-    /// Makes the directory if it is absent, and takes it for this run.
+    /// Creates the directory if necessary, and locks it for this run.
     pub fn open(&self) -> Result<SaveDirectory, SaveError> {
         let directory = checked(way::open_or_make(&self.path)?)?;
         let manifest = Ledger::open(&directory, OsStr::new(MANIFEST))?;
@@ -88,7 +88,7 @@ impl Destination {
     }
 }
 
-/// The directory, if nobody else can replace what is kept in it.
+/// The directory, if nobody else can replace the files in it.
 fn checked(directory: Directory) -> Result<Directory, SaveError> {
     match directory.author() {
         Ok(Author::Trusted) => Ok(directory),
@@ -102,7 +102,7 @@ fn read_own_changes(directory: &Directory) -> Result<Changes, SaveError> {
     Ok(changes.map_err(|source| LedgerError::failed("read", &directory.path().join(MANIFEST), source))?)
 }
 
-/// A directory in which this run, and no other, keeps files.
+/// A directory in which only this run saves files.
 #[derive(Debug)]
 pub struct SaveDirectory {
     directory: Directory,
@@ -111,9 +111,9 @@ pub struct SaveDirectory {
     next: u64,
 }
 
-/// Keeps the files of one checkpoint.
+/// Saves the files of one checkpoint.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Saver {
     /// Where.
     pub directory: SaveDirectory,
     /// The images directory, as the user named it.
@@ -122,7 +122,7 @@ pub struct Keeper {
     pub run_id: Option<String>,
 }
 
-/// A name whose file is to be kept.
+/// A name whose file is to be saved.
 #[derive(Debug)]
 pub(crate) struct Subject<'a> {
     /// What the names of all files of its kind have in common: `link_remap`.
@@ -141,7 +141,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) evidence: &'a [Evidence],
 }
 
-/// A file that was kept.
+/// A saved file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saved {
     /// Where.
@@ -150,24 +150,24 @@ pub struct Saved {
     pub method: Method,
 }
 
-impl Keeper {
-    /// Keeps the file that is held.
-    pub(crate) fn keep(&mut self, what: &Subject<'_>, file: &Pinned) -> Result<Saved, SaveError> {
+impl Saver {
+    /// Saves the open file.
+    pub(crate) fn save(&mut self, what: &Subject<'_>, file: &Pinned) -> Result<Saved, SaveError> {
         let before = Attributes::of(file, file.path())?;
         let name = self.directory.new_name(what);
-        let kept = keep::keep(file, &self.directory.directory, OsStr::new(&name))?;
+        let saved = save::save(file, &self.directory.directory, OsStr::new(&name))?;
         let after = Attributes::of(file, file.path())?;
         let path = self.directory.directory.path().join(&name);
         let entry = Entry {
             manifest: VERSION,
             file: &name,
-            method: kept.method,
+            method: saved.method,
             link: Bytes(what.link.to_vec()),
             original: what.original.map(|original| Bytes(original.to_vec())),
             path: Bytes::of_path(&what.path),
             facts: Facts::of(what.identity, &before),
-            changed_by_saving: (kept.method == Method::HardLink).then_some(after.changed),
-            refused_attributes: kept.refused.iter().map(RefusedAttribute::of).collect(),
+            changed_by_saving: (saved.method == Method::HardLink).then_some(after.changed),
+            refused_attributes: saved.refused.iter().map(RefusedAttribute::of).collect(),
             images_directory: absolute(&self.images),
             run_id: self.run_id.as_deref(),
             evidence: what.evidence.iter().map(EvidenceReport::new).collect(),
@@ -175,7 +175,7 @@ impl Keeper {
             tool: concat!("criu-gc ", env!("CARGO_PKG_VERSION")),
         };
         self.directory.note(&name, what.stem, &entry)?;
-        Ok(Saved { path, method: kept.method })
+        Ok(Saved { path, method: saved.method })
     }
 }
 
@@ -186,22 +186,22 @@ impl SaveDirectory {
         name
     }
 
-    /// Appends to the manifest what was kept as `name`, and waits until both are on disk.
+    /// Appends the line of the file saved as `name` to the manifest, and waits until both are on disk.
     fn note(&mut self, name: &str, stem: &str, entry: &Entry<'_>) -> Result<(), SaveError> {
         let line = serde_json::to_vec(entry)
             .map_err(|error| LedgerError::failed("append to", &self.directory.path().join(MANIFEST), error.into()));
         let noted = line.and_then(|line| self.manifest.append(&line));
         if noted.is_err() {
-            // What the manifest does not name is of no use to anybody; that it stays for once harms nobody.
-            let is_kept_file = |name: &[u8]| name.windows(stem.len()).any(|part| part == stem.as_bytes());
-            let _ = Name::checked(OsStr::new(name), is_kept_file).map(|name| self.directory.unlink(name));
+            // A file that the manifest does not name is useless, but harmless if it stays.
+            let is_saved_file = |name: &[u8]| name.windows(stem.len()).any(|part| part == stem.as_bytes());
+            let _ = Name::checked(OsStr::new(name), is_saved_file).map(|name| self.directory.unlink(name));
         }
         noted?;
-        Ok(keep::sync(&self.directory)?)
+        Ok(save::sync(&self.directory)?)
     }
 }
 
-/// One more than the highest number with which a name begins, be it that of a file that did not become whole.
+/// One more than the highest number at the start of a name, including names of incomplete files.
 fn first_free_number(names: &[Vec<u8>]) -> u64 {
     let number = |name: &Vec<u8>| -> Option<u64> {
         let digits = name.split(|byte| *byte == b'-').next()?;
@@ -210,7 +210,7 @@ fn first_free_number(names: &[Vec<u8>]) -> u64 {
     names.iter().filter_map(number).max().map_or(1, |highest| highest.saturating_add(1))
 }
 
-/// A relative path says nothing to who reads the manifest later.
+/// A relative path means nothing to a later reader of the manifest.
 fn absolute(path: &Path) -> Bytes {
     Bytes::of_path(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! From what the caller names to what was removed: the one place that knows the order.
+//! From the caller's paths to the removal: the only module that knows the order.
 //!
-//! Locate, lock, read, look, decide; and for a removal: look at the tree once more, act, look afterwards. All plans are
-//! made before anything is removed, so that what a person is asked about is all that will happen.
+//! Locate, lock, read, examine, decide; and for a removal: check the tree once more, act, examine again. All plans are
+//! made before anything is removed, so a person confirms everything that will happen.
 
 mod candidate;
 mod find;
@@ -22,25 +22,25 @@ use crate::locate;
 use crate::options::Options;
 use crate::probe;
 use crate::report::{self, CheckpointReport, Mode, Report};
-use crate::save::{Destination, Keeper, SaveDirectory};
+use crate::save::{Destination, SaveDirectory, Saver};
 use crate::tree;
 
-/// Finds out what checkpoints left on this host, beside others who look. Nothing is changed, and nothing
-/// [saved](Options::save).
+/// Lists what checkpoints left on this host. Changes nothing, and [saves](Options::save) nothing. Several runs may look at
+/// the same time.
 ///
-/// A checkpoint that cannot be used has its error in the report.
+/// A checkpoint that cannot be used has an error in the report.
 pub fn look<P: AsRef<Path>>(named: impl IntoIterator<Item = P>, options: &Options) -> Report {
     let (_locks, prepared) = prepare::all(&paths(named), options, &Settings::without_saving(options), Purpose::Show);
     Report::new(Mode::Show, prepared.iter().map(Prepared::report).collect())
 }
 
-/// Finds out what checkpoints left on this host and what a removal would do, and keeps other runs away from the images
-/// as long as the value lives. Nothing is removed yet.
+/// Finds what checkpoints left on this host, and plans the removal. Removes nothing yet. Other runs cannot use the images as
+/// long as the returned value lives.
 ///
-/// A checkpoint that cannot be used has its error in the report, and nothing of it will be removed.
+/// A checkpoint that cannot be used has an error in the report, and none of its residue will be removed.
 ///
 /// # Errors
-/// If several things are named and one of them is not there, or if files cannot be [saved](Options::save).
+/// If there are several paths and one of them does not exist, or if files cannot be [saved](Options::save).
 pub fn examine<P: AsRef<Path>>(named: impl IntoIterator<Item = P>, options: &Options) -> Result<Examination, Error> {
     let named = paths(named);
     check_all_are_there(&named)?;
@@ -68,11 +68,11 @@ impl Examination {
         self.prepared.iter().any(Prepared::removes_anything)
     }
 
-    /// Removes it. Each object is compared once more with what was found right before it is removed, and looked for
-    /// once more when all is done. One failure does not stop the rest: the report tells what became of each object.
+    /// Carries out the removal. Compares each object with the finding right before its removal, and looks for it once more
+    /// at the end. One failure does not stop the rest: the report has an outcome for each object.
     ///
     /// # Errors
-    /// If files cannot be [saved](Options::save). Nothing was removed then, network locks neither.
+    /// If files cannot be [saved](Options::save). Nothing was removed then, not even network locks.
     pub fn remove(self, control: &Control) -> Result<Report, Error> {
         let Examination { prepared, settings, _locks } = self;
         let removes_files = prepared.iter().any(Prepared::removes_files);
@@ -108,9 +108,9 @@ impl Removal<'_> {
         let plan = plan.guarded(&tree::look(&host, &images, &checkpoint), &self.settings.policy);
         let run_id = checkpoint.run_id().map(|id| id.text);
         let images_path = prepared.path.clone();
-        let keeper = self.directory.take().map(|directory| Keeper { directory, images: images_path, run_id });
-        let (mut done, keeper) = execute::execute(&host, plan, keeper, self.interrupt);
-        self.directory = keeper.map(|keeper| keeper.directory);
+        let saver = self.directory.take().map(|directory| Saver { directory, images: images_path, run_id });
+        let (mut done, saver) = execute::execute(&host, plan, saver, self.interrupt);
+        self.directory = saver.map(|saver| saver.directory);
         match survey(&Host::look(probe::wanted(&checkpoint, &claims)), &images, &checkpoint, claims, &hints) {
             Ok(after) => execute::confirm(&mut done, &after),
             Err(error) => {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The only module that may change the machine: files, firewall rules, nothing else.
 //!
-//! It takes descriptors, names and rules, and knows nothing of CRIU or of what is to be cleaned. Whatever a user of
-//! it passes in may come from hostile images, so it never follows a symbolic link that it was not given, runs no
-//! shell, and does to each object only what the name of the call says.
+//! It takes descriptors, names and rules, and knows nothing about CRIU or residue. Its input may come from hostile
+//! images, so it follows no symbolic link that it was not given, runs no shell, and does to each object only what the
+//! call's name says.
 
 pub mod abstract_sockets;
 pub mod author;
@@ -16,7 +16,6 @@ pub mod ext4;
 pub mod filesystem;
 pub mod interfaces;
 pub mod journal;
-pub mod keep;
 pub mod ledger;
 pub mod lock;
 pub mod machine;
@@ -30,6 +29,7 @@ mod origin;
 pub mod privilege;
 mod reading;
 pub mod replace;
+pub mod save;
 pub mod unmounted;
 pub mod volume;
 pub mod way;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Whether the dumped tree is dead.
 //!
-//! Images hold the pids that the tasks had in their own pid namespace, their names and programs, and where their parts
-//! lay in memory. A process is one of the tree only if one of its pids, in whatever pid namespace, is that of a task and
-//! its memory is laid out as the task's was: CRIU restores that to the byte, and a program that is started gets a random
-//! layout. Where the layout cannot decide, names and the start of the process have to.
+//! Images contain the tasks' pids in their own pid namespace, their names and programs, and their memory layouts. A
+//! process belongs to the tree only if one of its pids, in any pid namespace, is that of a task, and its memory layout
+//! is the task's: CRIU restores it to the byte, and a newly started program gets a random one. If the layout cannot
+//! decide, names and the start time of the process do.
 //!
-//! That it was restored takes evidence that a restore came to its end: a start after the images alone may be the doing
-//! of a clock that was stepped. That the tree is dead takes a look at every process that can be of it.
+//! A restored tree needs evidence of a finished restore: a start after the images may only mean that a clock was
+//! changed. A dead tree needs a look at every process that may belong to it.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -28,7 +28,7 @@ pub struct TreeState {
     pub alive: Vec<LiveTask>,
     /// Processes that were restored from the images.
     pub restored: Vec<LiveTask>,
-    /// Processes of CRIU's that are at work on these images.
+    /// criu processes that work on these images.
     pub criu: Vec<LiveTask>,
     /// Whether there are others, which may be at work on other images of the same tree.
     pub has_other_criu: bool,
@@ -47,7 +47,7 @@ pub struct LiveTask {
     pub state: u8,
 }
 
-/// Why the state of the tree cannot be told.
+/// Why the state of the tree is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnknownTree {
     /// No image names the processes.
@@ -56,7 +56,7 @@ pub enum UnknownTree {
     Hidden(String),
     /// This process may be of the tree, and neither its memory nor its start tells.
     Undecided(LiveTask),
-    /// A process has the pid of a dumped one, and the images were cut before anything by which to tell the two apart.
+    /// A process has the pid of a dumped one, and the images are truncated before anything that distinguishes the two.
     Nameless,
 }
 

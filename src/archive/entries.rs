@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The entries of a tar archive, one after another.
 //!
-//! The types of headers are those of the `tar` crate. Its own walk over an archive reads extension headers without a
-//! limit, and where it gives them raw it takes no notice of the sizes in them; so the walk is here.
+//! The header types are those of the `tar` crate. Its own walk over an archive reads extension headers without a limit,
+//! and in raw mode ignores the sizes in them, so the walk is here.
 
 use std::io::{self, Read};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What can be wrong with an archive.
+//! Errors of archives.
 
 use std::fmt;
 use std::io;
@@ -7,35 +7,35 @@ use std::io;
 /// Why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// The system, or the decompressor, gave an error.
+    /// The system or the decompressor returned an error.
     #[error("cannot read it")]
     Read(#[source] io::Error),
-    /// It ends in the middle.
+    /// It is truncated.
     #[error("it is truncated or still being written: it ends {place}")]
     Cut {
         /// Where, as the end of a sentence.
         place: &'static str,
     },
-    /// It is nothing that can be read here.
+    /// It is not a supported archive.
     #[error("it is not a tar archive, plain or compressed with gzip or zstd{}", hint.map(|hint| format!(" ({hint})")).unwrap_or_default())]
     NoArchive {
-        /// What it is, where that is known, and what can be done.
+        /// What it is, if known, and what to do.
         hint: Option<&'static str>,
     },
-    /// A header makes no sense.
+    /// A header is invalid.
     #[error("the header at offset {offset} of the unpacked archive {text}")]
     Header {
-        /// Where it is, in bytes.
+        /// Its offset in bytes.
         offset: u64,
         /// What is wrong, as the end of a sentence.
         text: &'static str,
     },
-    /// It would take more than any checkpoint does.
+    /// It exceeds a limit that no real checkpoint reaches.
     #[error("{0}. If this is expected, unpack it first and name the directory")]
     Limit(Limit),
 }
 
-/// What is without end in a decompression bomb, with what is allowed.
+/// A limit against decompression bombs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// The memory that a zstd frame asks for.

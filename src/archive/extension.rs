@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What stands in headers and in the extension headers before them: GNU's long names, and PAX records (POSIX.1-2001).
+//! The content of headers and of the extension headers before them: GNU's long names, and PAX records (POSIX.1-2001).
 
 use tar::{EntryType, Header, PaxExtensions};
 
@@ -70,7 +70,7 @@ impl Extension {
         if kind.is_gnu_longlink() { self.link = name } else { self.path = name }
     }
 
-    /// Adds PAX records; `None` if they make no sense.
+    /// Adds PAX records; `None` if they are invalid.
     pub(super) fn add_pax(&mut self, content: &[u8], scope: Scope) -> Option<()> {
         for record in PaxExtensions::new(content) {
             let record = record.ok()?;

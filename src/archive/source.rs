@@ -51,7 +51,7 @@ impl Source {
         Source::of(File::from(input), path)
     }
 
-    /// An open file; `path` is what people are told. Only regular files and pipes can hold an archive.
+    /// An open file; `path` is for messages. Only regular files and pipes can hold an archive.
     pub fn of(file: File, path: &Path) -> Result<Self, FileError> {
         let identity = dir::identity_of(&file, path)?;
         let file_type = identity.file_type();
@@ -65,13 +65,13 @@ impl Source {
         };
         let (author, changed) = match kind {
             Kind::Regular { .. } => (Author::of(&file).unwrap_or(Author::Anybody), identity.changed),
-            // Who wrote what came through a pipe, and when, cannot be told.
+            // Nobody knows who wrote the data in a pipe, and when.
             Kind::Pipe => (Author::Anybody, machine::now()),
         };
         Ok(Source { file, path: path.to_owned(), kind, author, changed, inode: identity.id() })
     }
 
-    /// What people are told.
+    /// Its name in messages.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Sparse files: which pieces of a file an archive holds. Between them are zeros.
+//! Sparse files: the pieces of a file in an archive. Zeros fill the gaps between them.
 
 use tar::GnuSparseHeader;
 
@@ -31,7 +31,7 @@ impl Pieces {
         }
     }
 
-    /// Adds those of a header of GNU's; `false` if one makes no sense.
+    /// Adds those of a header of GNU's; `false` if one is invalid.
     pub(super) fn add_gnu(&mut self, headers: &[GnuSparseHeader]) -> bool {
         for header in headers.iter().filter(|header| !header.is_empty()) {
             let (Ok(offset), Ok(length)) = (header.offset(), header.length()) else { return false };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! From the bytes of a source to those of a tar archive, with a measure of what goes in and what comes out.
+//! From the bytes of a source to those of a tar archive, with counts of what goes in and what comes out.
 
 use std::cell::Cell;
 use std::fmt;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What CRIU writes into netfilter: rules of single connections, tables, and the chain that closes a namespace.
+//! What CRIU writes into netfilter: rules of single connections, tables, and the chain that locks a namespace.
 
 mod look;
 mod metadata;

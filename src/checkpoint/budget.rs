@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! How much memory the facts of the images may take, in a directory as in an archive.
 //!
-//! Whoever wrote the images says how many facts there are. Each is charged with what it comes to at most on its whole way,
-//! as it is looked for, judged and told, so that the whole run stays within the limit.
+//! The author of the images decides how many facts there are. Each is charged with its maximum cost from the search to
+//! the report, so that the whole run stays within the limit.
 
 use super::ReadError;
 

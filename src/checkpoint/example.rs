@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Checkpoints made by hand, for unit tests.
+//! Handmade checkpoints, for unit tests.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Reads what the images say of ghost files: open files that had no name left when they were dumped.
+//! Reads what the images say about ghost files: open files that had no name left at the dump.
 
 use std::collections::HashMap;
 use std::io::BufReader;

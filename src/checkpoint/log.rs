@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What CRIU's own log adds to the images.
 //!
-//! A log is a hint: it may be of another run, cut, or written by anybody. It tells what no image records: the run id
-//! of a dump that never finished, the root task's real pid, and into which state the tasks were let go.
+//! A log is a hint: it may be from another run, truncated, or written by anybody. It contains what no image records:
+//! the run id of a dump that never finished, the root task's real pid, and the final state of the tasks.
 
 use std::io::{self, BufRead, Read};
 
@@ -35,7 +35,7 @@ pub enum FinalState {
     Stopped,
 }
 
-/// Reads a log of CRIU's.
+/// Reads CRIU's log.
 pub fn read(mut log: impl BufRead) -> io::Result<LogFacts> {
     let mut facts = LogFacts::default();
     let mut line = Vec::new();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reads the images of a checkpoint.
 //!
-//! An image that ends too early is what a killed dump leaves: what stands before the end is used, and the checkpoint
-//! is called incomplete. Anything else that is wrong with an image is an error, and then none of them is used.
-//! One record is in memory at a time; only what residue can be told from is kept.
+//! A killed dump leaves truncated images: what comes before the end is used, and the checkpoint counts as incomplete.
+//! Any other fault of an image is an error, and then no image is used. One record is in memory at a time; only facts
+//! about residue are held.
 
 mod completeness;
 mod files;

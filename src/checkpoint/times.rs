@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! When the images were written: the evidence by which what a dump left is told from what came later.
+//! When the images were written: the evidence that distinguishes what a dump left from what came later.
 //!
-//! CRIU writes an entry after it has made what the entry names. So of an object counts the time of the images that name
-//! it, and of several the earliest. A time that has not come yet is none: a clock was set back, or the file touched.
+//! CRIU writes an entry after it has created what the entry names. So the time of the images that name an object
+//! counts, and of several the earliest. A time in the future does not count: a clock was set back, or the file was
+//! touched.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

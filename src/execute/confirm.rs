@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Compares what was done with what a look afterwards shows: what is still there was not removed, whatever the call
-//! that removed it said.
+//! Compares the outcomes with a second look: an object that still exists was not removed, whatever the call returned.
 
 use std::collections::HashSet;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Sorts the rules of a filter table: what is CRIU's, and what about its chain is not.
+//! Sorts the rules of a filter table: which are CRIU's, and what in its chain is not.
 
 use std::collections::{HashMap, HashSet};
 

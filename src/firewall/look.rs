@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Looks into the network namespace of the calling thread.
+//! Reads the network namespace of the calling thread.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Recognises the packet filter rules that CRIU writes, in every form in which a backend gives them back. Pure.
+//! Recognises CRIU's packet filter rules, in every form in which a backend returns them. Pure.
 //!
-//! A rule is CRIU's only if it says exactly what CRIU's says: each condition once, none more, none less. Whatever is
-//! not understood makes a rule somebody else's. The order of the conditions is free, since versions of iptables differ
-//! in it (1.8.9 asks for the protocol first, 1.8.11 after the addresses).
+//! A rule is CRIU's only if it says exactly what CRIU's says: each condition once, none more, none less. A rule with
+//! anything else is somebody else's. The order of the conditions is free, because it depends on the iptables version
+//! (1.8.9 asks for the protocol first, 1.8.11 after the addresses).
 
 mod nft;
 mod xtables;

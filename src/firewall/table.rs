@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Recognises the nftables tables that CRIU makes (`criu/netfilter.c`, `criu/net.c`, since v3.16).
+//! Recognises CRIU's nftables tables (`criu/netfilter.c`, `criu/net.c`, since v3.16).
 //!
-//! CRIU builds such a table statement by statement, so any beginning of it can be left by one that was killed.
+//! CRIU builds such a table statement by statement, so a killed CRIU can leave any beginning of it.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};

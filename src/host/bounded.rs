@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Work on things of others that may never answer: a stopped FUSE, an NFS server that is gone.
+//! Many small requests to filesystems and sockets of other users, which may never answer: a stopped FUSE, a lost NFS
+//! server.
 //!
-//! Each piece of work is done by a thread that is left behind if it does not come back. How long all of them together
-//! may be waited for is limited, so that no user can make this wait by having many of them.
+//! A thread makes each request, and is abandoned if it does not return. The total wait is limited, so that no user can
+//! delay criu-gc by having many such files.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};

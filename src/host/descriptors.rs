@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What processes have open, told without touching it: a file of another's may be on a filesystem that never answers.
+//! What processes have open, without touching it: another user's file may be on a filesystem that never answers.
 
 use std::fs;
 use std::path::{Path, PathBuf};

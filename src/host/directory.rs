@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Whether a directory has an entry; and when that it has none means that the entry is gone.
+//! Whether a directory has an entry, and whether a missing entry proves that the file is gone.
 
 use std::ffi::OsStr;
 
@@ -22,7 +22,7 @@ pub struct Absence {
     directory: FileIdentity,
 }
 
-/// Why an entry that is absent in one directory can be nowhere else.
+/// Why an entry that is absent in one directory cannot be elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnlyPlace {
     /// The user, or this host's own engine, says that it was there.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `--host`: moves the program from a container into the mount and network namespaces of the host, so that it sees what
-//! a program of the host sees.
+//! a program on the host sees.
 //!
-//! The host is process 1 of the pid namespace that `/proc` shows. In the machine's first pid namespace that is the
-//! machine's own. In any other one it may be a nested host's (a kind node, LXC) or that of a container, and nothing in the
-//! kernel tells the two apart. So it has to be where this program came from: one of its ancestors shares the mount
-//! namespace of process 1, while the program itself has another. Without `--pid=host`, process 1 is the container's own.
+//! The host is process 1 of the pid namespace that `/proc` shows. In the machine's first pid namespace this is the
+//! machine's own. In any other one it may belong to a nested host (a kind node, LXC) or to a container, and the kernel
+//! does not distinguish them. So this program must come from there: one of its ancestors shares the mount namespace of
+//! process 1, while the program itself has another. Without `--pid=host`, process 1 is the container's own.
 //!
-//! It comes before anything is opened and any thread is started: the kernel moves only a thread that shares its root
-//! directory with no other.
+//! This must happen before anything is opened and any thread is started: the kernel moves only a thread that does not
+//! share its root directory.
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Processes that keep a filesystem alive which is mounted nowhere: by a directory, a descriptor, a
-//! mapping or a bound socket; and loop devices, which have the file behind them open themselves.
+//! What keeps an unmounted filesystem alive: processes with a directory, a descriptor, a mapping or a bound socket on
+//! it, and loop devices, which have their backing file open.
 //!
-//! A mount that was taken off lazily, or was never attached, is in no mount table. Its files still have the device
-//! number of the filesystem. The kernel is asked for that number without asking a server (`AT_STATX_DONT_SYNC`); a
-//! filesystem that does not answer all the same is left behind after a while. Mappings tell the number in their text, and
-//! sockets are asked for the file of their address.
+//! A mount that was detached lazily, or never attached, is in no mount table. Its files still have the device number of
+//! the filesystem. criu-gc asks the kernel for that number without asking a server (`AT_STATX_DONT_SYNC`), and gives up
+//! on a filesystem that does not answer. The text of mappings contains the number, and criu-gc asks sockets for the
+//! file of their address.
 //!
-//! Not found: what only a descriptor in flight between two sockets keeps, a thread with descriptors of its own, and a
-//! filesystem below the detached copy of another (`open_tree` with `AT_RECURSIVE`), and what else the kernel may have
-//! open itself (process accounting, an NFS server, a target of iSCSI).
+//! Not found: filesystems kept alive only by a descriptor in flight between two sockets, by a thread with its own
+//! descriptors, below the detached copy of another one (`open_tree` with `AT_RECURSIVE`), or by other open files of the
+//! kernel (process accounting, an NFS server, an iSCSI target).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

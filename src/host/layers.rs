@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What other mounts hide on the way to a directory of the tool's own mount namespace.
+//! What other mounts hide on the way to a directory in the tool's own mount namespace.
 //!
-//! A mount covers the directory below it. A detached copy of the mount that holds this directory has nothing mounted on
-//! it, so it shows what is covered, without any effect on the host. A mount that lies below another one cannot be seen
-//! that way; the mount table tells that it is there.
+//! A mount covers the directory below it. A detached copy of the mount with this directory has no mounts on it, so it
+//! shows what is covered, without any effect on the host. It does not show a mount that is below another one; the mount
+//! table shows that it exists.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

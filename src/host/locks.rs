@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Who has a lock that is in the way, for people.
+//! Who holds a lock that is in the way, for people.
 
 /// A process that has a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]

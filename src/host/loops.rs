@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Filesystems on which files behind loop devices are: the kernel has those open, and no process has to.
+//! Filesystems with backing files of loop devices: the kernel has these files open, but no process needs to.
 //!
-//! A device is asked (`LOOP_GET_STATUS64`) by its node, opened for reading. Where that may not be opened, as in a container
-//! that may not use devices, the path that sysfs tells has to lead to a file on another filesystem.
+//! criu-gc asks a device (`LOOP_GET_STATUS64`) through its node, opened for reading. If it may not open the node, as in
+//! a container without device access, the path in sysfs must lead to a file on another filesystem.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The mounts of every mount namespace, as far as a checkpoint can be about them.
+//! The mounts of every mount namespace, as far as they matter to a checkpoint.
 //!
-//! Each namespace is entered once, by a thread that shares no directory with the others, and its table is read from its
-//! own root: a process of it may be chrooted, and then shows only what lies below its root. That needs `setns`; where
-//! it is refused, a process's own view has to do, and what that does not show is not known.
+//! A thread with its own directories enters each namespace once, and reads the table from the namespace's root, because
+//! a chrooted process shows only the mounts below its root. This needs `setns`. Without it, criu-gc uses a process's
+//! own view, and what that does not show is not known.
 //!
-//! A namespace lives by a process, by one of its threads, by a mount of its own file, or by a descriptor of that, also
-//! one in flight between two sockets. Where the kernel lists them all (Linux 6.12, from the machine's first pid
-//! namespace), that list says what is missing here; elsewhere the last kind is not found.
+//! A namespace is kept alive by a process, a thread, a mount of its file, or a descriptor of that file, even one in
+//! flight between two sockets. The kernel's list (Linux 6.12, from the machine's first pid namespace) shows which are
+//! missing here; without it, criu-gc does not find the last kind.
 
 mod table;
 mod visitor;
@@ -66,7 +66,7 @@ pub struct HostMounts {
     pub unseen: Vec<Unseen>,
     /// Devices whose filesystem has been mounted since before the dump.
     pub lasting: BTreeSet<(u32, u32)>,
-    /// Why a tmpfs that is mounted nowhere may be there all the same, by its device number.
+    /// Why a tmpfs that is not mounted may be there all the same, by its device number.
     pub held: BTreeMap<(u32, u32), Vec<Unseen>>,
 }
 

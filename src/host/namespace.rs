@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Namespaces as `/proc` names them: by the text of a link, which is read and never followed.
+//! Namespaces as `/proc` names them: the text of a link, which is read and never followed.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The network namespaces of this host, by everything that can keep one: a name in `/run/netns`, a mount in any mount
-//! table, a process, a thread, a descriptor.
+//! The network namespaces of this host, found through everything that can keep one alive: a name in `/run/netns`, a
+//! mount in any mount table, a process, a thread, a descriptor.
 //!
-//! No interface before `listns` lists them. That one is there which only a socket keeps is found out by `sockets.rs`; one
-//! that only a descriptor in flight between two sockets keeps is not found.
+//! No interface before `listns` lists them. `sockets.rs` detects that a namespace exists that only a socket keeps
+//! alive. One that only a descriptor in flight between two sockets keeps alive is not found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

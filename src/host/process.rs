@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The processes that `/proc` shows, each read once.
 //!
-//! A process may end at any moment while it is read: then it is left out, which is what a look a moment later would
-//! have given. What cannot be read is kept as such, so that nobody takes "not seen" for "not there".
+//! A process may exit while it is read. It is then left out, as a look a moment later would do. What cannot be read is
+//! stored as such, so that nobody takes "not seen" for "not there".
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -194,7 +194,7 @@ fn of_other_threads(pid: u32, process: &Path) -> Option<MemoryLayout> {
     threads.into_iter().filter(|thread| *thread != pid).find_map(stat)
 }
 
-/// A file of `/proc`, with one or two reads: those are written anew for each.
+/// A file of `/proc`, with one or two reads: those are written again for each.
 pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::with_capacity(USUAL_SIZE);
     fs::File::open(path)?.take(FILE_LIMIT).read_to_end(&mut content)?;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What nothing keeps but a socket: the network namespace in which it was made, and the filesystem of the file to which it
-//! is bound.
+//! What only a socket keeps alive: the network namespace in which it was created, and the filesystem of the file to
+//! which it is bound.
 //!
-//! No file leads to such a namespace; but that it is there shows. Whoever has a descriptor of a socket can ask for its
-//! namespace, so each socket is duplicated for a moment (`pidfd_getfd`), asked, and given up again: nothing is sent or
-//! received, and its owner does not notice. What a list of sockets gives (`sock_diag`) is not enough: sockets that are
-//! bound to no address are in none.
+//! No file leads to such a namespace, but its existence shows. Whoever has a descriptor of a socket can ask for its
+//! namespace, so criu-gc duplicates each socket for a moment (`pidfd_getfd`) and asks. This sends and receives nothing,
+//! and the owner does not notice. A list of sockets (`sock_diag`) is not enough: it lacks unbound sockets.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;

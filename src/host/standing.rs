@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! From where this process looks at the machine, and what that hides.
+//! The namespaces from which this process sees the machine, and what they hide.
 //!
-//! A process in a pid namespace of its own sees only what is in there; one in other mount or network namespaces than
-//! process 1 sees another root directory, and other rules, than those of the host.
+//! A process in its own pid namespace sees only the processes in there. One in other mount or network namespaces than
+//! process 1 sees another root directory and other rules than the host's.
 
 use std::collections::BTreeSet;
 use std::fs;

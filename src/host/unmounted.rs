@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Looks for links on a device that nobody has mounted, without mounting it.
+//! Looks for links on an unmounted device without mounting it.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

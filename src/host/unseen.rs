@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What could not be looked at, with its scope; and the proof that nothing of the kind stands in the way.
+//! What could not be examined, with its scope; and the proof that nothing of this kind matters.
 //!
-//! That something is gone can be said only with a [`Looked`] in hand, which nobody makes who has not looked everywhere
-//! where it could be. It has no public constructor: each way to get one is a look.
+//! Only a [`Looked`] allows the statement that something is gone. It has no public constructor: every way to get one is
+//! a look everywhere the object could be.
 
 /// Something that could not be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Work on filesystems that may never answer, done by a thread that is left behind if it waits for one thing too long.
+//! Work on filesystems that may never answer, in a thread that is abandoned if a single wait takes too long.
 //!
-//! What is measured is one wait, not the work: a filesystem that is slow but answers is waited for to the end. Whether a
-//! thread goes on, the kernel tells: each time that it falls asleep is counted.
+//! The limit applies to one wait, not to the work: criu-gc waits for a slow filesystem to the end. The kernel shows
+//! whether a thread makes progress: it counts each time that the thread falls asleep.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};

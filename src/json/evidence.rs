@@ -17,7 +17,7 @@ pub struct EvidenceReport {
 }
 
 impl EvidenceReport {
-    /// What is told of an entry.
+    /// The report of an entry.
     pub fn new(evidence: &Evidence) -> Self {
         EvidenceReport { image: evidence.image.to_string(), record: evidence.record, offset: evidence.offset }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What kinds judge by, beside the object itself.
+//! The evidence for verdicts, apart from the object itself.
 
 use crate::carrier::FoundFile;
 use crate::carrier::filter::Tie;
@@ -15,7 +15,7 @@ pub enum Answer {
     Same,
     /// It is another one.
     Other,
-    /// It may be the one that the dump left, and may have been made anew.
+    /// It may be the one that the dump left, and may have been re-created.
     Unclear,
 }
 
@@ -73,7 +73,7 @@ impl Basis<'_> {
         }
     }
 
-    /// Whether a link may have been made anew since. A record is more exact than the times of the images.
+    /// Whether a link may have been re-created since. A record is more exact than the times of the images.
     pub(super) fn is_made_anew(&self, evidence: &[Evidence], file: &FoundFile) -> bool {
         match self.record {
             Some(Answer::Same) => false,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What an object is, for text and JSON alike.
+//! The description of an object, for both text and JSON.
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};

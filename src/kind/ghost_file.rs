@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Ghost files: `NAME.cr.HEX.ghost`, which a restore makes for an open file that had no name left, and removes when all
-//! tasks have opened it (`criu/files-reg.c`; the name since v1.2). A restore that is killed leaves it, and then the next
-//! one fails with "File exists". Its content is in the images.
+//! Ghost files: `NAME.cr.HEX.ghost`. A restore creates one for an open file that has no name left, and removes it when
+//! all tasks have opened it (`criu/files-reg.c`; the name since v1.2). A killed restore leaves it, and the next restore
+//! fails with "File exists". Its content is in the images.
 //!
-//! It is made in the directory of the original. Where that is gone, CRIU makes it in the nearest one above, where it is not
-//! looked for.
+//! CRIU creates it in the directory of the original. If that directory is gone, CRIU uses the nearest one above, where
+//! criu-gc does not look.
 
 use std::collections::BTreeMap;
 

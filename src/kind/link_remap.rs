@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Link remaps: hard links `link_remap.N` that a dump makes for files whose name is gone while another name lives
+//! Link remaps: hard links `link_remap.N` that a dump creates for deleted files that still have another name
 //! (`criu/files-reg.c`, since v0.3).
 //!
-//! An entry of the images is believed only if it has the shape that CRIU gives it in every respect. One that has not
-//! was not written by CRIU, and then nothing else in these images deserves trust either.
+//! An image entry is trusted only if it has exactly the shape that CRIU writes. CRIU did not write an entry with
+//! another shape, and then nothing else in these images deserves trust either.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Lock chains: the chain `CRIU` of iptables' filter table, by which a dump closed a network namespace of the tree's own
+//! Lock chains: the chain `CRIU` of iptables' filter table, with which a dump locked the tree's own network namespace
 //! (`criu/net.c`, since v0.3).
 
 use super::network_lock::Method;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Lock tables: the nftables table of family `inet` by which a dump locked connections, or closed a network namespace
+//! Lock tables: the nftables table of family `inet` with which a dump locked connections or a network namespace
 //! (`criu/netfilter.c`, since v3.16).
 
 use std::collections::HashSet;

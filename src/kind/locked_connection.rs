@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Locked connections: single TCP connections whose packets a dump dropped from then on, in the network namespace where CRIU
-//! ran (`criu/netfilter.c`, since v0.3; with nftables since v3.16).
+//! Locked connections: single TCP connections whose packets are dropped since the dump, in the network namespace in
+//! which CRIU ran (`criu/netfilter.c`, since v0.3; with nftables since v3.16).
 
 use super::network_lock::Method;
 use super::{Basis, Claims, Contradiction, Description, Kind, LeftBy, Target};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! How a dump locked the network: what it put into netfilter so that the dumped connections' packets are dropped
+//! How a dump locked the network: the netfilter objects that drop the packets of the dumped connections
 //! (`criu/netfilter.c`, `criu/net.c`).
 //!
-//! Which kinds of lock there are follows from the method in the inventory and from whether the tree had a network namespace
-//! of its own. Where the images do not tell, every possibility is claimed: what is not there will not be found.
+//! The method in the inventory and the network namespace of the tree decide which kinds of lock are possible. If the
+//! images do not say, every possibility is claimed: what does not exist will not be found.
 
 use criu_images::NetworkLock;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The file that a remap stands in for, shared by the kinds that CRIU makes beside it.
+//! The file that a remap stands for, shared by the kinds that CRIU creates next to it.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Finds the checkpoints in an archive, which is read once from its beginning to its end.
+//! Finds the checkpoints in an archive, which it reads once from beginning to end.
 
 use std::path::Path;
 use std::sync::Arc;

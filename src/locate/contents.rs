@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What of an archive matters: the images that are read, CRIU's logs and statistics, and the metadata of runtimes.
+//! The relevant content of an archive: the images that criu-gc reads, CRIU's logs and statistics, and the metadata of
+//! runtimes.
 //!
-//! Memory pages, contents of files and queues, and all that is not CRIU's are passed over.
+//! Memory pages, contents of files and queues, and files that are not CRIU's are skipped.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

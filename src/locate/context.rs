@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What a runtime's metadata adds to the images: where a container's root, network namespace and volumes are, and whose
-//! checkpoint it is.
+//! What a runtime's metadata adds to the images: the container's root, network namespace and volumes, and the owner of
+//! the checkpoint.
 //!
-//! All of it is hints. Nothing here is a residue, and nothing is removed because of it; at most it says where to look,
-//! or ties a network namespace to the checkpoint. It does so only where this host's own engine wrote it, which is what
-//! [`Trust`] keeps apart: a path that came with somebody's archive can be any path of this host.
+//! These are hints. Nothing here is residue, and nothing is removed because of it. At most it says where to look, or
+//! ties a network namespace to the checkpoint, and only if this host's own engine wrote it. [`Trust`] makes that
+//! distinction: a path from somebody's archive can be any path of this host.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const NAMESPACES_LIMIT: usize = 16;
 /// Whoever wrote the metadata may have written binds without end, and each is compared with each.
 const BINDS_LIMIT: usize = 1024;
-/// The addresses are told to people only.
+/// The addresses are only for people.
 const ADDRESSES_LIMIT: usize = 64;
 /// No name or id is longer: those of Kubernetes have up to 253 characters.
 const NAME_LIMIT: usize = 256;

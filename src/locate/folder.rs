@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A directory in which images and metadata lie: one of this host that is held open, or one in an archive.
+//! A directory with images and metadata: an open directory of this host, or one in an archive.
 //!
-//! One of the host is opened once, and what is in it by one name, so that nobody can put another directory in its place.
-//! What came from an archive is in memory, and never on disk.
+//! A directory of the host is opened once, and each entry in it by one name, so nobody can substitute another
+//! directory. The content of an archive is in memory and never on disk.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -66,7 +66,7 @@ impl ImageFile {
 }
 
 impl Folder {
-    /// The top of an archive, of which people are told `path`.
+    /// The top of an archive, `path` is its name in messages.
     pub(super) fn of_archive(tree: Tree, path: &Path) -> Self {
         Folder::Archived(ArchivedFolder { tree: Arc::new(tree), place: Vec::new(), path: path.to_owned() })
     }
@@ -103,7 +103,7 @@ impl Folder {
         }
     }
 
-    /// Opens a regular file, with when and by whom it was written; `None` where there is none.
+    /// Opens a regular file, with when and by whom it was written; `None` if there is none.
     pub(super) fn open(&self, name: &str) -> Result<Option<ImageFile>, FileError> {
         match self {
             Folder::Host(directory) => open_in(directory, name),
@@ -118,7 +118,7 @@ impl Folder {
         }
     }
 
-    /// The directory at a path below this one; `None` where there is none, or something else has its name.
+    /// The directory at a path below this one; `None` if there is none, or something else has its name.
     pub(super) fn below(&self, relative: &str) -> Result<Option<Self>, FileError> {
         match self {
             Folder::Host(directory) => match directory.below(Path::new(relative), Reach::AcrossMounts) {

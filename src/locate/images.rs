@@ -15,7 +15,7 @@ use crate::archive::Source;
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, InodeId};
 
-/// The images of a checkpoint, and the files of CRIU's that go with them.
+/// The images of a checkpoint, and CRIU's files next to them.
 #[derive(Debug)]
 pub struct Images {
     folder: Folder,
@@ -131,7 +131,7 @@ impl Images {
         ids
     }
 
-    /// Opens the image `name`; `None` where there is none. The kernel is asked only for names that the directory had
+    /// Opens the image `name`; `None` if there is none. The kernel is asked only for names that the directory had
     /// when it was listed: it would remember each that it has not, and images can name any number of tasks.
     pub fn image(&self, name: &str) -> Result<Option<ImageFile>, FileError> {
         match self.names.binary_search_by(|known| known.as_slice().cmp(name.as_bytes())) {
@@ -153,7 +153,7 @@ impl Images {
         places.map(of).fold(Author::Trusted, Author::or)
     }
 
-    /// Opens a log or statistics of CRIU's; `None` where there is none.
+    /// Opens CRIU's log or statistics; `None` if there is none.
     pub fn work_file(&self, name: &str) -> Result<Option<ImageFile>, FileError> {
         let beside = match &self.work {
             Work::Images => None,

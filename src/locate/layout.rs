@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The layouts in which people and runtimes hold checkpoints.
+//! The layouts in which people and runtimes store checkpoints.
 
 /// How the images are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Layout {
     RuntimeImages,
     /// The bundle of an OCI runtime (runc, crun): `config.json` beside the images.
     Bundle,
-    /// A container of podman's in its local storage: `userdata/checkpoint`.
+    /// A podman container in local storage: `userdata/checkpoint`.
     Podman,
     /// A container of Docker's: `checkpoints/NAME` beside `config.v2.json`.
     Docker,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Reads the metadata that runtimes and engines keep beside the images.
+//! Reads the metadata that runtimes and engines store next to the images.
 //!
-//! Only the fields that are used are decoded, of files of a bounded size. A file that cannot be used takes nothing away
-//! from the images: it is told in a note, and that is all.
+//! It decodes only the fields that are used, from files of bounded size. An unusable file causes a note and does not
+//! affect the images.
 
 mod docker;
 mod engine;
@@ -51,7 +51,7 @@ pub enum MetadataError {
     Json(#[from] DecodeError),
 }
 
-/// The files of a container's directory, and whose word they are.
+/// The files of a container's directory, and their authors.
 pub(super) struct Metadata {
     folder: Folder,
     trust: Trust,
@@ -69,7 +69,7 @@ impl Metadata {
         Metadata { folder, trust: Trust::Stranger }
     }
 
-    /// A file of this host's engine that can be decoded, with whose word it is. `None` where there is none; one that
+    /// A file of this host's engine that can be decoded, with its author. `None` if there is none; one that
     /// cannot be used is noted.
     fn json<T: DeserializeOwned>(&self, name: &str, notes: &mut Vec<String>) -> Option<(T, Trust)> {
         match self.decode(name) {

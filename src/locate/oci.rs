@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Finds the checkpoints in the images of containers: OCI image layouts, and what `docker save` writes.
+//! Finds the checkpoints in container images: OCI image layouts, and the output of `docker save`.
 //!
-//! An image layout is a directory of blobs (`blobs/ALGORITHM/DIGEST`) with an `index.json` that leads, over indexes and
-//! manifests, to layers, which are archives (OCI image specification, "Image Layout"). As checkpoints there are: images
-//! whose one layer is what an engine exports (podman's `--create-image`, those of Kubernetes), and containerd's, where an
-//! index names the images of CRIU beside the manifest of the container's image.
+//! An image layout is a directory of blobs (`blobs/ALGORITHM/DIGEST`) with an `index.json` that leads, through indexes
+//! and manifests, to layers, which are archives (OCI image specification, "Image Layout"). Checkpoints are images whose
+//! only layer is an engine's export (podman's `--create-image`, the Kubernetes engines), and containerd's, whose index
+//! names the CRIU images next to the manifest of the container's image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -133,7 +133,7 @@ impl Place<'_> {
         Ok((document.len() as u64 <= DOCUMENT_LIMIT).then_some(document))
     }
 
-    /// What matters of a layer; `None` where there is none, or what is there is no archive.
+    /// What matters of a layer; `None` if there is none, or what is there is no archive.
     fn layer(&self, path: &str) -> Result<Option<Contents>, LocateError> {
         let (directory, meter) = match self {
             Place::Archived(blobs) => {

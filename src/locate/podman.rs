@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `podman:NAME_OR_ID`: from a container's name to its directory, as podman's own storage has it.
+//! `podman:NAME_OR_ID`: from a container's name to its directory in podman's storage.
 //!
-//! The storage is that of root's podman (github.com/containers/storage): a list of the containers, and a directory for
-//! each. It is believed only where nobody else can have written it: it decides whose residue goes.
+//! This is the storage of root's podman (github.com/containers/storage): a list of containers, and a directory for
+//! each. criu-gc trusts it only if nobody else can have written it, because it decides whose residue is removed.
 
 mod storage;
 
@@ -28,7 +28,7 @@ const DRIVERS: [&str; 4] = ["overlay-containers", "vfs-containers", "btrfs-conta
 /// 2022). With a transient store that list and the directories of its containers are where nothing outlives a boot.
 const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
 
-/// Why a container of podman's cannot be used.
+/// Why a podman container cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PodmanError {
     /// The configuration of the storage could not be read.
@@ -94,7 +94,7 @@ pub(super) fn name_in(named: &Path) -> Option<&OsStr> {
     named.as_os_str().as_bytes().strip_prefix(PREFIX).map(OsStr::from_bytes)
 }
 
-/// A container of podman's.
+/// A podman container.
 #[derive(Debug)]
 pub(super) struct Container {
     /// The directory that podman has for it.

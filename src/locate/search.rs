@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Finds the images in and below a directory, and what lies beside them.
+//! Finds the images in and below a directory, and the files next to them.
 //!
-//! Every directory of the host is opened from one that is open already, by one name or `..`, and no link is followed.
-//! The name of the directory that the user typed says nothing: what counts is what is in it, and under which name its
-//! parent has it.
+//! Every directory of the host is opened relative to an open one, by one name or `..`, without following links. The
+//! name that the user typed does not matter; the content, and the directory's name in its parent, do.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is around an images directory, and so in which layout it is held.
+//! What surrounds an images directory, and so its layout.
 
 use super::folder::Folder;
 use super::layout::Layout;

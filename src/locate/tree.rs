@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The part of an archive's tree that is kept in memory.
+//! The part of an archive's tree that is held in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Which of the host's mounts show the filesystem that a mount of the images means.
+//! Which of the host's mounts show the filesystem of a mount in the images.
 //!
-//! A device number with a major of 0 is handed out again after an unmount, so there type, source and options have to
-//! agree too. An overlay of the tool's own mount namespace is what its upper directory says, under whatever number it is
-//! mounted now; in another namespace the same text may mean another directory, so there the number has to agree.
+//! A device number with major 0 is reused after an unmount, so type, source and options must match too. In the tool's
+//! own mount namespace, the upper directory identifies an overlay, whatever its number. In another namespace the same
+//! text may mean another directory, so the number must match.
 //!
-//! A volume of device mapper has a name of its own, which goes before its number.
+//! A device-mapper volume has a name, which takes precedence over its number.
 //!
-//! None of that makes it certain: numbers of loop devices, of device mapper and of disks are given again as well.
+//! None of this is certain: numbers of loop devices, device-mapper volumes and disks are reused as well.
 
 use std::collections::BTreeSet;
 

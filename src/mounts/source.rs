@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Whether a directory that an engine's configuration names is the one that a mount of the images showed.
+//! Whether a directory in an engine's configuration is the one that a mount in the images showed.
 //!
-//! A path can lead elsewhere by now: to another filesystem, or to another directory of the same one, because the
-//! configuration was changed for the next container. So filesystem and directory have to agree with the images; only
-//! where the directory of the images is no more, it counts as moved.
+//! A path may lead to another filesystem or directory now, because the configuration changed for the next container. So
+//! filesystem and directory must match the images. Only if the directory in the images no longer exists does it count
+//! as moved.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What the record of a dump says about an object that was found. Pure.
+//! What the record of a dump says about a found object. Pure.
 //!
-//! A file's inode, and nf_tables' handles within a network namespace, say which object it is. The *name* of a link has
-//! no number of its own: that nobody made it anew since is certain only where the inode or the directory has not been
-//! changed since. Rules of legacy iptables have none either.
+//! A file's inode, and nf_tables' handles within a network namespace, identify an object. The *name* of a link has no
+//! such number: it was certainly not re-created only if the inode or the directory has not changed since. Rules of
+//! legacy iptables have no number either.
 
 use crate::carrier::filter::{FoundChain, FoundRules, FoundTable, RecordedNamespace};
 use crate::carrier::{FilterQuery, FoundFile, NameQuery, Presence, Query};
@@ -65,7 +65,7 @@ fn about_file(record: &Record, name: &NameQuery, file: &FoundFile) -> Option<Ans
     Some(if is_unchanged { Answer::Same } else { Answer::Unclear })
 }
 
-/// `None` where it cannot be told: an overlay's files have other numbers than those of its upper directory, and what
+/// `None` if it is not known: an overlay's files have other numbers than those of its upper directory, and what
 /// has no device of its own gets another number with each mount.
 fn is_same_file(recorded: &Link, file: &FoundFile, boot: Boot) -> Option<bool> {
     let found = &file.identity;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Filesystems that do not answer: what is on one of them is not tried again.
+//! Filesystems that do not answer: criu-gc does not try their objects again.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The record as it lies beside the images: one JSON document, described in docs/record.md.
+//! The format of the record: one JSON document, described in docs/record.md.
 //!
-//! These types are the format and nothing else is; they change only with [`VERSION`].
+//! Only these types define the format; they change only with [`VERSION`].
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Finds the record beside the images, and judges whether it is theirs and whether it can be believed.
+//! Finds the record next to the images, and decides whether it belongs to them and can be trusted.
 
 use std::ffi::OsStr;
 use std::fs::File;

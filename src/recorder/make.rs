@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Makes a record of what was just found.
+//! Builds a record from findings.
 
 use std::path::Path;
 

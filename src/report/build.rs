@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Builds the report of a checkpoint from what was found, decided and done.
+//! Builds the report of a checkpoint from the findings, verdicts and outcomes.
 
 use std::path::Path;
 

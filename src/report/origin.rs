@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is told of where a checkpoint comes from: its layout, and what a runtime's metadata says.
+//! The origin of a checkpoint in the report: its layout and a runtime's metadata.
 
 use std::path::Path;
 
@@ -53,7 +53,7 @@ pub struct NamedReport {
     pub id: Option<String>,
 }
 
-/// A path of the host with whose word it is.
+/// A path of the host with its author.
 #[derive(Debug, Clone, Serialize)]
 pub struct PathReport {
     /// The path.

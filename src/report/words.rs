@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The report's sentences: why something cannot be reached or known, and what helps to understand the list.
+//! The report's sentences: why something cannot be reached or known, and notes that explain the list.
 
 use crate::carrier::{Cause, Elsewhere};
 use crate::causes::with_causes;

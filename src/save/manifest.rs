@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The manifest of a save directory: `manifest.jsonl`, one JSON object a line, one line a file that was kept.
+//! The manifest of a save directory: `manifest.jsonl`, one line for each saved file, a JSON object.
 //!
-//! Lines rather than one document: an earlier line is never written again, so nothing can take it away, and ten
-//! thousand files do not mean writing all lines ten thousand times.
+//! Lines rather than one document: an earlier line is never rewritten, so nothing can destroy it, and ten thousand
+//! files do not mean writing all lines ten thousand times.
 
 use std::io::{self, BufRead};
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::Changes;
 use crate::json::{Bytes, EvidenceReport};
 use crate::system::dir::{FileIdentity, InodeId};
-use crate::system::keep::{Attributes, ExtendedAttribute, Method};
+use crate::system::save::{Attributes, ExtendedAttribute, Method};
 use crate::time::Timestamp;
 
 /// The name of the manifest in the save directory.
@@ -21,14 +21,14 @@ pub(super) const MANIFEST: &str = "manifest.jsonl";
 /// The version of the lines; it grows when a field changes its meaning or goes away.
 pub(super) const VERSION: u32 = 1;
 
-/// What is told about a file that was kept. Times are in seconds since 1970 with nine decimals, as text: exact.
+/// The line about a saved file. Times are in seconds since 1970 with nine decimals, as text: exact.
 #[derive(Debug, Serialize)]
 pub(super) struct Entry<'a> {
     /// [`VERSION`].
     pub(super) manifest: u32,
     /// The name of the file in the save directory.
     pub(super) file: &'a str,
-    /// How it was kept.
+    /// How it was saved.
     #[serde(serialize_with = "method_name")]
     pub(super) method: Method,
     /// The link as the tree saw it.
@@ -39,10 +39,10 @@ pub(super) struct Entry<'a> {
     pub(super) path: Bytes,
     #[serde(flatten)]
     pub(super) facts: Facts,
-    /// The change of its inode by which it was kept, for a hard link.
+    /// The change of its inode that saving made, for a hard link.
     #[serde(serialize_with = "exact_if_any")]
     pub(super) changed_by_saving: Option<Timestamp>,
-    /// Extended attributes that the kept file could not be given.
+    /// Extended attributes that could not be set on the saved file.
     pub(super) refused_attributes: Vec<RefusedAttribute>,
     /// The images directory.
     pub(super) images_directory: Bytes,
@@ -50,14 +50,14 @@ pub(super) struct Entry<'a> {
     pub(super) run_id: Option<&'a str>,
     /// The entries of the images that name the link.
     pub(super) evidence: Vec<EvidenceReport>,
-    /// When it was kept.
+    /// When it was saved.
     #[serde(serialize_with = "exact")]
     pub(super) saved: Timestamp,
-    /// The program that kept it.
+    /// The program that saved it.
     pub(super) tool: &'static str,
 }
 
-/// What the file was before it was kept.
+/// The attributes of the file before it was saved.
 #[derive(Debug, Serialize)]
 pub(super) struct Facts {
     /// The device number of its filesystem, `major:minor`.

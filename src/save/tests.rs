@@ -41,10 +41,10 @@ impl Scene {
         Destination::check(&self.saved())
     }
 
-    fn keep(&self) -> Saved {
+    fn save(&self) -> Saved {
         let directory = self.destination().unwrap().open().unwrap();
         let file = self.file();
-        let mut keeper = Keeper { directory, images: "/images".into(), run_id: Some("run".to_owned()) };
+        let mut saver = Saver { directory, images: "/images".into(), run_id: Some("run".to_owned()) };
         let subject = Subject {
             stem: "link_remap",
             id: 7,
@@ -54,7 +54,7 @@ impl Scene {
             identity: &file.identity().unwrap(),
             evidence: &self.evidence,
         };
-        keeper.keep(&subject, &file).unwrap()
+        saver.save(&subject, &file).unwrap()
     }
 
     fn file(&self) -> Pinned {
@@ -74,9 +74,9 @@ fn checking_a_destination_makes_nothing() {
 }
 
 #[test]
-fn a_file_is_kept_once_more_when_it_is_kept_again() {
+fn a_file_is_saved_once_more_when_it_is_saved_again() {
     let scene = Scene::new();
-    let saved = [scene.keep(), scene.keep()];
+    let saved = [scene.save(), scene.save()];
     for (saved, name) in saved.iter().zip(["1-link_remap.7", "2-link_remap.7"]) {
         assert_eq!((&saved.path, saved.method), (&scene.saved().join(name), Method::HardLink));
         assert_eq!(fs::read_to_string(&saved.path).unwrap(), "content");
@@ -92,7 +92,7 @@ fn a_line_says_what_the_file_was() {
     let file = scene.file();
     let identity = file.identity().unwrap();
     let before = Attributes::of(&file, file.path()).unwrap();
-    let _ = scene.keep();
+    let _ = scene.save();
     let line = &scene.manifest()[0];
     let (major, minor) = identity.device;
     let after = Attributes::of(&file, file.path()).unwrap();
@@ -127,7 +127,7 @@ fn a_line_says_what_the_file_was() {
 #[test]
 fn a_later_run_knows_the_changes_that_an_earlier_one_made() {
     let scene = Scene::new();
-    let _ = scene.keep();
+    let _ = scene.save();
     let identity = scene.file().identity().unwrap();
     assert_eq!(scene.destination().unwrap().own_changes().get(&identity.id()), Some(&identity.changed));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A checkpoint on its way from step to step: an error ends its way, and nobody else's.
+//! A checkpoint between two steps: an error ends the work on this checkpoint, and on no other.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Finds the checkpoints in what was named, and reads their images, on threads that can be left behind.
+//! Finds the checkpoints below the given paths and reads their images, on threads that can be abandoned.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::host::{self, Next, Watched};
 use crate::locate::{self, Images, LocateError, Located};
 use crate::options::{Event, Observer};
 
-/// How often the caller is told how far the reading of an archive has come.
+/// How often the caller gets a progress event while an archive is read.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the thread that looks for checkpoints tells.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! One run at a time removes what a checkpoint left: each images directory or archive is locked while it is worked on.
+//! Only one run at a time removes what a checkpoint left: each images directory or archive is locked while criu-gc
+//! works on it.
 //!
-//! A plan is made under the lock, since what another run removes in the meantime would look like a newer dump's doing.
-//! Locks are taken in the order of their inodes, and each once however often it is named, so that no two
-//! runs wait for each other; and none waits for ever, since anybody who can open it can lock it.
+//! A plan is made under the lock, because another run's removals would look like the work of a newer dump. Locks are
+//! taken in the order of their inodes, each of them once, so two runs never deadlock. Waits are limited, because
+//! anybody who can open the file can lock it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,9 +21,9 @@ use crate::system::lock::{self, Kind, Lock, Refusal};
 
 /// How long a removal waits for another run to end.
 const REMOVAL_WAIT: Duration = Duration::from_secs(20);
-/// How long a look waits; then it shows what there is.
+/// How long a look waits before it continues without the lock.
 const SHOW_WAIT: Duration = Duration::from_secs(5);
-/// A wait as long as that is told.
+/// A wait of this length causes an event.
 const SILENT_WAIT: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_millis(10);
 

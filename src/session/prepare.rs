@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Reads and looks for everything before anything is removed.
+//! Reads and examines everything before anything is removed.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Who may have written a file, or taken one away from a directory: whose word it is.
+//! Who may have written a file, or removed one from a directory.
 //!
-//! There is one rule for all that is judged so, and it has two parts: what owner and mode say, and whose word these are
-//! themselves, which is that of whoever serves or brought the filesystem (`origin.rs`).
+//! There is one rule, in two parts: what owner and mode say, and whether the filesystem can be trusted about them
+//! (`origin.rs`).
 
 use std::os::fd::AsFd;
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Running the few programs that the tool cannot do without.
+//! Runs the few programs that the tool needs.
 //!
-//! A program is found by its name in a fixed list of directories, never through `PATH`, and runs without a shell, with
-//! an environment of its own and for a limited time. What it did is told by its exit status alone. It runs in the
-//! network namespace of the calling thread.
+//! A program is found by its name in a fixed list of directories, never through `PATH`. It runs without a shell, with
+//! its own environment, for a limited time, in the network namespace of the calling thread. Only its exit status says
+//! whether it succeeded.
 //!
-//! Its streams are files in memory, not pipes: a process that outlives the program and holds them open cannot keep
-//! the tool waiting, and there is nothing to be read while it runs.
+//! Its streams are files in memory, not pipes: a process that outlives the program cannot block the tool by holding
+//! them open.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};

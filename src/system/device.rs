@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Reads a block device. Nothing is ever written to it.
+//! Reads a block device. Nothing ever writes to it.
 //!
-//! XFS does not keep its metadata in the page cache of its device. While a process has the device open, that cache can hold
-//! what was there before the last unmount: only since Linux 6.2 does XFS drop it then. So an XFS is read around the cache
-//! (`O_DIRECT`), which takes whole units of the device and memory on a boundary.
+//! XFS does not keep its metadata in the page cache of its device. While a process has the device open, that cache can
+//! contain data from before the last unmount; only since Linux 6.2 does XFS drop it then. So criu-gc reads an XFS
+//! around the cache (`O_DIRECT`), in whole units of the device and with aligned memory.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Directories held open, and the entries in them.
+//! Open directories, and the entries in them.
 //!
-//! Everything the tool does to a file it does by (directory descriptor, one name): a path is resolved once, without
-//! following any symbolic link, and never again as a string. So a directory that somebody swaps while the tool works
-//! cannot lead it elsewhere. `unlink` is the only call here that changes anything.
+//! The tool accesses a file only by directory descriptor and one name: it resolves a path once, without following
+//! symbolic links, and never again as a string. So nobody can redirect it by replacing a directory. `unlink` is the
+//! only call here that changes anything.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -70,7 +70,7 @@ pub enum Reach {
 pub struct Directory {
     fd: OwnedFd,
     path: PathBuf,
-    /// The mount that it is on, with whose word the owners on that are; asked once for all files in it.
+    /// The mount that it is on, with the trust in its owners; asked once for all files in it.
     origin: OnceLock<(MountKey, Author)>,
 }
 
@@ -173,7 +173,7 @@ impl Directory {
         Ok(Self::of_descriptor(fd, path))
     }
 
-    /// A directory that is open; `path` is what people are told.
+    /// A directory that is open; `path` is for messages.
     pub fn of_descriptor(fd: OwnedFd, path: &Path) -> Self {
         Directory { fd, path: path.to_owned(), origin: OnceLock::new() }
     }
@@ -310,7 +310,7 @@ impl Directory {
         Ok(names)
     }
 
-    /// Opens the regular file `name` for reading; `None` where there is none. A symbolic link, a FIFO or a device in
+    /// Opens the regular file `name` for reading; `None` if there is none. A symbolic link, a FIFO or a device in
     /// its place is an error: no reader may be led elsewhere or made to wait.
     pub fn read_file(&self, name: &OsStr) -> Result<Option<File>, FileError> {
         let path = self.path.join(name);
@@ -368,7 +368,7 @@ impl AsFd for Directory {
     }
 }
 
-/// What an open file or directory is; `path` is what people are told.
+/// What an open file or directory is; `path` is for messages.
 pub fn identity_of(file: &impl AsFd, path: &Path) -> Result<FileIdentity, FileError> {
     let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, IDENTITY).map_err(failed("look at", path))?;
     Ok(FileIdentity::of(&stat))

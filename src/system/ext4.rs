@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Looks up names on an ext4 that is mounted nowhere, by reading its device. Nothing is written, neither here nor by the
-//! kernel, which would note an error that it meets even through a read-only mount (or panic, if the superblock says so).
+//! Looks up names on an unmounted ext4 by reading its device. Neither this code nor the kernel writes to it; through a
+//! mount, even a read-only one, the kernel would record an error in the superblock (or panic, if the superblock says
+//! so).
 //!
-//! What is not understood is an error: a feature that changes the layout, a checksum that is wrong, a directory that lies
-//! in its inode. (`fs/ext4/ext4.h`, Documentation/filesystems/ext4 in Linux.)
+//! Anything not understood is an error: a feature that changes the layout, a wrong checksum, an inline directory.
+//! (`fs/ext4/ext4.h`, Documentation/filesystems/ext4 in Linux.)
 
 use std::collections::HashMap;
 use std::fs::File;

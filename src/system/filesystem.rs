@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Which filesystem a file is on, beyond a device number that can be given again. Read-only.
+//! Which filesystem a file is on, beyond its reusable device number. Read-only.
 
 use std::fs;
 use std::os::fd::AsFd;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Whether the journal of an unmounted filesystem holds changes that are not on their places yet. Read-only.
+//! Whether the journal of an unmounted filesystem contains changes that are not in place yet. Read-only.
 //!
-//! A filesystem that is looked at without replaying its journal shows what was true before those changes: a link that
-//! only the journal has would be taken for gone. What cannot be understood counts as not replayed.
+//! Without replaying its journal, a filesystem shows the state before those changes: a link that only the journal has
+//! would look gone. A journal that cannot be understood counts as not replayed.
 
 use std::io;
 
@@ -59,7 +59,7 @@ const LONGEST_RECORD: u64 = (256 + 4) * 1024 / BLOCK as u64;
 const UNMOUNT: u8 = 0x20;
 
 impl<'a> XfsLog<'a> {
-    /// The log as the superblock describes it; `None` where it is on a device of its own, or makes no sense.
+    /// The log as the superblock describes it; `None` where it is on a device of its own, or is invalid.
     fn find(device: &'a Device) -> io::Result<Option<Self>> {
         let superblock = read::<128>(device, 0)?;
         let block_size = u64::from(u32_at(&superblock, 4));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A file of lines that only grows: no crash and no full disk takes an earlier line away.
+//! A file of lines that only grows: no crash and no full disk destroys an earlier line.
 //!
-//! A line is on disk when [`Ledger::append`] returns, or not in the file. A line without an end is one that somebody
-//! was killed over; it is ended, not removed, before the next one begins.
+//! When [`Ledger::append`] returns, the line is on disk, or not in the file. A line without an end comes from a killed
+//! run; it is ended, not removed, before the next one begins.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -89,7 +89,7 @@ impl Ledger {
     }
 }
 
-/// Opens the ledger `name` of a directory to read it; `None` where there is none.
+/// Opens the ledger `name` of a directory to read it; `None` if there is none.
 pub fn read(directory: &Directory, name: &OsStr) -> Result<Option<File>, LedgerError> {
     let path = directory.path().join(name);
     let file = directory.read_file(name).map_err(|error| failed(error.operation, &path)(error.source.into()))?;

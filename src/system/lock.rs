@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Locks on open files and directories, by which runs of the tool keep out of each other's way.
+//! Locks on open files and directories, with which runs of the tool exclude each other.
 //!
-//! They are the kernel's (`flock`), kept in memory: no file is made or written, a read-only filesystem has them too,
-//! and they end with the process that has them, however it ends. They bind only who asks for them.
+//! They are the kernel's `flock` locks: they write no file, work on a read-only filesystem, and end with their process,
+//! however it ends. They bind only those who ask for them.
 
 use std::os::fd::{AsFd, OwnedFd};
 

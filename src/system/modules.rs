@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Whether a part of the kernel is there. To ask the part itself would make the kernel load its module.
+//! Whether a part of the kernel is loaded. Asking the part itself would load its module.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};

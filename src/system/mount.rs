@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Filesystems mounted detached: in no mount namespace, for this process alone, and gone with its last descriptor.
+//! Filesystems mounted detached: in no mount namespace, for this process alone, until their last descriptor is closed.
 //!
-//! A filesystem whose only mount ended with a container is looked at by reading its device ([`super::unmounted`]). Only to
-//! remove something that was found that way is it mounted, writable, and only if it could be read. No set-user-id bit, no
-//! device node and no program on it counts.
+//! To examine a filesystem whose only mount ended with a container, criu-gc reads its device ([`super::unmounted`]). It
+//! mounts the filesystem, writable, only to remove something that it found there. Set-user-id bits, device nodes and
+//! programs on it have no effect.
 //!
 //! Since Linux 5.2 (fsopen, fsmount).
 

@@ -82,7 +82,7 @@ pub enum Error {
         /// What the kernel answered.
         source: Errno,
     },
-    /// The answer makes no sense.
+    /// The answer is invalid.
     #[error("cannot parse the kernel's answer when asked to {operation}")]
     Malformed {
         /// What was to be done.
@@ -211,7 +211,7 @@ impl Socket {
         if sent == bytes.len() { Ok(()) } else { Err(failed(Errno::MSGSIZE)) }
     }
 
-    /// A datagram that is there already; `None` where there is none.
+    /// A datagram that is there already; `None` if there is none.
     pub fn receive_now(&self) -> Result<Option<Vec<u8>>, Errno> {
         let mut buffer = Vec::new();
         match self.receive(&mut buffer, RecvFlags::DONTWAIT) {

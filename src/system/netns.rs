@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Network namespaces: finding them, and working inside one.
+//! Network namespaces: finds them, and works inside them.
 //!
-//! A namespace is what its device and inode number say, never what a path says: a path is resolved once, to something
-//! that is looked at before it is opened, so that a path that somebody swaps leads at most to another namespace, which
-//! then goes by its own number. Work inside namespaces is done by a thread made for it, which goes from one to the
-//! next; the caller's own thread never leaves where it is.
+//! Device and inode number identify a namespace, not its path. A path is resolved once, and its target checked before
+//! it is opened, so a swapped path leads at most to another namespace, which has its own number. A separate thread
+//! enters namespaces one after the other; the caller's thread never leaves its own.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The rules of nf_tables: what a network namespace holds, and removing parts of it.
+//! The rules of nf_tables: reads what a network namespace contains, and removes parts of it.
 //!
-//! What is read is read whole or not at all, and as of one moment: nf_tables counts its changes, and a table that was
-//! changed while it was read is read again. Whatever cannot be decoded to the last attribute shows as
-//! [`Expression::Other`] or [`SetForm::Other`], never as something simpler than it is.
+//! A table is read completely or not at all, in one generation: nf_tables counts its changes, and a table that changed
+//! meanwhile is read again. Whatever cannot be decoded to the last attribute becomes [`Expression::Other`] or
+//! [`SetForm::Other`], never something simpler.
 //!
-//! Nothing is ever added. What is removed is named by the kernel's handle, which is never used twice in a table, and
-//! in a transaction that carries the [`Generation`] in which it was seen: if anybody has changed anything in between,
-//! the kernel refuses it whole.
+//! Nothing is ever added. Removals use the kernel's handles, which are never reused in a table, in a transaction that
+//! carries the [`Generation`] of the read: if anybody changed anything in between, the kernel refuses all of it.
 
 use rustix::io::Errno;
 

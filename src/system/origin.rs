@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Whose word the owner of a file is: that of whoever serves its filesystem, or brought it.
+//! Whether the owner of a file can be trusted: this depends on who serves or brought its filesystem.
 //!
-//! An inode is owned by root because the filesystem says so. A user who serves one (FUSE) or has one mounted from a stick
-//! (udisks) says what it likes; a mount that changes owners (an idmapped one) says what its maker liked; and a mount in
-//! another mount namespace may have been made by the root of a user namespace. What root mounted without `nosuid` is
-//! root's word: a set-user-id file on it is root's power already. An overlay that is `nosuid` shows the owners of its
-//! layers.
+//! An inode is owned by root because the filesystem says so. A user who serves one (FUSE), or who had one mounted from
+//! a stick (udisks), can claim any owner. So can the creator of a mount that changes owners (an idmapped one). A mount
+//! in another mount namespace may come from the root of a user namespace. A filesystem that root mounted without
+//! `nosuid` can be trusted: a set-user-id file on it already has root's power. A `nosuid` overlay shows the owners of
+//! its layers.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use super::author::Author;
 use super::mountinfo::unescape;
 
-/// A mount, as far as it tells whose word the owners on it are.
+/// A mount, as far as it matters for the trust in its owners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mount {
     id: u64,
@@ -80,7 +80,7 @@ pub(super) fn author_on(key: MountKey) -> Author {
 enum Found {
     /// The very mount.
     Mount(Mount),
-    /// Not the mount, but others of its filesystem, with whose word the owners on them are.
+    /// Not the mount, but others of its filesystem, with the trust in their owners.
     Filesystem(Author),
     Nothing,
 }
@@ -188,7 +188,7 @@ fn has_option(options: &[u8], option: &[u8]) -> bool {
 }
 
 /// Whether a block device is one that people carry about, or make of a file, or has one of these below it. A fixed disk
-/// is root's, also where it is mounted `nosuid` for good measure. What cannot be told counts as brought.
+/// is root's, also where it is mounted `nosuid` for good measure. An unknown one counts as brought.
 fn is_brought(device: (u32, u32)) -> bool {
     let link = PathBuf::from(format!("/sys/dev/block/{}:{}", device.0, device.1));
     std::fs::canonicalize(link).map_or(true, |place| is_brought_at(&place, LAYERS))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Which capabilities the calling thread has, for messages about what it was refused.
+//! The capabilities of the calling thread, for messages about refusals.
 
 use rustix::thread::{self, CapabilitySet};
 

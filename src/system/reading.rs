@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Opens files and directories for reading and leaves their access times alone.
+//! Opens files and directories for reading without changing their access times.
 //!
-//! The kernel allows that to the owner and to who has `CAP_FOWNER`. For others a read is noted as any other read is.
+//! The kernel allows this to the owner and with `CAP_FOWNER`. For others it updates the access time as usual.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Writes a small file whole or not at all, in place of an older one of the same name.
+//! Replaces a small file atomically.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

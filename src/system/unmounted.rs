@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Filesystems that are mounted nowhere, read from their devices. Nothing is written to them, neither here nor by the
-//! kernel, which is not asked to mount them.
+//! Unmounted filesystems, read from their devices. Nothing writes to them, neither this code nor the kernel, because
+//! nothing mounts them.
 //!
-//! Where a journal is known to hold changes that are not on their places yet, what can be seen is not what is there, and
-//! such a filesystem is not read.
+//! If the journal contains changes that are not in place yet, the device does not show the current state, and the
+//! filesystem is not read.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The number of a volume of device mapper: the next free one each time that the volume is activated.
+//! The number of a device-mapper volume: the next free one at each activation.
 
 use std::fs;
 use std::path::Path;

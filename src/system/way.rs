@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Opens a directory by a path that people typed or configured, on whose way nobody else has a say.
+//! Opens a directory by a path that a person typed or configured, without letting other users redirect it.
 //!
-//! A symbolic link on the way is followed only if it is root's, or the caller's, in a directory in which nobody else can
-//! replace it. Each component is opened by one name in a directory that is open already, so what was judged is what is
-//! followed.
+//! It follows a symbolic link only if the link belongs to root or the caller, in a directory in which nobody else can
+//! replace it. Each component is opened by one name in an open directory, so what was checked is what is followed.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};

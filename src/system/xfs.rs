@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Looks up names on an XFS that is mounted nowhere, by reading its device. Nothing is written.
+//! Looks up names on an XFS that is not mounted, by reading its device. Nothing is written.
 //!
 //! Versions 4 and 5, with directories of all forms. What is not understood is an error: a feature that may change the layout,
 //! a wrong checksum, metadata that belong elsewhere, a number out of range, an entry that does not fit. Whether the log has

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The filter tables of legacy iptables, in the calling thread's network namespace.
 //!
-//! Looking must not create: most ways to ask for a legacy table make one where there is none. So the kernel's list of
-//! names is read first, and `iptables-legacy-save` runs without `-t`, which asks for listed tables only. Always by the
-//! explicit `-legacy` names (iptables 1.8 and later): plain `iptables` may be the other backend.
+//! A look must not create anything, but most ways to ask for a legacy table create it. So the kernel's list of names is
+//! read first, and `iptables-legacy-save` runs without `-t`, which limits it to listed tables. The explicit `-legacy`
+//! names (iptables 1.8 and later) are necessary: plain `iptables` may be the other backend.
 //!
-//! Changes go through one `iptables-legacy-restore --noflush`, which makes them all or none, holds the lock of
-//! iptables, and keeps the counters of everybody else's rules.
+//! Changes go through one `iptables-legacy-restore --noflush`, which applies all or none, holds the iptables lock, and
+//! preserves the counters of other rules.
 
 use std::fs;
 use std::io;
@@ -71,7 +71,7 @@ pub enum Error {
     /// The program that prints the tables gave nothing.
     #[error("cannot read the kernel's legacy iptables rules")]
     Save(#[source] command::Error),
-    /// What it printed makes no sense.
+    /// What it printed is invalid.
     #[error("cannot parse the output of {program}")]
     Parse {
         /// The program.
@@ -140,7 +140,7 @@ pub fn legacy_tables(version: IpVersion) -> Result<Vec<String>, Error> {
     }
 }
 
-/// The filter table, with those rules for which `keep` is true of their chain and words; `None` where there is none.
+/// The filter table, with those rules for which `keep` is true of their chain and words; `None` if there is none.
 pub fn read_filter(version: IpVersion, keep: impl Fn(&str, &[String]) -> bool) -> Result<Option<FilterTable>, Error> {
     if !legacy_tables(version)?.iter().any(|name| name == FILTER) {
         return Ok(None);

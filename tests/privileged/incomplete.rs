@@ -60,7 +60,7 @@ fn killed_early(criu: &Criu) {
     drop(tree);
     let tool = Tool::on(&host);
     let before = tool.snapshot();
-    let empty = |image| format!("Not known: {image}.img is truncated (at offset 0: the file is empty): ");
+    let empty = |image| format!("Not known: {image}.img is truncated (at offset 0: the file is empty), so ");
     let [remaps, files] = ["remap-fpath", "files"].map(empty);
     assert_is_not_clean(&tool, &[&remaps, &files, "Not known: inventory.img is missing: "]);
     assert_eq!(tool.difference_to(&before), NOTHING);

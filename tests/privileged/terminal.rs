@@ -91,7 +91,7 @@ fn progress(criu: &Criu) {
         let command = format!("{slow} | {} --show -", tool.display());
         host.command("script").args(["--quiet", "--return", "--command", &command, "/dev/null"]).finish()
     };
-    let line = "\r\u{1b}[Kcriu-gc: reads standard input: 0 MiB";
+    let line = "\r\u{1b}[Kcriu-gc: reading standard input: 0 MiB";
     let slow = shown("1.5");
     assert!(slow.stdout.starts_with(line) && slow.stdout.contains("\r\u{1b}[KLayout: "), "{:?}", slow.stdout);
     let fast = shown("0");

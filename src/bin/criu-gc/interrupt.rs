@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Signals that ask a removal to end: SIGHUP, SIGINT and SIGTERM.
+//! Signals that end a removal: SIGHUP, SIGINT and SIGTERM.
 //!
-//! The step at hand is finished, no other one is begun, the system is looked at again, what happened is reported, and
-//! then the program ends by the same signal, so that a shell's loop around it ends too. A second signal ends it at
-//! once, which is no worse than any crash. Until a removal begins signals do what they always do, since nothing has
-//! been changed yet. A signal that was ignored when the program started stays ignored (`nohup`).
+//! The current step finishes and no other begins. criu-gc examines the system again, reports, and ends by the same
+//! signal, so that a shell loop ends too. A second signal ends it at once, like any crash. Before a removal begins
+//! signals have their default effect, because nothing has changed yet. A signal that was ignored at the start stays
+//! ignored (`nohup`).
 
 use std::fs::File;
 use std::io;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! As what the program was called: its own file name decides, which a link can give it.
+//! Chooses the role from argv[0], which a link can set.
 //!
-//! Others start it who cannot pass an option: checkpointctl finds its plugins by name, and CRIU runs an action script as
-//! one word without arguments.
+//! checkpointctl finds its plugins by name, and CRIU runs an action script without arguments, so neither can pass an
+//! option.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::recording::OnFailure;
 
 /// The file name that makes it `checkpointctl gc`.
 const PLUGIN: &str = "checkpointctl-gc";
-/// The file name that makes it an action script of CRIU's.
+/// The file name that makes it a CRIU action script.
 const ACTION_SCRIPT: &str = "criu-gc-record";
 /// The same, for those who would rather have no dump than one without a record.
 const STRICT_ACTION_SCRIPT: &str = "criu-gc-record-or-fail";
@@ -24,7 +24,7 @@ pub(crate) enum Invocation {
     /// A plugin of checkpointctl, which runs it with the words that follow `checkpointctl gc` (`cmd/plugin.go` in
     /// <https://github.com/checkpoint-restore/checkpointctl>).
     CheckpointctlPlugin,
-    /// An action script of CRIU's.
+    /// A CRIU action script.
     ActionScript(OnFailure),
 }
 

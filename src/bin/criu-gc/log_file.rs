@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Opens the file that messages go to (`--log-file`).
+//! Opens the file for messages (`--log-file`).
 //!
-//! It lies where others may write, and its name may be that of anything: no link is followed, nothing but a regular file
-//! with one name is emptied, and none of CRIU's own files.
+//! Other users may write to its directory, and its name is arbitrary. So no link is followed, and only a regular file
+//! with a single name is truncated, and none of CRIU's own files.
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The program: everything around the library that is about a process, a terminal and a person.
+//! The program: everything about a process, a terminal and a person.
 //!
 //! It runs as a child of itself, reads the command line, drops privileges, asks, prints, and chooses the exit status.
-//! Of the library it uses what any other program could use.
+//! It uses only the library's public interface.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 

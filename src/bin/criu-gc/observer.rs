@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Tells a person what an examination does while it takes long.
+//! Shows progress during a long examination.
 
 use std::sync::{Mutex, PoisonError};
 

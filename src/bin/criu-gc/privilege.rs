@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Gives up what the process may do but does not have to, before anything is read that others wrote.
+//! Drops unneeded privileges before anything is read that others wrote.
 //!
-//! What is given up cannot be had again: it leaves the permitted and the bounding set, and no program that is started
-//! gains anything (`no_new_privs`). It counts for the calling thread and those that it starts, so it comes first.
+//! This is permanent: the capabilities leave the permitted and the bounding set, and no started program gains any
+//! (`no_new_privs`). It applies to the calling thread and the threads that it starts, so it comes first.
 
 use rustix::fs::Mode;
 use rustix::io::Errno;

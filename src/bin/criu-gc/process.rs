@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! This process itself, its parent and its child: open files, signals, and how the child ends.
+//! This process, its parent and its child: open files, signals, and how the child ends.
 
 use std::fs;
 use std::io;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! criu-gc as CRIU's action script: makes the record, and never anything else.
+//! criu-gc as a CRIU action script: writes the record, and nothing else.
 //!
-//! A status other than 0 undoes the dump, and while there is none the tree stands still; so a failure is told, in CRIU's
-//! log, and is a success all the same unless the user wants it otherwise.
+//! A status other than 0 undoes the dump, and the tree is frozen until the script exits. So a failure is reported in
+//! CRIU's log and counts as success, unless the user chose otherwise.
 
 use std::env;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -26,7 +26,7 @@ const FAILURE: u8 = 1;
 /// What becomes of a dump that could not be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnFailure {
-    /// It is as good as any other without a record.
+    /// The dump is valid without a record.
     KeepDump,
     /// CRIU undoes it, and lets the tree run on.
     FailDump,

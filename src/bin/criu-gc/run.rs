@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A run from the command line to the exit status.
 //!
-//! `--show` looks; a removal examines, asks, and removes. The library knows the order of all that is in between.
+//! `--show` looks; a removal examines, asks, and removes. The library knows the order of the steps.
 
 use std::io;
 use std::sync::Arc;

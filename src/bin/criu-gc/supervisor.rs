@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The program runs as a child of itself, so that it can always end.
+//! Runs the program as a child of itself, so that it can always exit.
 //!
-//! A thread that has asked a FUSE server which took the request and never answers cannot be killed, and a process is not
-//! over, for whoever waits for it, while one of its threads is not. So it is the child that touches filesystems. The
-//! parent touches none: it waits, passes signals on, and ends when the child has said how it ends, with the child's
-//! status. What is left of the child goes when that server answers or ends.
+//! A thread that waits for a FUSE server which accepted the request and never answers cannot be killed, and a process
+//! has not exited while one of its threads remains. So the child accesses filesystems, and the parent accesses none: it
+//! waits, passes signals on, and exits with the child's status once the child has reported it. What remains of the
+//! child ends when that server answers or exits.
 //!
-//! The two share a file in memory. In it the parent tells the signal that has come, and the child its exit status.
+//! The two share a file in memory. The parent writes a received signal to it, and the child its exit status.
 
 use std::env;
 use std::fs::{File, OpenOptions};

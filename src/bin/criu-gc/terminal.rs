@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The only place that prints, and the only one that asks.
+//! The only module that prints, and the only one that asks.
 //!
-//! Names come from images that anybody may have written, and they are printed as root: everything that could move the
-//! cursor, break a line, hide or reorder text is shown as an escape, and so are bytes that are no text. That holds
-//! wherever the output goes: what a pipe or a file has today, somebody looks at on a terminal tomorrow. JSON has the exact
-//! bytes.
+//! Names come from images that anybody may have written, and root sees them. So everything that could move the cursor,
+//! break a line, or hide or reorder text is escaped, and so is invalid UTF-8, wherever the output goes: somebody may
+//! view a file on a terminal later. JSON has the exact bytes.
 #![expect(clippy::disallowed_methods, reason = "this is the place that prints")]
 
 use std::cell::Cell;
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// A line under construction: words of the tool's own, and text from outside.
+/// A line under construction: the tool's own words, and text from outside.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Line {
     bytes: Vec<u8>,
@@ -27,7 +26,7 @@ impl Line {
         Line::default()
     }
 
-    /// Adds words of the tool's own.
+    /// Adds the tool's own words.
     pub(crate) fn say(mut self, words: &str) -> Self {
         self.bytes.extend_from_slice(words.as_bytes());
         self
@@ -136,7 +135,7 @@ impl Terminal {
 
 /// What takes no longer than this needs no word about it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often the line is written anew.
+/// How often the line is rewritten.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// Goes to the start of the line and empties it.
 const EMPTY_LINE: &str = "\r\x1b[K";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The report as text: one object a line, then what they come to.
+//! The report as text: one line for each object, then a summary.
 //!
-//! The lines for link remaps and locked connections begin, to the letter, as the `criu gc` series of 2016 printed
-//! them; what is known beyond it follows in parentheses on the same line. Other kinds have lines of the same style.
+//! The lines for link remaps and locked connections begin, to the letter, as the `criu gc` series of 2016 printed them;
+//! further facts follow in parentheses on the same line. Other kinds have lines in the same style.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use criu_gc::report::{
 
 use crate::terminal::Line;
 
-/// How much is told.
+/// How much to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Detail {
     /// The objects and what they come to.

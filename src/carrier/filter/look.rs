@@ -40,7 +40,7 @@ pub(crate) struct FilterSurvey {
     pub(crate) notes: Vec<String>,
     /// The namespaces that were looked into, by names for people.
     pub(crate) namespaces: Vec<String>,
-    /// Processes of CRIU's that are at work on the images, by their sockets.
+    /// criu processes that work on the images, by their sockets.
     pub(crate) criu: Vec<LiveTask>,
     /// Where the network namespace of the record is.
     pub(crate) recorded: RecordedNamespace,

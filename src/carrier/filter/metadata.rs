@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a runtime's metadata says about the network namespace, checked against the system.
 //!
-//! A path is a name, and names are given anew: `/run/netns/blue` may be another namespace today, `/proc/4711/ns/net`
-//! that of another process. So a namespace counts only where what the path names was there before the images were
-//! written.
+//! A path is a name, and names are reused: `/run/netns/blue` may be another namespace today, and `/proc/4711/ns/net`
+//! that of another process. So a namespace counts only if what the path names existed before the images were written.
 
 use std::path::{Component, Path};
 

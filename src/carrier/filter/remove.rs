@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Removes rules, tables and chains.
 //!
-//! nf_tables are changed in transactions that carry the generation in which the rules were read: if anybody changed
-//! anything in between, the kernel refuses the whole transaction, and all is read again. Legacy rules are removed by
-//! their words through `iptables-legacy-restore`, which is all or nothing too.
+//! nf_tables change in transactions that carry the generation of the read: if anybody changed anything in between, the
+//! kernel refuses the whole transaction, and criu-gc reads everything again. Legacy rules are removed by their text
+//! through `iptables-legacy-restore`, which also applies all or nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -163,7 +163,7 @@ fn remove_rules_once(place: FilterPlace, wanted: &[&FoundRule]) -> Attempt<Outco
     }
 }
 
-/// The rules of the plan that the table still has. Legacy rules that are equal are told apart by nothing, so there
+/// The rules of the plan that the table still has. Nothing distinguishes equal legacy rules, so there
 /// the plan's number of them counts.
 fn still_there<'a>(view: &FilterView, wanted: &[&'a FoundRule]) -> Vec<&'a FoundRule> {
     let mut left: HashMap<_, Vec<RuleId>> = view.drops.clone();

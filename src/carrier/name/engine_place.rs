@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Where a name is by the word of this host's engine, for where mount arithmetic does not find it: the filesystem
-//! was mounted anew, or the directory was moved.
+//! Where a name is according to this host's engine, if mount arithmetic does not find it: the filesystem was mounted
+//! again, or the directory was moved.
 //!
-//! The engine's word is a path, and whoever owns a directory on the way can put something else there. So no symbolic link
-//! is followed, and what is there has to be the directory that the mount of the images showed.
+//! The engine gives a path, and the owner of a directory on it can put something else there. So criu-gc follows no
+//! symbolic link, and the result must be the directory that the mount in the images showed.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Looks for names where the mount arithmetic says that they are.
+//! Looks for names in the places from mount arithmetic.
 //!
-//! A filesystem of others may never answer, so the looking is done by a thread that is left behind then.
+//! A filesystem may never answer, so a thread that can be abandoned does this.
 
 mod absent;
 mod covered;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Removes names, and has their files kept before where that is wanted.
+//! Removes names, and saves their files before if asked to.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -14,24 +14,24 @@ use crate::host::{Host, Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched};
 use crate::interrupt::Interrupt;
 use crate::mounts::Base;
 use crate::reach::{DeviceUsers, OpenBases, OpenDirectory, SilentMounts};
-use crate::save::{self, Keeper, Saved};
+use crate::save::{self, Saved, Saver};
 use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Name, Pinned};
 use crate::time::Timestamp;
 
-/// Removes every name, on a watched thread: a filesystem may stop to answer at any moment. Then what is on that filesystem
-/// is left; and all names, where files are to be kept, since nobody knows what the thread has in hand. What became of each
-/// is given in the same order, with the keeper, unless the thread was left behind with it.
+/// Removes every name, on a watched thread, because a filesystem may stop answering at any moment. Names on that filesystem
+/// then stay; with a saver all remaining names stay, because nobody knows what the thread is doing. Returns the outcomes in
+/// the same order, and the saver, unless the thread was abandoned with it.
 pub(crate) fn remove(
     host: &Host,
     jobs: Vec<NameRemoval>,
-    mut keeper: Option<Keeper>,
+    mut saver: Option<Saver>,
     interrupt: &Interrupt,
-) -> (Vec<Fate>, Option<Keeper>) {
+) -> (Vec<Fate>, Option<Saver>) {
     let mut fates = vec![Fate::failed(NOT_REACHED); jobs.len()];
     let work =
         Arc::new(Work { shared: shared_inodes(&jobs), jobs, users: host.device_users(), interrupt: interrupt.clone() });
     let mut progress = Progress { next: 0, touched: Touched::default(), silent: SilentMounts::default() };
-    let is_keeping = keeper.is_some();
+    let is_saving = saver.is_some();
     while let Some(job) = work.jobs.get(progress.next) {
         if progress.silent.has(&job.found.place) {
             let told = progress.silent.does_not_answer(&job.found.place);
@@ -39,13 +39,13 @@ pub(crate) fn remove(
             progress.next += 1;
             continue;
         }
-        keeper = run(&work, &mut progress, keeper.take(), &mut fates);
-        if is_keeping && keeper.is_none() {
+        saver = run(&work, &mut progress, saver.take(), &mut fates);
+        if is_saving && saver.is_none() {
             fates[progress.next..].fill(Fate::failed("not attempted: a filesystem does not answer"));
             return (fates, None);
         }
     }
-    (fates, keeper)
+    (fates, saver)
 }
 
 const NOT_REACHED: &str = "not attempted";
@@ -54,7 +54,7 @@ const NOT_REACHED: &str = "not attempted";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fate {
     pub(crate) outcome: Outcome,
-    /// Where its file was kept first.
+    /// Where its file was saved before.
     pub(crate) saved: Option<Saved>,
 }
 
@@ -99,18 +99,18 @@ struct Progress {
 enum Told {
     /// What became of the next link.
     Removed(Result<Outcome, String>, Option<Saved>, Option<FileIdentity>),
-    /// All links have had their turn, and whoever keeps files is given back.
-    Through(Option<Keeper>),
+    /// The thread is through all links, and returns the saver.
+    Through(Option<Saver>),
 }
 
-/// Removes names from the next one on, to the end or until a filesystem does not answer. Gives the keeper back, unless
-/// the thread is left behind with it.
-fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, fates: &mut [Fate]) -> Option<Keeper> {
-    let is_keeping = keeper.is_some();
+/// Removes names from the next one on, to the end or until a filesystem does not answer. Returns the saver, unless the
+/// thread is abandoned with it.
+fn run(work: &Arc<Work>, progress: &mut Progress, saver: Option<Saver>, fates: &mut [Fate]) -> Option<Saver> {
+    let is_saving = saver.is_some();
     let (theirs, touched, from) = (Arc::clone(work), progress.touched.clone(), progress.next);
     let start = Watched::start("removal", move |sender| {
         let bases = OpenBases::to_remove(Arc::clone(&theirs.users));
-        let mut removal = Removal { keeper, work: Arc::clone(&theirs), touched, bases, last: None };
+        let mut removal = Removal { saver, work: Arc::clone(&theirs), touched, bases, last: None };
         for job in &theirs.jobs[from..] {
             let mut saved = None;
             let removed = removal.remove_next(job, &mut saved);
@@ -118,9 +118,9 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, fates:
                 return;
             }
         }
-        let _ = sender.send(Told::Through(removal.keeper.take()));
+        let _ = sender.send(Told::Through(removal.saver.take()));
     });
-    let mut kept = None;
+    let mut returned = None;
     let Ok(mut worker) = start else {
         fates[progress.next..].fill(Fate::failed("not attempted: cannot start a thread"));
         progress.next = work.jobs.len();
@@ -132,7 +132,7 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, fates:
         let patience = || match work.interrupt.signal() {
             Some(_) => PATIENCE,
             None if is_device => PATIENCE_FOR_DEVICES,
-            None if is_keeping => PATIENCE_TO_WRITE,
+            None if is_saving => PATIENCE_TO_WRITE,
             None => PATIENCE_TO_REMOVE,
         };
         match (worker.next_within(patience), job) {
@@ -142,9 +142,9 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, fates:
                 progress.next += 1;
             }
             (Next::Message(Told::Removed(..)), None) => {}
-            (Next::Message(Told::Through(keeper)), _) => kept = keeper,
-            (Next::Ended, None) => return kept,
-            (Next::Silent, None) => return kept,
+            (Next::Message(Told::Through(saver)), _) => returned = saver,
+            (Next::Ended, None) => return returned,
+            (Next::Silent, None) => return returned,
             (Next::Ended, Some(_)) => {
                 fates[progress.next] =
                     Fate::failed("criu-gc failed, which is a bug; whether it was removed is not known");
@@ -155,7 +155,7 @@ fn run(work: &Arc<Work>, progress: &mut Progress, keeper: Option<Keeper>, fates:
                 let place = &job.found.place;
                 progress.silent.add(&[place], work.jobs.iter().map(|job| &job.found.place));
                 let told = progress.silent.does_not_answer(place);
-                let told = if is_keeping { format!("the directory of --save, or {told}") } else { told };
+                let told = if is_saving { format!("the directory of --save, or {told}") } else { told };
                 fates[progress.next] = Fate::failed(format!("{told}; whether it was removed is not known"));
                 progress.next += 1;
                 return None;
@@ -172,7 +172,7 @@ fn shared_inodes(jobs: &[NameRemoval]) -> HashSet<InodeId> {
 
 /// The removal of names, as one thread does it.
 struct Removal {
-    keeper: Option<Keeper>,
+    saver: Option<Saver>,
     work: Arc<Work>,
     touched: Touched,
     bases: OpenBases,
@@ -201,7 +201,7 @@ impl Removal {
         let Some(opened) = open_again(found, &mut self.bases)? else { return Ok(Outcome::AlreadyGone) };
         let directory = &opened.directory;
         // Whoever needs the file beyond its name holds on to it. Ten thousand others save three calls each.
-        if self.keeper.is_some() || self.work.shared.contains(&found.identity.id()) {
+        if self.saver.is_some() || self.work.shared.contains(&found.identity.id()) {
             let Some(file) = directory.pin(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
             return self.remove_pinned(job, &Opened { directory, name, removable, file }, saved);
         }
@@ -217,9 +217,9 @@ impl Removal {
         saved: &mut Option<Saved>,
     ) -> Result<Outcome, String> {
         self.check(&job.found, &opened.file.identity().map_err(said)?)?;
-        if let Some(keeper) = &mut self.keeper {
-            let kept = keep(keeper, job, opened, &mut self.touched, &mut self.last);
-            *saved = Some(kept?);
+        if let Some(saver) = &mut self.saver {
+            let result = save_file(saver, job, opened, &mut self.touched, &mut self.last);
+            *saved = Some(result?);
             look_again(opened)?;
         }
         let outcome = unlink(opened.directory, opened.removable)?;
@@ -270,8 +270,8 @@ impl Touched {
     }
 }
 
-fn keep(
-    keeper: &mut Keeper,
+fn save_file(
+    saver: &mut Saver,
     job: &NameRemoval,
     opened: &Opened<'_>,
     touched: &mut Touched,
@@ -287,25 +287,25 @@ fn keep(
         identity: &found.identity,
         evidence,
     };
-    let kept = keeper.keep(&subject, &opened.file);
+    let saved = saver.save(&subject, &opened.file);
     // A hard link is made, and perhaps taken away again because the manifest cannot be written.
     if let Ok(now) = opened.file.identity() {
         touched.extend(Some(now));
         *last = Some(now);
     }
-    kept.map_err(|error| format!("its file could not be saved: {}", with_causes(&error)))
+    saved.map_err(|error| format!("its file could not be saved: {}", with_causes(&error)))
 }
 
 /// To copy a large file takes long.
 fn look_again(opened: &Opened<'_>) -> Result<(), String> {
-    let kept = opened.file.identity().map_err(said)?;
+    let pinned = opened.file.identity().map_err(said)?;
     match opened.directory.entry(opened.name).map_err(said)? {
-        Some(now) if !now.is_same_inode(&kept) => Err("the name now refers to another file; not removed".to_owned()),
+        Some(now) if !now.is_same_inode(&pinned) => Err("the name now refers to another file; not removed".to_owned()),
         _ => Ok(()),
     }
 }
 
-/// Opens the directory of the link anew, and makes sure that it is the one that was looked at.
+/// Opens the directory of the link again, and verifies that it is the one that was examined.
 fn open_again(found: &FoundFile, bases: &mut OpenBases) -> Result<Option<Arc<OpenDirectory>>, String> {
     let opened = match bases.directory_of(&found.place) {
         Ok(opened) => opened,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is missing in the images, as far as the others tell.
+//! What is missing in the images, as far as other images show.
 
 use std::collections::HashSet;
 

@@ -11,7 +11,7 @@ use crate::checkpoint::{MountRecord, Task};
 
 impl Reader<'_> {
     /// The mounts of the tree's namespaces. Other tables are of an earlier dump into the same directory, which CRIU
-    /// does not empty, and their ids may have been given anew since.
+    /// does not empty, and their ids may have been reused since.
     pub(super) fn mounts(&mut self, tasks: &[Task]) -> Result<BTreeMap<u32, MountRecord>, ReadError> {
         let mut mounts = BTreeMap::new();
         let path = self.images.path().to_owned();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The log of the dump, and the statistics and log of a restore: when the dump began and ended, and what came after it.
+//! The log of the dump, and the statistics and log of a restore: when the dump began and ended, and what followed.
 
 use std::io::{BufReader, Read};
 use std::time::Duration;

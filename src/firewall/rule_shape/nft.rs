@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Rules as nf_tables keeps them: small programs that load fields of a packet into registers and compare them.
+//! Rules as nf_tables stores them: small programs that load fields of a packet into registers and compare them.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What of a mount table matters to a checkpoint, and how much of it is kept.
+//! Which part of a mount table matters to a checkpoint, and how much of it is held.
 //!
-//! A table belongs to whoever owns its mount namespace: its lines are read one by one, and what is kept of all tables
-//! together is bounded.
+//! A table belongs to the owner of its mount namespace, so its lines are read one by one, and the total held from all
+//! tables is bounded.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{self, BufRead};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Enters mount namespaces, with threads that are made for it, and reads their tables.
+//! Enters mount namespaces in separate threads, and reads their tables.
 
 use std::fs::File;
 use std::io::BufReader;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The kernel's own list of mount namespaces (Linux 6.12): it shows also those that no process, file or descriptor leads
+//! The kernel's own list of mount namespaces (Linux 6.12). It includes those that no process, file or descriptor leads
 //! to, such as one whose only descriptor is in flight between two sockets.
 
 use std::os::fd::OwnedFd;

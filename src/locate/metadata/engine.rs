@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What engines write beside the images when they checkpoint: podman, CRI-O and containerd's CRI plugin use the same
-//! names of files, each with contents of its own.
+//! Files that engines write next to the images at a checkpoint: podman, CRI-O and containerd's CRI plugin use the same
+//! file names with different contents.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The annotations by which a checkpoint in an OCI image tells what it is: those of podman's `--create-image`, and those
-//! on which the Kubernetes engines agreed.
+//! The annotations that describe a checkpoint in an OCI image: those of podman's `--create-image`, and those that the
+//! Kubernetes engines share.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The OCI runtime's configuration of a container: `config.json` in a bundle, `spec.dump` in what engines export.
+//! The OCI runtime configuration of a container: `config.json` in a bundle, `spec.dump` in an engine's export.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Where root's podman has its containers: storage.conf, as podman reads it.
+//! Where root's podman stores its containers: storage.conf, as podman reads it.
 //!
-//! The configuration only says where to look. What is found there has to be root's alone all the same, so nothing here
-//! is believed more than a path that the user types. The environment, which can name other files, is not read.
+//! The configuration only says where to look. Only root may have written what is there, so the configuration deserves
+//! no more trust than a path from the user. The environment, which can name other files, is not read.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -96,7 +96,7 @@ fn additions(directories: &[&Path]) -> Result<Vec<PathBuf>, PodmanError> {
     Ok(files.into_values().collect())
 }
 
-/// What a file of the configuration says; `None` where there is none. A symbolic link is followed, as podman does: some
+/// What a file of the configuration says; `None` if there is none. A symbolic link is followed, as podman does: some
 /// distributions have only links below /etc.
 fn read(path: &Path) -> Result<Option<Section>, PodmanError> {
     let wrong = |why: String| PodmanError::Configuration { path: path.to_owned(), why };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The framing of netlink: messages made of a header, a fixed part and attributes. Pure.
 //!
-//! Every length in the bytes is checked against what is there before it is used, so bytes that make no sense end in
+//! Every length in the bytes is checked against what is there before it is used, so bytes that are invalid end in
 //! [`Malformed`], never in a panic and never in a message or attribute that is left out unnoticed.
 
 /// `struct nlmsghdr`.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What tells a network namespace from a later one with the same inode number, which the kernel uses again.
+//! Distinguishes a network namespace from a later one with the same inode number, which the kernel reuses.
 //!
-//! Each namespace has the kernel's own rtnetlink socket for as long as it lives. The cookie of a socket is a number that
-//! the kernel gives once until the machine stops, so this socket's cookie stands for the namespace in records. (The
-//! namespace has a cookie of its own, which any socket in it tells, but only since Linux 5.14.)
+//! Each namespace has the kernel's own rtnetlink socket for its whole lifetime. The kernel uses each socket cookie once
+//! until it stops, so this socket's cookie identifies the namespace in records. (The namespace has its own cookie,
+//! which any socket in it returns, but only since Linux 5.14.)
 
 use super::super::netlink::{Error as NetlinkError, Protocol, Request, Socket, array};
 use super::{Error, NetNamespace, within};

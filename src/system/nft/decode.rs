@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! From the kernel's messages to tables, chains, rules and sets. Pure.
 //!
-//! A message that lacks what every kernel gives is an error, and with it the whole table cannot be read: a rule or an
-//! element that is left out could make a table look like somebody else's.
+//! If a message lacks what every kernel sends, the whole table cannot be read: without one rule or element, a table
+//! could look like somebody else's.
 
 use super::expression;
 use super::{Chain, Error, FIXED_PART, Family, Hook, Rule, Set, SetForm, TableName, fields};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What a rule is made of. Pure.
+//! The expressions of a rule. Pure.
 //!
-//! An expression is decoded only if every attribute that it has is one whose meaning is kept: a `payload` that writes,
-//! a `lookup` in a map or whatever a later kernel adds is [`Expression::Other`].
+//! An expression is decoded only if criu-gc represents every one of its attributes. A `payload` that writes, a `lookup`
+//! in a map, or an addition of a later kernel is [`Expression::Other`].
 
 use crate::system::netlink::{Attributes, Fields};
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Removing rules, chains and tables in one step, or not at all.
+//! Removes rules, chains and tables in one step, or not at all.
 //!
-//! The kernel finds a rule by walking through its chain, so `n` deletions in one chain cost n²: 10,000 take about
-//! 0.35 s in one transaction, and a sixth of that in portions of [`BATCH_RULES`] from the head of the chain. Which one
-//! it is to be is the caller's choice: what must go together goes into one transaction.
+//! The kernel finds a rule by walking its chain, so `n` deletions in one chain cost n²: 10,000 take about 0.35 s in one
+//! transaction, and a sixth of that in portions of [`BATCH_RULES`] from the head of the chain. The caller chooses: what
+//! belongs together goes into one transaction.
 
 use rustix::io::Errno;
 

@@ -128,7 +128,7 @@ impl Superblock {
             && self.blocks <= self.groups * self.group_blocks
     }
 
-    /// How the device counts a block that metadata calls so; `None` where there is none.
+    /// How the device counts a block that metadata calls so; `None` if there is none.
     pub(super) fn block(&self, number: u64) -> Option<u64> {
         let (group, within) = (number >> self.group_bits, number & ((1 << self.group_bits) - 1));
         let block = group.checked_mul(self.group_blocks)?.checked_add(within)?;

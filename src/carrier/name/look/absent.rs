@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What it means that a link is not where it was looked for.
+//! What it means that a link is not where it was expected.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What a path of the tool's own mount namespace can have led to when the dump was made: other mounts may cover it now,
-//! or what was mounted then is not mounted any more.
+//! What a path in the tool's own mount namespace may have led to at the dump: other mounts may cover it now, or the
+//! filesystem may not be mounted any more.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::system::dir::FileError;
 #[derive(Debug)]
 pub(super) struct Covers {
     span: Option<DumpSpan>,
-    /// Whether process 1 was started after the dump: filesystems in memory were made anew.
+    /// Whether process 1 was started after the dump: filesystems in memory were re-created.
     is_restarted: bool,
     last: Mutex<Option<(PathBuf, Arc<Layers>)>>,
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Disks that have another number than when the tree was dumped.
+//! Disks with another number than at the dump.
 //!
-//! Which disk gets which number when a machine restarts is chance. So a number says only where to look first: the disk is
-//! the one that has a link which the dump can have made. A copy of the disk has such a link too, and then nobody can tell.
+//! The numbers of disks are arbitrary at each boot. So a number only says where to look first: the disk is the one with
+//! a link that the dump can have created. A copy of the disk has such a link too, and then nothing distinguishes them.
 
 use std::collections::HashMap;
 

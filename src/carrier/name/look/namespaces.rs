@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The other mount namespaces, where the tool's own need not be the one that CRIU ran in: what has the same path there.
+//! Other mount namespaces, if the tool's own may not be the one in which CRIU ran: what has the same path there.
 
 use std::path::Path;
 use std::sync::OnceLock;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Looks for one file after the other on a watched thread, and goes on without it where a filesystem does not answer.
+//! Looks for one file after the other on a watched thread, and abandons it if a filesystem does not answer.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Keeps a file that is held open under a new name in another directory: as a hard link, or else made anew with the
-//! same content, owner, mode, times and extended attributes.
+//! Saves an open file under a new name in another directory: as a hard link, otherwise as a new file with the same content,
+//! owner, mode, times and extended attributes.
 //!
-//! What is kept is the inode that is held, whatever its name leads to by now. An entry that exists is never written
-//! to or replaced, and one that is not whole has a name ending in `.part`. The file that is kept stays as it is: a
-//! hard link changes its ctime, reading its content not even its atime (reading a symbolic link does).
+//! It saves the open inode, whatever its name refers to now. It never writes to or replaces an existing entry, and the name
+//! of an incomplete one ends in `.part`. The original file stays unchanged, except that a hard link changes its ctime, and
+//! reading a symbolic link its atime.
 
 mod attributes;
 mod content;
@@ -23,7 +23,7 @@ pub use attributes::{Attributes, ExtendedAttribute};
 /// What the name of an entry ends with until it is whole.
 const UNFINISHED: &str = ".part";
 
-/// How a file was kept.
+/// How a file was saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// One more name of the same inode.
@@ -36,19 +36,19 @@ pub enum Method {
     MadeAnew,
 }
 
-/// A file that was kept.
+/// A saved file.
 #[derive(Debug)]
-pub struct Kept {
+pub struct SavedFile {
     /// How.
     pub method: Method,
     /// Extended attributes that the new file cannot have, because its filesystem or the kernel's policy refuses them.
     pub refused: Vec<ExtendedAttribute>,
 }
 
-/// Keeps `file` as the new entry `name` of `into`. On failure there is no such entry.
-pub fn keep(file: &Pinned, into: &Directory, name: &OsStr) -> Result<Kept, FileError> {
+/// Saves `file` as the new entry `name` of `into`. On failure there is no such entry.
+pub fn save(file: &Pinned, into: &Directory, name: &OsStr) -> Result<SavedFile, FileError> {
     if link(file, into, name)? {
-        return Ok(Kept { method: Method::HardLink, refused: Vec::new() });
+        return Ok(SavedFile { method: Method::HardLink, refused: Vec::new() });
     }
     let before = file.identity()?;
     let attributes = Attributes::of(file, file.path())?;
@@ -64,7 +64,7 @@ pub fn keep(file: &Pinned, into: &Directory, name: &OsStr) -> Result<Kept, FileE
         return Err(failed("copy, because another process is writing it:", file.path())(Errno::BUSY));
     }
     part.finish(name)?;
-    Ok(Kept { method, refused })
+    Ok(SavedFile { method, refused })
 }
 
 /// Waits until the directory's entries are on disk.
@@ -72,10 +72,10 @@ pub fn sync(directory: &Directory) -> Result<(), FileError> {
     rustix::fs::fsync(directory).map_err(failed("write to disk", directory.path()))
 }
 
-/// Makes a hard link; `false` where the two places cannot share an inode.
+/// Creates a hard link; `false` if the two places cannot share an inode.
 fn link(file: &Pinned, into: &Directory, name: &OsStr) -> Result<bool, FileError> {
     let linked = match rustix::fs::linkat(file, "", into, name, AtFlags::EMPTY_PATH) {
-        // Also the answer to who has no CAP_DAC_READ_SEARCH.
+        // The kernel also gives this answer without CAP_DAC_READ_SEARCH.
         Err(Errno::NOENT) => rustix::fs::linkat(CWD, by_descriptor(file), into, name, AtFlags::SYMLINK_FOLLOW),
         result => result,
     };
@@ -87,11 +87,11 @@ fn link(file: &Pinned, into: &Directory, name: &OsStr) -> Result<bool, FileError
     }
 }
 
-/// A new entry until it is whole; if that fails it goes.
+/// A new entry until it is complete. If something fails, it is removed.
 struct Part<'a> {
     into: &'a Directory,
     name: OsString,
-    /// Opened for writing where there is content to write, else without being opened at all (`O_PATH`).
+    /// Opened for writing if there is content to write, otherwise with `O_PATH`.
     fd: OwnedFd,
 }
 
@@ -127,10 +127,10 @@ impl<'a> Part<'a> {
         self.into.path().join(&self.name)
     }
 
-    /// Gives the entry its name, once all of it is on disk.
+    /// Renames the entry once all of it is on disk.
     fn finish(mut self, name: &OsStr) -> Result<(), FileError> {
         match rustix::fs::fsync(&self.fd) {
-            // What has no content is written with its directory.
+            // A file without content is written with its directory.
             Ok(()) | Err(Errno::BADF) => {}
             Err(source) => return Err(failed("write to disk", &self.path())(source)),
         }
@@ -143,16 +143,16 @@ impl<'a> Part<'a> {
 impl Drop for Part<'_> {
     fn drop(&mut self) {
         if !self.name.is_empty() {
-            // What stays has a name that says what it is.
+            // If it stays, its name says what it is.
             let _ = rustix::fs::unlinkat(self.into, &self.name, AtFlags::empty());
         }
     }
 }
 
-/// Renames where there is no entry `to` yet.
+/// Renames, unless the entry `to` exists.
 fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
     match rustix::fs::renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE) {
-        // NFS among others knows no such rename; but it has hard links, which do not replace anything either.
+        // NFS, for one, has no such rename, but hard links do not replace anything either.
         Err(Errno::INVAL | Errno::NOSYS) => {
             rustix::fs::linkat(directory, from, directory, to, AtFlags::empty())?;
             rustix::fs::unlinkat(directory, from, AtFlags::empty())
@@ -161,7 +161,7 @@ fn rename(directory: &Directory, from: &OsStr, to: &OsStr) -> Result<(), Errno> 
     }
 }
 
-/// The path that leads to the very inode that is held, also where it was not opened (`O_PATH`).
+/// A path to the open inode, even one opened with `O_PATH`.
 fn by_descriptor(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
