@@ -6,10 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use testkit::{CommandExt, Criu, DumpOptions, DumpResult, TestHost};
+use testkit::{CommandExt, Criu, DumpOptions, DumpResult, TestHost, Workload};
 
 use crate::case::{Case, Cases};
 use crate::places::images_of;
+use crate::recording::{record_of, recording};
 use crate::refusals::AtWork;
 use crate::tool::{NOTHING, Tool};
 
@@ -17,6 +18,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a ghost file that a killed restore left is removed", test: killed_restore },
     Case { name: "a file with the name of a ghost file and another content is kept", test: look_alike },
     Case { name: "a ghost file is kept while a restore from other images runs", test: other_restore },
+    Case { name: "a ghost file of an earlier restore is not recorded as a link of the dump", test: not_recorded },
 ]));
 
 fn killed_restore(criu: &Criu) {
@@ -63,6 +65,25 @@ fn other_restore(criu: &Criu) {
     dumped.tool().assert_finds_nothing();
 }
 
+fn not_recorded(criu: &Criu) {
+    let dumped = Dumped::new(criu);
+    let ghost = dumped.leave_ghost(criu);
+    let (host, images) = (&dumped.host, dumped.host.dir().with_file_name("later images"));
+    let tree = start_with_ghost(host);
+    criu.dump(host, &tree, &images, &recording(host, &DumpOptions::default()));
+    let objects = Tool::new(host, &images).show_objects();
+    assert_eq!(objects.len(), 1, "void: the later dump does not name the ghost file: {objects:#?}");
+    assert_eq!(record_of(&images)["links"], serde_json::json!([]), "{}", ghost.display());
+}
+
+/// Starts a tree with an open file that has no name left.
+fn start_with_ghost(host: &TestHost) -> Workload {
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
+    // Without its other name the file has none, and the dump takes its content.
+    fs::remove_file(host.dir().join("data.keep")).expect("the other name");
+    tree
+}
+
 /// A dump with a ghost file, of which nothing is left outside the images.
 struct Dumped {
     host: TestHost,
@@ -72,10 +93,7 @@ struct Dumped {
 impl Dumped {
     fn new(criu: &Criu) -> Self {
         let host = TestHost::new();
-        let file = host.dir().join("data");
-        let tree = host.start_workload(&[&"deleted", &file]);
-        // Without its other name the file has none, and the dump takes its content.
-        fs::remove_file(host.dir().join("data.keep")).expect("the other name");
+        let tree = start_with_ghost(&host);
         let dump = criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
         drop(tree);
         let dumped = Self { host, dump };

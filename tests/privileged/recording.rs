@@ -45,7 +45,7 @@ fn with_script(options: &DumpOptions, script: PathBuf) -> DumpOptions {
     DumpOptions { extra: options.extra.iter().cloned().chain(words).collect(), ..options.clone() }
 }
 
-fn record_of(images: &Path) -> Value {
+pub(crate) fn record_of(images: &Path) -> Value {
     serde_json::from_slice(&fs::read(images.join(RECORD)).expect("a record")).expect("one JSON document")
 }
 
