@@ -131,14 +131,20 @@ fn clone(criu: &Criu) {
     assert_not_taken_for_it(criu, &device, &own, &other);
 }
 
+/// Dumps a tree on a disk, and copies the disk.
+fn dump_and_copy<'a>(criu: &Criu, device: &Loop<'a>) -> (PathBuf, PathBuf, Tool<'a>) {
+    let own = disk(device.host, "own");
+    let tool = dump(criu, device, &own);
+    let copy = device.host.dir().with_file_name("copy");
+    fs::copy(&own, &copy).expect("a copy");
+    (own, copy, tool)
+}
+
 /// The disk is there and its link cannot be told, or it cannot be read: its copy is not looked at instead.
 fn copy_of_disk_that_is_there(criu: &Criu) {
     let host = TestHost::new();
     let device = Loop::new(&host);
-    let own = disk(&host, "own");
-    let tool = dump(criu, &device, &own);
-    let copy = host.dir().with_file_name("copy");
-    fs::copy(&own, &copy).expect("a copy");
+    let (own, copy, tool) = dump_and_copy(criu, &device);
     let later = device.another("later", 200_001);
     later.attach(&copy);
     later.mount();
@@ -242,10 +248,7 @@ fn look_alike(criu: &Criu) {
 fn copy_of_both(criu: &Criu) {
     let host = TestHost::new();
     let device = Loop::new(&host);
-    let own = disk(&host, "own");
-    let tool = dump(criu, &device, &own);
-    let copy = host.dir().with_file_name("copy");
-    fs::copy(&own, &copy).expect("a copy");
+    let (own, copy, tool) = dump_and_copy(criu, &device);
     let later = device.another("later", 200_001);
     for (first, second) in [(&own, &copy), (&copy, &own)] {
         for (device, disk) in [(&device, first), (&later, second)] {
