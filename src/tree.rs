@@ -69,8 +69,7 @@ impl TreeState {
 
 /// Looks for the processes of the checkpoint.
 pub fn look(host: &Host, images: &Images, checkpoint: &Checkpoint) -> TreeState {
-    let criu = at_work(host, images);
-    let has_other_criu = has_other_criu(host, &criu);
+    let (criu, has_other_criu) = criu_processes(host, images);
     let mut state = TreeState { criu, has_other_criu, ..TreeState::default() };
     if checkpoint.is_pre_dump() {
         return state;
@@ -234,26 +233,27 @@ fn has_program(task: &Task, process: &Process) -> bool {
 }
 
 /// Processes that have the images directory open, as every criu has while it dumps, restores or serves pages
-/// (`open_image_dir` in `criu/image.c`), and that are a criu by their name or by what they do.
-fn at_work(host: &Host, images: &Images) -> Vec<LiveTask> {
-    let Some((directory, (_, inode))) = images.directory_and_inode() else { return Vec::new() };
-    let path = std::path::absolute(directory.path()).unwrap_or_else(|_| directory.path().to_owned());
+/// (`open_image_dir` in `criu/image.c`), and that are a criu by their name or by what they do; and whether there is
+/// another criu. One pass: to tell a criu takes a read for each process.
+fn criu_processes(host: &Host, images: &Images) -> (Vec<LiveTask>, bool) {
+    let processes = host.processes().list.iter();
+    let others = processes.filter(|process| !process.is_kernel_thread && process.pid != std::process::id());
+    let images = images.directory_and_inode().map(|(directory, (_, inode))| {
+        (std::path::absolute(directory.path()).unwrap_or_else(|_| directory.path().to_owned()), inode)
+    });
+    let is_at_work =
+        |process: &Process| images.as_ref().is_some_and(|(path, inode)| host.holds_open(process, path, *inode));
     let tracers = host.processes().tracers();
-    host.processes()
-        .list
-        .iter()
-        .filter(|process| !process.is_kernel_thread && process.pid != std::process::id())
-        .filter(|process| tracers.contains(&process.pid) || is_criu(process))
-        .filter(|process| host.holds_open(process, &path, inode))
-        .map(LiveTask::of)
-        .collect()
-}
-
-/// Whether there is a criu beside these.
-fn has_other_criu(host: &Host, known: &[LiveTask]) -> bool {
-    let is_known = |process: &Process| known.iter().any(|task| task.pid == process.pid);
-    let processes = host.processes().list.iter().filter(|process| !process.is_kernel_thread);
-    processes.filter(|process| process.pid != std::process::id()).any(|process| is_criu(process) && !is_known(process))
+    let (mut at_work, mut has_other_criu) = (Vec::new(), false);
+    for process in others {
+        let is_criu = is_criu(process);
+        if (is_criu || tracers.contains(&process.pid)) && is_at_work(process) {
+            at_work.push(LiveTask::of(process));
+        } else {
+            has_other_criu |= is_criu;
+        }
+    }
+    (at_work, has_other_criu)
 }
 
 /// Whether a process is a criu: by its name, its program, or, where a dynamic linker or an interpreter runs it or it has

@@ -96,7 +96,8 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let mounts = reader.mounts(&tasks)?;
     let network = reader.network(tasks.first())?;
     let restored = reader.restore_evidence()?;
-    let has_restore_log = images.work_file("restore.log")?.is_some();
+    // One that cannot be opened is there too.
+    let has_restore_log = !matches!(images.work_file("restore.log"), Ok(None));
     let log = reader.dump_log(inventory.as_ref())?;
     let lacks_files = is_empty && (!tasks.is_empty() || !remaps.is_empty());
     reader.note_missing(inventory.as_ref(), lacks_files);
