@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::carrier::{FilterQuery, FoundFile, Presence, Query};
+use crate::carrier::{FoundFile, Presence};
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
-use crate::kind::{Basis, Signs};
+use crate::kind::{Basis, Residue, Signs};
 use crate::probe::{Finding, Survey};
 use crate::system::author::Author;
 use crate::system::dir::InodeId;
@@ -196,9 +196,7 @@ impl<'a> Decider<'a> {
 
     /// The gravest verdict on a lock table.
     fn verdict_on_tables(&self, answered: &[Answered]) -> Verdict {
-        let is_table =
-            |answered: &&Answered| matches!(answered.finding.residue.query(), Query::Filter(FilterQuery::Table { .. }));
-        let tables = answered.iter().filter(is_table);
+        let tables = answered.iter().filter(|answered| matches!(answered.finding.residue, Residue::LockTable(_)));
         let verdicts = tables.map(|answered| self.verdict(answered));
         verdicts.max_by_key(Verdict::gravity).unwrap_or(Verdict::Nothing)
     }

@@ -176,7 +176,7 @@ fn contains_unescaped(options: &[u8], option: &[u8]) -> bool {
     [options, &unescaped].iter().any(|text| text.windows(option.len()).any(|window| window == option))
 }
 
-/// What is named is known by what the images hold, and has a name of CRIU's.
+/// The images name each residue, and its name is one that CRIU gives.
 fn check_residue(checkpoint: &Checkpoint, residue: &Residue) {
     match residue {
         Residue::LinkRemap(link) => check_link(checkpoint, link),

@@ -36,21 +36,29 @@ pub struct Basis<'a> {
     pub is_own_change: bool,
 }
 
+/// Whether a mode (`st_mode`) is that of a directory.
+pub(super) fn is_directory(mode: u32) -> bool {
+    file_type(mode) == 0o040_000
+}
+
+fn file_type(mode: u32) -> u32 {
+    mode & 0o170_000
+}
+
 /// What speaks against a file being the dumped one, by type and permissions (`st_mode`) and size in bytes. What the images
-/// do not record is no objection.
-pub(super) fn differences(mode: Option<u32>, size: Option<u64>, file: &FoundFile) -> Vec<KeepReason> {
-    const TYPE: u32 = 0o170_000;
-    const DIRECTORY: u32 = 0o040_000;
+/// do not record is no objection. `None` for a directory, with which nothing else can be compared.
+pub(super) fn differences(mode: Option<u32>, size: Option<u64>, file: &FoundFile) -> Option<Vec<KeepReason>> {
     let found = file.identity.mode;
-    if found & TYPE == DIRECTORY {
-        return vec![KeepReason::Directory];
+    if is_directory(found) {
+        return None;
     }
-    let of_mode = mode.filter(|expected| *expected != found).map(|expected| match expected & TYPE == found & TYPE {
+    let of_mode = mode.filter(|expected| *expected != found);
+    let of_mode = of_mode.map(|expected| match file_type(expected) == file_type(found) {
         true => KeepReason::OtherMode,
         false => KeepReason::OtherType,
     });
     let of_size = size.filter(|expected| *expected != file.identity.size).map(|_| KeepReason::OtherSize);
-    of_mode.into_iter().chain(of_size).collect()
+    Some(of_mode.into_iter().chain(of_size).collect())
 }
 
 impl Basis<'_> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use criu_images::{Remap, Timeval};
 
-use super::basis::differences;
+use super::basis::{differences, is_directory};
 use super::describe::json;
 use super::original::{MountPoints, Original, absolute};
 use super::{Basis, Claims, Contradiction, Description, Kind, LeftBy, Target};
@@ -46,6 +46,9 @@ impl Kind for GhostFile {
     const LEFT_BY: LeftBy = LeftBy::KilledRestore;
 
     fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
+        if checkpoint.ghosts.is_empty() {
+            return Ok(());
+        }
         let points = MountPoints::of(checkpoint);
         let ghosts = checkpoint.remaps.iter().filter_map(|remap| ghost(checkpoint, &points, remap));
         // One that was opened more than once has as many remaps.
@@ -69,10 +72,9 @@ impl Kind for GhostFile {
     }
 
     fn objections(&self, file: &FoundFile, basis: &Basis<'_>) -> Vec<KeepReason> {
-        let mut reasons = differences(Some(self.mode), self.size, file);
-        if reasons == [KeepReason::Directory] {
-            return reasons;
-        }
+        let Some(mut reasons) = differences(Some(self.mode), self.size, file) else {
+            return vec![KeepReason::Directory];
+        };
         match self.modified {
             Some(modified) if modified != microseconds(file.identity.modified) => {
                 reasons.push(KeepReason::ChangedSince)
@@ -107,8 +109,6 @@ impl Kind for GhostFile {
 
 /// Deleted directories come back under their own names. What CRIU would not have written it does not restore either.
 fn ghost(checkpoint: &Checkpoint, points: &MountPoints, remap: &RemapRecord) -> Option<GhostFile> {
-    const TYPE: u32 = 0o170_000;
-    const DIRECTORY: u32 = 0o040_000;
     let Remap::Ghost { ghost_id: id } = remap.entry.remap() else { return None };
     let GhostRecord { entry, evidence } = checkpoint.ghosts.get(&id)?;
     let file = checkpoint.files.get(&remap.entry.orig_id)?;
@@ -117,7 +117,7 @@ fn ghost(checkpoint: &Checkpoint, points: &MountPoints, remap: &RemapRecord) -> 
     let original = Original::of(checkpoint, points, file, "ghost file", &name).ok()?;
     let evidence = [&remap.evidence, evidence].into_iter().chain(&original.evidence).cloned().collect();
     let (mode, size, modified) = (entry.mode, entry.size, entry.mtim.map(timestamp));
-    (mode & TYPE != DIRECTORY).then_some(GhostFile { id, name, original, mode, size, modified, evidence })
+    (!is_directory(mode)).then_some(GhostFile { id, name, original, mode, size, modified, evidence })
 }
 
 fn suffix(id: u32) -> String {

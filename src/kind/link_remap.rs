@@ -91,10 +91,7 @@ impl Kind for LinkRemap {
     }
 
     fn objections(&self, file: &FoundFile, basis: &Basis<'_>) -> Vec<KeepReason> {
-        let mut reasons = differences(self.mode, self.size, file);
-        if reasons == [KeepReason::Directory] {
-            return reasons;
-        }
+        let Some(mut reasons) = differences(self.mode, self.size, file) else { return vec![KeepReason::Directory] };
         if basis.is_made_anew(&self.evidence, file) && !basis.is_own_change {
             reasons.push(KeepReason::ChangedSince);
         }
