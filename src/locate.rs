@@ -29,7 +29,7 @@ use crate::system::dir::{self, FileError, Opened};
 
 pub use context::Context;
 pub use folder::ImageFile;
-pub use images::{Images, Lockable};
+pub use images::{Images, Lockable, RESTORE_LOG};
 pub use layout::Layout;
 pub use metadata::MetadataError;
 pub use podman::PodmanError;

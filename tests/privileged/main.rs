@@ -33,6 +33,7 @@ mod crash;
 mod detached;
 mod device_links;
 mod disk;
+mod failed_restore;
 mod faults;
 mod filters;
 mod ghost_files;
