@@ -78,6 +78,7 @@ fn not_found(finding: &Finding) -> Option<String> {
         Presence::Gone(_) => "does not exist",
         Presence::Unreachable(_) => "could not be checked",
         Presence::Vanished(_)
+        | Presence::Untied(_)
         | Presence::File(_)
         | Presence::Rules(_)
         | Presence::InTable(_)
@@ -120,6 +121,7 @@ fn network(
             | Presence::File(_)
             | Presence::Gone(_)
             | Presence::Vanished(_)
+            | Presence::Untied(_)
             | Presence::Unreachable(_) => {}
         }
     }

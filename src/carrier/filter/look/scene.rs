@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{absent, devices};
-use crate::carrier::Presence;
 use crate::carrier::filter::{
     FilterQuery, FoundChain, FoundRule, FoundRules, FoundTable, RecordedNamespace, RuleForms, TableName, Tie,
     recorded_namespace,
 };
+use crate::carrier::{Cause, Presence};
 use crate::checkpoint::{Checkpoint, Network};
 use crate::connection::{Connection, Direction, TableForm};
 use crate::firewall::{self, Backend, LookFailure, NetworkView, Parts, RuleKey, TableView};
@@ -35,6 +35,8 @@ pub(super) struct Terms<'a> {
     pub(super) named: BTreeSet<NetworkId>,
     /// Those that metadata of this host's own engine name.
     pub(super) configured: BTreeSet<NetworkId>,
+    /// Those that any metadata names.
+    pub(super) mentioned: BTreeSet<NetworkId>,
     /// Where that of the record is.
     pub(super) recorded: RecordedNamespace,
 }
@@ -46,6 +48,7 @@ pub(super) const LIMIT: usize = 2_000_000;
 /// What was found.
 pub(super) struct Scene<'a> {
     queries: &'a [FilterQuery],
+    checkpoint: &'a Checkpoint,
     visited: Visited<View>,
     /// Whether namespaces that no process is in were looked for too.
     is_everywhere: bool,
@@ -60,6 +63,10 @@ struct View {
     is_crius: bool,
     /// Whether it has the devices that the images record.
     has_devices: bool,
+    /// Whether metadata names it, whoever wrote that, or the record does.
+    is_mentioned: bool,
+    /// Whether neither a process nor a name leads to it.
+    is_hidden: bool,
     /// Whether it can have been there when the images were written.
     is_old_enough: bool,
     criu: Option<LiveTask>,
@@ -77,6 +84,18 @@ impl View {
 
     fn is_whole(&self) -> bool {
         self.network.failures.is_empty()
+    }
+
+    /// The lock chains in it.
+    fn chains(&self) -> impl Iterator<Item = Presence> {
+        self.network.filters.iter().filter_map(|filter| {
+            Some(Presence::Chain(FoundChain {
+                namespace: Arc::clone(&self.network.namespace),
+                place: filter.place,
+                view: filter.lock_chain.clone()?,
+                tie: self.tie.filter(|tie| *tie != Tie::Recorded || filter.place.backend == Backend::Nft),
+            }))
+        })
     }
 }
 
@@ -100,6 +119,9 @@ impl Terms<'_> {
             tie,
             is_crius: if self.named.is_empty() { id == crius } else { self.named.contains(&id) },
             has_devices: needs_devices && devices::are_here(recorded),
+            is_mentioned: self.mentioned.contains(&id)
+                || matches!(self.recorded, RecordedNamespace::Found(it) if it == id),
+            is_hidden: false,
             is_old_enough: self.is_old_enough(namespace, oldest),
             criu: run_id.and_then(|run_id| criu_by_socket(&run_id.text)),
         }
@@ -133,12 +155,18 @@ impl Terms<'_> {
 
 impl<'a> Scene<'a> {
     pub(super) fn open(terms: &Terms<'a>, networks: &Networks) -> Self {
-        Scene { queries: terms.queries, visited: visit(terms, networks), is_everywhere: false }
+        Scene {
+            queries: terms.queries,
+            checkpoint: terms.checkpoint,
+            visited: visit(terms, networks),
+            is_everywhere: false,
+        }
     }
 
     /// The same with the namespaces that no process is in.
     pub(super) fn with(mut self, terms: &Terms<'a>, hidden: &Networks) -> Self {
-        let visited = visit(terms, hidden);
+        let mut visited = visit(terms, hidden);
+        visited.answers.iter_mut().for_each(|(_, view)| view.is_hidden = true);
         self.visited.answers.extend(visited.answers);
         self.visited.unseen.extend(visited.unseen);
         self.is_everywhere = true;
@@ -148,7 +176,10 @@ impl<'a> Scene<'a> {
     /// Whether all was found where it was expected, so that no other place matters.
     pub(super) fn has_all(&self) -> bool {
         let is_there = |presences: Vec<Presence>| {
-            presences.iter().all(|presence| !matches!(presence, Presence::Unreachable(_) | Presence::Gone(_)))
+            let is_absent = |presence: &Presence| {
+                matches!(presence, Presence::Unreachable(_) | Presence::Gone(_) | Presence::Untied(_))
+            };
+            !presences.iter().any(is_absent)
         };
         self.queries.iter().all(|query| match query {
             FilterQuery::Rules { connection, forms } => is_there(self.connection(connection, *forms)),
@@ -282,37 +313,53 @@ impl<'a> Scene<'a> {
         })
     }
 
+    /// The lock chains that are this checkpoint's, or may be: a chain has no owner, so it is only where something points.
     pub(super) fn chains(&self) -> Vec<Presence> {
-        let is_tied = self.is_tied();
-        let mut found = Vec::new();
-        for view in self.views().filter(|view| view.tie.is_some() || !is_tied) {
-            for filter in &view.network.filters {
-                let Some(chain) = &filter.lock_chain else { continue };
-                found.push(Presence::Chain(FoundChain {
-                    namespace: Arc::clone(&view.network.namespace),
-                    place: filter.place,
-                    view: chain.clone(),
-                    tie: view.tie.filter(|tie| *tie != Tie::Recorded || filter.place.backend == Backend::Nft),
-                }));
-            }
-        }
-        if found.is_empty() {
-            let looked = match is_tied {
-                true => self.looked_at(|view| view.tie.is_some()),
-                false => self.looked_everywhere(),
-            };
-            found.push(absent(looked));
-        }
-        found
+        let found: Vec<Presence> =
+            self.views().filter(|view| self.is_pointed_to(view)).flat_map(View::chains).collect();
+        if found.is_empty() { vec![self.absent_chain()] } else { found }
     }
 
-    /// Whoever named the wrong namespace should hear of the others that are closed too.
-    pub(super) fn chains_elsewhere(&self) -> Option<String> {
-        let is_other = |view: &&View| self.is_tied() && view.tie.is_none() && view.has_chain();
-        let others: Vec<String> =
-            self.views().filter(is_other).map(|view| view.network.namespace.to_string()).collect();
-        let is_any = !others.is_empty();
-        is_any.then(|| format!("{} also has a chain CRIU, which criu-gc takes for another dump's", others.join(", ")))
+    /// Whether a chain in a namespace can be this checkpoint's. Where one is tied, none is in any other. Else it may be
+    /// where metadata of strangers point, or where there are the devices of the images.
+    fn is_pointed_to(&self, view: &View) -> bool {
+        view.tie.is_some() || !self.is_tied() && view.is_old_enough && (view.is_mentioned || view.has_devices)
+    }
+
+    /// Why there is no chain where something points.
+    fn absent_chain(&self) -> Presence {
+        // The namespace of the container is there, and open.
+        let is_known = self.views().any(|view| view.tie.is_some() || view.is_mentioned && view.is_old_enough);
+        if is_known {
+            return absent(self.looked_at(|view| view.tie.is_some() || view.is_mentioned && view.is_old_enough));
+        }
+        // One that was dumped is no engine's, and ended with the tree unless something hidden keeps it.
+        let network = &self.checkpoint.network;
+        let may_be = |view: &View| view.is_hidden || !network.is_dumped;
+        match self.looked_everywhere() {
+            Some(_) if self.strange().any(may_be) => {
+                Presence::Unreachable(Cause::Untied { key: network.external_key.clone() })
+            }
+            Some(looked) if self.strange().next().is_some() => Presence::Untied(looked),
+            looked => absent(looked),
+        }
+    }
+
+    /// The namespaces that have a chain to which nothing points. One that seems younger than the images may only have
+    /// been given a new name.
+    fn strange(&self) -> impl Iterator<Item = &View> {
+        self.views().filter(|view| view.has_chain() && !self.is_pointed_to(view))
+    }
+
+    /// Whoever is in a closed namespace should hear of it, although it is not this checkpoint's.
+    pub(super) fn strange_chains(&self) -> Option<String> {
+        let strange: Vec<String> = self.strange().map(|view| view.network.namespace.to_string()).collect();
+        let (first, more) = strange.split_first()?;
+        let (others, them) = match more.len() {
+            0 => (" has".to_owned(), "it"),
+            more => (format!(" and {more} more have"), "them"),
+        };
+        Some(format!("{first}{others} a chain CRIU, and nothing ties {them} to this checkpoint; --netns PATH would"))
     }
 
     /// What could not be looked at in the namespaces where CRIU may have run, or which are tied.
