@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{absent, devices};
+use crate::carrier::Presence;
 use crate::carrier::filter::{
-    FilterQuery, FoundChain, FoundRule, FoundRules, FoundTable, RecordedNamespace, RuleForms, TableName, Tie,
-    recorded_namespace,
+    FilterQuery, FoundRule, FoundRules, FoundTable, RecordedNamespace, RuleForms, TableName, Tie, recorded_namespace,
 };
-use crate::carrier::{Cause, Presence};
 use crate::checkpoint::{Checkpoint, Network};
 use crate::connection::{Connection, Direction, TableForm};
-use crate::firewall::{self, Backend, LookFailure, NetworkView, Parts, RuleKey, TableView};
+use crate::firewall::{self, LookFailure, NetworkView, Parts, RuleKey, TableView};
 use crate::host::{self, Looked, Networks, Visited};
 use crate::record::document::Role;
 use crate::system::abstract_sockets;
