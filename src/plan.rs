@@ -258,7 +258,7 @@ fn may_remove(author: Author, presence: &Presence) -> bool {
 }
 
 fn was_restored(evidence: Option<&RestoreEvidence>, tree: &TreeState) -> bool {
-    evidence.is_some() || tree.is_restored()
+    evidence.is_some() || tree.may_be_restored()
 }
 
 #[cfg(test)]

@@ -309,6 +309,7 @@ fn tree_report(tree: &TreeState) -> TreeReport {
         TreeState { alive, .. } if !alive.is_empty() => ("alive", alive),
         TreeState { unknown: Some(_), restored, .. } => ("unknown", restored),
         TreeState { restored, .. } if !restored.is_empty() => ("restored", restored),
+        TreeState { resembling, .. } if !resembling.is_empty() => ("perhaps-restored", resembling),
         TreeState { restored, .. } => ("dead", restored),
     };
     TreeReport { state, processes: processes(tasks), criu: processes(&tree.criu) }

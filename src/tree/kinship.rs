@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 pub(super) enum Kinship {
     /// A program started afresh in the place of a task: its memory layout differs from the task's.
     Fallback,
+    /// It looks like a restored process, but its memory layout cannot be compared.
+    Resembling,
     Restored,
     /// It has the pid of a task of which the images have nothing else.
     Nameless,
@@ -91,7 +93,7 @@ impl<'a> Matcher<'a> {
             (false, _) if looks_alike && self.has_root_of(process) => Some(Kinship::Dumped),
             (_, _) if is_nameless && !self.is_younger(process) && self.has_root_of(process) => Some(Kinship::Nameless),
             (true, _) if looks_alike && self.has_root_of(process) && self.was_restored(process) => {
-                Some(Kinship::Restored)
+                Some(Kinship::Resembling)
             }
             (true, _) if looks_alike && self.has_root_of(process) => Some(Kinship::Undecided),
             (true | false, _) => None,
