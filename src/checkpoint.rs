@@ -9,14 +9,16 @@ mod budget;
 pub(crate) mod example;
 mod ghosts;
 pub mod log;
+mod problem;
 mod read;
 mod times;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use criu_images::{
-    GhostFileEntry, ImageKind, Inventory, MntEntry, NetworkLock, RegFileEntry, Remap, RemapFilePathEntry, TaskKobjIds,
+    GhostFileEntry, ImageKind, ImageVersion, Inventory, MntEntry, NetworkLock, RegFileEntry, Remap, RemapFilePathEntry,
+    TaskKobjIds,
 };
 
 use crate::connection::Connection;
@@ -26,7 +28,8 @@ use crate::record::Beside;
 use crate::system::author::Author;
 use crate::time::Timestamp;
 
-pub use log::{FinalState, LogFacts};
+pub use log::{FinalState, LogFacts, Obstacle, Rollback};
+pub use problem::{ImageProblem, ImageProblemKind, Oddity};
 pub use read::{ReadError, read};
 pub use times::{DumpSpan, ImageTimes};
 
@@ -66,6 +69,10 @@ pub struct Checkpoint {
     pub network: Network,
     /// What the dump's log adds.
     pub log: LogFacts,
+    /// The log that proves that the dump failed and that CRIU took back what it had done.
+    pub rolled_back: Option<String>,
+    /// Who may have written the dump's log, and its name.
+    pub log_file: Option<LogFile>,
     /// Whether a restore left its log, however it ended: one may have been killed.
     pub has_restore_log: bool,
     /// Evidence that a restore from these images succeeded.
@@ -74,6 +81,8 @@ pub struct Checkpoint {
     pub record: Beside,
     /// Which generation of image files this is.
     pub layout: Layout,
+    /// What CRIU would not have written so.
+    pub odd: Odd,
     /// Images that end too early, and what else was noticed.
     pub problems: Vec<ImageProblem>,
 }
@@ -96,6 +105,26 @@ pub enum Completeness {
     Complete,
     /// The dump failed or was killed, or an image is cut: there may be residue that no image names.
     Incomplete,
+}
+
+/// A log of CRIU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFile {
+    /// Its name.
+    pub name: String,
+    /// Who may have written it.
+    pub author: Author,
+}
+
+/// Entries that CRIU would not have written so. What depends on them is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Odd {
+    /// The ids of files with such an entry.
+    pub files: HashSet<u32>,
+    /// Whether the images of open files have records that are no entries: any file may be missing.
+    pub has_lost_files: bool,
+    /// Whether mounts are missing for that reason.
+    pub has_lost_mounts: bool,
 }
 
 /// The generation of image files.
@@ -236,38 +265,6 @@ impl RunId {
     }
 }
 
-/// Something about one image file that the user should know.
-#[derive(Debug)]
-pub struct ImageProblem {
-    /// The file.
-    pub image: String,
-    /// What is the matter.
-    pub kind: ImageProblemKind,
-}
-
-/// What is the matter with an image file.
-#[derive(Debug)]
-pub enum ImageProblemKind {
-    /// It ends too early; what stands before that is used.
-    Cut(criu_images::Error),
-    /// It is not there, and CRIU always writes it in a dump that finishes.
-    Missing,
-    /// It does not name link remaps that the images of open files have.
-    LacksLinkRemaps {
-        /// How many.
-        count: usize,
-    },
-    /// The queues of TCP connections have images, but their sockets are not in it.
-    LacksSockets {
-        /// How many.
-        count: usize,
-    },
-    /// The log is of another run than the inventory: the directory was used twice.
-    OtherRun,
-    /// The log may not be read.
-    NotPermitted,
-}
-
 impl Checkpoint {
     /// When the dump was made, where the images tell.
     pub fn span(&self) -> Option<DumpSpan> {
@@ -283,6 +280,12 @@ impl Checkpoint {
         self.inventory.as_ref().is_some_and(|inventory| says_so(&inventory.entry))
             && self.tasks.is_empty()
             && !has_files
+    }
+
+    /// Whether this version supports the format of the images.
+    pub fn is_of_known_version(&self) -> bool {
+        let is_known = |inventory: &Inventory| !matches!(inventory.version(), ImageVersion::Unknown(_));
+        self.inventory.as_ref().is_none_or(|inventory| is_known(&inventory.entry))
     }
 
     /// Whether the images are from before 3.4.

@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::carrier::{FoundFile, Presence};
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
 use crate::kind::{Basis, Residue, Signs};
+use crate::part::Part;
 use crate::probe::{Finding, Survey};
 use crate::system::author::Author;
 use crate::system::dir::InodeId;
@@ -32,13 +33,15 @@ pub enum Verdict {
     Nothing,
     /// It is not known whether it exists.
     CannotTell,
+    /// It is of a part that the user did not choose.
+    LeftOut,
 }
 
 impl Verdict {
     /// How much is left if it is carried out.
     fn gravity(&self) -> u8 {
         match self {
-            Verdict::Nothing => 0,
+            Verdict::Nothing | Verdict::LeftOut => 0,
             Verdict::Remove => 1,
             Verdict::Keep(_) => 2,
             Verdict::CannotTell => 3,
@@ -74,6 +77,8 @@ pub struct GuardedPlan {
 pub struct Policy {
     /// The reasons that do not count (`--allow`).
     pub allowed: BTreeSet<KeepReason>,
+    /// The only part that the user wants removed (`--only`).
+    pub only: Option<Part>,
     /// Changes of inodes, by device and inode number, that an earlier run made when it kept their files (`--save`).
     pub own_changes: HashMap<InodeId, Timestamp>,
 }
@@ -117,6 +122,15 @@ impl Policy {
         reasons.into_iter().collect()
     }
 
+    /// The verdict on an object of this part. What is there no more is not left out.
+    fn within(&self, part: Part, verdict: Verdict) -> Verdict {
+        match (self.only, &verdict) {
+            (None, _) | (_, Verdict::Nothing) => verdict,
+            (Some(only), _) if only == part => verdict,
+            (Some(_), _) => Verdict::LeftOut,
+        }
+    }
+
     /// Whether the last change of a file is one that the tool made itself, after it had found the file to be the
     /// dump's. It is no evidence about anything else: what a newer dump would have changed is still a sign of one.
     fn is_own_change(&self, presence: &Presence) -> bool {
@@ -134,7 +148,7 @@ pub fn decide(checkpoint: &Checkpoint, survey: Survey, policy: &Policy) -> Plan 
     let mut decider = Decider::new(checkpoint, &tree, &answered, policy);
     decider.tables = decider.verdict_on_tables(&answered);
     let item = |answered: Answered| Item {
-        verdict: decider.verdict(&answered),
+        verdict: policy.within(answered.finding.residue.part(), decider.verdict(&answered)),
         finding: answered.finding,
         record: answered.record,
     };
@@ -164,7 +178,10 @@ struct Decider<'a> {
 
 impl<'a> Decider<'a> {
     fn new(checkpoint: &'a Checkpoint, tree: &TreeState, answered: &[Answered], policy: &'a Policy) -> Self {
-        let general = general_reasons(tree);
+        let mut general = general_reasons(tree);
+        if !checkpoint.is_of_known_version() {
+            general.push(KeepReason::UnknownVersion);
+        }
         let (is_restored, has_other_criu) = (tree.is_restored(), tree.has_other_criu);
         let (unsigned, tables) = (Vec::new(), Verdict::Nothing);
         let mut decider = Decider { checkpoint, policy, general, unsigned, is_restored, has_other_criu, tables };

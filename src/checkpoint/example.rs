@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use criu_images::{Inventory, MntEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
-use super::{Checkpoint, Completeness, ImageTimes, Layout, LogFacts, MountRecord, Network, Record, SocketRecord, Task};
+use super::{
+    Checkpoint, Completeness, ImageTimes, Layout, LogFacts, MountRecord, Network, Odd, Record, SocketRecord, Task,
+};
 use crate::connection::Connection;
 use crate::evidence::Evidence;
 use crate::record::Beside;
@@ -67,10 +69,13 @@ pub(crate) fn checkpoint() -> Checkpoint {
         tasks: vec![task],
         network: Network::default(),
         log: LogFacts::default(),
+        rolled_back: None,
+        log_file: None,
         has_restore_log: false,
         restored: None,
         record: Beside::Nothing,
         layout: Layout::Files,
+        odd: Odd::default(),
         problems: Vec::new(),
     }
 }

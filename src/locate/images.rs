@@ -153,6 +153,29 @@ impl Images {
         places.map(of).fold(Author::Trusted, Author::or)
     }
 
+    /// The names of files where CRIU's logs are, besides images and known files: a log may have any name. No more than a few
+    /// are told.
+    pub fn other_work_files(&self) -> Vec<String> {
+        const MOST: usize = 16;
+        let beside = match &self.work {
+            Work::Images => Ok(Vec::new()),
+            Work::Named(directory) => directory.names(),
+            Work::Beside(folder) => folder.names(),
+        };
+        let mut names: Vec<String> = beside
+            .unwrap_or_default()
+            .into_iter()
+            .chain(self.names.iter().cloned())
+            .filter_map(|name| String::from_utf8(name).ok())
+            .filter(|name| may_be_log(name))
+            .collect();
+        // Those that say what they are first.
+        names.sort_by_key(|name| !name.ends_with(".log"));
+        names.dedup();
+        names.truncate(MOST);
+        names
+    }
+
     /// Opens CRIU's log or statistics; `None` if there is none.
     pub fn work_file(&self, name: &str) -> Result<Option<ImageFile>, FileError> {
         let beside = match &self.work {
@@ -165,4 +188,11 @@ impl Images {
             None => self.folder.open(name),
         }
     }
+}
+
+/// Whether CRIU's log may have this name: it is not that of another file of a checkpoint.
+fn may_be_log(name: &str) -> bool {
+    const ENDS: [&str; 6] = [".img", ".json", ".dump", ".tar", ".gz", ".zst"];
+    const STARTS: [&str; 4] = ["stats-", "pages-", "restore.log", "irmap-cache"];
+    !ENDS.iter().any(|end| name.ends_with(end)) && !STARTS.iter().any(|start| name.starts_with(start))
 }

@@ -53,8 +53,8 @@ fn text(residue: &Residue) -> String {
 
 #[track_caller]
 fn check(checkpoint: &Checkpoint, expected: &[&str]) {
-    let claims = claims(checkpoint).unwrap();
-    let unknown = claims.unknown.iter().map(|Unknown(sentence)| format!("unknown: {sentence}"));
+    let claims = claims(checkpoint);
+    let unknown = claims.unknown.iter().map(|Unknown { sentence, .. }| format!("unknown: {sentence}"));
     let lines: Vec<String> = claims.residues.iter().map(text).chain(unknown).collect();
     assert_eq!(lines, expected);
 }
