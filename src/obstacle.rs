@@ -22,7 +22,7 @@ const NAMES: usize = 3;
 const LOOKED_AT: usize = 10_000;
 
 /// Sentences about the links that the log of a failed dump names.
-pub fn notes(host: &Host, images: &Images, checkpoint: &Checkpoint, metadata: &Context) -> Vec<String> {
+pub(crate) fn notes(host: &Host, images: &Images, checkpoint: &Checkpoint, metadata: &Context) -> Vec<String> {
     let Some(log) = checkpoint.log_file.as_ref().filter(|_| checkpoint.log.failed.is_some()) else { return Vec::new() };
     let about = |obstacle: &Obstacle| {
         let said = format!("{}: the dump failed because {}", log.name, words(obstacle));
