@@ -29,16 +29,50 @@ pub(crate) fn notes(host: &Host, images: &Images, checkpoint: &Checkpoint, metad
         if log.author != Author::Trusted {
             return format!("{said}; users other than root may have written this log, so criu-gc does not look there");
         }
-        let Some(link) = obstacle.link.clone() else { return format!("{said}; {}", directory_hint(obstacle)) };
         let Some(root) = root(host, checkpoint, metadata) else { return said };
         let directory = images.directory().map(|directory| directory.path().to_owned());
-        let place = root.clone();
-        match host::answer(&[&root], move || Looked::at(&place, &link, directory.as_deref())) {
-            Some(looked) => format!("{said}; {}", looked.words()),
+        let (place, obstacle) = (root.clone(), obstacle.clone());
+        match host::answer(&[&root], move || looked_at(&place, &obstacle, directory.as_deref())) {
+            Some(looked) => format!("{said}; {looked}"),
             None => format!("{said}; its filesystem does not answer"),
         }
     };
     checkpoint.log.obstacles.iter().map(about).collect()
+}
+
+/// What is where the link was. Logs of errors only do not name it: then it is one of those in the directory of the file.
+fn looked_at(root: &Path, Obstacle { link, original }: &Obstacle, images: Option<&Path>) -> String {
+    if let Some(link) = link {
+        return Looked::at(root, link, images).words();
+    }
+    let directory = path(original.as_deref().unwrap_or_default()).parent().unwrap_or(Path::new("")).to_owned();
+    let links = Directory::open(root).and_then(|root| links_in(&root, &directory)).unwrap_or_default();
+    match &links[..] {
+        [] => "no link remap is in its directory now".to_owned(),
+        [only] => format!("{} is the only link there; {}", lossy(only), Looked::at(root, only, images).words()),
+        [..] => {
+            let names: Vec<String> = links.iter().take(NAMES).map(|link| lossy(link)).collect();
+            let all = root.join(&directory).join("link_remap");
+            format!(
+                "it may be one of {}, for example {}; to list them: ls -li {}.*",
+                links.len(),
+                names.join(", "),
+                shell(&all)
+            )
+        }
+    }
+}
+
+/// The link remaps in a directory, by their paths below the root.
+fn links_in(root: &Directory, directory: &Path) -> Result<Vec<Vec<u8>>, FileError> {
+    let names = root.below(directory, Reach::AcrossMounts)?.reopened()?.names()?;
+    let links = names.into_iter().filter(|name| name.starts_with(b"link_remap."));
+    Ok(links.map(|name| [b"/", directory.join(OsStr::from_bytes(&name)).as_os_str().as_bytes()].concat()).collect())
+}
+
+/// A path of the log, below the root directory.
+fn path(name: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(name.strip_prefix(b"/").unwrap_or(name)))
 }
 
 fn words(Obstacle { link, original }: &Obstacle) -> String {
@@ -50,13 +84,6 @@ fn words(Obstacle { link, original }: &Obstacle) -> String {
         (None, Some(original)) => format!("the link remap that it needs for {} already exists", lossy(original)),
         (None, None) => "a link that it needs already exists".to_owned(),
     }
-}
-
-/// The log has the name of the link only with -v2 and more of CRIU 3.17 and later.
-fn directory_hint(obstacle: &Obstacle) -> String {
-    let original = obstacle.original.as_deref().unwrap_or(b"/");
-    let directory = Path::new(OsStr::from_bytes(original)).parent().unwrap_or(Path::new("/"));
-    format!("to list the links there: ls -li {}/link_remap.*", shell(directory))
 }
 
 /// The root directory that the log's paths start at: that of the tree if it still runs, else what the engine names, else
@@ -109,7 +136,7 @@ impl Looked {
 
 impl Found {
     fn look(root: &Path, link: &[u8], images: Option<&Path>) -> Result<Option<Self>, FileError> {
-        let relative = Path::new(OsStr::from_bytes(link.strip_prefix(b"/").unwrap_or(link)));
+        let relative = path(link);
         let (Some(parent), Some(name)) = (relative.parent(), relative.file_name()) else { return Ok(None) };
         let top = Directory::open(root)?;
         let directory = top.below(parent, Reach::AcrossMounts)?;

@@ -78,9 +78,9 @@ fn claims(path: &Path, link: &[u8], file: &FileIdentity) -> Option<Claims> {
         return None;
     }
     let checkpoint = checkpoint::read(&Images::open(path, None).ok()?).ok()?;
-    let named = kind::claims(&checkpoint).residues.into_iter().find_map(|residue| match residue {
-        Residue::LinkRemap(named) if named.link == link => Some(named),
-        _ => None,
+    let named = kind::claims(&checkpoint).residues.into_iter().find_map(|residue| {
+        let Residue::LinkRemap(named) = residue else { return None };
+        (named.link == link).then_some(named)
     })?;
     Some(judge(&checkpoint, &named, file))
 }

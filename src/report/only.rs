@@ -10,6 +10,7 @@ use crate::part::Part;
 
 /// The chosen part of what a checkpoint left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(feature = "internals"), non_exhaustive)]
 pub struct OnlyReport {
     /// `network` or `files`.
     pub part: &'static str,

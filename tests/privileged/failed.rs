@@ -21,6 +21,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "the link in the way of a dump is named with the checkpoint that it is of", test: obstacle },
     Case { name: "the link in the way of a dump is named with the record that has it", test: recorded },
     Case { name: "the link in the way of a dump is named, whatever became of its checkpoint", test: orphan },
+    Case { name: "the link in the way of a dump is found by a log of errors only", test: quiet },
     Case { name: "the link in the way of a container's dump is found in its root directory", test: container },
     Case { name: "a failed dump was rolled back by its log of any name, place and detail", test: names },
     Case { name: "a log that does not prove a rollback leaves unknown what is left", test: unproven },
@@ -102,6 +103,26 @@ fn orphan(criu: &Criu) {
         link.display()
     );
     assert!(said.contains(&shows) && said.contains(" -xdev -inum "), "{shows}: {said}");
+}
+
+/// Then the log has only the file that the link is for.
+fn quiet(criu: &Criu) {
+    let host = TestHost::new();
+    let (other, link) = dump_twice(criu, &host, &DumpOptions::default());
+    let options = DumpOptions { extra: vec!["-v1".into()], ..DumpOptions::default() };
+    assert_ne!(criu.try_dump(&host, &other, &images(&host, "quiet"), &options).code(), 0);
+    let tool = Tool::new(&host, &images(&host, "quiet"));
+    let start = format!(
+        "Note: dump.log: the dump failed because the link remap that it needs for {}/two already exists; {} is the only link \
+         there; it is inode ",
+        host.dir().display(),
+        link.display()
+    );
+    let said = note(&tool);
+    assert!(said.starts_with(&start) && said.contains(" is probably of the checkpoint in "), "{start}: {said}");
+    fs::write(host.dir().join("link_remap.999"), "").expect("a new file");
+    let said = note(&tool);
+    assert!(said.contains("; it may be one of 2, for example ") && said.ends_with("/link_remap.*"), "{said}");
 }
 
 /// The log's paths are those of the container, which runs on.

@@ -216,9 +216,12 @@ fn unknown(criu: &Criu) {
     let image = images_of(&host).join("remap-fpath.img");
     let whole = fs::read(&image).expect("an image");
     fs::write(&image, &whole[..whole.len() - 1]).expect("an image");
-    let removed = only(&host, "network").run(&[]);
+    let removed = only(&host, "network").run(&["--json"]);
     assert_eq!(removed.code(), 0, "{removed}");
-    assert!(!removed.stdout.contains("Not known: ") && !is_locked(&host, IptablesFlavour::Nft), "{removed}");
+    assert!(removed.stderr.starts_with("criu-gc: only the network lock"), "{removed}");
+    let document: Value = serde_json::from_str(&removed.stdout).expect("one JSON document");
+    assert_eq!(document["checkpoints"][0]["cannot_be_known"], Value::Array(Vec::new()));
+    assert!(!is_locked(&host, IptablesFlavour::Nft), "{removed}");
     let of_files = only(&host, "files").run(&[]);
     assert_eq!(of_files.code(), 1, "{of_files}");
     assert!(of_files.stdout.contains("Not known: remap-fpath.img is truncated"), "{of_files}");

@@ -153,12 +153,12 @@ impl Run<'_> {
     /// Says what `--only` means, before anything is done: standard output is for the report alone if that is JSON.
     fn print_consequences(&self, report: &Report) -> io::Result<()> {
         for checkpoint in &report.checkpoints {
-            let lines = text::consequences(checkpoint);
+            let Some(only) = &checkpoint.only else { continue };
             if self.arguments.json {
-                lines.iter().for_each(|line| self.terminal.message_line(line));
-            } else if !lines.is_empty() {
+                only.consequences.iter().for_each(|text| self.terminal.message(text));
+            } else {
                 self.print_heading(report, checkpoint)?;
-                self.terminal.print(&lines)?;
+                self.terminal.print(&text::consequences(checkpoint))?;
             }
         }
         Ok(())

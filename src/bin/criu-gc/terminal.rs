@@ -99,13 +99,7 @@ impl Terminal {
     /// Writes a message for people: to the log file if there is one, else to standard error. What comes from outside
     /// is escaped as for a terminal, wherever it goes.
     pub(crate) fn message(&self, text: &str) {
-        self.message_line(&Line::new().quote(text.as_bytes()));
-    }
-
-    /// The same with a line whose text from outside is escaped already.
-    pub(crate) fn message_line(&self, line: &Line) {
-        let mut line = Line { bytes: [b"criu-gc: ", line.as_bytes()].concat() };
-        line.bytes.push(b'\n');
+        let line = Line::new().say("criu-gc: ").quote(text.as_bytes()).say("\n");
         // There is nobody left to tell about a message that cannot be written.
         let _ = match self.log.as_deref() {
             Some(mut log) => log.write_all(line.as_bytes()),

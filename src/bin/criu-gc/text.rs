@@ -38,7 +38,7 @@ impl Detail {
 /// What `--only` leaves out, and what that means for a restore.
 pub(crate) fn consequences(report: &CheckpointReport) -> Vec<Line> {
     let sentences = report.only.iter().flat_map(|only| &only.consequences);
-    sentences.map(|text| Line::new().say("Note: ").quote(text.as_bytes())).collect()
+    sentences.map(|text| Line::new().say("Note: ").say(text)).collect()
 }
 
 /// All lines about a checkpoint. Of a removal what `--only` means was printed before it.
