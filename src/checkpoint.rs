@@ -282,6 +282,15 @@ impl Checkpoint {
             && !has_files
     }
 
+    /// Whether entries of files may be missing because an image ends too early, or the dump never finished.
+    pub fn may_lack_files(&self) -> bool {
+        let ends_early = |problem: &ImageProblem| {
+            let is_of_files = matches!(problem.image.as_str(), "files.img" | "reg-files.img");
+            is_of_files && matches!(problem.kind, ImageProblemKind::Cut(_) | ImageProblemKind::Missing)
+        };
+        self.inventory.is_none() || self.problems.iter().any(ends_early)
+    }
+
     /// Whether this version supports the format of the images.
     pub fn is_of_known_version(&self) -> bool {
         let is_known = |inventory: &Inventory| !matches!(inventory.version(), ImageVersion::Unknown(_));
@@ -304,6 +313,12 @@ impl Checkpoint {
             Some(inventory) => RunId::new(inventory.entry.dump_criu_run_id.as_deref()?),
             None => self.log.run_id.clone(),
         }
+    }
+
+    /// Whether the inventory has a run id that CRIU would not have written so.
+    pub fn has_odd_run_id(&self) -> bool {
+        let id = self.inventory.as_ref().and_then(|inventory| inventory.entry.dump_criu_run_id.as_deref());
+        id.is_some_and(|id| RunId::new(id).is_none())
     }
 
     /// The pid of the root task as CRIU saw it, where it can be known: by it 3.16 to 4.0 name the nftables table.

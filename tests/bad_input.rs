@@ -199,10 +199,10 @@ fn a_link_remap_has_what_criu_records_of_it_and_no_more() {
 #[test]
 fn ids_that_lead_nowhere_or_twice_to_one_place_name_nothing() {
     let mut checkpoint = Checkpoint::new(CRIU_GC);
-    checkpoint.remaps.push(remap(ORIGINAL, LINK + 1));
+    checkpoint.remaps = vec![remap(ORIGINAL, LINK + 1)];
     checkpoint.write();
-    checkpoint.assert_kept_at("remap-fpath.img", offset(&checkpoint.remaps, 1), "names file 10");
-    checkpoint.remaps[1] = remap(ORIGINAL, LINK);
+    checkpoint.assert_kept_at("remap-fpath.img", offset(&checkpoint.remaps, 0), "names file 10");
+    checkpoint.remaps = vec![remap(ORIGINAL, LINK); 2];
     checkpoint.write();
     checkpoint.assert_kept_at("remap-fpath.img", offset(&checkpoint.remaps, 1), "uses file 9 for a second remap");
     checkpoint.remaps = vec![remap(ORIGINAL + 100, LINK)];

@@ -83,10 +83,10 @@ impl Oddity {
         match self {
             Oddity::TwoIds => "has different ids inside and outside; a link remap that uses one of them is kept",
             Oddity::NoFile => "is of a file, and describes none; a link remap that uses it is kept",
-            Oddity::NoSocket => "is of a socket, and describes none; its lock is kept",
+            Oddity::NoSocket => "is of a socket, and describes none; its rules, if any, are kept",
             Oddity::SameFileId => "has the id of another file; a link remap that uses it is kept",
             Oddity::SameMountId => "has the id of another mount; a link remap on it is kept",
-            Oddity::NoAddresses => "is a TCP connection with invalid addresses; its lock is kept",
+            Oddity::NoAddresses => "is a TCP connection with invalid addresses; its rules, if any, are kept",
         }
     }
 

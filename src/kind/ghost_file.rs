@@ -220,6 +220,18 @@ mod tests {
         without(|checkpoint| checkpoint.add_file(file(5, "/srv/../data")));
     }
 
+    /// Without a restore there is none, and what is odd is not worth a word.
+    #[test]
+    fn a_ghost_with_an_odd_entry_is_kept_after_a_restore() {
+        let mut checkpoint = example(0o100_640);
+        checkpoint.add_file(file(5, "/srv/../data"));
+        assert!(claims(&checkpoint).unknown.is_empty());
+        checkpoint.has_restore_log = true;
+        let [unknown] = &claims(&checkpoint).unknown[..] else { panic!("not one") };
+        let expected = "files.img record 5 at offset 500 has a name that is not a plain path; its ghost file is kept";
+        assert_eq!((unknown.part, unknown.sentence.as_str()), (Part::Files, expected));
+    }
+
     #[test]
     fn no_other_name_is_one() {
         for (name, expected) in [

@@ -15,7 +15,7 @@ use super::original::{MountPoints, Original, absolute, lossy, split};
 use super::{Answer, Basis, Claims, Contradiction, Description, Kind, LeftBy, Signs, Unknown};
 use crate::carrier::name::{FileMount, NameShape};
 use crate::carrier::{FoundFile, NameQuery, Query};
-use crate::checkpoint::{Checkpoint, Completeness, FileRecord, Odd, RemapRecord};
+use crate::checkpoint::{Checkpoint, FileRecord, Odd, RemapRecord};
 use crate::evidence::Evidence;
 use crate::json::Bytes;
 use crate::mounts;
@@ -160,7 +160,7 @@ fn nameless(checkpoint: &Checkpoint, record: &RemapRecord, file_id: u32) -> Stri
 /// Whether the entry of a file may be missing because the images end too early.
 fn may_be_cut(checkpoint: &Checkpoint, file_id: u32) -> bool {
     let Odd { files, has_lost_files, .. } = &checkpoint.odd;
-    checkpoint.completeness == Completeness::Incomplete && !has_lost_files && !files.contains(&file_id)
+    checkpoint.may_lack_files() && !has_lost_files && !files.contains(&file_id)
 }
 
 fn unknown_remap(record: &RemapRecord) -> Option<Unknown> {

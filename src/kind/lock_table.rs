@@ -39,6 +39,10 @@ impl Kind for LockTable {
         match Method::of(checkpoint) {
             Method::Nothing | Method::Iptables | Method::Unknown(_) => {}
             Method::Either => claims.residues.extend(table(checkpoint).map(Into::into)),
+            Method::Nftables if checkpoint.has_odd_run_id() => claims.add_unknown(
+                Self::PART,
+                "inventory.img has a run id that CRIU would not have written so; the table that it names, if any, is kept",
+            ),
             Method::Nftables => match table(checkpoint) {
                 Some(table) => claims.add(table),
                 None => claims.add_unknown(

@@ -23,6 +23,9 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "images of an unknown version keep everything, and one that CRIU writes nothing", test: version },
 ]));
 
+/// A change of what CRIU wrote, and what is said of it.
+type Odd<T> = (fn(&mut T), &'static str);
+
 /// A host with a dump of two links and a connection.
 struct Dumped<'a> {
     host: &'a TestHost,
@@ -98,7 +101,7 @@ fn first_link(files: &mut [FileEntry]) -> &mut RegFileEntry {
 
 fn link(criu: &Criu) {
     let never = "has a mount, size or mode, which CRIU never writes there; ";
-    let changes: [(fn(&mut RegFileEntry), &str); 5] = [
+    let changes: [Odd<RegFileEntry>; 5] = [
         (|file| file.mnt_id = Some(7), never),
         (|file| file.mode = Some(0o100_644), never),
         (|file| file.name.extend(b".DEADBEEF"), "is an entry for link remap "),
@@ -113,7 +116,7 @@ fn link(criu: &Criu) {
 }
 
 fn remap(criu: &Criu) {
-    let changes: [(fn(&mut Vec<RemapFilePathEntry>), &str); 3] = [
+    let changes: [Odd<Vec<RemapFilePathEntry>>; 3] = [
         (|remaps| remaps.push(remaps[0]), " for a second remap (the first: "),
         (|remaps| remaps[0].orig_id = 99_999, "remaps file 99999, which the images do not contain; "),
         (|remaps| remaps[0].remap_type = Some(9), "is a remap of type 9, which this criu-gc does not support"),
@@ -137,7 +140,7 @@ fn connection(criu: &Criu) {
         sockets.find(|socket| socket.dst_port != 0).expect("a connection").src_addr.clear();
     };
     // Both rules of one end.
-    dumped.assert_keeps(change, "is a TCP connection with invalid addresses; its lock is kept", (0, 2));
+    dumped.assert_keeps(change, "is a TCP connection with invalid addresses; its rules, if any, are kept", (0, 2));
 }
 
 fn table(criu: &Criu) {

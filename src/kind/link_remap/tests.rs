@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::checkpoint::example::checkpoint;
+use crate::checkpoint::{Completeness, ImageProblem, ImageProblemKind};
 use crate::kind::{Residue, claims};
 
 const LINKED: Option<i32> = Some(0);
@@ -57,6 +58,12 @@ fn links(residues: &[Residue]) -> Vec<Arc<LinkRemap>> {
         _ => None,
     };
     residues.iter().filter_map(link).collect()
+}
+
+/// The images of open files end too early.
+fn end_early(checkpoint: &mut Checkpoint) {
+    checkpoint.completeness = Completeness::Incomplete;
+    checkpoint.problems.push(ImageProblem { image: "files.img".to_owned(), kind: ImageProblemKind::Missing });
 }
 
 #[track_caller]
@@ -251,7 +258,7 @@ fn a_link_that_lacks_an_entry_or_is_used_twice_is_kept() {
 fn a_link_whose_original_has_an_odd_entry_is_kept() {
     let odd = |change: fn(&mut Odd)| {
         move |checkpoint: &mut Checkpoint| {
-            checkpoint.completeness = Completeness::Incomplete;
+            end_early(checkpoint);
             checkpoint.files.remove(&5);
             change(&mut checkpoint.odd);
         }
@@ -265,7 +272,7 @@ fn a_link_whose_original_has_an_odd_entry_is_kept() {
 fn cut_images_leave_unknown_what_they_do_not_name() {
     let cut = |id: u32| {
         let mut checkpoint = example();
-        checkpoint.completeness = Completeness::Incomplete;
+        end_early(&mut checkpoint);
         checkpoint.files.remove(&id);
         checkpoint
     };

@@ -244,13 +244,14 @@ fn entries_and_the_places_of_the_search_follow_on_request() {
 
 #[test]
 fn the_summary_counts_and_leaves_out_what_there_is_none_of() {
-    let all = Summary { objects: 10, removed: 1, kept: 2, gone: 3, failed: 0, unknown: 4, freed_bytes: 4096 };
+    let all =
+        Summary { objects: 10, removed: 1, kept: 2, gone: 3, failed: 0, unknown: 4, left_out: 0, freed_bytes: 4096 };
     let shown = "10 objects: 1 to be removed (4096 bytes), 2 kept, 3 gone, 4 not known.";
     check_summary(Mode::Show, Vec::new(), all, &[shown]);
     check_summary(
         Mode::Gc,
         Vec::new(),
-        Summary { freed_bytes: 1, failed: 3, unknown: 1, ..all },
+        Summary { freed_bytes: 1, failed: 3, unknown: 1, left_out: 0, ..all },
         &["10 objects: 1 removed (1 byte), 2 kept, 3 gone, 3 not removed, 1 not known."],
     );
     let one = Summary { objects: 1, removed: 1, ..Summary::default() };
