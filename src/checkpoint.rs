@@ -13,7 +13,7 @@ mod problem;
 mod read;
 mod times;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use criu_images::{
@@ -28,8 +28,8 @@ use crate::record::Beside;
 use crate::system::author::Author;
 use crate::time::Timestamp;
 
-pub use log::{FinalState, LogFacts, Obstacle, Rollback};
-pub use problem::{ImageProblem, ImageProblemKind, Oddity};
+pub use log::{FinalState, LogFacts, LogFile, Obstacle, Rollback};
+pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
 pub use read::{ReadError, read};
 pub use times::{DumpSpan, ImageTimes};
 
@@ -105,26 +105,6 @@ pub enum Completeness {
     Complete,
     /// The dump failed or was killed, or an image is cut: there may be residue that no image names.
     Incomplete,
-}
-
-/// A log of CRIU.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogFile {
-    /// Its name.
-    pub name: String,
-    /// Who may have written it.
-    pub author: Author,
-}
-
-/// Entries that CRIU would not have written so. What depends on them is kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Odd {
-    /// The ids of files with such an entry.
-    pub files: HashSet<u32>,
-    /// Whether the images of open files have records that are no entries: any file may be missing.
-    pub has_lost_files: bool,
-    /// Whether mounts are missing for that reason.
-    pub has_lost_mounts: bool,
 }
 
 /// The generation of image files.

@@ -8,6 +8,7 @@
 use std::io::{self, BufRead, Read};
 
 use super::RunId;
+use crate::system::author::Author;
 use failure::Failure;
 
 mod failure;
@@ -30,6 +31,15 @@ pub struct LogFacts {
     pub failed: Option<Rollback>,
     /// The links that a dump could not make because their names exist.
     pub obstacles: Vec<Obstacle>,
+}
+
+/// A log of CRIU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFile {
+    /// Its name.
+    pub name: String,
+    /// Who may have written it.
+    pub author: Author,
 }
 
 impl LogFacts {

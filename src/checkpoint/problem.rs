@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is wrong with the images or the log, and which part of the residue that concerns.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 
 use criu_images::ImageKind;
@@ -58,6 +59,17 @@ pub enum ImageProblemKind {
     OtherRun,
     /// The log may not be read.
     NotPermitted,
+}
+
+/// Entries that CRIU would not have written so. What depends on them is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Odd {
+    /// The ids of files with such an entry.
+    pub files: HashSet<u32>,
+    /// Whether the images of open files have records that are no entries: any file may be missing.
+    pub has_lost_files: bool,
+    /// Whether mounts are missing for that reason.
+    pub has_lost_mounts: bool,
 }
 
 /// What is wrong with an entry that CRIU would not have written so.

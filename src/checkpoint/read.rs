@@ -11,10 +11,10 @@ mod dump_log;
 mod files;
 mod mounts;
 mod network;
+mod odd;
 mod tasks;
 mod work_files;
 
-use std::ffi::OsStr;
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,10 +22,9 @@ use std::sync::Arc;
 use criu_images::{Entry, ErrorKind, ImageKind, ImageReader, ImageVersion, Inventory};
 
 use self::files::{Files, wanted_files};
+use self::odd::OddRecords;
 use super::budget::{Budget, Fact};
-use super::{
-    Checkpoint, Completeness, ImageProblem, ImageProblemKind, ImageTimes, Odd, Oddity, Record, RemapRecord, ghosts,
-};
+use super::{Checkpoint, Completeness, ImageProblem, ImageProblemKind, ImageTimes, Odd, Record, RemapRecord, ghosts};
 use crate::evidence::Evidence;
 use crate::locate::{ImageFile, Images};
 use crate::record::{self, Beside, ImagesId};
@@ -189,37 +188,6 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Notes an entry that CRIU would not have written so.
-    fn note_odd(&mut self, oddity: Oddity, evidence: Evidence) {
-        let is_it = |problem: &&mut ImageProblem| matches!(&problem.kind, ImageProblemKind::OddEntries { oddity: known, .. } if *known == oddity);
-        match self.problems.iter_mut().find(is_it).map(|problem| &mut problem.kind) {
-            Some(ImageProblemKind::OddEntries { count, .. }) => *count += 1,
-            _ => {
-                let image = evidence.image.to_string();
-                let kind = ImageProblemKind::OddEntries { first: evidence, count: 1, oddity };
-                self.problems.push(ImageProblem { image, kind });
-            }
-        }
-    }
-
-    /// Whether images of these kinds have something that was left out.
-    fn has_odd(&self, kinds: &[ImageKind]) -> bool {
-        let is_of =
-            |image: &str| ImageKind::from_file_name(OsStr::new(image)).is_some_and(|(kind, _)| kinds.contains(&kind));
-        let is_odd = |problem: &&ImageProblem| match problem.kind {
-            ImageProblemKind::OddRecords { .. } | ImageProblemKind::Unreadable(_) => true,
-            ImageProblemKind::OddEntries { oddity, .. } => oddity == Oddity::SameMountId,
-            ImageProblemKind::Cut(_)
-            | ImageProblemKind::Missing
-            | ImageProblemKind::UnknownVersion(_)
-            | ImageProblemKind::LacksLinkRemaps { .. }
-            | ImageProblemKind::LacksSockets { .. }
-            | ImageProblemKind::OtherRun
-            | ImageProblemKind::NotPermitted => false,
-        };
-        self.problems.iter().filter(is_odd).any(|problem| is_of(&problem.image))
-    }
-
     /// All records of an image, each charged as such a fact.
     fn all<E: Entry>(&mut self, id: u32, fact: Fact) -> Result<Vec<Record<E>>, ReadError> {
         let mut records = Vec::new();
@@ -279,40 +247,6 @@ fn read_records<E: Entry>(
         each(record.entry, evidence, order).map_err(Failure::Entry)?;
     }
     Ok(())
-}
-
-/// Records of an image that are no entries of its kind.
-struct OddRecords {
-    kind: ImageKind,
-    first: Option<criu_images::Error>,
-    count: usize,
-}
-
-impl OddRecords {
-    fn new(kind: ImageKind) -> Self {
-        OddRecords { kind, first: None, count: 0 }
-    }
-
-    /// Counts a record that can be left out: its end is known, and it names one object. One without which the tree is not
-    /// known cannot be left out.
-    fn add(&mut self, error: criu_images::Error) -> Result<(), criu_images::Error> {
-        let names_one_object = matches!(
-            self.kind,
-            ImageKind::Files
-                | ImageKind::RegFiles
-                | ImageKind::InetSockets
-                | ImageKind::RemapFilePath
-                | ImageKind::Mountpoints
-                | ImageKind::NetDevices
-                | ImageKind::NetNs
-        );
-        if !names_one_object || !matches!(error.kind(), ErrorKind::Malformed { .. }) {
-            return Err(error);
-        }
-        self.count += 1;
-        self.first.get_or_insert(error);
-        Ok(())
-    }
 }
 
 #[cfg(test)]
