@@ -28,8 +28,10 @@ impl Kind for LockChain {
             Method::Iptables | Method::Either => checkpoint.network_scope() != NetworkScope::Criu,
             Method::Nothing | Method::Nftables | Method::Unknown(_) => false,
         };
-        // A dump that took back what it did left none: one that is there is another dump's.
-        if is_possible && checkpoint.rolled_back.is_none() {
+        // A dump that took back what it did left none, and images without an inventory cannot be restored: one that is there
+        // is another dump's.
+        let was_taken_back = checkpoint.rolled_back.is_some() && checkpoint.inventory.is_none();
+        if is_possible && !was_taken_back {
             claims.add(LockChain { evidence: checkpoint.network_evidence() });
         }
     }

@@ -25,6 +25,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "the link in the way of a container's dump is found in its root directory", test: container },
     Case { name: "a failed dump was rolled back by its log of any name, place and detail", test: names },
     Case { name: "a log that does not prove a rollback leaves unknown what is left", test: unproven },
+    Case { name: "a dump that its script undid left nothing, by its log", test: undone },
     Case { name: "a failed dump does not list the lock of another one", test: neighbour },
 ]));
 
@@ -229,4 +230,23 @@ fn neighbour(criu: &Criu) {
         assert_nothing_left(&Tool::on(&host), "dump.log");
         assert!(!closed.lets_packets_pass());
     }
+}
+
+/// The images are whole then.
+fn undone(criu: &Criu) {
+    let host = TestHost::new();
+    let (tree, before) = start_tree_of_all(&host);
+    let script = host.dir().with_file_name("undo");
+    fs::write(&script, "#!/bin/sh\n[ \"$CRTOOLS_SCRIPT_ACTION\" != post-dump ]\n").expect("a new file");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a new file");
+    let options = DumpOptions { extra: vec!["--action-script".into(), script.into()], ..DumpOptions::default() };
+    assert_ne!(criu.try_dump(&host, &tree, &images_of(&host), &options).code(), 0);
+    assert!(images_of(&host).join("inventory.img").exists(), "void: the images are not whole");
+    let tool = Tool::on(&host);
+    assert_eq!(tool.difference_to(&before), NOTHING, "void: criu took nothing back");
+    assert_nothing_left(&tool, "dump.log");
+    // A restore may have followed.
+    fs::write(images_of(&host).join("restore.log"), "(00.1) Error (criu/cr-restore.c:1): Restoring FAILED.\n")
+        .expect("a new file");
+    assert!(!tool.show().iter().any(|line| line.contains("says that the dump failed")), "{:#?}", tool.show());
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
+use criu_images::{Framing, ImageReader, Inventory};
 use serde_json::Value;
 use testkit::{
     CommandExt, Criu, DumpOptions, FinalState, Finished, IptablesFlavour, Launch, LockMethod, Network, TestHost,
@@ -29,6 +30,7 @@ inventory::submit!(Cases::with_each_criu(&[
         name: "--only network keeps what speaks against a removal, and removes it without an option later",
         test: kept
     },
+    Case { name: "--only network warns of an old CRIU, which may need the rules", test: old },
     Case { name: "what is not known of the part that was left out does not count", test: unknown },
 ]));
 
@@ -206,6 +208,21 @@ fn kept(criu: &Criu) {
     assert!(!is_locked(&host, IptablesFlavour::Nft) && has_link(host.dir()));
     assert_eq!(only(&host, "files").run(&[]).code(), 0);
     Tool::on(&host).assert_finds_nothing();
+}
+
+/// CRIU 3.16 and later record how they locked.
+fn old(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = host.start_workload(&[&"listen-connect", &"127.0.0.1:0"]);
+    criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
+    let warns = || only(&host, "network").show().iter().any(|line| line.contains("criu#514"));
+    assert!(!warns());
+    let path = images_of(&host).join("inventory.img");
+    let image = ImageReader::<_, Inventory>::open(fs::File::open(&path).expect("an image")).expect("an image");
+    let mut inventories: Vec<Inventory> = image.map(|record| record.expect("a record").entry).collect();
+    inventories[0].network_lock_method = None;
+    fs::write(&path, handmade::image(Framing::OneMagic, &inventories)).expect("an image");
+    assert!(warns());
 }
 
 fn unknown(criu: &Criu) {

@@ -80,7 +80,8 @@ impl Reader<'_> {
     }
 
     /// The name of the log if it proves that CRIU took back what a failed dump had done: nobody but root can have written
-    /// it, or taken away an image that shows more, and it is newer than the images.
+    /// it, or taken away an image that shows more; it is newer than the images, and of the same run where they are whole
+    /// (a post-dump script can undo a dump); and there was no restore, which may have left something else.
     pub(super) fn rollback(
         &self,
         log: &DumpLog,
@@ -88,11 +89,15 @@ impl Reader<'_> {
         absence: Author,
     ) -> Option<String> {
         let file = log.file.as_ref()?;
-        let is_proof = inventory.is_none()
+        let is_of_run = |inventory: &Record<Inventory>| {
+            let recorded = inventory.entry.dump_criu_run_id.as_deref();
+            recorded.is_some() && recorded == log.facts.run_id.as_ref().map(|id| id.text.as_bytes())
+        };
+        let is_proof = inventory.is_none_or(is_of_run)
             && log.facts.failed == Some(Rollback::Whole)
-            && file.author == Author::Trusted
-            && absence == Author::Trusted
-            && self.is_later(log.written?);
+            && [file.author, absence] == [Author::Trusted; 2]
+            && self.is_later(log.written?)
+            && matches!(self.images.work_file("restore.log"), Ok(None));
         is_proof.then(|| file.name.clone())
     }
 }
