@@ -11,7 +11,6 @@ use rustix::io::Errno;
 use crate::carrier::filter::ProbeError;
 use crate::checkpoint::ReadError;
 use crate::host::{self, EnterError};
-use crate::kind::Contradiction;
 use crate::locate::LocateError;
 use crate::recorder::RecordError;
 use crate::save::SaveError;
@@ -55,8 +54,6 @@ pub(crate) enum Cause {
     NotInContainer(FileError, #[source] NotInContainer),
     #[error(transparent)]
     Images(#[from] ReadError),
-    #[error("{}/{entry}", images.display())]
-    Entry { images: PathBuf, entry: Contradiction },
     #[error(transparent)]
     Probe(#[from] ProbeError),
     #[error(transparent)]
@@ -115,9 +112,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
             Cause::Missing(_) => ErrorKind::Missing,
-            Cause::Locate(_) | Cause::NotInContainer(..) | Cause::Images(_) | Cause::Entry { .. } => {
-                ErrorKind::Unusable
-            }
+            Cause::Locate(_) | Cause::NotInContainer(..) | Cause::Images(_) => ErrorKind::Unusable,
             Cause::Silent(_) | Cause::Probe(ProbeError::Silent(_)) => ErrorKind::Silent,
             Cause::Locked { .. } => ErrorKind::Locked,
             Cause::Probe(ProbeError::Namespace(_)) | Cause::Enter(_) => ErrorKind::Namespace,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::mounts::MountHints;
+use crate::part::Part;
 use crate::probe::Hints;
 use crate::reason::KeepReason;
 
@@ -25,6 +26,7 @@ pub struct Options {
     pub(crate) allowed: BTreeSet<KeepReason>,
     pub(crate) work_dir: Option<PathBuf>,
     pub(crate) save: Option<PathBuf>,
+    pub(crate) only: Option<Part>,
     pub(crate) observer: Observer,
 }
 
@@ -82,6 +84,14 @@ impl Options {
     #[must_use]
     pub fn save(mut self, directory: impl Into<PathBuf>) -> Self {
         self.save = Some(directory.into());
+        self
+    }
+
+    /// Chooses one part of what the checkpoint left. The other part stays, and does not count as left. Without
+    /// [`Part::Files`] the checkpoint can still be restored.
+    #[must_use]
+    pub fn only(mut self, part: Part) -> Self {
+        self.only = Some(part);
         self
     }
 

@@ -14,6 +14,8 @@ pub enum KeepReason {
     TreeAlive,
     /// criu-gc cannot tell whether the dumped tree is dead.
     TreeUnknown,
+    /// The images are of a version of the format that this criu-gc does not support.
+    UnknownVersion,
     /// A criu process is working on other images and may have just created the object.
     CriuElsewhere,
     /// A directory has the name of the link.
@@ -46,10 +48,11 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All reasons, the most serious first.
-    pub const ALL: [KeepReason; 17] = [
+    pub const ALL: [KeepReason; 18] = [
         KeepReason::CriuAtWork,
         KeepReason::TreeAlive,
         KeepReason::TreeUnknown,
+        KeepReason::UnknownVersion,
         KeepReason::CriuElsewhere,
         KeepReason::Directory,
         KeepReason::OtherType,
@@ -72,6 +75,7 @@ impl KeepReason {
             KeepReason::CriuAtWork => "criu-at-work",
             KeepReason::TreeAlive => "tree-alive",
             KeepReason::TreeUnknown => "tree-unknown",
+            KeepReason::UnknownVersion => "unknown-version",
             KeepReason::CriuElsewhere => "criu-elsewhere",
             KeepReason::Directory => "directory",
             KeepReason::OtherType => "other-type",
@@ -95,6 +99,9 @@ impl KeepReason {
             KeepReason::CriuAtWork => "a criu process is working on these images",
             KeepReason::TreeAlive => "a process of the dumped tree is alive",
             KeepReason::TreeUnknown => "criu-gc cannot tell whether the dumped tree is dead",
+            KeepReason::UnknownVersion => {
+                "the images are of a version of the format that this criu-gc does not support"
+            }
             KeepReason::CriuElsewhere => "a criu process is working on other images and may have just created it",
             KeepReason::Directory => "a directory has the name of the link",
             KeepReason::OtherType => "its type differs from the dumped file's",
@@ -132,6 +139,7 @@ impl KeepReason {
             | KeepReason::UntiedNamespace => false,
             KeepReason::TreeAlive
             | KeepReason::TreeUnknown
+            | KeepReason::UnknownVersion
             | KeepReason::OtherType
             | KeepReason::OtherMode
             | KeepReason::OtherSize
@@ -154,6 +162,7 @@ impl KeepReason {
             KeepReason::UntiedNamespace => "name the namespace with --netns PATH",
             KeepReason::TreeAlive => "--allow tree-alive",
             KeepReason::TreeUnknown => "--allow tree-unknown",
+            KeepReason::UnknownVersion => "--allow unknown-version",
             KeepReason::CriuElsewhere => "wait until that criu exits",
             KeepReason::OtherType => "--allow other-type",
             KeepReason::OtherMode => "--allow other-mode",

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use criu_gc::report::{Mode, Outcome, Report, Verdict};
-use criu_gc::{Control, ErrorKind, Event, Examination, KeepReason, Options, with_causes};
+use criu_gc::{Control, ErrorKind, Event, Examination, KeepReason, Options, Part, with_causes};
 use handmade::Checkpoint;
 
 /// A whole checkpoint whose link remap exists.
@@ -56,6 +56,24 @@ fn what_is_not_what_the_images_say_is_kept_unless_allowed() {
     let report = examine(&checkpoint, &options).remove(&Control::new()).expect("nothing is saved");
     assert_eq!(fate(&report), (Verdict::Remove, Some(Outcome::Removed)));
     assert!(!checkpoint.link().exists());
+}
+
+#[test]
+fn a_part_that_is_not_chosen_is_left_out_and_does_not_count_as_left() {
+    let checkpoint = example();
+    let options = Options::new().only(Part::Network);
+    let report = examine(&checkpoint, &options).remove(&Control::new()).expect("nothing is saved");
+    assert_eq!(fate(&report), (Verdict::LeftOut, Some(Outcome::LeftOut)));
+    assert!(checkpoint.link().exists() && !report.leaves_something());
+    let only = report.checkpoints[0].only.as_ref().expect("a part");
+    assert_eq!((only.part, only.left_out, report.checkpoints[0].summary.left_out), ("network", 1, 1));
+    assert!(!criu_gc::look([checkpoint.images()], &options).leaves_something());
+
+    let options = Options::new().only(Part::Files);
+    assert!(criu_gc::look([checkpoint.images()], &options).leaves_something());
+    let report = examine(&checkpoint, &options).remove(&Control::new()).expect("nothing is saved");
+    assert_eq!(fate(&report), (Verdict::Remove, Some(Outcome::Removed)));
+    assert!(!checkpoint.link().exists() && !report.leaves_something());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::error::{Cause, Error, Silent};
 use crate::host::{self, Host, Wanted};
 use crate::kind::{self, Claims};
 use crate::locate::{Images, Located};
+use crate::obstacle;
 use crate::options::Options;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
 use crate::probe::{self, Hints, Survey};
@@ -30,12 +31,13 @@ impl Settings {
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
         let save = options.save.as_deref().map(check_destination).transpose()?;
         let own_changes = save.as_ref().map(|save| save.own_changes().clone()).unwrap_or_default();
-        Ok(Settings { policy: Policy { allowed: options.allowed.clone(), own_changes }, save })
+        Ok(Settings { policy: Policy { allowed: options.allowed.clone(), only: options.only, own_changes }, save })
     }
 
     /// A look saves nothing.
     pub(super) fn without_saving(options: &Options) -> Self {
-        Settings { policy: Policy { allowed: options.allowed.clone(), ..Policy::default() }, save: None }
+        let policy = Policy { allowed: options.allowed.clone(), only: options.only, ..Policy::default() };
+        Settings { policy, save: None }
     }
 }
 
@@ -138,8 +140,7 @@ impl ReadImages {
         let (images, checkpoint) = find::read(images, options.work_dir.as_deref())?;
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let hints = Hints { metadata, ..options.hints.clone() };
-        let claims = kind::claims(&checkpoint)
-            .map_err(|entry| Error::new(Cause::Entry { images: images.path().to_owned(), entry }))?;
+        let claims = kind::claims(&checkpoint);
         Ok(ReadImages { images, checkpoint, claims, hints, origin, note })
     }
 
@@ -148,9 +149,10 @@ impl ReadImages {
         let ReadImages { images, checkpoint, claims, hints, origin, note } = self;
         let mut survey = survey(host, &images, &checkpoint, claims.clone(), &hints)?;
         survey.notes.extend(note);
+        survey.notes.extend(obstacle::notes(host, &images, &checkpoint, &hints.metadata));
         let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());
         survey.notes.extend(advice.map(str::to_owned));
-        let context = report::Context::new(&checkpoint, &survey);
+        let context = report::Context::new(&checkpoint, &survey, settings.policy.only);
         let plan = plan::decide(&checkpoint, survey, &settings.policy);
         Ok(Ready { images, checkpoint, claims, hints, plan, origin, context })
     }

@@ -93,10 +93,12 @@ fn a_reason_that_cannot_be_allowed_is_refused_with_those_that_can() {
     for wrong in ["criu-at-work", "directory", "untied-namespace", "all", "Tree-Alive", ""] {
         assert_refused(
             &["-D", "/nowhere", "--allow", wrong],
-            &["tree-alive, tree-unknown, other-type", "foreign-content"],
+            &["tree-alive, tree-unknown, unknown-version, other-type", "foreign-content"],
         );
     }
     assert_refused(&["-D", "/nowhere", "--force"], &["--force"]);
+    assert_refused(&["-D", "/nowhere", "--only", "rules"], &["--only", "choose one of network, files"]);
+    assert_refused(&["-D", "/nowhere", "--only", "network", "--save", "/x"], &["--only network leaves out"]);
 }
 
 #[test]

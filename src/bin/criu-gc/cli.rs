@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser};
-use criu_gc::{KeepReason, STANDARD_INPUT};
+use criu_gc::{KeepReason, Part, STANDARD_INPUT};
 
 use crate::terminal::{Terminal, escaped};
 
@@ -50,6 +50,12 @@ pub(crate) struct Arguments {
     /// Do not ask for confirmation
     #[arg(short, long)]
     pub(crate) yes: bool,
+
+    /// Show and remove only one part of what the dump left: network (rules, tables and chains) or files (link remaps and
+    /// ghost files). The other part stays, and does not count for the exit status. After --only network the checkpoint
+    /// can still be restored
+    #[arg(long, value_name = "PART", value_parser = parse_part)]
+    pub(crate) only: Option<Part>,
 
     /// Save the file of each link remap in this directory before removing the link: as a hard link if possible, otherwise
     /// as a copy; manifest.jsonl in the directory describes each file
@@ -135,6 +141,10 @@ impl Arguments {
             let text = "standard input (-) can be given only once";
             return Err(Arguments::command().error(ErrorKind::ArgumentConflict, text));
         }
+        if arguments.only == Some(Part::Network) && arguments.save.is_some() {
+            let text = "--save saves files, which --only network leaves out";
+            return Err(Arguments::command().error(ErrorKind::ArgumentConflict, text));
+        }
         Ok(arguments)
     }
 
@@ -164,6 +174,7 @@ Examples:
   criu-gc -D /var/lib/dumps/42            remove it
   criu-gc -D DIR --save /root/saved       save the files of link remaps, then remove
   criu-gc -D DIR --netns /run/netns/pod   unlock a pod that lost its network at the checkpoint
+  criu-gc -D DIR --only network           free the network, and keep the checkpoint restorable
   criu-gc -D DIR --json --show | jq       list it for programs
   criu-gc podman:web --show               list what podman's checkpoint of this container left
   criu-gc web.tar.zst --show              list what this exported checkpoint left
@@ -174,6 +185,7 @@ criu-gc removes nothing while a process of the dumped tree is alive or a criu wo
 that does not match the images, and prints the reason. --allow accepts these reasons:
   tree-alive       a process of the dumped tree is alive
   tree-unknown     criu-gc cannot tell whether the tree is dead
+  unknown-version  the images are of a version of the format that this criu-gc does not support
   other-type, other-mode, other-size
                    the link remap is not the file that was dumped
   foreign-images   the images may come from a user who could not remove it
@@ -186,7 +198,7 @@ that does not match the images, and prints the reason. --allow accepts these rea
   foreign-content  the table or chain contains something that CRIU did not write
   shared-lock      more than one dump locked the network namespace with this chain
 
-Exit status:
+Exit status (of the chosen part with --only):
   0  --show: the list was printed.
      Removal: nothing is left.
   1  --show --exit-code: something is left, or some checks could not be made.
@@ -202,6 +214,10 @@ fn parse_reason(name: &str) -> Result<KeepReason, String> {
             KeepReason::ALL.iter().filter(|reason| reason.can_be_allowed()).map(|reason| reason.name()).collect();
         format!("not a reason that can be allowed; choose one of {}", names.join(", "))
     })
+}
+
+fn parse_part(name: &str) -> Result<Part, String> {
+    name.parse().map_err(|_| format!("choose one of {}", Part::ALL.map(Part::name).join(", ")))
 }
 
 fn parse_external(text: OsString) -> Result<External, String> {

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use criu_gc::report::{CheckpointReport, Report};
-use criu_gc::{Control, ErrorKind, Options, with_causes};
+use criu_gc::{Control, ErrorKind, Options, Part, with_causes};
 
 use crate::cli::{Arguments, External};
 use crate::document::Document;
@@ -67,6 +67,7 @@ fn options(arguments: &Arguments, terminal: &Terminal) -> Options {
     options = arguments.root.iter().fold(options, Options::root);
     options = arguments.work_dir.iter().fold(options, Options::work_dir);
     options = arguments.save.iter().fold(options, Options::save);
+    options = arguments.only.iter().copied().fold(options, Options::only);
     options = arguments.allow.iter().copied().fold(options, Options::allow);
     arguments.external.iter().cloned().fold(options, |options, external| match external {
         External::Mount { key, path } => options.external_mount(key, path),
@@ -100,6 +101,9 @@ impl Run<'_> {
         if has_to_ask && self.ask(&examination.report())? == Answer::No {
             self.terminal.message("nothing was removed");
             return Ok(ExitStatus::Left);
+        }
+        if !has_to_ask {
+            self.print_consequences(&examination.report())?;
         }
         let interrupt = match Interrupt::watch() {
             Ok(interrupt) => interrupt,
@@ -137,10 +141,35 @@ impl Run<'_> {
     /// Shows all that is to be removed, and asks about it.
     fn ask(&self, report: &Report) -> io::Result<Answer> {
         self.print_text(report)?;
-        self.terminal.ask(match self.arguments.save {
-            None => "Remove these objects? Afterwards the dump cannot be restored on this host.",
-            Some(_) => "Save the files and remove these objects? Afterwards the dump cannot be restored on this host.",
+        self.terminal.ask(match (self.arguments.only, &self.arguments.save) {
+            (Some(Part::Network), _) => "Remove these objects? The files that a restore may need stay.",
+            (_, None) => "Remove these objects? Afterwards the dump cannot be restored on this host.",
+            (_, Some(_)) => {
+                "Save the files and remove these objects? Afterwards the dump cannot be restored on this host."
+            }
         })
+    }
+
+    /// Says what `--only` means, before anything is done: standard output is for the report alone if that is JSON.
+    fn print_consequences(&self, report: &Report) -> io::Result<()> {
+        for checkpoint in &report.checkpoints {
+            let Some(only) = &checkpoint.only else { continue };
+            if self.arguments.json {
+                only.consequences.iter().for_each(|text| self.terminal.message(text));
+            } else {
+                self.print_heading(report, checkpoint)?;
+                self.terminal.print(&text::consequences(checkpoint))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of the checkpoint, if there are several.
+    fn print_heading(&self, report: &Report, checkpoint: &CheckpointReport) -> io::Result<()> {
+        if report.checkpoints.len() < 2 {
+            return Ok(());
+        }
+        self.terminal.print(&[Line::new().say("Checkpoint ").quote(&checkpoint.images_directory.0).say(":")])
     }
 
     fn print(&self, report: &Report, status: ExitStatus) -> io::Result<ExitStatus> {
@@ -159,10 +188,7 @@ impl Run<'_> {
         let detail = Detail::of_verbosity(self.terminal.verbosity());
         let is_usable = |checkpoint: &&CheckpointReport| checkpoint.error.is_none();
         for checkpoint in report.checkpoints.iter().filter(is_usable) {
-            if report.checkpoints.len() > 1 {
-                let heading = Line::new().say("Checkpoint ").quote(&checkpoint.images_directory.0).say(":");
-                self.terminal.print(&[heading])?;
-            }
+            self.print_heading(report, checkpoint)?;
             self.terminal.print(&text::lines(checkpoint, report.mode, detail))?;
         }
         Ok(())
