@@ -13,13 +13,14 @@ use testkit::{
 use crate::case::{Case, Cases};
 use crate::closed::Closed;
 use crate::places::{images_of, link_in};
-use crate::recording::recording;
+use crate::recording::{RECORD, recording};
 use crate::refusals::start_tree_of_all;
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_each_criu(&[
     Case { name: "the link in the way of a dump is named with the checkpoint that it is of", test: obstacle },
     Case { name: "the link in the way of a dump is named with the record that has it", test: recorded },
+    Case { name: "the link in the way of a dump is named with a record that outlived its images", test: stored },
     Case { name: "the link in the way of a dump is named, whatever became of its checkpoint", test: orphan },
     Case { name: "the link in the way of a dump is found by a log of errors only", test: quiet },
     Case { name: "the link in the way of a container's dump is found in its root directory", test: container },
@@ -92,6 +93,22 @@ fn recorded(criu: &Criu) {
     let said = note(&Tool::new(&host, &images(&host, "new")));
     let whose = format!("the record of the dump in {} has this inode; ", images(&host, "old").display());
     assert!(said.contains(&whose), "{whose}: {said}");
+}
+
+fn stored(criu: &Criu) {
+    let host = TestHost::new();
+    let options = recording(&host, &DumpOptions::default());
+    dump_twice(criu, &host, &options);
+    host.run("mount", &[&"-t", &"tmpfs", &"testkit", &"/var/lib"]);
+    host.run("mkdir", &[&"-p", &"-m", &"0700", &"/var/lib/criu-gc/records"]);
+    let record = host.path("/var/lib/criu-gc/records/one.json");
+    fs::copy(images(&host, "old").join(RECORD), &record).expect("a record");
+    fs::remove_dir_all(images(&host, "old")).expect("images");
+    let tool = Tool::new(&host, &images(&host, "new"));
+    assert!(note(&tool).ends_with("; the record /var/lib/criu-gc/records/one.json has this inode"), "{}", note(&tool));
+    // One that others could have written says nothing.
+    host.run("chmod", &[&"0777", &"/var/lib/criu-gc/records"]);
+    assert!(note(&tool).contains("; no checkpoint beside this one names it"), "{}", note(&tool));
 }
 
 fn orphan(criu: &Criu) {
