@@ -109,7 +109,7 @@ pub use causes::with_causes;
 pub use error::{Error, ErrorKind};
 pub use interrupt::Control;
 pub use locate::STANDARD_INPUT;
-pub use options::{Event, Options};
+pub use options::{Event, Options, UnknownKeys};
 pub use reason::{KeepReason, NotAReason};
 pub use recorder::{Dump, Recorded};
 pub use session::{Examination, examine, look};

@@ -49,7 +49,8 @@ fn external_key(criu: &Criu) {
         let before = tool().snapshot();
         dump(criu, &host, Network::Named(blue), &DumpOptions { flavour, extra, ..DumpOptions::default() });
         tool().assert_keeps_everything("untied-namespace");
-        tool().option("--external", "net[other]:/run/netns/blue").assert_keeps_everything("untied-namespace");
+        let refused = tool().option("--external", "net[other]:/run/netns/blue").run(&[]);
+        assert_eq!((refused.code(), refused.stdout.as_str()), (2, ""), "{refused}");
         // What the user says is taken for true: there is no chain in that namespace.
         tool().option("--external", format!("net[pod]:{}", red.path().display())).assert_finds_nothing();
         tool().option("--external", "net[pod]:/run/netns/blue").assert_removes_everything_since(&before);
