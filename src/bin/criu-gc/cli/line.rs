@@ -92,15 +92,12 @@ pub(crate) fn interpret(words: &[OsString], config: &[Statement], command: &Comm
     let known = known(command);
     let Split { options, operands } =
         split(words.get(1..).unwrap_or_default(), &known).map_err(|error| LineError::Split(message(&error, &known)))?;
-    let (word, operands) = take_command_word(operands)?;
+    let (word, operands) = take_command_word(operands, &options)?;
     let configured = from_config(config, &known)?;
     options.iter().try_for_each(refuse_force)?;
     if let Some(given) = options.iter().find(|given| word.is_none() && restore_option(given).is_some()) {
         return Err(LineError::AfterWordOnly(given.typed.clone()));
     }
-    let is_exec = word.is_some() && options.iter().any(|given| given.name == EXEC_COMMAND);
-    // What follows is a command for criu restore then.
-    let operands = if is_exec { Vec::new() } else { operands };
     let names_checkpoint = !operands.is_empty() || options.iter().any(|given| given.name == IMAGES);
     let configured = configured.into_iter().filter(|given| given.name != IMAGES || !names_checkpoint);
     let mut line = Line { words: Vec::new(), command: word, without_effect: Vec::new() };
@@ -146,11 +143,17 @@ fn add(canonical: &mut Vec<(Given, OsString)>, given: Given) {
 }
 
 /// The first operand is CRIU's word. Elsewhere such a word is refused: whoever types it means no directory.
-fn take_command_word(operands: Vec<OsString>) -> Result<(Option<CommandWord>, Vec<OsString>), LineError> {
-    let mut operands = operands;
+fn take_command_word(
+    mut operands: Vec<OsString>,
+    options: &[Given],
+) -> Result<(Option<CommandWord>, Vec<OsString>), LineError> {
     let word = operands.first().and_then(|word| CommandWord::of(word));
     if word.is_some() {
         let _ = operands.remove(0);
+        if options.iter().any(|given| given.name == EXEC_COMMAND) {
+            // The others are a command that criu restore would run.
+            operands.clear();
+        }
     }
     match operands.iter().find_map(|operand| CommandWord::of(operand)) {
         None => Ok((word, operands)),

@@ -110,7 +110,7 @@ fn the_command_line_of_2016_and_that_of_a_restore_are_understood() {
     // As in CRIU, the last of several counts.
     assert_eq!(parsed("gc x -r /a --root /b").root, Some("/b".into()));
     // What is behind is a command for criu restore.
-    let line = parsed("gc -D DIR --exec-cmd -- rm -rf x");
+    let line = parsed("gc -D DIR --exec-cmd -- ip link show");
     assert_eq!((line.all_directories(), line.without_effect), (vec!["DIR".into()], vec!["--exec-cmd".to_owned()]));
 }
 
