@@ -162,7 +162,7 @@ pub(crate) struct Arguments {
     )]
     pub(crate) network_lock: Option<String>,
 
-    /// Read these options from a configuration file of CRIU's, in which all options of criu restore may stand
+    /// Read these options from a CRIU configuration file, which may contain every option of criu restore
     #[arg(long, value_name = "FILE", help_heading = CRIU_HEADING)]
     pub(crate) config: Option<PathBuf>,
 
@@ -174,7 +174,7 @@ pub(crate) struct Arguments {
     #[arg(short = 'V', long, action = ArgAction::Version)]
     version: Option<bool>,
 
-    /// The word in place of CRIU's.
+    /// The word in place of `restore`.
     #[arg(skip)]
     pub(crate) command: Option<CommandWord>,
 
@@ -192,7 +192,7 @@ impl Arguments {
         Self::with_config(words, &[])
     }
 
-    /// The same, with what a configuration file of CRIU's says.
+    /// The same, with what a CRIU configuration file says.
     pub(crate) fn with_config(words: &[OsString], config: &[Statement]) -> Result<Self, clap::Error> {
         let error = |kind, text| Arguments::command().error(kind, text);
         let mut command = Arguments::command();

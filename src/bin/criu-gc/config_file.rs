@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Reads the configuration file of CRIU's that `--config` names.
+//! Reads the CRIU configuration file that `--config` names.
 
 use std::fs::File;
 use std::io::{self, Read};

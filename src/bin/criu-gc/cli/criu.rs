@@ -27,7 +27,7 @@ pub(crate) enum Negation {
     None,
 }
 
-/// The options of CRIU that matter to criu-gc, by their long names: a configuration file of CRIU's may contain them too.
+/// The options of CRIU that matter to criu-gc, by their long names: a CRIU configuration file may contain them too.
 pub(crate) const HONOURED: [&str; 10] = [
     "images-dir",
     "work-dir",

@@ -87,7 +87,7 @@ impl CommandWord {
     }
 }
 
-/// Understands a command line, the program's name first, and a configuration file of CRIU's.
+/// Understands a command line, the program's name first, and a CRIU configuration file.
 pub(crate) fn interpret(words: &[OsString], config: &[Statement], command: &Command) -> Result<Line, LineError> {
     let known = known(command);
     let Split { options, operands } =
@@ -124,7 +124,7 @@ pub(crate) fn interpret(words: &[OsString], config: &[Statement], command: &Comm
     Ok(line)
 }
 
-/// Adds an option for clap. A flag may be repeated, and of CRIU's options with one value the last counts, as in CRIU.
+/// Adds an option for clap. A flag may be repeated, and the last value of a CRIU option counts, as in CRIU.
 fn add(canonical: &mut Vec<(Given, OsString)>, given: Given) {
     let is_repeatable = matches!(given.name.as_str(), IMAGES | "external" | "join-ns" | "ext-mount-map" | "inherit-fd");
     let is_replaced = given.value.is_none() || (HONOURED.contains(&given.name.as_str()) && !is_repeatable);

@@ -26,7 +26,7 @@ const OTHER_KINDS: [&str; 13] =
     ["dev", "tty", "file", "unix", "veth", "macvlan", "netdev", "pid", "ipc", "uts", "user", "cgroup", "time"];
 /// The kinds of `--join-ns` beside `net`.
 const OTHER_NAMESPACES: [&str; 5] = ["uts", "time", "ipc", "user", "mnt"];
-/// How CRIU is told to find external mounts by itself, also shared ones and masters.
+/// The ways to make CRIU find external mounts by itself, also shared ones and masters.
 const AUTOMATIC: [&str; 4] = ["mnt[]", "mnt[]:", "mnt[]:s", "mnt[]:m"];
 
 /// What a value should have been.
