@@ -27,7 +27,20 @@ pub struct Options {
     pub(crate) work_dir: Option<PathBuf>,
     pub(crate) save: Option<PathBuf>,
     pub(crate) only: Option<Part>,
+    /// What `criu restore` would inherit, by the key in the images.
+    pub(crate) inherited: Vec<(Vec<u8>, PathBuf)>,
+    pub(crate) unknown_keys: UnknownKeys,
     pub(crate) observer: Observer,
+}
+
+/// What becomes of the key of an external mount or network namespace that the images do not have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UnknownKeys {
+    /// It is an error: somebody mistyped it.
+    #[default]
+    Refuse,
+    /// It causes a note.
+    Note,
 }
 
 impl Options {
@@ -69,6 +82,21 @@ impl Options {
     #[must_use]
     pub fn external_network_namespace(mut self, key: impl Into<Vec<u8>>, path: impl Into<PathBuf>) -> Self {
         self.hints.external_namespaces.push((key.into(), path.into()));
+        self
+    }
+
+    /// A file that `criu restore --inherit-fd fd[N]:KEY` would inherit. It matters if the key is that of the external
+    /// network namespace, and is ignored otherwise.
+    #[must_use]
+    pub fn inherited_file(mut self, key: impl Into<Vec<u8>>, path: impl Into<PathBuf>) -> Self {
+        self.inherited.push((key.into(), path.into()));
+        self
+    }
+
+    /// What becomes of a given key of an external mount or network namespace that no checkpoint has.
+    #[must_use]
+    pub fn unknown_keys(mut self, unknown_keys: UnknownKeys) -> Self {
+        self.unknown_keys = unknown_keys;
         self
     }
 

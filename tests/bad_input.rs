@@ -268,34 +268,6 @@ fn a_symbolic_link_on_the_way_to_a_link_remap_is_not_followed() {
     assert_eq!(names_below(&away), before);
 }
 
-#[test]
-fn a_bad_checkpoint_does_not_keep_a_good_one_from_being_cleaned() {
-    let (bad, good) = (Checkpoint::new(CRIU_GC), Checkpoint::new(CRIU_GC));
-    bad.write();
-    bad.write_bytes("files.img", b"none");
-    good.write();
-    let output = bad.run(&["-D", good.images().to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert_eq!((bad.link().exists(), good.link().exists()), (true, false), "{output:?}");
-}
-
-/// A word that was meant as a command or an option (`criu-gc show DIR`, `criu-gc DIR -- --dry-run`), or a mistyped name.
-#[test]
-fn nothing_is_removed_if_something_that_was_named_is_not_there() {
-    let checkpoint = Checkpoint::new(CRIU_GC);
-    checkpoint.write();
-    for words in [&["show"][..], &["--", "--dry-run"], &["-D", "/no/such"]] {
-        let output = checkpoint.run(words);
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]), "{message}");
-        let word = words.last().unwrap();
-        assert!(message.starts_with(&format!("criu-gc: error: {word} does not exist\n")), "{message}");
-        assert!(message.contains("nothing was removed") && checkpoint.link().exists(), "{message}");
-    }
-    assert_eq!(checkpoint.run(&[]).status.code(), Some(0));
-    assert!(!checkpoint.link().exists());
-}
-
 /// What is passed over takes no memory: neither in a file, nor through a pipe, nor what comes out of a decompressor.
 #[test]
 fn an_archive_of_any_size_takes_little_memory() {

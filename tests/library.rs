@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use criu_gc::report::{Mode, Outcome, Report, Verdict};
-use criu_gc::{Control, ErrorKind, Event, Examination, KeepReason, Options, Part, with_causes};
+use criu_gc::{Control, ErrorKind, Event, Examination, KeepReason, Options, Part, UnknownKeys, with_causes};
 use handmade::Checkpoint;
 
 /// A whole checkpoint whose link remap exists.
@@ -109,14 +109,33 @@ fn files_are_saved_first() {
 #[test]
 fn one_name_of_several_that_is_wrong_stops_the_removal_of_all() {
     let checkpoint = example();
-    let wrong = PathBuf::from("/no/such/checkpoint");
-    let named = [checkpoint.images(), wrong.clone()];
-    let error = criu_gc::examine(&named, &Options::new()).expect_err("one is missing");
-    assert_eq!((error.kind(), error.missing()), (ErrorKind::Missing, [wrong].as_slice()));
+    let named = [checkpoint.images(), PathBuf::from("/no/such/checkpoint")];
+    let examination = criu_gc::examine(&named, &Options::new()).expect("an examination");
+    assert!(examination.report().has_errors());
+    let error = examination.remove(&Control::new()).expect_err("one is missing");
+    assert_eq!(error.kind(), ErrorKind::Unusable);
+    assert!(checkpoint.link().exists());
     // A look shows what there is.
     let report = criu_gc::look(&named, &Options::new());
     let errors: Vec<bool> = report.checkpoints.iter().map(|checkpoint| checkpoint.error.is_some()).collect();
     assert_eq!((errors, report.has_errors()), (vec![false, true], true));
+    let removed = examine(&checkpoint, &Options::new()).remove(&Control::new()).expect("a removal");
+    assert!(!removed.has_errors() && !checkpoint.link().exists());
+}
+
+#[test]
+fn an_option_that_cannot_be_used_is_an_error_of_every_checkpoint() {
+    let checkpoint = example();
+    let unknown = Options::new().external_mount("no-such-key", "/");
+    let error = criu_gc::examine([checkpoint.images()], &unknown).expect_err("no image has the key");
+    assert_eq!(error.kind(), ErrorKind::Option);
+    assert!(criu_gc::look([checkpoint.images()], &unknown).has_errors());
+    let report = criu_gc::look([checkpoint.images()], &unknown.clone().unknown_keys(UnknownKeys::Note));
+    assert!(!report.has_errors() && report.checkpoints[0].notes.iter().any(|note| note.contains("no-such-key")));
+    let error = criu_gc::examine([checkpoint.images()], &Options::new().root("/no/such/root")).expect_err("no root");
+    assert_eq!((error.kind(), error.to_string()), (ErrorKind::Option, "cannot use --root".to_owned()));
+    let report = criu_gc::look([checkpoint.images()], &Options::new().inherited_file("pipe:[1]", "/nowhere"));
+    assert!(!report.has_errors(), "{report:?}");
 }
 
 #[test]

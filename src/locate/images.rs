@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criu_images::ImageKind;
@@ -135,6 +135,18 @@ impl Images {
     pub fn lockable(&self) -> Option<Lockable<'_>> {
         let directory = self.directory_and_inode().map(|(directory, inode)| Lockable::Directory(directory, inode));
         directory.or_else(|| self.archive.as_deref().filter(|archive| archive.is_file()).map(Lockable::Archive))
+    }
+
+    /// What tells these images from others, by whatever path they were found: an inode, and for an archive the place in
+    /// it. `None` if they came through a pipe.
+    pub fn identity(&self) -> Option<(InodeId, PathBuf)> {
+        let lockable = self.lockable()?;
+        let place = self.path().strip_prefix(lockable.path()).unwrap_or(self.path());
+        let place = match lockable {
+            Lockable::Directory(..) => PathBuf::new(),
+            Lockable::Archive(_) => place.to_owned(),
+        };
+        Some((lockable.inode(), place))
     }
 
     /// The ids for which there is an image of this kind, ascending.
