@@ -17,6 +17,7 @@ mod observer;
 mod privilege;
 mod process;
 mod recording;
+mod remedy;
 mod run;
 mod supervisor;
 mod terminal;

@@ -21,6 +21,7 @@ use crate::log_file::{self, LogError};
 use crate::observer::Observer;
 use crate::privilege::{self, Duty};
 use crate::process;
+use crate::remedy;
 use crate::supervisor;
 use crate::terminal::{Answer, Line, Messages, Terminal};
 use crate::text::{self, Detail};
@@ -58,7 +59,7 @@ pub(crate) fn run(words: &[OsString], arguments: Arguments) -> io::Result<ExitSt
     if terminal.verbosity() > 0 && !arguments.without_effect.is_empty() {
         terminal.message(&format!("without effect: {}", arguments.without_effect.join(", ")));
     }
-    let run = Run { options: options(&arguments, &terminal), terminal, arguments: &arguments };
+    let run = Run { options: options(&arguments, &terminal), terminal, words, arguments: &arguments };
     if arguments.show { run.show() } else { run.remove() }
 }
 
@@ -128,6 +129,8 @@ fn options(arguments: &Arguments, terminal: &Terminal) -> Options {
 struct Run<'a> {
     terminal: Terminal,
     options: Options,
+    /// What was typed.
+    words: &'a [OsString],
     arguments: &'a Arguments,
 }
 
@@ -289,7 +292,10 @@ impl Run<'_> {
         let is_usable = |checkpoint: &&CheckpointReport| checkpoint.error.is_none();
         for checkpoint in report.checkpoints.iter().filter(is_usable) {
             self.print_heading(report, checkpoint)?;
-            self.terminal.print(&text::lines(checkpoint, report.mode, detail))?;
+            let mut lines = text::lines(checkpoint, report.mode, detail);
+            let remedy = remedy::command(self.words, checkpoint);
+            lines.extend(remedy.map(|command| Line::new().say("To remove all of it: ").quote(&command)));
+            self.terminal.print(&lines)?;
         }
         Ok(())
     }

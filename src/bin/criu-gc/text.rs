@@ -306,7 +306,8 @@ fn kept_lines(report: &CheckpointReport) -> Vec<Line> {
         .collect()
 }
 
-fn is_kept(object: &Object) -> bool {
+/// Whether an object was kept, or is going to be.
+pub(crate) fn is_kept(object: &Object) -> bool {
     matches!((object.outcome, object.verdict), (Some(Outcome::Kept), _) | (None, Verdict::Keep))
 }
 
@@ -319,4 +320,4 @@ fn count(number: u64, noun: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

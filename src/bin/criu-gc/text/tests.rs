@@ -274,6 +274,12 @@ fn nothing_is_left_only_where_all_is_known() {
     }
 }
 
+/// A checkpoint with an object that is kept for these reasons.
+pub(crate) fn kept_for(reasons: &[criu_gc::KeepReason]) -> CheckpointReport {
+    let reasons: Vec<Reason> = reasons.iter().map(|kept| reason(kept.name(), kept.remedy())).collect();
+    report(vec![kept(&reasons)], Summary::default())
+}
+
 #[test]
 fn each_reason_is_explained_once_with_its_remedy() {
     let untied = |path: &str| kept(&[reason("untied-namespace", &format!("--netns {path}"))]);
