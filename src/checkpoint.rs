@@ -7,6 +7,7 @@
 mod budget;
 #[cfg(test)]
 pub(crate) mod example;
+mod from_record;
 mod ghosts;
 pub mod log;
 mod read;
@@ -26,8 +27,9 @@ use crate::record::Beside;
 use crate::system::author::Author;
 use crate::time::Timestamp;
 
+pub use from_record::from_record;
 pub use log::{FinalState, LogFacts};
-pub use read::{ReadError, read};
+pub use read::{Identity, ReadError, identify, read};
 pub use times::{DumpSpan, ImageTimes};
 
 /// A checkpoint as its images, and the log beside them, describe it.
@@ -301,6 +303,11 @@ impl Checkpoint {
             Some(inventory) => RunId::new(inventory.entry.dump_criu_run_id.as_deref()?),
             None => self.log.run_id.clone(),
         }
+    }
+
+    /// What distinguishes the dump from all others.
+    pub fn identity(&self) -> Identity {
+        Identity { run_id: self.run_id().map(|id| id.text), written: self.written }
     }
 
     /// The pid of the root task as CRIU saw it, where it can be known: by it 3.16 to 4.0 name the nftables table.

@@ -5,16 +5,26 @@
 //! A record chooses nothing. The images name the objects; between two look-alikes, a record shows which one the dump
 //! left. A record that somebody else may have written counts only as a reason to keep an object. A record of another
 //! dump or another machine does not count at all.
+//!
+//! A record outlives its images in the [store](store::RecordStore). Without them, the user can name the record itself:
+//! then it names the objects too, and is trusted as images are.
 
 pub mod document;
+pub mod facts;
+mod file;
 mod read;
+pub mod store;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::connection::Connection;
 use crate::system::filesystem::FilesystemId;
+use crate::time::Timestamp;
 use document::{Document, Link, Network, Rule};
+use facts::Restore;
 
+pub use file::{RecordFile, RecordFileError, is_record};
 pub use read::{ImagesId, read};
 
 /// The name of the record in the images directory.
@@ -50,14 +60,29 @@ pub enum Boot {
     Earlier,
 }
 
-/// A record that belongs to the images beside it.
+/// What there is beside a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// The images, which name the objects.
+    Images,
+    /// Nothing: it names the objects itself, and only those that it identifies are the dump's.
+    Alone,
+}
+
+/// A record that belongs to the images beside it, or to images that are gone.
 #[derive(Debug)]
 pub struct Record {
+    /// What people call it.
+    pub name: String,
     /// How far it is believed.
     pub trust: Trust,
     /// When it was made.
     pub boot: Boot,
+    /// What there is beside it.
+    pub company: Company,
     pid_namespace: Option<u64>,
+    since_boot: Option<Duration>,
+    restores: Vec<Restore>,
     links: HashMap<u32, Link>,
     network: Option<Network>,
     connections: HashMap<Connection, Vec<Rule>>,
@@ -76,8 +101,10 @@ impl Beside {
 impl Record {
     /// What stands in a document.
     pub fn new(document: Document, trust: Trust, boot: Boot) -> Self {
-        let Document { links, network, machine, .. } = document;
-        let pid_namespace = machine.pid_namespace.filter(|_| boot == Boot::This && trust == Trust::Full);
+        let Document { links, network, machine, facts, restores, .. } = document;
+        let is_present = boot == Boot::This && trust == Trust::Full;
+        let pid_namespace = machine.pid_namespace.filter(|_| is_present);
+        let since_boot = facts.filter(|_| is_present).map(|facts| Duration::from_micros(facts.since_boot));
         let network = network.filter(|_| boot == Boot::This);
         let mut connections: HashMap<Connection, Vec<Rule>> = HashMap::new();
         for each in network.iter().flat_map(|network| &network.connections) {
@@ -85,9 +112,13 @@ impl Record {
             connections.entry(connection).or_default().extend(each.rules.iter().cloned());
         }
         Record {
+            name: FILE_NAME.to_owned(),
             trust,
             boot,
+            company: Company::Images,
             pid_namespace,
+            since_boot,
+            restores: if trust == Trust::Full { restores } else { Vec::new() },
             links: links.into_iter().map(|link| (link.id, link)).collect(),
             network,
             connections,
@@ -108,6 +139,16 @@ impl Record {
     /// The number of the pid namespace in which CRIU ran, if that was in this life of the machine.
     pub fn pid_namespace(&self) -> Option<u64> {
         self.pid_namespace
+    }
+
+    /// For how long the machine had been running when it was made, if that was in this life of the machine.
+    pub fn since_boot(&self) -> Option<Duration> {
+        self.since_boot
+    }
+
+    /// When the last restore was noted.
+    pub fn restored(&self) -> Option<Timestamp> {
+        self.restores.last().map(|restore| restore.noted.0)
     }
 
     /// The network namespace that was locked, if that was in this life of the machine.

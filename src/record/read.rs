@@ -15,7 +15,7 @@ use crate::system::machine;
 use crate::time::Timestamp;
 
 /// A hundred thousand link remaps make a record of less than this.
-const LIMIT: u64 = 64 * 1024 * 1024;
+pub(super) const LIMIT: u64 = 64 * 1024 * 1024;
 
 /// Which images these are.
 #[derive(Debug, Clone, Copy)]
@@ -38,26 +38,38 @@ pub fn read(directory: &Directory, images: ImagesId<'_>) -> Beside {
 fn find(directory: &Directory, images: ImagesId<'_>) -> Result<Option<Record>, String> {
     let unreadable = |error: FileError| with_causes(&error);
     let Some(file) = directory.read_file(OsStr::new(FILE_NAME)).map_err(unreadable)? else { return Ok(None) };
-    let trust = trust(directory, &file);
+    let trust = trust(author(directory, &file));
     let document = parse(file)?;
     check_dump(&document.dump, images)?;
+    let boot = boot_of(&document.machine)?;
+    Ok(Some(Record::new(document, trust, boot)))
+}
+
+/// In which life of this machine a record was made.
+pub(super) fn boot_of(recorded: &Machine) -> Result<Boot, String> {
     let here = Machine {
         boot_id: machine::boot_id(),
         machine_id: machine::machine_id(),
         name: machine::host_name(),
         pid_namespace: None,
     };
-    let boot = boot(&document.machine, &here)?;
-    Ok(Some(Record::new(document, trust, boot)))
+    boot(recorded, &here)
 }
 
-/// Both the record and the directory, in which it could be replaced, have to be out of others' reach.
-fn trust(directory: &Directory, file: &File) -> Trust {
-    let is_safe = directory.author() == Ok(Author::Trusted) && directory.author_of(file) == Ok(Author::Trusted);
-    if is_safe { Trust::Full } else { Trust::KeepOnly }
+/// Who may have written a record: both it and the directory, in which it could be replaced, count.
+pub(super) fn author(directory: &Directory, file: &File) -> Author {
+    let of_directory = directory.author().unwrap_or(Author::Anybody);
+    of_directory.or(directory.author_of(file).unwrap_or(Author::Anybody))
 }
 
-fn parse(file: File) -> Result<Document, String> {
+pub(super) fn trust(author: Author) -> Trust {
+    match author {
+        Author::Trusted => Trust::Full,
+        Author::User(_) | Author::Anybody => Trust::KeepOnly,
+    }
+}
+
+pub(super) fn parse(file: File) -> Result<Document, String> {
     #[derive(serde::Deserialize)]
     struct Versioned {
         criu_gc_record: u32,
@@ -77,7 +89,7 @@ fn parse(file: File) -> Result<Document, String> {
 
 /// A run id belongs to one dump only. Without one the times of the images have to be those of the record; an archive
 /// may have kept them to the second only.
-fn check_dump(recorded: &Dump, images: ImagesId<'_>) -> Result<(), String> {
+pub(super) fn check_dump(recorded: &Dump, images: ImagesId<'_>) -> Result<(), String> {
     match (recorded.run_id.as_deref(), images.run_id) {
         (Some(recorded), Some(found)) if recorded == found => Ok(()),
         (Some(recorded), Some(found)) => {
