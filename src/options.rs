@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::mounts::MountHints;
 use crate::probe::Hints;
 use crate::reason::KeepReason;
+use crate::record::store::RecordStore;
 
 /// The options of a look or a removal. The defaults are those of the program without options.
 ///
@@ -25,6 +26,7 @@ pub struct Options {
     pub(crate) allowed: BTreeSet<KeepReason>,
     pub(crate) work_dir: Option<PathBuf>,
     pub(crate) save: Option<PathBuf>,
+    pub(crate) record_store: RecordStore,
     pub(crate) observer: Observer,
 }
 
@@ -82,6 +84,13 @@ impl Options {
     #[must_use]
     pub fn save(mut self, directory: impl Into<PathBuf>) -> Self {
         self.save = Some(directory.into());
+        self
+    }
+
+    /// The store in which the records of dumps outlive their images. By default that of the program.
+    #[must_use]
+    pub fn record_store(mut self, store: RecordStore) -> Self {
+        self.record_store = store;
         self
     }
 

@@ -27,8 +27,8 @@ use crate::system::dir::{Directory, FileError};
 use crate::system::netns::{self, NetNamespace};
 use crate::system::replace;
 
-pub use restore::{Noted, Restore};
 pub(crate) use restore::note;
+pub use restore::{Noted, Restore};
 
 /// A dump that CRIU has just finished, with a tree that is still frozen.
 ///
@@ -158,7 +158,8 @@ fn document(images: &Images, dump: &Dump) -> Result<Document, RecordError> {
     let survey = probe::objects(&host, &checkpoint, claims, &hints)?;
     let is_locked = survey.findings.iter().any(|finding| matches!(finding.residue.query(), Query::Filter(_)));
     let namespace: Option<&NetNamespace> = namespace.as_ref().filter(|_| is_locked);
-    let directory = images.directory_and_inode().map(|(_, (device, inode))| ImagesDirectory { device: Device(device), inode });
+    let directory =
+        images.directory_and_inode().map(|(_, (device, inode))| ImagesDirectory { device: Device(device), inode });
     Ok(make::document(&target(&dump.images), directory, &checkpoint, &survey, namespace))
 }
 

@@ -13,12 +13,14 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::checkpoint::{Checkpoint, FinalState, Task};
 use crate::host::{self, DumpTrace, Host, Process, is_named};
-use crate::locate::Images;
+use crate::locate::Given;
 use crate::memory::Randomisation;
 use crate::mounts;
+use crate::record::Record;
 use crate::time::Timestamp;
 
 /// What is known about the processes of the tree.
@@ -68,8 +70,8 @@ impl TreeState {
 }
 
 /// Looks for the processes of the checkpoint.
-pub fn look(host: &Host, images: &Images, checkpoint: &Checkpoint) -> TreeState {
-    let (criu, has_other_criu) = criu_processes(host, images);
+pub fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> TreeState {
+    let (criu, has_other_criu) = criu_processes(host, given);
     let mut state = TreeState { criu, has_other_criu, ..TreeState::default() };
     if checkpoint.is_pre_dump() {
         return state;
@@ -106,7 +108,7 @@ pub fn trace_of(checkpoint: &Checkpoint) -> DumpTrace {
     DumpTrace {
         written: checkpoint.written,
         pids: own.chain(checkpoint.log.root_pid).collect(),
-        recorded: checkpoint.record.record().and_then(crate::record::Record::pid_namespace),
+        recorded: checkpoint.record.record().and_then(Record::pid_namespace),
     }
 }
 
@@ -139,6 +141,8 @@ struct Matcher<'a> {
     checkpoint: &'a Checkpoint,
     tasks: HashMap<u32, &'a Task>,
     written: Option<Timestamp>,
+    /// For how long the machine had been running when the dump was recorded.
+    recorded: Option<Duration>,
     randomisation: Randomisation,
 }
 
@@ -146,7 +150,8 @@ impl<'a> Matcher<'a> {
     fn new(checkpoint: &'a Checkpoint) -> Self {
         let tasks = checkpoint.tasks.iter().map(|task| (task.pid, task)).collect();
         let written = checkpoint.written_until.map(Timestamp::latest);
-        Matcher { checkpoint, tasks, written, randomisation: host::randomisation() }
+        let recorded = checkpoint.record.record().and_then(Record::since_boot);
+        Matcher { checkpoint, tasks, written, recorded, randomisation: host::randomisation() }
     }
 
     /// A process may have the pid of one task in one pid namespace, and of another in the next.
@@ -162,6 +167,8 @@ impl<'a> Matcher<'a> {
         match self.memory(task, process) {
             Memory::Other => None,
             Memory::Same if self.was_restored(process) => Some(Kinship::Restored),
+            // What was dumped is older than the record.
+            Memory::Same if self.recorded.is_some() && self.is_younger(process) => Some(Kinship::Restored),
             Memory::Same => Some(Kinship::Dumped),
             Memory::Silent => self.compare_names(task, process),
         }
@@ -188,14 +195,19 @@ impl<'a> Matcher<'a> {
             (true, _) if looks_alike && self.has_root_of(process) && self.was_restored(process) => {
                 Some(Kinship::Restored)
             }
-            (true, _) if looks_alike && self.has_root_of(process) => Some(Kinship::Undecided),
+            (true, _) if looks_alike && self.recorded.is_none() && self.has_root_of(process) => {
+                Some(Kinship::Undecided)
+            }
             (true | false, _) => None,
         }
     }
 
-    /// By the clock of now, which may have been stepped since.
+    /// By the clock of now, which may have been stepped since, unless a record has the machine's own.
     fn is_younger(&self, process: &Process) -> bool {
-        self.written.is_some_and(|written| process.started > written)
+        match self.recorded {
+            Some(recorded) => process.after_boot > recorded,
+            None => self.written.is_some_and(|written| process.started > written),
+        }
     }
 
     fn was_restored(&self, process: &Process) -> bool {
@@ -235,10 +247,10 @@ fn has_program(task: &Task, process: &Process) -> bool {
 /// Processes that have the images directory open, as every criu has while it dumps, restores or serves pages
 /// (`open_image_dir` in `criu/image.c`), and that are a criu by their name or by what they do; and whether there is
 /// another criu. One pass: to tell a criu takes a read for each process.
-fn criu_processes(host: &Host, images: &Images) -> (Vec<LiveTask>, bool) {
+fn criu_processes(host: &Host, given: &Given) -> (Vec<LiveTask>, bool) {
     let processes = host.processes().list.iter();
     let others = processes.filter(|process| !process.is_kernel_thread && process.pid != std::process::id());
-    let images = images.directory_and_inode().map(|(directory, (_, inode))| {
+    let images = given.directory_and_inode().map(|(directory, (_, inode))| {
         (std::path::absolute(directory.path()).unwrap_or_else(|_| directory.path().to_owned()), inode)
     });
     let is_at_work =

@@ -12,6 +12,7 @@ use criu_images::ImageKind;
 use super::LocateError;
 use super::folder::{self, Folder, ImageFile};
 use crate::archive::Source;
+use crate::record::RecordFile;
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, InodeId};
 
@@ -45,6 +46,8 @@ pub enum Lockable<'a> {
     Directory(&'a Directory, InodeId),
     /// The archive.
     Archive(&'a Source),
+    /// The record, where the images are gone.
+    Record(&'a RecordFile),
 }
 
 impl Lockable<'_> {
@@ -53,6 +56,7 @@ impl Lockable<'_> {
         match self {
             Lockable::Directory(directory, _) => directory.path(),
             Lockable::Archive(archive) => archive.path(),
+            Lockable::Record(record) => record.path(),
         }
     }
 
@@ -61,6 +65,7 @@ impl Lockable<'_> {
         match self {
             Lockable::Directory(_, inode) => *inode,
             Lockable::Archive(archive) => archive.inode(),
+            Lockable::Record(record) => record.inode(),
         }
     }
 }
@@ -70,6 +75,7 @@ impl AsFd for Lockable<'_> {
         match self {
             Lockable::Directory(directory, _) => directory.as_fd(),
             Lockable::Archive(archive) => archive.as_fd(),
+            Lockable::Record(record) => record.as_fd(),
         }
     }
 }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
+use super::Record;
 use super::document::Document;
 use super::read::{self, ImagesId};
-use super::{Record, Trust};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, Name, Reach};
 use crate::system::replace;
@@ -76,6 +76,7 @@ pub enum StoreError {
 
 /// A record that was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stored {
     /// Where it is.
     pub path: PathBuf,
@@ -139,14 +140,14 @@ impl RecordStore {
         Ok(None)
     }
 
-    /// The record of these images, if it was made on this machine.
-    pub(crate) fn record(&self, images: ImagesId<'_>) -> Result<Option<Record>, StoreError> {
+    /// The record of these images, if it was made on this machine. It is believed no more than their author.
+    pub(crate) fn record(&self, images: ImagesId<'_>, author: Author) -> Result<Option<Record>, StoreError> {
         let Some((path, document)) = self.find(images)? else { return Ok(None) };
         let boot = match read::boot_of(&document.machine) {
             Ok(boot) => boot,
             Err(why) => return Err(StoreError::Unusable { path, why }),
         };
-        Ok(Some(Record { name: path.display().to_string(), ..Record::new(document, Trust::Full, boot) }))
+        Ok(Some(Record { name: path.display().to_string(), ..Record::new(document, read::trust(author), boot) }))
     }
 
     /// Removes the record of these images. `false` if there is none.

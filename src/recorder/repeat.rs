@@ -24,8 +24,12 @@ pub(super) fn facts(
     images: Option<ImagesDirectory>,
 ) -> Facts {
     let recorded: BTreeSet<u32> = recorded.iter().map(|link| link.id).collect();
-    let links: Vec<LinkFacts> =
-        survey.findings.iter().filter_map(|finding| link(&finding.residue)).filter(|link| recorded.contains(&link.id)).collect();
+    let links: Vec<LinkFacts> = survey
+        .findings
+        .iter()
+        .filter_map(|finding| link(&finding.residue))
+        .filter(|link| recorded.contains(&link.id))
+        .collect();
     let inventory = checkpoint.inventory.as_ref().map(|inventory| &inventory.entry);
     Facts {
         images,

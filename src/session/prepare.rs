@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::candidate::Candidate;
-use super::find;
+use super::find::{self, Described, Read};
 use super::locks::{self, Locked, Locks, Purpose};
 use crate::carrier::Presence;
 use crate::causes::with_causes;
@@ -12,10 +12,11 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{Cause, Error, Silent};
 use crate::host::{self, Host, Wanted};
 use crate::kind::{self, Claims};
-use crate::locate::{Images, Located};
+use crate::locate::Given;
 use crate::options::Options;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
 use crate::probe::{self, Hints, Survey};
+use crate::record::store::RecordStore;
 use crate::report::{self, CheckpointReport, Origin};
 use crate::save::Destination;
 
@@ -24,18 +25,22 @@ use crate::save::Destination;
 pub(super) struct Settings {
     pub(super) policy: Policy,
     pub(super) save: Option<Destination>,
+    pub(super) record_store: RecordStore,
 }
 
 impl Settings {
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
         let save = options.save.as_deref().map(check_destination).transpose()?;
         let own_changes = save.as_ref().map(|save| save.own_changes().clone()).unwrap_or_default();
-        Ok(Settings { policy: Policy { allowed: options.allowed.clone(), own_changes }, save })
+        let record_store = options.record_store.clone();
+        Ok(Settings { policy: Policy { allowed: options.allowed.clone(), own_changes }, save, record_store })
     }
 
     /// A look saves nothing.
     pub(super) fn without_saving(options: &Options) -> Self {
-        Settings { policy: Policy { allowed: options.allowed.clone(), ..Policy::default() }, save: None }
+        let (policy, record_store) =
+            (Policy { allowed: options.allowed.clone(), ..Policy::default() }, options.record_store.clone());
+        Settings { policy, save: None, record_store }
     }
 }
 
@@ -54,7 +59,7 @@ pub(super) type Prepared = Candidate<Ready>;
 /// A checkpoint of which all is known.
 #[derive(Debug)]
 pub(super) struct Ready {
-    pub(super) images: Images,
+    pub(super) given: Given,
     pub(super) checkpoint: Checkpoint,
     pub(super) claims: Claims,
     pub(super) hints: Hints,
@@ -70,10 +75,10 @@ pub(super) fn all(
     settings: &Settings,
     purpose: Purpose,
 ) -> (Locks, Vec<Prepared>) {
-    let mut found: Vec<Candidate<Located>> = Vec::new();
+    let mut found: Vec<Candidate<Described>> = Vec::new();
     for path in named {
         match find::locate(path, options.work_dir.as_deref(), &options.observer) {
-            Ok(located) => found.extend(located.into_iter().map(candidate)),
+            Ok(described) => found.extend(described.into_iter().map(candidate)),
             Err(error) => found.push(Candidate { path: path.clone(), state: Err(error) }),
         }
     }
@@ -90,8 +95,8 @@ pub(super) fn all(
     (locks, read.into_iter().map(look).collect())
 }
 
-fn candidate(located: Located) -> Candidate<Located> {
-    Candidate { path: located.images.path().to_owned(), state: Ok(located) }
+fn candidate(described: Described) -> Candidate<Described> {
+    Candidate { path: described.given.path().to_owned(), state: Ok(described) }
 }
 
 impl Prepared {
@@ -122,37 +127,37 @@ impl Prepared {
 
 /// A checkpoint that was read, and not looked for yet.
 struct ReadImages {
-    images: Images,
+    given: Given,
     checkpoint: Checkpoint,
     claims: Claims,
     hints: Hints,
     origin: Origin,
-    /// What is to be said of its lock.
-    note: Option<String>,
+    /// What is to be said of its lock and its stored record.
+    notes: Vec<String>,
 }
 
 impl ReadImages {
     fn new(locked: Locked, options: &Options) -> Result<Self, Error> {
-        let Locked { located, note } = locked;
-        let Located { images, layout, context: metadata, archive } = located;
-        let (images, checkpoint) = find::read(images, options.work_dir.as_deref())?;
+        let Locked { described, note } = locked;
+        let Described { given, layout, context: metadata, archive } = described;
+        let Read { given, checkpoint, note: of_store } = find::read(given, options)?;
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let hints = Hints { metadata, ..options.hints.clone() };
         let claims = kind::claims(&checkpoint)
-            .map_err(|entry| Error::new(Cause::Entry { images: images.path().to_owned(), entry }))?;
-        Ok(ReadImages { images, checkpoint, claims, hints, origin, note })
+            .map_err(|entry| Error::new(Cause::Entry { images: given.path().to_owned(), entry }))?;
+        Ok(ReadImages { given, checkpoint, claims, hints, origin, notes: note.into_iter().chain(of_store).collect() })
     }
 
     /// Looks for what it left, and decides.
     fn look(self, host: &Host, settings: &Settings) -> Result<Ready, Error> {
-        let ReadImages { images, checkpoint, claims, hints, origin, note } = self;
-        let mut survey = survey(host, &images, &checkpoint, claims.clone(), &hints)?;
-        survey.notes.extend(note);
+        let ReadImages { given, checkpoint, claims, hints, origin, notes } = self;
+        let mut survey = survey(host, &given, &checkpoint, claims.clone(), &hints)?;
+        survey.notes.extend(notes);
         let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());
         survey.notes.extend(advice.map(str::to_owned));
         let context = report::Context::new(&checkpoint, &survey);
         let plan = plan::decide(&checkpoint, survey, &settings.policy);
-        Ok(Ready { images, checkpoint, claims, hints, plan, origin, context })
+        Ok(Ready { given, checkpoint, claims, hints, plan, origin, context })
     }
 }
 
@@ -166,10 +171,10 @@ impl Ready {
 /// Looks for what the checkpoint left.
 pub(super) fn survey(
     host: &Host,
-    images: &Images,
+    given: &Given,
     checkpoint: &Checkpoint,
     claims: Claims,
     hints: &Hints,
 ) -> Result<Survey, Error> {
-    probe::look(host, images, checkpoint, claims, hints).map_err(Error::new)
+    probe::look(host, given, checkpoint, claims, hints).map_err(Error::new)
 }

@@ -33,6 +33,8 @@ fn document() -> Document {
         links: Vec::new(),
         network: None,
         not_recorded: Vec::new(),
+        facts: None,
+        restores: Vec::new(),
     }
 }
 
