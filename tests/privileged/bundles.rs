@@ -93,7 +93,7 @@ fn assert_records(criu: &Criu, runtime: Runtime) {
     // The bundle's configuration names the network namespace too: now that is the word of others.
     let config = images.with_file_name("config.json");
     fs::set_permissions(config, fs::Permissions::from_mode(0o666)).expect("the bundle's configuration");
-    let untied = without_record(&images, || fates(&checkpointed.tool()));
+    let untied = without_record(&host, &images, || fates(&checkpointed.tool()));
     assert_eq!(untied.iter().filter(|fate| *fate == "kept: untied-namespace").count(), 2, "void: {untied:?}");
     checkpointed.tool().assert_removes_everything_since(&checkpointed.before);
     pod.assert_has_network_again(flavour, &mut checkpointed.peers);

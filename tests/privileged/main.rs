@@ -70,6 +70,7 @@ mod scope;
 mod shared_namespaces;
 mod signals;
 mod stale;
+mod stored;
 mod stuck;
 mod supervised;
 mod tables;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::*;
 use criu_images::ImageKind;
 
-use crate::locate::{Found, archive};
 use crate::locate::context::Named;
+use crate::locate::{Found, archive};
 
 /// A layout of images in a directory.
 struct Layouts(tempfile::TempDir);
