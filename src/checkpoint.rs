@@ -11,6 +11,7 @@ mod from_record;
 mod ghosts;
 pub mod log;
 mod read;
+mod restores;
 mod times;
 
 use std::collections::{BTreeMap, HashMap};
@@ -27,9 +28,10 @@ use crate::record::Beside;
 use crate::system::author::Author;
 use crate::time::Timestamp;
 
-pub use from_record::from_record;
+pub use from_record::{from_record, restore_of};
 pub use log::{FinalState, LogFacts};
 pub use read::{Identity, ReadError, identify, read};
+pub use restores::{FailedRestore, Restores};
 pub use times::{DumpSpan, ImageTimes};
 
 /// A checkpoint as its images, and the log beside them, describe it.
@@ -68,10 +70,8 @@ pub struct Checkpoint {
     pub network: Network,
     /// What the dump's log adds.
     pub log: LogFacts,
-    /// Whether a restore left its log, however it ended: one may have been killed.
-    pub has_restore_log: bool,
-    /// Evidence that a restore from these images succeeded.
-    pub restored: Option<RestoreEvidence>,
+    /// What is known of restores from these images.
+    pub restores: Restores,
     /// The record that criu-gc made when the tree was dumped.
     pub record: Beside,
     /// Which generation of image files this is.

@@ -111,6 +111,18 @@ impl Host {
         networks.add_processes(&self.processes, &mounts::own_pins());
     }
 
+    /// The network namespaces that some processes and their threads are in, by inode number; `None` where one of them
+    /// does not let itself be seen.
+    pub fn networks_of(&self, pids: impl IntoIterator<Item = u32>) -> Option<BTreeSet<u64>> {
+        let mut networks = BTreeSet::new();
+        for pid in pids {
+            let of_threads = namespace::of_threads(pid, namespace::Kind::Network);
+            let of_process = namespace::of_process(pid, namespace::Kind::Network).ok()??;
+            networks.extend(of_threads.into_iter().chain([of_process]).map(|link| link.number));
+        }
+        Some(networks)
+    }
+
     /// Adds all others: then what is in none of them is nowhere, unless something is unseen.
     pub fn add_hidden_networks(&self, networks: &mut Networks, dump: &DumpTrace) {
         networks.add_hidden(&self.processes, self.tables());

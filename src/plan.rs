@@ -9,10 +9,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::carrier::{FoundFile, Presence};
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
+use crate::connection::TableForm;
 use crate::kind::{Basis, Residue, Signs};
 use crate::probe::{Finding, Survey};
 use crate::system::author::Author;
 use crate::system::dir::InodeId;
+use crate::system::netns::NetworkId;
 use crate::time::Timestamp;
 use crate::tree::TreeState;
 
@@ -92,10 +94,10 @@ impl Plan {
     /// The last guard before anything is removed, which the plan itself has no part in: where a process of the tree or
     /// a criu is there by now, everything is kept.
     pub fn guarded(mut self, tree: &TreeState, policy: &Policy) -> GuardedPlan {
-        let reasons = policy.objections(general_reasons(tree));
-        if !reasons.is_empty() {
-            for item in self.items.iter_mut().filter(|item| item.verdict == Verdict::Remove) {
-                item.verdict = Verdict::Keep(reasons.clone());
+        for item in self.items.iter_mut().filter(|item| item.verdict == Verdict::Remove) {
+            let reasons = policy.objections(general_reasons(tree, &item.finding.presence));
+            if !reasons.is_empty() {
+                item.verdict = Verdict::Keep(reasons);
             }
         }
         GuardedPlan { items: self.items }
@@ -150,27 +152,20 @@ struct Answered {
 struct Decider<'a> {
     checkpoint: &'a Checkpoint,
     policy: &'a Policy,
-    /// What speaks against any removal at all.
-    general: Vec<KeepReason>,
+    tree: &'a TreeState,
     /// What speaks against removing something that does not say by itself whose it is.
     unsigned: Vec<KeepReason>,
-    /// Whether the tree runs, restored from the images.
-    is_restored: bool,
-    /// Whether a criu is at work on other images.
-    has_other_criu: bool,
     /// What is to happen with the lock tables, and so with the connections that are locked by them.
     tables: Verdict,
 }
 
 impl<'a> Decider<'a> {
-    fn new(checkpoint: &'a Checkpoint, tree: &TreeState, answered: &[Answered], policy: &'a Policy) -> Self {
-        let general = general_reasons(tree);
-        let (is_restored, has_other_criu) = (tree.is_restored(), tree.has_other_criu);
+    fn new(checkpoint: &'a Checkpoint, tree: &'a TreeState, answered: &[Answered], policy: &'a Policy) -> Self {
         let (unsigned, tables) = (Vec::new(), Verdict::Nothing);
-        let mut decider = Decider { checkpoint, policy, general, unsigned, is_restored, has_other_criu, tables };
+        let mut decider = Decider { checkpoint, policy, tree, unsigned, tables };
         let signs: Vec<Signs> = answered.iter().filter_map(|answered| decider.signs(answered)).collect();
         let is_open = checkpoint.absence != Author::Trusted && !signs.iter().any(|signs| signs.of_no_restore);
-        if was_restored(checkpoint.restored.as_ref(), tree) || is_open {
+        if was_restored(checkpoint.restores.succeeded.as_ref(), tree) || is_open {
             decider.unsigned.push(KeepReason::RestoredSince);
         }
         if signs.iter().any(|signs| signs.of_newer_dump) {
@@ -183,8 +178,7 @@ impl<'a> Decider<'a> {
         Basis {
             checkpoint: self.checkpoint,
             record: answered.record,
-            is_restored: self.is_restored,
-            has_other_criu: self.has_other_criu,
+            tree: self.tree,
             unsigned: &self.unsigned,
             is_own_change: self.policy.is_own_change(&answered.finding.presence),
         }
@@ -216,23 +210,40 @@ impl<'a> Decider<'a> {
         if answered.record != Some(Answer::Same) && !may_remove(self.checkpoint.author, presence) {
             reasons.push(KeepReason::ForeignImages);
         }
-        let reasons = self.policy.objections(self.general.iter().copied().chain(reasons));
+        let reasons = self.policy.objections(general_reasons(self.tree, presence).into_iter().chain(reasons));
         if reasons.is_empty() { Verdict::Remove } else { Verdict::Keep(reasons) }
     }
 }
 
-fn general_reasons(tree: &TreeState) -> Vec<KeepReason> {
+/// What speaks against any removal of what was found.
+fn general_reasons(tree: &TreeState, presence: &Presence) -> Vec<KeepReason> {
     let mut reasons = Vec::new();
     if !tree.criu.is_empty() {
         reasons.push(KeepReason::CriuAtWork);
     }
-    if !tree.alive.is_empty() {
+    if closed_network(presence).map_or(!tree.alive.is_empty(), |network| tree.may_live_in(network)) {
         reasons.push(KeepReason::TreeAlive);
     }
     if tree.unknown.is_some() {
         reasons.push(KeepReason::TreeUnknown);
     }
     reasons
+}
+
+/// The network namespace that a lock closes as a whole. A restore closes the one that it restores into, and leaves it
+/// closed when it fails, while the dumped tree may live in another one.
+fn closed_network(presence: &Presence) -> Option<NetworkId> {
+    match presence {
+        Presence::Chain(chain) => Some(chain.namespace.id),
+        Presence::Table(table) if table.view.form == TableForm::Closed => Some(table.namespace.id),
+        Presence::Table(_)
+        | Presence::Rules(_)
+        | Presence::InTable(_)
+        | Presence::File(_)
+        | Presence::Gone(_)
+        | Presence::Vanished(_)
+        | Presence::Unreachable(_) => None,
+    }
 }
 
 /// Whether the author of the images could have removed the object without the tool: else their word would have it

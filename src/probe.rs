@@ -86,7 +86,7 @@ pub fn objects(host: &Host, checkpoint: &Checkpoint, claims: Claims, hints: &Hin
         (LeftBy::Dump, _) => true,
         (LeftBy::KilledRestore, Presence::Gone(_) | Presence::Vanished(_)) => false,
         // Without a restore it cannot be there.
-        (LeftBy::KilledRestore, Presence::Unreachable(_)) => checkpoint.has_restore_log,
+        (LeftBy::KilledRestore, Presence::Unreachable(_)) => checkpoint.restores.has_log,
         (
             LeftBy::KilledRestore,
             Presence::File(_) | Presence::Rules(_) | Presence::InTable(_) | Presence::Table(_) | Presence::Chain(_),

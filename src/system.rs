@@ -28,6 +28,7 @@ pub mod nft;
 mod origin;
 pub mod privilege;
 mod reading;
+pub mod reads;
 pub mod replace;
 pub mod save;
 pub mod unmounted;

@@ -9,27 +9,33 @@
 //! A restored tree needs evidence of a finished restore: a start after the images may only mean that a clock was
 //! changed. A dead tree needs a look at every process that may belong to it.
 
-use std::collections::HashMap;
+mod kinship;
+
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::Duration;
 
-use crate::checkpoint::{Checkpoint, FinalState, Task};
-use crate::host::{self, DumpTrace, Host, Process, is_named};
+use crate::checkpoint::{Checkpoint, FinalState};
+use crate::host::{DumpTrace, Host, Process, is_named};
 use crate::locate::Given;
-use crate::memory::Randomisation;
-use crate::mounts;
 use crate::record::Record;
+use crate::system::netns::NetworkId;
 use crate::time::Timestamp;
+use kinship::{Kinship, Matcher};
 
 /// What is known about the processes of the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TreeState {
     /// Processes that were dumped and have not died.
     pub alive: Vec<LiveTask>,
+    /// The network namespaces that all of these are in, by their inode numbers; `None` where a task of the images is
+    /// not among them, or one does not let its namespaces be seen.
+    pub networks: Option<BTreeSet<u64>>,
     /// Processes that were restored from the images.
     pub restored: Vec<LiveTask>,
+    /// Processes that were started afresh in the tree's place.
+    pub fallback: Vec<Fallback>,
     /// criu processes that work on these images.
     pub criu: Vec<LiveTask>,
     /// Whether there are others, which may be at work on other images of the same tree.
@@ -49,6 +55,16 @@ pub struct LiveTask {
     pub state: u8,
 }
 
+/// A process that was started afresh where a dumped one was: the fallback of an engine that restarts its containers, or
+/// of a person. It has the pid, the program and the root filesystem of the dumped process, but its own memory layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fallback {
+    /// The process.
+    pub task: LiveTask,
+    /// When it started, to a hundredth of a second.
+    pub started: Timestamp,
+}
+
 /// Why the state of the tree is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnknownTree {
@@ -66,6 +82,11 @@ impl TreeState {
     /// Whether the tree runs again, restored from the images.
     pub fn is_restored(&self) -> bool {
         self.alive.is_empty() && !self.restored.is_empty()
+    }
+
+    /// Whether a process of the tree may live in this network namespace.
+    pub fn may_live_in(&self, network: NetworkId) -> bool {
+        !self.alive.is_empty() && self.networks.as_ref().is_none_or(|networks| networks.contains(&network.inode))
     }
 }
 
@@ -90,8 +111,14 @@ pub fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> TreeState {
             Some(Kinship::Restored) => state.restored.push(LiveTask::of(process)),
             Some(Kinship::Undecided) => state.unknown = Some(UnknownTree::Undecided(LiveTask::of(process))),
             Some(Kinship::Nameless) => state.unknown = Some(UnknownTree::Nameless),
+            Some(Kinship::Fallback) => {
+                state.fallback.push(Fallback { task: LiveTask::of(process), started: process.started });
+            }
             None => {}
         }
+    }
+    if state.alive.len() >= checkpoint.tasks.len() {
+        state.networks = host.networks_of(state.alive.iter().map(|task| task.pid));
     }
     if state.alive.is_empty()
         && let Some(unseen) = host.hidden_from(&trace_of(checkpoint))
@@ -116,132 +143,6 @@ impl LiveTask {
     fn of(process: &Process) -> Self {
         LiveTask { pid: process.pid, name: process.name.clone(), state: process.state }
     }
-}
-
-/// What a process is to the tree, the gravest last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kinship {
-    Restored,
-    /// It has the pid of a task of which the images have nothing else.
-    Nameless,
-    Undecided,
-    Dumped,
-}
-
-/// What the memory of a process says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Memory {
-    Same,
-    Other,
-    /// One of the two layouts is not known, or neither is random.
-    Silent,
-}
-
-struct Matcher<'a> {
-    checkpoint: &'a Checkpoint,
-    tasks: HashMap<u32, &'a Task>,
-    written: Option<Timestamp>,
-    /// For how long the machine had been running when the dump was recorded.
-    recorded: Option<Duration>,
-    randomisation: Randomisation,
-}
-
-impl<'a> Matcher<'a> {
-    fn new(checkpoint: &'a Checkpoint) -> Self {
-        let tasks = checkpoint.tasks.iter().map(|task| (task.pid, task)).collect();
-        let written = checkpoint.written_until.map(Timestamp::latest);
-        let recorded = checkpoint.record.record().and_then(Record::since_boot);
-        Matcher { checkpoint, tasks, written, recorded, randomisation: host::randomisation() }
-    }
-
-    /// A process may have the pid of one task in one pid namespace, and of another in the next.
-    fn classify(&self, process: &Process) -> Option<Kinship> {
-        if process.is_kernel_thread {
-            return None;
-        }
-        let tasks = process.pids.iter().filter_map(|pid| self.tasks.get(pid));
-        tasks.filter_map(|task| self.compare(task, process)).max()
-    }
-
-    fn compare(&self, task: &Task, process: &Process) -> Option<Kinship> {
-        match self.memory(task, process) {
-            Memory::Other => None,
-            Memory::Same if self.was_restored(process) => Some(Kinship::Restored),
-            // What was dumped is older than the record.
-            Memory::Same if self.recorded.is_some() && self.is_younger(process) => Some(Kinship::Restored),
-            Memory::Same => Some(Kinship::Dumped),
-            Memory::Silent => self.compare_names(task, process),
-        }
-    }
-
-    fn memory(&self, task: &Task, process: &Process) -> Memory {
-        let (Some(dumped), Some(layout)) = (&task.memory, &process.layout) else { return Memory::Silent };
-        match (dumped.layout.is_same_process(layout), self.randomisation.and(dumped.randomisation)) {
-            (false, _) => Memory::Other,
-            (true, Randomisation::On) => Memory::Same,
-            (true, Randomisation::Off) => Memory::Silent,
-        }
-    }
-
-    fn compare_names(&self, task: &Task, process: &Process) -> Option<Kinship> {
-        let shares = self.checkpoint.shares_pid_namespace();
-        let is_nameless = task.name.is_none() && task.executable.is_none();
-        let looks_alike = has_name(task, process) || has_program(task, process);
-        match (self.is_younger(process), shares) {
-            // The dumped process had this pid, and whoever has it now was there before the images were.
-            (false, Some(true)) if process.pid == task.pid => Some(Kinship::Dumped),
-            (false, _) if looks_alike && self.has_root_of(process) => Some(Kinship::Dumped),
-            (_, _) if is_nameless && !self.is_younger(process) && self.has_root_of(process) => Some(Kinship::Nameless),
-            (true, _) if looks_alike && self.has_root_of(process) && self.was_restored(process) => {
-                Some(Kinship::Restored)
-            }
-            (true, _) if looks_alike && self.recorded.is_none() && self.has_root_of(process) => {
-                Some(Kinship::Undecided)
-            }
-            (true | false, _) => None,
-        }
-    }
-
-    /// By the clock of now, which may have been stepped since, unless a record has the machine's own.
-    fn is_younger(&self, process: &Process) -> bool {
-        match self.recorded {
-            Some(recorded) => process.after_boot > recorded,
-            None => self.written.is_some_and(|written| process.started > written),
-        }
-    }
-
-    fn was_restored(&self, process: &Process) -> bool {
-        let is_younger_for_certain = || {
-            let uptime = self.checkpoint.inventory.as_ref()?.entry.dump_uptime?;
-            Some(process.after_boot.as_micros() > u128::from(uptime))
-        };
-        self.is_younger(process) && (self.checkpoint.restored.is_some() || is_younger_for_certain().unwrap_or_default())
-    }
-
-    /// Whether the process has the same root filesystem as the tree: every container has its pid 1, and many run the
-    /// same program. What cannot be compared counts as equal.
-    fn has_root_of(&self, process: &Process) -> bool {
-        if process.pids.len() < 2 || !self.checkpoint.has_own_mount_namespace() {
-            return true;
-        }
-        let Some(namespace) = self.checkpoint.root_mount_namespace() else { return true };
-        let root = self
-            .checkpoint
-            .mounts
-            .values()
-            .find(|mount| mount.namespace == namespace && mounts::mountpoint(&mount.entry) == b"/");
-        let (Some(root), Some(mounts)) = (root, process.root_mounts()) else { return true };
-        mounts.iter().any(|mount| mount.device == root.entry.device() && mount.root == root.entry.root)
-    }
-}
-
-fn has_name(task: &Task, process: &Process) -> bool {
-    task.name.as_deref() == Some(process.name.as_slice())
-}
-
-fn has_program(task: &Task, process: &Process) -> bool {
-    let Some(dumped) = &task.executable else { return false };
-    process.executable.as_deref() == Some(Path::new(OsStr::from_bytes(dumped)))
 }
 
 /// Processes that have the images directory open, as every criu has while it dumps, restores or serves pages

@@ -62,7 +62,7 @@ fn check(checkpoint: &Checkpoint, changed: Timestamp) {
         ground::check(checkpoint, item, &host);
         let is_proven = item.record == Some(Answer::Same);
         let is_of_restore = matches!(item.finding.residue, Residue::GhostFile(_));
-        assert!(checkpoint.restored.is_none() || is_proven || is_of_restore, "the images were restored since");
+        assert!(checkpoint.restores.succeeded.is_none() || is_proven || is_of_restore, "the images were restored since");
     }
 }
 

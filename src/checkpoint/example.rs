@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use criu_images::{Inventory, MntEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
-use super::{Checkpoint, Completeness, ImageTimes, Layout, LogFacts, MountRecord, Network, Record, SocketRecord, Task};
+use super::{
+    Checkpoint, Completeness, ImageTimes, Layout, LogFacts, MountRecord, Network, Record, Restores, SocketRecord, Task,
+};
 use crate::connection::Connection;
 use crate::evidence::Evidence;
 use crate::record::Beside;
@@ -67,8 +69,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         tasks: vec![task],
         network: Network::default(),
         log: LogFacts::default(),
-        has_restore_log: false,
-        restored: None,
+        restores: Restores::default(),
         record: Beside::Nothing,
         layout: Layout::Files,
         problems: Vec::new(),

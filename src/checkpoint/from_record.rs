@@ -11,12 +11,12 @@ use criu_images::{Inventory, MntEntry, NetworkLock, RegFileEntry, RemapFilePathE
 
 use super::{
     Checkpoint, Completeness, DumpedMemory, ImageTimes, Layout, LogFacts, MountRecord, Network, Record,
-    RestoreEvidence, SocketRecord, Task,
+    RestoreEvidence, Restores, SocketRecord, Task,
 };
 use crate::evidence::Evidence;
 use crate::memory::{MemoryLayout, Randomisation};
 use crate::record::facts::{self, Namespaces};
-use crate::record::{Beside, Boot, RecordFile};
+use crate::record::{self, Beside, Boot, RecordFile};
 use crate::system::author::Author;
 
 /// The ids of the files that links stand for: CRIU counts its own from 1.
@@ -48,14 +48,18 @@ pub fn from_record(file: &RecordFile) -> Checkpoint {
         tasks: file.facts.tasks.iter().map(task).collect(),
         network: Network::default(),
         log: LogFacts { root_pid: file.facts.root_pid, ..LogFacts::default() },
-        has_restore_log: false,
-        restored: record.restored().map(|written| RestoreEvidence { file: record.name.clone(), written }),
+        restores: Restores { succeeded: restore_of(&record), ..Restores::default() },
         record: Beside::Found(Box::new(record)),
         layout: Layout::Files,
         problems: Vec::new(),
     };
     add_links(&mut checkpoint, file);
     checkpoint
+}
+
+/// The restore that a record notes.
+pub fn restore_of(record: &record::Record) -> Option<RestoreEvidence> {
+    record.restored().map(|written| RestoreEvidence { file: record.name.clone(), written })
 }
 
 /// An entry of a list in the record.

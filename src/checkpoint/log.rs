@@ -5,6 +5,7 @@
 //! the run id of a dump that never finished, the root task's real pid, and the final state of the tasks.
 
 use std::io::{self, BufRead, Read};
+use std::time::Duration;
 
 use super::RunId;
 
@@ -22,6 +23,10 @@ pub struct LogFacts {
     pub final_state: Option<FinalState>,
     /// `Restore finished successfully`.
     pub restore_finished: bool,
+    /// `Restoring FAILED`.
+    pub restore_failed: bool,
+    /// How long after the start of the log its last line was written.
+    pub took: Option<Duration>,
 }
 
 /// What became of the tasks at the end of a dump (`enum` of task states, `criu/include/pstree.h`).
@@ -66,7 +71,24 @@ fn note(facts: &mut LogFacts, line: &[u8]) {
         };
     } else if after(line, b"Restore finished successfully").is_some() {
         facts.restore_finished = true;
+    } else if is_failure(line) {
+        facts.restore_failed = true;
     }
+    facts.took = time(line).or(facts.took);
+}
+
+/// `Error (criu/cr-restore.c:NNNN): Restoring FAILED.`, the last error of every restore that did not succeed.
+fn is_failure(line: &[u8]) -> bool {
+    let source = after(line, b"Error (criu/cr-restore.c:").or_else(|| after(line, b"Error (cr-restore.c:"));
+    source.is_some_and(|rest| rest.trim_ascii_end().ends_with(b": Restoring FAILED."))
+}
+
+/// The time of a line such as `(00.001234) message`, from the start of the log.
+fn time(line: &[u8]) -> Option<Duration> {
+    let rest = line.strip_prefix(b"(")?;
+    let time = std::str::from_utf8(&rest[..rest.iter().position(|byte| *byte == b')')?]).ok()?;
+    let (seconds, micros) = time.split_once('.').filter(|(_, micros)| micros.len() == 6)?;
+    Some(Duration::from_secs(seconds.parse().ok()?) + Duration::from_micros(micros.parse().ok()?))
 }
 
 /// What follows `marker`, where it starts the message of a line such as `(00.001234) message`.
@@ -103,13 +125,32 @@ mod tests {
                 run_id: RunId::new(id.as_bytes()),
                 root_pid: Some(4711),
                 final_state: Some(FinalState::Dead),
-                restore_finished: false,
+                took: Some(Duration::from_micros(1)),
+                ..LogFacts::default()
             },
         );
         check(
             "(00.5) Unfreezing tasks into 1\n",
             LogFacts { final_state: Some(FinalState::Alive), ..LogFacts::default() },
         );
+    }
+
+    #[test]
+    fn a_restore_that_failed_says_so_and_how_long_it_took() {
+        for source in ["criu/cr-restore.c:2536", "cr-restore.c:1999"] {
+            check(
+                &format!(
+                    "(00.000100) Error (criu/files-reg.c:1): Can't link\n\
+                     (12.345678) Error ({source}): Restoring FAILED.\nno time\n"
+                ),
+                LogFacts { restore_failed: true, took: Some(Duration::from_micros(12_345_678)), ..LogFacts::default() },
+            );
+        }
+    }
+
+    #[test]
+    fn a_program_that_only_mentions_a_failure_does_not_fail() {
+        check("Restoring FAILED.\n(a) pie: 1: Error (criu/cr-restore.c:1): Restoring FAILED.\n", LogFacts::default());
     }
 
     #[test]

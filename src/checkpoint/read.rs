@@ -9,6 +9,7 @@ mod completeness;
 mod files;
 mod mounts;
 mod network;
+mod restores;
 mod tasks;
 mod work_files;
 
@@ -107,9 +108,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     }
     let mounts = reader.mounts(&tasks)?;
     let network = reader.network(tasks.first())?;
-    let restored = reader.restore_evidence()?;
-    // One that cannot be opened is there too.
-    let has_restore_log = !matches!(images.work_file("restore.log"), Ok(None));
+    let restores = reader.restores(tasks.first())?;
     let log = reader.dump_log(inventory.as_ref())?;
     let lacks_files = is_empty && (!tasks.is_empty() || !remaps.is_empty());
     reader.note_missing(inventory.as_ref(), lacks_files);
@@ -131,8 +130,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         tasks,
         network,
         log,
-        has_restore_log,
-        restored,
+        restores,
         record: Beside::Nothing,
         layout,
         problems: reader.problems,

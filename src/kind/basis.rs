@@ -3,10 +3,12 @@
 
 use crate::carrier::FoundFile;
 use crate::carrier::filter::Tie;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, FinalState};
 use crate::evidence::Evidence;
 use crate::mounts::Identity;
 use crate::reason::KeepReason;
+use crate::time::Timestamp;
+use crate::tree::TreeState;
 
 /// What the record of a dump says about an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +28,8 @@ pub struct Basis<'a> {
     pub checkpoint: &'a Checkpoint,
     /// What the record of the dump says about the object, where it says something.
     pub record: Option<Answer>,
-    /// Whether the tree runs, restored from the images.
-    pub is_restored: bool,
-    /// Whether a criu is at work on other images.
-    pub has_other_criu: bool,
+    /// What is known of the processes of the tree.
+    pub tree: &'a TreeState,
     /// What the other objects, and restores since, say against removing something that does not say by itself whose it is.
     pub unsigned: &'a [KeepReason],
     /// Whether the last change of the file is one that the tool made itself, after it had found the file to be the dump's.
@@ -94,7 +94,23 @@ impl Basis<'_> {
     /// directory; so if one of them was not changed since, the link is the one that this dump made.
     fn is_changed_since(&self, evidence: &[Evidence], file: &FoundFile) -> bool {
         let Some(written) = self.checkpoint.times.of(evidence).or(self.checkpoint.written) else { return true };
-        file.identity.changed > written.latest() && file.directory.changed > written.latest()
+        let changed = file.identity.changed.min(file.directory.changed);
+        let is_older = file.identity.born.is_some_and(|born| born <= written.latest());
+        changed > written.latest() && !(is_older && self.is_explained(changed))
+    }
+
+    /// Whether something other than a newer dump made this change of a link, and there was no newer dump.
+    ///
+    /// A restore that fails changes a link and its directory, and so does a program that is started afresh and removes
+    /// its old files. A newer dump is one of a restored tree, of a tree that never died, or of another run of the
+    /// program. The first is excluded if no restore can have succeeded. The others cannot make a link whose name is
+    /// taken; and where somebody removed that name, a program that makes its files anew has one that is younger than
+    /// the images.
+    fn is_explained(&self, changed: Timestamp) -> bool {
+        let Checkpoint { restores, log, .. } = self.checkpoint;
+        let by_fallback = || self.tree.fallback.iter().any(|fallback| fallback.started <= changed);
+        let died = log.final_state != Some(FinalState::Stopped);
+        died && restores.are_excluded() && (restores.failed_at(changed).is_some() || by_fallback())
     }
 
     /// Whether nothing but a number that can be given again, or a mount's option, led to the file, and the dump did not

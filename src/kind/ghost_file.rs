@@ -84,7 +84,7 @@ impl Kind for GhostFile {
             None if basis.is_older_than_dump(file) => reasons.push(KeepReason::OlderThanDump),
             None => {}
         }
-        if basis.has_other_criu {
+        if basis.tree.has_other_criu {
             reasons.push(KeepReason::CriuElsewhere);
         }
         reasons

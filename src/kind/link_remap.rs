@@ -99,7 +99,7 @@ impl Kind for LinkRemap {
             reasons.push(KeepReason::OlderThanDump);
         }
         // A restore takes the link away; and while the restored tree lives, no newer dump can have killed it.
-        if basis.checkpoint.restored.is_some() && !basis.is_restored && !basis.is_recorded() {
+        if basis.checkpoint.restores.succeeded.is_some() && !basis.tree.is_restored() && !basis.is_recorded() {
             reasons.push(KeepReason::RestoredSince);
         }
         reasons

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use super::tree::{Kept, KeptFile, Tree, Written, joined, split};
 use crate::system::author::Author;
 use crate::system::dir::{self, Directory, FileError, Reach};
+use crate::system::reads::{self, FirstRead, TimesSetBy};
 
 /// A directory of either kind.
 #[derive(Debug)]
@@ -60,6 +61,22 @@ impl Read for ImageFile {
 }
 
 impl ImageFile {
+    /// When it was first read after it was written.
+    pub fn first_read(&self, times: TimesSetBy) -> FirstRead {
+        match &self.content {
+            Content::File(file) => reads::first_read(file, times),
+            Content::Kept(_) => FirstRead::Unknown,
+        }
+    }
+
+    /// Whether it is as it was when it was written last: nobody has copied it, or set its times or attributes.
+    pub fn is_untouched(&self) -> bool {
+        match &self.content {
+            Content::File(file) => dir::is_untouched(file),
+            Content::Kept(_) => false,
+        }
+    }
+
     fn of_kept(KeptFile { content, written, author }: KeptFile) -> Self {
         ImageFile { content: Content::Kept(Cursor::new(content)), written: Some(written), author }
     }

@@ -15,6 +15,10 @@ use crate::archive::Source;
 use crate::record::RecordFile;
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, InodeId};
+use crate::system::reads::{FirstRead, TimesSetBy};
+
+/// What runtimes, and the manual of CRIU, call the log of a restore.
+pub const RESTORE_LOG: &str = "restore.log";
 
 /// The images of a checkpoint, and CRIU's files next to them.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct Images {
     archive: Option<Arc<Source>>,
     /// The inode of the directory.
     inode: Option<InodeId>,
+    /// Who set the times of the images.
+    times: TimesSetBy,
 }
 
 /// Where CRIU's logs and statistics are.
@@ -96,7 +102,12 @@ impl Images {
         let names = folder.names()?;
         // Asked now, because later the filesystem may not answer any more.
         let inode = folder.host().map(|directory| Ok::<_, FileError>(directory.identity()?.id())).transpose()?;
-        Ok(Images { folder, names, work, archive: None, inode })
+        Ok(Images { folder, names, work, archive: None, inode, times: TimesSetBy::Writing })
+    }
+
+    /// The same, where an engine unpacked them once into its own store.
+    pub(super) fn unpacked_by_engine(self) -> Self {
+        Images { times: TimesSetBy::Unpacking, ..self }
     }
 
     /// The same, with the archive that they came from.
@@ -144,6 +155,31 @@ impl Images {
             Ok(_) => self.folder.open(name),
             Err(_) => Ok(None),
         }
+    }
+
+    /// When the image `name` was first read after it was written.
+    pub fn first_read(&self, name: &str) -> FirstRead {
+        let image = self.image(name).ok().flatten();
+        image.map_or(FirstRead::Unknown, |image| image.first_read(self.times))
+    }
+
+    /// The names of what may be logs of CRIU's, whatever `-o` named them: no more than `most`. Beside the images a
+    /// runtime has logs of other programs too, so there only CRIU's usual name counts.
+    pub fn logs(&self, most: usize) -> Vec<String> {
+        let of_others = |names: Vec<Vec<u8>>| names.into_iter().filter(|name| name.ends_with(b".log"));
+        let names = match &self.work {
+            Work::Images | Work::Beside(_) => self.names.clone(),
+            Work::Named(directory) => directory.names().unwrap_or_default(),
+        };
+        let usual = matches!(self.work, Work::Beside(_)).then(|| RESTORE_LOG.to_owned());
+        let mut logs: Vec<String> = usual.into_iter().collect();
+        for name in of_others(names).filter_map(|name| String::from_utf8(name).ok()) {
+            if !logs.contains(&name) {
+                logs.push(name);
+            }
+        }
+        logs.truncate(most);
+        logs
     }
 
     /// Who may have taken a file away from where the images, and CRIU's logs and statistics, are. Of an archive that is

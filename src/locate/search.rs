@@ -115,7 +115,9 @@ fn located(images: Folder, work_dir: Option<&Path>) -> Result<Located, FileError
         (None, Some(folder)) => Work::Beside(folder),
         (None, None) => Work::Images,
     };
-    Ok(Located { images: Images::new(images, work)?, layout, context, archive: None })
+    let images = Images::new(images, work)?;
+    let images = if layout == Layout::Docker { images.unpacked_by_engine() } else { images };
+    Ok(Located { images, layout, context, archive: None })
 }
 
 #[cfg(test)]

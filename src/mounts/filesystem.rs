@@ -171,6 +171,13 @@ pub(super) fn is_same_or_renumbered(mount: &MntEntry, candidate: &HostMount) -> 
     is_same(mount, candidate, true) || has_name && is_from_device && readings(&mount.source).contains(&candidate.source)
 }
 
+/// Whether a mount shows the same directory of the same filesystem as one of the images, where both are on `/`. An
+/// engine mounts a container's overlay once more for each start, and then it has another number.
+pub(crate) fn is_same_root(mount: &MntEntry, candidate: &HostMount) -> bool {
+    let is_same_overlay = mount.fs_type() == FsType::Overlayfs && is_same(mount, candidate, true);
+    mount.root == candidate.root && (mount.device() == candidate.device || is_same_overlay)
+}
+
 fn is_same(mount: &MntEntry, candidate: &HostMount, is_own: bool) -> bool {
     if name(mount).is_some_and(|name| name != candidate.fstype) {
         return false;

@@ -201,7 +201,7 @@ fn a_newer_dump_or_a_restore_spares_what_does_not_say_whose_it_is() {
     assert_eq!(decide_with(&checkpoint(), restored, &[]), [kept, "Remove", kept, kept]);
     let mut checkpoint = checkpoint();
     let written = Timestamp::new(1001, 0);
-    checkpoint.restored = Some(RestoreEvidence { file: "stats-restore".to_owned(), written });
+    checkpoint.restores.succeeded = Some(RestoreEvidence { file: "stats-restore".to_owned(), written });
     assert_eq!(decide_with(&checkpoint, survey(all()), &[]), [kept, "Remove", kept, kept]);
     let both = "keep: restored-since, newer-dump";
     let expected = [both, "Remove", both, both, "keep: changed-since, restored-since"];
@@ -212,7 +212,7 @@ fn a_newer_dump_or_a_restore_spares_what_does_not_say_whose_it_is() {
 fn a_link_that_a_restore_should_have_taken_is_stale_only_while_the_restored_tree_lives() {
     let mut checkpoint = checkpoint();
     let written = Timestamp::new(1001, 0);
-    checkpoint.restored = Some(RestoreEvidence { file: "stats-restore".to_owned(), written });
+    checkpoint.restores.succeeded = Some(RestoreEvidence { file: "stats-restore".to_owned(), written });
     let unchanged = || vec![link_finding(link())];
     assert_eq!(decide_with(&checkpoint, survey(unchanged()), &[]), ["keep: restored-since"]);
     let living = Survey { tree: TreeState { restored: task(), ..TreeState::default() }, ..survey(unchanged()) };

@@ -39,7 +39,7 @@ impl Context {
         Context {
             tree: survey.tree.clone(),
             namespaces: survey.namespaces.clone(),
-            notes: notes(checkpoint).into_iter().chain(survey.notes.iter().cloned()).collect(),
+            notes: notes(checkpoint, &survey.tree).into_iter().chain(survey.notes.iter().cloned()).collect(),
             cannot_be_known: cannot_be_known(checkpoint, &survey.tree, &survey.unknown, &survey.failures),
         }
     }

@@ -3,13 +3,13 @@
 
 use crate::carrier::{Cause, Elsewhere};
 use crate::causes::with_causes;
-use crate::checkpoint::{Checkpoint, FinalState, ImageProblem, ImageProblemKind};
+use crate::checkpoint::{Checkpoint, FailedRestore, FinalState, ImageProblem, ImageProblemKind, Restores};
 use crate::firewall::LookFailure;
 use crate::host::{Hidden, HiddenBy};
 use crate::kind::Unknown;
 use crate::mounts::Unreachable;
 use crate::record::{Beside, Boot, FILE_NAME, Trust};
-use crate::tree::{TreeState, UnknownTree};
+use crate::tree::{Fallback, LiveTask, TreeState, UnknownTree};
 
 /// Why an object could not be looked for.
 pub(super) fn cause_text(cause: &Cause) -> String {
@@ -118,7 +118,7 @@ pub(super) fn cannot_be_known(
 }
 
 /// What the reader should know to understand the list.
-pub(super) fn notes(checkpoint: &Checkpoint) -> Vec<String> {
+pub(super) fn notes(checkpoint: &Checkpoint, tree: &TreeState) -> Vec<String> {
     let mut notes = Vec::new();
     if checkpoint.is_pre_dump() {
         notes.push("these images are from a pre-dump, which leaves nothing behind".to_owned());
@@ -137,11 +137,30 @@ pub(super) fn notes(checkpoint: &Checkpoint) -> Vec<String> {
     if checkpoint.times.has_future {
         notes.push("an image's time lies in the future, so criu-gc ignores the times of the images".to_owned());
     }
-    if let Some(restored) = &checkpoint.restored {
+    if let Some(restored) = &checkpoint.restores.succeeded {
         notes.push(format!("{} shows that a restore from these images completed", restored.file));
     }
+    notes.extend(checkpoint.restores.failed.iter().map(|restore| failed_restore(restore, &checkpoint.restores)));
+    notes.extend(tree.fallback.iter().map(fallback));
     notes.extend(record_note(&checkpoint.record));
     notes
+}
+
+fn failed_restore(restore: &FailedRestore, restores: &Restores) -> String {
+    let log = &restore.log;
+    match restores.are_excluded() {
+        true => format!("{log} shows that a restore failed, so what it changed does not count as a newer dump's"),
+        false => format!(
+            "{log} shows that a restore failed, but an earlier restore may have succeeded: the images were read before, \
+             or do not show when"
+        ),
+    }
+}
+
+fn fallback(fallback: &Fallback) -> String {
+    let LiveTask { pid, name, .. } = &fallback.task;
+    let name = String::from_utf8_lossy(name);
+    format!("process {pid} ({name}) runs in place of the dumped tree: it was started afresh, not restored")
 }
 
 fn record_note(record: &Beside) -> Option<String> {

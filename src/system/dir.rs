@@ -403,6 +403,16 @@ pub fn last_written(file: &File) -> Result<Timestamp, Errno> {
     Ok(Timestamp::new(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec))
 }
 
+/// Whether nothing has changed an open file since its content was written: no copy has its times, nobody has set its
+/// times, owner or mode.
+pub fn is_untouched(file: &File) -> bool {
+    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME | StatxFlags::CTIME);
+    stat.is_ok_and(|stat| {
+        let [changed, modified] = [stat.stx_ctime, stat.stx_mtime].map(|time| (time.tv_sec, time.tv_nsec));
+        changed == modified
+    })
+}
+
 /// The error of a call on `path`.
 pub(crate) fn failed(operation: &'static str, path: &Path) -> impl Fn(Errno) -> FileError + use<> {
     let path = path.to_owned();

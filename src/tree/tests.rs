@@ -8,7 +8,7 @@ use criu_images::MntEntry;
 use super::*;
 use crate::checkpoint::example::checkpoint;
 use crate::checkpoint::{DumpedMemory, RestoreEvidence};
-use crate::memory::MemoryLayout;
+use crate::memory::{MemoryLayout, Randomisation};
 
 /// No process has this pid, so that nothing more can be read of it.
 const PID: u32 = u32::MAX;
@@ -61,6 +61,7 @@ fn check(checkpoint: &Checkpoint, process: Process, expected: &str) {
         Some(Kinship::Restored) => "restored",
         Some(Kinship::Undecided) => "undecided",
         Some(Kinship::Nameless) => "nameless",
+        Some(Kinship::Fallback) => "fallback",
         None => "none of the tree",
     };
     assert_eq!(found, expected, "{process:?}");
@@ -69,7 +70,7 @@ fn check(checkpoint: &Checkpoint, process: Process, expected: &str) {
 /// The example after a restore that came to its end.
 fn restored(mut checkpoint: Checkpoint) -> Checkpoint {
     let written = Timestamp::new(1001, 0);
-    checkpoint.restored = Some(RestoreEvidence { file: "stats-restore".to_owned(), written });
+    checkpoint.restores.succeeded = Some(RestoreEvidence { file: "stats-restore".to_owned(), written });
     checkpoint
 }
 
@@ -89,7 +90,7 @@ fn with_stack(process: Process, start_stack: u64) -> Process {
 /// These decide with random addresses, which the machine of the tests may not have.
 #[track_caller]
 fn check_memory(checkpoint: &Checkpoint, process: Process, expected: Option<Kinship>) {
-    let matcher = Matcher { randomisation: Randomisation::On, ..Matcher::new(checkpoint) };
+    let matcher = Matcher::new(checkpoint).with_random_addresses();
     assert_eq!(matcher.classify(&process), expected, "{process:?}");
 }
 

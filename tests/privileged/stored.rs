@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use testkit::{Criu, DumpOptions, FinalState, IptablesFlavour, LockMethod, TestHost, Workload};
+use testkit::{CommandExt, Criu, DumpOptions, FinalState, IptablesFlavour, LockMethod, TestHost, Workload};
 
 use crate::case::{Case, Cases};
 use crate::closed::Closed;
@@ -17,6 +17,8 @@ use crate::tool::{NOTHING, Tool, binary};
 
 inventory::submit!(Cases::with_each_criu(&[
     Case { name: "links and rules of a dump are removed by its record, without its images", test: all },
+    Case { name: "what a record names is shown as JSON", test: json },
+    Case { name: "the next dump succeeds after the removal by a record", test: next_dump },
     Case { name: "a table, and a chain, are removed by their record, without the images", test: closed },
     Case { name: "a record leads to its images where they still are", test: with_images },
     Case { name: "images of which nothing is left take their stored record with them", test: pruned_by_images },
@@ -63,16 +65,37 @@ fn all(criu: &Criu) {
     let lines = assert_removes_all(&host, &record, &before);
     assert_eq!(lines[0], "Layout: record of a dump, without its images", "{lines:#?}");
     assert_eq!(lines.iter().filter(|line| line.ends_with("to be removed)")).count(), 4, "{lines:#?}");
-    // The next dump of such a tree succeeds.
+}
+
+fn json(criu: &Criu) {
+    let host = TestHost::new();
     let (tree, before) = start_tree_of_all(&host);
     let record = dump_and_discard(criu, &host, &tree, &DumpOptions::default());
-    // As a positional argument, and with a path that is relative to nothing.
-    let json = host.command(binary()).args(["--show", "--json"]).arg(&record).output().expect("criu-gc");
-    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("one JSON document");
-    let checkpoint = &json["checkpoints"][0];
-    assert_eq!((&checkpoint["layout"], &checkpoint["summary"]["removed"]), (&"record".into(), &4.into()), "{json:#}");
-    assert_eq!(checkpoint["objects"][0]["record"], "same", "{json:#}");
+    // As a positional argument.
+    let shown = host.command(binary()).args(["--show", "--json"]).arg(&record).succeed().stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("one JSON document");
+    let checkpoint = &shown["checkpoints"][0];
+    assert_eq!((&checkpoint["layout"], &checkpoint["summary"]["removed"]), (&"record".into(), &4.into()), "{shown:#}");
+    assert_eq!((&checkpoint["objects"][0]["record"], &checkpoint["tree"]["state"]), (&"same".into(), &"dead".into()));
     assert_removes_all(&host, &record, &before);
+}
+
+/// What is left fails every later dump of such a tree.
+fn next_dump(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("one")]);
+    let record = dump_and_discard(criu, &host, &tree, &DumpOptions::default());
+    drop(tree);
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("two")]);
+    let failed = criu.try_dump(&host, &tree, &images_of(&host), &DumpOptions::default());
+    assert!(!failed.status.success(), "void: {failed}");
+    let log = fs::read_to_string(images_of(&host).join("dump.log")).expect("a log");
+    assert!(log.contains("link_remap.") && log.contains("File exists"), "void: {log}");
+    assert_eq!(Tool::new(&host, &record).run(&[]).code(), 0);
+    fs::remove_dir_all(images_of(&host)).expect("images");
+    criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
+    assert_eq!(Tool::on(&host).run(&[]).code(), 0);
+    assert!(!has_link(host.dir()));
 }
 
 fn closed(criu: &Criu) {
@@ -158,7 +181,7 @@ fn other_file(criu: &Criu) {
     fs::rename(&link, &aside).expect("a link");
     host.run("cp", &[&"--preserve=all", &aside, &link]);
     let tool = Tool::new(&host, &record);
-    assert_eq!(fates(&tool), ["kept: not-recorded"]);
+    assert_eq!(fates(&tool), ["kept: not-recorded, changed-since"]);
     tool.assert_keeps_everything("not-recorded");
     assert!(host.path(&record).exists());
     fs::rename(&aside, &link).expect("a link");

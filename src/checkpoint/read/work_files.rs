@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The log of the dump, and the statistics and log of a restore: when the dump began and ended, and what followed.
+//! The log and the statistics of the dump: when it began and ended, and what it did with the tree.
 
 use std::io::{BufReader, Read};
 use std::time::Duration;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use criu_images::{DumpStats, ImageReader, Inventory, StatsEntry};
 
 use super::{BUFFER, ReadError, Reader};
-use crate::checkpoint::{ImageProblem, ImageProblemKind, LogFacts, Record, RestoreEvidence, log};
-use crate::locate::{ImageFile, Written};
+use crate::checkpoint::{ImageProblem, ImageProblemKind, LogFacts, Record, log};
+use crate::locate::Written;
 use crate::time::Timestamp;
 
 /// The statistics of a dump that came to its end.
@@ -44,21 +44,8 @@ impl Reader<'_> {
     }
 
     /// Whether something was written after the images, as far as is known.
-    fn is_later(&self, written: Timestamp) -> bool {
+    pub(super) fn is_later(&self, written: Timestamp) -> bool {
         self.times.last().is_none_or(|images| images.said <= written.latest())
-    }
-
-    /// A restore writes `stats-restore` only when it succeeded (`criu/stats.c`). Older ones than the images are from
-    /// an earlier use of the directory.
-    pub(super) fn restore_evidence(&mut self) -> Result<Option<RestoreEvidence>, ReadError> {
-        for name in ["stats-restore", "restore.log"] {
-            let Some(file) = self.images.work_file(name)? else { continue };
-            let Some(Written { said: written, .. }) = file.written else { continue };
-            if self.is_later(written) && shows_restore(name, file) {
-                return Ok(Some(RestoreEvidence { file: name.into(), written }));
-            }
-        }
-        Ok(None)
     }
 
     /// The log of the dump. One whose run id is not the inventory's is of another run in the same directory: then the
@@ -89,15 +76,7 @@ impl Reader<'_> {
     }
 }
 
-fn shows_restore(name: &str, file: ImageFile) -> bool {
-    let file = BufReader::with_capacity(BUFFER, file);
-    if name.ends_with(".log") {
-        return log::read(file).is_ok_and(|facts| facts.restore_finished);
-    }
-    statistics(file).is_some_and(|statistics| statistics.restore.is_some())
-}
-
-fn statistics(file: impl Read) -> Option<StatsEntry> {
+pub(super) fn statistics(file: impl Read) -> Option<StatsEntry> {
     let record = ImageReader::open(file).ok()?.next()?;
     Some(record.ok()?.entry)
 }

@@ -9,7 +9,7 @@ use criu_gc_sys::Uuid;
 
 use crate::carrier::filter::{FoundRule, Tie};
 use crate::checkpoint::example::checkpoint;
-use crate::checkpoint::{Checkpoint, RestoreEvidence};
+use crate::checkpoint::{Checkpoint, RestoreEvidence, Restores};
 use crate::connection::Direction;
 use crate::firewall::{Backend, RuleId, RuleKey};
 use crate::json::Bytes;
@@ -144,7 +144,7 @@ fn a_link_is_the_dumps_if_its_inode_or_its_directory_is_unchanged_since_the_reco
 fn the_record_says_more_than_the_times_of_the_images_and_a_restore() {
     let mut checkpoint = beside(document(vec![recorded_link()], None), Trust::Full, Boot::This);
     checkpoint.written = Some(Timestamp::new(10, 0));
-    checkpoint.restored = Some(RestoreEvidence { file: "stats-restore".to_owned(), written: LATER });
+    checkpoint.restores.succeeded = Some(RestoreEvidence { file: "stats-restore".to_owned(), written: LATER });
     assert_eq!(decide_with(&checkpoint, survey(vec![link_finding(link())]), &[]), ["Remove"]);
     checkpoint.record = Beside::Nothing;
     let kept = "keep: changed-since, restored-since";
@@ -180,7 +180,8 @@ fn whatever_an_untrusted_record_says_no_reason_to_keep_goes_away() {
         let recorded = Link { inode: told.0, born: None, changed: Time(told.1), directory, ..recorded_link() };
         let decide = |record: Beside| {
             let restored = Some(RestoreEvidence { file: "stats-restore".to_owned(), written: LATER });
-            let checkpoint = Checkpoint { record, restored, ..checkpoint() };
+            let restores = Restores { succeeded: restored, ..Restores::default() };
+            let checkpoint = Checkpoint { record, restores, ..checkpoint() };
             decide_with(&checkpoint, survey(vec![link_finding((link.clone(), file.clone()))]), &[]).remove(0)
         };
         let record =

@@ -46,7 +46,7 @@ fn shared_chain() -> Finding {
 fn everything() -> (Checkpoint, Survey) {
     let mut checkpoint = checkpoint();
     let written = Timestamp::new(1001, 0);
-    checkpoint.restored = Some(RestoreEvidence { file: "restore.log".to_owned(), written });
+    checkpoint.restores.succeeded = Some(RestoreEvidence { file: "restore.log".to_owned(), written });
     let Finding { residue, presence: Presence::File(mut file) } = newer_link() else { panic!("no file") };
     (file.identity.mode, file.identity.size) = (0o100_600, 0);
     let newer = Finding { residue, presence: Presence::File(file) };

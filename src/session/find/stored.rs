@@ -2,7 +2,7 @@
 //! What the store knows about a checkpoint, and when it no longer has to know it.
 
 use crate::causes::with_causes;
-use crate::checkpoint::{Checkpoint, RestoreEvidence};
+use crate::checkpoint::{self, Checkpoint};
 use crate::host;
 use crate::locate::Given;
 use crate::record::document::Document;
@@ -23,9 +23,7 @@ pub(super) fn complete(checkpoint: &mut Checkpoint, store: &RecordStore) -> Opti
 }
 
 fn add(checkpoint: &mut Checkpoint, record: Record) {
-    if let Some(written) = record.restored() {
-        checkpoint.restored = Some(RestoreEvidence { file: record.name.clone(), written });
-    }
+    checkpoint.restores.succeeded = checkpoint::restore_of(&record).or(checkpoint.restores.succeeded.take());
     let is_told = match &checkpoint.record {
         Beside::Found(beside) => beside.trust == Trust::Full || record.trust == Trust::KeepOnly,
         Beside::Nothing | Beside::Ignored(_) => false,

@@ -73,28 +73,28 @@ fn a_time_to_come_is_none() {
 fn statistics_of_a_restore_show_that_it_succeeded() {
     let directory = Directory::with_dump();
     write_statistics(&directory, "stats-restore", of_restore());
-    let restored = directory.read().restored.unwrap();
+    let restored = directory.read().restores.succeeded.unwrap();
     assert_eq!((restored.file.as_str(), Some(restored.written)), ("stats-restore", seconds(1_000, 0)));
     directory.date("stats-restore", WRITTEN - 1);
-    assert_eq!(directory.read().restored, None, "it is of an earlier use of the directory");
+    assert_eq!(directory.read().restores.succeeded, None, "it is of an earlier use of the directory");
 }
 
 #[test]
 fn statistics_that_tell_of_no_restore_show_none() {
     let directory = Directory::with_dump();
     write_statistics(&directory, "stats-restore", of_dump(1, 1));
-    assert_eq!(directory.read().restored, None);
+    assert_eq!(directory.read().restores.succeeded, None);
     directory.write_file("stats-restore", b"no statistics");
-    assert_eq!(directory.read().restored, None);
+    assert_eq!(directory.read().restores.succeeded, None);
 }
 
 #[test]
 fn a_log_shows_a_restore_only_if_it_succeeded() {
     let directory = Directory::with_dump();
     directory.write_file("restore.log", b"(00.1) Restoring\n");
-    assert_eq!(directory.read().restored, None);
+    assert_eq!(directory.read().restores.succeeded, None);
     directory.write_file("restore.log", b"(00.1) Restoring\n(00.2) Restore finished successfully. Tasks resumed.\n");
-    assert_eq!(directory.read().restored.unwrap().file, "restore.log");
+    assert_eq!(directory.read().restores.succeeded.unwrap().file, "restore.log");
 }
 
 #[test]

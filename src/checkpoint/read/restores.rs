@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What restores left beside the images: their statistics and logs, and the access times of the images.
+
+use std::io::BufReader;
+
+use criu_images::ImageKind;
+
+use super::work_files::statistics;
+use super::{BUFFER, ReadError, Reader};
+use crate::checkpoint::{FailedRestore, RestoreEvidence, Restores, Task, log};
+use crate::locate::{RESTORE_LOG, Written};
+use crate::system::author::Author;
+use crate::system::reads::FirstRead;
+
+/// No more logs are read: a directory of images has one for each restore that somebody tried under another name.
+const LOGS_LIMIT: usize = 32;
+
+impl Reader<'_> {
+    /// What is known of restores. Files older than the images are from an earlier use of the directory.
+    pub(super) fn restores(&self, root: Option<&Task>) -> Result<Restores, ReadError> {
+        let mut restores = Restores {
+            succeeded: self.restore_statistics()?,
+            // One that cannot be opened is there too.
+            has_log: !matches!(self.images.work_file(RESTORE_LOG), Ok(None)),
+            first_read: self.first_read(root),
+            ..Restores::default()
+        };
+        for name in self.images.logs(LOGS_LIMIT) {
+            self.add_log(&name, &mut restores)?;
+        }
+        restores.discard_statistics_of_failures();
+        Ok(restores)
+    }
+
+    /// A restore writes `stats-restore` when it has succeeded, and when only a script after it failed
+    /// (`restore_root_task` in `criu/cr-restore.c`).
+    fn restore_statistics(&self) -> Result<Option<RestoreEvidence>, ReadError> {
+        let name = "stats-restore";
+        let Some(file) = self.images.work_file(name)? else { return Ok(None) };
+        let Some(Written { said: written, .. }) = file.written else { return Ok(None) };
+        let shows_restore = self.is_later(written) && statistics(file).is_some_and(|found| found.restore.is_some());
+        Ok(shows_restore.then(|| RestoreEvidence { file: name.into(), written }))
+    }
+
+    /// A log that says that a restore succeeded counts whoever wrote it. One that says that it failed explains changes
+    /// of what is going to be removed, so it must be root's, and nobody may have touched it since.
+    fn add_log(&self, name: &str, restores: &mut Restores) -> Result<(), ReadError> {
+        let file = match self.images.work_file(name) {
+            Ok(Some(file)) => file,
+            Err(error) if name == RESTORE_LOG => return Err(error.into()),
+            Ok(None) | Err(_) => return Ok(()),
+        };
+        let Some(Written { said: written, .. }) = file.written.filter(|written| self.is_later(written.said)) else {
+            return Ok(());
+        };
+        let is_believed = file.author == Author::Trusted && file.is_untouched();
+        let Ok(facts) = log::read(BufReader::with_capacity(BUFFER, file)) else { return Ok(()) };
+        restores.has_log |= facts.restore_finished || facts.restore_failed;
+        if facts.restore_finished && restores.succeeded.is_none() {
+            restores.succeeded = Some(RestoreEvidence { file: name.to_owned(), written });
+        }
+        if let Some(took) = facts.took.filter(|_| facts.restore_failed && !facts.restore_finished && is_believed) {
+            restores.failed.push(FailedRestore::new(name, written, took));
+        }
+        Ok(())
+    }
+
+    /// When the images were first read that every restore reads before it opens a file. Of what other users may have
+    /// written, they can set the times.
+    fn first_read(&self, root: Option<&Task>) -> FirstRead {
+        let (Author::Trusted, Some(root)) = (self.author, root) else { return FirstRead::Unknown };
+        let of_root = [ImageKind::Core, ImageKind::Ids, ImageKind::Mm].map(|kind| kind.file_name(root.pid));
+        let names = of_root.into_iter().chain([ImageKind::Pstree.file_name(0)]);
+        // Each has to be read, so the one that was read last, or never, tells when all of them had been.
+        names.map(|name| self.images.first_read(&name)).max().unwrap_or_default()
+    }
+}

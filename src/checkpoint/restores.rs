@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What is known of restores from the images: those that failed, and whether one can have succeeded.
+//!
+//! A restore links each link remap back to its old name and removes that name again when it has opened the file
+//! (`open_path` in `criu/files-reg.c`). If it then fails, the times of the file and of its directory are those of the
+//! restore, as if a newer dump had made the link. A newer dump needs a tree, and a tree needs a restore that
+//! succeeded: the restore reads every image, so images that only failed restores have read exclude it.
+
+use std::time::Duration;
+
+use super::RestoreEvidence;
+use crate::system::reads::FirstRead;
+use crate::time::Timestamp;
+
+/// What is known of restores from the images.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restores {
+    /// Evidence that one succeeded.
+    pub succeeded: Option<RestoreEvidence>,
+    /// Those that failed, by their logs.
+    pub failed: Vec<FailedRestore>,
+    /// Whether one left its log, however it ended: it may have been killed.
+    pub has_log: bool,
+    /// When the images that every restore reads were first read.
+    pub first_read: FirstRead,
+}
+
+/// A restore that failed, as its log shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRestore {
+    /// The name of the log.
+    pub log: String,
+    /// When the log began.
+    pub began: Timestamp,
+    /// When its last line was written.
+    pub ended: Timestamp,
+}
+
+impl FailedRestore {
+    /// The restore whose log was written until `ended`, and whose last line came `took` after the first. File times
+    /// lag behind the clock of the log by up to a tick of the kernel.
+    pub(super) fn new(log: &str, ended: Timestamp, took: Duration) -> Self {
+        const TICK: Duration = Duration::from_millis(20);
+        FailedRestore { log: log.to_owned(), began: ended.minus(took + TICK), ended }
+    }
+
+    /// Whether this restore can have made a change of this time.
+    pub fn covers(&self, time: Timestamp) -> bool {
+        self.began <= time && time <= self.ended
+    }
+}
+
+impl Restores {
+    /// Whether no restore can have succeeded: nobody has read the images, or a failed restore was the first to.
+    pub fn are_excluded(&self) -> bool {
+        self.succeeded.is_none()
+            && match self.first_read {
+                FirstRead::Never => true,
+                FirstRead::At(time) => self.failed_at(time).is_some(),
+                FirstRead::Unknown => false,
+            }
+    }
+
+    /// Drops evidence of success that a restore wrote whose log says that it failed.
+    pub(super) fn discard_statistics_of_failures(&mut self) {
+        let is_of_failure = |evidence: &RestoreEvidence| self.failed_at(evidence.written).is_some();
+        if self.succeeded.as_ref().is_some_and(is_of_failure) {
+            self.succeeded = None;
+        }
+    }
+
+    /// The failed restore that can have made a change of this time.
+    pub fn failed_at(&self, time: Timestamp) -> Option<&FailedRestore> {
+        self.failed.iter().find(|restore| restore.covers(time))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::new(seconds, 0)
+    }
+
+    fn failed() -> Restores {
+        let failed = vec![FailedRestore::new("r.log", at(2000), Duration::from_secs(3))];
+        Restores { failed, ..Restores::default() }
+    }
+
+    #[test]
+    fn a_failed_restore_covers_the_time_of_its_log() {
+        let covered = [1996, 1997, 2000, 2001].map(|seconds| failed().failed_at(at(seconds)).is_some());
+        assert_eq!(covered, [false, true, true, false]);
+    }
+
+    #[test]
+    fn a_restore_is_excluded_if_nobody_else_has_read_the_images() {
+        let excluded = |first_read, restores: Restores| Restores { first_read, ..restores }.are_excluded();
+        assert!(excluded(FirstRead::Never, Restores::default()));
+        assert!(excluded(FirstRead::At(at(1998)), failed()));
+        assert!(!excluded(FirstRead::At(at(1990)), failed()), "somebody read them before");
+        assert!(!excluded(FirstRead::At(at(1998)), Restores::default()));
+        assert!(!excluded(FirstRead::Unknown, failed()));
+    }
+
+    #[test]
+    fn statistics_of_a_restore_that_failed_show_no_success() {
+        for (written, is_discarded) in [(1995, false), (1999, true), (2003, false)] {
+            let succeeded = Some(RestoreEvidence { file: "stats-restore".to_owned(), written: at(written) });
+            let mut restores = Restores { succeeded, ..failed() };
+            restores.discard_statistics_of_failures();
+            assert_eq!(restores.succeeded.is_none(), is_discarded, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_restore_that_succeeded_is_not_excluded() {
+        let succeeded = Some(RestoreEvidence { file: "stats-restore".to_owned(), written: at(1500) });
+        assert!(!Restores { first_read: FirstRead::Never, succeeded, ..failed() }.are_excluded());
+    }
+}

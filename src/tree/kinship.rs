@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What one process is to the dumped tree.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::checkpoint::{Checkpoint, Task};
+use crate::host::{self, Process};
+use crate::memory::Randomisation;
+use crate::mounts;
+use crate::record::Record;
+use crate::time::Timestamp;
+
+/// What a process is to the tree, the gravest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kinship {
+    /// A program started afresh in the place of a task: its memory layout differs from the task's.
+    Fallback,
+    Restored,
+    /// It has the pid of a task of which the images have nothing else.
+    Nameless,
+    Undecided,
+    Dumped,
+}
+
+/// What the memory of a process says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    Same,
+    Other,
+    /// One of the two layouts is not known, or neither is random.
+    Silent,
+}
+
+pub(super) struct Matcher<'a> {
+    checkpoint: &'a Checkpoint,
+    tasks: HashMap<u32, &'a Task>,
+    written: Option<Timestamp>,
+    /// For how long the machine had been running when the dump was recorded.
+    recorded: Option<Duration>,
+    randomisation: Randomisation,
+}
+
+impl<'a> Matcher<'a> {
+    pub(super) fn new(checkpoint: &'a Checkpoint) -> Self {
+        let tasks = checkpoint.tasks.iter().map(|task| (task.pid, task)).collect();
+        let written = checkpoint.written_until.map(Timestamp::latest);
+        let recorded = checkpoint.record.record().and_then(Record::since_boot);
+        Matcher { checkpoint, tasks, written, recorded, randomisation: host::randomisation() }
+    }
+
+    /// The same, whatever the kernel of this host does with addresses.
+    #[cfg(test)]
+    pub(super) fn with_random_addresses(self) -> Self {
+        Matcher { randomisation: Randomisation::On, ..self }
+    }
+
+    /// A process may have the pid of one task in one pid namespace, and of another in the next.
+    pub(super) fn classify(&self, process: &Process) -> Option<Kinship> {
+        if process.is_kernel_thread {
+            return None;
+        }
+        let tasks = process.pids.iter().filter_map(|pid| self.tasks.get(pid));
+        tasks.filter_map(|task| self.compare(task, process)).max()
+    }
+
+    fn compare(&self, task: &Task, process: &Process) -> Option<Kinship> {
+        match self.memory(task, process) {
+            Memory::Other => self.is_fallback(task, process).then_some(Kinship::Fallback),
+            Memory::Same if self.was_restored(process) => Some(Kinship::Restored),
+            // What was dumped is older than the record.
+            Memory::Same if self.recorded.is_some() && self.is_younger(process) => Some(Kinship::Restored),
+            Memory::Same => Some(Kinship::Dumped),
+            Memory::Silent => self.compare_names(task, process),
+        }
+    }
+
+    fn memory(&self, task: &Task, process: &Process) -> Memory {
+        let (Some(dumped), Some(layout)) = (&task.memory, &process.layout) else { return Memory::Silent };
+        match (dumped.layout.is_same_process(layout), self.randomisation.and(dumped.randomisation)) {
+            (false, _) => Memory::Other,
+            (true, Randomisation::On) => Memory::Same,
+            (true, Randomisation::Off) => Memory::Silent,
+        }
+    }
+
+    fn compare_names(&self, task: &Task, process: &Process) -> Option<Kinship> {
+        let shares = self.checkpoint.shares_pid_namespace();
+        let is_nameless = task.name.is_none() && task.executable.is_none();
+        let looks_alike = has_name(task, process) || has_program(task, process);
+        match (self.is_younger(process), shares) {
+            // The dumped process had this pid, and whoever has it now was there before the images were.
+            (false, Some(true)) if process.pid == task.pid => Some(Kinship::Dumped),
+            (false, _) if looks_alike && self.has_root_of(process) => Some(Kinship::Dumped),
+            (_, _) if is_nameless && !self.is_younger(process) && self.has_root_of(process) => Some(Kinship::Nameless),
+            (true, _) if looks_alike && self.has_root_of(process) && self.was_restored(process) => {
+                Some(Kinship::Restored)
+            }
+            (true, _) if looks_alike && self.recorded.is_none() && self.has_root_of(process) => {
+                Some(Kinship::Undecided)
+            }
+            (true | false, _) => None,
+        }
+    }
+
+    /// By the clock of now, which may have been stepped since, unless a record tells how old the machine was.
+    fn is_younger(&self, process: &Process) -> bool {
+        match self.recorded {
+            Some(recorded) => process.after_boot > recorded,
+            None => self.written.is_some_and(|written| process.started > written),
+        }
+    }
+
+    fn was_restored(&self, process: &Process) -> bool {
+        let is_younger_for_certain = || {
+            let uptime = self.checkpoint.inventory.as_ref()?.entry.dump_uptime?;
+            Some(process.after_boot.as_micros() > u128::from(uptime))
+        };
+        self.is_younger(process)
+            && (self.checkpoint.restores.succeeded.is_some() || is_younger_for_certain().unwrap_or_default())
+    }
+
+    /// Whether another process took the place of the task in its container: a process with the same pid of a pid
+    /// namespace of its own, name or program, and root filesystem, started after the dump.
+    fn is_fallback(&self, task: &Task, process: &Process) -> bool {
+        // Starts are known to a tick of a hundredth of a second, and images of some engines to a second.
+        const TICK: Duration = Duration::from_millis(20);
+        let is_inner = process.pids.len() > 1 && process.pids.last() == Some(&task.pid);
+        let is_younger = self.checkpoint.written.is_some_and(|written| process.started >= written.minus(TICK));
+        is_inner
+            && is_younger
+            && (has_name(task, process) || has_program(task, process))
+            && self.compare_roots(process) == Some(true)
+    }
+
+    /// Whether the process has the same root filesystem as the tree: every container has its pid 1, and many run the
+    /// same program. What cannot be compared counts as equal.
+    fn has_root_of(&self, process: &Process) -> bool {
+        process.pids.len() < 2 || self.compare_roots(process).unwrap_or(true)
+    }
+
+    /// `None` where the roots cannot be compared.
+    fn compare_roots(&self, process: &Process) -> Option<bool> {
+        if !self.checkpoint.has_own_mount_namespace() {
+            return None;
+        }
+        let namespace = self.checkpoint.root_mount_namespace()?;
+        let mut mounts = self.checkpoint.mounts.values();
+        let root = mounts.find(|mount| mount.namespace == namespace && mounts::mountpoint(&mount.entry) == b"/")?;
+        let of_process = process.root_mounts()?;
+        Some(of_process.iter().any(|mount| mounts::is_same_root(&root.entry, mount)))
+    }
+}
+
+fn has_name(task: &Task, process: &Process) -> bool {
+    task.name.as_deref() == Some(process.name.as_slice())
+}
+
+fn has_program(task: &Task, process: &Process) -> bool {
+    let Some(dumped) = &task.executable else { return false };
+    process.executable.as_deref() == Some(Path::new(OsStr::from_bytes(dumped)))
+}
