@@ -268,6 +268,8 @@ pub enum ImageProblemKind {
     OtherRun,
     /// The log may not be read.
     NotPermitted,
+    /// It is a record without images, and does not name this.
+    NotRecorded(String),
 }
 
 impl Checkpoint {

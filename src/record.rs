@@ -25,7 +25,7 @@ use document::{Document, Link, Network, Rule};
 use facts::Restore;
 
 pub use file::{RecordFile, RecordFileError, is_record};
-pub use read::{ImagesId, read};
+pub use read::{ImagesId, read, trusted_document};
 
 /// The name of the record in the images directory.
 pub const FILE_NAME: &str = "criu-gc-record.json";

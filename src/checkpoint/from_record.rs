@@ -10,8 +10,8 @@ use std::sync::Arc;
 use criu_images::{Inventory, MntEntry, NetworkLock, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
 use super::{
-    Checkpoint, Completeness, DumpedMemory, ImageTimes, Layout, LogFacts, MountRecord, Network, Record,
-    RestoreEvidence, Restores, SocketRecord, Task,
+    Checkpoint, Completeness, DumpedMemory, ImageProblem, ImageProblemKind, ImageTimes, Layout, LogFacts, MountRecord,
+    Network, Record, RestoreEvidence, Restores, SocketRecord, Task,
 };
 use crate::evidence::Evidence;
 use crate::memory::{MemoryLayout, Randomisation};
@@ -51,7 +51,7 @@ pub fn from_record(file: &RecordFile) -> Checkpoint {
         restores: Restores { succeeded: restore_of(&record), ..Restores::default() },
         record: Beside::Found(Box::new(record)),
         layout: Layout::Files,
-        problems: Vec::new(),
+        problems: file.document.not_recorded.iter().map(|what| problem(file, what.clone())).collect(),
     };
     add_links(&mut checkpoint, file);
     checkpoint
@@ -60,6 +60,11 @@ pub fn from_record(file: &RecordFile) -> Checkpoint {
 /// The restore that a record notes.
 pub fn restore_of(record: &record::Record) -> Option<RestoreEvidence> {
     record.restored().map(|written| RestoreEvidence { file: record.name.clone(), written })
+}
+
+/// What the record does not name is not known to be gone.
+fn problem(file: &RecordFile, what: String) -> ImageProblem {
+    ImageProblem { image: file.path().display().to_string(), kind: ImageProblemKind::NotRecorded(what) }
 }
 
 /// An entry of a list in the record.
@@ -148,7 +153,11 @@ fn add_links(checkpoint: &mut Checkpoint, file: &RecordFile) {
     let said: HashMap<u32, &facts::LinkFacts> = file.facts.links.iter().map(|link| (link.id, link)).collect();
     let links = file.document.links.iter().enumerate();
     for ((at, link), original_id) in links.zip(FIRST_ORIGINAL..) {
-        let Some(said) = said.get(&link.id) else { continue };
+        let Some(said) = said.get(&link.id) else {
+            let what = format!("it does not say what {} stands for", String::from_utf8_lossy(&link.link.0));
+            checkpoint.problems.push(problem(file, what));
+            continue;
+        };
         let evidence = evidence(file, "links", at);
         let remap = RemapFilePathEntry::default().with(|remap| {
             remap.orig_id = original_id;

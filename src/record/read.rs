@@ -45,6 +45,17 @@ fn find(directory: &Directory, images: ImagesId<'_>) -> Result<Option<Record>, S
     Ok(Some(Record::new(document, trust, boot)))
 }
 
+/// The document of the record next to these images, if only root can have written it, on this machine.
+pub fn trusted_document(directory: &Directory, images: ImagesId<'_>) -> Option<Document> {
+    let file = directory.read_file(OsStr::new(FILE_NAME)).ok()??;
+    if author(directory, &file) != Author::Trusted {
+        return None;
+    }
+    let document = parse(file).ok()?;
+    let is_of_here = check_dump(&document.dump, images).is_ok() && boot_of(&document.machine).is_ok();
+    is_of_here.then_some(document)
+}
+
 /// In which life of this machine a record was made.
 pub(super) fn boot_of(recorded: &Machine) -> Result<Boot, String> {
     let here = Machine {

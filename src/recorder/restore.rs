@@ -10,8 +10,8 @@ use super::RecordError;
 use crate::checkpoint;
 use crate::locate::Images;
 use crate::record::document::{Document, Time};
-use crate::record::facts;
 use crate::record::store::{RecordStore, Stored};
+use crate::record::{self, facts};
 use crate::system::machine;
 
 /// No more restores of one checkpoint are noted; the first and the latest stay.
@@ -31,7 +31,7 @@ pub struct Restore {
 pub enum Noted {
     /// It is in this record.
     In(PathBuf),
-    /// The store has no record of the dump.
+    /// There is no record of the dump on this machine.
     NoRecord,
 }
 
@@ -53,7 +53,13 @@ impl Restore {
 pub(crate) fn note(restore: &Restore) -> Result<Noted, RecordError> {
     let images = Images::open(&restore.images, None)?;
     let identity = checkpoint::identify(&images)?;
-    let Some((_, mut document)) = restore.store.find(identity.as_images_id())? else { return Ok(Noted::NoRecord) };
+    let id = identity.as_images_id();
+    let found = match restore.store.find(id)? {
+        Some((_, document)) => Some(document),
+        // It could not be stored, or had to go.
+        None => images.directory().and_then(|directory| record::trusted_document(directory, id)),
+    };
+    let Some(mut document) = found else { return Ok(Noted::NoRecord) };
     add(&mut document, restore.root_task);
     let text = serde_json::to_vec_pretty(&document)?;
     let Stored { path, .. } = restore.store.put(&document, &text)?;

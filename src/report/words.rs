@@ -202,6 +202,7 @@ fn image_problem(problem: &ImageProblem) -> String {
         ImageProblemKind::NotPermitted => {
             format!("this user may not read {}, so what it says about the dump is not known", problem.image)
         }
+        ImageProblemKind::NotRecorded(what) => format!("{} is incomplete: {what}", problem.image),
         ImageProblemKind::OtherRun => {
             format!("{} is from another run than the images: the directory was used more than once", problem.image)
         }

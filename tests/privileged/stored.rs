@@ -5,7 +5,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use testkit::{CommandExt, Criu, DumpOptions, FinalState, IptablesFlavour, LockMethod, TestHost, Workload};
+use testkit::{
+    CommandExt, Container, Criu, DumpOptions, FinalState, IptablesFlavour, Launch, LockMethod, TestHost, Word, Workload,
+};
 
 use crate::case::{Case, Cases};
 use crate::closed::Closed;
@@ -20,6 +22,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "what a record names is shown as JSON", test: json },
     Case { name: "the next dump succeeds after the removal by a record", test: next_dump },
     Case { name: "a table, and a chain, are removed by their record, without the images", test: closed },
+    Case { name: "the links of a container are removed by its record, when it has ended", test: container },
     Case { name: "a record leads to its images where they still are", test: with_images },
     Case { name: "images of which nothing is left take their stored record with them", test: pruned_by_images },
     Case { name: "nothing is removed by a record while the tree is alive", test: alive },
@@ -36,7 +39,7 @@ pub(crate) fn stored(images: &Path) -> PathBuf {
 }
 
 /// Dumps the tree, forgets the images, and gives the record.
-fn dump_and_discard(criu: &Criu, host: &TestHost, tree: &Workload, options: &DumpOptions) -> PathBuf {
+pub(crate) fn dump_and_discard(criu: &Criu, host: &TestHost, tree: &Workload, options: &DumpOptions) -> PathBuf {
     criu.dump(host, tree, &images_of(host), &recording(host, options));
     let record = stored(&images_of(host));
     fs::remove_dir_all(images_of(host)).expect("images");
@@ -109,6 +112,25 @@ fn closed(criu: &Criu) {
         assert_removes_all(&host, &record, &before);
         assert!(closed.lets_packets_pass());
     }
+}
+
+/// One link is in the container's root directory, the other ended with its tmpfs.
+fn container(criu: &Criu) {
+    let host = TestHost::new();
+    let container = Container::new(&host, "root").tmpfs("/run".as_ref());
+    fs::create_dir(container.root().join("run")).expect("a new directory");
+    let words: [Word<'_>; 4] = [&"deleted", &"/tmp/one", &"deleted", &"/run/two"];
+    let tree = Launch::new(&words).container(&container).start(&host);
+    let before = Tool::on(&host).snapshot();
+    let record = dump_and_discard(criu, &host, &tree, &DumpOptions::default());
+    drop(tree);
+    let lines = assert_removes_all(&host, &record, &before);
+    let at = |state: &str| lines.iter().filter(|line| line.ends_with(state)).count();
+    assert_eq!(
+        (at("; to be removed)"), lines.iter().filter(|line| line.contains("(gone: ")).count()),
+        (1, 1),
+        "{lines:#?}"
+    );
 }
 
 /// Where the record says, or next to it after both were moved.

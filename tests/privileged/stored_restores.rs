@@ -10,16 +10,17 @@ use testkit::{Criu, DumpOptions, DumpResult, IptablesFlavour, Restored, TcpMode,
 
 use crate::case::{Case, Cases};
 use crate::filters;
-use crate::places::images_of;
+use crate::places::{images_of, link_in};
 use crate::recorded::{fates, without_record};
 use crate::recording::{RECORD, STORE, recording};
 use crate::replaced::await_later_time;
 use crate::stored::stored;
-use crate::tool::{Tool, make_tables};
+use crate::tool::{NOTHING, Tool, make_tables};
 
 inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a restore is noted in the stored record, wherever its log is", test: noted },
     Case { name: "a restore of a dump that is not in the store is not noted", test: not_stored },
+    Case { name: "a restore that fails is not noted", test: failed },
     Case { name: "legacy rules of a newer dump are kept because the restore before it was noted", test: stale },
     Case { name: "a record without images keeps what a newer dump of the restored tree left", test: stale_alone },
     Case { name: "a restored tree is told from a dumped one whatever the clocks say", test: stepped },
@@ -78,14 +79,53 @@ fn noted(criu: &Criu) {
     assert!(!host.path(&record).exists());
 }
 
+/// Neither in the store nor next to the images: the dump may be another machine's.
 fn not_stored(criu: &Criu) {
     let host = TestHost::new();
     let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
-    let dump = criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
-    drop(restore_elsewhere(criu, &host, &dump, &DumpOptions::default()));
-    let log = fs::read_to_string(work_of(&host).join("restore.log")).expect("a log");
-    assert!(log.contains("/criu-gc-record]") && !log.contains("criu-gc: "), "{log}");
-    assert!(!host.path(STORE).exists());
+    let dump = criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
+    let record = stored(&dump.images);
+    let aside = host.dir().with_file_name("aside");
+    fs::rename(dump.images.join(RECORD), &aside).expect("a record");
+    fs::remove_file(host.path(&record)).expect("a record");
+    let restored = restore_elsewhere(criu, &host, &dump, &DumpOptions::default());
+    let log = || fs::read_to_string(work_of(&host).join("restore.log")).expect("a log");
+    assert!(log().contains("/criu-gc-record]") && !log().contains("criu-gc: "), "{}", log());
+    assert!(!host.path(&record).exists());
+    drop(restored);
+    // The one next to the images is enough, and outlives them from then on.
+    fs::rename(&aside, dump.images.join(RECORD)).expect("a record");
+    let again = images_of(&host).with_file_name("again");
+    let newer = criu.dump(
+        &host,
+        &host.start_workload(&[&"deleted", &host.dir().join("other")]),
+        &again,
+        &recording(&host, &DumpOptions::default()),
+    );
+    fs::remove_file(host.path(stored(&again))).expect("a record");
+    drop(restore_elsewhere(criu, &host, &newer, &DumpOptions::default()));
+    assert_eq!(read(&host, &stored(&again))["restores"].as_array().map(Vec::len), Some(1));
+}
+
+/// A restore that fails is none.
+fn failed(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
+    let before = Tool::on(&host).snapshot();
+    let dump = criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
+    let (link, aside) = (link_in(host.dir()), host.dir().with_file_name("aside"));
+    fs::rename(&link, &aside).expect("a link");
+    let finished = criu.try_restore(&host, &dump, &recording(&host, &DumpOptions::default()));
+    assert!(!finished.status.success(), "void: {finished}");
+    fs::rename(&aside, &link).expect("a link");
+    let record = stored(&dump.images);
+    assert_eq!(read(&host, &record)["restores"], Value::Null);
+    fs::remove_dir_all(&dump.images).expect("images");
+    let tool = Tool::new(&host, &record);
+    // To rename the link changed both it and its directory.
+    assert_eq!(fates(&tool), ["kept: changed-since"]);
+    assert_eq!(tool.option("--allow", "changed-since").run(&[]).code(), 0);
+    assert_eq!(Tool::on(&host).difference_to(&before), NOTHING);
 }
 
 /// Such rules have no handles, and there is no link: neither the record nor the times tell.
@@ -127,7 +167,7 @@ fn stale_alone(criu: &Criu) {
     assert_eq!(fates(&tool)[2..], ["kept: changed-since, restored-since"]);
     tool.assert_keeps_everything("restored-since");
     assert_eq!(Tool::new(&host, &new).run(&[]).code(), 0);
-    assert_eq!(tool.difference_to(&before), crate::tool::NOTHING);
+    assert_eq!(tool.difference_to(&before), NOTHING);
     assert!(host.path(&old).exists() && !host.path(&new).exists());
     assert_eq!(tool.run(&[]).code(), 0);
     assert!(!host.path(&old).exists());
