@@ -29,7 +29,8 @@
 //!
 //! [`look`] only lists, and several runs may look at the same time. `examples/forget.rs` is a complete program. Call
 //! [`record()`] while CRIU waits at `post-dump`, so that a later removal can distinguish the dump's objects from
-//! look-alikes.
+//! look-alikes. [`Recorded::store`] lets the record outlive the images in a [`RecordStore`]; [`look`] and [`examine`] then
+//! take the record in their place.
 //!
 //! # Safety contract
 //!
