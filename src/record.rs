@@ -102,27 +102,32 @@ impl Record {
     /// What stands in a document.
     pub fn new(document: Document, trust: Trust, boot: Boot) -> Self {
         let Document { links, network, machine, facts, restores, .. } = document;
-        let is_present = boot == Boot::This && trust == Trust::Full;
-        let pid_namespace = machine.pid_namespace.filter(|_| is_present);
-        let since_boot = facts.filter(|_| is_present).map(|facts| Duration::from_micros(facts.since_boot));
+        let pid_namespace = machine.pid_namespace.filter(|_| boot == Boot::This && trust == Trust::Full);
         let network = network.filter(|_| boot == Boot::This);
         let mut connections: HashMap<Connection, Vec<Rule>> = HashMap::new();
         for each in network.iter().flat_map(|network| &network.connections) {
             let connection = Connection { local: each.local, peer: each.peer };
             connections.entry(connection).or_default().extend(each.rules.iter().cloned());
         }
-        Record {
+        let record = Record {
             name: FILE_NAME.to_owned(),
             trust,
             boot,
             company: Company::Images,
             pid_namespace,
-            since_boot,
+            since_boot: None,
             restores: if trust == Trust::Full { restores } else { Vec::new() },
             links: links.into_iter().map(|link| (link.id, link)).collect(),
             network,
             connections,
-        }
+        };
+        facts.into_iter().fold(record, |record, facts| record.with_age(facts.since_boot))
+    }
+
+    /// The same, made so many microseconds after the machine started. Who can write it would make every process young.
+    fn with_age(self, since_boot: u64) -> Self {
+        let is_known = self.boot == Boot::This && self.trust == Trust::Full;
+        Record { since_boot: is_known.then(|| Duration::from_micros(since_boot)), ..self }
     }
 
     /// The link remap of this number, which the tree saw at this path.

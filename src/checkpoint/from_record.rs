@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use criu_images::{Inventory, MntEntry, NetworkLock, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
+use super::budget::{Budget, Fact};
 use super::{
     Checkpoint, Completeness, DumpedMemory, ImageProblem, ImageProblemKind, ImageTimes, Layout, LogFacts, MountRecord,
-    Network, Record, RestoreEvidence, Restores, SocketRecord, Task,
+    Network, ReadError, Record, RestoreEvidence, Restores, SocketRecord, Task,
 };
 use crate::evidence::Evidence;
 use crate::memory::{MemoryLayout, Randomisation};
@@ -27,7 +28,8 @@ const LINKED: i32 = 0;
 const IMAGE_VERSION: u32 = 2;
 
 /// The checkpoint of a record.
-pub fn from_record(file: &RecordFile) -> Checkpoint {
+pub fn from_record(file: &RecordFile) -> Result<Checkpoint, ReadError> {
+    charge(file)?;
     let record = file.record();
     let written = file.document.dump.images_written.map(|written| written.0);
     let mut checkpoint = Checkpoint {
@@ -54,7 +56,20 @@ pub fn from_record(file: &RecordFile) -> Checkpoint {
         problems: file.document.not_recorded.iter().map(|what| problem(file, what.clone())).collect(),
     };
     add_links(&mut checkpoint, file);
-    checkpoint
+    Ok(checkpoint)
+}
+
+/// The same limit as for images: anybody may have written the record.
+fn charge(file: &RecordFile) -> Result<(), ReadError> {
+    let mut budget = Budget::default();
+    let links = file.document.links.len().max(file.facts.links.len());
+    let (tasks, mounts, connections) = (file.facts.tasks.len(), file.facts.mounts.len(), file.facts.connections.len());
+    for (fact, count) in
+        [(Fact::Remap, links), (Fact::Task, tasks), (Fact::Mount, mounts), (Fact::Connection, connections)]
+    {
+        (0..count).try_for_each(|_| budget.charge(fact, 0))?;
+    }
+    Ok(())
 }
 
 /// The restore that a record notes.

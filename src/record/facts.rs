@@ -4,7 +4,7 @@
 //!
 //! Numbers and names are those of the images; docs/record.md describes the fields.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::document::{Device, Time};
 use crate::connection;
@@ -61,12 +61,16 @@ pub struct Task {
     /// Its pid, in the pid namespace in which it was dumped.
     pub pid: u32,
     /// Its `comm`.
+    #[serde(deserialize_with = "present")]
     pub name: Option<Bytes>,
     /// Its program, as the tree saw it.
+    #[serde(deserialize_with = "present")]
     pub program: Option<Bytes>,
     /// Its memory layout.
+    #[serde(deserialize_with = "present")]
     pub memory: Option<Memory>,
     /// Its namespaces.
+    #[serde(deserialize_with = "present")]
     pub namespaces: Option<Namespaces>,
 }
 
@@ -91,10 +95,13 @@ pub struct LinkFacts {
     /// The file that it stands for, as the tree saw it.
     pub original: Bytes,
     /// `st_mode` of the file.
+    #[serde(deserialize_with = "present")]
     pub mode: Option<u32>,
     /// Its size in bytes.
+    #[serde(deserialize_with = "present")]
     pub size: Option<u64>,
     /// The id of its mount; absent where the tree shared CRIU's mount namespace.
+    #[serde(deserialize_with = "present")]
     pub mount: Option<u32>,
 }
 
@@ -129,6 +136,11 @@ pub struct Mount {
     pub is_deleted: bool,
     /// The user's key for an external one.
     pub key: Option<Bytes>,
+}
+
+/// A field that may be `null`, but not absent: a short text must not become a long list in memory.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
 /// The two ends of a connection.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::Document;
 use super::facts::Facts;
-use super::read::{self, ImagesId};
+use super::read::{self, ImagesId, Unusable};
 use super::{Boot, Company, Record, Trust};
 use crate::system::author::Author;
 use crate::system::dir::{self, Directory, InodeId};
@@ -30,7 +30,7 @@ pub struct RecordFile {
     pub author: Author,
     /// When it was made.
     pub boot: Boot,
-    /// What stands in it.
+    /// What stands in it, without the facts.
     pub document: Document,
     /// What it repeats of the images.
     pub facts: Facts,
@@ -38,10 +38,10 @@ pub struct RecordFile {
 
 /// Why a record cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use the record {}: {why}", path.display())]
+#[error("cannot use the record {}", path.display())]
 pub struct RecordFileError {
     path: PathBuf,
-    why: String,
+    source: Unusable,
 }
 
 /// Whether an open file is a record, by its first bytes. A pipe is not asked.
@@ -56,14 +56,15 @@ pub fn is_record(file: &File) -> bool {
 impl RecordFile {
     /// Reads an open file; `path` is the one that the user typed.
     pub fn read(file: File, path: &Path) -> Result<Self, RecordFileError> {
-        let failed = |why: String| RecordFileError { path: path.to_owned(), why };
-        let identity = dir::identity_of(&file, path).map_err(|error| failed(error.source.to_string()))?;
+        let failed = |source: Unusable| RecordFileError { path: path.to_owned(), source };
+        let identity = dir::identity_of(&file, path).map_err(|error| failed(Unusable(error.source.to_string())))?;
         let author = author(&file, identity.id());
-        let readable = file.try_clone().map_err(|error| failed(error.to_string()))?;
-        let document = read::parse(readable).map_err(failed)?;
+        let readable = file.try_clone().map_err(|error| failed(Unusable(error.to_string())))?;
+        let mut document = read::parse(readable).map_err(failed)?;
         let boot = read::boot_of(&document.machine).map_err(failed)?;
-        let facts = document.facts.clone().ok_or_else(|| {
-            failed("it was made by a criu-gc that did not yet record what the images say: name the images".to_owned())
+        let facts = document.facts.take().ok_or_else(|| {
+            let why = "it was made by a criu-gc that did not yet record what the images say: name the images";
+            failed(Unusable(why.to_owned()))
         })?;
         Ok(RecordFile { file, path: path.to_owned(), inode: identity.id(), author, boot, document, facts })
     }
@@ -91,7 +92,7 @@ impl RecordFile {
 
     /// The record, which names the objects itself.
     pub fn record(&self) -> Record {
-        let record = Record::new(self.document.clone(), self.trust(), self.boot);
+        let record = Record::new(self.document.clone(), self.trust(), self.boot).with_age(self.facts.since_boot);
         Record { name: self.path.display().to_string(), company: Company::Alone, ..record }
     }
 

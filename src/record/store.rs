@@ -12,7 +12,7 @@ use rustix::fs::FileType;
 
 use super::Record;
 use super::document::Document;
-use super::read::{self, ImagesId};
+use super::read::{self, ImagesId, Unusable};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, Name, Reach};
 use crate::system::replace;
@@ -65,12 +65,12 @@ pub enum StoreError {
     #[error("the record has {0} bytes, more than fit in the store")]
     TooLarge(u64),
     /// A stored record cannot be used.
-    #[error("{} is not used: {why}", path.display())]
+    #[error("{} is not used", path.display())]
     Unusable {
         /// The record.
         path: PathBuf,
         /// Why.
-        why: String,
+        source: Unusable,
     },
 }
 
@@ -127,7 +127,7 @@ impl RecordStore {
         let Some(directory) = self.open()? else { return Ok(None) };
         for name in names_for(&directory, images)? {
             let path = self.path.join(&name);
-            let unusable = |why: String| StoreError::Unusable { path: path.clone(), why };
+            let unusable = |source: Unusable| StoreError::Unusable { path: path.clone(), source };
             let Some(file) = directory.read_file(&name)? else { continue };
             if read::author(&directory, &file) != Author::Trusted {
                 return Err(StoreError::OthersWrite(path));
@@ -145,7 +145,7 @@ impl RecordStore {
         let Some((path, document)) = self.find(images)? else { return Ok(None) };
         let boot = match read::boot_of(&document.machine) {
             Ok(boot) => boot,
-            Err(why) => return Err(StoreError::Unusable { path, why }),
+            Err(source) => return Err(StoreError::Unusable { path, source }),
         };
         Ok(Some(Record { name: path.display().to_string(), ..Record::new(document, read::trust(author), boot) }))
     }

@@ -144,7 +144,7 @@ pub(super) fn read(given: Given, options: &Options) -> Result<Read, Error> {
     let read = host::answer(&[&path, &work_dir, options.record_store.path()], move || {
         let mut checkpoint = match &given {
             Given::Images(images) => checkpoint::read(images)?,
-            Given::Record(record) => checkpoint::from_record(record),
+            Given::Record(record) => checkpoint::from_record(record)?,
         };
         let note = stored::complete(&mut checkpoint, &store);
         Ok(Read { given, checkpoint, note })
