@@ -57,6 +57,9 @@ pub enum Presence {
     Gone(Looked),
     /// It ended with the tree.
     Vanished(Vanished),
+    /// It was in a network namespace of the tree's own. That ended with the tree, unless it is one of those that were
+    /// looked into and that nothing ties to the checkpoint.
+    Untied(Looked),
     /// It could not be looked for.
     Unreachable(Cause),
     /// A file is there.
@@ -83,6 +86,12 @@ pub enum Cause {
     Ambiguous(Vec<PathBuf>),
     /// The network namespaces where it could be could not all be looked at.
     Firewall,
+    /// Only network namespaces that nothing ties to the checkpoint have such a thing; the key is that of the namespace of
+    /// the images.
+    Untied {
+        /// The key, where the images have one.
+        key: Option<Vec<u8>>,
+    },
     /// It is not where it should be, but that need not be the place that the images mean.
     Elsewhere(Elsewhere),
     /// The filesystem that it is on does not answer: which one.
@@ -121,6 +130,7 @@ impl Presence {
             Presence::Chain(found) => found.tie.is_none(),
             Presence::Gone(_)
             | Presence::Vanished(_)
+            | Presence::Untied(_)
             | Presence::File(_)
             | Presence::InTable(_)
             | Presence::Table(_) => false,
@@ -132,7 +142,7 @@ impl Cause {
     /// Whether it may be where only the host's own namespaces lead.
     fn is_elsewhere(&self) -> bool {
         match self {
-            Cause::Mount(_) | Cause::Firewall | Cause::Elsewhere(_) | Cause::Open(_) => true,
+            Cause::Mount(_) | Cause::Firewall | Cause::Elsewhere(_) | Cause::Open(_) | Cause::Untied { .. } => true,
             Cause::Ambiguous(_) | Cause::Silent(_) => false,
         }
     }

@@ -184,6 +184,8 @@ pub struct DumpedMemory {
 pub struct Network {
     /// The key under which it was external (`--external net[INODE]:KEY`); then nothing else is recorded.
     pub external_key: Option<Vec<u8>>,
+    /// Whether it was dumped as a part of the tree, and a restore makes a new one.
+    pub is_dumped: bool,
     /// Its devices, without the loopback one.
     pub devices: Vec<Device>,
     /// The addresses of these devices.

@@ -61,7 +61,11 @@ fn filter_job((at, done): (usize, &Done)) -> Option<(usize, FilterRemoval<'_>)> 
         Presence::InTable(_) => FilterRemoval::InTable,
         Presence::Table(found) => FilterRemoval::Table(found),
         Presence::Chain(found) => FilterRemoval::Chain(found),
-        Presence::Gone(_) | Presence::Vanished(_) | Presence::Unreachable(_) | Presence::File(_) => return None,
+        Presence::Gone(_)
+        | Presence::Vanished(_)
+        | Presence::Untied(_)
+        | Presence::Unreachable(_)
+        | Presence::File(_) => return None,
     };
     Some((at, job))
 }

@@ -198,7 +198,7 @@ impl<'a> Decider<'a> {
     fn verdict(&self, answered: &Answered) -> Verdict {
         let Finding { residue, presence } = &answered.finding;
         match presence {
-            Presence::Gone(_) | Presence::Vanished(_) => return Verdict::Nothing,
+            Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_) => return Verdict::Nothing,
             Presence::Unreachable(_) => return Verdict::CannotTell,
             Presence::InTable(_) => return self.tables.clone(),
             Presence::File(_) | Presence::Rules(_) | Presence::Table(_) | Presence::Chain(_) => {}
@@ -242,6 +242,7 @@ fn closed_network(presence: &Presence) -> Option<NetworkId> {
         | Presence::File(_)
         | Presence::Gone(_)
         | Presence::Vanished(_)
+        | Presence::Untied(_)
         | Presence::Unreachable(_) => None,
     }
 }
@@ -257,7 +258,7 @@ fn may_remove(author: Author, presence: &Presence) -> bool {
 }
 
 fn was_restored(evidence: Option<&RestoreEvidence>, tree: &TreeState) -> bool {
-    evidence.is_some() || tree.is_restored()
+    evidence.is_some() || tree.may_be_restored()
 }
 
 #[cfg(test)]

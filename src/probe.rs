@@ -84,7 +84,7 @@ pub fn objects(host: &Host, checkpoint: &Checkpoint, claims: Claims, hints: &Hin
     let of_files = files.residues.into_iter().zip(names).map(|(residue, presence)| Finding { residue, presence });
     let is_told = |finding: &Finding| match (finding.residue.left_by(), &finding.presence) {
         (LeftBy::Dump, _) => true,
-        (LeftBy::KilledRestore, Presence::Gone(_) | Presence::Vanished(_)) => false,
+        (LeftBy::KilledRestore, Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_)) => false,
         // Without a restore it cannot be there.
         (LeftBy::KilledRestore, Presence::Unreachable(_)) => checkpoint.restores.has_log,
         (

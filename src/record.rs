@@ -22,7 +22,7 @@ use crate::connection::Connection;
 use crate::system::filesystem::FilesystemId;
 use crate::time::Timestamp;
 use document::{Document, Link, Network, Rule};
-use facts::Restore;
+use facts::{Facts, Restore};
 
 pub use file::{RecordFile, RecordFileError, is_record};
 pub use read::{ImagesId, read, trusted_document};
@@ -81,7 +81,7 @@ pub struct Record {
     /// What there is beside it.
     pub company: Company,
     pid_namespace: Option<u64>,
-    since_boot: Option<Duration>,
+    age: Option<Age>,
     restores: Vec<Restore>,
     links: HashMap<u32, Link>,
     network: Option<Network>,
@@ -115,19 +115,20 @@ impl Record {
             boot,
             company: Company::Images,
             pid_namespace,
-            since_boot: None,
+            age: None,
             restores: if trust == Trust::Full { restores } else { Vec::new() },
             links: links.into_iter().map(|link| (link.id, link)).collect(),
             network,
             connections,
         };
-        facts.into_iter().fold(record, |record, facts| record.with_age(facts.since_boot))
+        facts.iter().fold(record, Record::with_age)
     }
 
-    /// The same, made so many microseconds after the machine started. Who can write it would make every process young.
-    fn with_age(self, since_boot: u64) -> Self {
+    /// The same, made so long after the machine started. Who can write it would make every process young.
+    fn with_age(self, facts: &Facts) -> Self {
         let is_known = self.boot == Boot::This && self.trust == Trust::Full;
-        Record { since_boot: is_known.then(|| Duration::from_micros(since_boot)), ..self }
+        let age = Age { since_boot: Duration::from_micros(facts.since_boot), time_namespace: facts.time_namespace };
+        Record { age: is_known.then_some(age), ..self }
     }
 
     /// The link remap of this number, which the tree saw at this path.
@@ -146,9 +147,10 @@ impl Record {
         self.pid_namespace
     }
 
-    /// For how long the machine had been running when it was made, if that was in this life of the machine.
-    pub fn since_boot(&self) -> Option<Duration> {
-        self.since_boot
+    /// For how long the machine had been running when it was made, by the clock of this time namespace; `None` if that was
+    /// in another one, or in an earlier life of the machine.
+    pub fn since_boot(&self, time_namespace: Option<u64>) -> Option<Duration> {
+        self.age.filter(|age| age.time_namespace == time_namespace).map(|age| age.since_boot)
     }
 
     /// When the last restore was noted.
@@ -165,6 +167,13 @@ impl Record {
     pub fn rules(&self, connection: &Connection) -> Option<&[Rule]> {
         self.connections.get(connection).map(Vec::as_slice)
     }
+}
+
+/// When a record was made, by a clock that nobody can set.
+#[derive(Debug, Clone, Copy)]
+struct Age {
+    since_boot: Duration,
+    time_namespace: Option<u64>,
 }
 
 impl Link {

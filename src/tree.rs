@@ -34,6 +34,8 @@ pub struct TreeState {
     pub networks: Option<BTreeSet<u64>>,
     /// Processes that were restored from the images.
     pub restored: Vec<LiveTask>,
+    /// Processes that look like restored ones by pid and name; their memory layouts cannot be compared.
+    pub resembling: Vec<LiveTask>,
     /// Processes that were started afresh in the tree's place.
     pub fallback: Vec<Fallback>,
     /// criu processes that work on these images.
@@ -84,6 +86,11 @@ impl TreeState {
         self.alive.is_empty() && !self.restored.is_empty()
     }
 
+    /// Whether the tree may run again, restored from the images.
+    pub fn may_be_restored(&self) -> bool {
+        self.alive.is_empty() && !(self.restored.is_empty() && self.resembling.is_empty())
+    }
+
     /// Whether a process of the tree may live in this network namespace.
     pub fn may_live_in(&self, network: NetworkId) -> bool {
         !self.alive.is_empty() && self.networks.as_ref().is_none_or(|networks| networks.contains(&network.inode))
@@ -108,6 +115,7 @@ pub fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> TreeState {
     for process in &host.processes().list {
         match matcher.classify(process) {
             Some(Kinship::Dumped) => state.alive.push(LiveTask::of(process)),
+            Some(Kinship::Resembling) => state.resembling.push(LiveTask::of(process)),
             Some(Kinship::Restored) => state.restored.push(LiveTask::of(process)),
             Some(Kinship::Undecided) => state.unknown = Some(UnknownTree::Undecided(LiveTask::of(process))),
             Some(Kinship::Nameless) => state.unknown = Some(UnknownTree::Nameless),

@@ -52,7 +52,7 @@ impl<'a> Left<'a> {
             Presence::Table(found) => drop(self.tables.insert((found.namespace.id, found.view.handle))),
             Presence::Chain(found) => drop(self.chains.insert((found.namespace.id, found.place))),
             Presence::InTable(_) => self.in_tables.extend(connection(finding)),
-            Presence::Gone(_) | Presence::Vanished(_) | Presence::Unreachable(_) => {}
+            Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_) | Presence::Unreachable(_) => {}
         }
     }
 
@@ -68,7 +68,7 @@ impl<'a> Left<'a> {
             Presence::Table(found) => self.tables.contains(&(found.namespace.id, found.view.handle)),
             Presence::Chain(found) => self.chains.contains(&(found.namespace.id, found.place)),
             Presence::InTable(_) => connection(removed).is_some_and(|removed| self.in_tables.contains(&removed)),
-            Presence::Gone(_) | Presence::Vanished(_) | Presence::Unreachable(_) => false,
+            Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_) | Presence::Unreachable(_) => false,
         }
     }
 }

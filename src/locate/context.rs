@@ -73,6 +73,17 @@ pub enum Trust {
     Stranger,
 }
 
+impl Trust {
+    /// The host's only if both are.
+    #[must_use]
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Trust::Host, Trust::Host) => Trust::Host,
+            (Trust::Stranger, _) | (_, Trust::Stranger) => Trust::Stranger,
+        }
+    }
+}
+
 /// A mount of the host's files into the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bind {

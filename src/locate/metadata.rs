@@ -69,6 +69,13 @@ impl Metadata {
         Metadata { folder, trust: Trust::Stranger }
     }
 
+    /// Those of the container with this id, which the engine keeps beside this one.
+    fn beside(&self, id: &str) -> Option<Self> {
+        let folder = self.folder.parent()?.below(id).ok()??;
+        let trust = folder.host().map_or(Trust::Stranger, trust_in_directory);
+        Some(Metadata { folder, trust: self.trust.and(trust) })
+    }
+
     /// A file of this host's engine that can be decoded, with its author. `None` if there is none; one that
     /// cannot be used is noted.
     fn json<T: DeserializeOwned>(&self, name: &str, notes: &mut Vec<String>) -> Option<(T, Trust)> {

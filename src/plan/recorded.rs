@@ -19,7 +19,11 @@ use crate::system::netns::NetworkId;
 pub(super) fn ask(record: Option<&Record>, namespace: RecordedNamespace, finding: &Finding) -> Option<Answer> {
     let record = record?;
     let answer = match &finding.presence {
-        Presence::Gone(_) | Presence::Vanished(_) | Presence::Unreachable(_) | Presence::InTable(_) => None,
+        Presence::Gone(_)
+        | Presence::Vanished(_)
+        | Presence::Untied(_)
+        | Presence::Unreachable(_)
+        | Presence::InTable(_) => None,
         Presence::File(file) => about_file(record, &name(finding)?, file),
         Presence::Rules(found) => {
             let rules = record.rules(&connection(finding)?);

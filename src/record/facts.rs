@@ -19,6 +19,8 @@ pub struct Facts {
     pub began: Option<Time>,
     /// For how long the machine had been running, in microseconds, when the record was made. No clock that can be set.
     pub since_boot: u64,
+    /// The number of the time namespace whose clock that is.
+    pub time_namespace: Option<u64>,
     /// The lock method, by CRIU's number.
     pub network_lock: Option<u32>,
     /// The root task's pid as CRIU saw it.

@@ -92,7 +92,7 @@ impl RecordFile {
 
     /// The record, which names the objects itself.
     pub fn record(&self) -> Record {
-        let record = Record::new(self.document.clone(), self.trust(), self.boot).with_age(self.facts.since_boot);
+        let record = Record::new(self.document.clone(), self.trust(), self.boot).with_age(&self.facts);
         Record { name: self.path.display().to_string(), company: Company::Alone, ..record }
     }
 

@@ -84,6 +84,7 @@ fn not_found(finding: &Finding) -> Option<String> {
         Presence::Gone(_) => "does not exist",
         Presence::Unreachable(_) => "could not be checked",
         Presence::Vanished(_)
+        | Presence::Untied(_)
         | Presence::File(_)
         | Presence::Rules(_)
         | Presence::InTable(_)
@@ -126,6 +127,7 @@ fn network(
             | Presence::File(_)
             | Presence::Gone(_)
             | Presence::Vanished(_)
+            | Presence::Untied(_)
             | Presence::Unreachable(_) => {}
         }
     }

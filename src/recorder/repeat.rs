@@ -7,6 +7,7 @@ use criu_images::TaskKobjIds;
 
 use crate::carrier::name::FileMount;
 use crate::checkpoint::{self, Checkpoint, MountRecord};
+use crate::host;
 use crate::json::Bytes;
 use crate::kind::Residue;
 use crate::memory::Randomisation;
@@ -35,6 +36,7 @@ pub(super) fn facts(
         images,
         began: checkpoint.began.map(Time),
         since_boot: u64::try_from(machine::since_boot().as_micros()).unwrap_or(u64::MAX),
+        time_namespace: host::own_time_namespace(),
         network_lock: inventory.and_then(|inventory| inventory.network_lock_method),
         root_pid: checkpoint.real_root_pid(),
         criu: inventory.and_then(|inventory| inventory.root_ids.as_ref()).map(namespaces),

@@ -158,6 +158,7 @@ fn remedy(reason: KeepReason, finding: &Finding) -> String {
         Presence::Rules(found) => Some(&found.namespace),
         Presence::Gone(_)
         | Presence::Vanished(_)
+        | Presence::Untied(_)
         | Presence::Unreachable(_)
         | Presence::File(_)
         | Presence::InTable(_) => None,
@@ -174,7 +175,11 @@ fn location(presence: &Presence) -> Option<Location> {
         Presence::Rules(rules) => Some(rules_location(rules)),
         Presence::Table(table) => Some(table_location(table)),
         Presence::Chain(chain) => Some(chain_location(chain)),
-        Presence::Gone(_) | Presence::Vanished(_) | Presence::Unreachable(_) | Presence::InTable(_) => None,
+        Presence::Gone(_)
+        | Presence::Vanished(_)
+        | Presence::Untied(_)
+        | Presence::Unreachable(_)
+        | Presence::InTable(_) => None,
     }
 }
 
@@ -243,6 +248,9 @@ fn state(finding: &Finding) -> (State, Option<String>) {
         Presence::Vanished(Vanished::KernelFilesystem(_)) => {
             (State::Vanished, Some("with the tree: it was on a kernel filesystem".to_owned()))
         }
+        Presence::Untied(_) => {
+            (State::Vanished, Some("with the tree's network namespace, unless that outlived the tree".to_owned()))
+        }
         Presence::Unreachable(cause) => (State::Unreachable, Some(cause_text(cause))),
         Presence::InTable(_) => (State::Present, Some("by the network lock table".to_owned())),
         Presence::Table(found) => (State::Present, foreign(&found.view.foreign)),
@@ -301,6 +309,7 @@ fn tree_report(tree: &TreeState) -> TreeReport {
         TreeState { alive, .. } if !alive.is_empty() => ("alive", alive),
         TreeState { unknown: Some(_), restored, .. } => ("unknown", restored),
         TreeState { restored, .. } if !restored.is_empty() => ("restored", restored),
+        TreeState { resembling, .. } if !resembling.is_empty() => ("perhaps-restored", resembling),
         TreeState { restored, .. } => ("dead", restored),
     };
     TreeReport { state, processes: processes(tasks), criu: processes(&tree.criu) }

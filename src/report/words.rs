@@ -22,6 +22,13 @@ pub(super) fn cause_text(cause: &Cause) -> String {
         Cause::Silent(told) => told.clone(),
         Cause::Elsewhere(elsewhere) => elsewhere_text(elsewhere),
         Cause::Firewall => "some places where it could be could not be read".to_owned(),
+        Cause::Untied { key: Some(key) } => format!(
+            "nothing tells which network namespace it is in; name that with --external net[{}]:PATH or --netns PATH",
+            String::from_utf8_lossy(key)
+        ),
+        Cause::Untied { key: None } => {
+            "nothing tells which network namespace it is in; name that with --netns PATH".to_owned()
+        }
         Cause::Mount(unreachable) => format!("cannot be reached: {}", unreachable_text(unreachable)),
     }
 }

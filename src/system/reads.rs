@@ -106,7 +106,7 @@ fn kept_access_times(file: &File) -> Option<Kept> {
 fn is_local(file: &File) -> bool {
     /// `f_type` of ext2 to ext4, XFS, btrfs, tmpfs, f2fs and overlay (`include/uapi/linux/magic.h`).
     const LOCAL: [i64; 6] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0xF2F5_2010, 0x794C_7630];
-    fstatfs(file).is_ok_and(|filesystem| LOCAL.contains(&i64::from(filesystem.f_type)))
+    fstatfs(file).is_ok_and(|filesystem| LOCAL.contains(&filesystem.f_type))
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use crate::checkpoint::{Checkpoint, Task};
 use crate::host::{self, Process};
 use crate::memory::Randomisation;
 use crate::mounts;
-use crate::record::Record;
 use crate::time::Timestamp;
 
 /// What a process is to the tree, the gravest last.
@@ -19,6 +18,8 @@ use crate::time::Timestamp;
 pub(super) enum Kinship {
     /// A program started afresh in the place of a task: its memory layout differs from the task's.
     Fallback,
+    /// It looks like a restored process, but its memory layout cannot be compared.
+    Resembling,
     Restored,
     /// It has the pid of a task of which the images have nothing else.
     Nameless,
@@ -48,7 +49,8 @@ impl<'a> Matcher<'a> {
     pub(super) fn new(checkpoint: &'a Checkpoint) -> Self {
         let tasks = checkpoint.tasks.iter().map(|task| (task.pid, task)).collect();
         let written = checkpoint.written_until.map(Timestamp::latest);
-        let recorded = checkpoint.record.record().and_then(Record::since_boot);
+        let time_namespace = host::own_time_namespace();
+        let recorded = checkpoint.record.record().and_then(|record| record.since_boot(time_namespace));
         Matcher { checkpoint, tasks, written, recorded, randomisation: host::randomisation() }
     }
 
@@ -97,7 +99,7 @@ impl<'a> Matcher<'a> {
             (false, _) if looks_alike && self.has_root_of(process) => Some(Kinship::Dumped),
             (_, _) if is_nameless && !self.is_younger(process) && self.has_root_of(process) => Some(Kinship::Nameless),
             (true, _) if looks_alike && self.has_root_of(process) && self.was_restored(process) => {
-                Some(Kinship::Restored)
+                Some(Kinship::Resembling)
             }
             (true, _) if looks_alike && self.recorded.is_none() && self.has_root_of(process) => {
                 Some(Kinship::Undecided)

@@ -62,6 +62,7 @@ fn check(checkpoint: &Checkpoint, process: Process, expected: &str) {
         Some(Kinship::Undecided) => "undecided",
         Some(Kinship::Nameless) => "nameless",
         Some(Kinship::Fallback) => "fallback",
+        Some(Kinship::Resembling) => "resembling",
         None => "none of the tree",
     };
     assert_eq!(found, expected, "{process:?}");
@@ -152,9 +153,9 @@ fn an_older_process_with_the_pid_is_the_dumped_one_whatever_it_is_called_now() {
 }
 
 #[test]
-fn a_younger_process_with_the_pid_was_restored_if_there_was_a_restore_and_it_looks_alike() {
-    check(&restored(checkpoint()), with_name(process(100, YOUNGER)), "restored");
-    check(&restored(checkpoint()), with_program(process(100, YOUNGER)), "restored");
+fn a_younger_process_with_the_pid_resembles_a_restored_one_if_there_was_a_restore_and_it_looks_alike() {
+    check(&restored(checkpoint()), with_name(process(100, YOUNGER)), "resembling");
+    check(&restored(checkpoint()), with_program(process(100, YOUNGER)), "resembling");
     check(&checkpoint(), with_name(process(100, YOUNGER)), "undecided");
     check(&checkpoint(), process(100, YOUNGER), "none of the tree");
     check(&checkpoint(), with_name(with_program(process(101, YOUNGER))), "none of the tree");
@@ -179,7 +180,7 @@ fn without_the_time_of_the_images_every_process_counts_as_older() {
 #[test]
 fn pids_of_a_namespace_are_compared_with_those_of_namespaces() {
     check(&container(), with_name(inside(process(PID, OLDER))), "dumped");
-    check(&restored(container()), with_name(inside(process(PID, YOUNGER))), "restored");
+    check(&restored(container()), with_name(inside(process(PID, YOUNGER))), "resembling");
     check(&container(), with_name(process(101, OLDER)), "none of the tree");
 }
 

@@ -23,6 +23,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "without /proc no tree is called dead", test: without_proc },
     Case { name: "an older process with the pid of a dumped one is not taken for it", test: same_number },
     Case { name: "a criu under another name is at work", test: renamed_criu },
+    Case { name: "a lock is removed from a namespace in which no process of the living tree is", test: lock_elsewhere },
 ]));
 
 /// A stopped tree whose namespace a table closes.
@@ -148,4 +149,29 @@ fn renamed_criu(criu: &Criu) {
         .expect("its end");
     let removed = tool.run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
+}
+
+/// A dump that leaves the tree running, as the kubelet's, takes its lock away. A restore from it that fails leaves one of
+/// the same name in the namespace that it went into, and no process of the tree is there.
+fn lock_elsewhere(criu: &Criu) {
+    let host = TestHost::new();
+    let [blue, red] = ["blue", "red"].map(|name| host.make_net_namespace(name));
+    let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Named(blue.clone())).start(&host);
+    let stopped =
+        DumpOptions { lock: LockMethod::Nftables, final_state: FinalState::Stopped, ..DumpOptions::default() };
+    criu.dump(&host, &tree, &images_of(&host), &stopped);
+    let copy = "nsenter --net=/run/netns/blue nft list ruleset | nsenter --net=/run/netns/red nft -f -";
+    host.run("sh", &[&"-c", &copy]);
+    let held = || [&blue, &red].map(|namespace| tables(&host, Some(&namespace.path())).len());
+    assert_eq!(held(), [1, 1], "void");
+    let tool = Tool::on(&host);
+    let shown = tool.show();
+    let fate = |namespace: &str| shown.iter().find(|line| line.contains(namespace)).cloned().unwrap_or_default();
+    assert!(fate("/run/netns/blue").ends_with("kept: tree-alive)"), "{shown:#?}");
+    assert!(fate("/run/netns/red").ends_with("to be removed)"), "{shown:#?}");
+    let removed = tool.run(&[]);
+    assert_eq!((removed.code(), held()), (1, [1, 0]), "{removed}");
+    drop(tree);
+    wait_until(|| (tool.run(&[]).code() == 0).then_some(())).unwrap_or_else(|| panic!("NOT CLEAN: {}", tool.run(&[])));
+    assert_eq!(held(), [0, 0]);
 }

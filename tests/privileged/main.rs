@@ -34,6 +34,7 @@ mod detached;
 mod device_links;
 mod disk;
 mod failed_restore;
+mod fallback;
 mod faults;
 mod filters;
 mod ghost_files;

@@ -49,7 +49,7 @@ fn outside(criu: &Criu) {
     let plain = run_inside("", criu);
     let is_told = |text: &str| plain.contains(text);
     assert!(
-        is_told("; to be removed)") && is_told("kept: untied-namespace") && is_told("(gone: with its tmpfs"),
+        is_told("; to be removed)") && is_told("unless that outlived the tree") && is_told("(gone: with its tmpfs"),
         "void: {plain}"
     );
     assert!(!is_told("ot known"), "{plain}");

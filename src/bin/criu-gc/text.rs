@@ -215,6 +215,10 @@ fn tree_lines(report: &CheckpointReport) -> Vec<Line> {
             &report.tree.processes,
             "was restored from these images: the restore should have removed what is listed here",
         ),
+        "perhaps-restored" => each(
+            &report.tree.processes,
+            "may have been restored from these images: this is a guess by its pid and name",
+        ),
         _ => Vec::new(),
     });
     lines

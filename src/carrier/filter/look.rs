@@ -71,9 +71,12 @@ pub(crate) fn look(
     }
     let own = netns::current()?.named(OWN_NAMESPACE);
     // What the user says is not asked of the metadata.
-    let of_metadata = match named.is_empty() && !queries.is_empty() {
-        true => metadata::network_namespaces(host, checkpoint, &hints.metadata, &mut survey.notes),
-        false => Vec::new(),
+    let (of_metadata, of_strangers) = match named.is_empty() && !queries.is_empty() {
+        true => (
+            metadata::network_namespaces(host, checkpoint, &hints.metadata, &mut survey.notes),
+            metadata::of_strangers(host, checkpoint, &hints.metadata),
+        ),
+        false => (Vec::new(), Vec::new()),
     };
     let mut terms = Terms {
         checkpoint,
@@ -83,9 +86,11 @@ pub(crate) fn look(
         own: own.id(),
         named: named.iter().map(NetNamespace::id).collect(),
         configured: of_metadata.iter().map(NetNamespace::id).collect(),
+        mentioned: of_metadata.iter().chain(&of_strangers).map(NetNamespace::id).collect(),
         recorded: RecordedNamespace::Unknown,
     };
-    let mut networks = host.named_networks(named.into_iter().chain([own]).chain(of_metadata).collect());
+    let mut networks =
+        host.named_networks(named.into_iter().chain([own]).chain(of_metadata).chain(of_strangers).collect());
     if hints.search == Search::Everywhere {
         host.add_networks(&mut networks);
     }
@@ -121,7 +126,7 @@ fn answer(scene: &Scene<'_>, queries: &[FilterQuery], hints: &Hints, survey: &mu
             FilterQuery::InTable { connection } => vec![scene.in_table(connection, &tables)],
             FilterQuery::Table { .. } => scene.table_of(query),
             FilterQuery::Chain => {
-                survey.notes.extend(scene.chains_elsewhere());
+                survey.notes.extend(scene.strange_chains());
                 scene.chains()
             }
         });

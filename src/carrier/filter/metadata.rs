@@ -36,6 +36,13 @@ pub(super) fn network_namespaces(
     found
 }
 
+/// The network namespaces that metadata of strangers names, as far as they can be the same ones. They tie nothing.
+pub(super) fn of_strangers(host: &Host, checkpoint: &Checkpoint, metadata: &Context) -> Vec<NetNamespace> {
+    let strangers = metadata.network_namespaces.iter().filter(|recorded| recorded.trust == Trust::Stranger);
+    let written = checkpoint.times.first().or(checkpoint.written);
+    strangers.filter_map(|recorded| open(host, &recorded.value, written).ok()).collect()
+}
+
 /// What metadata of strangers says about the network namespace. It ties nothing, but the user may know that it is true.
 pub(super) fn words_of_strangers(metadata: &Context) -> Vec<String> {
     let strangers = metadata.network_namespaces.iter().filter(|recorded| recorded.trust == Trust::Stranger);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Docker's own records of a container: `config.v2.json`.
+//! Docker's own records of a container: `config.v2.json` and `hostconfig.json`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,6 +10,13 @@ use super::Metadata;
 use crate::locate::context::{Bind, Context};
 
 const FILE: &str = "config.v2.json";
+const HOST_FILE: &str = "hostconfig.json";
+
+#[derive(Deserialize)]
+struct HostConfig {
+    #[serde(rename = "NetworkMode")]
+    network_mode: Option<String>,
+}
 
 #[derive(Deserialize)]
 struct Container {
@@ -44,8 +51,9 @@ pub(super) fn add(metadata: &Metadata, context: &mut Context) {
     // Docker's own names of containers begin with a slash.
     let name = container.name.map(|name| name.trim_start_matches('/').to_owned());
     context.container.complete(name, container.id);
-    if let Some(path) = container.network.and_then(|network| network.sandbox).filter(|path| path.is_absolute()) {
-        context.add_network_namespace(path, FILE, trust);
+    match sandbox(container.network) {
+        Some(path) => context.add_network_namespace(path, FILE, trust),
+        None => add_network_of_another(metadata, context),
     }
     for mount in container.mounts.unwrap_or_default().into_values() {
         if let (Some(source), Some(destination)) = (mount.source, mount.destination)
@@ -54,4 +62,25 @@ pub(super) fn add(metadata: &Metadata, context: &mut Context) {
             context.add_bind(Bind { destination, source }, FILE, trust);
         }
     }
+}
+
+fn sandbox(network: Option<NetworkSettings>) -> Option<PathBuf> {
+    network.and_then(|network| network.sandbox).filter(|path| path.is_absolute())
+}
+
+/// `docker run --network container:NAME`: the container has no network of its own, and Docker records the id of the
+/// other one.
+fn add_network_of_another(metadata: &Metadata, context: &mut Context) {
+    let Some((host, trust)) = metadata.json::<HostConfig>(HOST_FILE, &mut context.notes) else { return };
+    let mode = host.network_mode.unwrap_or_default();
+    let Some(id) = mode.strip_prefix("container:").filter(|id| is_id(id)) else { return };
+    let Some(other) = metadata.beside(id) else { return };
+    let Some((container, trust_in_other)) = other.json::<Container>(FILE, &mut context.notes) else { return };
+    if let Some(path) = sandbox(container.network) {
+        context.add_network_namespace(path, FILE, trust.and(trust_in_other));
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }

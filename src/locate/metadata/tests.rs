@@ -124,6 +124,29 @@ fn docker_tells_of_the_sandbox_and_volumes() {
 }
 
 #[test]
+fn docker_tells_of_the_sandbox_of_another_container() {
+    let containers = scratch();
+    let id = "9b051c27".repeat(8);
+    let write = |container: &str, file: &str, content: &str| {
+        let directory = containers.path().join(container);
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(file), content).unwrap();
+    };
+    write("job", "config.v2.json", r#"{"ID": "d1", "NetworkSettings": {"SandboxKey": ""}}"#);
+    write(&id, "config.v2.json", r#"{"NetworkSettings": {"SandboxKey": "/run/docker/netns/f7"}}"#);
+    let namespaces = |mode: &str| {
+        write("job", "hostconfig.json", &format!(r#"{{"NetworkMode": "{mode}"}}"#));
+        read_all(&containers.path().join("job"), Layout::Docker).network_namespaces
+    };
+    let found = namespaces(&format!("container:{id}"));
+    assert_eq!(found[0].value, Path::new("/run/docker/netns/f7"));
+    assert_eq!(found[0].trust, Trust::Host);
+    for mode in ["host", "bridge", "container:../job", "container:", &format!("container:{}", "0".repeat(64))] {
+        assert_eq!(namespaces(mode), [], "{mode}");
+    }
+}
+
+#[test]
 fn metadata_that_cannot_be_used_is_a_note() {
     let deep = "[".repeat(100_000);
     let huge = format!("\"{}\"", "x".repeat(SIZE_LIMIT as usize));

@@ -90,6 +90,7 @@ fn document(run_id: Option<String>) -> Document {
             images: None,
             began: None,
             since_boot: 0,
+            time_namespace: None,
             network_lock: Some(0),
             root_pid: None,
             criu: None,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The network namespaces with what they hold, each entered once; and the answers that follow from them.
 
+mod chains;
+
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -9,12 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{absent, devices};
 use crate::carrier::Presence;
 use crate::carrier::filter::{
-    FilterQuery, FoundChain, FoundRule, FoundRules, FoundTable, RecordedNamespace, RuleForms, TableName, Tie,
-    recorded_namespace,
+    FilterQuery, FoundRule, FoundRules, FoundTable, RecordedNamespace, RuleForms, TableName, Tie, recorded_namespace,
 };
 use crate::checkpoint::{Checkpoint, Network};
 use crate::connection::{Connection, Direction, TableForm};
-use crate::firewall::{self, Backend, LookFailure, NetworkView, Parts, RuleKey, TableView};
+use crate::firewall::{self, LookFailure, NetworkView, Parts, RuleKey, TableView};
 use crate::host::{self, Looked, Networks, Visited};
 use crate::record::document::Role;
 use crate::system::abstract_sockets;
@@ -35,6 +36,8 @@ pub(super) struct Terms<'a> {
     pub(super) named: BTreeSet<NetworkId>,
     /// Those that metadata of this host's own engine name.
     pub(super) configured: BTreeSet<NetworkId>,
+    /// Those that any metadata names.
+    pub(super) mentioned: BTreeSet<NetworkId>,
     /// Where that of the record is.
     pub(super) recorded: RecordedNamespace,
 }
@@ -46,6 +49,7 @@ pub(super) const LIMIT: usize = 2_000_000;
 /// What was found.
 pub(super) struct Scene<'a> {
     queries: &'a [FilterQuery],
+    checkpoint: &'a Checkpoint,
     visited: Visited<View>,
     /// Whether namespaces that no process is in were looked for too.
     is_everywhere: bool,
@@ -60,6 +64,10 @@ struct View {
     is_crius: bool,
     /// Whether it has the devices that the images record.
     has_devices: bool,
+    /// Whether metadata names it, whoever wrote that, or the record does.
+    is_mentioned: bool,
+    /// Whether neither a process nor a name leads to it.
+    is_hidden: bool,
     /// Whether it can have been there when the images were written.
     is_old_enough: bool,
     criu: Option<LiveTask>,
@@ -100,6 +108,9 @@ impl Terms<'_> {
             tie,
             is_crius: if self.named.is_empty() { id == crius } else { self.named.contains(&id) },
             has_devices: needs_devices && devices::are_here(recorded),
+            is_mentioned: self.mentioned.contains(&id)
+                || matches!(self.recorded, RecordedNamespace::Found(it) if it == id),
+            is_hidden: false,
             is_old_enough: self.is_old_enough(namespace, oldest),
             criu: run_id.and_then(|run_id| criu_by_socket(&run_id.text)),
         }
@@ -133,12 +144,18 @@ impl Terms<'_> {
 
 impl<'a> Scene<'a> {
     pub(super) fn open(terms: &Terms<'a>, networks: &Networks) -> Self {
-        Scene { queries: terms.queries, visited: visit(terms, networks), is_everywhere: false }
+        Scene {
+            queries: terms.queries,
+            checkpoint: terms.checkpoint,
+            visited: visit(terms, networks),
+            is_everywhere: false,
+        }
     }
 
     /// The same with the namespaces that no process is in.
     pub(super) fn with(mut self, terms: &Terms<'a>, hidden: &Networks) -> Self {
-        let visited = visit(terms, hidden);
+        let mut visited = visit(terms, hidden);
+        visited.answers.iter_mut().for_each(|(_, view)| view.is_hidden = true);
         self.visited.answers.extend(visited.answers);
         self.visited.unseen.extend(visited.unseen);
         self.is_everywhere = true;
@@ -148,7 +165,10 @@ impl<'a> Scene<'a> {
     /// Whether all was found where it was expected, so that no other place matters.
     pub(super) fn has_all(&self) -> bool {
         let is_there = |presences: Vec<Presence>| {
-            presences.iter().all(|presence| !matches!(presence, Presence::Unreachable(_) | Presence::Gone(_)))
+            let is_absent = |presence: &Presence| {
+                matches!(presence, Presence::Unreachable(_) | Presence::Gone(_) | Presence::Untied(_))
+            };
+            !presences.iter().any(is_absent)
         };
         self.queries.iter().all(|query| match query {
             FilterQuery::Rules { connection, forms } => is_there(self.connection(connection, *forms)),
@@ -270,49 +290,6 @@ impl<'a> Scene<'a> {
             (None, Some(_)) => absent(self.looked_at(|view| !view.network.tables.is_empty())),
             (None, None) => absent(None),
         }
-    }
-
-    /// A tree is in one network namespace: where that is known, the chains of all others are other dumps'. Metadata is
-    /// known to be right only where there is such a chain.
-    pub(super) fn is_tied(&self) -> bool {
-        self.views().any(|view| match view.tie {
-            Some(Tie::Metadata) => view.has_chain(),
-            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Recorded) => true,
-            None => false,
-        })
-    }
-
-    pub(super) fn chains(&self) -> Vec<Presence> {
-        let is_tied = self.is_tied();
-        let mut found = Vec::new();
-        for view in self.views().filter(|view| view.tie.is_some() || !is_tied) {
-            for filter in &view.network.filters {
-                let Some(chain) = &filter.lock_chain else { continue };
-                found.push(Presence::Chain(FoundChain {
-                    namespace: Arc::clone(&view.network.namespace),
-                    place: filter.place,
-                    view: chain.clone(),
-                    tie: view.tie.filter(|tie| *tie != Tie::Recorded || filter.place.backend == Backend::Nft),
-                }));
-            }
-        }
-        if found.is_empty() {
-            let looked = match is_tied {
-                true => self.looked_at(|view| view.tie.is_some()),
-                false => self.looked_everywhere(),
-            };
-            found.push(absent(looked));
-        }
-        found
-    }
-
-    /// Whoever named the wrong namespace should hear of the others that are closed too.
-    pub(super) fn chains_elsewhere(&self) -> Option<String> {
-        let is_other = |view: &&View| self.is_tied() && view.tie.is_none() && view.has_chain();
-        let others: Vec<String> =
-            self.views().filter(is_other).map(|view| view.network.namespace.to_string()).collect();
-        let is_any = !others.is_empty();
-        is_any.then(|| format!("{} also has a chain CRIU, which criu-gc takes for another dump's", others.join(", ")))
     }
 
     /// What could not be looked at in the namespaces where CRIU may have run, or which are tied.

@@ -83,10 +83,11 @@ fn may_be_of_another(presence: &Presence) -> bool {
                 | Elsewhere::Untouched(_) => false,
             },
             // What cannot be looked at may be the disk.
-            Cause::Mount(_) | Cause::Ambiguous(_) | Cause::Firewall | Cause::Silent(_) => false,
+            Cause::Mount(_) | Cause::Ambiguous(_) | Cause::Firewall | Cause::Silent(_) | Cause::Untied { .. } => false,
         },
         Presence::Gone(_)
         | Presence::Vanished(_)
+        | Presence::Untied(_)
         | Presence::Rules(_)
         | Presence::InTable(_)
         | Presence::Table(_)
