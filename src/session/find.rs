@@ -154,3 +154,6 @@ pub(super) fn read(given: Given, options: &Options) -> Result<Read, Error> {
         None => Err(Error::new(Silent::at(&path))),
     }
 }
+
+#[cfg(test)]
+mod tests;
