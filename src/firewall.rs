@@ -121,10 +121,10 @@ pub struct ChainView {
 }
 
 impl ChainView {
-    /// Whether one dump alone can have closed the namespace: it adds one jump from each side.
-    pub fn is_closed_once(&self) -> bool {
+    /// How often the namespace was closed: a dump adds one jump from each side.
+    pub fn times_closed(&self) -> usize {
         let from = |side: Direction| self.jumps.iter().filter(|(direction, _)| *direction == side).count();
-        Direction::BOTH.into_iter().all(|side| from(side) <= 1)
+        Direction::BOTH.into_iter().map(from).max().unwrap_or_default()
     }
 }
 

@@ -25,6 +25,9 @@ pub struct LogFacts {
     pub restore_finished: bool,
     /// `Restoring FAILED`.
     pub restore_failed: bool,
+    /// `Running post-setup-namespaces scripts`: a restore says so right after it may have locked the network namespace
+    /// (`restore_root_task` in `criu/cr-restore.c`).
+    pub has_set_up_namespaces: bool,
     /// How long after the start of the log its last line was written.
     pub took: Option<Duration>,
 }
@@ -71,6 +74,8 @@ fn note(facts: &mut LogFacts, line: &[u8]) {
         };
     } else if after(line, b"Restore finished successfully").is_some() {
         facts.restore_finished = true;
+    } else if after(line, b"Running post-setup-namespaces scripts").is_some() {
+        facts.has_set_up_namespaces = true;
     } else if is_failure(line) {
         facts.restore_failed = true;
     }

@@ -34,6 +34,8 @@ pub struct FailedRestore {
     pub began: Timestamp,
     /// When its last line was written.
     pub ended: Timestamp,
+    /// Whether it locked the network namespace that it restored into.
+    pub has_locked: bool,
 }
 
 impl FailedRestore {
@@ -41,7 +43,7 @@ impl FailedRestore {
     /// lag behind the clock of the log by up to a tick of the kernel.
     pub(super) fn new(log: &str, ended: Timestamp, took: Duration) -> Self {
         const TICK: Duration = Duration::from_millis(20);
-        FailedRestore { log: log.to_owned(), began: ended.minus(took + TICK), ended }
+        FailedRestore { log: log.to_owned(), began: ended.minus(took + TICK), ended, has_locked: false }
     }
 
     /// Whether this restore can have made a change of this time.
@@ -67,6 +69,11 @@ impl Restores {
         if self.succeeded.as_ref().is_some_and(is_of_failure) {
             self.succeeded = None;
         }
+    }
+
+    /// How often failed restores have locked the network namespace once more.
+    pub fn locks(&self) -> usize {
+        self.failed.iter().filter(|restore| restore.has_locked).count()
     }
 
     /// The failed restore that can have made a change of this time.

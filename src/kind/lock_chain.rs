@@ -48,8 +48,9 @@ impl Kind for LockChain {
         if !found.view.foreign.is_empty() {
             reasons.push(KeepReason::ForeignContent);
         }
-        // Each dump adds one jump from each side, and nothing tells them apart but a record.
-        if !found.view.is_closed_once() && !basis.is_recorded() {
+        // Each dump adds one jump from each side, and so may each failed restore. Nothing tells them apart but a record.
+        let own = 1 + basis.checkpoint.restores.locks();
+        if found.view.times_closed() > own && !basis.is_recorded() {
             reasons.push(KeepReason::SharedLock);
         }
         reasons

@@ -11,6 +11,7 @@ use criu_images::ImageKind;
 
 use super::LocateError;
 use super::folder::{self, Folder, ImageFile};
+use super::layout::Layout;
 use crate::archive::Source;
 use crate::record::RecordFile;
 use crate::system::author::Author;
@@ -30,8 +31,8 @@ pub struct Images {
     archive: Option<Arc<Source>>,
     /// The inode of the directory.
     inode: Option<InodeId>,
-    /// Who set the times of the images.
-    times: TimesSetBy,
+    /// How they are held.
+    layout: Layout,
 }
 
 /// Where CRIU's logs and statistics are.
@@ -102,12 +103,17 @@ impl Images {
         let names = folder.names()?;
         // Asked now, because later the filesystem may not answer any more.
         let inode = folder.host().map(|directory| Ok::<_, FileError>(directory.identity()?.id())).transpose()?;
-        Ok(Images { folder, names, work, archive: None, inode, times: TimesSetBy::Writing })
+        Ok(Images { folder, names, work, archive: None, inode, layout: Layout::ImagesDirectory })
     }
 
-    /// The same, where an engine unpacked them once into its own store.
-    pub(super) fn unpacked_by_engine(self) -> Self {
-        Images { times: TimesSetBy::Unpacking, ..self }
+    /// The same in a layout.
+    pub(super) fn in_layout(self, layout: Layout) -> Self {
+        Images { layout, ..self }
+    }
+
+    /// How they are held.
+    pub fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// The same, with the archive that they came from.
@@ -160,7 +166,9 @@ impl Images {
     /// When the image `name` was first read after it was written.
     pub fn first_read(&self, name: &str) -> FirstRead {
         let image = self.image(name).ok().flatten();
-        image.map_or(FirstRead::Unknown, |image| image.first_read(self.times))
+        // Docker unpacks the images once, into its own store.
+        let times = if self.layout == Layout::Docker { TimesSetBy::Unpacking } else { TimesSetBy::Writing };
+        image.map_or(FirstRead::Unknown, |image| image.first_read(times))
     }
 
     /// The names of what may be logs of CRIU's, whatever `-o` named them: no more than `most`. Beside the images a

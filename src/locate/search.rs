@@ -115,8 +115,7 @@ fn located(images: Folder, work_dir: Option<&Path>) -> Result<Located, FileError
         (None, Some(folder)) => Work::Beside(folder),
         (None, None) => Work::Images,
     };
-    let images = Images::new(images, work)?;
-    let images = if layout == Layout::Docker { images.unpacked_by_engine() } else { images };
+    let images = Images::new(images, work)?.in_layout(layout);
     Ok(Located { images, layout, context, archive: None })
 }
 

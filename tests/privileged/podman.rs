@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use testkit::{CommandExt, Criu, Engines, IptablesFlavour, LockMethod, Podman, Snapshot, Specification, TestHost};
 
 use crate::case::{Case, Cases};
+use crate::places::link_in;
 use crate::pod::{Peers, Pod};
 use crate::tool::{NOTHING, Tool};
 
@@ -15,6 +16,10 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "what a checkpoint left is removed by the name of podman's container", test: by_name },
     Case { name: "podman's container is found in the storage that storage.conf names", test: configured_storage },
     Case { name: "podman restores a container after criu-gc only showed", test: restored_after_show },
+    Case {
+        name: "after a restore by podman that failed all is removed, and the pod has a network again",
+        test: failed
+    },
     Case { name: "images that an earlier checkpoint by podman left in the directory are not read", test: kept_twice },
     Case { name: "what stays after podman refused to export a checkpoint is removed", test: refused_export },
     Case { name: "what a checkpoint left is removed by podman's export, unpacked", test: unpacked_export },
@@ -194,6 +199,25 @@ fn restored_after_show(criu: &Criu) {
         assert_eq!(pair.images().difference_to(&pair.before), NOTHING);
         pair.images().assert_finds_nothing();
     });
+}
+
+/// The link in the volume is missing. podman has CRIU's log beside the images.
+fn failed(criu: &Criu) {
+    for lock in [LockMethod::Iptables, LockMethod::Nftables] {
+        with_pair(criu, lock, |mut pair| {
+            pair.checkpoint(&["--keep"]);
+            fs::remove_file(link_in(&pair.host.path(&pair.pod.volume))).expect("a link");
+            let failed = pair.podman.try_restore(NAME, &["--keep"]);
+            assert_ne!(failed.code(), 0, "void: {failed}");
+            let tool = pair.tool(Path::new("podman:container"));
+            let shown = tool.show();
+            let note =
+                "Note: restore.log shows that a restore failed, so what it changed does not count as a newer dump's";
+            assert!(shown.iter().any(|line| line == note), "{shown:#?}");
+            assert!(!shown.iter().any(|line| line.contains("kept:")), "{shown:#?}");
+            pair.assert_cleaned_by(&tool);
+        });
+    }
 }
 
 /// With `--keep` podman dumps into the directory again, and leaves there what the second dump does not write anew.

@@ -8,7 +8,7 @@ use criu_images::ImageKind;
 use super::work_files::statistics;
 use super::{BUFFER, ReadError, Reader};
 use crate::checkpoint::{FailedRestore, RestoreEvidence, Restores, Task, log};
-use crate::locate::{RESTORE_LOG, Written};
+use crate::locate::{Layout, RESTORE_LOG, Written};
 use crate::system::author::Author;
 use crate::system::reads::FirstRead;
 
@@ -60,7 +60,9 @@ impl Reader<'_> {
             restores.succeeded = Some(RestoreEvidence { file: name.to_owned(), written });
         }
         if let Some(took) = facts.took.filter(|_| facts.restore_failed && !facts.restore_finished && is_believed) {
-            restores.failed.push(FailedRestore::new(name, written, took));
+            // podman restores every container with `--empty-ns network`, for which CRIU locks the namespace.
+            let has_locked = facts.has_set_up_namespaces && self.images.layout() == Layout::Podman;
+            restores.failed.push(FailedRestore { has_locked, ..FailedRestore::new(name, written, took) });
         }
         Ok(())
     }

@@ -115,7 +115,22 @@ impl Podman<'_> {
     /// If that fails.
     #[track_caller]
     pub fn restore(&self, name: &str, options: &[&str]) {
-        self.command("container").args(["restore", "--tcp-established"]).args(options).arg(name).succeed();
+        self.restore_command(name, options).succeed();
+    }
+
+    /// The same, for a restore that is meant to fail.
+    ///
+    /// # Panics
+    /// If podman hangs.
+    #[track_caller]
+    pub fn try_restore(&self, name: &str, options: &[&str]) -> Finished {
+        self.restore_command(name, options).finish()
+    }
+
+    fn restore_command(&self, name: &str, options: &[&str]) -> Command {
+        let mut command = self.command("container");
+        command.args(["restore", "--tcp-established"]).args(options).arg(name);
+        command
     }
 
     /// Removes a container that has ended, with its layer and its images.
