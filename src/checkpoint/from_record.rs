@@ -48,7 +48,7 @@ pub fn from_record(file: &RecordFile) -> Result<Checkpoint, ReadError> {
         sockets: sockets(file),
         mounts: mounts(file),
         tasks: file.facts.tasks.iter().map(task).collect(),
-        network: Network::default(),
+        network: Network { external_key: file.facts.external_network.clone().map(|key| key.0), ..Network::default() },
         log: LogFacts { root_pid: file.facts.root_pid, ..LogFacts::default() },
         restores: Restores { succeeded: restore_of(&record), ..Restores::default() },
         record: Beside::Found(Box::new(record)),

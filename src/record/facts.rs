@@ -23,6 +23,9 @@ pub struct Facts {
     pub time_namespace: Option<u64>,
     /// The lock method, by CRIU's number.
     pub network_lock: Option<u32>,
+    /// The key of the tree's network namespace, if it was external: then it may have outlived the tree.
+    #[serde(deserialize_with = "present")]
+    pub external_network: Option<Bytes>,
     /// The root task's pid as CRIU saw it.
     pub root_pid: Option<u32>,
     /// The namespaces of CRIU.

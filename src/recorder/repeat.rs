@@ -38,6 +38,7 @@ pub(super) fn facts(
         since_boot: u64::try_from(machine::since_boot().as_micros()).unwrap_or(u64::MAX),
         time_namespace: host::own_time_namespace(),
         network_lock: inventory.and_then(|inventory| inventory.network_lock_method),
+        external_network: checkpoint.network.external_key.clone().map(Bytes),
         root_pid: checkpoint.real_root_pid(),
         criu: inventory.and_then(|inventory| inventory.root_ids.as_ref()).map(namespaces),
         tasks: checkpoint.tasks.iter().map(task).collect(),

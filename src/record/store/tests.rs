@@ -92,6 +92,7 @@ fn document(run_id: Option<String>) -> Document {
             since_boot: 0,
             time_namespace: None,
             network_lock: Some(0),
+            external_network: None,
             root_pid: None,
             criu: None,
             tasks: vec![task],

@@ -32,7 +32,8 @@ fn record() -> Value {
         "dump": { "run_id": RUN_ID, "images_written": "1000.000000000", "images_directory": { "text": "/none" } },
         "links": [link(6)], "network": null, "not_recorded": [],
         "facts": {
-            "images": null, "began": null, "since_boot": 1, "time_namespace": null, "network_lock": 0, "root_pid": null,
+            "images": null, "began": null, "since_boot": 1, "time_namespace": null, "network_lock": 0,
+            "external_network": null, "root_pid": null,
             "criu": namespaces,
             "tasks": [{ "pid": 1, "name": { "text": "job" }, "program": null, "memory": null, "namespaces": own }],
             "links": [{ "id": 6, "original": { "text": "/data/one" }, "mode": 33188, "size": 41, "mount": 20 }],
