@@ -21,7 +21,7 @@ use criu_gc::internals::execute;
 use criu_gc::internals::host::Host;
 use criu_gc::internals::interrupt::Interrupt;
 use criu_gc::internals::kind;
-use criu_gc::internals::locate::Images;
+use criu_gc::internals::locate::{Given, Images};
 use criu_gc::internals::plan::{self, KeepReason, Policy};
 use criu_gc::internals::probe::{self, Hints};
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -68,7 +68,8 @@ fn remove_planned(images: &Path) -> Duration {
     let checkpoint = checkpoint::read(&images).expect("the images");
     let claims = kind::claims(&checkpoint);
     let host = Host::look(probe::wanted(&checkpoint, &claims));
-    let survey = probe::look(&host, &images, &checkpoint, claims, &Hints::default()).expect("this machine");
+    let survey =
+        probe::look(&host, &Given::Images(images), &checkpoint, claims, &Hints::default()).expect("this machine");
     // The tree's pids are those of the throw-away host, and mean others here.
     let allowed = [KeepReason::TreeAlive, KeepReason::TreeUnknown].into();
     let policy = Policy { allowed, ..Policy::default() };

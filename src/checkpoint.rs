@@ -7,6 +7,7 @@
 mod budget;
 #[cfg(test)]
 pub(crate) mod example;
+mod from_record;
 mod ghosts;
 pub mod log;
 mod problem;
@@ -29,9 +30,10 @@ use crate::record::Beside;
 use crate::system::author::Author;
 use crate::time::Timestamp;
 
+pub use from_record::{from_record, restore_of};
 pub use log::{FinalState, LogFacts, LogFile, Obstacle, Rollback};
 pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
-pub use read::{ReadError, read};
+pub use read::{Identity, ReadError, identify, read};
 pub use restores::{FailedRestore, Restores};
 pub use times::{DumpSpan, ImageTimes};
 
@@ -301,6 +303,11 @@ impl Checkpoint {
     pub fn has_odd_run_id(&self) -> bool {
         let id = self.inventory.as_ref().and_then(|inventory| inventory.entry.dump_criu_run_id.as_deref());
         id.is_some_and(|id| RunId::new(id).is_none())
+    }
+
+    /// What distinguishes the dump from all others.
+    pub fn identity(&self) -> Identity {
+        Identity { run_id: self.run_id().map(|id| id.text), written: self.written }
     }
 
     /// The pid of the root task as CRIU saw it, where it can be known: by it 3.16 to 4.0 name the nftables table.

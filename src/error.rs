@@ -12,6 +12,7 @@ use crate::carrier::filter::ProbeError;
 use crate::checkpoint::ReadError;
 use crate::host::{self, EnterError};
 use crate::locate::LocateError;
+use crate::record::store::StoreError;
 use crate::recorder::RecordError;
 use crate::save::SaveError;
 use crate::system::dir::FileError;
@@ -38,7 +39,7 @@ pub enum ErrorKind {
     Namespace,
     /// Files cannot be saved.
     Save,
-    /// The record of a dump cannot be written.
+    /// The record of a dump cannot be written, or the store of records cannot be used.
     Record,
     /// This process lacks a resource, such as threads.
     System,
@@ -72,6 +73,8 @@ pub(crate) enum Cause {
     Enter(#[from] EnterError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
 }
@@ -121,7 +124,7 @@ impl Error {
             Cause::Locked { .. } => ErrorKind::Locked,
             Cause::Probe(ProbeError::Namespace(_)) | Cause::Enter(_) => ErrorKind::Namespace,
             Cause::Save(_) | Cause::SaveSilent(_) => ErrorKind::Save,
-            Cause::Record(_) => ErrorKind::Record,
+            Cause::Record(_) | Cause::Store(_) => ErrorKind::Record,
             Cause::Thread(_) => ErrorKind::System,
         }
     }

@@ -183,6 +183,11 @@ pub fn own_pid_namespace() -> Option<u64> {
     standing::namespace_number("/proc/self/ns/pid")
 }
 
+/// The number of the time namespace of this process: each has its own time since boot. `None` before Linux 5.6.
+pub fn own_time_namespace() -> Option<u64> {
+    standing::namespace_number("/proc/self/ns/time")
+}
+
 /// Whether the kernel gives programs random addresses.
 pub fn randomisation() -> Randomisation {
     let setting = std::fs::read("/proc/sys/kernel/randomize_va_space").unwrap_or_default();

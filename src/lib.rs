@@ -29,7 +29,8 @@
 //!
 //! [`look`] only lists, and several runs may look at the same time. `examples/forget.rs` is a complete program. Call
 //! [`record()`] while CRIU waits at `post-dump`, so that a later removal can distinguish the dump's objects from
-//! look-alikes.
+//! look-alikes. [`Recorded::store`] lets the record outlive the images in a [`RecordStore`]; [`look`] and [`examine`] then
+//! take the record in their place.
 //!
 //! # Safety contract
 //!
@@ -108,6 +109,8 @@ mod system;
 mod time;
 mod tree;
 
+use std::path::PathBuf;
+
 pub use causes::with_causes;
 pub use error::{Error, ErrorKind};
 pub use interrupt::Control;
@@ -115,7 +118,8 @@ pub use locate::STANDARD_INPUT;
 pub use options::{Event, Options, UnknownKeys};
 pub use part::{NotAPart, Part};
 pub use reason::{KeepReason, NotAReason};
-pub use recorder::{Dump, Recorded};
+pub use record::store::{RecordStore, Stored};
+pub use recorder::{Dump, Noted, Recorded, Restore};
 pub use session::{Examination, examine, look};
 
 /// Records what a dump has just left, with identities that images do not contain. The record later distinguishes the dump's
@@ -125,6 +129,37 @@ pub use session::{Examination, examine, look};
 /// If the record could not be written. The dump is still valid.
 pub fn record(dump: &Dump) -> Result<Recorded, Error> {
     recorder::record(dump).map_err(Error::new)
+}
+
+/// Notes a restore in the stored record of its dump, so that a later removal knows about it. Call it when the restore can no
+/// longer fail: at CRIU's `pre-resume`.
+///
+/// # Errors
+/// If the images cannot be read, or the store cannot be used. The restore is still valid.
+pub fn record_restore(restore: &Restore) -> Result<Noted, Error> {
+    recorder::note(restore).map_err(Error::new)
+}
+
+impl Recorded {
+    /// Stores a copy of the record in the [store of the dump](Dump::record_store), if there is one and the dump left
+    /// anything. This is a step of its own: its failure takes nothing from the record next to the images.
+    ///
+    /// # Errors
+    /// If the store cannot be used.
+    pub fn store(&self) -> Result<Option<Stored>, Error> {
+        recorder::store(self).map_err(Error::new)
+    }
+}
+
+impl RecordStore {
+    /// The paths of the stored records, by name. [`look`] and [`examine`] take them like images directories, and report
+    /// those that cannot be used.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or others can write to it.
+    pub fn records(&self) -> Result<Vec<PathBuf>, Error> {
+        self.list().map_err(Error::new)
+    }
 }
 
 /// Moves this process from a container into the mount and network namespaces of the host, so that it sees what a program on

@@ -9,6 +9,7 @@ mod blobs;
 mod contents;
 pub mod context;
 mod folder;
+mod given;
 mod images;
 mod layout;
 mod metadata;
@@ -26,10 +27,12 @@ use std::path::{Path, PathBuf};
 use self::folder::Folder;
 use crate::archive::{ArchiveError, Compression, Progress, Source};
 use crate::json::DecodeError;
-use crate::system::dir::{self, FileError, Opened};
+use crate::record::{self, RecordFile, RecordFileError};
+use crate::system::dir::{self, Directory, FileError, Opened};
 
 pub use context::Context;
 pub use folder::ImageFile;
+pub use given::Given;
 pub use images::{Images, Lockable, RESTORE_LOG};
 pub use layout::Layout;
 pub use metadata::MetadataError;
@@ -47,6 +50,15 @@ pub struct Located {
     pub context: Context,
     /// How the archive is compressed that they are in; `None` where they are in a directory.
     pub archive: Option<Compression>,
+}
+
+/// What the user named.
+#[derive(Debug)]
+pub enum Found {
+    /// Something with checkpoints; at least one.
+    Checkpoints(Vec<Located>),
+    /// The record of a dump.
+    Record(Box<RecordFile>),
 }
 
 /// Why what the user named cannot be used.
@@ -103,6 +115,9 @@ pub enum LocateError {
         /// What is wrong.
         source: DecodeError,
     },
+    /// A record could not be used.
+    #[error(transparent)]
+    Record(#[from] RecordFileError),
     /// A podman container could not be used.
     #[error(transparent)]
     Podman(#[from] PodmanError),
@@ -147,31 +162,34 @@ impl fmt::Display for Paths {
 /// What the user types for standard input.
 pub const STANDARD_INPUT: &str = "-";
 
-/// Finds the checkpoints in what the user named; at least one. CRIU's log and statistics are looked for in `work_dir`
-/// (`-W`), by default where the layout has them. While an archive is read, `progress` is called.
-pub fn locate(
-    named: &Path,
-    work_dir: Option<&Path>,
-    progress: &dyn Fn(Progress<'_>),
-) -> Result<Vec<Located>, LocateError> {
+/// Finds what the user named: checkpoints, or a record. CRIU's log and statistics are looked for in `work_dir` (`-W`), by
+/// default where the layout has them. While an archive is read, `progress` is called.
+pub fn locate(named: &Path, work_dir: Option<&Path>, progress: &dyn Fn(Progress<'_>)) -> Result<Found, LocateError> {
     if named == Path::new(STANDARD_INPUT) {
-        return archive::locate(Source::standard_input()?, work_dir, progress);
+        return archive::locate(Source::standard_input()?, work_dir, progress).map(Found::Checkpoints);
     }
     if let Some(name) = podman::name_in(named) {
-        return locate_podmans(name, work_dir);
+        return locate_podmans(name, work_dir).map(Found::Checkpoints);
     }
     match dir::open_named(named)? {
-        Opened::File(file) => archive::locate(Source::of(file, named)?, work_dir, progress),
+        Opened::File(file) if record::is_record(&file) => Ok(Found::Record(Box::new(RecordFile::read(file, named)?))),
+        Opened::File(file) => archive::locate(Source::of(file, named)?, work_dir, progress).map(Found::Checkpoints),
         Opened::Directory(directory) => {
             // What lies there plainly comes first, whatever else is beside it.
-            match search::locate(Folder::Host(directory.reopened()?), work_dir) {
+            let found = match search::locate(Folder::Host(directory.reopened()?), work_dir) {
                 Err(LocateError::NoImages { .. }) if oci::is_layout(&directory) => {
                     oci::locate_in_directory(&directory, work_dir, progress)
                 }
                 found => found,
-            }
+            };
+            found.map(Found::Checkpoints)
         }
     }
+}
+
+/// Finds the checkpoints in and below an open directory.
+pub fn locate_in(directory: Directory, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    search::locate(Folder::Host(directory), work_dir)
 }
 
 /// Whether what the user named is a pipe or the like: who writes into it may take any time.

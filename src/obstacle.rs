@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use self::claimants::{Claimant, Claims, claimants};
 use crate::checkpoint::{Checkpoint, Obstacle};
 use crate::host::{self, Host};
-use crate::locate::{Context, Images};
+use crate::locate::{Context, Given};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 
@@ -22,7 +22,7 @@ const NAMES: usize = 3;
 const LOOKED_AT: usize = 10_000;
 
 /// Sentences about the links that the log of a failed dump names.
-pub(crate) fn notes(host: &Host, images: &Images, checkpoint: &Checkpoint, metadata: &Context) -> Vec<String> {
+pub(crate) fn notes(host: &Host, given: &Given, checkpoint: &Checkpoint, metadata: &Context) -> Vec<String> {
     let Some(log) = checkpoint.log_file.as_ref().filter(|_| checkpoint.log.failed.is_some()) else { return Vec::new() };
     let about = |obstacle: &Obstacle| {
         let said = format!("{}: the dump failed because {}", log.name, words(obstacle));
@@ -30,7 +30,7 @@ pub(crate) fn notes(host: &Host, images: &Images, checkpoint: &Checkpoint, metad
             return format!("{said}; users other than root may have written this log, so criu-gc does not look there");
         }
         let Some(root) = root(host, checkpoint, metadata) else { return said };
-        let directory = images.directory().map(|directory| directory.path().to_owned());
+        let directory = given.directory_and_inode().map(|(directory, _)| directory.path().to_owned());
         let (place, obstacle) = (root.clone(), obstacle.clone());
         match host::answer(&[&root], move || looked_at(&place, &obstacle, directory.as_deref())) {
             Some(looked) => format!("{said}; {looked}"),

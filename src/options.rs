@@ -10,6 +10,7 @@ use crate::mounts::MountHints;
 use crate::part::Part;
 use crate::probe::Hints;
 use crate::reason::KeepReason;
+use crate::record::store::RecordStore;
 
 /// The options of a look or a removal. The defaults are those of the program without options.
 ///
@@ -30,6 +31,7 @@ pub struct Options {
     /// What `criu restore` would inherit, by the key in the images.
     pub(crate) inherited: Vec<(Vec<u8>, PathBuf)>,
     pub(crate) unknown_keys: UnknownKeys,
+    pub(crate) record_store: RecordStore,
     pub(crate) observer: Observer,
 }
 
@@ -120,6 +122,13 @@ impl Options {
     #[must_use]
     pub fn only(mut self, part: Part) -> Self {
         self.only = Some(part);
+        self
+    }
+
+    /// The store in which the records of dumps outlive their images. By default that of the program.
+    #[must_use]
+    pub fn record_store(mut self, store: RecordStore) -> Self {
+        self.record_store = store;
         self
     }
 

@@ -10,7 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::firewall::LookFailure;
 use crate::host::Host;
 use crate::kind::{Claims, LeftBy, Residue, Unknown};
-use crate::locate::Images;
+use crate::locate::Given;
 use crate::mounts::{self, Wanted};
 use crate::tree::{self, TreeState, UnknownTree};
 
@@ -63,12 +63,12 @@ impl Finding {
 /// Looks for everything that is claimed, in a picture of the host that was taken for it.
 pub fn look(
     host: &Host,
-    images: &Images,
+    given: &Given,
     checkpoint: &Checkpoint,
     claims: Claims,
     hints: &Hints,
 ) -> Result<Survey, ProbeError> {
-    let mut tree = tree::look(host, images, checkpoint);
+    let mut tree = tree::look(host, given, checkpoint);
     let mut survey = objects(host, checkpoint, claims, hints)?;
     tree.criu.append(&mut survey.tree.criu);
     Ok(Survey { tree, ..survey })

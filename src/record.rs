@@ -5,17 +5,27 @@
 //! A record chooses nothing. The images name the objects; between two look-alikes, a record shows which one the dump
 //! left. A record that somebody else may have written counts only as a reason to keep an object. A record of another
 //! dump or another machine does not count at all.
+//!
+//! A record outlives its images in the [store](store::RecordStore). Without them, the user can name the record itself:
+//! then it names the objects too, and is trusted as images are.
 
 pub mod document;
+pub mod facts;
+mod file;
 mod read;
+pub mod store;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::connection::Connection;
 use crate::system::filesystem::FilesystemId;
+use crate::time::Timestamp;
 use document::{Document, Link, Network, Rule};
+use facts::{Facts, Restore};
 
-pub use read::{ImagesId, read};
+pub use file::{RecordFile, RecordFileError, is_record};
+pub use read::{ImagesId, read, trusted_document};
 
 /// The name of the record in the images directory.
 pub const FILE_NAME: &str = "criu-gc-record.json";
@@ -50,14 +60,29 @@ pub enum Boot {
     Earlier,
 }
 
-/// A record that belongs to the images beside it.
+/// What there is beside a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// The images, which name the objects.
+    Images,
+    /// Nothing: it names the objects itself, and only those that it identifies are the dump's.
+    Alone,
+}
+
+/// A record that belongs to the images beside it, or to images that are gone.
 #[derive(Debug)]
 pub struct Record {
+    /// What people call it.
+    pub name: String,
     /// How far it is believed.
     pub trust: Trust,
     /// When it was made.
     pub boot: Boot,
+    /// What there is beside it.
+    pub company: Company,
     pid_namespace: Option<u64>,
+    age: Option<Age>,
+    restores: Vec<Restore>,
     links: HashMap<u32, Link>,
     network: Option<Network>,
     connections: HashMap<Connection, Vec<Rule>>,
@@ -76,7 +101,7 @@ impl Beside {
 impl Record {
     /// What stands in a document.
     pub fn new(document: Document, trust: Trust, boot: Boot) -> Self {
-        let Document { links, network, machine, .. } = document;
+        let Document { links, network, machine, facts, restores, .. } = document;
         let pid_namespace = machine.pid_namespace.filter(|_| boot == Boot::This && trust == Trust::Full);
         let network = network.filter(|_| boot == Boot::This);
         let mut connections: HashMap<Connection, Vec<Rule>> = HashMap::new();
@@ -84,14 +109,26 @@ impl Record {
             let connection = Connection { local: each.local, peer: each.peer };
             connections.entry(connection).or_default().extend(each.rules.iter().cloned());
         }
-        Record {
+        let record = Record {
+            name: FILE_NAME.to_owned(),
             trust,
             boot,
+            company: Company::Images,
             pid_namespace,
+            age: None,
+            restores: if trust == Trust::Full { restores } else { Vec::new() },
             links: links.into_iter().map(|link| (link.id, link)).collect(),
             network,
             connections,
-        }
+        };
+        facts.iter().fold(record, Record::with_age)
+    }
+
+    /// The same, made so long after the machine started. Who can write it would make every process young.
+    fn with_age(self, facts: &Facts) -> Self {
+        let is_known = self.boot == Boot::This && self.trust == Trust::Full;
+        let age = Age { since_boot: Duration::from_micros(facts.since_boot), time_namespace: facts.time_namespace };
+        Record { age: is_known.then_some(age), ..self }
     }
 
     /// The link remap of this number, which the tree saw at this path.
@@ -110,6 +147,17 @@ impl Record {
         self.pid_namespace
     }
 
+    /// For how long the machine had been running when it was made, by the clock of this time namespace; `None` if that was
+    /// in another one, or in an earlier life of the machine.
+    pub fn since_boot(&self, time_namespace: Option<u64>) -> Option<Duration> {
+        self.age.filter(|age| age.time_namespace == time_namespace).map(|age| age.since_boot)
+    }
+
+    /// When the last restore was noted.
+    pub fn restored(&self) -> Option<Timestamp> {
+        self.restores.last().map(|restore| restore.noted.0)
+    }
+
     /// The network namespace that was locked, if that was in this life of the machine.
     pub fn network(&self) -> Option<&Network> {
         self.network.as_ref()
@@ -119,6 +167,13 @@ impl Record {
     pub fn rules(&self, connection: &Connection) -> Option<&[Rule]> {
         self.connections.get(connection).map(Vec::as_slice)
     }
+}
+
+/// When a record was made, by a clock that nobody can set.
+#[derive(Debug, Clone, Copy)]
+struct Age {
+    since_boot: Duration,
+    time_namespace: Option<u64>,
 }
 
 impl Link {

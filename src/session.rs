@@ -118,23 +118,27 @@ impl Removal<'_> {
             Ok(ready) => ready,
             Err(error) => return report::failed_checkpoint(&prepared.path, &with_causes(&error)),
         };
-        let Ready { images, checkpoint, claims, hints, plan, origin, mut context } = ready;
+        let Ready { given, checkpoint, claims, hints, plan, origin, mut context } = ready;
         // The picture once more, right before the acts.
         let host = Host::look(probe::wanted(&checkpoint, &claims));
-        let plan = plan.guarded(&tree::look(&host, &images, &checkpoint), &self.settings.policy);
+        let plan = plan.guarded(&tree::look(&host, &given, &checkpoint), &self.settings.policy);
         let run_id = checkpoint.run_id().map(|id| id.text);
         let images_path = prepared.path.clone();
         let saver = self.directory.take().map(|directory| Saver { directory, images: images_path, run_id });
         let (mut done, saver) = execute::execute(&host, plan, saver, self.interrupt);
         self.directory = saver.map(|saver| saver.directory);
-        match survey(&Host::look(probe::wanted(&checkpoint, &claims)), &images, &checkpoint, claims, &hints) {
+        match survey(&Host::look(probe::wanted(&checkpoint, &claims)), &given, &checkpoint, claims, &hints) {
             Ok(after) => execute::confirm(&mut done, &after),
             Err(error) => {
                 let why = format!("cannot check what is left after the removal: {}", with_causes(&error));
                 context.cannot_be_known.push(why);
             }
         }
-        report::checkpoint(&prepared.path, &checkpoint, origin, context, report::done(&done))
+        let mut report = report::checkpoint(&prepared.path, &checkpoint, origin, context, report::done(&done));
+        if !report.leaves_something() {
+            report.notes.extend(find::prune(&given, &checkpoint, &self.settings.record_store));
+        }
+        report
     }
 }
 

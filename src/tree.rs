@@ -18,7 +18,8 @@ use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, FinalState};
 use crate::host::{DumpTrace, Host, Process, is_named};
-use crate::locate::Images;
+use crate::locate::Given;
+use crate::record::Record;
 use crate::system::netns::NetworkId;
 use crate::time::Timestamp;
 use kinship::{Kinship, Matcher};
@@ -97,8 +98,8 @@ impl TreeState {
 }
 
 /// Looks for the processes of the checkpoint.
-pub fn look(host: &Host, images: &Images, checkpoint: &Checkpoint) -> TreeState {
-    let (criu, has_other_criu) = criu_processes(host, images);
+pub fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> TreeState {
+    let (criu, has_other_criu) = criu_processes(host, given);
     let mut state = TreeState { criu, has_other_criu, ..TreeState::default() };
     if checkpoint.is_pre_dump() {
         return state;
@@ -142,7 +143,7 @@ pub fn trace_of(checkpoint: &Checkpoint) -> DumpTrace {
     DumpTrace {
         written: checkpoint.written,
         pids: own.chain(checkpoint.log.root_pid).collect(),
-        recorded: checkpoint.record.record().and_then(crate::record::Record::pid_namespace),
+        recorded: checkpoint.record.record().and_then(Record::pid_namespace),
     }
 }
 
@@ -155,10 +156,10 @@ impl LiveTask {
 /// Processes that have the images directory open, as every criu has while it dumps, restores or serves pages
 /// (`open_image_dir` in `criu/image.c`), and that are a criu by their name or by what they do; and whether there is
 /// another criu. One pass: to tell a criu takes a read for each process.
-fn criu_processes(host: &Host, images: &Images) -> (Vec<LiveTask>, bool) {
+fn criu_processes(host: &Host, given: &Given) -> (Vec<LiveTask>, bool) {
     let processes = host.processes().list.iter();
     let others = processes.filter(|process| !process.is_kernel_thread && process.pid != std::process::id());
-    let images = images.directory_and_inode().map(|(directory, (_, inode))| {
+    let images = given.directory_and_inode().map(|(directory, (_, inode))| {
         (std::path::absolute(directory.path()).unwrap_or_else(|_| directory.path().to_owned()), inode)
     });
     let is_at_work =

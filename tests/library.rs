@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use criu_gc::report::{Mode, Outcome, Report, Verdict};
-use criu_gc::{Control, ErrorKind, Event, Examination, KeepReason, Options, Part, UnknownKeys, with_causes};
+use criu_gc::{
+    Control, Dump, ErrorKind, Event, Examination, KeepReason, Noted, Options, Part, RecordStore, Restore, UnknownKeys,
+    with_causes,
+};
 use handmade::Checkpoint;
 
 /// A whole checkpoint whose link remap exists.
@@ -168,5 +171,42 @@ fn a_dump_is_recorded() {
     assert_eq!((recorded.links, recorded.locks), (1, 0));
     assert!(checkpoint.images().join(recorded.file_name).exists());
     let error = criu_gc::record(&criu_gc::Dump::new(checkpoint.data())).expect_err("no images");
+    assert_eq!(error.kind(), ErrorKind::Record);
+}
+
+#[test]
+fn a_record_outlives_its_images() {
+    let (checkpoint, place) = (example(), tempfile::tempdir().expect("a directory"));
+    let store = RecordStore::at(place.path().join("criu-gc/records"));
+    let dump = Dump::new(checkpoint.images());
+    assert_eq!(criu_gc::record(&dump).expect("a record").store().expect("no store is named"), None);
+    let recorded = criu_gc::record(&dump.record_store(store.clone())).expect("a record");
+    assert!(store.records().expect("no store yet").is_empty());
+    let stored = recorded.store().expect("a store").expect("a dump that left something");
+    assert_eq!(store.records().expect("a store"), std::slice::from_ref(&stored.path));
+    let options = Options::new().record_store(store.clone());
+    assert_eq!(fate(&criu_gc::look([checkpoint.images()], &options)), (Verdict::Remove, None));
+    fs::remove_dir_all(checkpoint.images()).expect("images");
+    let examination = criu_gc::examine([&stored.path], &options).expect("a record");
+    assert_eq!(examination.report().checkpoints[0].layout, Some("record"));
+    let report = examination.remove(&Control::new()).expect("nothing is saved");
+    assert_eq!(fate(&report), (Verdict::Remove, Some(Outcome::Removed)));
+    assert!(!checkpoint.link().exists() && store.records().expect("a store").is_empty());
+}
+
+#[test]
+fn a_restore_is_noted() {
+    let (checkpoint, place) = (example(), tempfile::tempdir().expect("a directory"));
+    let store = RecordStore::at(place.path().join("criu-gc/records"));
+    let restore = Restore::new(checkpoint.images(), store.clone());
+    assert_eq!(criu_gc::record_restore(&restore).expect("images"), Noted::NoRecord);
+    let recorded = criu_gc::record(&Dump::new(checkpoint.images()).record_store(store.clone())).expect("a record");
+    let stored = recorded.store().expect("a store").expect("a dump that left something");
+    assert_eq!(criu_gc::record_restore(&restore).expect("images"), Noted::In(stored.path.clone()));
+    let report = criu_gc::look([checkpoint.images()], &Options::new().record_store(store));
+    let note = format!("{} shows that a restore from these images completed", stored.path.display());
+    assert!(report.checkpoints[0].notes.contains(&note), "{report:?}");
+    let error =
+        criu_gc::record_restore(&Restore::new(checkpoint.data(), RecordStore::default())).expect_err("no images");
     assert_eq!(error.kind(), ErrorKind::Record);
 }

@@ -29,9 +29,14 @@ use criu_images::{MntEntry, Remap};
 /// Reads the images, plans with everything found where it can be, and checks each step.
 pub fn no_step_leads_out_of_scope(images: &Images) {
     let Ok(checkpoint) = checkpoint::read(images) else { return };
+    no_step_of_checkpoint_leads_out_of_scope(&checkpoint);
+}
+
+/// The same for a checkpoint that was read, from images or from a record that stands for them.
+pub fn no_step_of_checkpoint_leads_out_of_scope(checkpoint: &Checkpoint) {
     // Long before any dump, and while this one ran.
     let times = [Some(Timestamp::new(1, 0)), checkpoint.began];
-    times.into_iter().flatten().for_each(|changed| check(&checkpoint, changed));
+    times.into_iter().flatten().for_each(|changed| check(checkpoint, changed));
 }
 
 /// Everything that is found was changed last at this time.

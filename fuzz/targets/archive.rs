@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use criu_gc::internals::locate::context::Trust;
-use criu_gc::internals::locate::{self, Images, Located, Lockable};
+use criu_gc::internals::locate::{self, Found, Images, Located, Lockable};
 use criu_gc::internals::system::author::Author;
 use criu_gc_fuzz::law;
 use criu_images::ImageKind;
@@ -30,7 +30,11 @@ fuzz_target!(|data: &[u8]| {
     let is_everybodys = form & 4 != 0;
     let mode = if is_everybodys { 0o666 } else { 0o600 };
     fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
-    for located in locate::locate(&path, None, &|_| {}).unwrap_or_default() {
+    let found = match locate::locate(&path, None, &|_| {}) {
+        Ok(Found::Checkpoints(found)) => found,
+        Ok(Found::Record(_)) | Err(_) => Vec::new(),
+    };
+    for located in found {
         check(&located, &path, is_everybodys);
     }
     fs::remove_file(&path).expect("an archive");
@@ -79,7 +83,7 @@ fn check_image(images: &Images, name: &str, is_everybodys: bool) -> usize {
     assert!(!is_everybodys || image.author == Author::Anybody, "{name}: {:?}", image.author);
     let changed = images.lockable().and_then(|lockable| match lockable {
         Lockable::Archive(source) => Some(source.changed()),
-        Lockable::Directory(..) => None,
+        Lockable::Directory(..) | Lockable::Record(_) => None,
     });
     assert!(image.written.is_none_or(|written| Some(written.until) <= changed), "{name}: {:?}", image.written);
     let mut content = Vec::new();

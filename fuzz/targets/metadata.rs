@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use criu_gc::internals::locate::{self, Found};
 use criu_gc::internals::locate::context::{Context, Named, Recorded, Trust};
 use criu_gc_fuzz::container::{ContainerDirectory, FILES};
 use libfuzzer_sys::fuzz_target;
@@ -24,7 +25,7 @@ const LONGEST_NAME: usize = 256;
 fuzz_target!(|data: &[u8]| {
     let Some(directory) = ContainerDirectory::of(data) else { return };
     // A file that makes it a pod leaves no images where another layout has them.
-    let Ok(located) = criu_gc::internals::locate::locate(directory.named(), None, &|_| {}) else { return };
+    let Ok(Found::Checkpoints(located)) = locate::locate(directory.named(), None, &|_| {}) else { return };
     assert_eq!(located.len(), 1, "{directory:?}");
     check(&directory, &located[0].context);
 });

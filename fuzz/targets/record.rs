@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The record beside the images, which whoever can write in their directory may have written.
+//! The record beside the images, or in their place, which whoever can write in its directory may have written.
 #![no_main]
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
-use criu_gc::internals::record::{self, Beside, ImagesId};
+use criu_gc::internals::checkpoint;
+use criu_gc::internals::record::{self, Beside, ImagesId, RecordFile};
 use criu_gc::internals::system::dir::Directory;
 use criu_gc::internals::time::Timestamp;
+use criu_gc_fuzz::law;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -28,5 +30,13 @@ fuzz_target!(|data: &[u8]| {
             Beside::Ignored(why) => assert!(why.len() <= 512, "{} bytes: {why:.512}", why.len()),
             Beside::Nothing => {}
         }
+    }
+    let path = path.join(OsStr::new(record::FILE_NAME));
+    match RecordFile::read(File::open(&path).expect("a file"), &path) {
+        Ok(file) => {
+            let checkpoint = checkpoint::from_record(&file);
+            checkpoint.iter().for_each(law::no_step_of_checkpoint_leads_out_of_scope);
+        }
+        Err(why) => assert!(why.to_string().len() <= 1024, "{why:.512}"),
     }
 });

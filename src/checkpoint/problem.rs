@@ -59,6 +59,8 @@ pub enum ImageProblemKind {
     OtherRun,
     /// The log may not be read.
     NotPermitted,
+    /// It is a record without images, and does not name this.
+    NotRecorded(String),
 }
 
 /// Entries that CRIU would not have written so. What depends on them is kept.
@@ -123,6 +125,7 @@ impl ImageProblem {
             ImageProblemKind::Missing
             | ImageProblemKind::UnknownVersion(_)
             | ImageProblemKind::OtherRun
+            | ImageProblemKind::NotRecorded(_)
             | ImageProblemKind::NotPermitted => None,
         }
     }

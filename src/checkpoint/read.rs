@@ -25,7 +25,9 @@ use criu_images::{Entry, ErrorKind, ImageKind, ImageReader, ImageVersion, Invent
 use self::files::{Files, wanted_files};
 use self::odd::OddRecords;
 use super::budget::{Budget, Fact};
-use super::{Checkpoint, Completeness, ImageProblem, ImageProblemKind, ImageTimes, Odd, Record, RemapRecord, ghosts};
+use super::{
+    Checkpoint, Completeness, ImageProblem, ImageProblemKind, ImageTimes, Odd, Record, RemapRecord, RunId, ghosts,
+};
 use crate::evidence::Evidence;
 use crate::locate::{ImageFile, Images};
 use crate::record::{self, Beside, ImagesId};
@@ -59,17 +61,28 @@ pub enum ReadError {
     },
 }
 
+/// What distinguishes a dump from all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The run id, since CRIU 4.1.
+    pub run_id: Option<String>,
+    /// When the images that name residue were last written; only read where there is no run id.
+    pub written: Option<Timestamp>,
+}
+
+/// Identifies a dump: from the inventory alone, if it has a run id.
+pub fn identify(images: &Images) -> Result<Identity, ReadError> {
+    let inventory = Reader::new(images).inventory()?;
+    let run_id = inventory.and_then(|inventory| RunId::new(inventory.entry.dump_criu_run_id.as_deref()?));
+    match run_id {
+        Some(run_id) => Ok(Identity { run_id: Some(run_id.text), written: None }),
+        None => Ok(read(images)?.identity()),
+    }
+}
+
 /// Reads what the checkpoint's images and logs say.
 pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
-    let mut reader = Reader {
-        images,
-        problems: Vec::new(),
-        is_of_known_version: true,
-        times: ImageTimes::default(),
-        author: Author::Trusted,
-        now: machine::now(),
-        budget: Budget::default(),
-    };
+    let mut reader = Reader::new(images);
     let inventory = reader.inventory()?;
     let remaps: Vec<RemapRecord> = reader.all(0, Fact::Remap)?;
     let (mut tasks, programs) = reader.tasks()?;
@@ -130,10 +143,8 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         odd,
         problems: reader.problems,
     };
-    let run_id = checkpoint.run_id().map(|id| id.text);
-    let id = ImagesId { run_id: run_id.as_deref(), written: checkpoint.written };
     if let Some(directory) = images.directory() {
-        checkpoint.record = record::read(directory, id);
+        checkpoint.record = record::read(directory, checkpoint.identity().as_images_id());
     }
     Ok(checkpoint)
 }
@@ -146,6 +157,27 @@ struct Reader<'a> {
     author: Author,
     now: Timestamp,
     budget: Budget,
+}
+
+impl Identity {
+    /// The same, for records.
+    pub fn as_images_id(&self) -> ImagesId<'_> {
+        ImagesId { run_id: self.run_id.as_deref(), written: self.written }
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn new(images: &'a Images) -> Self {
+        Reader {
+            images,
+            problems: Vec::new(),
+            is_of_known_version: true,
+            times: ImageTimes::default(),
+            author: Author::Trusted,
+            now: machine::now(),
+            budget: Budget::default(),
+        }
+    }
 }
 
 impl Reader<'_> {

@@ -13,6 +13,7 @@ use super::LocateError;
 use super::folder::{self, Folder, ImageFile};
 use super::layout::Layout;
 use crate::archive::Source;
+use crate::record::RecordFile;
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, InodeId};
 use crate::system::reads::{FirstRead, TimesSetBy};
@@ -52,6 +53,8 @@ pub enum Lockable<'a> {
     Directory(&'a Directory, InodeId),
     /// The archive.
     Archive(&'a Source),
+    /// The record, where the images are gone.
+    Record(&'a RecordFile),
 }
 
 impl Lockable<'_> {
@@ -60,6 +63,7 @@ impl Lockable<'_> {
         match self {
             Lockable::Directory(directory, _) => directory.path(),
             Lockable::Archive(archive) => archive.path(),
+            Lockable::Record(record) => record.path(),
         }
     }
 
@@ -68,6 +72,7 @@ impl Lockable<'_> {
         match self {
             Lockable::Directory(_, inode) => *inode,
             Lockable::Archive(archive) => archive.inode(),
+            Lockable::Record(record) => record.inode(),
         }
     }
 }
@@ -77,6 +82,7 @@ impl AsFd for Lockable<'_> {
         match self {
             Lockable::Directory(directory, _) => directory.as_fd(),
             Lockable::Archive(archive) => archive.as_fd(),
+            Lockable::Record(record) => record.as_fd(),
         }
     }
 }
@@ -143,7 +149,7 @@ impl Images {
         let lockable = self.lockable()?;
         let place = self.path().strip_prefix(lockable.path()).unwrap_or(self.path());
         let place = match lockable {
-            Lockable::Directory(..) => PathBuf::new(),
+            Lockable::Directory(..) | Lockable::Record(_) => PathBuf::new(),
             Lockable::Archive(_) => place.to_owned(),
         };
         Some((lockable.inode(), place))

@@ -27,6 +27,8 @@ pub enum Layout {
     Pod,
     /// An image of containers, in which a layer holds what an engine exports, or the images alone.
     OciImage,
+    /// The record of a dump, without images.
+    Record,
 }
 
 impl Layout {
@@ -44,6 +46,7 @@ impl Layout {
             Layout::Export => "export",
             Layout::Pod => "pod",
             Layout::OciImage => "oci-image",
+            Layout::Record => "record",
         }
     }
 
@@ -61,6 +64,7 @@ impl Layout {
             Layout::Export => "exported container",
             Layout::Pod => "pod checkpoint",
             Layout::OciImage => "container image",
+            Layout::Record => "record of a dump, without its images",
         }
     }
 }

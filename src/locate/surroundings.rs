@@ -34,7 +34,8 @@ impl Surroundings {
             | Layout::Docker
             | Layout::Lxc
             | Layout::Incus
-            | Layout::OciImage => None,
+            | Layout::OciImage
+            | Layout::Record => None,
         };
         // A pod's container has its metadata beside `checkpoint`, or with the images.
         let has_own = layout == Layout::Pod && images.has("config.dump");

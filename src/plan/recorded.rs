@@ -11,7 +11,7 @@ use crate::connection::Connection;
 use crate::kind::Answer;
 use crate::probe::Finding;
 use crate::record::document::{Chain, Link, Network, Rule, Time};
-use crate::record::{Boot, Record, Trust};
+use crate::record::{Boot, Company, Record, Trust};
 use crate::system::filesystem::FilesystemId;
 use crate::system::netns::NetworkId;
 
@@ -58,8 +58,12 @@ fn connection(finding: &Finding) -> Option<Connection> {
 
 fn about_file(record: &Record, name: &NameQuery, file: &FoundFile) -> Option<Answer> {
     let recorded = record.link(name.shape.id, &name.path)?;
-    if !is_same_file(recorded, file, record.boot)? {
-        return Some(Answer::Other);
+    match (is_same_file(recorded, file, record.boot), record.company) {
+        (Some(true), _) => {}
+        (Some(false), _) => return Some(Answer::Other),
+        // Nothing but the record says that there was a link.
+        (None, Company::Alone) => return Some(Answer::Unclear),
+        (None, Company::Images) => return None,
     }
     let directory = &recorded.directory;
     // To make a link changes the inode and the directory, and each time that is another time: the record was not made

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::facts::{Facts, Restore};
 use crate::connection::Direction;
 use crate::firewall::{FilterPlace, RuleId};
 use crate::json::Bytes;
@@ -32,6 +33,12 @@ pub struct Document {
     pub network: Option<Network>,
     /// What could not be recorded, in words for people.
     pub not_recorded: Vec<String>,
+    /// What the images say; absent in records of before it was noted, which name nothing without their images.
+    #[serde(default)]
+    pub facts: Option<Facts>,
+    /// The restores that were noted, in the stored record only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restores: Vec<Restore>,
 }
 
 /// A machine, and which start of it.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::repeat;
 use crate::carrier::{FilterQuery, FoundChain, FoundFile, FoundRules, FoundTable, Presence, Query};
 use crate::checkpoint::{Checkpoint, NetworkScope};
 use crate::host;
@@ -11,6 +12,7 @@ use crate::probe::{Finding, Survey};
 use crate::record::document::{
     Chain, Connection, Device, Directory, Document, Dump, Link, Machine, Network, Role, Rule, Table, Time, VERSION,
 };
+use crate::record::facts::ImagesDirectory;
 use crate::system::machine;
 use crate::system::netns::{self, NetNamespace, NetworkName};
 
@@ -18,6 +20,7 @@ use crate::system::netns::{self, NetNamespace, NetworkName};
 /// nothing is told of others.
 pub(super) fn document(
     directory: &Path,
+    images: Option<ImagesDirectory>,
     checkpoint: &Checkpoint,
     survey: &Survey,
     namespace: Option<&NetNamespace>,
@@ -31,6 +34,7 @@ pub(super) fn document(
     let mut not_recorded: Vec<String> = survey.findings.iter().filter_map(not_found).collect();
     not_recorded.extend(survey.failures.iter().map(|failure| format!("{}: {}", failure.part, failure.error)));
     let network = namespace.map(|namespace| network(checkpoint, survey, namespace, &mut not_recorded));
+    let facts = repeat::facts(checkpoint, survey, &links, images);
     Document {
         criu_gc_record: VERSION,
         tool: concat!("criu-gc ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -49,6 +53,8 @@ pub(super) fn document(
         links,
         network,
         not_recorded,
+        facts: Some(facts),
+        restores: Vec::new(),
     }
 }
 

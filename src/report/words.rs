@@ -190,11 +190,11 @@ fn record_note(record: &Beside) -> Option<String> {
         Beside::Ignored(why) => Some(format!("{FILE_NAME} is not used: {why}")),
         Beside::Found(record) => match (record.trust, record.boot) {
             (Trust::KeepOnly, _) => Some(format!(
-                "users other than root can write {FILE_NAME} or its directory, so it can only be a reason to keep \
-                 something"
+                "users other than root can write {} or its directory, so it can only be a reason to keep something",
+                record.name
             )),
             (Trust::Full, Boot::Earlier) => {
-                Some(format!("{FILE_NAME} was written before the last boot, so it identifies only files"))
+                Some(format!("{} was written before the last boot, so it identifies only files", record.name))
             }
             (Trust::Full, Boot::This) => None,
         },
@@ -243,6 +243,7 @@ fn image_problem(problem: &ImageProblem) -> String {
         ImageProblemKind::NotPermitted => {
             format!("this user may not read {}, so what it says about the dump is not known", problem.image)
         }
+        ImageProblemKind::NotRecorded(what) => format!("{} is incomplete: {what}", problem.image),
         ImageProblemKind::OtherRun => {
             format!("{} is from another run than the images: the directory was used more than once", problem.image)
         }

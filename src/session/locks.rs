@@ -12,9 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::candidate::Candidate;
+use super::find::Described;
 use crate::error::{Cause, Error, Silent};
 use crate::host;
-use crate::locate::{Located, Lockable};
+use crate::locate::Lockable;
 use crate::options::{Event, Observer};
 use crate::system::dir::InodeId;
 use crate::system::lock::{self, Kind, Lock, Refusal};
@@ -52,7 +53,7 @@ enum Taken {
 /// A checkpoint that may be worked on.
 #[derive(Debug)]
 pub(super) struct Locked {
-    pub(super) located: Located,
+    pub(super) described: Described,
     /// What is to be said of its lock.
     pub(super) note: Option<String>,
 }
@@ -65,14 +66,14 @@ pub(super) struct Locks {
 
 /// Locks what the images of all that was found are in.
 pub(super) fn take(
-    found: Vec<Candidate<Located>>,
+    found: Vec<Candidate<Described>>,
     purpose: Purpose,
     observer: &Observer,
 ) -> (Locks, Vec<Candidate<Locked>>) {
     let mut locks = Locks::default();
     // What came through a pipe is nobody else's.
     let mut by_inode: BTreeMap<InodeId, Lockable<'_>> = BTreeMap::new();
-    for lockable in found.iter().filter_map(|candidate| candidate.usable()?.images.lockable()) {
+    for lockable in found.iter().filter_map(|candidate| candidate.usable()?.given.lockable()) {
         by_inode.entry(lockable.inode()).or_insert(lockable);
     }
     let mut taken: BTreeMap<InodeId, Taken> = BTreeMap::new();
@@ -81,10 +82,10 @@ pub(super) fn take(
         locks._held.extend(lock);
         taken.insert(inode, result);
     }
-    let with_lock = |located: Located| {
-        let inode = located.images.lockable().map(|lockable| lockable.inode());
+    let with_lock = |described: Described| {
+        let inode = described.given.lockable().map(|lockable| lockable.inode());
         let note = inode.map_or(Ok(None), |inode| taken[&inode].clone().into_note())?;
-        Ok(Locked { located, note })
+        Ok(Locked { described, note })
     };
     (locks, found.into_iter().map(|candidate| candidate.and_then(with_lock)).collect())
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::arguments;
 use super::candidate::Candidate;
-use super::find;
+use super::find::{self, Described, Read};
 use super::locks::{self, Locked, Locks, Purpose};
 use crate::carrier::Presence;
 use crate::causes::with_causes;
@@ -14,11 +14,12 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{Cause, Error, Silent};
 use crate::host::{self, Host, Wanted};
 use crate::kind::{self, Claims};
-use crate::locate::{self, Images, Located};
+use crate::locate::{self, Given};
 use crate::obstacle;
 use crate::options::Options;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
 use crate::probe::{self, Hints, Survey};
+use crate::record::store::RecordStore;
 use crate::report::{self, CheckpointReport, Origin};
 use crate::save::Destination;
 
@@ -27,19 +28,21 @@ use crate::save::Destination;
 pub(super) struct Settings {
     pub(super) policy: Policy,
     pub(super) save: Option<Destination>,
+    pub(super) record_store: RecordStore,
 }
 
 impl Settings {
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
         let save = options.save.as_deref().map(check_destination).transpose()?;
         let own_changes = save.as_ref().map(|save| save.own_changes().clone()).unwrap_or_default();
-        Ok(Settings { policy: Policy { allowed: options.allowed.clone(), only: options.only, own_changes }, save })
+        let policy = Policy { allowed: options.allowed.clone(), only: options.only, own_changes };
+        Ok(Settings { policy, save, record_store: options.record_store.clone() })
     }
 
     /// A look saves nothing.
     pub(super) fn without_saving(options: &Options) -> Self {
         let policy = Policy { allowed: options.allowed.clone(), only: options.only, ..Policy::default() };
-        Settings { policy, save: None }
+        Settings { policy, save: None, record_store: options.record_store.clone() }
     }
 }
 
@@ -58,7 +61,7 @@ pub(super) type Prepared = Candidate<Ready>;
 /// A checkpoint of which all is known.
 #[derive(Debug)]
 pub(super) struct Ready {
-    pub(super) images: Images,
+    pub(super) given: Given,
     pub(super) checkpoint: Checkpoint,
     pub(super) claims: Claims,
     pub(super) hints: Hints,
@@ -75,10 +78,10 @@ pub(super) fn all(
     settings: &Settings,
     purpose: Purpose,
 ) -> Result<(Locks, Vec<Prepared>), Error> {
-    let mut found: Vec<Candidate<Located>> = Vec::new();
+    let mut found: Vec<Candidate<Described>> = Vec::new();
     for path in worth_reading(named, purpose) {
         match find::locate(&path, options.work_dir.as_deref(), &options.observer) {
-            Ok(located) => found.extend(located.into_iter().map(candidate)),
+            Ok(described) => found.extend(described.into_iter().map(candidate)),
             Err(error) => found.push(Candidate { path, state: Err(error) }),
         }
     }
@@ -117,17 +120,17 @@ fn worth_reading(named: &[PathBuf], purpose: Purpose) -> Vec<PathBuf> {
 }
 
 /// The same without those that were named before, by whatever path.
-fn each_once(found: Vec<Candidate<Located>>) -> Vec<Candidate<Located>> {
+fn each_once(found: Vec<Candidate<Described>>) -> Vec<Candidate<Described>> {
     let mut seen = HashSet::new();
-    let mut is_new = |candidate: &Candidate<Located>| {
-        let identity = candidate.usable().and_then(|located| located.images.identity());
+    let mut is_new = |candidate: &Candidate<Described>| {
+        let identity = candidate.usable().and_then(|described| described.given.identity());
         identity.is_none_or(|identity| seen.insert(identity))
     };
     found.into_iter().filter(|candidate| is_new(candidate)).collect()
 }
 
-fn candidate(located: Located) -> Candidate<Located> {
-    Candidate { path: located.images.path().to_owned(), state: Ok(located) }
+fn candidate(described: Described) -> Candidate<Described> {
+    Candidate { path: described.given.path().to_owned(), state: Ok(described) }
 }
 
 impl Prepared {
@@ -158,38 +161,38 @@ impl Prepared {
 
 /// A checkpoint that was read, and not looked for yet.
 struct ReadImages {
-    images: Images,
+    given: Given,
     checkpoint: Checkpoint,
     claims: Claims,
     hints: Hints,
     origin: Origin,
-    /// What is to be said of its lock and of the options.
+    /// What is to be said of its lock, its stored record and the options.
     notes: Vec<String>,
 }
 
 impl ReadImages {
     fn new(locked: Locked, options: &Options) -> Result<Self, Error> {
-        let Locked { located, note } = locked;
-        let Located { images, layout, context: metadata, archive } = located;
-        let (images, checkpoint) = find::read(images, options.work_dir.as_deref())?;
+        let Locked { described, note } = locked;
+        let Described { given, layout, context: metadata, archive } = described;
+        let Read { given, checkpoint, note: of_store } = find::read(given, options)?;
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let mut hints = Hints { metadata, ..options.hints.clone() };
         hints.external_namespaces.extend(options.inherited.iter().cloned());
         let claims = kind::claims(&checkpoint);
-        Ok(ReadImages { images, checkpoint, claims, hints, origin, notes: note.into_iter().collect() })
+        Ok(ReadImages { given, checkpoint, claims, hints, origin, notes: note.into_iter().chain(of_store).collect() })
     }
 
     /// Looks for what it left, and decides.
     fn look(self, host: &Host, settings: &Settings) -> Result<Ready, Error> {
-        let ReadImages { images, checkpoint, claims, hints, origin, notes } = self;
-        let mut survey = survey(host, &images, &checkpoint, claims.clone(), &hints)?;
+        let ReadImages { given, checkpoint, claims, hints, origin, notes } = self;
+        let mut survey = survey(host, &given, &checkpoint, claims.clone(), &hints)?;
         survey.notes.extend(notes);
-        survey.notes.extend(obstacle::notes(host, &images, &checkpoint, &hints.metadata));
+        survey.notes.extend(obstacle::notes(host, &given, &checkpoint, &hints.metadata));
         let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());
         survey.notes.extend(advice.map(str::to_owned));
         let context = report::Context::new(&checkpoint, &survey, settings.policy.only);
         let plan = plan::decide(&checkpoint, survey, &settings.policy);
-        Ok(Ready { images, checkpoint, claims, hints, plan, origin, context })
+        Ok(Ready { given, checkpoint, claims, hints, plan, origin, context })
     }
 }
 
@@ -203,10 +206,10 @@ impl Ready {
 /// Looks for what the checkpoint left.
 pub(super) fn survey(
     host: &Host,
-    images: &Images,
+    given: &Given,
     checkpoint: &Checkpoint,
     claims: Claims,
     hints: &Hints,
 ) -> Result<Survey, Error> {
-    probe::look(host, images, checkpoint, claims, hints).map_err(Error::new)
+    probe::look(host, given, checkpoint, claims, hints).map_err(Error::new)
 }

@@ -31,6 +31,12 @@ pub fn now() -> Timestamp {
     time(ClockId::Realtime)
 }
 
+/// For how long the machine has been running, the time asleep included: nobody can set this clock.
+pub fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// Waits, for two ticks at most, until a file that is changed from now on gets a later time than `time`.
 pub fn await_later_file_time(time: Timestamp) {
     for _ in 0..20 {

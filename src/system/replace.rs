@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::dir::{Directory, FileError};
 
 /// What the name of the file ends with until it is whole.
-const UNFINISHED: &str = ".part";
+pub const UNFINISHED: &str = ".part";
 
 /// Writes `content` as the file `name`, which only its owner may read. When this returns, the file and its name are on
 /// disk; on failure the older file is what it was.

@@ -62,12 +62,18 @@ pub fn open_or_make(path: &Path) -> Result<Directory, WayError> {
     }
     let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else { return open(path) };
     let parent = open(if parent == Path::new("") { Path::new(".") } else { parent })?;
-    match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
+    Ok(make_below(&parent, name, path)?)
+}
+
+/// Opens the directory `name` in `parent` for reading its names, and follows no link there; where there is none it is
+/// made, and only its owner may enter it. `path` is for messages.
+pub fn make_below(parent: &Directory, name: &OsStr, path: &Path) -> Result<Directory, FileError> {
+    match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}
-        Err(source) => return Err(failed("make directory", path)(source).into()),
+        Err(source) => return Err(failed("make directory", path)(source)),
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(&parent, name, flags, Mode::empty()).map_err(failed("open directory", path))?;
+    let fd = rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(failed("open directory", path))?;
     Ok(Directory::of_descriptor(fd, path))
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Matcher<'a> {
     checkpoint: &'a Checkpoint,
     tasks: HashMap<u32, &'a Task>,
     written: Option<Timestamp>,
+    /// For how long the machine had been running when the dump was recorded.
+    recorded: Option<Duration>,
     randomisation: Randomisation,
 }
 
@@ -47,7 +49,9 @@ impl<'a> Matcher<'a> {
     pub(super) fn new(checkpoint: &'a Checkpoint) -> Self {
         let tasks = checkpoint.tasks.iter().map(|task| (task.pid, task)).collect();
         let written = checkpoint.written_until.map(Timestamp::latest);
-        Matcher { checkpoint, tasks, written, randomisation: host::randomisation() }
+        let time_namespace = host::own_time_namespace();
+        let recorded = checkpoint.record.record().and_then(|record| record.since_boot(time_namespace));
+        Matcher { checkpoint, tasks, written, recorded, randomisation: host::randomisation() }
     }
 
     /// The same, whatever the kernel of this host does with addresses.
@@ -69,6 +73,8 @@ impl<'a> Matcher<'a> {
         match self.memory(task, process) {
             Memory::Other => self.is_fallback(task, process).then_some(Kinship::Fallback),
             Memory::Same if self.was_restored(process) => Some(Kinship::Restored),
+            // What was dumped is older than the record.
+            Memory::Same if self.recorded.is_some() && self.is_younger(process) => Some(Kinship::Restored),
             Memory::Same => Some(Kinship::Dumped),
             Memory::Silent => self.compare_names(task, process),
         }
@@ -95,14 +101,19 @@ impl<'a> Matcher<'a> {
             (true, _) if looks_alike && self.has_root_of(process) && self.was_restored(process) => {
                 Some(Kinship::Resembling)
             }
-            (true, _) if looks_alike && self.has_root_of(process) => Some(Kinship::Undecided),
+            (true, _) if looks_alike && self.recorded.is_none() && self.has_root_of(process) => {
+                Some(Kinship::Undecided)
+            }
             (true | false, _) => None,
         }
     }
 
-    /// By the clock of now, which may have been stepped since.
+    /// By the clock of now, which may have been stepped since, unless a record tells how old the machine was.
     fn is_younger(&self, process: &Process) -> bool {
-        self.written.is_some_and(|written| process.started > written)
+        match self.recorded {
+            Some(recorded) => process.after_boot > recorded,
+            None => self.written.is_some_and(|written| process.started > written),
+        }
     }
 
     fn was_restored(&self, process: &Process) -> bool {

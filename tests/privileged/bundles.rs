@@ -11,6 +11,7 @@ use crate::places::link_in;
 use crate::pod::{LOCKS, Peers, Pod};
 use crate::recorded::{fates, without_record};
 use crate::recording::link_recorder;
+use crate::stored::stored;
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -29,6 +30,14 @@ inventory::submit!(Cases::with_each_criu(&[
     Case {
         name: "by a record of crun's checkpoint a pod has a network again without being named",
         test: |criu| assert_records(criu, Runtime::Crun),
+    },
+    Case {
+        name: "a pod has a network again by the stored record after runc's checkpoint was discarded",
+        test: |criu| assert_removes_discarded(criu, Runtime::Runc),
+    },
+    Case {
+        name: "a pod has a network again by the stored record after crun's checkpoint was discarded",
+        test: |criu| assert_removes_discarded(criu, Runtime::Crun),
     },
     Case { name: "links in a root and a volume that were moved are found by the bundle's configuration", test: moved },
     Case { name: "a volume that became a link to another's directory is not looked into", test: turned },
@@ -93,10 +102,30 @@ fn assert_records(criu: &Criu, runtime: Runtime) {
     // The bundle's configuration names the network namespace too: now that is the word of others.
     let config = images.with_file_name("config.json");
     fs::set_permissions(config, fs::Permissions::from_mode(0o666)).expect("the bundle's configuration");
-    let untied = without_record(&images, || fates(&checkpointed.tool()));
+    let untied = without_record(&host, &images, || fates(&checkpointed.tool()));
     assert_eq!(untied.iter().filter(|fate| *fate == "kept: untied-namespace").count(), 2, "void: {untied:?}");
     checkpointed.tool().assert_removes_everything_since(&checkpointed.before);
     pod.assert_has_network_again(flavour, &mut checkpointed.peers);
+}
+
+/// Only the record tells of the links and the lock.
+fn assert_removes_discarded(criu: &Criu, runtime: Runtime) {
+    let host = TestHost::new();
+    let flavour = IptablesFlavour::Nft;
+    let pod = Pod::new(&host, flavour);
+    let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
+    engines.configure(&format!("action-script {}", link_recorder(&host, "criu-gc-record").display()));
+    let mut checkpointed = Checkpointed::new(&host, &pod, &engines, runtime);
+    pod.assert_has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
+    let images = checkpointed.container.images();
+    let record = stored(&images);
+    fs::remove_dir_all(images).expect("images");
+    let tool = Tool::new(&host, &record).watching(checkpointed.container.root());
+    let removed = tool.run(&[]);
+    assert_eq!((removed.code(), removed.stderr.as_str()), (0, ""), "{removed}");
+    assert_eq!(tool.difference_to(&checkpointed.before), NOTHING, "{removed}");
+    pod.assert_has_network_again(flavour, &mut checkpointed.peers);
+    assert!(!host.path(record).exists());
 }
 
 /// The images name the old places, where there is nothing now. The new ones are the word of the bundle's configuration.

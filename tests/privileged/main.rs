@@ -76,6 +76,8 @@ mod scope;
 mod shared_namespaces;
 mod signals;
 mod stale;
+mod stored;
+mod stored_restores;
 mod stuck;
 mod supervised;
 mod tables;

@@ -11,6 +11,7 @@ use crate::case::{Case, Cases};
 use crate::container_links::assert_not_known;
 use crate::places::{images_of, make_directory};
 use crate::recording::recording;
+use crate::stored::dump_and_discard;
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -26,6 +27,7 @@ inventory::submit!(Cases::with_each_criu(&[
         test: upper_of_another,
     },
     Case { name: "a recorded link on an overlay is the same one in its upper directory", test: recorded },
+    Case { name: "a recorded link on an overlay is removed from its upper directory without images", test: discarded },
     Case { name: "a link remap on an overlay whose upper directory was removed is gone", test: removed_upper },
     Case { name: "the link remap of a file that an overlay copied up is removed", test: copied_up },
     Case {
@@ -121,6 +123,18 @@ fn recorded(criu: &Criu) {
     let [object] = &overlay.tool().show_objects()[..] else { panic!("not one object") };
     assert_eq!((&object["record"], &object["verdict"]), (&"same".into(), &"remove".into()), "{object:#}");
     assert_is_in(&overlay.tool().assert_removes_everything_since(&before), &overlay.upper);
+}
+
+fn discarded(criu: &Criu) {
+    let host = TestHost::new();
+    let (overlay, tree) = Overlay::left_by_tree(&host);
+    let before = overlay.tool().snapshot();
+    let record = dump_and_discard(criu, &host, &tree, &DumpOptions::default());
+    drop(tree);
+    let tool = Tool::new(&host, &record);
+    assert_is_in(&tool.show()[1..], &overlay.upper);
+    assert_eq!(tool.run(&[]).code(), 0);
+    assert_eq!(overlay.tool().difference_to(&before), NOTHING);
 }
 
 fn removed_upper(criu: &Criu) {

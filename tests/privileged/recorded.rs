@@ -14,7 +14,7 @@ use crate::closed::Closed;
 use crate::disk::Disk;
 use crate::filters::Filters;
 use crate::places::{images_of, link_in};
-use crate::recording::{RECORD, recording};
+use crate::recording::{RECORD, STORE, forget_stored, recording};
 use crate::replaced::await_later_time;
 use crate::tool::{NOTHING, Tool, make_tables};
 
@@ -44,10 +44,13 @@ fn rename(images: &Path, from: &str, to: &str) {
     fs::rename(images.join(from), images.join(to)).expect("a record");
 }
 
-/// What criu-gc does with these images if there is no record.
-pub(crate) fn without_record<T>(images: &Path, look: impl FnOnce() -> T) -> T {
+/// What criu-gc does with these images if there is no record, neither next to them nor in the store.
+pub(crate) fn without_record<T>(host: &TestHost, images: &Path, look: impl FnOnce() -> T) -> T {
+    let store = host.path(Path::new(STORE).parent().expect("a directory"));
     rename(images, RECORD, "aside");
+    rename(&store, "records", "aside");
     let seen = look();
+    rename(&store, "aside", "records");
     rename(images, "aside", RECORD);
     seen
 }
@@ -107,7 +110,7 @@ fn another_file(criu: &Criu) {
     await_later_time(&images_of(&host));
     let images = copy(&host, &images_of(&host));
     let tool = Tool::new(&host, &images);
-    assert_eq!(without_record(&images, || fates(&tool)), ["to be removed"], "void");
+    assert_eq!(without_record(&host, &images, || fates(&tool)), ["to be removed"], "void");
     assert_eq!(fates(&tool), ["kept: not-recorded"]);
     tool.assert_keeps_everything("not-recorded");
     assert_eq!(tool.show_objects()[0]["record"], "other");
@@ -123,7 +126,7 @@ fn copied(criu: &Criu) {
     host.run("sh", &[&"-c", &touch]);
     let tool = Tool::on(&host);
     assert_eq!(
-        without_record(&images_of(&host), || fates(&tool)),
+        without_record(&host, &images_of(&host), || fates(&tool)),
         ["kept: tree-unknown, older-than-dump, changed-since"],
         "void"
     );
@@ -170,7 +173,7 @@ fn made_anew(criu: &Criu) {
     await_later_time(&images.with_file_name("newer"));
     let copy = copy(&host, &images);
     let tool = Tool::new(&host, &copy);
-    assert_eq!(without_record(&copy, || fates(&tool)), ["to be removed"], "void");
+    assert_eq!(without_record(&host, &copy, || fates(&tool)), ["to be removed"], "void");
     assert_eq!(fates(&tool), ["kept: changed-since"]);
     tool.assert_keeps_everything("changed-since");
     Tool::new(&host, &images.with_file_name("newer")).assert_removes_everything_since(&before);
@@ -192,7 +195,7 @@ fn chain(criu: &Criu) {
     let before = closed.tool("images").snapshot();
     close_and_record(criu, &host, &closed, "images", IptablesFlavour::Nft);
     let tool = closed.tool("images");
-    without_record(&images_of(&host), || closed.assert_untied("images"));
+    without_record(&host, &images_of(&host), || closed.assert_untied("images"));
     // A new namespace may have the same devices, but not the same cookie.
     host.make_net_namespace("red");
     let lines = tool.assert_removes_everything_since(&before);
@@ -218,7 +221,7 @@ fn newer_chain(criu: &Criu) {
     assert!(closed.lets_packets_pass());
     close_and_record(criu, &host, &closed, "newer", IptablesFlavour::Nft);
     let stale = closed.named("images");
-    assert_eq!(without_record(&images_of(&host), || fates(&stale)), ["to be removed"; 2], "void");
+    assert_eq!(without_record(&host, &images_of(&host), || fates(&stale)), ["to be removed"; 2], "void");
     assert_eq!(fates(&stale), ["kept: not-recorded"; 2]);
     stale.assert_keeps_everything("not-recorded");
     closed.tool("newer").assert_removes_everything_since(&before);
@@ -252,7 +255,7 @@ fn elsewhere(criu: &Criu) {
     let tool = Tool::on(&host).inside(&away);
     let before = tool.snapshot();
     criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
-    without_record(&images_of(&host), || tool.assert_keeps_everything("untied-namespace"));
+    without_record(&host, &images_of(&host), || tool.assert_keeps_everything("untied-namespace"));
     tool.assert_removes_everything_since(&before);
 }
 
@@ -264,7 +267,7 @@ fn newer_rules(criu: &Criu) {
     let before = Tool::on(&host).snapshot();
     let images = make_stale(criu, &host, &tree);
     let tool = Tool::new(&host, &images);
-    assert_eq!(without_record(&images, || fates(&tool)), ["to be removed"; 2], "void");
+    assert_eq!(without_record(&host, &images, || fates(&tool)), ["to be removed"; 2], "void");
     assert_eq!(fates(&tool), ["kept: not-recorded"; 2]);
     tool.assert_keeps_everything("not-recorded");
     Tool::new(&host, &images.with_file_name("newer")).assert_removes_everything_since(&before);
@@ -283,7 +286,7 @@ fn left_running(criu: &Criu) {
     assert_eq!(tool.difference_to(&before), NOTHING, "void: the dump left something");
     let newer = images_of(&host).with_file_name("newer");
     criu.dump(&host, &tree, &newer, &recording(&host, &DumpOptions::default()));
-    assert_eq!(without_record(&images_of(&host), || fates(&tool)), ["to be removed"; 2], "void");
+    assert_eq!(without_record(&host, &images_of(&host), || fates(&tool)), ["to be removed"; 2], "void");
     assert_eq!(fates(&tool), ["kept: not-recorded"; 2]);
     tool.assert_keeps_everything("not-recorded");
     Tool::new(&host, &newer).assert_removes_everything_since(&before);
@@ -299,7 +302,7 @@ fn left_by_restore(criu: &Criu) {
     let dump = criu.dump(&host, &tree, &images_of(&host), &recording(&host, &DumpOptions::default()));
     drop(criu.restore(&host, &dump, &DumpOptions { tcp: TcpMode::Close, ..DumpOptions::default() }));
     assert_ne!(tool.difference_to(&before), NOTHING, "void: the restore left nothing");
-    assert_eq!(without_record(&images_of(&host), || fates(&tool)), ["kept: restored-since"; 2], "void");
+    assert_eq!(without_record(&host, &images_of(&host), || fates(&tool)), ["kept: restored-since"; 2], "void");
     tool.assert_removes_everything_since(&before);
 }
 
@@ -307,6 +310,7 @@ fn untrusted(criu: &Criu) {
     let host = TestHost::new();
     let closed = Closed::new(&host, IptablesFlavour::Nft);
     close_and_record(criu, &host, &closed, "images", IptablesFlavour::Nft);
+    forget_stored(&host);
     let tool = closed.tool("images");
     assert_eq!(fates(&tool), ["to be removed"; 2], "void");
     let images = images_of(&host);
@@ -340,6 +344,7 @@ fn another_machine(criu: &Criu) {
     let host = TestHost::new();
     let closed = Closed::new(&host, IptablesFlavour::Nft);
     close_and_record(criu, &host, &closed, "images", IptablesFlavour::Nft);
+    forget_stored(&host);
     let tool = closed.tool("images");
     assert_eq!(fates(&tool), ["to be removed"; 2], "void");
     for (field, note) in [

@@ -17,7 +17,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a dump is recorded with the identities of what it has just left", test: identities },
     Case { name: "the links of a container are recorded where they are on the host", test: container },
     Case { name: "CRIU's configuration file can name the recorder", test: configured },
-    Case { name: "at every other action the recorder does nothing", test: other_actions },
+    Case { name: "at every other action the recorder leaves the images as they are", test: other_actions },
     Case { name: "a dump that cannot be recorded succeeds all the same", test: cannot_record },
     Case { name: "a dump that cannot be recorded is undone where that is asked for", test: cannot_record_or_fail },
     Case { name: "a dump that left nothing is recorded too", test: nothing },
@@ -25,6 +25,8 @@ inventory::submit!(Cases::with_each_criu(&[
 
 /// The name of the record in the images directory.
 pub(crate) const RECORD: &str = "criu-gc-record.json";
+/// Where records outlive their images.
+pub(crate) const STORE: &str = "/var/lib/criu-gc/records";
 
 /// A link to criu-gc of this name, for an action script.
 pub(crate) fn link_recorder(host: &TestHost, name: &str) -> PathBuf {
@@ -43,6 +45,11 @@ pub(crate) fn recording(host: &TestHost, options: &DumpOptions) -> DumpOptions {
 fn with_script(options: &DumpOptions, script: PathBuf) -> DumpOptions {
     let words = ["--action-script".into(), script.into_os_string()];
     DumpOptions { extra: options.extra.iter().cloned().chain(words).collect(), ..options.clone() }
+}
+
+/// Leaves only the records next to the images.
+pub(crate) fn forget_stored(host: &TestHost) {
+    fs::remove_dir_all(host.path(STORE)).expect("a store");
 }
 
 pub(crate) fn record_of(images: &Path) -> Value {
@@ -159,11 +166,13 @@ fn other_actions(criu: &Criu) {
     let options = recording(&host, &DumpOptions::default());
     let dump = criu.dump(&host, &tree, &images_of(&host), &options);
     let record = fs::read(dump.images.join(RECORD)).expect("a record");
-    assert_eq!(dump.log().matches("criu-gc: ").count(), 1, "{}", dump.log());
+    assert_eq!(dump.log().matches("criu-gc: ").count(), 2, "{}", dump.log());
     assert!(dump.log().matches("/criu-gc-record]").count() > 1, "void: {}", dump.log());
     let restored = criu.restore(&host, &dump, &options);
     let log = fs::read_to_string(dump.images.join("restore.log")).expect("a log");
-    assert!(log.matches("/criu-gc-record]").count() > 1 && !log.contains("criu-gc: "), "{log}");
+    assert!(log.matches("/criu-gc-record]").count() > 1, "{log}");
+    assert_eq!(log.matches("criu-gc: ").count(), log.matches("criu-gc: restore noted in ").count(), "{log}");
+    assert!(log.contains("criu-gc: restore noted in "), "{log}");
     assert_eq!(fs::read(dump.images.join(RECORD)).expect("a record"), record);
     assert_eq!(Tool::new(&host, &dump.images).difference_to(&before), NOTHING);
     drop(restored);

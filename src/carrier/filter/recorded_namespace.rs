@@ -23,6 +23,12 @@ pub(super) fn find(record: Option<&Record>, namespaces: &[Arc<NetNamespace>]) ->
     }
 }
 
+/// Whether the tree's network namespace has ended, by a record that is believed.
+pub(super) fn has_ended(record: Option<&Record>, found: RecordedNamespace) -> bool {
+    let network = record.filter(|record| record.trust == Trust::Full).and_then(Record::network);
+    network.is_some_and(|network| network.role == Role::Tree) && matches!(found, RecordedNamespace::NotFound)
+}
+
 /// The recorded namespace, if it was this to the dump, and the record is believed. One that another dump had closed
 /// before is not this dump's alone.
 pub(super) fn believed(record: Option<&Record>, found: RecordedNamespace, role: Role) -> Option<NetworkId> {

@@ -37,6 +37,7 @@ impl Reader<'_> {
             | ImageProblemKind::LacksLinkRemaps { .. }
             | ImageProblemKind::LacksSockets { .. }
             | ImageProblemKind::OtherRun
+            | ImageProblemKind::NotRecorded(_)
             | ImageProblemKind::NotPermitted => false,
         };
         self.problems.iter().filter(is_odd).any(|problem| is_of(&problem.image))

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::*;
 use criu_images::ImageKind;
 
-use crate::locate::archive;
 use crate::locate::context::Named;
+use crate::locate::{Found, archive};
 
 /// A layout of images in a directory.
 struct Layouts(tempfile::TempDir);
@@ -60,7 +60,10 @@ impl Layouts {
 
     /// What is found in the directory, and in an archive of it: both the same.
     fn found(&self) -> Result<Vec<Located>, LocateError> {
-        let in_directory = crate::locate::locate(self.0.path(), None, &|_| {});
+        let in_directory = crate::locate::locate(self.0.path(), None, &|_| {}).map(|found| match found {
+            Found::Checkpoints(found) => found,
+            Found::Record(_) => Vec::new(),
+        });
         let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
         builder.append_dir_all("", self.0.path()).unwrap();
         let mut file = builder.into_inner().unwrap();

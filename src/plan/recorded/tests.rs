@@ -52,6 +52,8 @@ fn document(links: Vec<Link>, network: Option<Network>) -> Document {
         links,
         network,
         not_recorded: Vec::new(),
+        facts: None,
+        restores: Vec::new(),
     }
 }
 

@@ -33,6 +33,8 @@ fn document() -> Document {
         links: Vec::new(),
         network: None,
         not_recorded: Vec::new(),
+        facts: None,
+        restores: Vec::new(),
     }
 }
 
@@ -128,8 +130,8 @@ fn a_record_knows_its_machine() {
         (with(Some("b"), None), Ok(Boot::This)),
         (with(Some("c"), Some("m")), Ok(Boot::Earlier)),
         (with(None, Some("m")), Ok(Boot::Earlier)),
-        (with(Some("c"), Some("n")), Err("it was made on another machine, there".to_owned())),
-        (with(None, None), Err("it was made on another machine, there".to_owned())),
+        (with(Some("c"), Some("n")), Err(unusable("it was made on another machine, there"))),
+        (with(None, None), Err(unusable("it was made on another machine, there"))),
     ] {
         assert_eq!(boot(&recorded, &here), expected, "{recorded:?}");
     }

@@ -50,6 +50,8 @@ pub(super) const LIMIT: usize = 2_000_000;
 pub(super) struct Scene<'a> {
     queries: &'a [FilterQuery],
     checkpoint: &'a Checkpoint,
+    /// Where the namespace of the record is.
+    recorded: RecordedNamespace,
     visited: Visited<View>,
     /// Whether namespaces that no process is in were looked for too.
     is_everywhere: bool,
@@ -147,6 +149,7 @@ impl<'a> Scene<'a> {
         Scene {
             queries: terms.queries,
             checkpoint: terms.checkpoint,
+            recorded: terms.recorded,
             visited: visit(terms, networks),
             is_everywhere: false,
         }
@@ -159,6 +162,7 @@ impl<'a> Scene<'a> {
         self.visited.answers.extend(visited.answers);
         self.visited.unseen.extend(visited.unseen);
         self.is_everywhere = true;
+        self.recorded = terms.recorded;
         self
     }
 

@@ -30,6 +30,9 @@ mount -t devpts -o newinstance,gid=5,mode=620,ptmxmode=666 devpts "$new/dev/pts"
 mount -t tmpfs testkit "$new/dev/shm"
 mount -t tmpfs -o mode=755 testkit "$new/run"
 mkdir "$new/run/netns" "$new/run/machine"
+# The store of records is the host's own. Only the empty directory that it is mounted on may be new on the machine.
+mkdir --parents --mode=700 "$new/var/lib/criu-gc"
+mount -t tmpfs -o mode=700 testkit "$new/var/lib/criu-gc"
 cd "$new"
 pivot_root . run/machine
 umount --lazy /run/machine

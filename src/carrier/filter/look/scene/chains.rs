@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Scene, View, absent};
-use crate::carrier::filter::{FoundChain, Tie};
+use crate::carrier::filter::{FoundChain, Tie, recorded_namespace};
 use crate::carrier::{Cause, Presence};
 use crate::firewall::Backend;
 
@@ -52,6 +52,9 @@ impl Scene<'_> {
         let is_known = |view: &View| view.tie.is_some() || view.is_mentioned && view.is_old_enough;
         if self.views().any(is_known) {
             return absent(self.looked_at(is_known));
+        }
+        if recorded_namespace::has_ended(self.checkpoint.record.record(), self.recorded) {
+            return absent(self.looked_everywhere());
         }
         // One that was dumped is no engine's, and ended with the tree unless something hidden keeps it.
         let network = &self.checkpoint.network;
