@@ -9,10 +9,11 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use self::claimants::{Claimant, Claims, claimants};
+use self::claimants::{Around, Claimant, Claims, claimants};
 use crate::checkpoint::{Checkpoint, Obstacle};
 use crate::host::{self, Host};
 use crate::locate::{Context, Given};
+use crate::record::store::RecordStore;
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 
@@ -22,7 +23,15 @@ const NAMES: usize = 3;
 const LOOKED_AT: usize = 10_000;
 
 /// Sentences about the links that the log of a failed dump names.
-pub(crate) fn notes(host: &Host, given: &Given, checkpoint: &Checkpoint, metadata: &Context) -> Vec<String> {
+pub(crate) fn notes(
+    host: &Host,
+    given: &Given,
+    checkpoint: &Checkpoint,
+    metadata: &Context,
+    store: &RecordStore,
+) -> Vec<String> {
+    let images = given.directory_and_inode().map(|(directory, _)| directory.path().to_owned());
+    let around = Around { images, store: store.clone() };
     let Some(log) = checkpoint.log_file.as_ref().filter(|_| checkpoint.log.failed.is_some()) else { return Vec::new() };
     let about = |obstacle: &Obstacle| {
         let said = format!("{}: the dump failed because {}", log.name, words(obstacle));
@@ -30,9 +39,8 @@ pub(crate) fn notes(host: &Host, given: &Given, checkpoint: &Checkpoint, metadat
             return format!("{said}; users other than root may have written this log, so criu-gc does not look there");
         }
         let Some(root) = root(host, checkpoint, metadata) else { return said };
-        let directory = given.directory_and_inode().map(|(directory, _)| directory.path().to_owned());
-        let (place, obstacle) = (root.clone(), obstacle.clone());
-        match host::answer(&[&root], move || looked_at(&place, &obstacle, directory.as_deref())) {
+        let (place, obstacle, around) = (root.clone(), obstacle.clone(), around.clone());
+        match host::answer(&[&root], move || looked_at(&place, &obstacle, &around)) {
             Some(looked) => format!("{said}; {looked}"),
             None => format!("{said}; its filesystem does not answer"),
         }
@@ -41,15 +49,15 @@ pub(crate) fn notes(host: &Host, given: &Given, checkpoint: &Checkpoint, metadat
 }
 
 /// What is where the link was. Logs of errors only do not name it: then it is one of those in the directory of the file.
-fn looked_at(root: &Path, Obstacle { link, original }: &Obstacle, images: Option<&Path>) -> String {
+fn looked_at(root: &Path, Obstacle { link, original }: &Obstacle, around: &Around) -> String {
     if let Some(link) = link {
-        return Looked::at(root, link, images).words();
+        return Looked::at(root, link, around).words();
     }
     let directory = path(original.as_deref().unwrap_or_default()).parent().unwrap_or(Path::new("")).to_owned();
     let links = Directory::open(root).and_then(|root| links_in(&root, &directory)).unwrap_or_default();
     match &links[..] {
         [] => "no link remap is in its directory now".to_owned(),
-        [only] => format!("{} is the only link there; {}", lossy(only), Looked::at(root, only, images).words()),
+        [only] => format!("{} is the only link there; {}", lossy(only), Looked::at(root, only, around).words()),
         [..] => {
             let names: Vec<String> = links.iter().take(NAMES).map(|link| lossy(link)).collect();
             let all = root.join(&directory).join("link_remap");
@@ -116,8 +124,8 @@ struct Found {
 }
 
 impl Looked {
-    fn at(root: &Path, link: &[u8], images: Option<&Path>) -> Self {
-        match Found::look(root, link, images) {
+    fn at(root: &Path, link: &[u8], around: &Around) -> Self {
+        match Found::look(root, link, around) {
             Ok(Some(found)) => Looked::Found(Box::new(found)),
             Ok(None) => Looked::Gone,
             Err(error) if error.is_no_directory() => Looked::Gone,
@@ -135,7 +143,7 @@ impl Looked {
 }
 
 impl Found {
-    fn look(root: &Path, link: &[u8], images: Option<&Path>) -> Result<Option<Self>, FileError> {
+    fn look(root: &Path, link: &[u8], around: &Around) -> Result<Option<Self>, FileError> {
         let relative = path(link);
         let (Some(parent), Some(name)) = (relative.parent(), relative.file_name()) else { return Ok(None) };
         let top = Directory::open(root)?;
@@ -144,7 +152,7 @@ impl Found {
         // A tree without a root directory of its own has the host's paths.
         let shown = if is_same(&top, Path::new("/")) { Path::new("/") } else { root };
         let names = other_names(&directory.reopened()?, name, &file)?;
-        let claimants = claimants(link, &file, images);
+        let claimants = claimants(link, &file, around);
         Ok(Some(Found { path: shown.join(relative), file, names, claimants }))
     }
 
@@ -171,7 +179,7 @@ impl Found {
         let shows = format!("criu-gc -D {} --show", shell(path));
         match claims {
             Claims::Recorded => format!("the record of the dump in {} has this inode; {shows}", path.display()),
-            Claims::Store => format!("the record {} has this inode", path.display()),
+            Claims::Store => format!("the record {} has this inode; {shows}", path.display()),
             Claims::Named => {
                 format!("it is probably of the checkpoint in {}, which names this link; {shows}", path.display())
             }

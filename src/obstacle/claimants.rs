@@ -2,25 +2,28 @@
 //! Which checkpoint near the failed one names a link: people and runtimes keep checkpoints side by side.
 
 use std::ffi::OsStr;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{self, Checkpoint};
-use crate::json;
 use crate::kind::{self, LinkRemap, Residue};
 use crate::locate::Images;
-use crate::record::document::Document;
+use crate::record::RecordFile;
+use crate::record::store::RecordStore;
 use crate::system::author::Author;
-use crate::system::dir::{Directory, FileIdentity};
+use crate::system::dir::{self, Directory, FileIdentity, Opened};
 
 /// No more directories are read.
 const DIRECTORIES: usize = 200;
-/// No more records are read, and none that is larger.
-const RECORDS: usize = 2_000;
-const RECORD_SIZE: u64 = 4 * 1024 * 1024;
-/// Records that outlive their images.
-const STORE: &str = "/var/lib/criu-gc/records";
+
+/// Where checkpoints are looked for.
+#[derive(Debug, Clone)]
+pub(super) struct Around {
+    /// The images directory of the dump that failed.
+    pub(super) images: Option<PathBuf>,
+    /// The records that outlive their images.
+    pub(super) store: RecordStore,
+}
 
 /// A checkpoint, or a record, that names the link.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,10 +48,10 @@ pub(super) enum Claims {
 }
 
 /// What names this link, the likeliest first.
-pub(super) fn claimants(link: &[u8], file: &FileIdentity, images: Option<&Path>) -> Vec<Claimant> {
-    let places = images.map(places).unwrap_or_default();
+pub(super) fn claimants(link: &[u8], file: &FileIdentity, around: &Around) -> Vec<Claimant> {
+    let places = around.images.as_deref().map(places).unwrap_or_default();
     let beside = places.into_iter().filter_map(|path| Some(Claimant { claims: claims(&path, link, file)?, path }));
-    let mut claimants: Vec<Claimant> = beside.chain(recorded(file)).collect();
+    let mut claimants: Vec<Claimant> = beside.chain(recorded(&around.store, file)).collect();
     claimants.sort();
     claimants
 }
@@ -94,20 +97,14 @@ fn judge(checkpoint: &Checkpoint, named: &LinkRemap, file: &FileIdentity) -> Cla
     if is_older { Claims::Named } else { Claims::PathOnly }
 }
 
-/// The record in the store that has the inode.
-fn recorded(file: &FileIdentity) -> Option<Claimant> {
-    let store = Directory::open_exactly(Path::new(STORE)).ok()?.reopened().ok()?;
-    if store.author() != Ok(Author::Trusted) {
-        return None;
-    }
-    let has_inode = |name: &OsStr| {
-        let mut text = Vec::new();
-        let open = store.read_file(name).ok()??;
-        open.take(RECORD_SIZE).read_to_end(&mut text).ok()?;
-        let document: Document = json::decode(&text).ok()?;
-        document.links.iter().any(|link| (link.device.0, link.inode) == (file.device, file.inode)).then_some(())
+/// The stored record that has the inode.
+fn recorded(store: &RecordStore, file: &FileIdentity) -> Option<Claimant> {
+    let has_inode = |path: &PathBuf| {
+        let Ok(Opened::File(opened)) = dir::open_named(path) else { return false };
+        let Ok(record) = RecordFile::read(opened, path) else { return false };
+        record.author == Author::Trusted
+            && record.document.links.iter().any(|link| (link.device.0, link.inode) == (file.device, file.inode))
     };
-    let names = store.names().ok()?.into_iter().take(RECORDS);
-    let name = names.map(|name| OsStr::from_bytes(&name).to_owned()).find(|name| has_inode(name).is_some())?;
-    Some(Claimant { claims: Claims::Store, path: Path::new(STORE).join(name) })
+    let path = store.list().ok()?.into_iter().find(has_inode)?;
+    Some(Claimant { claims: Claims::Store, path })
 }

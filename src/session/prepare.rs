@@ -187,7 +187,7 @@ impl ReadImages {
         let ReadImages { given, checkpoint, claims, hints, origin, notes } = self;
         let mut survey = survey(host, &given, &checkpoint, claims.clone(), &hints)?;
         survey.notes.extend(notes);
-        survey.notes.extend(obstacle::notes(host, &given, &checkpoint, &hints.metadata));
+        survey.notes.extend(obstacle::notes(host, &given, &checkpoint, &hints.metadata, &settings.record_store));
         let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());
         survey.notes.extend(advice.map(str::to_owned));
         let context = report::Context::new(&checkpoint, &survey, settings.policy.only);
