@@ -10,6 +10,7 @@ pub(crate) mod example;
 mod from_record;
 mod ghosts;
 pub mod log;
+mod problem;
 mod read;
 mod restores;
 mod times;
@@ -18,7 +19,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use criu_images::{
-    GhostFileEntry, ImageKind, Inventory, MntEntry, NetworkLock, RegFileEntry, Remap, RemapFilePathEntry, TaskKobjIds,
+    GhostFileEntry, ImageKind, ImageVersion, Inventory, MntEntry, NetworkLock, RegFileEntry, Remap, RemapFilePathEntry,
+    TaskKobjIds,
 };
 
 use crate::connection::Connection;
@@ -29,7 +31,8 @@ use crate::system::author::Author;
 use crate::time::Timestamp;
 
 pub use from_record::{from_record, restore_of};
-pub use log::{FinalState, LogFacts};
+pub use log::{FinalState, LogFacts, LogFile, Obstacle, Rollback};
+pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
 pub use read::{Identity, ReadError, identify, read};
 pub use restores::{FailedRestore, Restores};
 pub use times::{DumpSpan, ImageTimes};
@@ -70,12 +73,18 @@ pub struct Checkpoint {
     pub network: Network,
     /// What the dump's log adds.
     pub log: LogFacts,
+    /// The log that proves that the dump failed and that CRIU took back what it had done.
+    pub rolled_back: Option<String>,
+    /// Who may have written the dump's log, and its name.
+    pub log_file: Option<LogFile>,
     /// What is known of restores from these images.
     pub restores: Restores,
     /// The record that criu-gc made when the tree was dumped.
     pub record: Beside,
     /// Which generation of image files this is.
     pub layout: Layout,
+    /// What CRIU would not have written so.
+    pub odd: Odd,
     /// Images that end too early, and what else was noticed.
     pub problems: Vec<ImageProblem>,
 }
@@ -240,40 +249,6 @@ impl RunId {
     }
 }
 
-/// Something about one image file that the user should know.
-#[derive(Debug)]
-pub struct ImageProblem {
-    /// The file.
-    pub image: String,
-    /// What is the matter.
-    pub kind: ImageProblemKind,
-}
-
-/// What is the matter with an image file.
-#[derive(Debug)]
-pub enum ImageProblemKind {
-    /// It ends too early; what stands before that is used.
-    Cut(criu_images::Error),
-    /// It is not there, and CRIU always writes it in a dump that finishes.
-    Missing,
-    /// It does not name link remaps that the images of open files have.
-    LacksLinkRemaps {
-        /// How many.
-        count: usize,
-    },
-    /// The queues of TCP connections have images, but their sockets are not in it.
-    LacksSockets {
-        /// How many.
-        count: usize,
-    },
-    /// The log is of another run than the inventory: the directory was used twice.
-    OtherRun,
-    /// The log may not be read.
-    NotPermitted,
-    /// It is a record without images, and does not name this.
-    NotRecorded(String),
-}
-
 impl Checkpoint {
     /// When the dump was made, where the images tell.
     pub fn span(&self) -> Option<DumpSpan> {
@@ -289,6 +264,21 @@ impl Checkpoint {
         self.inventory.as_ref().is_some_and(|inventory| says_so(&inventory.entry))
             && self.tasks.is_empty()
             && !has_files
+    }
+
+    /// Whether entries of files may be missing because an image ends too early, or the dump never finished.
+    pub fn may_lack_files(&self) -> bool {
+        let ends_early = |problem: &ImageProblem| {
+            let is_of_files = matches!(problem.image.as_str(), "files.img" | "reg-files.img");
+            is_of_files && matches!(problem.kind, ImageProblemKind::Cut(_) | ImageProblemKind::Missing)
+        };
+        self.inventory.is_none() || self.problems.iter().any(ends_early)
+    }
+
+    /// Whether this version supports the format of the images.
+    pub fn is_of_known_version(&self) -> bool {
+        let is_known = |inventory: &Inventory| !matches!(inventory.version(), ImageVersion::Unknown(_));
+        self.inventory.as_ref().is_none_or(|inventory| is_known(&inventory.entry))
     }
 
     /// Whether the images are from before 3.4.
@@ -312,6 +302,12 @@ impl Checkpoint {
     /// What distinguishes the dump from all others.
     pub fn identity(&self) -> Identity {
         Identity { run_id: self.run_id().map(|id| id.text), written: self.written }
+    }
+
+    /// Whether the inventory has a run id that CRIU would not have written so.
+    pub fn has_odd_run_id(&self) -> bool {
+        let id = self.inventory.as_ref().and_then(|inventory| inventory.entry.dump_criu_run_id.as_deref());
+        id.is_some_and(|id| RunId::new(id).is_none())
     }
 
     /// The pid of the root task as CRIU saw it, where it can be known: by it 3.16 to 4.0 name the nftables table.

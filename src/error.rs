@@ -11,7 +11,6 @@ use rustix::io::Errno;
 use crate::carrier::filter::ProbeError;
 use crate::checkpoint::ReadError;
 use crate::host::{self, EnterError};
-use crate::kind::Contradiction;
 use crate::locate::LocateError;
 use crate::record::store::StoreError;
 use crate::recorder::RecordError;
@@ -28,10 +27,10 @@ pub struct Error(Box<Cause>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A given path does not exist: [`Error::missing`].
-    Missing,
-    /// A given path cannot be used: it has no images, is damaged, or cannot be opened.
+    /// A given path cannot be used: it does not exist, has no images, is damaged, or cannot be opened.
     Unusable,
+    /// An option cannot be used: its path does not exist, or no image has its key.
+    Option,
     /// Another run has locked the images.
     Locked,
     /// A filesystem does not answer.
@@ -48,16 +47,18 @@ pub enum ErrorKind {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Cause {
-    #[error("some of the given checkpoints do not exist")]
-    Missing(Vec<PathBuf>),
+    #[error("not every given checkpoint can be used")]
+    NotAll,
+    #[error("no image has an external {what} with the key {}", String::from_utf8_lossy(key))]
+    UnknownKey { what: &'static str, key: Vec<u8> },
+    #[error("cannot use {option}")]
+    Option { option: &'static str, source: FileError },
     #[error(transparent)]
     Locate(#[from] LocateError),
     #[error("{0}")]
     NotInContainer(FileError, #[source] NotInContainer),
     #[error(transparent)]
     Images(#[from] ReadError),
-    #[error("{}/{entry}", images.display())]
-    Entry { images: PathBuf, entry: Contradiction },
     #[error(transparent)]
     Probe(#[from] ProbeError),
     #[error(transparent)]
@@ -117,10 +118,8 @@ impl Error {
     /// The kind of error.
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
-            Cause::Missing(_) => ErrorKind::Missing,
-            Cause::Locate(_) | Cause::NotInContainer(..) | Cause::Images(_) | Cause::Entry { .. } => {
-                ErrorKind::Unusable
-            }
+            Cause::UnknownKey { .. } | Cause::Option { .. } => ErrorKind::Option,
+            Cause::NotAll | Cause::Locate(_) | Cause::NotInContainer(..) | Cause::Images(_) => ErrorKind::Unusable,
             Cause::Silent(_) | Cause::Probe(ProbeError::Silent(_)) => ErrorKind::Silent,
             Cause::Locked { .. } => ErrorKind::Locked,
             Cause::Probe(ProbeError::Namespace(_)) | Cause::Enter(_) => ErrorKind::Namespace,
@@ -128,11 +127,6 @@ impl Error {
             Cause::Record(_) | Cause::Store(_) => ErrorKind::Record,
             Cause::Thread(_) => ErrorKind::System,
         }
-    }
-
-    /// The given paths that do not exist, if that is the error.
-    pub fn missing(&self) -> &[PathBuf] {
-        if let Cause::Missing(paths) = &*self.0 { paths } else { &[] }
     }
 }
 

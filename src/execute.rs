@@ -82,7 +82,7 @@ impl Done {
     fn before(item: Item) -> Self {
         let outcome = match &item.verdict {
             Verdict::Remove => Outcome::Failed("not attempted".to_owned()),
-            Verdict::Keep(_) => Outcome::Kept,
+            Verdict::Keep(_) | Verdict::LeftOut => Outcome::Kept,
             Verdict::Nothing => Outcome::AlreadyGone,
             Verdict::CannotTell => Outcome::Failed("criu-gc could not check it".to_owned()),
         };

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::carrier::{FoundChain, FoundFile, FoundRules, FoundTable, Presence, Query};
 use crate::checkpoint::Checkpoint;
 use crate::evidence::Evidence;
+use crate::part::Part;
 use crate::reason::KeepReason;
 
 pub use basis::{Answer, Basis};
@@ -57,6 +58,11 @@ macro_rules! kinds {
                 match self { $(Residue::$kind(_) => <$kind as Kind>::LEFT_BY,)* }
             }
 
+            /// The part of what a checkpoint leaves that it belongs to.
+            pub fn part(&self) -> Part {
+                match self { $(Residue::$kind(_) => <$kind as Kind>::PART,)* }
+            }
+
             /// What is to be looked for.
             pub fn query(&self) -> Query {
                 match self { $(Residue::$kind(residue) => residue.query(),)* }
@@ -85,9 +91,8 @@ macro_rules! kinds {
         }
 
         /// Has each kind add what it claims.
-        fn add_claims(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
-            $(<$kind as Kind>::claim(checkpoint, claims)?;)*
-            Ok(())
+        fn add_claims(checkpoint: &Checkpoint, claims: &mut Claims) {
+            $(<$kind as Kind>::claim(checkpoint, claims);)*
         }
     };
 }
@@ -108,8 +113,11 @@ trait Kind: Into<Residue> {
     /// Who leaves it.
     const LEFT_BY: LeftBy;
 
+    /// The part of what a checkpoint leaves that it belongs to.
+    const PART: Part;
+
     /// Adds what the checkpoint may have left of this kind, and what of it cannot be known.
-    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction>;
+    fn claim(checkpoint: &Checkpoint, claims: &mut Claims);
 
     /// The entries of the images that name it.
     fn evidence(&self) -> &[Evidence];
@@ -184,31 +192,35 @@ impl Claims {
         self.residues.push(residue.into());
     }
 
-    fn add_unknown(&mut self, sentence: impl Into<String>) {
-        self.unknown.push(Unknown(sentence.into()));
+    fn add_unknown(&mut self, part: Part, sentence: impl Into<String>) {
+        self.unknown.push(Unknown { part, sentence: sentence.into() });
     }
 }
 
-/// Something that the images say, but this version does not understand or cannot read: it may have left something. A
-/// sentence for people.
+/// Something that the images say, but this version does not understand or cannot read: it may have left something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown(pub String);
+pub struct Unknown {
+    /// What it may have left.
+    pub part: Part,
+    /// A sentence for people.
+    pub sentence: String,
+}
 
-/// Images that say what CRIU never writes. Such images are not used at all.
+/// An entry that says what CRIU never writes. What it names is kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{evidence} {text}")]
-pub struct Contradiction {
+struct Contradiction {
     /// The entry in question.
-    pub evidence: Evidence,
+    evidence: Evidence,
     /// What is wrong with it, as the end of a sentence that begins with the entry.
-    pub text: String,
+    text: String,
 }
 
 /// What the checkpoint may have left, network locks first.
-pub fn claims(checkpoint: &Checkpoint) -> Result<Claims, Contradiction> {
+pub fn claims(checkpoint: &Checkpoint) -> Claims {
     let mut claims = Claims::default();
     if !checkpoint.is_pre_dump() {
-        add_claims(checkpoint, &mut claims)?;
+        add_claims(checkpoint, &mut claims);
     }
-    Ok(claims)
+    claims
 }

@@ -40,7 +40,8 @@
 //! a reset.
 //!
 //! **It never removes** an object that differs from the images, a directory, another name of a file, or an image. It removes
-//! nothing while a process of the dumped tree is alive or a criu works on the images. Every kept object has a
+//! nothing while a process of the dumped tree is alive or a criu works on the images, and nothing at all if one of several
+//! checkpoints or an option cannot be used. Every kept object has a
 //! [`KeepReason`]; a caller can [allow](Options::allow) those that are a matter of judgement. What could not be read is
 //! reported as not known, never as clean.
 //!
@@ -92,7 +93,9 @@ mod kind;
 mod locate;
 mod memory;
 mod mounts;
+mod obstacle;
 mod options;
+mod part;
 mod plan;
 mod probe;
 mod reach;
@@ -112,7 +115,8 @@ pub use causes::with_causes;
 pub use error::{Error, ErrorKind};
 pub use interrupt::Control;
 pub use locate::STANDARD_INPUT;
-pub use options::{Event, Options};
+pub use options::{Event, Options, UnknownKeys};
+pub use part::{NotAPart, Part};
 pub use reason::{KeepReason, NotAReason};
 pub use record::store::{RecordStore, Stored};
 pub use recorder::{Dump, Noted, Recorded, Restore};

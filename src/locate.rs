@@ -20,6 +20,7 @@ mod surroundings;
 mod tree;
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,32 @@ pub enum LocateError {
         /// The directory or archive.
         path: PathBuf,
     },
+    /// There are only memory pages.
+    #[error(
+        "{} holds only memory pages, as criu page-server writes them; the other images are in the images directory of the \
+         dump, on the host where the tree ran",
+        path.display()
+    )]
+    OnlyPages {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Several directories in it have images.
+    #[error("{} holds several checkpoints; name those that you mean: criu-gc {found}", path.display())]
+    Several {
+        /// The directory.
+        path: PathBuf,
+        /// Theirs.
+        found: Paths,
+    },
+    /// There are no images, but files that look like archives.
+    #[error("no CRIU image in {}, but archives; name those that you mean: criu-gc {found}", path.display())]
+    Archives {
+        /// The directory.
+        path: PathBuf,
+        /// Their paths.
+        found: Paths,
+    },
     /// An archive could not be used.
     #[error("cannot use the archive {}", path.display())]
     Archive {
@@ -110,6 +137,26 @@ pub enum LocateError {
         /// How many are too many.
         limit: usize,
     },
+}
+
+/// Paths as one types them.
+#[derive(Debug)]
+pub struct Paths(pub Vec<PathBuf>);
+
+/// So many are shown.
+const SHOWN: usize = 10;
+
+impl fmt::Display for Paths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, path) in self.0.iter().take(SHOWN).enumerate() {
+            let space = if at == 0 { "" } else { " " };
+            write!(f, "{space}-D {}", path.display())?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " … ({more} more)"),
+        }
+    }
 }
 
 /// What the user types for standard input.

@@ -417,9 +417,13 @@ fn add_directories(path: &[u8], wanted: &mut Wanted) {
     }
 }
 
+/// The key of an external mount: CRIU before 2.13 wrote it in place of the root.
+pub fn external_key(mount: &MntEntry) -> Option<&[u8]> {
+    mount.ext_key.as_deref().or_else(|| mount.ext_mount.then_some(mount.root.as_slice()))
+}
+
 fn named_by_user(mount: &MntEntry, hints: &MountHints) -> Option<PathBuf> {
-    let old_key = mount.ext_mount.then_some(mount.root.as_slice());
-    if let Some(key) = mount.ext_key.as_deref().or(old_key)
+    if let Some(key) = external_key(mount)
         && let Some((_, path)) = hints.external.iter().find(|(named, _)| named == key)
     {
         return Some(path.clone());

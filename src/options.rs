@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::mounts::MountHints;
+use crate::part::Part;
 use crate::probe::Hints;
 use crate::reason::KeepReason;
 use crate::record::store::RecordStore;
@@ -27,7 +28,21 @@ pub struct Options {
     pub(crate) work_dir: Option<PathBuf>,
     pub(crate) save: Option<PathBuf>,
     pub(crate) record_store: RecordStore,
+    pub(crate) only: Option<Part>,
+    /// What `criu restore` would inherit, by the key in the images.
+    pub(crate) inherited: Vec<(Vec<u8>, PathBuf)>,
+    pub(crate) unknown_keys: UnknownKeys,
     pub(crate) observer: Observer,
+}
+
+/// What becomes of the key of an external mount or network namespace that the images do not have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UnknownKeys {
+    /// It is an error: somebody mistyped it.
+    #[default]
+    Refuse,
+    /// It causes a note.
+    Note,
 }
 
 impl Options {
@@ -72,6 +87,21 @@ impl Options {
         self
     }
 
+    /// A file that `criu restore --inherit-fd fd[N]:KEY` would inherit. It matters if the key is that of the external
+    /// network namespace, and is ignored otherwise.
+    #[must_use]
+    pub fn inherited_file(mut self, key: impl Into<Vec<u8>>, path: impl Into<PathBuf>) -> Self {
+        self.inherited.push((key.into(), path.into()));
+        self
+    }
+
+    /// What becomes of a given key of an external mount or network namespace that no checkpoint has.
+    #[must_use]
+    pub fn unknown_keys(mut self, unknown_keys: UnknownKeys) -> Self {
+        self.unknown_keys = unknown_keys;
+        self
+    }
+
     /// Ignores this reason for keeping an object, if it [can be allowed](KeepReason::can_be_allowed).
     #[must_use]
     pub fn allow(mut self, reason: KeepReason) -> Self {
@@ -91,6 +121,14 @@ impl Options {
     #[must_use]
     pub fn record_store(mut self, store: RecordStore) -> Self {
         self.record_store = store;
+        self
+    }
+
+    /// Chooses one part of what the checkpoint left. The other part stays, and does not count as left. Without
+    /// [`Part::Files`] the checkpoint can still be restored.
+    #[must_use]
+    pub fn only(mut self, part: Part) -> Self {
+        self.only = Some(part);
         self
     }
 

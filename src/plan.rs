@@ -11,6 +11,7 @@ use crate::carrier::{FoundFile, Presence};
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
 use crate::connection::TableForm;
 use crate::kind::{Basis, Residue, Signs};
+use crate::part::Part;
 use crate::probe::{Finding, Survey};
 use crate::system::author::Author;
 use crate::system::dir::InodeId;
@@ -34,13 +35,15 @@ pub enum Verdict {
     Nothing,
     /// It is not known whether it exists.
     CannotTell,
+    /// It is of a part that the user did not choose.
+    LeftOut,
 }
 
 impl Verdict {
     /// How much is left if it is carried out.
     fn gravity(&self) -> u8 {
         match self {
-            Verdict::Nothing => 0,
+            Verdict::Nothing | Verdict::LeftOut => 0,
             Verdict::Remove => 1,
             Verdict::Keep(_) => 2,
             Verdict::CannotTell => 3,
@@ -76,6 +79,8 @@ pub struct GuardedPlan {
 pub struct Policy {
     /// The reasons that do not count (`--allow`).
     pub allowed: BTreeSet<KeepReason>,
+    /// The only part that the user wants removed (`--only`).
+    pub only: Option<Part>,
     /// Changes of inodes, by device and inode number, that an earlier run made when it kept their files (`--save`).
     pub own_changes: HashMap<InodeId, Timestamp>,
 }
@@ -119,6 +124,15 @@ impl Policy {
         reasons.into_iter().collect()
     }
 
+    /// The verdict on an object of this part. What is there no more is not left out.
+    fn within(&self, part: Part, verdict: Verdict) -> Verdict {
+        match (self.only, &verdict) {
+            (None, _) | (_, Verdict::Nothing) => verdict,
+            (Some(only), _) if only == part => verdict,
+            (Some(_), _) => Verdict::LeftOut,
+        }
+    }
+
     /// Whether the last change of a file is one that the tool made itself, after it had found the file to be the
     /// dump's. It is no evidence about anything else: what a newer dump would have changed is still a sign of one.
     fn is_own_change(&self, presence: &Presence) -> bool {
@@ -136,7 +150,7 @@ pub fn decide(checkpoint: &Checkpoint, survey: Survey, policy: &Policy) -> Plan 
     let mut decider = Decider::new(checkpoint, &tree, &answered, policy);
     decider.tables = decider.verdict_on_tables(&answered);
     let item = |answered: Answered| Item {
-        verdict: decider.verdict(&answered),
+        verdict: policy.within(answered.finding.residue.part(), decider.verdict(&answered)),
         finding: answered.finding,
         record: answered.record,
     };
@@ -204,6 +218,9 @@ impl<'a> Decider<'a> {
             Presence::File(_) | Presence::Rules(_) | Presence::Table(_) | Presence::Chain(_) => {}
         }
         let Some(mut reasons) = residue.objections(presence, &self.basis(answered)) else { return Verdict::CannotTell };
+        if !self.checkpoint.is_of_known_version() {
+            reasons.push(KeepReason::UnknownVersion);
+        }
         if answered.record == Some(Answer::Other) {
             reasons.push(KeepReason::NotRecorded);
         }

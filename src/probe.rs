@@ -53,6 +53,13 @@ pub struct Finding {
     pub presence: Presence,
 }
 
+impl Finding {
+    /// Whether it is there, or may be.
+    pub fn is_present(&self) -> bool {
+        !matches!(self.presence, Presence::Gone(_) | Presence::Vanished(_))
+    }
+}
+
 /// Looks for everything that is claimed, in a picture of the host that was taken for it.
 pub fn look(
     host: &Host,

@@ -4,6 +4,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// The row of a reason that the user can ignore.
+macro_rules! allowed {
+    ($name:literal, $sentence:literal) => {
+        Row { name: $name, sentence: $sentence, lifted: Lifted::ByAllow, remedy: concat!("--allow ", $name) }
+    };
+}
+
 /// A reason not to remove an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -14,6 +21,8 @@ pub enum KeepReason {
     TreeAlive,
     /// criu-gc cannot tell whether the dumped tree is dead.
     TreeUnknown,
+    /// The images are of a version of the format that this criu-gc does not support.
+    UnknownVersion,
     /// A criu process is working on other images and may have just created the object.
     CriuElsewhere,
     /// A directory has the name of the link.
@@ -46,10 +55,11 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All reasons, the most serious first.
-    pub const ALL: [KeepReason; 17] = [
+    pub const ALL: [KeepReason; 18] = [
         KeepReason::CriuAtWork,
         KeepReason::TreeAlive,
         KeepReason::TreeUnknown,
+        KeepReason::UnknownVersion,
         KeepReason::CriuElsewhere,
         KeepReason::Directory,
         KeepReason::OtherType,
@@ -68,105 +78,110 @@ impl KeepReason {
 
     /// The name for `--allow` and the output.
     pub const fn name(self) -> &'static str {
-        match self {
-            KeepReason::CriuAtWork => "criu-at-work",
-            KeepReason::TreeAlive => "tree-alive",
-            KeepReason::TreeUnknown => "tree-unknown",
-            KeepReason::CriuElsewhere => "criu-elsewhere",
-            KeepReason::Directory => "directory",
-            KeepReason::OtherType => "other-type",
-            KeepReason::OtherMode => "other-mode",
-            KeepReason::OtherSize => "other-size",
-            KeepReason::ForeignImages => "foreign-images",
-            KeepReason::NotRecorded => "not-recorded",
-            KeepReason::OlderThanDump => "older-than-dump",
-            KeepReason::ChangedSince => "changed-since",
-            KeepReason::RestoredSince => "restored-since",
-            KeepReason::NewerDump => "newer-dump",
-            KeepReason::ForeignContent => "foreign-content",
-            KeepReason::SharedLock => "shared-lock",
-            KeepReason::UntiedNamespace => "untied-namespace",
-        }
+        self.row().name
     }
 
     /// What it means, in a sentence for the user.
     pub const fn explanation(self) -> &'static str {
-        match self {
-            KeepReason::CriuAtWork => "a criu process is working on these images",
-            KeepReason::TreeAlive => "a process of the dumped tree is alive",
-            KeepReason::TreeUnknown => "criu-gc cannot tell whether the dumped tree is dead",
-            KeepReason::CriuElsewhere => "a criu process is working on other images and may have just created it",
-            KeepReason::Directory => "a directory has the name of the link",
-            KeepReason::OtherType => "its type differs from the dumped file's",
-            KeepReason::OtherMode => "its permissions differ from the dumped file's",
-            KeepReason::OtherSize => "its size differs from the dumped file's",
-            KeepReason::ForeignImages => "the images may come from a user who could not remove it",
-            KeepReason::NotRecorded => "it, or part of it, was created after the dump, according to the dump's record",
-            KeepReason::OlderThanDump => {
-                "it was not created during the dump, and only a reusable device number, a mount option or a path \
-                 that may now lead elsewhere identifies it"
-            }
-            KeepReason::ChangedSince => {
-                "it changed after the images were written, so it may belong to a newer dump of the same tree"
-            }
-            KeepReason::RestoredSince => {
-                "the checkpoint was restored, or other users could have removed the signs of a restore, so it may \
-                 belong to a newer dump of the same tree"
-            }
-            KeepReason::NewerDump => {
-                "a link remap of the checkpoint changed since the dump, so this may belong to a newer dump of the \
-                 same tree"
-            }
-            KeepReason::ForeignContent => "it contains something that CRIU did not write",
-            KeepReason::SharedLock => "more than one dump locked the network namespace with this chain",
-            KeepReason::UntiedNamespace => "nothing ties the network namespace to this checkpoint",
-        }
+        self.row().sentence
     }
 
-    /// Whether `--allow` accepts it. The others are facts that must change first.
+    /// Whether the user can ignore it. The others are facts that must change first.
     pub const fn can_be_allowed(self) -> bool {
-        match self {
-            KeepReason::CriuAtWork
-            | KeepReason::CriuElsewhere
-            | KeepReason::Directory
-            | KeepReason::UntiedNamespace => false,
-            KeepReason::TreeAlive
-            | KeepReason::TreeUnknown
-            | KeepReason::OtherType
-            | KeepReason::OtherMode
-            | KeepReason::OtherSize
-            | KeepReason::ForeignImages
-            | KeepReason::NotRecorded
-            | KeepReason::OlderThanDump
-            | KeepReason::ChangedSince
-            | KeepReason::RestoredSince
-            | KeepReason::NewerDump
-            | KeepReason::ForeignContent
-            | KeepReason::SharedLock => true,
-        }
+        matches!(self.row().lifted, Lifted::ByAllow)
     }
 
     /// What leads to the removal.
     pub const fn remedy(self) -> &'static str {
+        self.row().remedy
+    }
+
+    /// The table of all reasons.
+    const fn row(self) -> Row {
         match self {
-            KeepReason::CriuAtWork => "wait until that criu exits",
-            KeepReason::Directory => "check the directory: CRIU did not create it",
-            KeepReason::UntiedNamespace => "name the namespace with --netns PATH",
-            KeepReason::TreeAlive => "--allow tree-alive",
-            KeepReason::TreeUnknown => "--allow tree-unknown",
-            KeepReason::CriuElsewhere => "wait until that criu exits",
-            KeepReason::OtherType => "--allow other-type",
-            KeepReason::OtherMode => "--allow other-mode",
-            KeepReason::OtherSize => "--allow other-size",
-            KeepReason::ForeignImages => "--allow foreign-images",
-            KeepReason::NotRecorded => "--allow not-recorded",
-            KeepReason::OlderThanDump => "--allow older-than-dump",
-            KeepReason::ChangedSince => "--allow changed-since",
-            KeepReason::RestoredSince => "--allow restored-since",
-            KeepReason::NewerDump => "--allow newer-dump",
-            KeepReason::ForeignContent => "--allow foreign-content",
-            KeepReason::SharedLock => "--allow shared-lock",
+            KeepReason::CriuAtWork => {
+                Row::other("criu-at-work", "a criu process is working on these images", "wait until that criu exits")
+            }
+            KeepReason::TreeAlive => allowed!("tree-alive", "a process of the dumped tree is alive"),
+            KeepReason::TreeUnknown => {
+                allowed!("tree-unknown", "criu-gc cannot tell whether the dumped tree is dead")
+            }
+            KeepReason::UnknownVersion => allowed!(
+                "unknown-version",
+                "the images are of a version of the format that this criu-gc does not support"
+            ),
+            KeepReason::CriuElsewhere => Row::other(
+                "criu-elsewhere",
+                "a criu process is working on other images and may have just created it",
+                "wait until that criu exits",
+            ),
+            KeepReason::Directory => Row::other(
+                "directory",
+                "a directory has the name of the link",
+                "check the directory: CRIU did not create it",
+            ),
+            KeepReason::OtherType => allowed!("other-type", "its type differs from the dumped file's"),
+            KeepReason::OtherMode => allowed!("other-mode", "its permissions differ from the dumped file's"),
+            KeepReason::OtherSize => allowed!("other-size", "its size differs from the dumped file's"),
+            KeepReason::ForeignImages => {
+                allowed!("foreign-images", "the images may come from a user who could not remove it")
+            }
+            KeepReason::NotRecorded => allowed!(
+                "not-recorded",
+                "it, or part of it, was created after the dump, according to the dump's record"
+            ),
+            KeepReason::OlderThanDump => allowed!(
+                "older-than-dump",
+                "it was not created during the dump, and only a reusable device number, a mount option or a path \
+                 that may now lead elsewhere identifies it"
+            ),
+            KeepReason::ChangedSince => allowed!(
+                "changed-since",
+                "it changed after the images were written, and neither a failed restore nor a fallback explains that, so \
+                 it may belong to a newer dump of the same tree"
+            ),
+            KeepReason::RestoredSince => allowed!(
+                "restored-since",
+                "the checkpoint was restored, or other users could have removed the signs of a restore, so it may \
+                 belong to a newer dump of the same tree"
+            ),
+            KeepReason::NewerDump => allowed!(
+                "newer-dump",
+                "a link remap of the checkpoint changed since the dump, so this may belong to a newer dump of the \
+                 same tree"
+            ),
+            KeepReason::ForeignContent => allowed!("foreign-content", "it contains something that CRIU did not write"),
+            KeepReason::SharedLock => {
+                allowed!("shared-lock", "more than one dump locked the network namespace with this chain")
+            }
+            KeepReason::UntiedNamespace => Row::other(
+                "untied-namespace",
+                "nothing ties the network namespace to this checkpoint",
+                "name the namespace with --netns PATH",
+            ),
         }
+    }
+}
+
+/// What there is to say of a reason. The help, the output and README.md take it from here.
+struct Row {
+    name: &'static str,
+    sentence: &'static str,
+    lifted: Lifted,
+    remedy: &'static str,
+}
+
+/// How a reason is lifted.
+enum Lifted {
+    /// By `--allow`.
+    ByAllow,
+    /// Only by what its remedy says.
+    Otherwise,
+}
+
+impl Row {
+    const fn other(name: &'static str, sentence: &'static str, remedy: &'static str) -> Self {
+        Row { name, sentence, lifted: Lifted::Otherwise, remedy }
     }
 }
 

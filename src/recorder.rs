@@ -16,7 +16,7 @@ use crate::carrier::Query;
 use crate::carrier::filter::ProbeError;
 use crate::checkpoint::{self, NetworkScope};
 use crate::host::Host;
-use crate::kind::{self, Contradiction, LeftBy};
+use crate::kind::{self, LeftBy};
 use crate::locate::{Images, LocateError};
 use crate::probe::{self, Hints, Search};
 use crate::record::FILE_NAME;
@@ -79,8 +79,6 @@ pub(crate) enum RecordError {
     Locate(#[from] LocateError),
     #[error(transparent)]
     Images(#[from] checkpoint::ReadError),
-    #[error(transparent)]
-    Contradiction(#[from] Contradiction),
     #[error("CRIU does not name the root task")]
     NoRootTask,
     #[error(transparent)]
@@ -141,7 +139,7 @@ pub(crate) fn record(dump: &Dump) -> Result<Recorded, RecordError> {
 
 fn document(images: &Images, dump: &Dump) -> Result<Document, RecordError> {
     let checkpoint = checkpoint::read(images)?;
-    let mut claims = kind::claims(&checkpoint)?;
+    let mut claims = kind::claims(&checkpoint);
     // A ghost file that is there is an earlier restore's.
     claims.residues.retain(|residue| residue.left_by() == LeftBy::Dump);
     let (namespace, hints) = match checkpoint.network_scope() {

@@ -5,12 +5,14 @@
 //! at any time. `docs/json.md` describes them.
 
 mod build;
+mod only;
 mod origin;
 mod words;
 
 use serde::Serialize;
 
 pub(crate) use build::{Context, checkpoint, done, failed_checkpoint, planned};
+pub use only::OnlyReport;
 pub(crate) use origin::Origin;
 pub use origin::{BindReport, MetadataReport, NamedReport, PathReport};
 
@@ -67,6 +69,8 @@ pub struct CheckpointReport {
     pub network_lock: Option<&'static str>,
     /// The network namespaces in which criu-gc looked.
     pub network_namespaces: Vec<String>,
+    /// The chosen part, if the other one is left out.
+    pub only: Option<OnlyReport>,
     /// The state of the dumped processes.
     pub tree: TreeReport,
     /// Every object.
@@ -241,6 +245,8 @@ pub enum Verdict {
     Nothing,
     /// It is not known whether it exists.
     CannotTell,
+    /// It is of the part that was not chosen.
+    LeftOut,
 }
 
 /// What happened to an object.
@@ -255,6 +261,8 @@ pub enum Outcome {
     Kept,
     /// It could not be removed, or not be checked.
     Failed,
+    /// It is of the part that was not chosen, and was not touched.
+    LeftOut,
 }
 
 /// Why an object is kept.
@@ -292,6 +300,8 @@ pub struct Summary {
     pub failed: usize,
     /// Not known.
     pub unknown: usize,
+    /// Of the part that was not chosen.
+    pub left_out: usize,
     /// Bytes freed, or to be freed.
     pub freed_bytes: u64,
 }
@@ -302,7 +312,7 @@ impl Report {
         Report { schema: SCHEMA_VERSION, tool, mode, checkpoints }
     }
 
-    /// Whether something is left of a checkpoint, or may be.
+    /// Whether something is left of a checkpoint, or may be. What was left out does not count.
     pub fn leaves_something(&self) -> bool {
         self.checkpoints.iter().any(CheckpointReport::leaves_something)
     }
@@ -314,12 +324,12 @@ impl Report {
 }
 
 impl CheckpointReport {
-    /// Whether something is left, or may be.
+    /// Whether something is left, or may be. What was left out does not count.
     pub fn leaves_something(&self) -> bool {
         !self.cannot_be_known.is_empty()
             || self.objects.iter().any(|object| match object.outcome {
                 Some(outcome) => matches!(outcome, Outcome::Kept | Outcome::Failed),
-                None => object.verdict != Verdict::Nothing,
+                None => !matches!(object.verdict, Verdict::Nothing | Verdict::LeftOut),
             })
     }
 }

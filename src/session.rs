@@ -4,6 +4,7 @@
 //! Locate, lock, read, examine, decide; and for a removal: check the tree once more, act, examine again. All plans are
 //! made before anything is removed, so a person confirms everything that will happen.
 
+mod arguments;
 mod candidate;
 mod find;
 mod locks;
@@ -18,7 +19,6 @@ use crate::error::{Cause, Error, Silent};
 use crate::execute;
 use crate::host::{self, Host};
 use crate::interrupt::{Control, Interrupt};
-use crate::locate;
 use crate::options::Options;
 use crate::probe;
 use crate::report::{self, CheckpointReport, Mode, Report};
@@ -28,24 +28,31 @@ use crate::tree;
 /// Lists what checkpoints left on this host. Changes nothing, and [saves](Options::save) nothing. Several runs may look at
 /// the same time.
 ///
-/// A checkpoint that cannot be used has an error in the report.
+/// A checkpoint that cannot be used has an error in the report. If an option cannot be used, every checkpoint has it.
 pub fn look<P: AsRef<Path>>(named: impl IntoIterator<Item = P>, options: &Options) -> Report {
-    let (_locks, prepared) = prepare::all(&paths(named), options, &Settings::without_saving(options), Purpose::Show);
-    Report::new(Mode::Show, prepared.iter().map(Prepared::report).collect())
+    let named = paths(named);
+    let checkpoints = match prepare::all(&named, options, &Settings::without_saving(options), Purpose::Show) {
+        Ok((_locks, prepared)) => prepared.iter().map(Prepared::report).collect(),
+        Err(error) => {
+            let why = with_causes(&error);
+            named.iter().map(|path| report::failed_checkpoint(path, &why)).collect()
+        }
+    };
+    Report::new(Mode::Show, checkpoints)
 }
 
 /// Finds what checkpoints left on this host, and plans the removal. Removes nothing yet. Other runs cannot use the images as
 /// long as the returned value lives.
 ///
-/// A checkpoint that cannot be used has an error in the report, and none of its residue will be removed.
+/// A checkpoint that cannot be used has an error in the report, and then nothing of any checkpoint will be removed: whoever
+/// mistypes one name may not mean the others either.
 ///
 /// # Errors
-/// If there are several paths and one of them does not exist, or if files cannot be [saved](Options::save).
+/// If an option cannot be used, or if files cannot be [saved](Options::save).
 pub fn examine<P: AsRef<Path>>(named: impl IntoIterator<Item = P>, options: &Options) -> Result<Examination, Error> {
     let named = paths(named);
-    check_all_are_there(&named)?;
     let settings = Settings::new(options)?;
-    let (locks, prepared) = prepare::all(&named, options, &settings, Purpose::Remove);
+    let (locks, prepared) = prepare::all(&named, options, &settings, Purpose::Remove)?;
     Ok(Examination { prepared, settings, _locks: locks })
 }
 
@@ -63,6 +70,11 @@ impl Examination {
         Report::new(Mode::Show, self.prepared.iter().map(Prepared::report).collect())
     }
 
+    /// Whether a checkpoint cannot be used, so that a removal is refused: [`report`](Examination::report) says why.
+    pub fn has_errors(&self) -> bool {
+        self.prepared.iter().any(|checkpoint| checkpoint.usable().is_none())
+    }
+
     /// Whether a removal would remove anything.
     pub fn removes_anything(&self) -> bool {
         self.prepared.iter().any(Prepared::removes_anything)
@@ -72,8 +84,12 @@ impl Examination {
     /// at the end. One failure does not stop the rest: the report has an outcome for each object.
     ///
     /// # Errors
-    /// If files cannot be [saved](Options::save). Nothing was removed then, not even network locks.
+    /// If a checkpoint cannot be used, or if files cannot be [saved](Options::save). Nothing of any checkpoint was removed
+    /// then, not even network locks.
     pub fn remove(self, control: &Control) -> Result<Report, Error> {
+        if self.has_errors() {
+            return Err(Error::new(Cause::NotAll));
+        }
         let Examination { prepared, settings, _locks } = self;
         let removes_files = prepared.iter().any(Prepared::removes_files);
         let destination = settings.save.as_ref().filter(|_| removes_files);
@@ -119,7 +135,8 @@ impl Removal<'_> {
             }
         }
         let mut report = report::checkpoint(&prepared.path, &checkpoint, origin, context, report::done(&done));
-        if !report.leaves_something() {
+        // Of a part that was not asked for, nothing is known.
+        if self.settings.policy.only.is_none() && !report.leaves_something() {
             report.notes.extend(find::prune(&given, &checkpoint, &self.settings.record_store));
         }
         report
@@ -128,17 +145,6 @@ impl Removal<'_> {
 
 fn paths<P: AsRef<Path>>(named: impl IntoIterator<Item = P>) -> Vec<PathBuf> {
     named.into_iter().map(|path| path.as_ref().to_owned()).collect()
-}
-
-/// Whoever mistypes one of several names may not mean the others either. What does not answer is there.
-fn check_all_are_there(named: &[PathBuf]) -> Result<(), Error> {
-    if named.len() < 2 {
-        return Ok(());
-    }
-    let answers = host::bounded_each(named.to_vec(), |named: &PathBuf| locate::is_missing(named));
-    let is_missing = named.iter().zip(answers).filter(|(_, answer)| *answer == Some(true));
-    let missing: Vec<PathBuf> = is_missing.map(|(named, _)| named.clone()).collect();
-    if missing.is_empty() { Ok(()) } else { Err(Error::new(Cause::Missing(missing))) }
 }
 
 fn open_destination(destination: &Destination) -> Result<SaveDirectory, Error> {

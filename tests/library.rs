@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use criu_gc::report::{Mode, Outcome, Report, Verdict};
 use criu_gc::{
-    Control, Dump, ErrorKind, Event, Examination, KeepReason, Noted, Options, RecordStore, Restore, with_causes,
+    Control, Dump, ErrorKind, Event, Examination, KeepReason, Noted, Options, Part, RecordStore, Restore, UnknownKeys,
+    with_causes,
 };
 use handmade::Checkpoint;
 
@@ -61,6 +62,24 @@ fn what_is_not_what_the_images_say_is_kept_unless_allowed() {
 }
 
 #[test]
+fn a_part_that_is_not_chosen_is_left_out_and_does_not_count_as_left() {
+    let checkpoint = example();
+    let options = Options::new().only(Part::Network);
+    let report = examine(&checkpoint, &options).remove(&Control::new()).expect("nothing is saved");
+    assert_eq!(fate(&report), (Verdict::LeftOut, Some(Outcome::LeftOut)));
+    assert!(checkpoint.link().exists() && !report.leaves_something());
+    let only = report.checkpoints[0].only.as_ref().expect("a part");
+    assert_eq!((only.part, only.left_out, report.checkpoints[0].summary.left_out), ("network", 1, 1));
+    assert!(!criu_gc::look([checkpoint.images()], &options).leaves_something());
+
+    let options = Options::new().only(Part::Files);
+    assert!(criu_gc::look([checkpoint.images()], &options).leaves_something());
+    let report = examine(&checkpoint, &options).remove(&Control::new()).expect("nothing is saved");
+    assert_eq!(fate(&report), (Verdict::Remove, Some(Outcome::Removed)));
+    assert!(!checkpoint.link().exists() && !report.leaves_something());
+}
+
+#[test]
 fn a_caller_ends_a_removal_before_its_next_step() {
     let checkpoint = example();
     let control = Control::new().end_when(|| Some("the test".to_owned()));
@@ -93,14 +112,33 @@ fn files_are_saved_first() {
 #[test]
 fn one_name_of_several_that_is_wrong_stops_the_removal_of_all() {
     let checkpoint = example();
-    let wrong = PathBuf::from("/no/such/checkpoint");
-    let named = [checkpoint.images(), wrong.clone()];
-    let error = criu_gc::examine(&named, &Options::new()).expect_err("one is missing");
-    assert_eq!((error.kind(), error.missing()), (ErrorKind::Missing, [wrong].as_slice()));
+    let named = [checkpoint.images(), PathBuf::from("/no/such/checkpoint")];
+    let examination = criu_gc::examine(&named, &Options::new()).expect("an examination");
+    assert!(examination.report().has_errors());
+    let error = examination.remove(&Control::new()).expect_err("one is missing");
+    assert_eq!(error.kind(), ErrorKind::Unusable);
+    assert!(checkpoint.link().exists());
     // A look shows what there is.
     let report = criu_gc::look(&named, &Options::new());
     let errors: Vec<bool> = report.checkpoints.iter().map(|checkpoint| checkpoint.error.is_some()).collect();
     assert_eq!((errors, report.has_errors()), (vec![false, true], true));
+    let removed = examine(&checkpoint, &Options::new()).remove(&Control::new()).expect("a removal");
+    assert!(!removed.has_errors() && !checkpoint.link().exists());
+}
+
+#[test]
+fn an_option_that_cannot_be_used_is_an_error_of_every_checkpoint() {
+    let checkpoint = example();
+    let unknown = Options::new().external_mount("no-such-key", "/");
+    let error = criu_gc::examine([checkpoint.images()], &unknown).expect_err("no image has the key");
+    assert_eq!(error.kind(), ErrorKind::Option);
+    assert!(criu_gc::look([checkpoint.images()], &unknown).has_errors());
+    let report = criu_gc::look([checkpoint.images()], &unknown.clone().unknown_keys(UnknownKeys::Note));
+    assert!(!report.has_errors() && report.checkpoints[0].notes.iter().any(|note| note.contains("no-such-key")));
+    let error = criu_gc::examine([checkpoint.images()], &Options::new().root("/no/such/root")).expect_err("no root");
+    assert_eq!((error.kind(), error.to_string()), (ErrorKind::Option, "cannot use --root".to_owned()));
+    let report = criu_gc::look([checkpoint.images()], &Options::new().inherited_file("pipe:[1]", "/nowhere"));
+    assert!(!report.has_errors(), "{report:?}");
 }
 
 #[test]

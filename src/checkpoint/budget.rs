@@ -28,6 +28,8 @@ pub(super) enum Fact {
     Task = 400,
     /// A device or an address.
     Interface = 300,
+    /// An entry that CRIU would not have written so.
+    Odd = 160,
     /// A regular file's id and nothing else.
     Id = 16,
 }

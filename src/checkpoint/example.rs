@@ -7,7 +7,8 @@ use std::sync::Arc;
 use criu_images::{Inventory, MntEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
 use super::{
-    Checkpoint, Completeness, ImageTimes, Layout, LogFacts, MountRecord, Network, Record, Restores, SocketRecord, Task,
+    Checkpoint, Completeness, ImageTimes, Layout, LogFacts, MountRecord, Network, Odd, Record, Restores, SocketRecord,
+    Task,
 };
 use crate::connection::Connection;
 use crate::evidence::Evidence;
@@ -69,9 +70,12 @@ pub(crate) fn checkpoint() -> Checkpoint {
         tasks: vec![task],
         network: Network::default(),
         log: LogFacts::default(),
+        rolled_back: None,
+        log_file: None,
         restores: Restores::default(),
         record: Beside::Nothing,
         layout: Layout::Files,
+        odd: Odd::default(),
         problems: Vec::new(),
     }
 }

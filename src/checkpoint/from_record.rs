@@ -12,7 +12,7 @@ use criu_images::{Inventory, MntEntry, NetworkLock, RegFileEntry, RemapFilePathE
 use super::budget::{Budget, Fact};
 use super::{
     Checkpoint, Completeness, DumpedMemory, ImageProblem, ImageProblemKind, ImageTimes, Layout, LogFacts, MountRecord,
-    Network, ReadError, Record, RestoreEvidence, Restores, SocketRecord, Task,
+    Network, Odd, ReadError, Record, RestoreEvidence, Restores, SocketRecord, Task,
 };
 use crate::evidence::Evidence;
 use crate::memory::{MemoryLayout, Randomisation};
@@ -53,6 +53,9 @@ pub fn from_record(file: &RecordFile) -> Result<Checkpoint, ReadError> {
         restores: Restores { succeeded: restore_of(&record), ..Restores::default() },
         record: Beside::Found(Box::new(record)),
         layout: Layout::Files,
+        odd: Odd::default(),
+        rolled_back: None,
+        log_file: None,
         problems: file.document.not_recorded.iter().map(|what| problem(file, what.clone())).collect(),
     };
     add_links(&mut checkpoint, file);

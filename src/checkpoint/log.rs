@@ -2,12 +2,17 @@
 //! What CRIU's own log adds to the images.
 //!
 //! A log is a hint: it may be from another run, truncated, or written by anybody. It contains what no image records:
-//! the run id of a dump that never finished, the root task's real pid, and the final state of the tasks.
+//! the run id of a dump that never finished, the root task's real pid, the final state of the tasks, and how and why a
+//! dump failed.
 
 use std::io::{self, BufRead, Read};
 use std::time::Duration;
 
 use super::RunId;
+use crate::system::author::Author;
+use failure::Failure;
+
+mod failure;
 
 /// No line of interest is longer; the rest of a longer one is passed over.
 const LINE_LIMIT: u64 = 4096;
@@ -30,7 +35,49 @@ pub struct LogFacts {
     pub has_set_up_namespaces: bool,
     /// How long after the start of the log its last line was written.
     pub took: Option<Duration>,
+    /// `Dumping FAILED`, which CRIU writes after it has taken back what it did (`cr_dump_finish` in `criu/cr-dump.c`).
+    pub failed: Option<Rollback>,
+    /// The links that a dump could not make because their names exist.
+    pub obstacles: Vec<Obstacle>,
 }
+
+/// A log of CRIU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFile {
+    /// Its name.
+    pub name: String,
+    /// Who may have written it.
+    pub author: Author,
+}
+
+impl LogFacts {
+    /// Whether it is the log of a dump: that of a restore has a run id too.
+    pub fn is_of_dump(&self) -> bool {
+        self.root_pid.is_some() || self.failed.is_some() || self.final_state.is_some()
+    }
+}
+
+/// How far a failed dump could take back what it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rollback {
+    /// No error followed.
+    Whole,
+    /// It met errors.
+    WithErrors,
+}
+
+/// A link that a dump could not make because its name exists. Which of the two names the log has depends on the version
+/// of CRIU and on `-v`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The link, absolute, as the tree saw it.
+    pub link: Option<Vec<u8>>,
+    /// The file that it was to stand for, absolute, as the tree saw it.
+    pub original: Option<Vec<u8>>,
+}
+
+/// A dump ends with the first link that it cannot make.
+const OBSTACLES: usize = 4;
 
 /// What became of the tasks at the end of a dump (`enum` of task states, `criu/include/pstree.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +93,15 @@ pub enum FinalState {
 /// Reads CRIU's log.
 pub fn read(mut log: impl BufRead) -> io::Result<LogFacts> {
     let mut facts = LogFacts::default();
+    let mut failure = Failure::default();
     let mut line = Vec::new();
     loop {
         line.clear();
         if log.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line)? == 0 {
-            return Ok(facts);
+            return Ok(LogFacts { failed: failure.rollback, obstacles: failure.obstacles, ..facts });
         }
         note(&mut facts, &line);
+        failure.note(line.trim_ascii_end());
         if !line.ends_with(b"\n") {
             log.skip_until(b'\n')?;
         }

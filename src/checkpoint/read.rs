@@ -2,13 +2,16 @@
 //! Reads the images of a checkpoint.
 //!
 //! A killed dump leaves truncated images: what comes before the end is used, and the checkpoint counts as incomplete.
+//! An entry that CRIU would not have written so is left out and noted: what depends on it is kept, and the rest is used.
 //! Any other fault of an image is an error, and then no image is used. One record is in memory at a time; only facts
 //! about residue are held.
 
 mod completeness;
+mod dump_log;
 mod files;
 mod mounts;
 mod network;
+mod odd;
 mod restores;
 mod tasks;
 mod work_files;
@@ -17,11 +20,14 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use criu_images::{Entry, ImageKind, ImageReader, ImageVersion, Inventory};
+use criu_images::{Entry, ErrorKind, ImageKind, ImageReader, ImageVersion, Inventory};
 
 use self::files::{Files, wanted_files};
+use self::odd::OddRecords;
 use super::budget::{Budget, Fact};
-use super::{Checkpoint, Completeness, ImageProblem, ImageProblemKind, ImageTimes, Record, RemapRecord, RunId, ghosts};
+use super::{
+    Checkpoint, Completeness, ImageProblem, ImageProblemKind, ImageTimes, Odd, Record, RemapRecord, RunId, ghosts,
+};
 use crate::evidence::Evidence;
 use crate::locate::{ImageFile, Images};
 use crate::record::{self, Beside, ImagesId};
@@ -53,16 +59,6 @@ pub enum ReadError {
         /// The limit.
         limit: u64,
     },
-    /// An entry contradicts itself.
-    #[error("{}: record {} at offset {} {text}", path.display(), evidence.record, evidence.offset)]
-    Entry {
-        /// The image.
-        path: PathBuf,
-        /// The entry.
-        evidence: Evidence,
-        /// What is wrong, as the end of a sentence that begins with the entry.
-        text: &'static str,
-    },
 }
 
 /// What distinguishes a dump from all others.
@@ -91,7 +87,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let remaps: Vec<RemapRecord> = reader.all(0, Fact::Remap)?;
     let (mut tasks, programs) = reader.tasks()?;
     let wanted = wanted_files(&remaps, &programs);
-    let Files { files, sockets, layout, link_remaps, socket_inodes, is_empty } = reader.files(&wanted)?;
+    let Files { files, sockets, layout, link_remaps, socket_inodes, is_empty, odd_ids, .. } = reader.files(&wanted)?;
     let ghosts = ghosts::read(images, &remaps, &mut reader.author, &mut reader.budget)?;
     let absence = images.absence();
     let end = reader.end_of_dump()?;
@@ -99,25 +95,34 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     if end.is_none() || absence != Author::Trusted {
         reader.note_lacking_links(&remaps, &link_remaps);
     }
-    if end.is_none() {
-        reader.note_lacking_sockets(&socket_inodes);
-    }
     for task in &mut tasks {
         let program = programs.get(&task.pid).and_then(|id| files.get(id));
         task.executable = program.map(|file| file.entry.name.clone());
     }
     let mounts = reader.mounts(&tasks)?;
+    let odd = Odd {
+        files: odd_ids,
+        has_lost_files: reader.has_odd(&[ImageKind::Files, ImageKind::RegFiles]),
+        has_lost_mounts: reader.has_odd(&[ImageKind::Mountpoints]),
+    };
     let network = reader.network(tasks.first())?;
     let restores = reader.restores(tasks.first())?;
     let log = reader.dump_log(inventory.as_ref())?;
-    let lacks_files = is_empty && (!tasks.is_empty() || !remaps.is_empty());
-    reader.note_missing(inventory.as_ref(), lacks_files);
-    let completeness = if reader.problems.is_empty() { Completeness::Complete } else { Completeness::Incomplete };
+    let rolled_back = reader.rollback(&log, inventory.as_ref(), absence);
+    if rolled_back.is_none() {
+        if end.is_none() {
+            reader.note_lacking_sockets(&socket_inodes);
+        }
+        let lacks_files = is_empty && (!tasks.is_empty() || !remaps.is_empty());
+        reader.note_missing(inventory.as_ref(), lacks_files);
+    }
+    let is_whole = reader.problems.is_empty() && inventory.is_some();
+    let completeness = if is_whole { Completeness::Complete } else { Completeness::Incomplete };
     let mut checkpoint = Checkpoint {
         completeness,
         inventory,
         written: reader.times.last().map(|written| written.said),
-        began: reader.began(end),
+        began: reader.began(&end),
         written_until: reader.times.last().map(|written| written.until),
         times: reader.times,
         author: reader.author,
@@ -129,10 +134,13 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         mounts,
         tasks,
         network,
-        log,
+        log: log.facts,
+        rolled_back,
+        log_file: log.file,
         restores,
         record: Beside::Nothing,
         layout,
+        odd,
         problems: reader.problems,
     };
     if let Some(directory) = images.directory() {
@@ -144,6 +152,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
 struct Reader<'a> {
     images: &'a Images,
     problems: Vec<ImageProblem>,
+    is_of_known_version: bool,
     times: ImageTimes,
     author: Author,
     now: Timestamp,
@@ -162,6 +171,7 @@ impl<'a> Reader<'a> {
         Reader {
             images,
             problems: Vec::new(),
+            is_of_known_version: true,
             times: ImageTimes::default(),
             author: Author::Trusted,
             now: machine::now(),
@@ -187,15 +197,25 @@ impl Reader<'_> {
         }
         let budget = &mut self.budget;
         let mut each = |entry, evidence, order| each(entry, evidence, order, budget);
-        match read_records(&name, file, &mut each) {
-            Ok(()) => Ok(()),
-            Err(Failure::Image(error)) if error.is_truncation() => {
-                self.problems.push(ImageProblem { image: name, kind: ImageProblemKind::Cut(error) });
-                Ok(())
-            }
-            Err(Failure::Image(source)) => Err(ReadError::Image { path: self.images.path().join(&name), source }),
-            Err(Failure::Entry(error)) => Err(error),
+        let mut odd = OddRecords::new(kind);
+        let result = read_records(&name, file, &mut odd, &mut each);
+        if let Some(first) = odd.first {
+            let kind = ImageProblemKind::OddRecords { first, count: odd.count };
+            self.problems.push(ImageProblem { image: name.clone(), kind });
         }
+        let kind = match result {
+            Ok(()) => return Ok(()),
+            Err(Failure::Entry(error)) => return Err(error),
+            Err(Failure::Image(error)) if error.is_truncation() => ImageProblemKind::Cut(error),
+            Err(Failure::Image(error)) if !self.is_of_known_version && *error.kind() != ErrorKind::Read => {
+                ImageProblemKind::Unreadable(error)
+            }
+            Err(Failure::Image(source)) => {
+                return Err(ReadError::Image { path: self.images.path().join(&name), source });
+            }
+        };
+        self.problems.push(ImageProblem { image: name, kind });
+        Ok(())
     }
 
     /// All records of an image, each charged as such a fact.
@@ -218,14 +238,14 @@ impl Reader<'_> {
         Ok(first)
     }
 
-    /// Images of a version that is not known may mean anything; CRIU refuses them too.
+    /// Images of a version that is not known may name more than is understood; CRIU refuses them.
     fn inventory(&mut self) -> Result<Option<Record<Inventory>>, ReadError> {
         let inventory = self.first::<Inventory>(0)?;
-        if let Some(found) = &inventory
-            && matches!(found.entry.version(), ImageVersion::Unknown(_))
-        {
-            const TEXT: &str = "is of a version of the image format that this criu-gc does not support";
-            return Err(entry_error(self.images.path(), found.evidence.clone(), TEXT));
+        let version = inventory.as_ref().map(|inventory| inventory.entry.version());
+        if let Some(ImageVersion::Unknown(version)) = version {
+            self.is_of_known_version = false;
+            let image = ImageKind::Inventory.file_name(0);
+            self.problems.push(ImageProblem { image, kind: ImageProblemKind::UnknownVersion(version) });
         }
         Ok(inventory)
     }
@@ -239,21 +259,24 @@ enum Failure {
 fn read_records<E: Entry>(
     name: &str,
     file: ImageFile,
+    odd: &mut OddRecords,
     each: &mut impl FnMut(E, Evidence, criu_images::ByteOrder) -> Result<(), ReadError>,
 ) -> Result<(), Failure> {
     let reader = ImageReader::open(BufReader::with_capacity(BUFFER, file)).map_err(Failure::Image)?;
     let order = reader.byte_order();
     let image: Arc<str> = name.into();
     for record in reader {
-        let record = record.map_err(Failure::Image)?;
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                odd.add(error).map_err(Failure::Image)?;
+                continue;
+            }
+        };
         let evidence = Evidence { image: Arc::clone(&image), record: record.index, offset: record.offset };
         each(record.entry, evidence, order).map_err(Failure::Entry)?;
     }
     Ok(())
-}
-
-fn entry_error(directory: &std::path::Path, evidence: Evidence, text: &'static str) -> ReadError {
-    ReadError::Entry { path: directory.join(&*evidence.image), evidence, text }
 }
 
 #[cfg(test)]

@@ -114,6 +114,11 @@ impl Processes {
 }
 
 impl Process {
+    /// Its root directory, by a path through the process.
+    pub fn root(&self) -> PathBuf {
+        Path::new("/proc").join(self.pid.to_string()).join("root")
+    }
+
     /// The mounts on the root directory that it sees; `None` where that cannot be read.
     pub fn root_mounts(&self) -> Option<Vec<HostMount>> {
         let table = fs::File::open(format!("/proc/{}/mountinfo", self.pid)).ok()?;

@@ -19,6 +19,7 @@ use crate::carrier::{FoundFile, NameQuery, Query};
 use crate::checkpoint::{Checkpoint, GhostRecord, RemapRecord};
 use crate::evidence::Evidence;
 use crate::json::Bytes;
+use crate::part::Part;
 use crate::reason::KeepReason;
 use crate::time::Timestamp;
 
@@ -44,17 +45,26 @@ pub struct GhostFile {
 impl Kind for GhostFile {
     type Found = FoundFile;
     const LEFT_BY: LeftBy = LeftBy::KilledRestore;
+    const PART: Part = Part::Files;
 
-    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
+    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) {
         if checkpoint.ghosts.is_empty() {
-            return Ok(());
+            return;
         }
         let points = MountPoints::of(checkpoint);
-        let ghosts = checkpoint.remaps.iter().filter_map(|remap| ghost(checkpoint, &points, remap));
         // One that was opened more than once has as many remaps.
-        let by_name: BTreeMap<Vec<u8>, GhostFile> = ghosts.map(|ghost| (ghost.name.clone(), ghost)).collect();
+        let mut by_name: BTreeMap<Vec<u8>, GhostFile> = BTreeMap::new();
+        for ghost in checkpoint.remaps.iter().filter_map(|remap| ghost(checkpoint, &points, remap)) {
+            match ghost {
+                Ok(ghost) => drop(by_name.insert(ghost.name.clone(), ghost)),
+                // Without a restore there is none.
+                Err(odd) if checkpoint.restores.has_log => {
+                    claims.add_unknown(Self::PART, format!("{odd}; its ghost file is kept"));
+                }
+                Err(_) => {}
+            }
+        }
         claims.residues.extend(by_name.into_values().map(Into::into));
-        Ok(())
     }
 
     fn evidence(&self) -> &[Evidence] {
@@ -108,16 +118,23 @@ impl Kind for GhostFile {
 }
 
 /// Deleted directories come back under their own names. What CRIU would not have written it does not restore either.
-fn ghost(checkpoint: &Checkpoint, points: &MountPoints, remap: &RemapRecord) -> Option<GhostFile> {
+fn ghost(
+    checkpoint: &Checkpoint,
+    points: &MountPoints,
+    remap: &RemapRecord,
+) -> Option<Result<GhostFile, Contradiction>> {
     let Remap::Ghost { ghost_id: id } = remap.entry.remap() else { return None };
     let GhostRecord { entry, evidence } = checkpoint.ghosts.get(&id)?;
     let file = checkpoint.files.get(&remap.entry.orig_id)?;
     let mut name = absolute(&file.entry.name);
     name.extend(suffix(id).as_bytes());
-    let original = Original::of(checkpoint, points, file, "ghost file", &name).ok()?;
+    let original = match Original::of(checkpoint, points, file, "ghost file", &name) {
+        Ok(original) => original,
+        Err(odd) => return Some(Err(odd)),
+    };
     let evidence = [&remap.evidence, evidence].into_iter().chain(&original.evidence).cloned().collect();
     let (mode, size, modified) = (entry.mode, entry.size, entry.mtim.map(timestamp));
-    (!is_directory(mode)).then_some(GhostFile { id, name, original, mode, size, modified, evidence })
+    (!is_directory(mode)).then_some(Ok(GhostFile { id, name, original, mode, size, modified, evidence }))
 }
 
 fn suffix(id: u32) -> String {
@@ -171,7 +188,7 @@ mod tests {
             Residue::GhostFile(ghost) => format!("{} of {}", ghost.name.escape_ascii(), ghost.evidence[1].image),
             other => panic!("{other:?}"),
         };
-        assert_eq!(claims(checkpoint).unwrap().residues.iter().map(text).collect::<Vec<_>>(), expected);
+        assert_eq!(claims(checkpoint).residues.iter().map(text).collect::<Vec<_>>(), expected);
     }
 
     const CLAIM: &str = "/srv/data.cr.1a.ghost of ghost-file-1a.img";
@@ -201,6 +218,18 @@ mod tests {
         without(|checkpoint| checkpoint.ghosts.clear());
         without(|checkpoint| checkpoint.files.clear());
         without(|checkpoint| checkpoint.add_file(file(5, "/srv/../data")));
+    }
+
+    /// Without a restore there is none, and what is odd is not worth a word.
+    #[test]
+    fn a_ghost_with_an_odd_entry_is_kept_after_a_restore() {
+        let mut checkpoint = example(0o100_640);
+        checkpoint.add_file(file(5, "/srv/../data"));
+        assert!(claims(&checkpoint).unknown.is_empty());
+        checkpoint.restores.has_log = true;
+        let [unknown] = &claims(&checkpoint).unknown[..] else { panic!("not one") };
+        let expected = "files.img record 5 at offset 500 has a name that is not a plain path; its ghost file is kept";
+        assert_eq!((unknown.part, unknown.sentence.as_str()), (Part::Files, expected));
     }
 
     #[test]

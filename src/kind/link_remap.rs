@@ -2,8 +2,8 @@
 //! Link remaps: hard links `link_remap.N` that a dump creates for deleted files that still have another name
 //! (`criu/files-reg.c`, since v0.3).
 //!
-//! An image entry is trusted only if it has exactly the shape that CRIU writes. CRIU did not write an entry with
-//! another shape, and then nothing else in these images deserves trust either.
+//! An image entry is trusted only if it has exactly the shape that CRIU writes. What an entry of another shape names is
+//! kept, and the report says so.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,11 @@ use super::original::{MountPoints, Original, absolute, lossy, split};
 use super::{Answer, Basis, Claims, Contradiction, Description, Kind, LeftBy, Signs, Unknown};
 use crate::carrier::name::{FileMount, NameShape};
 use crate::carrier::{FoundFile, NameQuery, Query};
-use crate::checkpoint::{Checkpoint, Completeness, FileRecord, RemapRecord};
+use crate::checkpoint::{Checkpoint, FileRecord, Odd, RemapRecord};
 use crate::evidence::Evidence;
 use crate::json::Bytes;
 use crate::mounts;
+use crate::part::Part;
 use crate::reason::KeepReason;
 use crate::system::author::Author;
 
@@ -55,25 +56,30 @@ impl LinkRemap {
 impl Kind for LinkRemap {
     type Found = FoundFile;
     const LEFT_BY: LeftBy = LeftBy::Dump;
+    const PART: Part = Part::Files;
 
-    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
-        let mut links: BTreeMap<u32, LinkRemap> = BTreeMap::new();
+    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) {
+        let mut links: BTreeMap<u32, Vec<LinkRemap>> = BTreeMap::new();
         let points = MountPoints::of(checkpoint);
         for record in &checkpoint.remaps {
             let Remap::Linked { file_id } = record.entry.remap() else { continue };
             let Some(file) = checkpoint.files.get(&file_id) else {
-                claims.add_unknown(nameless(checkpoint, record, file_id)?);
+                claims.add_unknown(Self::PART, nameless(checkpoint, record, file_id));
                 continue;
             };
-            let link = link_remap(checkpoint, &points, record, file_id, file)?;
-            if let Some(other) = links.insert(file_id, link) {
-                let text = format!("uses file {file_id} for a second remap (the first: {})", other.evidence[0]);
-                return Err(contradiction(record, text));
+            match link_remap(checkpoint, &points, record, file_id, file) {
+                Ok(link) => links.entry(file_id).or_default().push(link),
+                Err(odd) => claims.add_unknown(Self::PART, kept(&odd, &absolute(&file.entry.name))),
             }
         }
-        claims.residues.extend(links.into_values().map(Into::into));
+        for (file_id, mut links) in links {
+            match (links.pop(), links.first()) {
+                (Some(link), None) => claims.add(link),
+                (Some(second), Some(first)) => claims.add_unknown(Self::PART, used_twice(file_id, first, &second)),
+                (None, _) => {}
+            }
+        }
         claims.unknown.extend(checkpoint.remaps.iter().filter_map(unknown_remap));
-        Ok(())
     }
 
     fn evidence(&self) -> &[Evidence] {
@@ -131,18 +137,37 @@ impl Kind for LinkRemap {
     }
 }
 
-/// What is said of a link remap whose name was in a part of the images that is missing.
-fn nameless(checkpoint: &Checkpoint, record: &RemapRecord, file_id: u32) -> Result<String, Contradiction> {
-    if checkpoint.completeness == Completeness::Complete {
-        return Err(contradiction(record, format!("names file {file_id}, which the images do not contain")));
+/// What is said of an entry that CRIU would not have written so.
+fn kept(odd: &Contradiction, link: &[u8]) -> String {
+    format!("{odd}; {} is kept", lossy(link))
+}
+
+/// What is said of a link that stands for two files.
+fn used_twice(file_id: u32, first: &LinkRemap, second: &LinkRemap) -> String {
+    let text = format!("uses file {file_id} for a second remap (the first: {})", first.evidence[0]);
+    kept(&Contradiction { evidence: second.evidence[0].clone(), text }, &second.link)
+}
+
+/// What is said of a link remap whose name is missing in the images.
+fn nameless(checkpoint: &Checkpoint, record: &RemapRecord, file_id: u32) -> String {
+    let evidence = &record.evidence;
+    match may_be_cut(checkpoint, file_id) {
+        true => format!("{evidence} is a link remap, but the images are truncated before its name"),
+        false => format!("{evidence} names file {file_id}, which the images do not contain; its link is kept"),
     }
-    Ok(format!("{} is a link remap, but the images are truncated before its name", record.evidence))
+}
+
+/// Whether the entry of a file may be missing because the images end too early.
+fn may_be_cut(checkpoint: &Checkpoint, file_id: u32) -> bool {
+    let Odd { files, has_lost_files, .. } = &checkpoint.odd;
+    checkpoint.may_lack_files() && !has_lost_files && !files.contains(&file_id)
 }
 
 fn unknown_remap(record: &RemapRecord) -> Option<Unknown> {
     let Remap::Unknown { remap_type, .. } = record.entry.remap() else { return None };
     let evidence = &record.evidence;
-    Some(Unknown(format!("{evidence} is a remap of type {remap_type}, which this criu-gc does not support")))
+    let sentence = format!("{evidence} is a remap of type {remap_type}, which this criu-gc does not support");
+    Some(Unknown { part: LinkRemap::PART, sentence })
 }
 
 fn link_remap(
@@ -165,7 +190,7 @@ fn link_remap(
     };
     match checkpoint.files.get(&record.entry.orig_id) {
         Some(original) => add_original(checkpoint, points, &mut remap, original)?,
-        None if checkpoint.completeness == Completeness::Complete => {
+        None if !may_be_cut(checkpoint, record.entry.orig_id) => {
             let text = format!("remaps file {}, which the images do not contain", record.entry.orig_id);
             return Err(contradiction(record, text));
         }

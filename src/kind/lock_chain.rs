@@ -3,11 +3,12 @@
 //! (`criu/net.c`, since v0.3).
 
 use super::network_lock::Method;
-use super::{Basis, Claims, Contradiction, Description, Kind, LeftBy, Target};
+use super::{Basis, Claims, Description, Kind, LeftBy, Target};
 use crate::carrier::{FilterQuery, FoundChain, Query};
 use crate::checkpoint::{Checkpoint, NetworkScope};
 use crate::evidence::Evidence;
 use crate::firewall::rule_shape::LOCK_CHAIN;
+use crate::part::Part;
 use crate::reason::KeepReason;
 
 /// The chain `CRIU` of the filter table with the jumps to it: the network namespace is closed. It has no owner.
@@ -20,16 +21,19 @@ pub struct LockChain {
 impl Kind for LockChain {
     type Found = FoundChain;
     const LEFT_BY: LeftBy = LeftBy::Dump;
+    const PART: Part = Part::Network;
 
-    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
+    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) {
         let is_possible = match Method::of(checkpoint) {
             Method::Iptables | Method::Either => checkpoint.network_scope() != NetworkScope::Criu,
             Method::Nothing | Method::Nftables | Method::Unknown(_) => false,
         };
-        if is_possible {
+        // A dump that took back what it did left none, and images without an inventory cannot be restored: one that is there
+        // is another dump's.
+        let was_taken_back = checkpoint.rolled_back.is_some() && checkpoint.inventory.is_none();
+        if is_possible && !was_taken_back {
             claims.add(LockChain { evidence: checkpoint.network_evidence() });
         }
-        Ok(())
     }
 
     fn evidence(&self) -> &[Evidence] {

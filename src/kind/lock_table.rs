@@ -5,12 +5,13 @@
 use std::collections::HashSet;
 
 use super::network_lock::Method;
-use super::{Basis, Claims, Contradiction, Description, Kind, LeftBy, Target};
+use super::{Basis, Claims, Description, Kind, LeftBy, Target};
 use crate::carrier::filter::TableName;
 use crate::carrier::{FilterQuery, FoundTable, Query};
 use crate::checkpoint::{Checkpoint, NetworkScope, RunId};
 use crate::connection::{Direction, Flow, TableForm};
 use crate::evidence::Evidence;
+use crate::part::Part;
 use crate::reason::KeepReason;
 
 /// Length of the cut run id: CRIU 4.1 and 4.2 build `inet CRIU-<run id>` in 32 bytes.
@@ -32,18 +33,24 @@ pub struct LockTable {
 impl Kind for LockTable {
     type Found = FoundTable;
     const LEFT_BY: LeftBy = LeftBy::Dump;
+    const PART: Part = Part::Network;
 
-    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
+    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) {
         match Method::of(checkpoint) {
             Method::Nothing | Method::Iptables | Method::Unknown(_) => {}
             Method::Either => claims.residues.extend(table(checkpoint).map(Into::into)),
+            Method::Nftables if checkpoint.has_odd_run_id() => claims.add_unknown(
+                Self::PART,
+                "inventory.img has a run id that CRIU would not have written so; the table that it names, if any, is kept",
+            ),
             Method::Nftables => match table(checkpoint) {
                 Some(table) => claims.add(table),
-                None => claims
-                    .add_unknown("the network was locked with nftables, but the images do not give the table's name"),
+                None => claims.add_unknown(
+                    Self::PART,
+                    "the network was locked with nftables, but the images do not give the table's name",
+                ),
             },
         }
-        Ok(())
     }
 
     fn evidence(&self) -> &[Evidence] {

@@ -3,12 +3,13 @@
 //! which CRIU ran (`criu/netfilter.c`, since v0.3; with nftables since v3.16).
 
 use super::network_lock::Method;
-use super::{Basis, Claims, Contradiction, Description, Kind, LeftBy, Target};
+use super::{Basis, Claims, Description, Kind, LeftBy, Target};
 use crate::carrier::filter::RuleForms;
 use crate::carrier::{FilterQuery, FoundRules, Query};
 use crate::checkpoint::{Checkpoint, NetworkScope};
 use crate::connection::Connection;
 use crate::evidence::Evidence;
+use crate::part::Part;
 use crate::reason::KeepReason;
 
 /// A connection whose packets the dump dropped from then on.
@@ -34,18 +35,18 @@ pub enum ConnectionLock {
 impl Kind for LockedConnection {
     type Found = FoundRules;
     const LEFT_BY: LeftBy = LeftBy::Dump;
+    const PART: Part = Part::Network;
 
-    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) -> Result<(), Contradiction> {
+    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) {
         let forms = if checkpoint.is_older_than_3_4() { RuleForms::MarkedOrNot } else { RuleForms::Marked };
         let lock = match Method::of(checkpoint) {
             Method::Iptables | Method::Either => ConnectionLock::Rules(forms),
             Method::Nftables => ConnectionLock::Table,
-            Method::Nothing => return Ok(()),
+            Method::Nothing => return,
             Method::Unknown(method) => {
-                claims.add_unknown(format!(
-                    "the network was locked with method {method}, which this criu-gc does not support"
-                ));
-                return Ok(());
+                let text = format!("the network was locked with method {method}, which this criu-gc does not support");
+                claims.add_unknown(Self::PART, text);
+                return;
             }
         };
         if checkpoint.network_scope() != NetworkScope::Own {
@@ -54,7 +55,6 @@ impl Kind for LockedConnection {
                 claims.add(LockedConnection { connection, lock, evidence });
             }
         }
-        Ok(())
     }
 
     fn evidence(&self) -> &[Evidence] {

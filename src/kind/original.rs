@@ -73,6 +73,9 @@ fn mount_of(points: &MountPoints, original: &FileRecord, link: &[u8]) -> FileMou
     if !points.are_own {
         return FileMount::Shared;
     }
+    if points.has_lost {
+        return FileMount::Unknown;
+    }
     points.above(link).map_or(FileMount::Unknown, FileMount::Id)
 }
 
@@ -81,6 +84,8 @@ pub(super) struct MountPoints {
     ids: HashMap<Vec<u8>, u32>,
     /// Whether the tree had mount namespaces of its own.
     are_own: bool,
+    /// Whether some are missing.
+    has_lost: bool,
 }
 
 impl MountPoints {
@@ -91,7 +96,11 @@ impl MountPoints {
             let readings = mounts::readings_of_mountpoint(&mount.entry).into_iter();
             readings.map(|point| (point, mount.entry.mnt_id))
         });
-        MountPoints { ids: points.collect(), are_own: checkpoint.has_own_mount_namespace() }
+        MountPoints {
+            ids: points.collect(),
+            are_own: checkpoint.has_own_mount_namespace(),
+            has_lost: checkpoint.odd.has_lost_mounts,
+        }
     }
 
     /// Whether the tree had mount namespaces of its own.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What describes a checkpoint: its images, or only the record of its dump.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::images::{Images, Lockable};
 use crate::record::RecordFile;
@@ -30,6 +30,14 @@ impl Given {
         match self {
             Given::Images(images) => images.directory_and_inode(),
             Given::Record(_) => None,
+        }
+    }
+
+    /// What tells it from others, by whatever path it was found. `None` if it came through a pipe.
+    pub fn identity(&self) -> Option<(InodeId, PathBuf)> {
+        match self {
+            Given::Images(images) => images.identity(),
+            Given::Record(record) => Some((record.inode(), PathBuf::new())),
         }
     }
 

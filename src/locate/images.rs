@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criu_images::ImageKind;
@@ -143,6 +143,18 @@ impl Images {
         directory.or_else(|| self.archive.as_deref().filter(|archive| archive.is_file()).map(Lockable::Archive))
     }
 
+    /// What tells these images from others, by whatever path they were found: an inode, and for an archive the place in
+    /// it. `None` if they came through a pipe.
+    pub fn identity(&self) -> Option<(InodeId, PathBuf)> {
+        let lockable = self.lockable()?;
+        let place = self.path().strip_prefix(lockable.path()).unwrap_or(self.path());
+        let place = match lockable {
+            Lockable::Directory(..) | Lockable::Record(_) => PathBuf::new(),
+            Lockable::Archive(_) => place.to_owned(),
+        };
+        Some((lockable.inode(), place))
+    }
+
     /// The ids for which there is an image of this kind, ascending.
     pub fn ids(&self, kind: ImageKind) -> Vec<u32> {
         let of_kind = |name: &Vec<u8>| match ImageKind::from_file_name(OsStr::from_bytes(name)) {
@@ -171,23 +183,19 @@ impl Images {
         image.map_or(FirstRead::Unknown, |image| image.first_read(times))
     }
 
-    /// The names of what may be logs of CRIU's, whatever `-o` named them: no more than `most`. Beside the images a
-    /// runtime has logs of other programs too, so there only CRIU's usual name counts.
-    pub fn logs(&self, most: usize) -> Vec<String> {
-        let of_others = |names: Vec<Vec<u8>>| names.into_iter().filter(|name| name.ends_with(b".log"));
+    /// The names of what may be logs of CRIU's, whatever `-o` named them, after the usual name: no more than a few. Beside
+    /// the images a runtime keeps what its container wrote too, so there only the usual name counts.
+    pub fn logs(&self, usual: &str) -> Vec<String> {
+        const MOST: usize = 16;
         let names = match &self.work {
             Work::Images | Work::Beside(_) => self.names.clone(),
             Work::Named(directory) => directory.names().unwrap_or_default(),
         };
-        let usual = matches!(self.work, Work::Beside(_)).then(|| RESTORE_LOG.to_owned());
-        let mut logs: Vec<String> = usual.into_iter().collect();
-        for name in of_others(names).filter_map(|name| String::from_utf8(name).ok()) {
-            if !logs.contains(&name) {
-                logs.push(name);
-            }
-        }
-        logs.truncate(most);
-        logs
+        let names = names.into_iter().filter_map(|name| String::from_utf8(name).ok());
+        let mut others: Vec<String> = names.filter(|name| name != usual && may_be_log(name)).collect();
+        // Those that say what they are first.
+        others.sort_by_key(|name| !name.ends_with(".log"));
+        [usual.to_owned()].into_iter().chain(others).take(MOST).collect()
     }
 
     /// Who may have taken a file away from where the images, and CRIU's logs and statistics, are. Of an archive that is
@@ -215,4 +223,11 @@ impl Images {
             None => self.folder.open(name),
         }
     }
+}
+
+/// Whether CRIU's log may have this name: it is not that of another file of a checkpoint.
+fn may_be_log(name: &str) -> bool {
+    const ENDS: [&str; 6] = [".img", ".json", ".dump", ".tar", ".gz", ".zst"];
+    const STARTS: [&str; 4] = ["stats-", "pages-", "restore.log", "irmap-cache"];
+    !ENDS.iter().any(|end| name.ends_with(end)) && !STARTS.iter().any(|start| name.starts_with(start))
 }

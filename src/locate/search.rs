@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use criu_images::ImageKind;
 
@@ -15,16 +15,19 @@ use super::folder::Folder;
 use super::images::{Images, Work};
 use super::layout::Layout;
 use super::metadata::{self, Metadata};
-use super::surroundings::Surroundings;
-use super::{LocateError, Located};
+use super::surroundings::{Surroundings, docker_container};
+use super::{LocateError, Located, Paths};
 use crate::record;
 use crate::system::dir::{Directory, FileError};
 
 /// The most checkpoints that one directory or archive may hold.
 pub(super) const CHECKPOINTS_LIMIT: usize = 1024;
 
-/// Where the images of known layouts are, below what names the container; the first that is there counts.
-const BELOW: [&str; 5] = ["checkpoint", "userdata/checkpoint", "state", "final", "snapshot"];
+/// Where the images of known layouts are, below what names the container.
+const BELOW: [&str; 6] = ["checkpoint", "userdata/checkpoint", "state", "final", "snapshot", "images"];
+
+/// How people call archives.
+const ARCHIVES: [&str; 4] = [".tar", ".tar.gz", ".tgz", ".tar.zst"];
 
 /// Finds every checkpoint in the directory.
 pub(super) fn locate(folder: Folder, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
@@ -34,20 +37,70 @@ pub(super) fn locate(folder: Folder, work_dir: Option<&Path>) -> Result<Vec<Loca
     if folder.has(metadata::POD_OPTIONS) {
         return several(&folder, &folder, work_dir);
     }
+    let mut below = Vec::new();
     for relative in BELOW {
-        if let Some(images) = images_in(&folder, relative)? {
-            return Ok(vec![located(images, work_dir)?]);
-        }
+        below.extend(images_in(&folder, relative)?);
+    }
+    if !below.is_empty() {
+        return only(below, &folder, work_dir);
     }
     if let Some(checkpoints) = folder.below("checkpoints")? {
         return several(&checkpoints, &folder, work_dir);
     }
     let Folder::Archived(archive) = &folder else {
-        return Err(LocateError::NoImages { path: folder.path().to_owned() });
+        if docker_container(&folder).is_some() {
+            return several(&folder, &folder, work_dir);
+        }
+        return only(children(&folder)?, &folder, work_dir);
     };
     // People make an archive of a directory with any name, and of several at once.
     let images = archive.topmost(is_an_image, CHECKPOINTS_LIMIT + 1).into_iter();
     all(images.map(|images| located(images, work_dir)), &folder)
+}
+
+/// The one checkpoint that was found below what was named. Which of several is meant is not guessed.
+fn only(mut found: Vec<Folder>, named: &Folder, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    let path = named.path().to_owned();
+    match (found.pop(), found.is_empty()) {
+        (Some(only), true) => Ok(vec![located(only, work_dir)?]),
+        (Some(last), false) => {
+            let found = found.iter().chain([&last]).map(|folder| folder.path().to_owned()).collect();
+            Err(LocateError::Several { path, found: Paths(found) })
+        }
+        (None, _) => Err(without_images(named)?),
+    }
+}
+
+/// What is there instead. The content of files is not looked at: their names only make a message.
+fn without_images(named: &Folder) -> Result<LocateError, FileError> {
+    let (path, names) = (named.path().to_owned(), named.names()?);
+    if names.iter().any(|name| is_page_image(name)) {
+        return Ok(LocateError::OnlyPages { path });
+    }
+    let archives = names.iter().filter(|name| ARCHIVES.iter().any(|ending| name.ends_with(ending.as_bytes())));
+    let archives: Vec<PathBuf> = archives.map(|name| path.join(OsStr::from_bytes(name))).collect();
+    Ok(match archives.is_empty() {
+        true => LocateError::NoImages { path },
+        false => LocateError::Archives { path, found: Paths(archives) },
+    })
+}
+
+/// The images of each directory in a directory of any name, as people make them; none where there are too many to look.
+/// One that cannot be looked into may have some too, which matters only if there is one other.
+fn children(folder: &Folder) -> Result<Vec<Folder>, FileError> {
+    let names = folder.names()?;
+    let names = if names.len() > CHECKPOINTS_LIMIT { Vec::new() } else { names };
+    let (mut found, mut failed) = (Vec::new(), None);
+    for name in names.iter().filter_map(|name| std::str::from_utf8(name).ok()) {
+        match images_of(folder, name) {
+            Ok(images) => found.extend(images),
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed.filter(|_| found.len() == 1) {
+        Some(error) => Err(error),
+        None => Ok(found),
+    }
 }
 
 /// The checkpoints of each directory in `parent`.
@@ -95,6 +148,11 @@ fn has_images(folder: &Folder) -> Result<bool, FileError> {
 /// Whether a file of this name makes a directory one of images. Statistics alone do not: runtimes put them elsewhere.
 fn is_an_image(name: &[u8]) -> bool {
     ImageKind::from_file_name(OsStr::from_bytes(name)).is_some_and(|(kind, _)| kind != ImageKind::Stats)
+}
+
+/// Whether a file of this name holds memory pages, or says whose they are: all that a page server writes.
+fn is_page_image(name: &[u8]) -> bool {
+    (name.starts_with(b"pages-") || name.starts_with(b"pagemap-")) && name.ends_with(b".img")
 }
 
 fn located(images: Folder, work_dir: Option<&Path>) -> Result<Located, FileError> {

@@ -57,7 +57,7 @@ impl Surroundings {
 }
 
 /// The directory of Docker's container that `checkpoints`, if it is one, belongs to.
-fn docker_container(checkpoints: &Folder) -> Option<Folder> {
+pub(super) fn docker_container(checkpoints: &Folder) -> Option<Folder> {
     let container = checkpoints.parent()?;
     let is_dockers = checkpoints.is_entry("checkpoints", &container) && container.has("config.v2.json");
     is_dockers.then_some(container)

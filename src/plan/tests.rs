@@ -2,6 +2,7 @@
 
 mod allow;
 pub(crate) mod objects;
+mod only;
 
 use super::*;
 use crate::carrier::Cause;

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::only::OnlyReport;
 use super::words::{cannot_be_known, cause_text, count, notes};
 use super::{
     CheckpointReport, Drops, GhostReport, Location, MetadataReport, Object, Origin, Outcome, ProcessReport, Reason,
@@ -18,6 +19,7 @@ use crate::firewall::RuleId;
 use crate::json::{Bytes, EvidenceReport};
 use crate::kind::Residue;
 use crate::mounts::Vanished;
+use crate::part::Part;
 use crate::plan::{self, Item, KeepReason};
 use crate::probe::{Finding, Survey};
 use crate::save::{Method, Saved};
@@ -29,18 +31,20 @@ pub(crate) struct Context {
     tree: TreeState,
     namespaces: Vec<String>,
     notes: Vec<String>,
+    only: Option<Part>,
     /// What cannot be known, in sentences.
     pub(crate) cannot_be_known: Vec<String>,
 }
 
 impl Context {
     /// Takes from the survey what the report needs once the plan has taken the rest.
-    pub(crate) fn new(checkpoint: &Checkpoint, survey: &Survey) -> Self {
+    pub(crate) fn new(checkpoint: &Checkpoint, survey: &Survey, only: Option<Part>) -> Self {
         Context {
             tree: survey.tree.clone(),
             namespaces: survey.namespaces.clone(),
+            only,
             notes: notes(checkpoint, &survey.tree).into_iter().chain(survey.notes.iter().cloned()).collect(),
-            cannot_be_known: cannot_be_known(checkpoint, &survey.tree, &survey.unknown, &survey.failures),
+            cannot_be_known: cannot_be_known(checkpoint, survey, only),
         }
     }
 }
@@ -63,6 +67,7 @@ pub(crate) fn checkpoint(
         run_id: checkpoint.run_id().map(|id| id.text),
         network_lock: checkpoint.network_lock().map(lock_name),
         network_namespaces: context.namespaces,
+        only: context.only.map(|part| OnlyReport::new(part, checkpoint, &objects)),
         tree: tree_report(&context.tree),
         summary: summary(&objects),
         objects,
@@ -84,6 +89,7 @@ pub(crate) fn failed_checkpoint(directory: &Path, error: &str) -> CheckpointRepo
         run_id: None,
         network_lock: None,
         network_namespaces: Vec::new(),
+        only: None,
         tree: TreeReport { state: "unknown", ..TreeReport::default() },
         objects: Vec::new(),
         ghost_files: Vec::new(),
@@ -110,6 +116,7 @@ fn object(item: &Item, outcome: Option<&carrier::Outcome>, saved: Option<&Saved>
         None => (None, None),
         Some(carrier::Outcome::Removed) => (Some(Outcome::Removed), None),
         Some(carrier::Outcome::AlreadyGone) => (Some(Outcome::AlreadyGone), None),
+        Some(carrier::Outcome::Kept) if *verdict == plan::Verdict::LeftOut => (Some(Outcome::LeftOut), None),
         Some(carrier::Outcome::Kept) => (Some(Outcome::Kept), None),
         Some(carrier::Outcome::Failed(why)) => (Some(Outcome::Failed), Some(why.clone())),
     };
@@ -123,6 +130,7 @@ fn object(item: &Item, outcome: Option<&carrier::Outcome>, saved: Option<&Saved>
             plan::Verdict::Keep(_) => Verdict::Keep,
             plan::Verdict::Nothing => Verdict::Nothing,
             plan::Verdict::CannotTell => Verdict::CannotTell,
+            plan::Verdict::LeftOut => Verdict::LeftOut,
         },
         reasons: reasons(finding, verdict),
         outcome,
@@ -323,9 +331,10 @@ fn summary(objects: &[Object]) -> Summary {
                 summary.removed += 1;
                 summary.freed_bytes += object.frees_bytes;
             }
+            (_, Verdict::LeftOut) => summary.left_out += 1,
             (_, Verdict::CannotTell) => summary.unknown += 1,
             (Some(Outcome::Failed), _) => summary.failed += 1,
-            (Some(Outcome::Kept), _) | (None, Verdict::Keep) => summary.kept += 1,
+            (Some(Outcome::Kept | Outcome::LeftOut), _) | (None, Verdict::Keep) => summary.kept += 1,
             (Some(Outcome::AlreadyGone), _) | (None, Verdict::Nothing) => summary.gone += 1,
         }
     }

@@ -3,11 +3,13 @@
 
 use crate::carrier::{Cause, Elsewhere};
 use crate::causes::with_causes;
-use crate::checkpoint::{Checkpoint, FailedRestore, FinalState, ImageProblem, ImageProblemKind, Restores};
+use crate::checkpoint::{Checkpoint, FailedRestore, FinalState, ImageProblem, ImageProblemKind, Restores, Rollback};
 use crate::firewall::LookFailure;
 use crate::host::{Hidden, HiddenBy};
 use crate::kind::Unknown;
 use crate::mounts::Unreachable;
+use crate::part::Part;
+use crate::probe::{Finding, Survey};
 use crate::record::{Beside, Boot, FILE_NAME, Trust};
 use crate::tree::{Fallback, LiveTask, TreeState, UnknownTree};
 
@@ -94,21 +96,19 @@ fn unreachable_text(unreachable: &Unreachable) -> String {
     }
 }
 
-/// What cannot be known about a checkpoint.
-pub(super) fn cannot_be_known(
-    checkpoint: &Checkpoint,
-    tree: &TreeState,
-    unknown: &[Unknown],
-    failures: &[LookFailure],
-) -> Vec<String> {
-    let mut sentences: Vec<String> = checkpoint.problems.iter().map(image_problem).collect();
-    sentences.extend(unknown.iter().map(|Unknown(sentence)| sentence.clone()));
-    sentences.extend(
-        failures
-            .iter()
-            .map(|failure| format!("cannot look at {} in {}: {}", failure.part, failure.namespace, failure.error)),
-    );
-    match &tree.unknown {
+/// What cannot be known about a checkpoint, or about the chosen part of what it left.
+pub(super) fn cannot_be_known(checkpoint: &Checkpoint, survey: &Survey, only: Option<Part>) -> Vec<String> {
+    let is_chosen = |part: Part| only.is_none_or(|only| only == part);
+    let matters = |problem: &&ImageProblem| problem.part().is_none_or(is_chosen);
+    let mut sentences: Vec<String> = checkpoint.problems.iter().filter(matters).map(image_problem).collect();
+    let unknown = survey.unknown.iter().filter(|unknown| is_chosen(unknown.part));
+    sentences.extend(unknown.map(|Unknown { sentence, .. }| sentence.clone()));
+    if is_chosen(Part::Network) {
+        sentences.extend(survey.failures.iter().map(look_failure));
+    }
+    // Nothing is left that a living tree would have to be protected from.
+    let is_settled = checkpoint.rolled_back.is_some() && !survey.findings.iter().any(Finding::is_present);
+    match survey.tree.unknown.as_ref().filter(|_| !is_settled) {
         Some(UnknownTree::NoTasks) => sentences.push("no image says which processes were dumped".to_owned()),
         Some(UnknownTree::Nameless) => {
             sentences
@@ -124,23 +124,17 @@ pub(super) fn cannot_be_known(
     sentences
 }
 
+fn look_failure(failure: &LookFailure) -> String {
+    format!("cannot look at {} in {}: {}", failure.part, failure.namespace, failure.error)
+}
+
 /// What the reader should know to understand the list.
 pub(super) fn notes(checkpoint: &Checkpoint, tree: &TreeState) -> Vec<String> {
     let mut notes = Vec::new();
     if checkpoint.is_pre_dump() {
         notes.push("these images are from a pre-dump, which leaves nothing behind".to_owned());
     }
-    match checkpoint.log.final_state {
-        Some(FinalState::Alive) => {
-            notes.push("dump.log says that the tasks were left running, so CRIU removed what it had created".to_owned())
-        }
-        Some(FinalState::Stopped) => notes.push(
-            "dump.log says that the tasks were left stopped: their sockets stay in TCP_REPAIR, which removal does \
-             not fix"
-                .to_owned(),
-        ),
-        Some(FinalState::Dead) | None => {}
-    }
+    notes.extend(log_note(checkpoint));
     if checkpoint.times.has_future {
         notes.push("an image's time lies in the future, so criu-gc ignores the times of the images".to_owned());
     }
@@ -170,6 +164,26 @@ fn fallback(fallback: &Fallback) -> String {
     format!("process {pid} ({name}) runs in place of the dumped tree: it was started afresh, not restored")
 }
 
+/// What the log says about the end of the dump.
+fn log_note(checkpoint: &Checkpoint) -> Option<String> {
+    let name = checkpoint.log_file.as_ref().map(|file| &file.name)?;
+    if checkpoint.rolled_back.is_some() {
+        return Some(format!("{name} says that the dump failed and that CRIU removed what it had created"));
+    }
+    match (checkpoint.log.failed, checkpoint.log.final_state) {
+        (Some(Rollback::WithErrors), _) => {
+            Some(format!("{name} says that the dump failed, with errors when CRIU removed what it had created"))
+        }
+        (_, Some(FinalState::Alive)) => {
+            Some(format!("{name} says that the tasks were left running, so CRIU removed what it had created"))
+        }
+        (_, Some(FinalState::Stopped)) => Some(format!(
+            "{name} says that the tasks were left stopped: their sockets stay in TCP_REPAIR, which removal does not fix"
+        )),
+        (_, Some(FinalState::Dead) | None) => None,
+    }
+}
+
 fn record_note(record: &Beside) -> Option<String> {
     match record {
         Beside::Nothing => None,
@@ -197,6 +211,26 @@ fn image_problem(problem: &ImageProblem) -> String {
                 "{} is missing: the dump failed or was killed, and may have left more than the images name",
                 problem.image
             )
+        }
+        ImageProblemKind::UnknownVersion(version) => format!(
+            "{} gives version {version} of the image format, which this criu-gc does not support: the images may name \
+             more than it understands",
+            problem.image
+        ),
+        ImageProblemKind::Unreadable(error) => {
+            format!(
+                "{} cannot be read ({error}): it may be of a format that this criu-gc does not support",
+                problem.image
+            )
+        }
+        ImageProblemKind::OddRecords { first, count: odd } => format!(
+            "{} has {} that CRIU does not write ({first}), so what they name is not known",
+            problem.image,
+            count(*odd as u64, "record")
+        ),
+        ImageProblemKind::OddEntries { first, count: 1, oddity } => format!("{first} {}", oddity.words()),
+        ImageProblemKind::OddEntries { first, count, oddity } => {
+            format!("{first} {} (the first of {count} such entries)", oddity.words())
         }
         ImageProblemKind::LacksLinkRemaps { count: missing } => {
             let missing = count(*missing as u64, "link remap");

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reads and examines everything before anything is removed.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use super::arguments;
 use super::candidate::Candidate;
 use super::find::{self, Described, Read};
 use super::locks::{self, Locked, Locks, Purpose};
@@ -12,7 +14,8 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{Cause, Error, Silent};
 use crate::host::{self, Host, Wanted};
 use crate::kind::{self, Claims};
-use crate::locate::Given;
+use crate::locate::{self, Given};
+use crate::obstacle;
 use crate::options::Options;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
 use crate::probe::{self, Hints, Survey};
@@ -32,15 +35,17 @@ impl Settings {
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
         let save = options.save.as_deref().map(check_destination).transpose()?;
         let own_changes = save.as_ref().map(|save| save.own_changes().clone()).unwrap_or_default();
-        let record_store = options.record_store.clone();
-        Ok(Settings { policy: Policy { allowed: options.allowed.clone(), own_changes }, save, record_store })
+        Ok(Settings {
+            policy: Policy { allowed: options.allowed.clone(), only: options.only, own_changes },
+            save,
+            record_store: options.record_store.clone(),
+        })
     }
 
     /// A look saves nothing.
     pub(super) fn without_saving(options: &Options) -> Self {
-        let (policy, record_store) =
-            (Policy { allowed: options.allowed.clone(), ..Policy::default() }, options.record_store.clone());
-        Settings { policy, save: None, record_store }
+        let policy = Policy { allowed: options.allowed.clone(), only: options.only, ..Policy::default() };
+        Settings { policy, save: None, record_store: options.record_store.clone() }
     }
 }
 
@@ -68,23 +73,33 @@ pub(super) struct Ready {
     pub(super) context: report::Context,
 }
 
-/// Finds the checkpoints in everything that was named, locks them, and then reads and looks for each.
+/// Finds the checkpoints in everything that was named, locks them, and then reads and looks for each. The error is that
+/// of an option.
 pub(super) fn all(
     named: &[PathBuf],
     options: &Options,
     settings: &Settings,
     purpose: Purpose,
-) -> (Locks, Vec<Prepared>) {
+) -> Result<(Locks, Vec<Prepared>), Error> {
     let mut found: Vec<Candidate<Described>> = Vec::new();
-    for path in named {
-        match find::locate(path, options.work_dir.as_deref(), &options.observer) {
+    for path in worth_reading(named, purpose) {
+        match find::locate(&path, options.work_dir.as_deref(), &options.observer) {
             Ok(described) => found.extend(described.into_iter().map(candidate)),
-            Err(error) => found.push(Candidate { path: path.clone(), state: Err(error) }),
+            Err(error) => found.push(Candidate { path, state: Err(error) }),
         }
     }
-    let (locks, locked) = locks::take(found, purpose, &options.observer);
+    let (locks, locked) = locks::take(each_once(found), purpose, &options.observer);
     let read = |locked: Candidate<Locked>| locked.and_then(|locked| ReadImages::new(locked, options));
-    let read: Vec<Candidate<ReadImages>> = locked.into_iter().map(read).collect();
+    let mut read: Vec<Candidate<ReadImages>> = locked.into_iter().map(read).collect();
+    // Whether a key is unknown cannot be told as long as images cannot be read.
+    if read.iter().all(|candidate| candidate.usable().is_some()) {
+        let checkpoints: Vec<&Checkpoint> =
+            read.iter().filter_map(Candidate::usable).map(|images| &images.checkpoint).collect();
+        let notes = arguments::check(options, &checkpoints)?;
+        for images in read.iter_mut().filter_map(|candidate| candidate.state.as_mut().ok()) {
+            images.notes.extend(notes.iter().cloned());
+        }
+    }
     // One picture for all of them. Each removal looks again for itself.
     let mut wanted = Wanted::default();
     for images in read.iter().filter_map(Candidate::usable) {
@@ -92,7 +107,29 @@ pub(super) fn all(
     }
     let host = Host::look(wanted);
     let look = |read: Candidate<ReadImages>| read.and_then(|images| images.look(&host, settings));
-    (locks, read.into_iter().map(look).collect())
+    Ok((locks, read.into_iter().map(look).collect()))
+}
+
+/// What is to be opened: if a removal has to fail because a path does not exist, no large archive is read first. What does
+/// not answer is there.
+fn worth_reading(named: &[PathBuf], purpose: Purpose) -> Vec<PathBuf> {
+    if named.len() < 2 || purpose == Purpose::Show {
+        return named.to_vec();
+    }
+    let answers = host::bounded_each(named.to_vec(), |named: &PathBuf| locate::is_missing(named));
+    let is_missing = named.iter().zip(answers).filter(|(_, answer)| *answer == Some(true));
+    let missing: Vec<PathBuf> = is_missing.map(|(named, _)| named.clone()).collect();
+    if missing.is_empty() { named.to_vec() } else { missing }
+}
+
+/// The same without those that were named before, by whatever path.
+fn each_once(found: Vec<Candidate<Described>>) -> Vec<Candidate<Described>> {
+    let mut seen = HashSet::new();
+    let mut is_new = |candidate: &Candidate<Described>| {
+        let identity = candidate.usable().and_then(|described| described.given.identity());
+        identity.is_none_or(|identity| seen.insert(identity))
+    };
+    found.into_iter().filter(|candidate| is_new(candidate)).collect()
 }
 
 fn candidate(described: Described) -> Candidate<Described> {
@@ -132,7 +169,7 @@ struct ReadImages {
     claims: Claims,
     hints: Hints,
     origin: Origin,
-    /// What is to be said of its lock and its stored record.
+    /// What is to be said of its lock, of its stored record and of the options.
     notes: Vec<String>,
 }
 
@@ -142,9 +179,9 @@ impl ReadImages {
         let Described { given, layout, context: metadata, archive } = described;
         let Read { given, checkpoint, note: of_store } = find::read(given, options)?;
         let origin = Origin { layout, archive, metadata: metadata.clone() };
-        let hints = Hints { metadata, ..options.hints.clone() };
-        let claims = kind::claims(&checkpoint)
-            .map_err(|entry| Error::new(Cause::Entry { images: given.path().to_owned(), entry }))?;
+        let mut hints = Hints { metadata, ..options.hints.clone() };
+        hints.external_namespaces.extend(options.inherited.iter().cloned());
+        let claims = kind::claims(&checkpoint);
         Ok(ReadImages { given, checkpoint, claims, hints, origin, notes: note.into_iter().chain(of_store).collect() })
     }
 
@@ -153,9 +190,12 @@ impl ReadImages {
         let ReadImages { given, checkpoint, claims, hints, origin, notes } = self;
         let mut survey = survey(host, &given, &checkpoint, claims.clone(), &hints)?;
         survey.notes.extend(notes);
+        if let Given::Images(images) = &given {
+            survey.notes.extend(obstacle::notes(host, images, &checkpoint, &hints.metadata));
+        }
         let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());
         survey.notes.extend(advice.map(str::to_owned));
-        let context = report::Context::new(&checkpoint, &survey);
+        let context = report::Context::new(&checkpoint, &survey, settings.policy.only);
         let plan = plan::decide(&checkpoint, survey, &settings.policy);
         Ok(Ready { given, checkpoint, claims, hints, plan, origin, context })
     }

@@ -9,7 +9,7 @@ use handmade::Checkpoint;
 
 use crate::attack::{Attack, Attacks, Fate};
 
-const NO_ROOT: Fate = Fate::Refused("is on mount 77, whose root is ");
+const NO_ROOT: Fate = Fate::NotKnown("is on mount 77, whose root is ");
 
 /// The file lies on a mount of the tree's root directory, which this changes.
 fn put_on_mount(checkpoint: &mut Checkpoint, change: impl FnOnce(&mut MntEntry)) {
@@ -36,34 +36,34 @@ fn attacks() -> Vec<Attack> {
     vec![
         attack(
             "a mount that the images do not have",
-            Fate::Refused("is on mount 78, which the images do not contain"),
+            Fate::NotKnown("is on mount 78, which the images do not contain"),
             |c| {
                 c.mount_at("/");
                 c.original_entry().mnt_id = Some(78);
             },
         ),
-        attack("two mounts with one id", Fate::Refused("has the id of another mount"), |c| {
+        attack("two mounts with one id", Fate::NotKnown("has the id of another mount"), |c| {
             c.mount_at("/");
             c.mounts.push(c.mounts[0].clone());
         }),
-        attack("a link outside the mount of its file", Fate::Refused("has its link remap outside its mount"), |c| {
+        attack("a link outside the mount of its file", Fate::NotKnown("has its link remap outside its mount"), |c| {
             c.mount_at("/elsewhere");
         }),
         attack(
             "a mount point whose name begins as the file's",
-            Fate::Refused("has its link remap outside its mount"),
+            Fate::NotKnown("has its link remap outside its mount"),
             |c| {
                 let data = c.data();
                 c.mount_at(&data.to_str().expect("a name")[..data.as_os_str().len() - 1]);
             },
         ),
-        attack("a mount point that leads up", Fate::Refused("has its link remap outside its mount"), |c| {
+        attack("a mount point that leads up", Fate::NotKnown("has its link remap outside its mount"), |c| {
             let data = c.data();
             c.mount_at(&format!("{}/../elsewhere", data.display()));
         }),
         attack(
             "a mount point that is the link itself, of a user's file",
-            Fate::Refused("has its link remap outside its mount"),
+            Fate::NotKnown("has its link remap outside its mount"),
             |c| {
                 let (link, precious) = (c.link(), c.data().join("precious"));
                 c.mount_at(link.to_str().expect("a name"));

@@ -7,9 +7,9 @@ use handmade::Checkpoint;
 
 use crate::attack::{Attack, Attacks, Fate};
 
-const NOT_PLAIN: Fate = Fate::Refused("is an entry for link remap 9, but its name is not a plain path");
-const NOT_ITS_NAME: Fate = Fate::Refused("is an entry for link remap 9, but its name is ");
-const OUTSIDE: Fate = Fate::Refused("has its link remap outside its own directories");
+const NOT_PLAIN: Fate = Fate::NotKnown("is an entry for link remap 9, but its name is not a plain path");
+const NOT_ITS_NAME: Fate = Fate::NotKnown("is an entry for link remap 9, but its name is ");
+const OUTSIDE: Fate = Fate::NotKnown("has its link remap outside its own directories");
 
 /// This, below the directory of the file.
 fn below(checkpoint: &Checkpoint, rest: &[u8]) -> Vec<u8> {

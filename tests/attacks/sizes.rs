@@ -25,7 +25,7 @@ fn attacks() -> Vec<Attack> {
         Attack::of_images("a million remaps to one link", Fate::Refused("in 256 MiB of memory"), |c| {
             c.remaps = vec![remap(ORIGINAL, LINK); MILLION as usize];
         }),
-        Attack::of_images("a tenth of that", Fate::Refused("uses file 9 for a second remap"), |c| {
+        Attack::of_images("a tenth of that", Fate::NotKnown("uses file 9 for a second remap"), |c| {
             c.remaps = vec![remap(ORIGINAL, LINK); MILLION as usize / 10];
         }),
         Attack::of_images("tens of thousands of links of one file that are not there", Fate::Nothing, |c| {
@@ -70,14 +70,22 @@ fn attacks() -> Vec<Attack> {
         Attack::of_place("a record as long as may be, and cut", Fate::NotKnown("is truncated"), |c| {
             write_record(c, 1024 * 1024, b"\x08\x01");
         }),
-        Attack::of_place("a field that says it is longer than its record", Fate::Refused("files.img"), |c| {
-            write_record(c, 7, b"\x1a\xff\xff\xff\xff\x0f\x00");
-        }),
-        Attack::of_place("messages within messages without end", Fate::Refused("files.img"), |c| {
-            // Groups, which nest without a length.
-            let nested = [0x1b; 4096];
-            write_record(c, 4096, &nested);
-        }),
+        Attack::of_place(
+            "a field that says it is longer than its record",
+            Fate::NotKnown("files.img has 1 record that CRIU does not write"),
+            |c| {
+                write_record(c, 7, b"\x1a\xff\xff\xff\xff\x0f\x00");
+            },
+        ),
+        Attack::of_place(
+            "messages within messages without end",
+            Fate::NotKnown("files.img has 1 record that CRIU does not write"),
+            |c| {
+                // Groups, which nest without a length.
+                let nested = [0x1b; 4096];
+                write_record(c, 4096, &nested);
+            },
+        ),
         Attack::of_place(
             "an image of a container that repeats its annotations for each layer",
             Fate::Refused("no CRIU image in"),

@@ -26,6 +26,12 @@ pub(crate) fn criu_gc(arguments: &[&str]) -> Run {
     Run::new(command.args(arguments).env_clear().output().expect("criu-gc"))
 }
 
+/// The same, in a directory.
+pub(crate) fn criu_gc_in(directory: &Path, arguments: &[&str]) -> Run {
+    let mut command = Command::new(CRIU_GC);
+    Run::new(command.args(arguments).current_dir(directory).env_clear().output().expect("criu-gc"))
+}
+
 /// Compares what a successful run printed with a file beside this one.
 #[track_caller]
 pub(crate) fn assert_snapshot(name: &str, run: &Run) {

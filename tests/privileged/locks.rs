@@ -16,6 +16,7 @@ use crate::tool::{NOTHING, Tool, binary};
 inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a second removal waits for the first, and finds nothing to do", test: second_removal },
     Case { name: "a removal refuses a checkpoint that stays locked, and says by whom", test: locked },
+    Case { name: "of two checkpoints of which one stays locked nothing is removed", test: one_locked },
     Case { name: "--show looks at a checkpoint that stays locked, and says so", test: shown },
     Case { name: "an archive is locked as a directory is", test: archive },
     Case { name: "--show does not wait for others that look, and a removal does", test: shared },
@@ -54,6 +55,22 @@ fn locked(criu: &Criu) {
     assert_eq!(Tool::on(&host).difference_to(&then), NOTHING);
     drop(holder);
     Tool::on(&host).assert_removes_everything_since(&before);
+}
+
+fn one_locked(criu: &Criu) {
+    let host = TestHost::new();
+    let before = dump_long(criu, &host);
+    let other = dump_second(criu, &host);
+    let holder = Holder::start(&host, "--exclusive");
+    let then = Tool::on(&host).snapshot();
+    let run = Tool::new(&host, &other).option("-D", images_of(&host)).run(&[]);
+    assert_eq!((run.code(), run.stdout.as_str()), (2, ""), "{run}");
+    assert!(run.stderr.contains("has been locked by process ") && run.stderr.contains("nothing was removed"), "{run}");
+    assert_eq!(Tool::on(&host).difference_to(&then), NOTHING);
+    drop(holder);
+    let run = Tool::new(&host, &other).option("-D", images_of(&host)).run(&[]);
+    assert_eq!(run.code(), 0, "{run}");
+    assert_eq!(Tool::on(&host).difference_to(&before), NOTHING);
 }
 
 fn shown(criu: &Criu) {

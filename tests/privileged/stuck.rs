@@ -21,7 +21,7 @@ inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "links on a FUSE filesystem that is slow are removed", test: slow },
     Case { name: "a link on a filesystem that does not answer is not known, and the others are removed", test: link },
     Case { name: "a filesystem that stops to answer in the moment of a removal is not waited for", test: moment },
-    Case { name: "images on a filesystem that does not answer are told, and others are used", test: images },
+    Case { name: "with images on a filesystem that does not answer nothing of others is removed", test: images },
     Case { name: "a network namespace below a filesystem that does not answer is told", test: namespace },
     Case { name: "where files cannot be saved because a filesystem does not answer nothing is removed", test: save },
     Case { name: "SIGTERM ends a run that waits for a filesystem", test: terminated },
@@ -190,7 +190,10 @@ fn images(criu: &Criu) {
         assert!(stuck.code() == 2 && stuck.stderr.contains(&told), "{how:?} {stuck}");
         let both = run(&Tool::on(host), &[copy.to_str().expect("text")]);
         assert!(both.code() == 2 && both.stderr.contains(&told), "{how:?} {both}");
-        assert!(links.iter().all(|link| !link.exists()), "{how:?} {both}");
+        assert!(links.iter().all(|link| link.exists()), "{how:?} {both}");
+        let alone = run(&Tool::new(host, &copy), &[]);
+        assert_eq!(alone.code(), 0, "{how:?} {alone}");
+        assert!(links.iter().all(|link| !link.exists()), "{how:?} {alone}");
         served.end();
     });
 }

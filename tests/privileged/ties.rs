@@ -49,7 +49,8 @@ fn external_key(criu: &Criu) {
         let before = tool().snapshot();
         dump(criu, &host, Network::Named(blue), &DumpOptions { flavour, extra, ..DumpOptions::default() });
         assert_not_known(&tool());
-        assert_not_known(&tool().option("--external", "net[other]:/run/netns/blue"));
+        let refused = tool().option("--external", "net[other]:/run/netns/blue").run(&[]);
+        assert_eq!((refused.code(), refused.stdout.as_str()), (2, ""), "{refused}");
         // What the user says is taken for true: there is no chain in that namespace.
         tool().option("--external", format!("net[pod]:{}", red.path().display())).assert_finds_nothing();
         tool().option("--external", "net[pod]:/run/netns/blue").assert_removes_everything_since(&before);

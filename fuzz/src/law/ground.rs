@@ -62,6 +62,7 @@ fn grounds(checkpoint: &Checkpoint, item: &Item, host: &HostMounts) -> BTreeSet<
         }
         Presence::Gone(_)
         | Presence::Vanished(_)
+        | Presence::Untied(_)
         | Presence::Unreachable(_)
         | Presence::Rules(_)
         | Presence::InTable(_)

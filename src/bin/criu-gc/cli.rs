@@ -1,16 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The command line. Its doc comments are the help text. Parsing never touches the system.
+//! The command line. The doc comment of each option is its one sentence, in the help and in README.md. Parsing does not
+//! touch the system.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+pub(crate) mod config;
+mod criu;
+mod help;
+mod line;
+mod resource;
+mod suggest;
+#[cfg(test)]
+mod tables;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser};
-use criu_gc::{KeepReason, STANDARD_INPUT};
+use criu_gc::{KeepReason, Part, STANDARD_INPUT};
 
-use crate::terminal::{Terminal, escaped};
+pub(crate) use self::line::CommandWord;
+pub(crate) use self::resource::{Resource, named_namespace};
+pub(crate) use self::suggest::is_word;
+
+use self::config::Statement;
+use self::resource::Expected;
+use crate::terminal::{Messages, Terminal, escaped};
 
 /// Show and remove exactly what a CRIU checkpoint left on this host.
 ///
@@ -19,13 +38,18 @@ use crate::terminal::{Terminal, escaped};
 /// dump, finds exactly what they name, and removes it.
 ///
 /// AFTERWARDS THE DUMP CANNOT BE RESTORED ON THIS HOST, and the peer of each unlocked connection gets a reset.
-/// --show lists everything and changes nothing.
+/// --show lists everything and changes nothing. If a checkpoint or an option cannot be used, criu-gc touches nothing at
+/// all.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "criu-gc", version, disable_version_flag = true, after_long_help = AFTER_HELP)]
+#[command(
+    name = "criu-gc",
+    version,
+    disable_version_flag = true,
+    after_long_help = help::after(),
+)]
 pub(crate) struct Arguments {
-    /// The checkpoint: an images directory, a runtime's checkpoint directory, or an archive of either (tar, tar.gz,
-    /// tar.zst, or a container image); - reads an archive from standard input; podman:NAME is a podman container by name
-    /// or ID. May be given several times
+    /// The checkpoint, which may be given several times: an images directory, a runtime's checkpoint directory, an
+    /// archive of either (tar, tar.gz, tar.zst, a container image), - for an archive on standard input, or podman:NAME
     #[arg(short = 'D', long, value_name = "DIR")]
     pub(crate) images_dir: Vec<PathBuf>,
 
@@ -33,17 +57,16 @@ pub(crate) struct Arguments {
     #[arg(value_name = "DIR")]
     pub(crate) directories: Vec<PathBuf>,
 
-    /// List what is left, what would happen to it and why; remove nothing
-    #[arg(long)]
+    /// List what is left, what would happen to it and why, and remove nothing (also --dry-run)
+    #[arg(short = 'n', long, alias = "dry-run")]
     pub(crate) show: bool,
 
-    /// With --show: exit with status 1 if anything is left
+    /// With --show, exit with status 1 if anything is left
     #[arg(long, requires = "show")]
     pub(crate) exit_code: bool,
 
-    /// In a container: work in the mount and network namespaces of the host's process 1. All paths are then paths on the
-    /// host; relative paths start at its root directory. The container needs the host's pid namespace (--pid=host) and
-    /// the capabilities SYS_ADMIN, SYS_PTRACE, SYS_CHROOT, NET_ADMIN and DAC_OVERRIDE
+    /// In a container with --pid=host, work in the mount and network namespaces of the host's process 1, where all paths
+    /// are paths on the host
     #[arg(long)]
     pub(crate) host: bool,
 
@@ -51,88 +74,146 @@ pub(crate) struct Arguments {
     #[arg(short, long)]
     pub(crate) yes: bool,
 
-    /// Save the file of each link remap in this directory before removing the link: as a hard link if possible, otherwise
-    /// as a copy; manifest.jsonl in the directory describes each file
+    /// Show and remove only one part of what the dump left, network (rules, tables and chains) or files (link remaps and
+    /// ghost files); the other part stays, and does not count for the exit status
+    #[arg(long, value_name = "PART", value_parser = parse_part)]
+    pub(crate) only: Option<Part>,
+
+    /// Save the file of each link remap in this directory before removing the link, as a hard link if possible, otherwise
+    /// as a copy
     #[arg(long, value_name = "DIR", conflicts_with = "show")]
     pub(crate) save: Option<PathBuf>,
 
-    /// Ignore this reason for keeping an object; may be given several times (reasons are listed below)
-    #[arg(long, value_name = "REASON", value_parser = parse_reason)]
+    /// Ignore this reason for keeping an object; may be given several times, or as a list with commas
+    #[arg(long, value_name = "REASON", value_parser = parse_reason, value_delimiter = ',')]
     pub(crate) allow: Vec<KeepReason>,
 
-    /// The network namespace that the dump locked, if it is not the one criu-gc runs in: /run/netns/NAME or
-    /// /proc/PID/ns/net, for example. May be given several times
-    #[arg(long, value_name = "PATH")]
+    /// A network namespace that the dump locked, as a path or by its name in ip netns; may be given several times
+    #[arg(long, value_name = "NETNS")]
     pub(crate) netns: Vec<PathBuf>,
-
-    /// The root directory of the dumped tree on this host, as for criu restore
-    #[arg(long, value_name = "PATH")]
-    pub(crate) root: Option<PathBuf>,
-
-    /// The location of an external mount or network namespace on this host: `mnt[KEY]:PATH` or `net[KEY]:PATH`
-    #[arg(
-        long,
-        value_name = "RESOURCE",
-        value_parser = OsStringValueParser::new().try_map(parse_external),
-        help = "The location of an external mount or network namespace on this host: mnt[KEY]:PATH or net[KEY]:PATH"
-    )]
-    pub(crate) external: Vec<External>,
-
-    /// The directory with CRIU's log and statistics [default: the images directory]
-    #[arg(short = 'W', long, value_name = "DIR")]
-    pub(crate) work_dir: Option<PathBuf>,
 
     /// Print one JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Print more: -v shows the image entries behind each object; -vv also shows where criu-gc looked
-    #[arg(short, long, action = ArgAction::Count)]
+    /// Print more: -v shows the image entries behind each object, -vv also where criu-gc looked; -vN takes CRIU's levels,
+    /// of which 3 is -v and 4 is -vv
+    #[arg(short, long, alias = "verbosity", action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Write messages to this file instead of standard error. A relative path starts at the work directory, or at the
-    /// current directory if the checkpoint is an archive
+    /// Write messages to this file instead of standard error, or to standard output for -; a relative path starts at the
+    /// work directory, or at the current directory for an archive
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
+
+    /// The directory with CRIU's log and statistics [default: the images directory]
+    #[arg(short = 'W', long, value_name = "DIR", help_heading = CRIU_HEADING)]
+    pub(crate) work_dir: Option<PathBuf>,
+
+    /// The root directory of the dumped tree on this host
+    #[arg(short, long, value_name = "PATH", help_heading = CRIU_HEADING)]
+    pub(crate) root: Option<PathBuf>,
+
+    /// The location of an external mount or network namespace on this host: `mnt[KEY]:PATH` or `net[KEY]:PATH`; other
+    /// kinds have no effect
+    #[arg(
+        long,
+        value_name = "RESOURCE",
+        help_heading = CRIU_HEADING,
+        value_parser = resource_parser(resource::external),
+        help = "The location of an external mount or network namespace on this host: mnt[KEY]:PATH or net[KEY]:PATH; \
+                other kinds have no effect"
+    )]
+    pub(crate) external: Vec<Resource>,
+
+    /// Same as --external `mnt[KEY]:PATH`
+    #[arg(
+        short = 'M',
+        long,
+        value_name = "KEY:PATH",
+        help_heading = CRIU_HEADING,
+        value_parser = resource_parser(resource::mount_map),
+        help = "Same as --external mnt[KEY]:PATH"
+    )]
+    pub(crate) ext_mount_map: Vec<Resource>,
+
+    /// An open file that is the external network namespace of this key: `fd[NUMBER]:KEY`; others have no effect
+    #[arg(
+        long,
+        value_name = "FD:KEY",
+        help_heading = CRIU_HEADING,
+        value_parser = resource_parser(resource::inherited),
+        help = "An open file that is the external network namespace of this key, fd[NUMBER]:KEY; others have no effect"
+    )]
+    pub(crate) inherit_fd: Vec<Resource>,
+
+    /// Same as --netns PATH for net:PATH; other namespaces have no effect
+    #[arg(
+        short = 'J',
+        long,
+        value_name = "net:PATH",
+        help_heading = CRIU_HEADING,
+        value_parser = resource_parser(resource::joined)
+    )]
+    pub(crate) join_ns: Vec<Resource>,
+
+    /// How the dump locked the network, which has no effect: criu-gc reads it from the images
+    #[arg(
+        long,
+        value_name = "METHOD",
+        help_heading = CRIU_HEADING,
+        value_parser = ["iptables", "nftables", "skip", "none"],
+        hide_possible_values = true
+    )]
+    pub(crate) network_lock: Option<String>,
+
+    /// Read these options from a CRIU configuration file, which may contain every option of criu restore
+    #[arg(long, value_name = "FILE", help_heading = CRIU_HEADING)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Do not read CRIU's default configuration files, which criu-gc never does
+    #[arg(long, help_heading = CRIU_HEADING)]
+    pub(crate) no_default_config: bool,
 
     /// Print the version
     #[arg(short = 'V', long, action = ArgAction::Version)]
     version: Option<bool>,
+
+    /// The word in place of `restore`.
+    #[arg(skip)]
+    pub(crate) command: Option<CommandWord>,
+
+    /// The options of CRIU that change nothing, as they were typed.
+    #[arg(skip)]
+    pub(crate) without_effect: Vec<String>,
 }
 
-/// What `--external` names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum External {
-    /// `mnt[KEY]:PATH`.
-    Mount {
-        /// The key, as the images hold it.
-        key: Vec<u8>,
-        /// Where it is.
-        path: PathBuf,
-    },
-    /// `net[KEY]:PATH`.
-    NetworkNamespace {
-        /// The key, as the images hold it.
-        key: Vec<u8>,
-        /// Where it is.
-        path: PathBuf,
-    },
-}
-
-/// Words that may stand before the options, and mean nothing more: the tool has one job.
-const COMMAND_WORDS: [&str; 2] = ["gc", "clean"];
+/// Above the options that mean what they mean to CRIU.
+const CRIU_HEADING: &str = "Options of criu restore";
 
 impl Arguments {
     /// Parses the words of a command line, the program's own name first.
-    pub(crate) fn of_command_line(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let mut words: Vec<OsString> = words.into_iter().collect();
-        if words.get(1).is_some_and(|word| COMMAND_WORDS.iter().any(|command| word == command)) {
-            words.remove(1);
-        }
-        let arguments = Arguments::try_parse_from(words)?;
+    pub(crate) fn of_command_line(words: &[OsString]) -> Result<Self, clap::Error> {
+        Self::with_config(words, &[])
+    }
+
+    /// The same, with what a CRIU configuration file says.
+    pub(crate) fn with_config(words: &[OsString], config: &[Statement]) -> Result<Self, clap::Error> {
+        let error = |kind, text| Arguments::command().error(kind, text);
+        let mut command = Arguments::command();
+        command.build();
+        let line = line::interpret(words, config, &command)
+            .map_err(|why| error(ErrorKind::UnknownArgument, why.to_string()))?;
+        let mut arguments = Arguments::try_parse_from(line.words)?;
+        arguments.command = line.command;
+        arguments.without_effect = line.without_effect;
+        arguments.note_without_effect();
         let is_input = |named: &&PathBuf| named.as_os_str() == STANDARD_INPUT;
         if arguments.all_directories().iter().filter(is_input).count() > 1 {
-            let text = "standard input (-) can be given only once";
+            return Err(error(ErrorKind::ArgumentConflict, "standard input (-) can be given only once".to_owned()));
+        }
+        if arguments.only == Some(Part::Network) && arguments.save.is_some() {
+            let text = "--save saves files, which --only network leaves out";
             return Err(Arguments::command().error(ErrorKind::ArgumentConflict, text));
         }
         Ok(arguments)
@@ -142,136 +223,73 @@ impl Arguments {
     pub(crate) fn all_directories(&self) -> Vec<PathBuf> {
         self.images_dir.iter().chain(&self.directories).cloned().collect()
     }
+
+    /// Everything that options of CRIU name outside the tree.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.external.iter().chain(&self.ext_mount_map).chain(&self.inherit_fd).chain(&self.join_ns)
+    }
+
+    /// The values that change nothing.
+    fn note_without_effect(&mut self) {
+        let lists = [
+            ("--external", &self.external),
+            ("--ext-mount-map", &self.ext_mount_map),
+            ("--inherit-fd", &self.inherit_fd),
+            ("--join-ns", &self.join_ns),
+        ];
+        for (name, resources) in lists {
+            let count = resources.iter().filter(|resource| **resource == Resource::WithoutEffect).count();
+            self.without_effect.extend((count > 0).then(|| name.to_owned()));
+        }
+        self.without_effect.extend(self.network_lock.is_some().then(|| "--network-lock".to_owned()));
+        self.without_effect.dedup();
+    }
 }
 
 /// Prints what is wrong with the words, or the help, and ends the program. Messages repeat words, and those may come from
 /// others (a directory's name in a loop of the shell): so the message is made for words that can be shown.
 pub(crate) fn refuse(words: &[OsString], error: &clap::Error) -> ! {
-    let shown = words.iter().map(|word| OsString::from(escaped(word.as_bytes())));
-    match Arguments::of_command_line(shown) {
+    let shown: Vec<OsString> = words.iter().map(|word| OsString::from(escaped(word.as_bytes()))).collect();
+    match Arguments::of_command_line(&shown) {
         Err(error) => error.exit(),
         Ok(_) => {
-            Terminal::new(0, None).error(&error.kind().to_string());
+            Terminal::new(0, Messages::StandardError).error(&error.kind().to_string());
             std::process::exit(error.exit_code())
         }
     }
 }
 
-/// What follows the options in `--help`.
-const AFTER_HELP: &str = "\
-Examples:
-  criu-gc -D /var/lib/dumps/42 --show     list what this dump left
-  criu-gc -D /var/lib/dumps/42            remove it
-  criu-gc -D DIR --save /root/saved       save the files of link remaps, then remove
-  criu-gc -D DIR --netns /run/netns/pod   unlock a pod that lost its network at the checkpoint
-  criu-gc -D DIR --json --show | jq       list it for programs
-  criu-gc podman:web --show               list what podman's checkpoint of this container left
-  criu-gc web.tar.zst --show              list what this exported checkpoint left
-  criu-gc --host -D DIR --show            list the same from a container with --pid=host
-  ssh host cat web.tar | criu-gc --show - read the archive from a pipe
-
-criu-gc removes nothing while a process of the dumped tree is alive or a criu works on the images. It keeps an object \
-that does not match the images, and prints the reason. --allow accepts these reasons:
-  tree-alive       a process of the dumped tree is alive
-  tree-unknown     criu-gc cannot tell whether the tree is dead
-  other-type, other-mode, other-size
-                   the link remap is not the file that was dumped
-  foreign-images   the images may come from a user who could not remove it
-  not-recorded     it, or part of it, was created after the dump, according to the dump's record
-  older-than-dump  it was not created during the dump, and only a reusable device number, a
-                   mount option or a path that may now lead elsewhere identifies it
-  changed-since    the link remap changed after the images were written
-  restored-since   the checkpoint was or may have been restored: it may belong to a newer dump
-  newer-dump       a link remap changed after the dump, so rules may belong to a newer dump
-  foreign-content  the table or chain contains something that CRIU did not write
-  shared-lock      more than one dump locked the network namespace with this chain
-
-Exit status:
-  0  --show: the list was printed.
-     Removal: nothing is left.
-  1  --show --exit-code: something is left, or some checks could not be made.
-     Removal: something was kept or could not be removed, or some checks could not be made.
-  2  The command line is wrong, a checkpoint cannot be read, or another run has locked it: \
-nothing of that checkpoint was touched.
-SIGHUP, SIGINT and SIGTERM end a removal after the current step: the result is checked and reported, and then criu-gc \
-ends by the signal (a shell shows 129, 130 or 143). A second signal ends it at once. The next run finishes the rest.";
-
 fn parse_reason(name: &str) -> Result<KeepReason, String> {
     name.parse().map_err(|_| {
+        if let Some(reason) = KeepReason::ALL.into_iter().find(|reason| reason.name() == name) {
+            return format!("it cannot be allowed; to remove the object: {}", reason.remedy());
+        }
         let names: Vec<&str> =
             KeepReason::ALL.iter().filter(|reason| reason.can_be_allowed()).map(|reason| reason.name()).collect();
         format!("not a reason that can be allowed; choose one of {}", names.join(", "))
     })
 }
 
-fn parse_external(text: OsString) -> Result<External, String> {
-    let bytes = text.as_bytes();
-    let expected = || "expected mnt[KEY]:PATH or net[KEY]:PATH".to_owned();
-    let (kind, rest) = bytes.split_at_checked(4).ok_or_else(expected)?;
-    // A key may hold anything; the path begins after the last "]:" that an absolute path can follow.
-    let end =
-        rest.windows(3).rposition(|window| window == b"]:/").or_else(|| find(rest, b"]:")).ok_or_else(expected)?;
-    let key = rest[..end].to_vec();
-    let path = PathBuf::from(OsString::from_vec(rest[end + 2..].to_vec()));
-    if key.is_empty() || path.as_os_str().is_empty() {
-        return Err(expected());
-    }
-    match kind {
-        b"mnt[" => Ok(External::Mount { key, path }),
-        b"net[" => Ok(External::NetworkNamespace { key, path }),
-        _ => Err(expected()),
-    }
+fn parse_part(name: &str) -> Result<Part, String> {
+    name.parse().map_err(|_| format!("choose one of {}", Part::ALL.map(Part::name).join(", ")))
 }
 
-fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
-    text.windows(pattern.len()).position(|window| window == pattern)
+fn resource_parser(parse: fn(&OsStr) -> Result<Resource, Expected>) -> impl TypedValueParser<Value = Resource> {
+    OsStringValueParser::new().try_map(move |text| parse(&text))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Whether the program is to move into the host's namespaces.
+pub(crate) fn enters_host(words: &[OsString]) -> bool {
+    // Most lines need no second look.
+    let may_be = words.iter().any(|word| word.as_bytes().starts_with(b"--ho"));
+    may_be && Arguments::of_command_line(words).is_ok_and(|arguments| arguments.host)
+}
 
-    #[test]
-    fn the_command_line_is_consistent() {
-        Arguments::command().debug_assert();
-    }
-
-    fn external(text: &str) -> Option<(bool, Vec<u8>, PathBuf)> {
-        match parse_external(text.into()).ok()? {
-            External::Mount { key, path } => Some((true, key, path)),
-            External::NetworkNamespace { key, path } => Some((false, key, path)),
-        }
-    }
-
-    #[test]
-    fn external_resources_are_named_as_for_restore() {
-        assert_eq!(external("mnt[/data]:/srv/x"), Some((true, b"/data".to_vec(), "/srv/x".into())));
-        assert_eq!(external("net[extRootNetNS]:n"), Some((false, b"extRootNetNS".to_vec(), "n".into())));
-        assert_eq!(external("mnt[a]:b]:/c"), Some((true, b"a]:b".to_vec(), "/c".into())));
-        for wrong in ["", "mnt[]:/x", "mnt[a]:", "dev[a]:/x", "mnt[a]", "a:b"] {
-            assert_eq!(external(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn every_reason_that_can_be_allowed_is_in_the_help() {
-        for reason in KeepReason::ALL.into_iter().filter(|reason| reason.can_be_allowed()) {
-            assert!(AFTER_HELP.contains(reason.name()), "{reason}");
-            assert_eq!(reason.name().parse(), Ok(reason));
-        }
-    }
-
-    #[test]
-    fn all_ways_to_name_a_directory_mean_the_same() {
-        for line in [
-            &["criu-gc", "-D", "x"][..],
-            &["criu-gc", "gc", "-D", "x"],
-            &["criu-gc", "clean", "-D", "x"],
-            &["criu-gc", "x"],
-            &["criu-gc", "--images-dir", "x"],
-        ] {
-            let arguments = Arguments::of_command_line(line.iter().map(OsString::from)).unwrap();
-            assert_eq!(arguments.all_directories(), [PathBuf::from("x")]);
-        }
+/// Where a network namespace is that somebody typed: a word is a name of `ip netns`.
+pub(crate) fn namespace_path(named: &Path, exists: impl Fn(&Path) -> bool) -> PathBuf {
+    match named_namespace(named) {
+        Some([usual, other]) if !exists(&usual) && exists(&other) => other,
+        Some([usual, _]) => usual,
+        None => named.to_owned(),
     }
 }

@@ -10,11 +10,11 @@ use crate::process;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum ExitStatus {
-    /// `--show`: the list was made. Removal: nothing is left.
+    /// All is well.
     Done = 0,
-    /// `--show --exit-code`: something is left. Removal: something was kept, could not be removed, or cannot be known.
+    /// Something is left.
     Left = 1,
-    /// The command line is wrong, or a checkpoint cannot be read; then nothing of it was touched.
+    /// Nothing was touched.
     Unusable = 2,
     /// SIGHUP ended the removal early. The program ends by the signal, which a shell shows as this number, as with the
     /// next two.
@@ -26,6 +26,34 @@ pub(crate) enum ExitStatus {
 }
 
 impl ExitStatus {
+    /// All of them.
+    pub(crate) const ALL: [ExitStatus; 6] = [
+        ExitStatus::Done,
+        ExitStatus::Left,
+        ExitStatus::Unusable,
+        ExitStatus::Hangup,
+        ExitStatus::Interrupt,
+        ExitStatus::Terminate,
+    ];
+
+    /// What it means, in a sentence for the user.
+    pub(crate) const fn explanation(self) -> &'static str {
+        match self {
+            ExitStatus::Done => "--show listed everything, or nothing is left after a removal",
+            ExitStatus::Left => {
+                "something that is certainly this checkpoint's is left, or it cannot be known whether something is \
+                 (with --show only if --exit-code is given)"
+            }
+            ExitStatus::Unusable => {
+                "the command line is wrong, or a given checkpoint cannot be used or is locked by another run: nothing \
+                 of any checkpoint was touched"
+            }
+            ExitStatus::Hangup => "SIGHUP ended the removal after the current step",
+            ExitStatus::Interrupt => "SIGINT ended the removal after the current step",
+            ExitStatus::Terminate => "SIGTERM ended the removal after the current step",
+        }
+    }
+
     /// That of a run that a signal ended.
     pub(crate) fn of_signal(signal: Signal) -> Self {
         match signal {

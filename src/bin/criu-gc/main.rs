@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod cli;
+mod config_file;
 mod document;
 mod exit;
 mod interrupt;
@@ -16,6 +17,7 @@ mod observer;
 mod privilege;
 mod process;
 mod recording;
+mod remedy;
 mod run;
 mod supervisor;
 mod terminal;
@@ -28,7 +30,7 @@ use std::process::ExitCode;
 use crate::cli::Arguments;
 use crate::exit::{End, ExitStatus};
 use crate::invocation::{Invocation, plugin};
-use crate::terminal::Terminal;
+use crate::terminal::{Messages, Terminal};
 
 fn main() -> ExitCode {
     if let Some(end) = supervisor::supervise() {
@@ -57,11 +59,11 @@ fn work() -> u8 {
 }
 
 fn clean(words: Vec<OsString>) -> io::Result<u8> {
-    let arguments = Arguments::of_command_line(words.clone()).unwrap_or_else(|error| cli::refuse(&words, &error));
-    run::run(&arguments).map(|status| status as u8)
+    let arguments = Arguments::of_command_line(&words).unwrap_or_else(|error| cli::refuse(&words, &error));
+    run::run(&words, arguments).map(|status| status as u8)
 }
 
 fn describe() -> io::Result<u8> {
-    Terminal::new(0, None).print_document(plugin::DESCRIPTION)?;
+    Terminal::new(0, Messages::StandardError).print_document(plugin::DESCRIPTION)?;
     Ok(plugin::DESCRIPTION_STATUS)
 }

@@ -13,6 +13,8 @@ use rustix::thread::{self, CapabilitySet, CapabilitySets};
 pub(crate) enum Duty {
     /// Look, and change nothing.
     Look,
+    /// The same, and then make a log file.
+    LookAndLog,
     /// Look, and remove names and rules.
     Remove,
     /// The same, and keep files with all that belongs to them.
@@ -35,6 +37,8 @@ impl Duty {
         let remove = look | CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER;
         match self {
             Duty::Look => look,
+            // The file may be in a directory of any owner.
+            Duty::LookAndLog => look | CapabilitySet::DAC_OVERRIDE,
             Duty::Remove => remove,
             // Make files of any owner and type, with set-id bits and file capabilities.
             Duty::Save => {
@@ -103,7 +107,7 @@ mod tests {
             std::thread::spawn(confined).join().unwrap()
         };
         let had = thread::capabilities(None).unwrap().permitted;
-        for duty in [Duty::Look, Duty::Remove, Duty::Save] {
+        for duty in [Duty::Look, Duty::LookAndLog, Duty::Remove, Duty::Save] {
             let (sets, no_new_privs) = after(duty);
             assert!(no_new_privs);
             assert_eq!(sets.permitted, had & duty.capabilities());

@@ -4,6 +4,8 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Signal, getrlimit, setrlimit};
@@ -14,6 +16,19 @@ pub(crate) fn allow_many_open_files() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// Does the work on a thread that is left behind if it hangs; `None` then.
+pub(crate) fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, receiver) = mpsc::channel();
+    let start = thread::Builder::new().spawn(move || sender.send(work()));
+    start.ok().and_then(|_| receiver.recv_timeout(limit).ok())
+}
+
+/// Whether standard output and standard error are the same file.
+pub(crate) fn has_one_output() -> bool {
+    let stats = ["/proc/self/fd/1", "/proc/self/fd/2"].map(rustix::fs::stat::<&str>);
+    matches!(stats, [Ok(output), Ok(error)] if (output.st_dev, output.st_ino) == (error.st_dev, error.st_ino))
 }
 
 /// Ends this process by a signal, as if nobody had waited for it.

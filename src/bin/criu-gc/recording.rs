@@ -14,7 +14,7 @@ use criu_gc::{Dump, Noted, RecordStore, Recorded, Restore, Stored, with_causes};
 
 use crate::exit::ExitStatus;
 use crate::privilege::{self, Duty};
-use crate::terminal::Terminal;
+use crate::terminal::{Messages, Terminal};
 
 /// The dumped processes stand still until the record is made.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ enum Failure {
 
 /// Does what CRIU called for.
 pub(crate) fn run(on_failure: OnFailure) -> u8 {
-    let terminal = Terminal::new(0, None);
+    let terminal = Terminal::new(0, Messages::StandardError);
     let Some(action) = env::var_os("CRTOOLS_SCRIPT_ACTION") else {
         terminal.error("CRIU runs criu-gc under this name: criu dump --action-script PATH (docs/record.md)");
         return ExitStatus::Unusable as u8;

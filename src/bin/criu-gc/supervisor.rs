@@ -23,14 +23,13 @@ use rustix::fs::MemfdFlags;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, Signal as KernelSignal, kill_process, pidfd_open};
 
+use crate::cli;
 use crate::exit::{self, End};
 use crate::interrupt::{self, Interrupt, Signal};
 use crate::process;
 
 /// By this variable the child knows its parent, and the descriptor of the file that they share: `PID:NUMBER`.
 const VARIABLE: &str = "CRIU_GC_PARENT";
-/// The option with which the child moves into the host's namespaces.
-const HOST_OPTION: &str = "--host";
 /// The name of the process: the file that it is started from is a link of the kernel's.
 const NAME: &std::ffi::CStr = c"criu-gc";
 /// Where in the file the number of the signal is, and where the exit status, one more than it is.
@@ -120,7 +119,7 @@ impl Supervisor {
         let value = format!("{}:{}", std::process::id(), file.as_raw_fd());
         let child = Command::new(process::OWN_PROGRAM).arg0(own_name).args(words).env(VARIABLE, value).spawn()?;
         // Else the namespaces of the container would be among those that the child finds.
-        if env::args_os().any(|word| word == HOST_OPTION) {
+        if cli::enters_host(&env::args_os().collect::<Vec<_>>()) {
             let _ = criu_gc::enter_host();
         }
         Ok(Supervisor { child, file, interrupt, passed: None, killed_for: None, ended: None })

@@ -9,10 +9,14 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+
+pub(crate) use self::messages::Messages;
+
+mod messages;
 
 /// A line under construction: the tool's own words, and text from outside.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +52,7 @@ impl Line {
 #[derive(Debug, Clone)]
 pub(crate) struct Terminal {
     verbosity: u8,
-    log: Option<Arc<File>>,
+    messages: Arc<Mutex<Messages>>,
 }
 
 /// What a person answered.
@@ -61,9 +65,18 @@ pub(crate) enum Answer {
 }
 
 impl Terminal {
-    /// Output on standard output, messages on standard error or into `log`.
-    pub(crate) fn new(verbosity: u8, log: Option<File>) -> Self {
-        Terminal { verbosity, log: log.map(Arc::new) }
+    /// Output on standard output, messages where they are wanted.
+    pub(crate) fn new(verbosity: u8, messages: Messages) -> Self {
+        Terminal { verbosity, messages: Arc::new(Mutex::new(messages)) }
+    }
+
+    /// Writes what was held back, and all further messages, into this file; or else on standard error.
+    pub(crate) fn log_into(&self, log: Option<File>) {
+        self.messages().release(log);
+    }
+
+    fn messages(&self) -> MutexGuard<'_, Messages> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How much the user wants to know (`-v`, `-vv`, …).
@@ -100,26 +113,19 @@ impl Terminal {
     /// is escaped as for a terminal, wherever it goes.
     pub(crate) fn message(&self, text: &str) {
         let line = Line::new().say("criu-gc: ").quote(text.as_bytes()).say("\n");
-        // There is nobody left to tell about a message that cannot be written.
-        let _ = match self.log.as_deref() {
-            Some(mut log) => log.write_all(line.as_bytes()),
-            None => io::stderr().lock().write_all(line.as_bytes()),
-        };
+        self.messages().message(line);
     }
 
     /// A line that tells how far something has come.
     pub(crate) fn progress(&self) -> ProgressLine {
-        let is_seen = self.log.is_none() && io::stderr().is_terminal();
+        let is_seen = matches!(*self.messages(), Messages::StandardError) && io::stderr().is_terminal();
         ProgressLine { due: Cell::new(is_seen.then(|| Instant::now() + PATIENCE)), is_shown: Cell::new(false) }
     }
 
     /// Writes an error: always to standard error, and to the log file if there is one.
     pub(crate) fn error(&self, text: &str) {
         let line = Line::new().say("criu-gc: error: ").quote(text.as_bytes()).say("\n");
-        let _ = io::stderr().lock().write_all(line.as_bytes());
-        if let Some(mut log) = self.log.as_deref() {
-            let _ = log.write_all(line.as_bytes());
-        }
+        self.messages().error(line);
     }
 
     /// Asks a yes-or-no question; nothing but a clear yes is one.

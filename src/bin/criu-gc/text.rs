@@ -35,10 +35,20 @@ impl Detail {
     }
 }
 
-/// All lines about a checkpoint.
+/// What `--only` leaves out, and what that means for a restore.
+pub(crate) fn consequences(report: &CheckpointReport) -> Vec<Line> {
+    let sentences = report.only.iter().flat_map(|only| &only.consequences);
+    sentences.map(|text| Line::new().say("Note: ").say(text)).collect()
+}
+
+/// All lines about a checkpoint. Of a removal what `--only` means was printed before it.
 pub(crate) fn lines(report: &CheckpointReport, mode: Mode, detail: Detail) -> Vec<Line> {
     let mut lines: Vec<Line> = report.metadata.iter().map(origin_line).collect();
-    for object in &report.objects {
+    if mode == Mode::Show {
+        lines.extend(consequences(report));
+    }
+    let is_listed = |object: &&Object| object.verdict != Verdict::LeftOut || detail >= Detail::Evidence;
+    for object in report.objects.iter().filter(is_listed) {
         lines.push(object_line(object));
         if detail >= Detail::Evidence {
             lines.extend(object.evidence.iter().map(|entry| {
@@ -192,6 +202,7 @@ fn fate(object: &Object) -> (&'static str, Option<String>) {
     match (object.outcome, object.verdict) {
         (Some(Outcome::Removed), _) => ("removed", None),
         (Some(Outcome::AlreadyGone), _) | (None, Verdict::Nothing) => gone(object),
+        (Some(Outcome::LeftOut), _) | (_, Verdict::LeftOut) => ("left out", None),
         (_, Verdict::CannotTell) => ("not known", object.detail.clone()),
         (Some(Outcome::Failed), _) => ("NOT removed", object.failure.clone()),
         (Some(Outcome::Kept), _) | (None, Verdict::Keep) => ("kept", Some(reasons())),
@@ -251,11 +262,12 @@ fn summary_lines(report: &CheckpointReport, mode: Mode) -> Vec<Line> {
     let summary = &report.summary;
     let line = |text: &str| Line::new().say(text);
     if summary.removed + summary.kept + summary.failed + summary.unknown == 0 {
-        let text = match (mode, report.cannot_be_known.is_empty()) {
-            (_, false) => "Nothing found, but some checks could not be made.",
-            (_, true) => "Nothing is left.",
+        let text = match (report.cannot_be_known.is_empty(), &report.only) {
+            (false, _) => "Nothing found, but some checks could not be made.".to_owned(),
+            (true, None) => "Nothing is left.".to_owned(),
+            (true, Some(only)) => format!("Nothing is left ({} only).", only.part),
         };
-        return vec![line(text)];
+        return vec![line(&text)];
     }
     let freed = match summary.freed_bytes {
         0 => String::new(),
@@ -271,6 +283,7 @@ fn summary_lines(report: &CheckpointReport, mode: Mode) -> Vec<Line> {
         (summary.gone, "gone".to_owned()),
         (summary.failed, "not removed".to_owned()),
         (summary.unknown, "not known".to_owned()),
+        (summary.left_out, "left out".to_owned()),
     ];
     let parts: Vec<String> =
         parts.iter().filter(|(objects, _)| *objects > 0).map(|(objects, what)| format!("{objects} {what}")).collect();
@@ -293,7 +306,8 @@ fn kept_lines(report: &CheckpointReport) -> Vec<Line> {
         .collect()
 }
 
-fn is_kept(object: &Object) -> bool {
+/// Whether an object was kept, or is going to be.
+pub(crate) fn is_kept(object: &Object) -> bool {
     matches!((object.outcome, object.verdict), (Some(Outcome::Kept), _) | (None, Verdict::Keep))
 }
 
@@ -306,4 +320,4 @@ fn count(number: u64, noun: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,13 +2,12 @@
 //! The open files of a checkpoint: regular files and TCP sockets, from either generation of images.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 use criu_images::{ByteOrder, FdType, FileEntry, InetSkEntry, RegFileEntry, Remap};
 
-use super::{ReadError, Reader, entry_error};
+use super::{ReadError, Reader};
 use crate::checkpoint::budget::{Budget, Fact};
-use crate::checkpoint::{FileRecord, Layout, Record, RemapRecord, SocketRecord};
+use crate::checkpoint::{FileRecord, Layout, Oddity, Record, RemapRecord, SocketRecord};
 use crate::connection::Connection;
 use crate::evidence::Evidence;
 
@@ -24,55 +23,68 @@ pub(super) struct Files {
     pub(super) socket_inodes: HashSet<u32>,
     /// Whether there is any record at all.
     pub(super) is_empty: bool,
+    /// The ids of files with entries that CRIU would not have written so.
+    pub(super) odd_ids: HashSet<u32>,
+    /// These entries, and those of sockets.
+    odd: Vec<(Oddity, Evidence)>,
 }
 
 impl Reader<'_> {
     /// The wanted regular files and the TCP sockets: from `files.img`, or where that has no records from the images
     /// before 3.4, as restore does (`files_collected` in `criu/cr-restore.c`).
     pub(super) fn files(&mut self, wanted: &HashSet<u32>) -> Result<Files, ReadError> {
-        let path = self.images.path().to_owned();
         let mut found = Files { files: HashMap::with_capacity(wanted.len()), ..Files::default() };
         let mut is_empty = true;
         self.records(0, |entry: FileEntry, evidence, order, budget| {
             is_empty = false;
             match (entry.fd_type(), entry.reg, entry.isk) {
-                (FdType::Reg, Some(file), _) => found.add_file(&path, Some(entry.id), *file, wanted, evidence, budget),
-                (FdType::InetSk, _, Some(socket)) => found.add_socket(&path, &socket, evidence, order, budget),
+                (FdType::Reg, Some(file), _) => found.add_file(Some(entry.id), *file, wanted, evidence, budget),
+                (FdType::InetSk, _, Some(socket)) => found.add_socket(&socket, evidence, order, budget),
+                (FdType::Reg, None, _) => found.add_odd(Oddity::NoFile, &[entry.id], evidence, budget),
+                (FdType::InetSk, _, None) => found.add_odd(Oddity::NoSocket, &[], evidence, budget),
                 _ => Ok(()),
             }
         })?;
         if !is_empty {
-            return Ok(found);
+            return Ok(self.without_odd(found));
         }
         let mut has_old_images = false;
         self.records(0, |file: RegFileEntry, evidence, _, budget| {
             has_old_images = true;
-            found.add_file(&path, None, file, wanted, evidence, budget)
+            found.add_file(None, file, wanted, evidence, budget)
         })?;
         self.records(0, |socket: InetSkEntry, evidence, order, budget| {
             has_old_images = true;
-            found.add_socket(&path, &socket, evidence, order, budget)
+            found.add_socket(&socket, evidence, order, budget)
         })?;
         found.is_empty = !has_old_images;
         if has_old_images {
             found.layout = Layout::OnePerKind;
         }
-        Ok(found)
+        Ok(self.without_odd(found))
+    }
+
+    /// Notes the odd entries. No file with the id of one is used.
+    fn without_odd(&mut self, mut found: Files) -> Files {
+        for (oddity, evidence) in found.odd.drain(..) {
+            self.note_odd(oddity, evidence);
+        }
+        found.files.retain(|id, _| !found.odd_ids.contains(id));
+        found
     }
 }
 
 impl Files {
     fn add_file(
         &mut self,
-        path: &Path,
         id: Option<u32>,
         entry: RegFileEntry,
         wanted: &HashSet<u32>,
         evidence: Evidence,
         budget: &mut Budget,
     ) -> Result<(), ReadError> {
-        if id.is_some_and(|id| id != entry.id) {
-            return Err(entry_error(path, evidence, "has different ids inside and outside"));
+        if let Some(id) = id.filter(|id| *id != entry.id) {
+            return self.add_odd(Oddity::TwoIds, &[id, entry.id], evidence, budget);
         }
         if is_link(&entry) {
             budget.charge(Fact::Id, 0)?;
@@ -82,15 +94,28 @@ impl Files {
             return Ok(());
         }
         budget.charge(Fact::Id, entry.name.len())?;
-        match self.files.insert(entry.id, Record { entry, evidence: evidence.clone() }) {
+        let id = entry.id;
+        match self.files.insert(id, Record { entry, evidence: evidence.clone() }) {
             None => Ok(()),
-            Some(_) => Err(entry_error(path, evidence, "has the id of another file")),
+            Some(_) => self.add_odd(Oddity::SameFileId, &[id], evidence, budget),
         }
+    }
+
+    fn add_odd(
+        &mut self,
+        oddity: Oddity,
+        ids: &[u32],
+        evidence: Evidence,
+        budget: &mut Budget,
+    ) -> Result<(), ReadError> {
+        budget.charge(Fact::Odd, 0)?;
+        self.odd_ids.extend(ids);
+        self.odd.push((oddity, evidence));
+        Ok(())
     }
 
     fn add_socket(
         &mut self,
-        path: &Path,
         socket: &InetSkEntry,
         evidence: Evidence,
         order: ByteOrder,
@@ -102,7 +127,7 @@ impl Files {
         budget.charge(Fact::Connection, 0)?;
         self.socket_inodes.insert(socket.ino);
         let (Some(local), Some(peer)) = (socket.local(order), socket.peer(order)) else {
-            return Err(entry_error(path, evidence, "is a TCP connection with invalid addresses"));
+            return self.add_odd(Oddity::NoAddresses, &[], evidence, budget);
         };
         self.sockets.push(SocketRecord { connection: Connection { local, peer }, evidence });
         Ok(())

@@ -12,9 +12,6 @@ use crate::locate::{Layout, RESTORE_LOG, Written};
 use crate::system::author::Author;
 use crate::system::reads::FirstRead;
 
-/// No more logs are read: a directory of images has one for each restore that somebody tried under another name.
-const LOGS_LIMIT: usize = 32;
-
 impl Reader<'_> {
     /// What is known of restores. Files older than the images are from an earlier use of the directory.
     pub(super) fn restores(&self, root: Option<&Task>) -> Result<Restores, ReadError> {
@@ -25,7 +22,7 @@ impl Reader<'_> {
             first_read: self.first_read(root),
             ..Restores::default()
         };
-        for name in self.images.logs(LOGS_LIMIT) {
+        for name in self.images.logs(RESTORE_LOG) {
             self.add_log(&name, &mut restores)?;
         }
         restores.discard_statistics_of_failures();

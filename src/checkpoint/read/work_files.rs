@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The log and the statistics of the dump: when it began and ended, and what it did with the tree.
+//! The statistics of the dump: when it began and ended.
 
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::time::Duration;
 
-use criu_images::{DumpStats, ImageReader, Inventory, StatsEntry};
+use criu_images::{DumpStats, ImageReader, StatsEntry};
 
-use super::{BUFFER, ReadError, Reader};
-use crate::checkpoint::{ImageProblem, ImageProblemKind, LogFacts, Record, log};
+use super::{ReadError, Reader};
 use crate::locate::Written;
 use crate::time::Timestamp;
 
@@ -30,7 +29,7 @@ impl Reader<'_> {
 
     /// What the dump left was made while the tree stood still, and the statistics are written right after that. Without
     /// them the images themselves are the only clock, and a second has to be enough for what came before the first.
-    pub(super) fn began(&self, end: Option<EndOfDump>) -> Option<Timestamp> {
+    pub(super) fn began(&self, end: &Option<EndOfDump>) -> Option<Timestamp> {
         const SLACK: Duration = Duration::from_millis(20);
         const UNKNOWN: Duration = Duration::from_secs(1);
         match end {
@@ -46,33 +45,6 @@ impl Reader<'_> {
     /// Whether something was written after the images, as far as is known.
     pub(super) fn is_later(&self, written: Timestamp) -> bool {
         self.times.last().is_none_or(|images| images.said <= written.latest())
-    }
-
-    /// The log of the dump. One whose run id is not the inventory's is of another run in the same directory: then the
-    /// images may be a mixture, and nothing of the log is used.
-    pub(super) fn dump_log(&mut self, inventory: Option<&Record<Inventory>>) -> Result<LogFacts, ReadError> {
-        let name = "dump.log";
-        let file = match self.images.work_file(name) {
-            Ok(Some(file)) => file,
-            Ok(None) => return Ok(LogFacts::default()),
-            // CRIU lets only its own user read it. It is a hint, and whoever may not read it can be told the rest.
-            Err(error) if error.is_not_permitted() => {
-                self.problems.push(ImageProblem { image: name.into(), kind: ImageProblemKind::NotPermitted });
-                return Ok(LogFacts::default());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let author = file.author;
-        let Ok(facts) = log::read(BufReader::with_capacity(BUFFER, file)) else { return Ok(LogFacts::default()) };
-        let recorded = inventory.and_then(|inventory| inventory.entry.dump_criu_run_id.as_deref());
-        if let (Some(logged), Some(recorded)) = (&facts.run_id, recorded)
-            && logged.text.as_bytes() != recorded
-        {
-            self.problems.push(ImageProblem { image: name.into(), kind: ImageProblemKind::OtherRun });
-            return Ok(LogFacts::default());
-        }
-        self.author = self.author.or(author);
-        Ok(facts)
     }
 }
 

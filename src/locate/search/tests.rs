@@ -188,5 +188,41 @@ fn links_lead_nowhere() {
 #[test]
 fn statistics_and_page_images_alone_are_no_checkpoint() {
     let top = tree(&["x/stats-dump", "x/pages-1.img", "x/inventory.img.tmp"]);
-    assert!(locate(host(&top.path().join("x")), None).is_err());
+    let error = locate(host(&top.path().join("x")), None).unwrap_err();
+    assert!(matches!(error, LocateError::OnlyPages { .. }), "{error}");
+    let top = tree(&["x/stats-dump", "x/inventory.img.tmp"]);
+    let error = locate(host(&top.path().join("x")), None).unwrap_err();
+    assert!(matches!(error, LocateError::NoImages { .. }), "{error}");
+}
+
+#[test]
+fn the_only_images_below_a_directory_are_found() {
+    check(&["x/images/inventory.img", "x/data/file"], "x", Layout::ImagesDirectory, &["x/images"]);
+    check(&["x/monday/inventory.img", "x/data/file", "x/file"], "x", Layout::ImagesDirectory, &["x/monday"]);
+    check(&["x/web/checkpoint/inventory.img", "x/web/config.json"], "x", Layout::Bundle, &["x/web/checkpoint"]);
+}
+
+#[test]
+fn which_images_of_several_are_meant_is_not_guessed() {
+    for names in [["images", "checkpoint"], ["monday", "tuesday"], ["state", "snapshot"]] {
+        let paths = names.map(|name| format!("x/{name}/inventory.img"));
+        let top = tree(&[&paths[0], &paths[1]]);
+        let error = locate(host(&top.path().join("x")), None).unwrap_err();
+        let LocateError::Several { found, .. } = &error else { panic!("{error}") };
+        assert_eq!(found.0.len(), 2, "{error}");
+    }
+}
+
+#[test]
+fn archives_in_a_directory_are_named() {
+    let top = tree(&["x/one.tar", "x/two.tar.zst", "x/text"]);
+    let error = locate(host(&top.path().join("x")), None).unwrap_err();
+    let LocateError::Archives { found, .. } = &error else { panic!("{error}") };
+    assert_eq!(found.0.len(), 2, "{error}");
+}
+
+#[test]
+fn the_directory_of_all_checkpoints_of_a_docker_container_is_that_container() {
+    let container = ["d/config.v2.json", "d/checkpoints/one/inventory.img", "d/checkpoints/two/inventory.img"];
+    check(&container, "d/checkpoints", Layout::Docker, &["d/checkpoints/one", "d/checkpoints/two"]);
 }

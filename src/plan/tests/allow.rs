@@ -97,6 +97,7 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
             KeepReason::SharedLock => Some((dead, shared_chain())),
             KeepReason::ForeignContent => Some((dead, chain(Some(Tie::Named), &["rule 2"]))),
             KeepReason::ForeignImages
+            | KeepReason::UnknownVersion
             | KeepReason::NotRecorded
             | KeepReason::NewerDump
             | KeepReason::CriuAtWork

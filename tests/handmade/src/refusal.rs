@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What a refusal of a checkpoint has to be.
+//! What a refusal of a checkpoint, or of one entry of it, has to be.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,6 +38,40 @@ impl Checkpoint {
             assert!(output.stdout.is_empty(), "{:?}", String::from_utf8_lossy(&output.stdout));
         }
         assert_eq!(names_below(self.images().parent().expect("a directory")), before, "something was touched");
+    }
+
+    /// The entry at this place is named with these words, whatever was wanted, and nothing is removed.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[track_caller]
+    pub fn assert_kept_at(&self, image: &str, offset: usize, words: &str) {
+        let before = names_below(self.images().parent().expect("a directory"));
+        for arguments in [&[][..], &["--show"], &["--yes", "--allow", "changed-since", "--allow", "tree-unknown"]] {
+            let status = if arguments == ["--show"] { 0 } else { 1 };
+            self.assert_told_at(arguments, status, &[image, &format!("at offset {offset}"), words]);
+        }
+        assert_eq!(names_below(self.images().parent().expect("a directory")), before, "something was touched");
+    }
+
+    /// The same, but only that entry is left out: the link remap is removed.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[track_caller]
+    pub fn assert_left_out_at(&self, image: &str, offset: usize, words: &str) {
+        self.assert_told_at(&[], 1, &[image, &format!("at offset {offset}"), words]);
+        assert!(!self.link().exists(), "the link remap is still there");
+    }
+
+    #[track_caller]
+    fn assert_told_at(&self, arguments: &[&str], status: i32, parts: &[&str]) {
+        let output = self.run(arguments);
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert_eq!(output.status.code(), Some(status), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        let is_it = |line: &str| line.starts_with("Not known: ") && parts.iter().all(|part| line.contains(part));
+        assert!(text.lines().any(is_it), "{parts:?} are not in {text}");
+        assert!(!text.contains("Nothing is left"), "{text}");
     }
 }
 

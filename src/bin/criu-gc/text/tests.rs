@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-use criu_gc::report::{Bytes, EvidenceReport, Reason, RuleReport, Summary, TreeReport};
+use criu_gc::report::{Bytes, EvidenceReport, OnlyReport, Reason, RuleReport, Summary, TreeReport};
 
 use super::*;
 
@@ -95,6 +95,26 @@ fn check_object(object: &Object, expected: &str) {
 #[track_caller]
 fn check_summary(mode: Mode, objects: Vec<Object>, summary: Summary, expected: &[&str]) {
     assert_eq!(written(&summary_lines(&report(objects, summary), mode)), expected);
+}
+
+#[test]
+fn what_is_left_out_is_listed_only_on_demand_and_its_consequences_come_first() {
+    let left_out = Object { verdict: Verdict::LeftOut, ..object(link(), file_at("/srv/link_remap.6", 2, 41)) };
+    let rest = object(connection(), rules(&["iptables-nft"]));
+    let only = OnlyReport { part: "network", left_out: 1, consequences: vec!["a file stays".to_owned()] };
+    let summary = Summary { objects: 2, removed: 1, left_out: 1, ..Summary::default() };
+    let report = CheckpointReport { only: Some(only), ..report(vec![rest, left_out], summary) };
+    let shown = written(&lines(&report, Mode::Show, Detail::Plain));
+    assert_eq!(shown[0], "Note: a file stays");
+    assert!(shown[1].starts_with("Locked tcp connection: "), "{shown:#?}");
+    assert_eq!(shown[2..], ["2 objects: 1 to be removed, 1 left out."]);
+    let link = |lines: &[String]| lines.iter().any(|line| line.ends_with("(41 bytes, 1 other name; left out)"));
+    assert!(link(&written(&lines(&report, Mode::Show, Detail::Evidence))) && !link(&shown));
+    // A removal has printed them before.
+    assert!(written(&lines(&report, Mode::Gc, Detail::Plain))[0].starts_with("Locked tcp connection: "));
+    let nothing =
+        CheckpointReport { objects: Vec::new(), summary: Summary { left_out: 1, ..Summary::default() }, ..report };
+    assert_eq!(written(&summary_lines(&nothing, Mode::Gc)), ["Nothing is left (network only)."]);
 }
 
 #[test]
@@ -224,13 +244,14 @@ fn entries_and_the_places_of_the_search_follow_on_request() {
 
 #[test]
 fn the_summary_counts_and_leaves_out_what_there_is_none_of() {
-    let all = Summary { objects: 10, removed: 1, kept: 2, gone: 3, failed: 0, unknown: 4, freed_bytes: 4096 };
+    let all =
+        Summary { objects: 10, removed: 1, kept: 2, gone: 3, failed: 0, unknown: 4, left_out: 0, freed_bytes: 4096 };
     let shown = "10 objects: 1 to be removed (4096 bytes), 2 kept, 3 gone, 4 not known.";
     check_summary(Mode::Show, Vec::new(), all, &[shown]);
     check_summary(
         Mode::Gc,
         Vec::new(),
-        Summary { freed_bytes: 1, failed: 3, unknown: 1, ..all },
+        Summary { freed_bytes: 1, failed: 3, unknown: 1, left_out: 0, ..all },
         &["10 objects: 1 removed (1 byte), 2 kept, 3 gone, 3 not removed, 1 not known."],
     );
     let one = Summary { objects: 1, removed: 1, ..Summary::default() };
@@ -251,6 +272,12 @@ fn nothing_is_left_only_where_all_is_known() {
             assert_eq!(written(&lines(&unsure, mode, Detail::Plain)), expected);
         }
     }
+}
+
+/// A checkpoint with an object that is kept for these reasons.
+pub(crate) fn kept_for(reasons: &[criu_gc::KeepReason]) -> CheckpointReport {
+    let reasons: Vec<Reason> = reasons.iter().map(|kept| reason(kept.name(), kept.remedy())).collect();
+    report(vec![kept(&reasons)], Summary::default())
 }
 
 #[test]

@@ -108,10 +108,13 @@ fn an_image_of_another_kind_is_an_error() {
 }
 
 #[test]
-fn an_inventory_of_a_version_to_come_is_an_error() {
+fn an_inventory_of_a_version_to_come_is_noticed_and_other_images_may_be_unreadable_then() {
     let directory = Directory::with_dump();
     directory.write(0, &[inventory().with(|inventory| inventory.img_version = 99)]);
-    directory.assert_refused("is of a version of the image format that this criu-gc does not support");
+    assert_problems(&directory, &["inventory.img: UnknownVersion"]);
+    assert!(!directory.read().is_of_known_version());
+    directory.write_file("files.img", b"of a form to come");
+    assert_problems(&directory, &["inventory.img: UnknownVersion", "files.img: Unreadable"]);
 }
 
 /// An image that ends between two records looks whole.

@@ -5,6 +5,7 @@ use criu_images::{CoreEntry, MmEntry, MntEntry, NetDeviceEntry, NetDeviceType, N
 use handmade::regular;
 
 use super::*;
+use crate::checkpoint::{ImageProblemKind, Oddity};
 use crate::memory::{MemoryLayout, Randomisation};
 
 fn mount(id: u32) -> MntEntry {
@@ -32,14 +33,26 @@ fn only_files_that_matter_are_kept_and_each_has_its_place() {
 }
 
 #[test]
-fn files_that_contradict_each_other_are_refused() {
+fn files_that_contradict_each_other_are_left_out() {
     let directory = Directory::with_dump();
     let [link, original] = files();
-    directory.write(0, &[link.clone(), original.clone(), link.clone()]);
-    directory.assert_refused("record 2 at offset ");
-    directory.assert_refused("has the id of another file");
-    directory.write(0, &[link.with(|file| file.id = 77), original]);
-    directory.assert_refused("has different ids inside and outside");
+    let odd = |entries: &[FileEntry]| {
+        directory.write(0, entries);
+        let Checkpoint { files, odd, problems, .. } = directory.read();
+        let [ImageProblem { kind: ImageProblemKind::OddEntries { first, count: 1, oddity }, .. }] = &problems[..]
+        else {
+            panic!("{problems:?}")
+        };
+        let mut ids: Vec<u32> = odd.files.into_iter().collect();
+        ids.sort_unstable();
+        (first.record, *oddity, ids, files.into_keys().collect::<Vec<u32>>())
+    };
+    let twice = odd(&[link.clone(), original.clone(), link.clone()]);
+    assert_eq!(twice, (2, Oddity::SameFileId, vec![LINK], vec![ORIGINAL]));
+    let two_ids = odd(&[link.clone().with(|file| file.id = 77), original.clone()]);
+    assert_eq!(two_ids, (0, Oddity::TwoIds, vec![LINK, 77], vec![ORIGINAL]));
+    let empty = odd(&[link.with(|file| file.reg = None), original]);
+    assert_eq!(empty, (0, Oddity::NoFile, vec![LINK], vec![ORIGINAL]));
 }
 
 #[test]
@@ -104,14 +117,18 @@ fn mounts_are_those_of_all_namespaces_of_the_tree() {
 }
 
 #[test]
-fn two_mounts_of_the_tree_with_one_id_are_refused() {
+fn two_mounts_of_the_tree_with_one_id_are_left_out() {
     let directory = Directory::with_dump();
     directory.write(0, &[task(PID), task(PID + 1)]);
     directory.write(PID + 1, &[namespaces(4)]);
-    directory.write(3, &[mount(31)]);
-    directory.write(4, &[mount(31)]);
-    directory.assert_refused("mountpoints-4.img: record 0 ");
-    directory.assert_refused("has the id of another mount");
+    directory.write(3, &[mount(30), mount(31)]);
+    directory.write(4, &[mount(31), mount(31)]);
+    let Checkpoint { mounts, odd, problems, .. } = directory.read();
+    assert_eq!((mounts.into_keys().collect::<Vec<u32>>(), odd.has_lost_mounts), (vec![30], true));
+    let [ImageProblem { kind: ImageProblemKind::OddEntries { first, count: 2, oddity }, .. }] = &problems[..] else {
+        panic!("{problems:?}")
+    };
+    assert_eq!((first.to_string().as_str(), *oddity), ("mountpoints-4.img record 0 at offset 8", Oddity::SameMountId));
 }
 
 #[test]

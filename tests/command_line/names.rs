@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What may be named, and how: directories with checkpoints below them, twice, by other paths.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::run::{criu_gc, criu_gc_in};
+use crate::{assert_refused, example};
+
+#[test]
+fn a_directory_that_is_named_twice_counts_once() {
+    let checkpoint = example();
+    let images = checkpoint.images();
+    let place = images.parent().unwrap();
+    symlink(&images, place.join("link")).unwrap();
+    let line = ["-D", "images", "images/", "./images", "link", "data/../images", images.to_str().unwrap()];
+    let shown = criu_gc_in(place, &[&["--show"], line.as_slice()].concat());
+    assert_eq!((shown.status, shown.stdout.matches("Link remap: ").count()), (0, 1), "{shown:?}");
+    let removed = criu_gc_in(place, &line);
+    assert_eq!((removed.status, removed.stdout.matches("; removed)").count()), (0, 1), "{removed:?}");
+    assert!(!removed.stdout.contains("Checkpoint "), "{removed:?}");
+}
+
+#[test]
+fn the_only_checkpoint_below_a_directory_is_taken() {
+    for name in ["images", "checkpoint", "dump-of-monday"] {
+        let checkpoint = example();
+        let place = checkpoint.images();
+        let place = place.parent().unwrap();
+        fs::rename(checkpoint.images(), place.join("moved")).unwrap();
+        fs::rename(place.join("moved"), place.join(name)).unwrap();
+        let removed = criu_gc(&[place.to_str().unwrap()]);
+        assert_eq!((removed.status, removed.last_line()), (0, "1 object: 1 removed."), "{name} {removed:?}");
+        assert!(!checkpoint.link().exists());
+    }
+}
+
+#[test]
+fn which_of_several_checkpoints_is_meant_is_not_guessed() {
+    for names in [["images", "checkpoint"], ["monday", "tuesday"], ["checkpoint", "snapshot"]] {
+        let (one, other) = (example(), example());
+        let place = tempfile::tempdir().unwrap();
+        let paths = names.map(|name| place.path().join(name));
+        fs::rename(one.images(), &paths[0]).unwrap();
+        fs::rename(other.images(), &paths[1]).unwrap();
+        let [first, second] = paths.map(|path| format!("-D {}", path.display()));
+        assert_refused(&[place.path().to_str().unwrap()], &["several checkpoints", &first, &second]);
+        assert_refused(&["--show", place.path().to_str().unwrap()], &["several checkpoints", &first, &second]);
+        assert!(one.link().exists() && other.link().exists());
+    }
+}
+
+#[test]
+fn what_a_page_server_wrote_is_called_that() {
+    let place = tempfile::tempdir().unwrap();
+    for name in ["pages-1.img", "pagemap-1.img"] {
+        fs::write(place.path().join(name), "").unwrap();
+    }
+    assert_refused(&[place.path().to_str().unwrap()], &["only memory pages", "page-server"]);
+}
+
+#[test]
+fn after_a_word_the_current_directory_is_meant_if_it_has_images() {
+    let checkpoint = example();
+    let refused = criu_gc_in(&checkpoint.data(), &["gc"]);
+    assert!(refused.status == 2 && refused.stderr.contains("no checkpoint"), "{refused:?}");
+    let refused = criu_gc_in(&checkpoint.images(), &[]);
+    assert!(refused.status == 2 && refused.stderr.contains("no checkpoint"), "{refused:?}");
+    assert_eq!(criu_gc_in(&checkpoint.images(), &["show"]).last_line(), "1 object: 1 to be removed.");
+    assert_eq!(criu_gc_in(&checkpoint.images(), &["gc", "-d"]).status, 0);
+    assert!(!checkpoint.link().exists());
+}
