@@ -169,6 +169,8 @@ fn failed_twice(criu: &Criu) {
     let dumped = Dumped::new(criu, &host, &DumpOptions::default());
     dumped.remove_a_link();
     dumped.fail_to_restore(Vec::new());
+    // A restore that succeeds, and a dump, take longer.
+    sleep(Duration::from_millis(200));
     dumped.fail_to_restore(Vec::new());
     dumped.assert_keeps("changed-since");
 }

@@ -71,13 +71,11 @@ pub(crate) fn look(
     }
     let own = netns::current()?.named(OWN_NAMESPACE);
     // What the user says is not asked of the metadata.
-    let (of_metadata, of_strangers) = match named.is_empty() && !queries.is_empty() {
-        true => (
-            metadata::network_namespaces(host, checkpoint, &hints.metadata, &mut survey.notes),
-            metadata::of_strangers(host, checkpoint, &hints.metadata),
-        ),
-        false => (Vec::new(), Vec::new()),
+    let metadata = match named.is_empty() && !queries.is_empty() {
+        true => metadata::network_namespaces(host, checkpoint, &hints.metadata, &mut survey.notes),
+        false => metadata::Named::default(),
     };
+    let metadata::Named { by_engine, by_strangers, lost } = metadata;
     let mut terms = Terms {
         checkpoint,
         queries,
@@ -85,12 +83,13 @@ pub(crate) fn look(
         left: AtomicUsize::new(scene::LIMIT),
         own: own.id(),
         named: named.iter().map(NetNamespace::id).collect(),
-        configured: of_metadata.iter().map(NetNamespace::id).collect(),
-        mentioned: of_metadata.iter().chain(&of_strangers).map(NetNamespace::id).collect(),
+        configured: by_engine.iter().map(NetNamespace::id).collect(),
+        mentioned: by_engine.iter().chain(&by_strangers).map(NetNamespace::id).collect(),
+        lost,
         recorded: RecordedNamespace::Unknown,
     };
     let mut networks =
-        host.named_networks(named.into_iter().chain([own]).chain(of_metadata).chain(of_strangers).collect());
+        host.named_networks(named.into_iter().chain([own]).chain(by_engine).chain(by_strangers).collect());
     if hints.search == Search::Everywhere {
         host.add_networks(&mut networks);
     }

@@ -14,33 +14,60 @@ use crate::system::netns::{self, NetNamespace};
 use crate::system::way;
 use crate::time::Timestamp;
 
-/// The network namespaces that this host's engine names, as far as they are still the same ones. Why one is not, the
-/// notes say.
+/// The network namespaces that metadata names.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    /// Those that this host's engine names and that are still the same ones.
+    pub(super) by_engine: Vec<NetNamespace>,
+    /// The same of strangers: they tie nothing.
+    pub(super) by_strangers: Vec<NetNamespace>,
+    /// Where a name leads that was to lead to one of them.
+    pub(super) lost: Lost,
+}
+
+/// What became of a name that no longer leads to the namespace of the images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lost {
+    /// Every name leads where it should, or there is none.
+    #[default]
+    None,
+    /// It is gone: an engine takes it away with the namespace.
+    Name,
+    /// It leads to another namespace, or nobody can tell where: the one of the images may live on without it.
+    Namespace,
+}
+
+/// The network namespaces that metadata names. Why one that the engine names is not used, the notes say.
 pub(super) fn network_namespaces(
     host: &Host,
     checkpoint: &Checkpoint,
     metadata: &Context,
     notes: &mut Vec<String>,
-) -> Vec<NetNamespace> {
-    let mut found = Vec::new();
+) -> Named {
+    let mut named = Named::default();
     for recorded in &metadata.network_namespaces {
         let (path, file) = (&recorded.value, &recorded.file);
-        if recorded.trust == Trust::Stranger {
-            continue;
-        }
-        match open(host, path, checkpoint.times.first().or(checkpoint.written)) {
-            Ok(namespace) => found.push(namespace),
-            Err(why) => notes.push(format!("{file} names the network namespace {}, {why}", path.display())),
+        match (open(host, path, checkpoint.times.first().or(checkpoint.written)), recorded.trust) {
+            (Ok(namespace), Trust::Host) => named.by_engine.push(namespace),
+            (Ok(namespace), Trust::Stranger) => named.by_strangers.push(namespace),
+            (Err(unusable), trust) => {
+                named.lost = named.lost.max(unusable.lost);
+                if trust == Trust::Host {
+                    let why = unusable.why;
+                    notes.push(format!("{file} names the network namespace {}, {why}", path.display()));
+                }
+            }
         }
     }
-    found
+    named
 }
 
-/// The network namespaces that metadata of strangers names, as far as they can be the same ones. They tie nothing.
-pub(super) fn of_strangers(host: &Host, checkpoint: &Checkpoint, metadata: &Context) -> Vec<NetNamespace> {
-    let strangers = metadata.network_namespaces.iter().filter(|recorded| recorded.trust == Trust::Stranger);
-    let written = checkpoint.times.first().or(checkpoint.written);
-    strangers.filter_map(|recorded| open(host, &recorded.value, written).ok()).collect()
+/// Why a namespace that metadata names is not used.
+#[derive(Debug, PartialEq, Eq)]
+struct Unusable {
+    lost: Lost,
+    /// The end of a sentence about its path.
+    why: String,
 }
 
 /// What metadata of strangers says about the network namespace. It ties nothing, but the user may know that it is true.
@@ -57,30 +84,39 @@ pub(super) fn words_of_strangers(metadata: &Context) -> Vec<String> {
         .collect()
 }
 
-/// Opens the namespace at the path; the error is the end of a sentence about it.
-fn open(host: &Host, path: &Path, written: Option<Timestamp>) -> Result<NetNamespace, String> {
+/// Opens the namespace at the path.
+fn open(host: &Host, path: &Path, written: Option<Timestamp>) -> Result<NetNamespace, Unusable> {
+    let unusable = |lost: Lost, why: &str| Unusable { lost, why: why.to_owned() };
     // /var/run is a link of root's to /run; one that others can replace would be their word.
     let found = match way::find(path) {
         Ok(found) => found,
-        Err(error) if error.is_not_found() => return Err("which no longer exists".to_owned()),
-        Err(error) => return Err(format!("which cannot be used: {}", with_causes(&error))),
+        Err(error) if error.is_not_found() => return Err(unusable(Lost::Name, "which no longer exists")),
+        Err(error) => {
+            return Err(unusable(Lost::Namespace, &format!("which cannot be used: {}", with_causes(&error))));
+        }
     };
     let namespace = match netns::open_found(found, path) {
         Ok(namespace) => namespace,
-        Err(netns::Error::NotANetNamespace { .. }) => return Err("which no longer exists there".to_owned()),
-        Err(error) => return Err(format!("which cannot be used: {error}")),
+        Err(netns::Error::NotANetNamespace { .. }) => {
+            return Err(unusable(Lost::Name, "which no longer exists there"));
+        }
+        Err(error) => return Err(unusable(Lost::Namespace, &format!("which cannot be used: {error}"))),
     };
-    let since = match process_of(path) {
+    let process = process_of(path);
+    let since = match process {
         Some(pid) => host.processes().get(pid).map(|process| process.started),
         None => Some(namespace.since),
     };
     let is_older = since.is_some_and(|since| written.is_some_and(|written| since <= written.latest()));
-    if is_older {
-        Ok(namespace)
-    } else {
-        Err("but that name now refers to a namespace newer than the images".to_owned())
+    match process {
+        _ if is_older => Ok(namespace),
+        // The process has ended, and another one has its pid.
+        Some(_) => Err(unusable(Lost::Name, NEWER)),
+        None => Err(unusable(Lost::Namespace, NEWER)),
     }
 }
+
+const NEWER: &str = "but that name now refers to a namespace newer than the images";
 
 /// The process by which a path names a namespace.
 fn process_of(path: &Path) -> Option<u32> {
@@ -105,7 +141,7 @@ mod tests {
     #[test]
     fn what_is_gone_or_younger_than_the_images_is_not_used() {
         let host = Host::look(crate::host::Wanted::default());
-        let why = |path: &str, written| open(&host, Path::new(path), written).map(|_| ()).unwrap_err();
+        let why = |path: &str, written| open(&host, Path::new(path), written).map(|_| ()).unwrap_err().why;
         assert_eq!(why("/run/netns/no-such", None), "which no longer exists");
         assert_eq!(why("/dev/null", None), "which no longer exists there");
         let own = format!("/proc/{}/ns/net", std::process::id());

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{absent, devices};
 use crate::carrier::Presence;
+use crate::carrier::filter::metadata::Lost;
 use crate::carrier::filter::{
     FilterQuery, FoundRule, FoundRules, FoundTable, RecordedNamespace, RuleForms, TableName, Tie, recorded_namespace,
 };
@@ -38,6 +39,8 @@ pub(super) struct Terms<'a> {
     pub(super) configured: BTreeSet<NetworkId>,
     /// Those that any metadata names.
     pub(super) mentioned: BTreeSet<NetworkId>,
+    /// What became of the names in metadata that lead to none of them.
+    pub(super) lost: Lost,
     /// Where that of the record is.
     pub(super) recorded: RecordedNamespace,
 }
@@ -52,6 +55,7 @@ pub(super) struct Scene<'a> {
     checkpoint: &'a Checkpoint,
     /// Where the namespace of the record is.
     recorded: RecordedNamespace,
+    lost: Lost,
     visited: Visited<View>,
     /// Whether namespaces that no process is in were looked for too.
     is_everywhere: bool,
@@ -150,6 +154,7 @@ impl<'a> Scene<'a> {
             queries: terms.queries,
             checkpoint: terms.checkpoint,
             recorded: terms.recorded,
+            lost: terms.lost,
             visited: visit(terms, networks),
             is_everywhere: false,
         }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{Scene, View, absent};
+use crate::carrier::filter::metadata::Lost;
 use crate::carrier::filter::{FoundChain, Tie, recorded_namespace};
 use crate::carrier::{Cause, Presence};
 use crate::firewall::Backend;
@@ -56,9 +57,15 @@ impl Scene<'_> {
         if recorded_namespace::has_ended(self.checkpoint.record.record(), self.recorded) {
             return absent(self.looked_everywhere());
         }
-        // One that was dumped is no engine's, and ended with the tree unless something hidden keeps it.
+        // One that was dumped is no engine's, and ended with the tree unless something hidden keeps it. An engine takes
+        // away the name of one that it gave to the tree, with the namespace.
         let network = &self.checkpoint.network;
-        let may_be = |view: &View| view.is_hidden || !network.is_dumped;
+        let has_ended = match self.lost {
+            Lost::None => network.is_dumped,
+            Lost::Name => true,
+            Lost::Namespace => false,
+        };
+        let may_be = |view: &View| view.is_hidden || !has_ended;
         match self.looked_everywhere() {
             Some(_) if self.strange().any(may_be) => {
                 Presence::Unreachable(Cause::Untied { key: network.external_key.clone() })
