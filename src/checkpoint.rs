@@ -193,8 +193,6 @@ pub struct DumpedMemory {
 pub struct Network {
     /// The key under which it was external (`--external net[INODE]:KEY`); then nothing else is recorded.
     pub external_key: Option<Vec<u8>>,
-    /// Whether it was dumped as a part of the tree, and a restore makes a new one.
-    pub is_dumped: bool,
     /// Its devices, without the loopback one.
     pub devices: Vec<Device>,
     /// The addresses of these devices.
@@ -327,6 +325,14 @@ impl Checkpoint {
             Some(false) => NetworkScope::Own,
             None => NetworkScope::Unknown,
         }
+    }
+
+    /// Whether the network namespace was the tree's own, and none that an engine gave to it: CRIU records the key of an
+    /// external one, and whole images have none.
+    pub fn has_own_network(&self) -> bool {
+        self.network.external_key.is_none()
+            && self.completeness == Completeness::Complete
+            && self.network_scope() == NetworkScope::Own
     }
 
     /// Whether the tree had mount namespaces of its own.

@@ -10,6 +10,7 @@ use std::io::{self, Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -66,6 +67,14 @@ impl ImageFile {
         match &self.content {
             Content::File(file) => reads::first_read(file, times),
             Content::Kept(_) => FirstRead::Unknown,
+        }
+    }
+
+    /// How old it was when it was written last, where that can be told.
+    pub fn age_when_written(&self) -> Option<Duration> {
+        match &self.content {
+            Content::File(file) => dir::age_when_written(file),
+            Content::Kept(_) => None,
         }
     }
 

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -401,6 +402,16 @@ pub fn open_named(path: &Path) -> Result<Opened, FileError> {
 pub fn last_written(file: &File) -> Result<Timestamp, Errno> {
     let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME)?;
     Ok(Timestamp::new(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec))
+}
+
+/// How old an open file was when it was written last, where the filesystem tells.
+pub fn age_when_written(file: &File) -> Option<Duration> {
+    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME | StatxFlags::BTIME).ok()?;
+    let nanoseconds =
+        |time: rustix::fs::StatxTimestamp| i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
+    let is_known = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+    let age = nanoseconds(stat.stx_mtime) - nanoseconds(stat.stx_btime);
+    u64::try_from(age).ok().filter(|_| is_known).map(Duration::from_nanos)
 }
 
 /// Whether nothing has changed an open file since its content was written: no copy has its times, nobody has set its

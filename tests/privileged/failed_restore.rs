@@ -23,6 +23,7 @@ inventory::submit!(Cases::with_each_criu(&[
     },
     Case { name: "after a restore that a script failed all is removed", test: failed_script },
     Case { name: "after a restore that failed, and has its log elsewhere, all is removed", test: log_elsewhere },
+    Case { name: "after a restore that failed, and logged errors only, all is removed", test: errors_only },
     Case { name: "a restore that failed before it read the images changes nothing", test: failed_early },
     Case {
         name: "old images that were tried again after a newer dump keep what it left, whatever their log says",
@@ -127,6 +128,15 @@ fn log_elsewhere(criu: &Criu) {
     dumped.assert_keeps("changed-since");
     let tool = dumped.tool().option("--work-dir", work.display().to_string());
     tool.assert_removes_everything_since(&dumped.before);
+}
+
+/// Then the log has no times, and its age tells whether it is of one restore.
+fn errors_only(criu: &Criu) {
+    let host = TestHost::new();
+    let dumped = Dumped::new(criu, &host, &DumpOptions::default());
+    dumped.remove_a_link();
+    dumped.fail_to_restore(vec!["-v1".into()]);
+    dumped.assert_removes_everything("restore.log");
 }
 
 fn failed_early(criu: &Criu) {

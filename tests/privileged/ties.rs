@@ -22,6 +22,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a table in a namespace that only a process holds is found", test: table_of_process },
     Case { name: "a chain in a namespace that only a process holds is found", test: chain_of_process },
     Case { name: "of a namespace that ended with the tree nothing is left", test: died },
+    Case { name: "a chain of another dump is a note, and neither an object nor a command", test: strange },
 ]));
 
 /// Starts a tree in the network, and dumps it. In a new namespace not even the loopback device is up.
@@ -209,5 +210,26 @@ fn died(criu: &Criu) {
         );
         tool.assert_finds_nothing();
         assert_eq!(tool.difference_to(&before), NOTHING);
+    }
+}
+
+/// As on a node where another container's network is locked. Runtimes dump with `--empty-ns net`, and then the images have
+/// nothing of the namespace.
+fn strange(criu: &Criu) {
+    for extra in [vec![], vec!["--empty-ns".into(), "net".into()]] {
+        let host = TestHost::new();
+        let blue = make_namespace(&host, IptablesFlavour::Nft);
+        let others = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Named(blue.clone())).start(&host);
+        criu.dump(&host, &others, &host.dir().with_file_name("others"), &DumpOptions::default());
+        dump(criu, &host, Network::Own, &DumpOptions { extra, ..DumpOptions::default() });
+        let tool = Tool::on(&host);
+        let shown = tool.show();
+        let note = "Note: /run/netns/blue has a chain CRIU, and nothing ties it to this checkpoint; --netns PATH would";
+        assert!(shown.iter().any(|line| line == note), "{shown:#?}");
+        assert!(!shown.iter().any(|line| line.contains("To remove:") || line.contains(" -> /run")), "{shown:#?}");
+        assert_eq!(tool.run(&["--show", "--exit-code"]).code(), 0, "{shown:#?}");
+        let removed = tool.run(&[]);
+        assert_eq!(removed.code(), 0, "{removed}");
+        assert!(!Net::at(&host, &blue.path()).lets_packets_pass(), "the other dump's lock was removed: {removed}");
     }
 }

@@ -18,7 +18,6 @@ impl Reader<'_> {
         let mut network = Network::default();
         let Some(id) = root.and_then(|root| root.ids.as_ref()?.net_ns_id) else { return Ok(network) };
         if let Some(namespace) = self.first::<NetNsEntry>(id)? {
-            network.is_dumped = namespace.entry.ext_key.is_none();
             network.external_key = namespace.entry.ext_key;
         }
         self.records(id, |device: NetDeviceEntry, _, _, budget| {

@@ -2,6 +2,7 @@
 //! What restores left beside the images: their statistics and logs, and the access times of the images.
 
 use std::io::BufReader;
+use std::time::Duration;
 
 use criu_images::ImageKind;
 
@@ -11,6 +12,10 @@ use crate::checkpoint::{FailedRestore, RestoreEvidence, Restores, Task, log};
 use crate::locate::{Layout, RESTORE_LOG, Written};
 use crate::system::author::Author;
 use crate::system::reads::FirstRead;
+
+/// A log without times (below `-v3`) is that of one restore if it was written within this: a restore overwrites the log
+/// of an earlier one in place, and one that succeeds with another log, a dump, and one more restore take longer.
+const ONE_RUN: Duration = Duration::from_millis(150);
 
 impl Reader<'_> {
     /// What is known of restores. Files older than the images are from an earlier use of the directory.
@@ -51,12 +56,15 @@ impl Reader<'_> {
             return Ok(());
         };
         let is_believed = file.author == Author::Trusted && file.is_untouched();
+        let age = file.age_when_written().filter(|age| *age <= ONE_RUN);
         let Ok(facts) = log::read(BufReader::with_capacity(BUFFER, file)) else { return Ok(()) };
         restores.has_log |= facts.restore_finished || facts.restore_failed;
         if facts.restore_finished && restores.succeeded.is_none() {
             restores.succeeded = Some(RestoreEvidence { file: name.to_owned(), written });
         }
-        if let Some(took) = facts.took.filter(|_| facts.restore_failed && !facts.restore_finished && is_believed) {
+        if let Some(took) =
+            facts.took.or(age).filter(|_| facts.restore_failed && !facts.restore_finished && is_believed)
+        {
             // podman restores every container with `--empty-ns network`, for which CRIU locks the namespace.
             let has_locked = facts.has_set_up_namespaces && self.images.layout() == Layout::Podman;
             restores.failed.push(FailedRestore { has_locked, ..FailedRestore::new(name, written, took) });

@@ -59,16 +59,15 @@ impl Scene<'_> {
         }
         // One that was dumped is no engine's, and ended with the tree unless something hidden keeps it. An engine takes
         // away the name of one that it gave to the tree, with the namespace.
-        let network = &self.checkpoint.network;
         let has_ended = match self.lost {
-            Lost::None => network.is_dumped,
+            Lost::None => self.checkpoint.has_own_network(),
             Lost::Name => true,
             Lost::Namespace => false,
         };
         let may_be = |view: &View| view.is_hidden || !has_ended;
         match self.looked_everywhere() {
             Some(_) if self.strange().any(may_be) => {
-                Presence::Unreachable(Cause::Untied { key: network.external_key.clone() })
+                Presence::Unreachable(Cause::Untied { key: self.checkpoint.network.external_key.clone() })
             }
             Some(looked) if self.strange().next().is_some() => Presence::Untied(looked),
             looked => absent(looked),
