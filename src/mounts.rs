@@ -80,7 +80,12 @@ pub enum Base {
         identity: Identity,
     },
     /// The upper directory of an overlay that is not mounted.
-    Upper(PathBuf),
+    Upper {
+        /// Its path.
+        directory: PathBuf,
+        /// What says that it is the one of the images.
+        identity: Identity,
+    },
     /// The filesystem on a block device that is not mounted: it has to be mounted to remove something from it.
     Device {
         /// Major and minor number at the time of the dump.
@@ -102,8 +107,8 @@ pub enum Base {
 /// How certain it is that a place is the one that the images mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Identity {
-    /// This host confirms it: by the user's word, by its own root directory, or because the filesystem has been there
-    /// since before the dump.
+    /// This host confirms it: by the user's word, by its own root directory, because the filesystem has been there since
+    /// before the dump, or because the engine of this host says that the overlay is the container's.
     Certain,
     /// Nothing but a number that can be given again, or the text of a mount's options, which is the word of whoever
     /// mounted it. What is found there has to prove by itself that it is the checkpoint's.
@@ -116,8 +121,8 @@ impl Base {
     /// How certain it is.
     pub fn identity(&self) -> Identity {
         match self {
-            Base::Mount { identity, .. } => *identity,
-            Base::Upper(_) | Base::Recorded(_) | Base::Device { .. } | Base::PerhapsRoot(_) => Identity::ByName,
+            Base::Mount { identity, .. } | Base::Upper { identity, .. } => *identity,
+            Base::Recorded(_) | Base::Device { .. } | Base::PerhapsRoot(_) => Identity::ByName,
             Base::Named(_) | Base::Root(_) => Identity::Certain,
         }
     }
@@ -128,7 +133,7 @@ impl Place {
     pub fn path(&self) -> PathBuf {
         match &self.base {
             Base::Mount { namespace: None, mountpoint: base, .. }
-            | Base::Upper(base)
+            | Base::Upper { directory: base, .. }
             | Base::Recorded(base)
             | Base::Named(base)
             | Base::Root(base)
@@ -155,7 +160,8 @@ impl Place {
                 let identity = identity.max(Identity::ByName);
                 Base::Mount { namespace, mountpoint, id, is_tmpfs, identity }
             }
-            base @ (Base::Upper(_) | Base::Device { .. } | Base::Recorded(_) | Base::Named(_)) => base,
+            Base::Upper { directory, identity } => Base::Upper { directory, identity: identity.max(Identity::ByName) },
+            base @ (Base::Device { .. } | Base::Recorded(_) | Base::Named(_)) => base,
         };
         Place { base, ..self }
     }
@@ -369,7 +375,7 @@ fn unmounted(insides: &[Vec<u8>], mount: &MntEntry, host: &HostMounts) -> Locati
         };
     }
     let base = if let Some(upper) = filesystem::upper_directory(mount) {
-        Base::Upper(path::owned(&upper))
+        Base::Upper { directory: path::owned(&upper), identity: filesystem::identity(mount, host) }
     } else if device.0 != 0 {
         Base::Device { device, volume: volume_of(&mount.source) }
     } else if filesystem::is_number_in_use(device, host) {

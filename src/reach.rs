@@ -163,8 +163,8 @@ impl OpenBases {
     }
 
     fn find_missing(&mut self, place: &Place) -> Result<Option<Missing>, OpenError> {
-        if let Base::Upper(path) = &place.base
-            && let Some(found) = nearest_of_store(path)?
+        if let Base::Upper { directory, .. } = &place.base
+            && let Some(found) = nearest_of_store(directory)?
         {
             return Ok(Some(found));
         }
@@ -196,7 +196,7 @@ impl OpenBases {
         let base = self.base(&place.base)?;
         let directory = base.below(path, reach(&place.base))?;
         let filesystem = match place.base {
-            Base::Upper(_) => base.overlay(),
+            Base::Upper { .. } => base.overlay(),
             Base::Mount { .. }
             | Base::Device { .. }
             | Base::Recorded(_)
@@ -239,7 +239,7 @@ fn open(base: &Base, devices: &Devices) -> Result<Directory, OpenError> {
             open_mount(namespace.as_ref(), mountpoint, *id).map_err(OpenError::of_base)
         }
         // An engine removes the upper directory with the container, and whatever is in it.
-        Base::Upper(path) => Ok(Directory::open_exactly(path)?),
+        Base::Upper { directory, .. } => Ok(Directory::open_exactly(directory)?),
         Base::Recorded(path) => Directory::open_exactly(path).map_err(|error| OpenError::from(error).of_base()),
         Base::Named(path) | Base::Root(path) | Base::PerhapsRoot(path) => {
             Directory::open(path).map_err(|error| OpenError::from(error).of_base())
@@ -293,7 +293,7 @@ fn nearest_of_store(upper: &Path) -> Result<Option<Missing>, OpenError> {
 /// How far a path may lead from a base.
 fn reach(base: &Base) -> Reach {
     match base {
-        Base::Mount { .. } | Base::Upper(_) | Base::Device { .. } | Base::Recorded(_) | Base::Named(_) => {
+        Base::Mount { .. } | Base::Upper { .. } | Base::Device { .. } | Base::Recorded(_) | Base::Named(_) => {
             Reach::SameMount
         }
         Base::Root(_) | Base::PerhapsRoot(_) => Reach::AcrossMounts,

@@ -66,6 +66,8 @@ pub struct HostMounts {
     pub unseen: Vec<Unseen>,
     /// Devices whose filesystem has been mounted since before the dump.
     pub lasting: BTreeSet<(u32, u32)>,
+    /// The upper directory of the dumped container's root, if this host's engine says which one it is.
+    pub own_layer: Option<Vec<u8>>,
     /// Why a tmpfs that is not mounted may be there all the same, by its device number.
     pub held: BTreeMap<(u32, u32), Vec<Unseen>>,
 }
@@ -229,6 +231,7 @@ impl HostMounts {
             looked,
             unseen,
             lasting,
+            own_layer: None,
             held: BTreeMap::new(),
         }
     }

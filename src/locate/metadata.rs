@@ -10,6 +10,7 @@ mod image;
 mod spec;
 
 use std::io::{self, Read};
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 
@@ -72,24 +73,63 @@ impl Metadata {
     /// Those of the container with this id, which the engine keeps beside this one.
     fn beside(&self, id: &str) -> Option<Self> {
         let folder = self.folder.parent()?.below(id).ok()??;
+        Some(self.with(folder))
+    }
+
+    /// The directory that holds all of the engine's, where this one is `containers/ID` in it.
+    fn data_root(&self) -> Option<Self> {
+        Some(self.with(self.folder.parent()?.parent()?))
+    }
+
+    /// Those in a directory below this one.
+    fn below(&self, relative: &str) -> Option<Self> {
+        Some(self.with(self.folder.below(relative).ok()??))
+    }
+
+    /// Those in another directory of the same engine.
+    fn with(&self, folder: Folder) -> Self {
         let trust = folder.host().map_or(Trust::Stranger, trust_in_directory);
-        Some(Metadata { folder, trust: self.trust.and(trust) })
+        Metadata { folder, trust: self.trust.and(trust) }
+    }
+
+    /// A path below this directory, if it is one of this host.
+    fn path_of(&self, names: &[&str]) -> Option<PathBuf> {
+        let directory = self.folder.host()?.location().ok()?;
+        Some(names.iter().fold(directory, |path, name| path.join(name)))
     }
 
     /// A file of this host's engine that can be decoded, with its author. `None` if there is none; one that
     /// cannot be used is noted.
     fn json<T: DeserializeOwned>(&self, name: &str, notes: &mut Vec<String>) -> Option<(T, Trust)> {
-        match self.decode(name) {
-            Ok(decoded) => decoded,
-            Err(error) => {
-                notes.push(format!("{name} beside the images is not used: {}", with_causes(&error)));
-                None
-            }
-        }
+        Self::usable(name, self.decode(name), notes)
+    }
+
+    /// A file with one line of text, in the same way.
+    fn text(&self, name: &str, notes: &mut Vec<String>) -> Option<(String, Trust)> {
+        let read = self
+            .bytes(name)
+            .map(|read| read.map(|(bytes, trust)| (String::from_utf8_lossy(&bytes).trim_end().to_owned(), trust)));
+        Self::usable(name, read, notes)
+    }
+
+    fn usable<T>(
+        name: &str,
+        read: Result<Option<(T, Trust)>, MetadataError>,
+        notes: &mut Vec<String>,
+    ) -> Option<(T, Trust)> {
+        read.unwrap_or_else(|error| {
+            notes.push(format!("{name} beside the images is not used: {}", with_causes(&error)));
+            None
+        })
     }
 
     /// The same; the error says why it cannot be used.
     pub(super) fn decode<T: DeserializeOwned>(&self, name: &str) -> Result<Option<(T, Trust)>, MetadataError> {
+        let Some((bytes, trust)) = self.bytes(name)? else { return Ok(None) };
+        Ok(Some((json::decode(&bytes)?, trust)))
+    }
+
+    fn bytes(&self, name: &str) -> Result<Option<(Vec<u8>, Trust)>, MetadataError> {
         let Some(file) = self.folder.open(name)? else { return Ok(None) };
         let trust = self.trust_in(&file);
         let mut bytes = Vec::new();
@@ -97,7 +137,7 @@ impl Metadata {
         if read as u64 > SIZE_LIMIT {
             return Err(MetadataError::TooLarge);
         }
-        Ok(Some((json::decode(&bytes)?, trust)))
+        Ok(Some((bytes, trust)))
     }
 
     fn trust_in(&self, file: &ImageFile) -> Trust {

@@ -7,7 +7,8 @@
 //!
 //! A device-mapper volume has a name, which takes precedence over its number.
 //!
-//! None of this is certain: numbers of loop devices, device-mapper volumes and disks are reused as well.
+//! None of this is certain: numbers of loop devices, device-mapper volumes and disks are reused as well. An overlay is
+//! certain if this host's engine says that its upper directory is that of the dumped container.
 
 use std::collections::BTreeSet;
 
@@ -92,8 +93,11 @@ fn is_perhaps_remounted(mount: &MntEntry, candidate: &HostMount, _: bool) -> boo
 }
 
 /// A filesystem that has been mounted since before the dump is the same under the same number, and so is a volume of
-/// device mapper that has number and name.
-fn identity(mount: &MntEntry, host: &HostMounts) -> Identity {
+/// device mapper that has number and name, and the overlay of which the engine says that it is the container's.
+pub(super) fn identity(mount: &MntEntry, host: &HostMounts) -> Identity {
+    if host.own_layer.is_some() && upper_directory(mount) == host.own_layer {
+        return Identity::Certain;
+    }
     let volume = volume_of(&mount.source);
     let is_it = |candidate: &HostMount| {
         candidate.device == mount.device() && volume.is_some() && volume_of(&candidate.source) == volume

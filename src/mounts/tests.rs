@@ -80,7 +80,7 @@ fn place_text(place: &Place) -> String {
                 .map_or(String::new(), |pid| format!(" of {pid}"));
             format!("{id} {}{of} + {relative}", mountpoint.display())
         }
-        Base::Upper(path) => format!("upper {} + {relative}", path.display()),
+        Base::Upper { directory, .. } => format!("upper {} + {relative}", directory.display()),
         Base::Device { device: (major, minor), volume: None } => format!("device {major}:{minor} + {relative}"),
         Base::Device { volume: Some(volume), .. } => format!("volume {} + {relative}", String::from_utf8_lossy(volume)),
         Base::Recorded(path) => format!("recorded {} + {relative}", path.display()),

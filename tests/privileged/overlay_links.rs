@@ -35,6 +35,8 @@ inventory::submit!(Cases::with_each_criu(&[
         test: copied_up_without_content,
     },
     Case { name: "a deleted file of an overlay's lower directory leaves nothing", test: lower },
+    Case { name: "beside a fallback the link in the layer that the engine names is removed", test: named_by_engine },
+    Case { name: "beside a fallback a link in a layer that no engine names is kept", test: named_by_nobody },
 ]));
 
 const DELETED: [&str; 2] = ["deleted", "/tmp/one"];
@@ -187,6 +189,67 @@ fn lower(criu: &Criu) {
     let ghost = "Ghost file: /tmp/one (its content is in ghost-file-1.img; the dump left no file)";
     assert!(detailed.lines().any(|line| line == ghost), "{detailed}");
     assert!(is_whiteout(&overlay.upper.join("tmp/one")), "void: nothing was deleted");
+}
+
+/// Docker mounts the layer again for each start, and what the program does to its old files changes the link's times.
+fn named_by_engine(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted(&host);
+    let bundle = Bundle::with_fallback(criu, &overlay, Some(overlay.root()));
+    let removed = bundle.tool().run(&[]);
+    assert_eq!(removed.code(), 0, "{removed}");
+    assert_eq!(links(&overlay), 0, "{removed}");
+    assert!(bundle.fallback.state().is_some_and(|state| state != 'Z'), "{removed}");
+    // The same where only the text of the images names the layer that is mounted nowhere.
+    drop(bundle);
+    overlay.unmount();
+    let [object] = &Tool::new(&host, &host.dir().join("bundle/checkpoint")).show_objects()[..] else { panic!() };
+    assert_eq!(object["verdict"], "nothing", "{object:#}");
+}
+
+fn named_by_nobody(criu: &Criu) {
+    for other in [None, Some(Path::new("/run"))] {
+        let host = TestHost::new();
+        let overlay = Overlay::mounted(&host);
+        let bundle = Bundle::with_fallback(criu, &overlay, other);
+        bundle.tool().assert_keeps_everything("older-than-dump");
+        assert_eq!(links(&overlay), 1, "{other:?}");
+    }
+}
+
+fn links(overlay: &Overlay<'_>) -> usize {
+    names(&overlay.upper.join("tmp")).iter().filter(|name| name.starts_with("link_remap.")).count()
+}
+
+/// A bundle with images of a container, in which the program was started afresh since.
+struct Bundle<'a> {
+    host: &'a TestHost,
+    images: PathBuf,
+    fallback: Workload,
+}
+
+impl<'a> Bundle<'a> {
+    /// `root` is what the bundle's configuration says, if there is one.
+    fn with_fallback(criu: &Criu, overlay: &Overlay<'a>, root: Option<&Path>) -> Self {
+        let host = overlay.host;
+        let images = host.dir().join("bundle/checkpoint");
+        fs::create_dir_all(&images).expect("a new directory");
+        if let Some(root) = root {
+            let config = serde_json::json!({ "root": { "path": root } });
+            fs::write(images.with_file_name("config.json"), config.to_string()).expect("a new file");
+        }
+        let tree = overlay.start_tree(&DELETED);
+        criu.dump(host, &tree, &images, &DumpOptions::default());
+        overlay.unmount();
+        overlay.mount();
+        host.run("sleep", &[&"0.1"]);
+        let fallback = overlay.start_tree(&["remove", "/tmp/one.keep", "deleted", "/tmp/one"]);
+        Bundle { host, images, fallback }
+    }
+
+    fn tool(&self) -> Tool<'a> {
+        Tool::new(self.host, &self.images)
+    }
 }
 
 /// A container's root with an overlay mounted on it, of which it is the lower directory.

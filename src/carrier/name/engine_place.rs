@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use crate::host;
 use crate::locate::context::Context;
 use crate::mounts::{self, Base, HostMount, Place};
 use crate::system::dir::{Directory, FileError, Reach};
+use crate::system::mountinfo::{option, unescape};
 
 /// Which directory a mount of the images showed, by the word of the engine.
 #[derive(Debug)]
@@ -60,6 +61,15 @@ impl<'a> EnginePlaces<'a> {
         let place = Place::below(Base::Recorded(claim.path.clone()), &query.path, &claim.mount)?;
         Some(EnginePlace { place, claim })
     }
+}
+
+/// The upper directory of the overlay that is a container's root directory, by the engine's word: that of the overlay
+/// which is mounted there. While none is, the engines keep it beside the mount point, `ID/diff` beside `ID/merged`.
+pub(super) fn layer_of(root: &Path, own: &[HostMount]) -> Option<Vec<u8>> {
+    let mut mounted = own.iter().filter(|mount| mount.mountpoint == root.as_os_str().as_bytes());
+    let upper = mounted.find_map(|mount| option(&mount.options, b"upperdir=")).map(unescape);
+    let beside = || root.ends_with("merged").then(|| root.with_file_name("diff").into_os_string().into_vec());
+    upper.or_else(beside)
 }
 
 fn directory_of<'a>(mount: &MntEntry, metadata: &'a Context) -> Option<&'a Path> {

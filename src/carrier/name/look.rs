@@ -12,11 +12,12 @@ mod watched;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::engine_place::{Confirmed, EnginePlace, EnginePlaces};
+use super::engine_place::{self, Confirmed, EnginePlace, EnginePlaces};
 use super::{FileMount, FoundFile, NameQuery};
 use crate::carrier::{Cause, Elsewhere, Hints, Presence};
 use crate::checkpoint::Checkpoint;
 use crate::host::{Absence, Host, HostMounts, Seen, Sight, look_in};
+use crate::locate::Context;
 use crate::mounts::{self, Location, MountHints, Place, Unreachable};
 use crate::reach::{OpenBases, OpenError};
 use crate::record::RecordedFilesystem;
@@ -29,7 +30,7 @@ pub(crate) fn look(host: &Host, checkpoint: &Checkpoint, queries: &[NameQuery], 
     if queries.is_empty() {
         return Vec::new();
     }
-    let mounts = host_mounts(host, checkpoint);
+    let mounts = host_mounts(host, checkpoint, &hints.metadata);
     let mut engine_places = EnginePlaces::new(checkpoint, &hints.metadata);
     let mut other_disks = disks::OtherPlaces::new(checkpoint, &mounts, &hints.mounts);
     let record = checkpoint.record.record();
@@ -205,9 +206,11 @@ pub fn location_of(checkpoint: &Checkpoint, query: &NameQuery, host: &HostMounts
 }
 
 /// The mounts of this host that the images can be about.
-fn host_mounts(host: &Host, checkpoint: &Checkpoint) -> HostMounts {
+fn host_mounts(host: &Host, checkpoint: &Checkpoint, metadata: &Context) -> HostMounts {
     if checkpoint.mounts.is_empty() {
         return HostMounts::default();
     }
-    host.mounts(&trace_of(checkpoint))
+    let mounts = host.mounts(&trace_of(checkpoint));
+    let own_layer = metadata.own_root().and_then(|root| engine_place::layer_of(root, &mounts.own));
+    HostMounts { own_layer, ..mounts }
 }

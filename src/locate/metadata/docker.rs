@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Docker's own records of a container: `config.v2.json` and `hostconfig.json`.
+//! Docker's own records of a container: `config.v2.json`, `hostconfig.json`, and which layer it writes to.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::Metadata;
-use crate::locate::context::{Bind, Context};
+use crate::locate::context::{Bind, Context, Trust};
 
 const FILE: &str = "config.v2.json";
 const HOST_FILE: &str = "hostconfig.json";
@@ -24,6 +24,9 @@ struct Container {
     id: Option<String>,
     #[serde(rename = "Name")]
     name: Option<String>,
+    /// The storage driver, `overlay2` by default.
+    #[serde(rename = "Driver")]
+    driver: Option<String>,
     #[serde(rename = "NetworkSettings")]
     network: Option<NetworkSettings>,
     #[serde(rename = "MountPoints")]
@@ -50,6 +53,9 @@ pub(super) fn add(metadata: &Metadata, context: &mut Context) {
     let Some((container, trust)) = metadata.json::<Container>(FILE, &mut context.notes) else { return };
     // Docker's own names of containers begin with a slash.
     let name = container.name.map(|name| name.trim_start_matches('/').to_owned());
+    if let (Some(driver), Some(id)) = (container.driver, &container.id) {
+        add_root(metadata, &driver, id, trust, context);
+    }
     context.container.complete(name, container.id);
     match sandbox(container.network) {
         Some(path) => context.add_network_namespace(path, FILE, trust),
@@ -78,6 +84,24 @@ fn add_network_of_another(metadata: &Metadata, context: &mut Context) {
     let Some((container, trust_in_other)) = other.json::<Container>(FILE, &mut context.notes) else { return };
     if let Some(path) = sandbox(container.network) {
         context.add_network_namespace(path, FILE, trust.and(trust_in_other));
+    }
+}
+
+/// Docker mounts the root directory of a container at `DRIVER/LAYER/merged` below its data root, and keeps the name of the
+/// layer in a file of its own.
+fn add_root(metadata: &Metadata, driver: &str, id: &str, trust: Trust, context: &mut Context) {
+    const FILE: &str = "mount-id";
+    let is_driver = driver.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if !(is_driver && is_id(id)) {
+        return;
+    }
+    let Some(data_root) = metadata.data_root() else { return };
+    let Some(mounts) = data_root.below(&format!("image/{driver}/layerdb/mounts/{id}")) else { return };
+    let Some((layer, trust_in_layer)) = mounts.text(FILE, &mut context.notes) else { return };
+    if is_id(&layer)
+        && let Some(root) = data_root.path_of(&[driver, &layer, "merged"])
+    {
+        context.set_root(root, FILE, trust.and(trust_in_layer));
     }
 }
 

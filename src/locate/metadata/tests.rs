@@ -147,6 +147,29 @@ fn docker_tells_of_the_sandbox_of_another_container() {
 }
 
 #[test]
+fn docker_tells_of_the_layer_of_a_container() {
+    let data_root = scratch();
+    let [id, layer] = ["9b051c27", "772274f8"].map(|word| word.repeat(8));
+    let container = data_root.path().join("containers").join(&id);
+    let mounts = data_root.path().join("image/overlay2/layerdb/mounts").join(&id);
+    let root = |driver: &str, mount_id: &str| {
+        for directory in [&container, &mounts] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        let config = format!(r#"{{"ID": "{id}", "Driver": "{driver}"}}"#);
+        fs::write(container.join("config.v2.json"), config).unwrap();
+        fs::write(mounts.join("mount-id"), mount_id).unwrap();
+        read_all(&container, Layout::Docker).own_root().map(Path::to_owned)
+    };
+    let merged = data_root.path().canonicalize().unwrap().join("overlay2").join(&layer).join("merged");
+    assert_eq!(root("overlay2", &layer), Some(merged));
+    for (driver, mount_id) in [("overlay2", "../../etc"), ("overlay2", ""), ("../overlay2", &*layer), ("vfs", &*layer)]
+    {
+        assert_eq!(root(driver, mount_id), None, "{driver} {mount_id}");
+    }
+}
+
+#[test]
 fn metadata_that_cannot_be_used_is_a_note() {
     let deep = "[".repeat(100_000);
     let huge = format!("\"{}\"", "x".repeat(SIZE_LIMIT as usize));

@@ -64,7 +64,7 @@ impl Judge {
         match place.base {
             Base::Named(_) => true,
             Base::Root(_) | Base::PerhapsRoot(_) => self.is_root_named,
-            Base::Mount { .. } | Base::Upper(_) | Base::Device { .. } | Base::Recorded(_) => false,
+            Base::Mount { .. } | Base::Upper { .. } | Base::Device { .. } | Base::Recorded(_) => false,
         }
     }
 
@@ -74,7 +74,7 @@ impl Judge {
         if let Some(vanished) = self.of_younger(place, *absence.directory()) {
             return Ok(vanished);
         }
-        if let (Base::Upper(_) | Base::Recorded(_), Some(unseen)) = (&place.base, &self.not_the_hosts) {
+        if let (Base::Upper { .. } | Base::Recorded(_), Some(unseen)) = (&place.base, &self.not_the_hosts) {
             return Ok(elsewhere(Elsewhere::OtherNamespace(unseen.clone())));
         }
         Ok(match &place.base {
@@ -87,11 +87,13 @@ impl Judge {
                 Some(why) => elsewhere(why),
             },
             // If it is another tmpfs, the dumped one has ended.
-            Base::Mount { identity: Identity::Certain, .. } | Base::Mount { is_tmpfs: true, .. } => {
+            Base::Mount { identity: Identity::Certain, .. }
+            | Base::Mount { is_tmpfs: true, .. }
+            | Base::Upper { identity: Identity::Certain, .. } => {
                 Presence::Gone(absence.everywhere(OnlyPlace::SameFilesystem))
             }
             Base::Mount { identity: Identity::ByName | Identity::OtherOptions, .. }
-            | Base::Upper(_)
+            | Base::Upper { identity: Identity::ByName | Identity::OtherOptions, .. }
             | Base::Recorded(_)
             | Base::Device { .. } => match self.can_have_changed(absence.directory()) {
                 true => Presence::Gone(absence.everywhere(OnlyPlace::SameFilesystem)),
