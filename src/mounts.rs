@@ -231,7 +231,7 @@ pub enum Unreachable {
     UnknownMount,
 }
 
-/// Where the file `name` of a tree without mount namespaces of its own is: below the root directory of CRIU's.
+/// Where the file `name` of a tree without mount namespaces of its own is: below the root directory of CRIU itself.
 pub fn in_shared_namespace(name: &[u8], hints: &MountHints) -> Location {
     let base = Base::Root(hints.root.clone().unwrap_or_else(|| PathBuf::from("/")));
     Location::At(vec![Place { base, relative: path::owned(path::trim_root(name)) }])

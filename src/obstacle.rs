@@ -17,7 +17,7 @@ use crate::record::store::RecordStore;
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 
-/// No more other names of a file are told.
+/// The most other names of a file that a note lists.
 const NAMES: usize = 3;
 /// No more names of a directory are looked at.
 const LOOKED_AT: usize = 10_000;

@@ -124,7 +124,7 @@ impl Policy {
         reasons.into_iter().collect()
     }
 
-    /// The verdict on an object of this part. What is there no more is not left out.
+    /// The verdict on an object of this part. An object that is gone is not left out.
     fn within(&self, part: Part, verdict: Verdict) -> Verdict {
         match (self.only, &verdict) {
             (None, _) | (_, Verdict::Nothing) => verdict,

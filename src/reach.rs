@@ -46,7 +46,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the way ends at a directory that is no more, and the file with it. That a base is missing says nothing of
+    /// Whether the path ends at a directory that no longer exists, nor does the file. That a base is missing says nothing of
     /// the kind: a user may have misspelt it, and a mount may have ended a moment ago.
     pub fn is_not_found(&self) -> bool {
         matches!(self, OpenError::File(error) if error.is_not_found())

@@ -43,7 +43,7 @@ impl Compression {
     }
 }
 
-/// What was read of an archive and of those in it, and who is told.
+/// What was read of an archive and of those in it, and who gets the progress.
 pub struct Meter<'a> {
     read: Cell<u64>,
     unpacked: Cell<u64>,
@@ -142,7 +142,7 @@ impl Skip for Input<'_> {
     }
 }
 
-/// The first bytes of something, by which it is known.
+/// The first bytes of something, which show what it is.
 #[derive(Debug, Clone)]
 pub struct Head(Vec<u8>);
 

@@ -22,7 +22,7 @@ use crate::system::author::Author;
 
 /// The ids of the files that links stand for: CRIU counts its own from 1.
 const FIRST_ORIGINAL: u32 = 0x8000_0000;
-/// `LINKED` of CRIU's remap types.
+/// The remap type `LINKED`.
 const LINKED: i32 = 0;
 /// A version of the image format, and not 0, which would mean a pre-dump.
 const IMAGE_VERSION: u32 = 2;
@@ -166,7 +166,7 @@ fn mount_entry(mount: &facts::Mount) -> MntEntry {
     })
 }
 
-/// Each link as the three entries by which images name it.
+/// Each link as the three entries that name it in images.
 fn add_links(checkpoint: &mut Checkpoint, file: &RecordFile) {
     let said: HashMap<u32, &facts::LinkFacts> = file.facts.links.iter().map(|link| (link.id, link)).collect();
     let links = file.document.links.iter().enumerate();

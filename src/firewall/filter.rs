@@ -8,7 +8,7 @@ use super::{ChainView, FilterPlace, FilterView, LookError, RuleId, RuleKey};
 use crate::connection::{Direction, Flow};
 use crate::system::nft;
 
-/// No more of what is not CRIU's is told one by one, and no more jumps are kept: CRIU makes two.
+/// The most foreign rules that are listed one by one, and the most jumps that are kept: CRIU makes two.
 const MOST: usize = 64;
 
 /// No more rules of connections are kept of one filter table: whoever knows a connection can make any number of them in a

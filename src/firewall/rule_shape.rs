@@ -65,7 +65,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(|bytes| Ipv6Addr::from(bytes).into())
 }
 
-/// Sets `slot`, which must be empty: a condition that a rule makes twice is none of CRIU's.
+/// Sets `slot`, which must be empty: CRIU states no condition twice in a rule.
 fn once<T>(slot: &mut Option<T>, value: T) -> Option<()> {
     slot.replace(value).is_none().then_some(())
 }

@@ -87,7 +87,7 @@ const ATTEMPTS: u32 = 8;
 /// Why a namespace could not be read.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    /// The process that led to it is no more.
+    /// The process that led to it has ended.
     #[error("its processes exited at every attempt")]
     Ended,
     #[error("this user may not enter it")]

@@ -104,7 +104,7 @@ impl Basis<'_> {
     /// A restore that fails changes a link and its directory, and so does a program that is started afresh and removes
     /// its old files. A newer dump is one of a restored tree, of a tree that never died, or of another run of the
     /// program. The first is excluded if no restore can have succeeded. The others cannot make a link whose name is
-    /// taken; and where somebody removed that name, a program that makes its files anew has one that is younger than
+    /// taken; and if somebody removed that name, a program that creates its files again has one that is younger than
     /// the images.
     fn is_explained(&self, changed: Timestamp) -> bool {
         let Checkpoint { restores, log, .. } = self.checkpoint;

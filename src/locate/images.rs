@@ -183,7 +183,7 @@ impl Images {
         image.map_or(FirstRead::Unknown, |image| image.first_read(times))
     }
 
-    /// The names of what may be logs of CRIU's, whatever `-o` named them, after the usual name: no more than a few. Beside
+    /// The names of possible CRIU logs, whatever `-o` called them, the usual name first; at most a few. Beside
     /// the images a runtime keeps what its container wrote too, so there only the usual name counts.
     pub fn logs(&self, usual: &str) -> Vec<String> {
         const MOST: usize = 16;

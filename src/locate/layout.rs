@@ -13,7 +13,7 @@ pub enum Layout {
     Bundle,
     /// A podman container in local storage: `userdata/checkpoint`.
     Podman,
-    /// A container of Docker's: `checkpoints/NAME` beside `config.v2.json`.
+    /// A Docker container: `checkpoints/NAME` beside `config.v2.json`.
     Docker,
     /// `lxc-checkpoint -D DIR`.
     Lxc,

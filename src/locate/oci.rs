@@ -22,13 +22,13 @@ use crate::archive::{ArchiveError, Entries, Meter, Progress, Source};
 use crate::json;
 use crate::system::dir::{Directory, Reach};
 
-/// Indexes lead to manifests over no more indexes than this.
+/// The longest chain of indexes that leads to a manifest.
 const DEPTH: usize = 4;
 /// No layout leads to more manifests and indexes.
 const DOCUMENTS: usize = 1024;
-/// All images of a layout have no more layers than this, one image as engines make them no more than 127.
+/// The most layers in all images of a layout. Engines make images with up to 127.
 const LAYERS: usize = 4096;
-/// How the media type ends by which containerd names the images of CRIU
+/// The end of the media type that containerd gives to the images of CRIU
 /// (`application/vnd.containerd.container.criu.checkpoint.criu.tar`).
 const CONTAINERD_IMAGES: &str = "criu.checkpoint.criu.tar";
 

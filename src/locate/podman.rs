@@ -89,7 +89,7 @@ pub enum PodmanError {
     Way(#[from] WayError),
 }
 
-/// The container that the user names, if it is one of podman's.
+/// The container that the user names, if podman has it.
 pub(super) fn name_in(named: &Path) -> Option<&OsStr> {
     named.as_os_str().as_bytes().strip_prefix(PREFIX).map(OsStr::from_bytes)
 }

@@ -56,7 +56,7 @@ impl Surroundings {
     }
 }
 
-/// The directory of Docker's container that `checkpoints`, if it is one, belongs to.
+/// The directory of the Docker container that owns `checkpoints`, if there is one.
 pub(super) fn docker_container(checkpoints: &Folder) -> Option<Folder> {
     let container = checkpoints.parent()?;
     let is_dockers = checkpoints.is_entry("checkpoints", &container) && container.has("config.v2.json");

@@ -21,9 +21,9 @@ use crate::time::Timestamp;
 
 /// Where the program stores records.
 const PATH: &str = "/var/lib/criu-gc/records";
-/// It holds no more records than this.
+/// The most records that it holds.
 const MOST: usize = 2_000;
-/// All records together take no more bytes than this.
+/// The most bytes that all records take together.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
 /// What the name of a record ends with.
 const EXTENSION: &str = ".json";

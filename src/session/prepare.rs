@@ -88,7 +88,7 @@ pub(super) fn all(
     let (locks, locked) = locks::take(each_once(found), purpose, &options.observer);
     let read = |locked: Candidate<Locked>| locked.and_then(|locked| ReadImages::new(locked, options));
     let mut read: Vec<Candidate<ReadImages>> = locked.into_iter().map(read).collect();
-    // Whether a key is unknown cannot be told as long as images cannot be read.
+    // A key may be in the images that cannot be read.
     if read.iter().all(|candidate| candidate.usable().is_some()) {
         let checkpoints: Vec<&Checkpoint> =
             read.iter().filter_map(Candidate::usable).map(|images| &images.checkpoint).collect();

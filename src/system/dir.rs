@@ -217,7 +217,7 @@ impl Directory {
         Ok(Self::of_descriptor(fd, &self.path))
     }
 
-    /// The path by which the directory was opened; for people only.
+    /// The path that was opened; for people only.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -351,7 +351,7 @@ impl Pinned {
         identity_of(self, &self.path)
     }
 
-    /// The path by which the file was found; for people only.
+    /// The path where the file was found; for people only.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -196,7 +196,7 @@ impl Ext4 {
         Ok(blocks)
     }
 
-    /// Adds the blocks below a node of a tree of extents, which has no more levels than that.
+    /// Adds the blocks below a node of an extent tree with at most that many levels.
     fn add_extents(&self, node: &[u8], levels: u32, most: u64, blocks: &mut Vec<u64>) -> Result<()> {
         let (magic, entries, depth) = (u16_at(node, 0), u16_at(node, 2), u16_at(node, 6));
         let entries = node.get(12..12 + usize::from(entries) * 12).filter(|_| magic == 0xf30a);

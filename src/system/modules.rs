@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A function of nf_tables, by which it shows that it is built into the kernel (`net/netfilter/nf_tables_api.c`).
+/// A function of nf_tables. Its symbol shows that nf_tables is built into the kernel (`net/netfilter/nf_tables_api.c`).
 const FUNCTION: &str = "nf_tables_newtable";
 
 /// Whether nf_tables is built in or loaded.

@@ -34,7 +34,7 @@ impl WayError {
     }
 }
 
-/// The kernel follows no more links either.
+/// The most links that it follows, as in the kernel.
 const MOST_LINKS: u32 = 40;
 
 /// Opens the directory at `path` for reading its names.

@@ -13,7 +13,7 @@ use crate::tree::{self, entries, file, remove, unpack, write, write_script};
 use crate::versions::{self, Freshness, OLDEST, Version};
 use crate::{program, sources};
 
-/// Part of the stamp: trees made by another xtask are made anew when this changes.
+/// Part of the stamp: when this changes, trees of earlier versions are built again.
 const LAYOUT: &str = "layout 1";
 
 /// Brings the newest CRIU of each minor line to a directory each, below the one given.

@@ -79,7 +79,7 @@ fn command(programs: &Path, corpus: &Path, target: &str, seconds: u32) -> Comman
     command
 }
 
-/// In bytes: several records of each image; podman's `config.dump` and `spec.dump` together; an export of podman's.
+/// In bytes: several records of each image; podman's `config.dump` and `spec.dump` together; a podman export.
 fn longest_input(target: &str) -> u32 {
     match target {
         "metadata" => 64 * 1024,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The IP addresses of interfaces: `ifaddr-<network namespace id>.img`.
 //!
-//! This image has none of CRIU's framing: it is what `ip addr save` writes (`dump_ifaddr` in `criu/net.c`), which is
+//! CRIU does not frame this image: it is what `ip addr save` writes (`dump_ifaddr` in `criu/net.c`), which is
 //! iproute2's own magic number and the kernel's `RTM_NEWADDR` messages, all in the byte order of the host. Every length
 //! in it is checked against the bytes that are there before it is used.
 

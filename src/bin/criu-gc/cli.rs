@@ -49,7 +49,8 @@ use crate::terminal::{Messages, Terminal, escaped};
 )]
 pub(crate) struct Arguments {
     /// The checkpoint, which may be given several times: an images directory, a runtime's checkpoint directory, an
-    /// archive of either (tar, tar.gz, tar.zst, a container image), - for an archive on standard input, or podman:NAME
+    /// archive of either (tar, tar.gz, tar.zst, a container image), - for an archive on standard input, podman:NAME, or
+    /// the stored record of a dump whose images are gone
     #[arg(short = 'D', long, value_name = "DIR")]
     pub(crate) images_dir: Vec<PathBuf>,
 

@@ -118,7 +118,7 @@ fn open(host: &Host, path: &Path, written: Option<Timestamp>) -> Result<NetNames
 
 const NEWER: &str = "but that name now refers to a namespace newer than the images";
 
-/// The process by which a path names a namespace.
+/// The process whose namespace a path names.
 fn process_of(path: &Path) -> Option<u32> {
     let mut components = path.components().filter(|component| *component != Component::RootDir);
     let first = components.next()?;

@@ -111,7 +111,7 @@ mod nf_tables {
         vec![payload(2, 0, 4, 1), compare(1, 0, &[0x0f, 0xa0, 0, 80])]
     }
 
-    /// As iptables 1.8.9 makes it of CRIU's command.
+    /// What iptables 1.8.9 makes of the command that CRIU runs.
     fn rule() -> Vec<Expression> {
         [protocol(), addresses(), mark(1).to_vec(), ports(), vec![Expression::Counter, DROP]].concat()
     }

@@ -72,7 +72,7 @@ fn empty() -> Table {
 
 type Step = fn(&mut Table);
 
-/// The statements by which CRIU builds a table of connections, one transaction each.
+/// The statements with which CRIU builds a table of connections, one transaction each.
 const CONNECTIONS: [Step; 12] = [
     |table| table.chains.push(chain("output", LOCAL_OUT, ACCEPT)),
     |table| table.chains[0].rules.push(accept_marked()),
@@ -88,7 +88,7 @@ const CONNECTIONS: [Step; 12] = [
     |table| table.sets[1].elements.push(key_v6()),
 ];
 
-/// Those by which it closes a network namespace.
+/// Those that close a network namespace.
 const CLOSED: [Step; 4] = [
     |table| table.chains.push(chain("output", LOCAL_OUT, DROP)),
     |table| table.chains[0].rules.push(accept_marked()),

@@ -41,7 +41,7 @@ pub(in crate::host) struct Pin {
 pub(super) struct Table {
     pub(super) mounts: Vec<HostMount>,
     pub(super) pins: Vec<Pin>,
-    /// Its first mount, by which the namespace can be told.
+    /// Its first mount, which identifies the namespace.
     pub(super) first: Option<u32>,
     /// Whether more of its mounts would have mattered than are kept.
     pub(super) is_cut: bool,

@@ -50,7 +50,7 @@ impl Mount {
     }
 }
 
-/// Annotations by which engines tell of themselves, of a container and of its pod. Each has the engine's own prefix.
+/// Annotations that name the engine, the container and its pod. Each has the engine's own prefix.
 const NAMES: [(&str, Fact); 12] = [
     ("io.kubernetes.cri-o.Name", Fact::ContainerName),
     ("io.kubernetes.cri-o.ContainerID", Fact::ContainerId),

@@ -175,7 +175,7 @@ struct Index {
 }
 
 impl Index {
-    /// Each entry of it takes 8 bytes; some are of names that are no more. Their numbers are at the very end.
+    /// Each entry takes 8 bytes; some are of deleted names. Their counts are at the very end.
     fn at_end_of(block: &[u8]) -> Result<Self> {
         let numbers = block.len() - 8;
         let (all, stale) = (u32_at(block, numbers) as usize, u32_at(block, numbers + 4) as usize);

@@ -30,7 +30,7 @@ pub struct Container {
     externals: Externals,
 }
 
-/// How CRIU is told of mounts from outside.
+/// How CRIU learns of mounts from outside.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Externals {
     /// Each by its place in the container.

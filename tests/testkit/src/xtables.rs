@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::{SEARCH_PATH, TestHost};
 
-/// The names by which CRIU calls it.
+/// The names that CRIU calls.
 const NAMES: [&str; 6] =
     ["iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"];
 

@@ -15,7 +15,7 @@ message! {
         /// CRIU's `type`; see [`FileEntry::fd_type`].
         #[prost(int32, required, tag = "1")]
         pub kind: i32,
-        /// Its id, by which other entries refer to it.
+        /// Its id, which other entries refer to.
         #[prost(uint32, required, tag = "2")]
         pub id: u32,
         /// What it is, if it is a regular file.
@@ -73,9 +73,9 @@ impl From<InetSkEntry> for FileEntry {
 message! {
     /// `reg_file_entry`: an open regular file or directory, an executable, a working directory, a mapped file.
     ///
-    /// The entry of a link remap has no more than an id and a name, in every version of CRIU.
+    /// The entry of a link remap has only an id and a name, in every version of CRIU.
     pub struct RegFileEntry {
-        /// Its id, by which other entries refer to it.
+        /// Its id, which other entries refer to.
         #[prost(uint32, required, tag = "1")]
         pub id: u32,
         /// The flags it was opened with, `O_…`.

@@ -31,7 +31,7 @@ message! {
         /// How the network was locked; see [`Inventory::network_lock`]. Since CRIU 3.16, always present.
         #[prost(uint32, optional, tag = "11")]
         pub network_lock_method: Option<u32>,
-        /// The run id, by which CRIU names its nftables table. Since CRIU 4.1.
+        /// The run id, which is part of the name of CRIU's nftables table. Since CRIU 4.1.
         #[prost(bytes = "vec", optional, tag = "13")]
         pub dump_criu_run_id: Option<Vec<u8>>,
         /// Whether tasks with uprobes may be dumped. Since CRIU 4.2.

@@ -16,7 +16,7 @@ const IPPROTO_TCP: u32 = 6;
 message! {
     /// `inet_sk_entry`: an IP socket.
     pub struct InetSkEntry {
-        /// Its id, by which other entries refer to it.
+        /// Its id, which other entries refer to.
         #[prost(uint32, required, tag = "1")]
         pub id: u32,
         /// Its inode number, which is in the name of its `tcp-stream` image.

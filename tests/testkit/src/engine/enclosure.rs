@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Engines;
 use crate::command::{CommandExt, copy_program};
 
-/// A container of runc's, with network, mount, IPC and UTS namespaces of its own and a read-only root, in which there is
+/// A runc container, with network, mount, IPC and UTS namespaces of its own and a read-only root, in which there is
 /// nothing but the program and its libraries.
 #[derive(Debug)]
 pub struct Enclosure<'a> {
