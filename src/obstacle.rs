@@ -51,13 +51,13 @@ pub(crate) fn notes(
 /// What is where the link was. Logs of errors only do not name it: then it is one of those in the directory of the file.
 fn looked_at(root: &Path, Obstacle { link, original }: &Obstacle, around: &Around) -> String {
     if let Some(link) = link {
-        return Looked::at(root, link, around).words();
+        return LinkSight::at(root, link, around).words();
     }
     let directory = path(original.as_deref().unwrap_or_default()).parent().unwrap_or(Path::new("")).to_owned();
     let links = Directory::open(root).and_then(|root| links_in(&root, &directory)).unwrap_or_default();
     match &links[..] {
         [] => "no link remap is in its directory now".to_owned(),
-        [only] => format!("{} is the only link there; {}", lossy(only), Looked::at(root, only, around).words()),
+        [only] => format!("{} is the only link there; {}", lossy(only), LinkSight::at(root, only, around).words()),
         [..] => {
             let names: Vec<String> = links.iter().take(NAMES).map(|link| lossy(link)).collect();
             let all = root.join(&directory).join("link_remap");
@@ -109,13 +109,13 @@ fn root(host: &Host, checkpoint: &Checkpoint, metadata: &Context) -> Option<Path
 }
 
 /// What has the name of the link now.
-enum Looked {
+enum LinkSight {
     Gone,
     Unknown(FileError),
-    Found(Box<Found>),
+    Found(Box<LinkFound>),
 }
 
-struct Found {
+struct LinkFound {
     path: PathBuf,
     file: FileIdentity,
     /// Other names of the file in its directory.
@@ -123,26 +123,26 @@ struct Found {
     claimants: Vec<Claimant>,
 }
 
-impl Looked {
+impl LinkSight {
     fn at(root: &Path, link: &[u8], around: &Around) -> Self {
-        match Found::look(root, link, around) {
-            Ok(Some(found)) => Looked::Found(Box::new(found)),
-            Ok(None) => Looked::Gone,
-            Err(error) if error.is_no_directory() => Looked::Gone,
-            Err(error) => Looked::Unknown(error),
+        match LinkFound::look(root, link, around) {
+            Ok(Some(found)) => LinkSight::Found(Box::new(found)),
+            Ok(None) => LinkSight::Gone,
+            Err(error) if error.is_no_directory() => LinkSight::Gone,
+            Err(error) => LinkSight::Unknown(error),
         }
     }
 
     fn words(&self) -> String {
         match self {
-            Looked::Gone => "it is gone now".to_owned(),
-            Looked::Unknown(error) => error.to_string(),
-            Looked::Found(found) => found.words(),
+            LinkSight::Gone => "it is gone now".to_owned(),
+            LinkSight::Unknown(error) => error.to_string(),
+            LinkSight::Found(found) => found.words(),
         }
     }
 }
 
-impl Found {
+impl LinkFound {
     fn look(root: &Path, link: &[u8], around: &Around) -> Result<Option<Self>, FileError> {
         let relative = path(link);
         let (Some(parent), Some(name)) = (relative.parent(), relative.file_name()) else { return Ok(None) };
@@ -153,7 +153,7 @@ impl Found {
         let shown = if is_same(&top, Path::new("/")) { Path::new("/") } else { root };
         let names = other_names(&directory.reopened()?, name, &file)?;
         let claimants = claimants(link, &file, around);
-        Ok(Some(Found { path: shown.join(relative), file, names, claimants }))
+        Ok(Some(LinkFound { path: shown.join(relative), file, names, claimants }))
     }
 
     fn words(&self) -> String {

@@ -94,20 +94,20 @@ impl Examination {
         let removes_files = prepared.iter().any(Prepared::removes_files);
         let destination = settings.save.as_ref().filter(|_| removes_files);
         let directory = destination.map(open_destination).transpose()?;
-        let mut removal = Removal { settings, directory, interrupt: &control.interrupt };
+        let mut removal = RemovalRun { settings, directory, interrupt: &control.interrupt };
         Ok(Report::new(Mode::Gc, prepared.into_iter().map(|each| removal.remove(each)).collect()))
     }
 }
 
 /// What the removals of one run share.
-struct Removal<'a> {
+struct RemovalRun<'a> {
     settings: Settings,
     /// Where files are saved; `None` also once its filesystem has not answered.
     directory: Option<SaveDirectory>,
     interrupt: &'a Interrupt,
 }
 
-impl Removal<'_> {
+impl RemovalRun<'_> {
     #[expect(clippy::disallowed_methods, reason = "this is the removal: a look does not come here")]
     fn remove(&mut self, prepared: Prepared) -> CheckpointReport {
         if self.settings.save.is_some() && self.directory.is_none() && prepared.removes_files() {

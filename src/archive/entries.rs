@@ -156,13 +156,13 @@ impl<'a> Entries<'a> {
     /// How the content of the entry that was given last begins. It is read by that: only [`Self::inner`] and
     /// [`Self::document`] can go on from there.
     pub fn head(&mut self) -> Result<Head, ArchiveError> {
-        Head::read(&mut Content { tar: &mut *self.tar, left: &mut self.content, offset: &mut self.offset })
+        Head::read(&mut EntryContent { tar: &mut *self.tar, left: &mut self.content, offset: &mut self.offset })
             .map_err(ArchiveError::from)
     }
 
     /// The entries of the archive that is the content of the entry that was given last.
     pub fn inner(&mut self, head: Head) -> Result<Entries<'_>, ArchiveError> {
-        let content = Content { tar: &mut *self.tar, left: &mut self.content, offset: &mut self.offset };
+        let content = EntryContent { tar: &mut *self.tar, left: &mut self.content, offset: &mut self.offset };
         Entries::of(head, content, self.meter)
     }
 
@@ -281,20 +281,20 @@ impl<'a> Entries<'a> {
 }
 
 /// What is left of an entry's content.
-struct Content<'e, 'a> {
+struct EntryContent<'e, 'a> {
     tar: &'e mut (dyn Skip + 'a),
     left: &'e mut u64,
     offset: &'e mut u64,
 }
 
-impl Content<'_, '_> {
+impl EntryContent<'_, '_> {
     fn take(&mut self, count: u64) {
         *self.left -= count;
         *self.offset += count;
     }
 }
 
-impl Read for Content<'_, '_> {
+impl Read for EntryContent<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(*self.left).unwrap_or(usize::MAX).min(buffer.len());
         if most == 0 {
@@ -309,7 +309,7 @@ impl Read for Content<'_, '_> {
     }
 }
 
-impl Skip for Content<'_, '_> {
+impl Skip for EntryContent<'_, '_> {
     fn skip(&mut self, count: u64) -> io::Result<()> {
         if count > *self.left {
             return Err(io::ErrorKind::UnexpectedEof.into());

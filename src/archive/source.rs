@@ -29,14 +29,14 @@ pub struct Progress<'a> {
 pub struct Source {
     file: File,
     path: PathBuf,
-    kind: Kind,
+    kind: SourceKind,
     author: Author,
     changed: Timestamp,
     inode: InodeId,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum SourceKind {
     /// What can be read again, and has an end that is known.
     Regular { size: u64 },
     /// What passes once.
@@ -56,17 +56,17 @@ impl Source {
         let identity = dir::identity_of(&file, path)?;
         let file_type = identity.file_type();
         let kind = if file_type == FileType::RegularFile {
-            Kind::Regular { size: identity.size }
+            SourceKind::Regular { size: identity.size }
         } else if matches!(file_type, FileType::Fifo | FileType::Socket) {
-            Kind::Pipe
+            SourceKind::Pipe
         } else {
             let refused = dir::failed("read, because it is not a directory, a file or a pipe:", path);
             return Err(refused(rustix::io::Errno::INVAL));
         };
         let (author, changed) = match kind {
-            Kind::Regular { .. } => (Author::of(&file).unwrap_or(Author::Anybody), identity.changed),
+            SourceKind::Regular { .. } => (Author::of(&file).unwrap_or(Author::Anybody), identity.changed),
             // Nobody knows who wrote the data in a pipe, and when.
-            Kind::Pipe => (Author::Anybody, machine::now()),
+            SourceKind::Pipe => (Author::Anybody, machine::now()),
         };
         Ok(Source { file, path: path.to_owned(), kind, author, changed, inode: identity.id() })
     }
@@ -78,7 +78,7 @@ impl Source {
 
     /// Whether it is a file, which others can be kept off.
     pub fn is_file(&self) -> bool {
-        matches!(self.kind, Kind::Regular { .. })
+        matches!(self.kind, SourceKind::Regular { .. })
     }
 
     /// Which inode it is.
@@ -99,8 +99,8 @@ impl Source {
     /// The bytes, from where the file stands.
     pub(super) fn bytes(&self) -> Bytes<'_> {
         let position = match self.kind {
-            Kind::Regular { .. } => (&self.file).stream_position().unwrap_or(0),
-            Kind::Pipe => 0,
+            SourceKind::Regular { .. } => (&self.file).stream_position().unwrap_or(0),
+            SourceKind::Pipe => 0,
         };
         Bytes { source: self, position }
     }
@@ -122,8 +122,8 @@ pub(super) struct Bytes<'a> {
 impl Bytes<'_> {
     pub(super) fn progress(&self) -> Progress<'_> {
         let size = match self.source.kind {
-            Kind::Regular { size } => Some(size),
-            Kind::Pipe => None,
+            SourceKind::Regular { size } => Some(size),
+            SourceKind::Pipe => None,
         };
         Progress { path: &self.source.path, read: self.position, size }
     }
@@ -135,7 +135,7 @@ impl Bytes<'_> {
     /// Passes over so many bytes, without reading them where that is possible. `false` where it is not, and nothing was
     /// done.
     pub(super) fn seek_over(&mut self, count: u64) -> io::Result<bool> {
-        let Kind::Regular { size } = self.source.kind else { return Ok(false) };
+        let SourceKind::Regular { size } = self.source.kind else { return Ok(false) };
         let position = self.position.saturating_add(count);
         if position > size {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -205,12 +205,12 @@ impl Reader<'_> {
         }
         let kind = match result {
             Ok(()) => return Ok(()),
-            Err(Failure::Entry(error)) => return Err(error),
-            Err(Failure::Image(error)) if error.is_truncation() => ImageProblemKind::Cut(error),
-            Err(Failure::Image(error)) if !self.is_of_known_version && *error.kind() != ErrorKind::Read => {
+            Err(ReadFailure::Entry(error)) => return Err(error),
+            Err(ReadFailure::Image(error)) if error.is_truncation() => ImageProblemKind::Cut(error),
+            Err(ReadFailure::Image(error)) if !self.is_of_known_version && *error.kind() != ErrorKind::Read => {
                 ImageProblemKind::Unreadable(error)
             }
-            Err(Failure::Image(source)) => {
+            Err(ReadFailure::Image(source)) => {
                 return Err(ReadError::Image { path: self.images.path().join(&name), source });
             }
         };
@@ -251,7 +251,7 @@ impl Reader<'_> {
     }
 }
 
-enum Failure {
+enum ReadFailure {
     Image(criu_images::Error),
     Entry(ReadError),
 }
@@ -261,20 +261,20 @@ fn read_records<E: Entry>(
     file: ImageFile,
     odd: &mut OddRecords,
     each: &mut impl FnMut(E, Evidence, criu_images::ByteOrder) -> Result<(), ReadError>,
-) -> Result<(), Failure> {
-    let reader = ImageReader::open(BufReader::with_capacity(BUFFER, file)).map_err(Failure::Image)?;
+) -> Result<(), ReadFailure> {
+    let reader = ImageReader::open(BufReader::with_capacity(BUFFER, file)).map_err(ReadFailure::Image)?;
     let order = reader.byte_order();
     let image: Arc<str> = name.into();
     for record in reader {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                odd.add(error).map_err(Failure::Image)?;
+                odd.add(error).map_err(ReadFailure::Image)?;
                 continue;
             }
         };
         let evidence = Evidence { image: Arc::clone(&image), record: record.index, offset: record.offset };
-        each(record.entry, evidence, order).map_err(Failure::Entry)?;
+        each(record.entry, evidence, order).map_err(ReadFailure::Entry)?;
     }
     Ok(())
 }

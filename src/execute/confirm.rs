@@ -15,7 +15,7 @@ use crate::system::netns::NetworkId;
 
 /// Takes back the word "removed" for each object that the look afterwards has found.
 pub fn confirm(done: &mut [Done], after: &Survey) {
-    let left = Left::of(&after.findings);
+    let left = Remaining::of(&after.findings);
     for done in done.iter_mut().filter(|done| done.outcome == Outcome::Removed) {
         if left.has(&done.item.finding) {
             done.outcome = Outcome::Failed("it still exists after its removal, or exists again".to_owned());
@@ -25,7 +25,7 @@ pub fn confirm(done: &mut [Done], after: &Survey) {
 
 /// What is there, by what tells one object from another. Ten thousand objects are looked up in it.
 #[derive(Default)]
-struct Left<'a> {
+struct Remaining<'a> {
     files: HashSet<(InodeId, PathBuf)>,
     rules: HashSet<(NetworkId, &'a FoundRule)>,
     tables: HashSet<(NetworkId, u64)>,
@@ -33,9 +33,9 @@ struct Left<'a> {
     in_tables: HashSet<Connection>,
 }
 
-impl<'a> Left<'a> {
+impl<'a> Remaining<'a> {
     fn of(findings: &'a [Finding]) -> Self {
-        let mut left = Left::default();
+        let mut left = Remaining::default();
         for finding in findings {
             left.add(finding);
         }

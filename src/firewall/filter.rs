@@ -24,7 +24,7 @@ pub(super) struct Builder {
     /// Rules of CRIU in the lock chain.
     crius_rules: usize,
     foreign: Vec<String>,
-    lock_chain: Option<LockChain>,
+    lock_chain: Option<LockChainFacts>,
     /// Jumps to the lock chain, from wherever, as far as they were counted.
     uses: u32,
     /// Rules in it.
@@ -33,7 +33,7 @@ pub(super) struct Builder {
 
 /// What is known of the lock chain itself.
 #[derive(Default)]
-struct LockChain {
+struct LockChainFacts {
     handle: Option<u64>,
     has_hook: bool,
     /// The kernel of nf_tables counts the rules in a chain and the jumps to it together.
@@ -44,7 +44,7 @@ impl Builder {
     pub(super) fn add_chain(&mut self, chain: &nft::Chain) {
         if chain.name == LOCK_CHAIN {
             let (handle, has_hook, uses) = (Some(chain.handle), chain.hook.is_some(), Some(chain.use_count));
-            self.lock_chain = Some(LockChain { handle, has_hook, uses });
+            self.lock_chain = Some(LockChainFacts { handle, has_hook, uses });
         }
     }
 
@@ -73,7 +73,7 @@ impl Builder {
     /// A legacy chain, which has nothing but a name.
     pub(super) fn add_legacy_chain(&mut self, name: &str) {
         if name == LOCK_CHAIN {
-            self.lock_chain = Some(LockChain::default());
+            self.lock_chain = Some(LockChainFacts::default());
         }
     }
 
@@ -97,7 +97,7 @@ impl Builder {
             return Err(LookError::TooMany { limit: MOST_DROPS });
         }
         let Builder { drops, jumps, mut foreign, lock_chain, uses: counted, lock_rules, .. } = self;
-        let lock_chain = lock_chain.map(|LockChain { handle, has_hook, uses }| {
+        let lock_chain = lock_chain.map(|LockChainFacts { handle, has_hook, uses }| {
             if has_hook {
                 foreign.push("a hook of its own".to_owned());
             }

@@ -92,7 +92,7 @@ impl Layers {
     /// Walks to `directory`, a path without its leading slash.
     pub fn look(directory: &Path) -> Result<Self, FileError> {
         let table = mounts_above(directory)?;
-        let mut walk = Walk::start(&table)?;
+        let mut walk = LayerWalk::start(&table)?;
         let names: Vec<&OsStr> = names(directory).collect();
         for (at, name) in names.iter().enumerate() {
             let rest: PathBuf = names[at..].iter().collect();
@@ -175,7 +175,7 @@ impl Layer {
 }
 
 /// A way that has been gone in part.
-struct Walk<'a> {
+struct LayerWalk<'a> {
     table: &'a [HostMount],
     here: Layer,
     below: Vec<Layer>,
@@ -183,12 +183,12 @@ struct Walk<'a> {
     seen: BTreeSet<u64>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> LayerWalk<'a> {
     fn start(table: &'a [HostMount]) -> Result<Self, FileError> {
         let root = Directory::open_exactly(Path::new("/"))?;
         let identity = root.identity()?;
         let here = Layer { below: None, directories: vec![identity], nearest: root, is_whole: true };
-        Ok(Walk { table, here, below: Vec::new(), hidden: Vec::new(), seen: [identity.mount_id].into() })
+        Ok(LayerWalk { table, here, below: Vec::new(), hidden: Vec::new(), seen: [identity.mount_id].into() })
     }
 
     /// Enters the directory `name`, from which `rest` starts. `false`: there is none.
@@ -224,7 +224,7 @@ impl<'a> Walk<'a> {
     }
 
     fn end(self) -> Layers {
-        let Walk { table, here, below, mut hidden, seen } = self;
+        let LayerWalk { table, here, below, mut hidden, seen } = self;
         // Before Linux 5.8 the kernel does not tell on which mount a directory is.
         if !seen.contains(&0) {
             hidden.extend(hidden_mounts(table, &seen));

@@ -86,7 +86,7 @@ const ATTEMPTS: u32 = 8;
 
 /// Why a namespace could not be read.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum NamespaceFailure {
     /// The process that led to it has ended.
     #[error("its processes exited at every attempt")]
     Ended,
@@ -122,7 +122,7 @@ impl Tables {
                         firsts.extend(read.first);
                         tables.add(namespace, read);
                     }
-                    Err(Failure::Ended) if attempts < ATTEMPTS => ended.push(namespace.number),
+                    Err(NamespaceFailure::Ended) if attempts < ATTEMPTS => ended.push(namespace.number),
                     Err(failure) => tables.unseen.push(unseen(format!("{}: {failure}", namespace.describe()))),
                 }
             }
@@ -324,7 +324,7 @@ fn pinned(pin: &Pin, seen: &mut BTreeSet<u64>) -> Option<MountNamespace> {
 fn read_each(
     namespaces: Vec<MountNamespace>,
     reader: &mut TableReader<'_>,
-) -> Vec<(MountNamespace, Result<Table, Failure>)> {
+) -> Vec<(MountNamespace, Result<Table, NamespaceFailure>)> {
     if namespaces.is_empty() {
         return Vec::new();
     }
@@ -335,9 +335,9 @@ fn read_each(
         };
         match (table, namespace.process) {
             (Ok(table), _) => Ok(table),
-            (Err(Errno::PERM | Errno::ACCESS), _) => Err(Failure::NotPermitted),
-            (Err(Errno::NOENT | Errno::SRCH), Some(_)) => Err(Failure::Ended),
-            (Err(error), _) => Err(Failure::Other(error)),
+            (Err(Errno::PERM | Errno::ACCESS), _) => Err(NamespaceFailure::NotPermitted),
+            (Err(Errno::NOENT | Errno::SRCH), Some(_)) => Err(NamespaceFailure::Ended),
+            (Err(error), _) => Err(NamespaceFailure::Other(error)),
         }
     };
     thread::scope(|scope| {
@@ -348,7 +348,7 @@ fn read_each(
         let thread = thread::Builder::new().name("mounts".to_owned()).spawn_scoped(scope, work);
         let tables = match thread {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(_) => namespaces.iter().map(|_| Err(Failure::Thread)).collect(),
+            Err(_) => namespaces.iter().map(|_| Err(NamespaceFailure::Thread)).collect(),
         };
         namespaces.iter().cloned().zip(tables).collect()
     })

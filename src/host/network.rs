@@ -83,7 +83,7 @@ pub fn visit<T: Send>(
 }
 
 /// A network namespace on its way to be opened.
-enum Found {
+enum Candidate {
     Open(NetNamespace),
     Closed(File),
 }
@@ -101,7 +101,7 @@ impl Networks {
     /// Those that were named, the tool's own, and none else.
     pub(super) fn named(named: Vec<NetNamespace>) -> Self {
         let mut networks = Networks::default();
-        networks.add(named.into_iter().map(Found::Open).collect());
+        networks.add(named.into_iter().map(Candidate::Open).collect());
         networks
     }
 
@@ -139,19 +139,19 @@ impl Networks {
     fn take(&mut self, collection: Collection) {
         self.unseen.extend(collection.unseen);
         self.oldest.extend(collection.oldest);
-        self.add(collection.files.into_iter().map(Found::Closed).collect());
+        self.add(collection.files.into_iter().map(Candidate::Closed).collect());
     }
 
-    fn add(&mut self, found: Vec<Found>) {
+    fn add(&mut self, found: Vec<Candidate>) {
         let mut closed = Vec::new();
         for each in found {
             match each {
-                Found::Open(namespace) => {
+                Candidate::Open(namespace) => {
                     if !self.list.iter().any(|known| known.id() == namespace.id()) {
                         self.list.push(Arc::new(namespace));
                     }
                 }
-                Found::Closed(file) => closed.push(file),
+                Candidate::Closed(file) => closed.push(file),
             }
         }
         match netns::open_each(closed) {

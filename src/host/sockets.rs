@@ -39,7 +39,7 @@ struct Sockets {
 
 /// Where a process's sockets are, the gravest last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Answer {
+enum SocketPlace {
     /// In namespaces that are known.
     Known,
     /// One could not be asked.
@@ -55,13 +55,13 @@ pub(super) fn look(processes: &Processes, known: &[Arc<NetNamespace>]) -> Vec<Un
     let sockets = of_processes(processes, &mut left);
     let pids: Vec<u32> = sockets.iter().map(|sockets| sockets.pid).collect();
     let answers = bounded::each(sockets, move |sockets: &Sockets| ask(sockets, &known));
-    let holders = |is_meant: &dyn Fn(Option<Answer>) -> bool| -> Vec<&Process> {
+    let holders = |is_meant: &dyn Fn(Option<SocketPlace>) -> bool| -> Vec<&Process> {
         let meant = pids.iter().zip(&answers).filter(|(_, answer)| is_meant(**answer));
         let pids: BTreeSet<u32> = meant.map(|(pid, _)| *pid).collect();
         pids.into_iter().filter_map(|pid| processes.get(pid)).collect()
     };
-    let elsewhere = holders(&|answer| answer == Some(Answer::Elsewhere));
-    let not_asked = holders(&|answer| matches!(answer, Some(Answer::NotAsked) | None));
+    let elsewhere = holders(&|answer| answer == Some(SocketPlace::Elsewhere));
+    let not_asked = holders(&|answer| matches!(answer, Some(SocketPlace::NotAsked) | None));
     let mut found = Vec::new();
     if !elsewhere.is_empty() {
         found.push(format!("only a socket of {} keeps a network namespace alive", listed(&elsewhere)));
@@ -162,7 +162,7 @@ fn is_still_there(pid: u32, (descriptor, inode): (i32, u64)) -> bool {
     inode_of_socket(format!("/proc/{pid}/fd/{descriptor}").as_ref()) == Some(inode)
 }
 
-fn ask(sockets: &Sockets, known: &BTreeSet<NetworkId>) -> Answer {
+fn ask(sockets: &Sockets, known: &BTreeSet<NetworkId>) -> SocketPlace {
     let process = open_process(sockets.pid);
     let ask = |socket: &(i32, u64)| -> Result<NetworkId, Errno> {
         let process = process.as_ref().map_err(|error| *error)?;
@@ -170,10 +170,10 @@ fn ask(sockets: &Sockets, known: &BTreeSet<NetworkId>) -> Answer {
         Ok(NetworkId { device: namespace.st_dev, inode: namespace.st_ino })
     };
     let judge = |socket: &(i32, u64)| match ask(socket) {
-        Ok(namespace) if known.contains(&namespace) => Answer::Known,
-        Ok(_) => Answer::Elsewhere,
-        Err(_) if is_still_there(sockets.pid, *socket) => Answer::NotAsked,
-        Err(_) => Answer::Known,
+        Ok(namespace) if known.contains(&namespace) => SocketPlace::Known,
+        Ok(_) => SocketPlace::Elsewhere,
+        Err(_) if is_still_there(sockets.pid, *socket) => SocketPlace::NotAsked,
+        Err(_) => SocketPlace::Known,
     };
-    sockets.list.iter().map(judge).max().unwrap_or(Answer::Known)
+    sockets.list.iter().map(judge).max().unwrap_or(SocketPlace::Known)
 }

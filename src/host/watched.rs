@@ -138,11 +138,11 @@ pub fn does_not_answer(path: &Path) -> String {
 
 /// Which mounts some paths seem to be on, by the text of both: nothing is asked that may not answer.
 #[derive(Debug, Default)]
-pub struct MountPoints(Vec<MountPoint>);
+pub struct MountPoints(Vec<SeenMount>);
 
 /// Where something is mounted in this mount namespace.
 #[derive(Debug)]
-struct MountPoint {
+struct SeenMount {
     path: PathBuf,
     fstype: Vec<u8>,
 }
@@ -160,8 +160,8 @@ impl MountPoints {
         let table = std::fs::File::open("/proc/self/mountinfo");
         // Without the table the message has no mount.
         let _ = table.and_then(|table| mountinfo::read(BufReader::new(table), is_wanted, add));
-        let point = |(point, fstype): (Vec<u8>, Vec<u8>)| MountPoint { path: super::path(&point), fstype };
-        let mut points: Vec<MountPoint> = points.into_iter().map(point).collect();
+        let point = |(point, fstype): (Vec<u8>, Vec<u8>)| SeenMount { path: super::path(&point), fstype };
+        let mut points: Vec<SeenMount> = points.into_iter().map(point).collect();
         points.sort_by_key(|point| Reverse(point.path.as_os_str().len()));
         MountPoints(points)
     }
@@ -175,7 +175,7 @@ impl MountPoints {
     pub fn does_not_answer(&self, path: &Path) -> String {
         let shown = path.display();
         match self.of(path).filter(|point| point.fstype != b"proc") {
-            Some(MountPoint { path, fstype }) => {
+            Some(SeenMount { path, fstype }) => {
                 let fstype = String::from_utf8_lossy(fstype);
                 format!("{shown} does not answer ({fstype} mounted at {})", path.display())
             }
@@ -183,7 +183,7 @@ impl MountPoints {
         }
     }
 
-    fn of(&self, path: &Path) -> Option<&MountPoint> {
+    fn of(&self, path: &Path) -> Option<&SeenMount> {
         let full = std::path::absolute(path).ok()?;
         self.0.iter().find(|point| full.starts_with(&point.path))
     }

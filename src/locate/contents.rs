@@ -71,15 +71,15 @@ impl Contents {
     /// Takes what matters of an entry of `entries`, the last one that it gave. What is too large to be of use is noted.
     fn take(&mut self, entry: &Entry, entries: &mut Entries<'_>, origin: Origin) -> Result<(), ArchiveError> {
         let (place, name) = split(&entry.path);
-        let wanted = Wanted::of(name);
-        if wanted == Wanted::Nothing {
+        let wanted = Interest::of(name);
+        if wanted == Interest::Nothing {
             return Ok(());
         }
         self.add_place(entry, entries)?;
         let kept = match (&entry.kind, wanted) {
-            (EntryKind::Directory, Wanted::Name) => return Ok(()),
-            (_, Wanted::Name | Wanted::Nothing) => Kept::Name,
-            (EntryKind::File, Wanted::UpTo(limit)) if entries.stored() > limit => {
+            (EntryKind::Directory, Interest::Name) => return Ok(()),
+            (_, Interest::Name | Interest::Nothing) => Kept::Name,
+            (EntryKind::File, Interest::UpTo(limit)) if entries.stored() > limit => {
                 let path = String::from_utf8_lossy(&entry.path);
                 self.notes.push(format!("{path} in the archive is not used: it is larger than {limit} bytes"));
                 return Ok(());
@@ -112,7 +112,7 @@ impl Contents {
 
 /// What is wanted of an entry, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+enum Interest {
     /// Its content.
     Content,
     /// Its content, up to so many bytes.
@@ -122,24 +122,24 @@ enum Wanted {
     Nothing,
 }
 
-impl Wanted {
+impl Interest {
     fn of(name: &[u8]) -> Self {
         match ImageKind::from_file_name(OsStr::from_bytes(name)) {
-            Some((kind, _)) if kind.has_payload() => return Wanted::Name,
-            Some(_) => return Wanted::Content,
+            Some((kind, _)) if kind.has_payload() => return Interest::Name,
+            Some(_) => return Interest::Content,
             None => {}
         }
         let is = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
         if criu_images::is_interface_addresses_file_name(OsStr::from_bytes(name)) {
-            Wanted::Content
+            Interest::Content
         } else if is(&["dump.log", "restore.log"]) {
-            Wanted::UpTo(LOG_LIMIT)
+            Interest::UpTo(LOG_LIMIT)
         } else if is(&metadata::FILES) {
-            Wanted::UpTo(metadata::SIZE_LIMIT)
+            Interest::UpTo(metadata::SIZE_LIMIT)
         } else if is(&MARKERS) || is(&[record::FILE_NAME]) || tree::is_whiteout(name) {
-            Wanted::Name
+            Interest::Name
         } else {
-            Wanted::Nothing
+            Interest::Nothing
         }
     }
 }

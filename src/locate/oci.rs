@@ -40,7 +40,7 @@ pub(super) fn is_layout(directory: &Directory) -> bool {
 
 /// Finds the checkpoints in a layout that was read from an archive.
 pub(super) fn locate(blobs: &Blobs, path: &Path, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
-    find(&Place::Archived(blobs), path, work_dir)
+    find(&BlobStore::Archived(blobs), path, work_dir)
 }
 
 /// Finds the checkpoints in a layout in a directory.
@@ -49,7 +49,7 @@ pub(super) fn locate_in_directory(
     work_dir: Option<&Path>,
     progress: &dyn Fn(Progress<'_>),
 ) -> Result<Vec<Located>, LocateError> {
-    find(&Place::Host(directory, Meter::new(progress)), directory.path(), work_dir)
+    find(&BlobStore::Host(directory, Meter::new(progress)), directory.path(), work_dir)
 }
 
 /// An index or a manifest, as far as it matters.
@@ -84,13 +84,13 @@ struct Image {
 }
 
 /// The images to which a layout leads.
-struct Images<'a> {
+struct LayoutImages<'a> {
     path: &'a Path,
     all: Vec<Image>,
     layers: usize,
 }
 
-impl Images<'_> {
+impl LayoutImages<'_> {
     fn add(&mut self, image: Image) -> Result<(), LocateError> {
         self.layers += image.layers.len();
         if self.layers > LAYERS {
@@ -111,19 +111,19 @@ impl Descriptor {
 }
 
 /// Where the blobs are read.
-enum Place<'a> {
+enum BlobStore<'a> {
     Archived(&'a Blobs),
     Host(&'a Directory, Meter<'a>),
 }
 
-impl Place<'_> {
+impl BlobStore<'_> {
     fn document(&self, path: &str) -> Result<Option<Vec<u8>>, LocateError> {
         let directory = match self {
-            Place::Archived(blobs) => {
+            BlobStore::Archived(blobs) => {
                 let Some(Blob::Document(document)) = blobs.get(path) else { return Ok(None) };
                 return Ok(Some(document.clone()));
             }
-            Place::Host(directory, _) => directory,
+            BlobStore::Host(directory, _) => directory,
         };
         let Some(file) = opened(directory, path)? else { return Ok(None) };
         let mut document = Vec::new();
@@ -136,11 +136,11 @@ impl Place<'_> {
     /// What matters of a layer; `None` if there is none, or what is there is no archive.
     fn layer(&self, path: &str) -> Result<Option<Contents>, LocateError> {
         let (directory, meter) = match self {
-            Place::Archived(blobs) => {
+            BlobStore::Archived(blobs) => {
                 let Some(Blob::Layer(tree)) = blobs.get(path) else { return Ok(None) };
                 return Ok(Some(Contents { tree: tree.clone(), notes: Vec::new() }));
             }
-            Place::Host(directory, meter) => (directory, meter),
+            BlobStore::Host(directory, meter) => (directory, meter),
         };
         let Some(file) = opened(directory, path)? else { return Ok(None) };
         let source = Source::of(file, &directory.path().join(path))?;
@@ -167,7 +167,7 @@ fn opened(layout: &Directory, path: &str) -> Result<Option<std::fs::File>, Locat
     }
 }
 
-fn find(blobs: &Place<'_>, path: &Path, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+fn find(blobs: &BlobStore<'_>, path: &Path, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
     let mut found = Vec::new();
     for image in images(blobs, path)? {
         let mut whole = Contents::default();
@@ -196,9 +196,9 @@ fn find(blobs: &Place<'_>, path: &Path, work_dir: Option<&Path>) -> Result<Vec<L
 }
 
 /// The images to which the layout leads.
-fn images(blobs: &Place<'_>, path: &Path) -> Result<Vec<Image>, LocateError> {
+fn images(blobs: &BlobStore<'_>, path: &Path) -> Result<Vec<Image>, LocateError> {
     let invalid = |name: &str, source| LocateError::Document { path: path.join(name), source };
-    let mut images = Images { path, all: Vec::new(), layers: 0 };
+    let mut images = LayoutImages { path, all: Vec::new(), layers: 0 };
     if let Some(index) = blobs.document(INDEX)? {
         let index = json::decode(&index).map_err(|error| invalid(INDEX, error))?;
         let mut seen = BTreeSet::new();
@@ -214,11 +214,11 @@ fn images(blobs: &Place<'_>, path: &Path) -> Result<Vec<Image>, LocateError> {
 
 /// Adds the images to which a document leads. A blob that is no document leads to none.
 fn walk(
-    blobs: &Place<'_>,
+    blobs: &BlobStore<'_>,
     document: Document,
     depth: usize,
     seen: &mut BTreeSet<String>,
-    images: &mut Images<'_>,
+    images: &mut LayoutImages<'_>,
 ) -> Result<(), LocateError> {
     let mut annotations = document.annotations.unwrap_or_default();
     metadata::retain_known(&mut annotations);

@@ -49,7 +49,7 @@ impl From<Box<RecordFile>> for Described {
 }
 
 /// What the thread that looks for checkpoints tells.
-enum Told {
+enum SearchMessage {
     /// How far it has come in reading an archive.
     Progress { archive: std::path::PathBuf, read: u64, size: Option<u64> },
     /// It reads from a pipe, whose other end may take its time.
@@ -71,27 +71,27 @@ fn locate_watched(named: &Path, work_dir: Option<&Path>, observer: &Observer) ->
     let (path, work_dir) = (named.to_owned(), work_dir.map(Path::to_owned));
     let start = Watched::start("locate", move |sender| {
         if locate::is_pipe(&path) {
-            let _ = sender.send(Told::Pipe);
+            let _ = sender.send(SearchMessage::Pipe);
         }
         let told = std::cell::Cell::new(Instant::now());
         let tell = |progress: Progress<'_>| {
             if told.get().elapsed() >= INTERVAL {
                 let Progress { path, read, size } = progress;
-                let _ = sender.send(Told::Progress { archive: path.to_owned(), read, size });
+                let _ = sender.send(SearchMessage::Progress { archive: path.to_owned(), read, size });
                 told.set(Instant::now());
             }
         };
         let found = locate::locate(&path, work_dir.as_deref(), &tell);
-        let _ = sender.send(Told::Found(found.map(|found| described(found, work_dir.as_deref()))));
+        let _ = sender.send(SearchMessage::Found(found.map(|found| described(found, work_dir.as_deref()))));
     });
     let mut worker = start.map_err(|error| Error::new(Cause::Thread(error)))?;
     loop {
         match worker.next(patience) {
-            Next::Message(Told::Progress { archive, read, size }) => {
+            Next::Message(SearchMessage::Progress { archive, read, size }) => {
                 observer.tell(Event::Reading { archive: &archive, read, size });
             }
-            Next::Message(Told::Pipe) => patience = Duration::MAX,
-            Next::Message(Told::Found(found)) => return found.map_err(not_located),
+            Next::Message(SearchMessage::Pipe) => patience = Duration::MAX,
+            Next::Message(SearchMessage::Found(found)) => return found.map_err(not_located),
             Next::Ended | Next::Silent => return Err(Error::new(Silent::at(named))),
         }
     }

@@ -64,20 +64,20 @@ pub(super) fn author_on(key: MountKey) -> Author {
         let Ok(file) = File::open(table) else { continue };
         let Ok(found) = search(BufReader::new(file), key) else { continue };
         match found {
-            Found::Mount(mount) if mount.is_layered() => {
+            MountMatch::Mount(mount) if mount.is_layered() => {
                 return File::open(table)
                     .map_or(Author::Anybody, |file| author_of_layers(BufReader::new(file), &mount));
             }
-            Found::Mount(mount) => return mount.author(),
-            Found::Filesystem(author) => of_filesystem = of_filesystem.or(Some(author)),
-            Found::Nothing => {}
+            MountMatch::Mount(mount) => return mount.author(),
+            MountMatch::Filesystem(author) => of_filesystem = of_filesystem.or(Some(author)),
+            MountMatch::Nothing => {}
         }
     }
     // Neither the mount nor its filesystem is one of this host's.
     of_filesystem.unwrap_or(Author::Anybody)
 }
 
-enum Found {
+enum MountMatch {
     /// The very mount.
     Mount(Mount),
     /// Not the mount, but others of its filesystem, with the trust in their owners.
@@ -86,8 +86,8 @@ enum Found {
 }
 
 /// Reads a table line by line: it can be long.
-fn search(mut table: impl BufRead, key: MountKey) -> io::Result<Found> {
-    let mut found = Found::Nothing;
+fn search(mut table: impl BufRead, key: MountKey) -> io::Result<MountMatch> {
+    let mut found = MountMatch::Nothing;
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -96,11 +96,11 @@ fn search(mut table: impl BufRead, key: MountKey) -> io::Result<Found> {
         }
         let Some(mount) = Mount::parse(line.strip_suffix(b"\n").unwrap_or(&line)) else { continue };
         if key.id != 0 && mount.id == key.id {
-            return Ok(Found::Mount(mount));
+            return Ok(MountMatch::Mount(mount));
         }
         if mount.device == key.device {
-            let known = if let Found::Filesystem(author) = found { author } else { Author::Trusted };
-            found = Found::Filesystem(known.or(mount.author()));
+            let known = if let MountMatch::Filesystem(author) = found { author } else { Author::Trusted };
+            found = MountMatch::Filesystem(known.or(mount.author()));
         }
     }
 }
@@ -278,9 +278,9 @@ mod tests {
         let table =
             b"7 1 0:50 / /a rw - fuse x rw,user_id=5\n8 1 0:51 / /b rw - tmpfs x rw\n9 1 0:50 / /c rw - tmpfs x rw\n";
         let found = |id, device| match search(&table[..], MountKey { id, device }).unwrap() {
-            Found::Mount(mount) => Some((true, mount.author())),
-            Found::Filesystem(author) => Some((false, author)),
-            Found::Nothing => None,
+            MountMatch::Mount(mount) => Some((true, mount.author())),
+            MountMatch::Filesystem(author) => Some((false, author)),
+            MountMatch::Nothing => None,
         };
         assert_eq!(found(8, (0, 51)), Some((true, Author::Trusted)));
         assert_eq!(found(70, (0, 50)), Some((false, Author::User(5))));

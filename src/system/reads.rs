@@ -51,7 +51,7 @@ pub fn first_read(file: &File, times: TimesSetBy) -> FirstRead {
 
 /// Which reads the access time of a file shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kept {
+enum AccessTimes {
     /// The first one.
     First,
     /// The last one.
@@ -72,7 +72,7 @@ impl Times {
     }
 }
 
-fn judge(times: Times, set_by: TimesSetBy, kept: Kept) -> FirstRead {
+fn judge(times: Times, set_by: TimesSetBy, kept: AccessTimes) -> FirstRead {
     // Whoever sets a file's times, copies it or changes its attributes changes only the last of the three.
     if set_by == TimesSetBy::Writing && times.changed != times.modified {
         return FirstRead::Unknown;
@@ -81,13 +81,13 @@ fn judge(times: Times, set_by: TimesSetBy, kept: Kept) -> FirstRead {
         return FirstRead::Never;
     }
     match kept {
-        Kept::First if times.accessed.minus(RELATIME) < times.modified => FirstRead::At(times.accessed),
-        Kept::First | Kept::Last => FirstRead::Unknown,
+        AccessTimes::First if times.accessed.minus(RELATIME) < times.modified => FirstRead::At(times.accessed),
+        AccessTimes::First | AccessTimes::Last => FirstRead::Unknown,
     }
 }
 
 /// `None` where access times are off, or where another machine keeps them.
-fn kept_access_times(file: &File) -> Option<Kept> {
+fn kept_access_times(file: &File) -> Option<AccessTimes> {
     let flags = fstatvfs(file).ok()?.f_flag;
     if flags.intersects(StatVfsMountFlags::NOATIME | StatVfsMountFlags::RDONLY) || !is_local(file) {
         return None;
@@ -96,7 +96,7 @@ fn kept_access_times(file: &File) -> Option<Kept> {
         Ok(flags) if flags.contains(IFlags::NOATIME) => None,
         // A filesystem without such flags.
         Ok(_) | Err(Errno::NOTTY | Errno::OPNOTSUPP) => {
-            Some(if flags.contains(StatVfsMountFlags::RELATIME) { Kept::First } else { Kept::Last })
+            Some(if flags.contains(StatVfsMountFlags::RELATIME) { AccessTimes::First } else { AccessTimes::Last })
         }
         Err(_) => None,
     }
@@ -116,7 +116,7 @@ mod tests {
     const DAY: i64 = 24 * 60 * 60;
 
     #[track_caller]
-    fn check([accessed, modified, changed]: [i64; 3], set_by: TimesSetBy, kept: Kept, expected: FirstRead) {
+    fn check([accessed, modified, changed]: [i64; 3], set_by: TimesSetBy, kept: AccessTimes, expected: FirstRead) {
         let time = |seconds| Timestamp::new(seconds, 1);
         let times = Times { accessed: time(accessed), modified: time(modified), changed: time(changed) };
         assert_eq!(judge(times, set_by, kept), expected);
@@ -129,22 +129,22 @@ mod tests {
     #[test]
     fn the_access_time_shows_the_first_read() {
         use TimesSetBy::Writing;
-        check([90, 100, 100], Writing, Kept::First, FirstRead::Never);
-        check([100, 100, 100], Writing, Kept::Last, FirstRead::Never);
-        check([101, 100, 100], Writing, Kept::First, at(101));
-        check([101, 100, 100], Writing, Kept::Last, FirstRead::Unknown);
+        check([90, 100, 100], Writing, AccessTimes::First, FirstRead::Never);
+        check([100, 100, 100], Writing, AccessTimes::Last, FirstRead::Never);
+        check([101, 100, 100], Writing, AccessTimes::First, at(101));
+        check([101, 100, 100], Writing, AccessTimes::Last, FirstRead::Unknown);
     }
 
     #[test]
     fn after_a_day_it_may_show_a_later_read() {
-        check([99 + DAY, 100, 100], TimesSetBy::Writing, Kept::First, at(99 + DAY));
-        check([100 + DAY, 100, 100], TimesSetBy::Writing, Kept::First, FirstRead::Unknown);
+        check([99 + DAY, 100, 100], TimesSetBy::Writing, AccessTimes::First, at(99 + DAY));
+        check([100 + DAY, 100, 100], TimesSetBy::Writing, AccessTimes::First, FirstRead::Unknown);
     }
 
     #[test]
     fn times_that_somebody_set_show_nothing_unless_the_engine_set_them() {
-        check([90, 100, 101], TimesSetBy::Writing, Kept::First, FirstRead::Unknown);
-        check([100, 100, 101], TimesSetBy::Unpacking, Kept::First, FirstRead::Never);
-        check([102, 100, 101], TimesSetBy::Unpacking, Kept::First, at(102));
+        check([90, 100, 101], TimesSetBy::Writing, AccessTimes::First, FirstRead::Unknown);
+        check([100, 100, 101], TimesSetBy::Unpacking, AccessTimes::First, FirstRead::Never);
+        check([102, 100, 101], TimesSetBy::Unpacking, AccessTimes::First, at(102));
     }
 }

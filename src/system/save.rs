@@ -52,7 +52,7 @@ pub fn save(file: &Pinned, into: &Directory, name: &OsStr) -> Result<SavedFile, 
     }
     let before = file.identity()?;
     let attributes = Attributes::of(file, file.path())?;
-    let part = Part::make(file, &attributes, into, name)?;
+    let part = NewEntry::make(file, &attributes, into, name)?;
     let method = if attributes.file_type() == FileType::RegularFile {
         content::copy(file, &part.fd).map_err(failed("copy into", &part.path()))?
     } else {
@@ -88,14 +88,14 @@ fn link(file: &Pinned, into: &Directory, name: &OsStr) -> Result<bool, FileError
 }
 
 /// A new entry until it is complete. If something fails, it is removed.
-struct Part<'a> {
+struct NewEntry<'a> {
     into: &'a Directory,
     name: OsString,
     /// Opened for writing if there is content to write, otherwise with `O_PATH`.
     fd: OwnedFd,
 }
 
-impl<'a> Part<'a> {
+impl<'a> NewEntry<'a> {
     fn make(file: &Pinned, like: &Attributes, into: &'a Directory, name: &OsStr) -> Result<Self, FileError> {
         let mut unfinished = name.to_owned();
         unfinished.push(UNFINISHED);
@@ -104,7 +104,7 @@ impl<'a> Part<'a> {
             FileType::RegularFile => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 return match rustix::fs::openat(into, &unfinished, flags, Mode::RUSR | Mode::WUSR) {
-                    Ok(fd) => Ok(Part { into, name: unfinished, fd }),
+                    Ok(fd) => Ok(NewEntry { into, name: unfinished, fd }),
                     Err(source) => Err(failed("make", &path)(source)),
                 };
             }
@@ -118,7 +118,7 @@ impl<'a> Part<'a> {
         made.map_err(failed("make", &path))?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match rustix::fs::openat(into, &unfinished, flags, Mode::empty()) {
-            Ok(fd) => Ok(Part { into, name: unfinished, fd }),
+            Ok(fd) => Ok(NewEntry { into, name: unfinished, fd }),
             Err(source) => Err(failed("look at", &path)(source)),
         }
     }
@@ -140,7 +140,7 @@ impl<'a> Part<'a> {
     }
 }
 
-impl Drop for Part<'_> {
+impl Drop for NewEntry<'_> {
     fn drop(&mut self) {
         if !self.name.is_empty() {
             // If it stays, its name says what it is.

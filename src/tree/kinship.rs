@@ -29,7 +29,7 @@ pub(super) enum Kinship {
 
 /// What the memory of a process says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Memory {
+enum MemoryMatch {
     Same,
     Other,
     /// One of the two layouts is not known, or neither is random.
@@ -71,21 +71,21 @@ impl<'a> Matcher<'a> {
 
     fn compare(&self, task: &Task, process: &Process) -> Option<Kinship> {
         match self.memory(task, process) {
-            Memory::Other => self.is_fallback(task, process).then_some(Kinship::Fallback),
-            Memory::Same if self.was_restored(process) => Some(Kinship::Restored),
+            MemoryMatch::Other => self.is_fallback(task, process).then_some(Kinship::Fallback),
+            MemoryMatch::Same if self.was_restored(process) => Some(Kinship::Restored),
             // What was dumped is older than the record.
-            Memory::Same if self.recorded.is_some() && self.is_younger(process) => Some(Kinship::Restored),
-            Memory::Same => Some(Kinship::Dumped),
-            Memory::Silent => self.compare_names(task, process),
+            MemoryMatch::Same if self.recorded.is_some() && self.is_younger(process) => Some(Kinship::Restored),
+            MemoryMatch::Same => Some(Kinship::Dumped),
+            MemoryMatch::Silent => self.compare_names(task, process),
         }
     }
 
-    fn memory(&self, task: &Task, process: &Process) -> Memory {
-        let (Some(dumped), Some(layout)) = (&task.memory, &process.layout) else { return Memory::Silent };
+    fn memory(&self, task: &Task, process: &Process) -> MemoryMatch {
+        let (Some(dumped), Some(layout)) = (&task.memory, &process.layout) else { return MemoryMatch::Silent };
         match (dumped.layout.is_same_process(layout), self.randomisation.and(dumped.randomisation)) {
-            (false, _) => Memory::Other,
-            (true, Randomisation::On) => Memory::Same,
-            (true, Randomisation::Off) => Memory::Silent,
+            (false, _) => MemoryMatch::Other,
+            (true, Randomisation::On) => MemoryMatch::Same,
+            (true, Randomisation::Off) => MemoryMatch::Silent,
         }
     }
 

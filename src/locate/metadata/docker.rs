@@ -19,7 +19,7 @@ struct HostConfig {
 }
 
 #[derive(Deserialize)]
-struct Container {
+struct DockerContainer {
     #[serde(rename = "ID")]
     id: Option<String>,
     #[serde(rename = "Name")]
@@ -50,7 +50,7 @@ struct MountPoint {
 /// Adds what they say.
 pub(super) fn add(metadata: &Metadata, context: &mut Context) {
     context.engine.complete(Some("Docker".to_owned()), None);
-    let Some((container, trust)) = metadata.json::<Container>(FILE, &mut context.notes) else { return };
+    let Some((container, trust)) = metadata.json::<DockerContainer>(FILE, &mut context.notes) else { return };
     // Docker's own names of containers begin with a slash.
     let name = container.name.map(|name| name.trim_start_matches('/').to_owned());
     if let (Some(driver), Some(id)) = (container.driver, &container.id) {
@@ -81,7 +81,7 @@ fn add_network_of_another(metadata: &Metadata, context: &mut Context) {
     let mode = host.network_mode.unwrap_or_default();
     let Some(id) = mode.strip_prefix("container:").filter(|id| is_id(id)) else { return };
     let Some(other) = metadata.beside(id) else { return };
-    let Some((container, trust_in_other)) = other.json::<Container>(FILE, &mut context.notes) else { return };
+    let Some((container, trust_in_other)) = other.json::<DockerContainer>(FILE, &mut context.notes) else { return };
     if let Some(path) = sandbox(container.network) {
         context.add_network_namespace(path, FILE, trust.and(trust_in_other));
     }

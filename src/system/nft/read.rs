@@ -95,7 +95,7 @@ impl Nft {
         (add_chain, add_rule): (impl Fn(&mut T, &Chain), impl Fn(&mut T, &Chain, &Rule)),
     ) -> Result<Option<(TableName, T)>, Error> {
         let Some(found) = self.find(family, name)? else { return Ok(None) };
-        let place = Place { nft: self, family, table: name, limit: None, size: Cell::new(0) };
+        let place = OpenTable { nft: self, family, table: name, limit: None, size: Cell::new(0) };
         let mut chains: Vec<Chain> = Vec::new();
         let is_wanted = |chain: &Chain| wanted.contains(&chain.name.as_str());
         place.each(
@@ -122,7 +122,7 @@ impl Nft {
 
     fn read(&self, family: Family, name: &str) -> Result<Option<Table>, Error> {
         let Some(found) = self.find(family, name)? else { return Ok(None) };
-        let place = Place { nft: self, family, table: name, limit: Some(LIMIT), size: Cell::new(0) };
+        let place = OpenTable { nft: self, family, table: name, limit: Some(LIMIT), size: Cell::new(0) };
         let mut chains = place.list("list the chains of a table", NFT_MSG_GETCHAIN, NFT_MSG_NEWCHAIN, decode::chain)?;
         for chain in &mut chains {
             place.add_rules(chain)?;
@@ -159,7 +159,7 @@ impl Nft {
 }
 
 /// A table that is being read.
-struct Place<'a> {
+struct OpenTable<'a> {
     nft: &'a Nft,
     family: Family,
     table: &'a str,
@@ -168,7 +168,7 @@ struct Place<'a> {
     size: Cell<usize>,
 }
 
-impl Place<'_> {
+impl OpenTable<'_> {
     fn ask(&self, kind: u16) -> Request {
         message(kind, self.family.number()).text(TABLE_NAME, self.table)
     }

@@ -34,11 +34,11 @@ pub struct Transaction {
 struct Change {
     family: Family,
     table: String,
-    object: Object,
+    object: NftObject,
 }
 
 #[derive(Debug, Clone)]
-enum Object {
+enum NftObject {
     Rule { chain: String, handle: u64 },
     RulesOf { chain: String },
     Chain { name: String, handle: u64 },
@@ -77,25 +77,25 @@ impl Transaction {
 
     /// Removes one rule.
     pub fn delete_rule(&mut self, family: Family, table: &str, chain: &str, handle: u64) {
-        self.add(family, table, Object::Rule { chain: chain.to_owned(), handle });
+        self.add(family, table, NftObject::Rule { chain: chain.to_owned(), handle });
     }
 
     /// Removes every rule of a chain: those that were seen, since another one would make another generation.
     pub fn flush_chain(&mut self, family: Family, table: &str, chain: &str) {
-        self.add(family, table, Object::RulesOf { chain: chain.to_owned() });
+        self.add(family, table, NftObject::RulesOf { chain: chain.to_owned() });
     }
 
     /// Removes a chain, which must have no rules left and must not be jumped to any more.
     pub fn delete_chain(&mut self, family: Family, table: &str, chain: &str, handle: u64) {
-        self.add(family, table, Object::Chain { name: chain.to_owned(), handle });
+        self.add(family, table, NftObject::Chain { name: chain.to_owned(), handle });
     }
 
     /// Removes a table with everything in it.
     pub fn delete_table(&mut self, family: Family, table: &str, handle: u64) {
-        self.add(family, table, Object::Table { handle });
+        self.add(family, table, NftObject::Table { handle });
     }
 
-    fn add(&mut self, family: Family, table: &str, object: Object) {
+    fn add(&mut self, family: Family, table: &str, object: NftObject) {
         self.changes.push(Change { family, table: table.to_owned(), object });
     }
 }
@@ -207,24 +207,24 @@ impl Change {
         const TABLE: u16 = 1;
         let request = |kind| message(kind, self.family.number()).text(TABLE, &self.table);
         match &self.object {
-            Object::Rule { chain, handle } => request(NFT_MSG_DELRULE).text(2, chain).be64(3, *handle),
-            Object::RulesOf { chain } => request(NFT_MSG_DELRULE).text(2, chain),
-            Object::Chain { name, handle } => {
+            NftObject::Rule { chain, handle } => request(NFT_MSG_DELRULE).text(2, chain).be64(3, *handle),
+            NftObject::RulesOf { chain } => request(NFT_MSG_DELRULE).text(2, chain),
+            NftObject::Chain { name, handle } => {
                 request(NFT_MSG_DELCHAIN).flags(NOT_RECURSIVE).be64(2, *handle).text(3, name)
             }
-            Object::Table { handle } => request(NFT_MSG_DELTABLE).be64(4, *handle),
+            NftObject::Table { handle } => request(NFT_MSG_DELTABLE).be64(4, *handle),
         }
     }
 
     fn describe(&self) -> String {
         let Change { family, table, object } = self;
         match object {
-            Object::Rule { chain, handle } => {
+            NftObject::Rule { chain, handle } => {
                 format!("remove the rule with handle {handle} from chain {chain} of table {family} {table}")
             }
-            Object::RulesOf { chain } => format!("empty chain {chain} of table {family} {table}"),
-            Object::Chain { name, .. } => format!("remove chain {name} of table {family} {table}"),
-            Object::Table { .. } => format!("remove table {family} {table}"),
+            NftObject::RulesOf { chain } => format!("empty chain {chain} of table {family} {table}"),
+            NftObject::Chain { name, .. } => format!("remove chain {name} of table {family} {table}"),
+            NftObject::Table { .. } => format!("remove table {family} {table}"),
         }
     }
 }

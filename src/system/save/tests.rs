@@ -33,7 +33,7 @@ impl Scene {
     fn make_anew(&self, name: &str) -> Result<Vec<ExtendedAttribute>, FileError> {
         let (file, into) = (self.pin(name), self.destination());
         let attributes = Attributes::of(&file, file.path())?;
-        let part = Part::make(&file, &attributes, &into, OsStr::new("saved"))?;
+        let part = NewEntry::make(&file, &attributes, &into, OsStr::new("saved"))?;
         if attributes.file_type() == FileType::RegularFile {
             let _ = content::copy(&file, &part.fd).map_err(failed("copy into", &part.path()))?;
         }

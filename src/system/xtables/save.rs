@@ -43,17 +43,17 @@ impl FilterTable {
     /// The filter table among those in the text, with those rules only for which `keep` is true of their chain and words.
     pub fn parse_some(text: &[u8], keep: impl Fn(&str, &[String]) -> bool) -> Result<Self, ParseError> {
         let mut table = FilterTable::default();
-        let mut state = State::Before;
+        let mut state = Section::Before;
         for words in (Lines { bytes: text.iter().copied() }) {
             let words = words?;
             match state {
-                State::Before if words == ["*filter"] => state = State::Within,
-                State::Within if words == ["COMMIT"] => state = State::After,
-                State::Within => table.add(&words, &keep).ok_or(ParseError::Line { line: words })?,
-                State::Before | State::After => {}
+                Section::Before if words == ["*filter"] => state = Section::Within,
+                Section::Within if words == ["COMMIT"] => state = Section::After,
+                Section::Within => table.add(&words, &keep).ok_or(ParseError::Line { line: words })?,
+                Section::Before | Section::After => {}
             }
         }
-        if state == State::After { Ok(table) } else { Err(ParseError::Incomplete) }
+        if state == Section::After { Ok(table) } else { Err(ParseError::Incomplete) }
     }
 
     fn add(&mut self, words: &[String], keep: impl Fn(&str, &[String]) -> bool) -> Option<()> {
@@ -77,7 +77,7 @@ impl FilterTable {
 
 /// Where in the text the filter table is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum Section {
     Before,
     Within,
     After,
