@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::kind::{Claims, LeftBy, Residue, Unknown};
 use crate::locate::Given;
 use crate::mounts::{self, Wanted};
+use crate::time::Timestamp;
 use crate::tree::{self, TreeState, UnknownTree};
 
 pub use crate::carrier::{Hints, Search};
@@ -69,6 +70,8 @@ pub fn look(
     hints: &Hints,
 ) -> Result<Survey, ProbeError> {
     let mut tree = tree::look(host, given, checkpoint);
+    let is_later = |start: &Timestamp| checkpoint.written.is_some_and(|written| *start > written.latest());
+    tree.started_again = hints.metadata.own_start().filter(is_later);
     let mut survey = objects(host, checkpoint, claims, hints)?;
     tree.criu.append(&mut survey.tree.criu);
     Ok(Survey { tree, ..survey })

@@ -38,6 +38,8 @@ pub struct TreeState {
     pub resembling: Vec<LiveTask>,
     /// Processes that were started afresh in the tree's place.
     pub fallback: Vec<Fallback>,
+    /// When this host's engine started the container last, if that was after the dump.
+    pub started_again: Option<Timestamp>,
     /// criu processes that work on these images.
     pub criu: Vec<LiveTask>,
     /// Whether there are others, which may be at work on other images of the same tree.

@@ -108,7 +108,8 @@ impl Basis<'_> {
     /// the images.
     fn is_explained(&self, changed: Timestamp) -> bool {
         let Checkpoint { restores, log, .. } = self.checkpoint;
-        let by_fallback = || self.tree.fallback.iter().any(|fallback| fallback.started <= changed);
+        let fallbacks = self.tree.fallback.iter().map(|fallback| fallback.started);
+        let by_fallback = || fallbacks.chain(self.tree.started_again).any(|started| started <= changed);
         let died = log.final_state != Some(FinalState::Stopped);
         died && restores.are_excluded() && (restores.failed_at(changed).is_some() || by_fallback())
     }

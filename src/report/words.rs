@@ -143,6 +143,9 @@ pub(super) fn notes(checkpoint: &Checkpoint, tree: &TreeState) -> Vec<String> {
     }
     notes.extend(checkpoint.restores.failed.iter().map(|restore| failed_restore(restore, &checkpoint.restores)));
     notes.extend(tree.fallback.iter().map(fallback));
+    if tree.started_again.is_some() && tree.fallback.is_empty() && checkpoint.restores.are_excluded() {
+        notes.push("the engine started the container again after the dump, and not from these images".to_owned());
+    }
     notes.extend(record_note(&checkpoint.record));
     notes
 }
