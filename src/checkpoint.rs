@@ -31,9 +31,9 @@ use crate::system::author::Author;
 use crate::time::Timestamp;
 
 pub use from_record::{from_record, restore_of};
-pub use log::{FinalState, LogFacts, LogFile, Obstacle, Rollback};
+pub use log::{FinalState, Freezing, LogFacts, LogFile, Obstacle, Rollback};
 pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
-pub use read::{Identity, ReadError, identify, read};
+pub use read::{Identity, LivingFacts, ReadError, identify, living_facts, read};
 pub use restores::{FailedRestore, Restores};
 pub use times::{DumpSpan, ImageTimes};
 

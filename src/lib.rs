@@ -83,6 +83,7 @@ mod error;
 mod evidence;
 mod execute;
 mod firewall;
+pub mod heal;
 mod host;
 #[cfg(feature = "internals")]
 #[doc(hidden)]

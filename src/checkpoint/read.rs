@@ -9,6 +9,7 @@
 mod completeness;
 mod dump_log;
 mod files;
+mod living;
 mod mounts;
 mod network;
 mod odd;
@@ -60,6 +61,8 @@ pub enum ReadError {
         limit: u64,
     },
 }
+
+pub use living::{LivingFacts, living_facts};
 
 /// What distinguishes a dump from all others.
 #[derive(Debug, Clone, PartialEq, Eq)]

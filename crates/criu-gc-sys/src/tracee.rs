@@ -108,12 +108,7 @@ impl Tracee {
         }
     }
 
-    fn request(
-        &self,
-        request: libc::c_uint,
-        address: *mut libc::c_void,
-        data: *mut libc::c_void,
-    ) -> Result<(), Errno> {
+    fn request(&self, request: libc::c_uint, address: *mut libc::c_void, data: *mut libc::c_void) -> Result<(), Errno> {
         // SAFETY: of the requests that this module makes, SEIZE, INTERRUPT and DETACH touch no memory of ours, and the two
         // about signals read or write the `MASK_SIZE` bytes of a `u64` at `data`.
         let result = unsafe { libc::ptrace(request, self.thread.as_raw_nonzero().get(), address, data) };
