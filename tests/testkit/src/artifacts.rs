@@ -65,6 +65,11 @@ impl Artifacts {
         self.target.join("workload/workload")
     }
 
+    /// The preload library that kills CRIU at a chosen call.
+    pub fn killer(&self) -> PathBuf {
+        self.target.join("killer/killer.so")
+    }
+
     /// Where hosts have their scratch directories: on a real disk, not in a temporary file system.
     pub fn scratch(&self) -> PathBuf {
         self.target.join("testkit")
@@ -85,7 +90,7 @@ fn find_reason() -> Option<String> {
     if let Some(program) = PROGRAMS.iter().find(|program| !is_on_search_path(program)) {
         return Some(format!("the program {program} is missing: run `cargo xtask setup`"));
     }
-    let brought = [artifacts.workload(), artifacts.crun().join("crun")];
+    let brought = [artifacts.workload(), artifacts.killer(), artifacts.crun().join("crun")];
     if let Some(path) = brought.iter().find(|path| !path.exists()) {
         return Some(format!("{} is missing: run `cargo xtask setup`", path.display()));
     }

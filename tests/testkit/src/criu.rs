@@ -3,6 +3,7 @@
 
 pub(crate) mod dump;
 pub(crate) mod interrupted;
+pub(crate) mod killed;
 pub(crate) mod options;
 pub(crate) mod restore;
 

@@ -42,6 +42,7 @@ pub use container::{Access, Container};
 pub use crit::Crit;
 pub use criu::dump::DumpResult;
 pub use criu::interrupted::{Interrupted, StopPoint};
+pub use criu::killed::{Kill, Victim};
 pub use criu::options::{DumpOptions, FinalState, LinkRemap, LockMethod, TcpMode};
 pub use criu::restore::Restored;
 pub use criu::{Criu, TableNames};

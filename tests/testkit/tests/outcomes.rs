@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Dumps that end otherwise, and restores.
 
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use testkit::suite::{self, Case};
 use testkit::{
-    Access, Container, Criu, DumpOptions, FinalState, Launch, LinkRemap, LockMethod, StopPoint, TestHost, Workload,
+    Access, Container, Criu, DumpOptions, FinalState, Kill, Launch, LinkRemap, LockMethod, StopPoint, TestHost, Victim,
+    Word, Workload,
 };
 
 fn main() -> std::process::ExitCode {
@@ -16,6 +19,7 @@ fn main() -> std::process::ExitCode {
             test: a_running_tree_and_a_failed_dump_leave_nothing,
         },
         Case { name: "a killed criu leaves what it had done", test: a_killed_criu_leaves_what_it_had_done },
+        Case { name: "criu is killed at the call that was chosen", test: criu_is_killed_at_the_call_that_was_chosen },
         Case { name: "a restore takes the residue away", test: a_restore_takes_the_residue_away },
         Case { name: "a container can be restored", test: a_container_can_be_restored },
     ])
@@ -79,6 +83,31 @@ fn a_killed_criu_leaves_what_it_had_done() {
             assert_eq!(dump.images.join("inventory.img").exists(), inventory);
             assert!(is_running(tree.state()));
         }
+    }
+}
+
+fn criu_is_killed_at_the_call_that_was_chosen() {
+    for criu in Criu::all() {
+        let host = TestHost::new();
+        let files = ["a", "b", "c"].map(|name| host.dir().join(name));
+        let tree = host.start_workload(&files.each_ref().map(|file| [&"deleted" as Word<'_>, file]).concat());
+        let kill = Kill::after("linkat", "link_remap.").number(2);
+        criu.dump_killed(&host, &tree, &images(&host), &DumpOptions::default(), kill);
+        let links = fs::read_dir(host.dir()).expect("a directory").flatten();
+        assert_eq!(links.filter(|entry| entry.file_name().as_bytes().starts_with(b"link_remap.")).count(), 2);
+        assert!(is_running(tree.state()));
+    }
+    for (criu, victim) in Criu::all().iter().flat_map(|criu| [(criu, Victim::Criu), (criu, Victim::Both)]) {
+        let host = TestHost::new();
+        let tree = host.start_workload(&[&"deleted", &host.dir().join("data")]);
+        fs::remove_file(host.dir().join("data.keep")).expect("the other name");
+        let dump = criu.dump(&host, &tree, &images(&host), &DumpOptions::default());
+        drop(tree);
+        let kill = Kill::before("unlink", ".ghost").of(victim);
+        let killed = criu.restore_killed(&host, &dump, &DumpOptions::default(), kill);
+        assert_eq!(killed.code(), -9, "{killed}");
+        let ghosts = fs::read_dir(host.dir()).expect("a directory").flatten();
+        assert_eq!(ghosts.filter(|entry| entry.file_name().as_bytes().ends_with(b".ghost")).count(), 1, "{victim:?}");
     }
 }
 

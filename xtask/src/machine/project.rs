@@ -42,6 +42,7 @@ struct Parts {
     criu: Vec<PathBuf>,
     crun: PathBuf,
     workload: PathBuf,
+    killer: PathBuf,
 }
 
 impl Parts {
@@ -56,25 +57,27 @@ impl Parts {
             criu: criu(installation)?,
             crun: artifacts.crun(),
             workload: artifacts.workload(),
+            killer: artifacts.killer(),
         })
     }
 
     fn stamp(&self) -> Result<String, Error> {
-        let programs = [&self.programs.tests, &self.programs.tool, &self.workload].into_iter().cloned();
+        let programs = [&self.programs.tests, &self.programs.tool, &self.workload, &self.killer].into_iter().cloned();
         let trees = self.criu.iter().map(|version| version.join("package")).chain([self.crun.join("crun")]);
         self.guest.iter().cloned().chain(programs).chain(trees).map(|path| stamp::of_file(&path)).collect()
     }
 
     fn copy_to(&self, stage: &Path) -> Result<(), Error> {
         let target = stage.join("target");
-        let (criu, workload) = (target.join("criu"), target.join("workload"));
-        for directory in [&criu, &workload] {
+        let [criu, workload, killer] = ["criu", "workload", "killer"].map(|name| target.join(name));
+        for directory in [&criu, &workload, &killer] {
             create(directory)?;
         }
         copy(&self.guest, stage)?;
         copy(&self.criu, &criu)?;
         copy(std::slice::from_ref(&self.crun), &target)?;
         copy(std::slice::from_ref(&self.workload), &workload)?;
+        copy(std::slice::from_ref(&self.killer), &killer)?;
         for (path, name) in [(&self.programs.tests, "privileged"), (&self.programs.tool, "criu-gc")] {
             fs::copy(path, stage.join(name)).map_err(file("read", path))?;
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Dumps whose CRIU is killed at a chosen point.
+//! Dumps whose CRIU is killed at a chosen point. A call of the C library is chosen with a [`Kill`](super::killed::Kill).
 //!
 //! A script that CRIU calls says that the point is reached and then sleeps, so that the kill hits
 //! there and nowhere else.
@@ -64,7 +64,7 @@ impl Criu {
 }
 
 /// CRIU first: it must not see its script end.
-fn kill_below(nsenter: &mut Child) {
+pub(super) fn kill_below(nsenter: &mut Child) {
     let below = process::children(nsenter.id()).into_iter().flat_map(process::tree);
     below.collect::<Vec<_>>().into_iter().for_each(process::kill);
     nsenter.wait().expect("a child's status");
