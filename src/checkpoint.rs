@@ -59,6 +59,8 @@ pub struct Checkpoint {
     pub absence: Author,
     /// The remaps of `remap-fpath.img`.
     pub remaps: Vec<RemapRecord>,
+    /// Link remaps that `remap-fpath.img` lacks, by the shape of their two entries among the files.
+    pub shaped: Vec<RemapRecord>,
     /// The regular files that remaps and tasks refer to, by file id.
     pub files: HashMap<u32, FileRecord>,
     /// What the ghost files of the remaps looked like, by ghost id.

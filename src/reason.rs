@@ -132,8 +132,8 @@ impl KeepReason {
             ),
             KeepReason::OlderThanDump => allowed!(
                 "older-than-dump",
-                "it was not created during the dump, and only a reusable device number, a mount option or a path \
-                 that may now lead elsewhere identifies it"
+                "it was not created during the dump, and only a reusable device number, a mount option, a path \
+                 that may now lead elsewhere or the shape of its image entries identifies it"
             ),
             KeepReason::ChangedSince => allowed!(
                 "changed-since",

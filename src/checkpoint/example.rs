@@ -63,6 +63,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         author: Author::Trusted,
         absence: Author::Trusted,
         remaps: Vec::new(),
+        shaped: Vec::new(),
         files: HashMap::new(),
         ghosts: HashMap::new(),
         sockets: Vec::new(),

@@ -43,6 +43,7 @@ pub fn from_record(file: &RecordFile) -> Result<Checkpoint, ReadError> {
         // With the images, every trace of a restore beside them is gone.
         absence: Author::Anybody,
         remaps: Vec::new(),
+        shaped: Vec::new(),
         files: HashMap::new(),
         ghosts: HashMap::new(),
         sockets: sockets(file),

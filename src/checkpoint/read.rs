@@ -12,6 +12,7 @@ mod files;
 mod mounts;
 mod network;
 mod odd;
+mod pair;
 mod restores;
 mod tasks;
 mod work_files;
@@ -87,13 +88,14 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let remaps: Vec<RemapRecord> = reader.all(0, Fact::Remap)?;
     let (mut tasks, programs) = reader.tasks()?;
     let wanted = wanted_files(&remaps, &programs);
-    let Files { files, sockets, layout, link_remaps, socket_inodes, is_empty, odd_ids, .. } = reader.files(&wanted)?;
+    let Files { files, sockets, layout, link_remaps, shaped, socket_inodes, is_empty, odd_ids, .. } =
+        reader.files(&wanted, &remaps)?;
     let ghosts = ghosts::read(images, &remaps, &mut reader.author, &mut reader.budget)?;
     let absence = images.absence();
     let end = reader.end_of_dump()?;
     // Of what somebody else can take away, that it was there once proves nothing.
     if end.is_none() || absence != Author::Trusted {
-        reader.note_lacking_links(&remaps, &link_remaps);
+        reader.note_lacking_links(&remaps, &shaped, &link_remaps);
     }
     for task in &mut tasks {
         let program = programs.get(&task.pid).and_then(|id| files.get(id));
@@ -128,6 +130,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         author: reader.author,
         absence,
         remaps,
+        shaped,
         files,
         ghosts,
         sockets,
@@ -191,7 +194,7 @@ impl Reader<'_> {
         let name = kind.file_name(id);
         let Some(file) = self.images.image(&name)? else { return Ok(()) };
         self.author = self.author.or(file.author);
-        self.times.note_first(file.written);
+        self.times.note_first(file.written, file.born());
         if matches!(kind, ImageKind::Inventory | ImageKind::Files | ImageKind::RegFiles | ImageKind::RemapFilePath) {
             self.times.add(&name, file.written, self.now);
         }

@@ -117,6 +117,11 @@ impl Basis<'_> {
     /// make it.
     pub(super) fn is_older_than_dump(&self, file: &FoundFile) -> bool {
         let is_proven = file.place.base.identity() == Identity::Certain || self.is_recorded();
-        !is_proven && !self.checkpoint.span().is_some_and(|span| span.made(&file.identity, &file.directory))
+        !is_proven && !self.is_made_by_dump(file)
+    }
+
+    /// Whether the dump can have made the link, by the times.
+    pub(super) fn is_made_by_dump(&self, file: &FoundFile) -> bool {
+        self.checkpoint.span().is_some_and(|span| span.made(&file.identity, &file.directory))
     }
 }

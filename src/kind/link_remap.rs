@@ -3,7 +3,8 @@
 //! (`criu/files-reg.c`, since v0.3).
 //!
 //! An image entry is trusted only if it has exactly the shape that CRIU writes. What an entry of another shape names is
-//! kept, and the report says so.
+//! kept, and the report says so. A dump that was killed mostly leaves no remap entries. Then the entries of the link and of
+//! its file, which CRIU writes one after the other, name the link, and the link must have been made during the dump.
 
 use std::collections::BTreeMap;
 
@@ -38,8 +39,19 @@ pub struct LinkRemap {
     pub size: Option<u64>,
     /// The mount of the file, which is that of the link.
     pub mount: FileMount,
+    /// What calls it a link remap.
+    pub naming: Naming,
     /// The entries that name it.
     pub evidence: Vec<Evidence>,
+}
+
+/// What calls a file a link remap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// A remap entry.
+    Remap,
+    /// The shape of its entry and the next: the remap entries end too early.
+    Shape,
 }
 
 impl LinkRemap {
@@ -61,13 +73,15 @@ impl Kind for LinkRemap {
     fn claim(checkpoint: &Checkpoint, claims: &mut Claims) {
         let mut links: BTreeMap<u32, Vec<LinkRemap>> = BTreeMap::new();
         let points = MountPoints::of(checkpoint);
-        for record in &checkpoint.remaps {
+        let named = checkpoint.remaps.iter().map(|record| (Naming::Remap, record));
+        let shaped = checkpoint.shaped.iter().map(|record| (Naming::Shape, record));
+        for (naming, record) in named.chain(shaped) {
             let Remap::Linked { file_id } = record.entry.remap() else { continue };
             let Some(file) = checkpoint.files.get(&file_id) else {
                 claims.add_unknown(Self::PART, nameless(checkpoint, record, file_id));
                 continue;
             };
-            match link_remap(checkpoint, &points, record, file_id, file) {
+            match link_remap(checkpoint, &points, record, naming, file) {
                 Ok(link) => links.entry(file_id).or_default().push(link),
                 Err(odd) => claims.add_unknown(Self::PART, kept(&odd, &absolute(&file.entry.name))),
             }
@@ -101,7 +115,8 @@ impl Kind for LinkRemap {
         if basis.is_made_anew(&self.evidence, file) && !basis.is_own_change {
             reasons.push(KeepReason::ChangedSince);
         }
-        if basis.is_older_than_dump(file) {
+        let must_be_of_span = self.naming == Naming::Shape && !basis.is_recorded();
+        if basis.is_older_than_dump(file) || must_be_of_span && !basis.is_made_by_dump(file) {
             reasons.push(KeepReason::OlderThanDump);
         }
         // A restore takes the link away; and while the restored tree lives, no newer dump can have killed it.
@@ -174,9 +189,10 @@ fn link_remap(
     checkpoint: &Checkpoint,
     points: &MountPoints,
     record: &RemapRecord,
-    id: u32,
+    naming: Naming,
     file: &FileRecord,
 ) -> Result<LinkRemap, Contradiction> {
+    let id = file.entry.id;
     let link = absolute(&file.entry.name);
     check_link_entry(id, file, &link)?;
     let mut remap = LinkRemap {
@@ -186,7 +202,11 @@ fn link_remap(
         mode: None,
         size: None,
         mount: FileMount::Unknown,
-        evidence: vec![record.evidence.clone(), file.evidence.clone()],
+        naming,
+        evidence: match naming {
+            Naming::Remap => vec![record.evidence.clone(), file.evidence.clone()],
+            Naming::Shape => vec![file.evidence.clone()],
+        },
     };
     match checkpoint.files.get(&record.entry.orig_id) {
         Some(original) => add_original(checkpoint, points, &mut remap, original)?,
