@@ -57,6 +57,8 @@ pub struct Checkpoint {
     /// Who may have taken a file away from where the images, logs and statistics are. What is missing there is their
     /// word: that no restore was noted, above all.
     pub absence: Author,
+    /// How the dump ended.
+    pub ending: Ending,
     /// The remaps of `remap-fpath.img`.
     pub remaps: Vec<RemapRecord>,
     /// Link remaps that `remap-fpath.img` lacks, by the shape of their two entries among the files.
@@ -109,6 +111,17 @@ pub enum Completeness {
     Complete,
     /// The dump failed or was killed, or an image is cut: there may be residue that no image names.
     Incomplete,
+}
+
+/// How a dump ended, as far as that is certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It came to its end, or nothing proves that it did not.
+    Unknown,
+    /// CRIU ended before it wrote the inventory, so the images cannot be restored.
+    Interrupted,
+    /// The machine stopped before the content of the files was on the disk.
+    PowerLost,
 }
 
 /// The generation of image files.
@@ -256,6 +269,11 @@ impl Checkpoint {
         (span.began <= span.ended).then_some(span)
     }
 
+    /// No later than this the dump began, by the birth of its first image: what is older was there before it.
+    pub fn began_exactly(&self) -> Option<Timestamp> {
+        self.times.first_of_all()
+    }
+
     /// Whether these are the images of a `pre-dump`, which leaves nothing. Its inventory says how memory was read, or has
     /// version 0. It writes no tasks and no files: with any of those, the images of an earlier dump are there as well.
     pub fn is_pre_dump(&self) -> bool {
@@ -273,6 +291,14 @@ impl Checkpoint {
             is_of_files && matches!(problem.kind, ImageProblemKind::Cut(_) | ImageProblemKind::Missing)
         };
         self.inventory.is_none() || self.problems.iter().any(ends_early)
+    }
+
+    /// Whether no restore from these images is possible, for certain.
+    pub fn is_interrupted(&self) -> bool {
+        match self.ending {
+            Ending::Interrupted | Ending::PowerLost => true,
+            Ending::Unknown => false,
+        }
     }
 
     /// Whether this version supports the format of the images.

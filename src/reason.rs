@@ -17,6 +17,8 @@ macro_rules! allowed {
 pub enum KeepReason {
     /// A criu process is working on these images.
     CriuAtWork,
+    /// A process traces the dumped tree.
+    TreeTraced,
     /// A process of the dumped tree is alive.
     TreeAlive,
     /// criu-gc cannot tell whether the dumped tree is dead.
@@ -55,8 +57,9 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All reasons, the most serious first.
-    pub const ALL: [KeepReason; 18] = [
+    pub const ALL: [KeepReason; 19] = [
         KeepReason::CriuAtWork,
+        KeepReason::TreeTraced,
         KeepReason::TreeAlive,
         KeepReason::TreeUnknown,
         KeepReason::UnknownVersion,
@@ -102,6 +105,11 @@ impl KeepReason {
             KeepReason::CriuAtWork => {
                 Row::other("criu-at-work", "a criu process is working on these images", "wait until that criu exits")
             }
+            KeepReason::TreeTraced => Row::other(
+                "tree-traced",
+                "another process traces the tree of the interrupted dump",
+                "wait until it detaches",
+            ),
             KeepReason::TreeAlive => allowed!("tree-alive", "a process of the dumped tree is alive"),
             KeepReason::TreeUnknown => {
                 allowed!("tree-unknown", "criu-gc cannot tell whether the dumped tree is dead")
@@ -152,7 +160,7 @@ impl KeepReason {
             ),
             KeepReason::ForeignContent => allowed!("foreign-content", "it contains something that CRIU did not write"),
             KeepReason::SharedLock => {
-                allowed!("shared-lock", "more than one dump locked the network namespace with this chain")
+                allowed!("shared-lock", "more than one dump locked the network with this chain or these rules")
             }
             KeepReason::UntiedNamespace => Row::other(
                 "untied-namespace",

@@ -11,8 +11,8 @@ use criu_images::{Inventory, MntEntry, NetworkLock, RegFileEntry, RemapFilePathE
 
 use super::budget::{Budget, Fact};
 use super::{
-    Checkpoint, Completeness, DumpedMemory, ImageProblem, ImageProblemKind, ImageTimes, Layout, LogFacts, MountRecord,
-    Network, Odd, ReadError, Record, RestoreEvidence, Restores, SocketRecord, Task,
+    Checkpoint, Completeness, DumpedMemory, Ending, ImageProblem, ImageProblemKind, ImageTimes, Layout, LogFacts,
+    MountRecord, Network, Odd, ReadError, Record, RestoreEvidence, Restores, SocketRecord, Task,
 };
 use crate::evidence::Evidence;
 use crate::memory::{MemoryLayout, Randomisation};
@@ -42,6 +42,7 @@ pub fn from_record(file: &RecordFile) -> Result<Checkpoint, ReadError> {
         author: file.author,
         // With the images, every trace of a restore beside them is gone.
         absence: Author::Anybody,
+        ending: Ending::Unknown,
         remaps: Vec::new(),
         shaped: Vec::new(),
         files: HashMap::new(),

@@ -17,6 +17,9 @@ mod failure;
 /// No line of interest is longer; the rest of a longer one is passed over.
 const LINE_LIMIT: u64 = 4096;
 
+/// No more processes of the tree are noted.
+const SEIZED: usize = 100_000;
+
 /// What one log says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogFacts {
@@ -24,6 +27,12 @@ pub struct LogFacts {
     pub run_id: Option<RunId>,
     /// `Dumping processes (pid: … comm: …)`: the root task in CRIU's pid namespace.
     pub root_pid: Option<u32>,
+    /// The name of the same.
+    pub root_name: Option<Vec<u8>>,
+    /// `Seized task …`: the processes of the tree in CRIU's pid namespace.
+    pub seized: Vec<u32>,
+    /// `Dumping finished successfully`.
+    pub dump_finished: bool,
     /// `Unfreezing tasks into …`.
     pub final_state: Option<FinalState>,
     /// `Restore finished successfully`.
@@ -114,6 +123,11 @@ fn note(facts: &mut LogFacts, line: &[u8]) {
         facts.run_id = RunId::new(rest.trim_ascii_end()).or(facts.run_id.take());
     } else if let Some(rest) = after(line, b"Dumping processes (pid: ") {
         facts.root_pid = number(rest).or(facts.root_pid);
+        facts.root_name = name(rest).or(facts.root_name.take());
+    } else if let Some(rest) = after(line, b"Seized task ") {
+        facts.seized.extend(number(rest).filter(|_| facts.seized.len() < SEIZED));
+    } else if after(line, b"Dumping finished successfully").is_some() {
+        facts.dump_finished = true;
     } else if let Some(rest) = after(line, b"Unfreezing tasks into ") {
         facts.final_state = match number(rest) {
             Some(1) => Some(FinalState::Alive),
@@ -154,6 +168,12 @@ fn after<'a>(line: &'a [u8], marker: &[u8]) -> Option<&'a [u8]> {
     message.trim_ascii_start().strip_prefix(marker)
 }
 
+/// The name in `4711 comm: sh)`. It may hold anything.
+fn name(text: &[u8]) -> Option<Vec<u8>> {
+    let (_, rest) = text.split_at(text.windows(7).position(|window| window == b" comm: ")?);
+    Some(rest[7..].trim_ascii_end().strip_suffix(b")")?.to_vec())
+}
+
 fn number(text: &[u8]) -> Option<u32> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
@@ -178,6 +198,7 @@ mod tests {
             LogFacts {
                 run_id: RunId::new(id.as_bytes()),
                 root_pid: Some(4711),
+                root_name: Some(b"sh".to_vec()),
                 final_state: Some(FinalState::Dead),
                 took: Some(Duration::from_micros(1)),
                 ..LogFacts::default()

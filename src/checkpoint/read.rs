@@ -8,6 +8,7 @@
 
 mod completeness;
 mod dump_log;
+mod ending;
 mod files;
 mod mounts;
 mod network;
@@ -110,6 +111,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let network = reader.network(tasks.first())?;
     let restores = reader.restores(tasks.first())?;
     let log = reader.dump_log(inventory.as_ref())?;
+    let ending = reader.ending(inventory.as_ref());
     let rolled_back = reader.rollback(&log, inventory.as_ref(), absence);
     if rolled_back.is_none() {
         if end.is_none() {
@@ -129,6 +131,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         times: reader.times,
         author: reader.author,
         absence,
+        ending,
         remaps,
         shaped,
         files,

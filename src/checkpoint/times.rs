@@ -67,7 +67,7 @@ impl ImageTimes {
     }
 
     /// When the first of all images was made or written.
-    pub(super) fn first_of_all(&self) -> Option<Timestamp> {
+    pub fn first_of_all(&self) -> Option<Timestamp> {
         self.first_of_all.filter(|_| !self.has_future)
     }
 

@@ -44,6 +44,8 @@ pub struct Process {
     pub threads: u32,
     /// Who traces it.
     pub tracer: Option<u32>,
+    /// Its parent.
+    pub parent: Option<u32>,
     /// Where its parts lie in memory, where the kernel tells.
     pub layout: Option<MemoryLayout>,
     /// The program file; `None` where it cannot be read (another user's, a kernel thread).
@@ -173,7 +175,7 @@ fn read(pid: u32, clock: BootClock) -> io::Result<Option<Process>> {
     if is_dead && stat.threads <= 1 {
         return Ok(None);
     }
-    let Status { mut pids, tracer, .. } = Status::parse(&read_file(&directory.join("status"))?);
+    let Status { mut pids, tracer, parent } = Status::parse(&read_file(&directory.join("status"))?);
     if pids.is_empty() {
         pids.push(pid);
     }
@@ -188,6 +190,7 @@ fn read(pid: u32, clock: BootClock) -> io::Result<Option<Process>> {
         is_kernel_thread: stat.is_kernel_thread,
         threads: stat.threads,
         tracer,
+        parent,
         layout,
         executable: if stat.is_kernel_thread { None } else { fs::read_link(directory.join("exe")).ok() },
     }))

@@ -76,7 +76,7 @@ impl Basis<'_> {
     /// the same namespace.
     pub(super) fn is_tied(&self, tie: Option<Tie>) -> bool {
         match tie {
-            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Metadata) => true,
+            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Metadata | Tie::Tree) => true,
             Some(Tie::Recorded) | None => self.is_recorded(),
         }
     }

@@ -4,7 +4,7 @@
 
 use super::network_lock::Method;
 use super::{Basis, Claims, Description, Kind, LeftBy, Target};
-use crate::carrier::filter::RuleForms;
+use crate::carrier::filter::{FoundRule, RuleForms};
 use crate::carrier::{FilterQuery, FoundRules, Query};
 use crate::checkpoint::{Checkpoint, NetworkScope};
 use crate::connection::Connection;
@@ -71,6 +71,9 @@ impl Kind for LockedConnection {
 
     fn objections(&self, found: &FoundRules, basis: &Basis<'_>) -> Vec<KeepReason> {
         let mut reasons = basis.about_unsigned();
+        if self.is_locked_twice(found) && basis.checkpoint.is_interrupted() && !basis.tree.runs_on() {
+            reasons.push(KeepReason::SharedLock);
+        }
         if !basis.is_tied(found.tie) {
             reasons.push(KeepReason::UntiedNamespace);
         }
@@ -88,6 +91,18 @@ impl Kind for LockedConnection {
             target: Target::Is(peer.into_bytes()),
             remark: None,
         }
+    }
+}
+
+impl LockedConnection {
+    /// Whether a dump of the same tree, after one that was interrupted, put the same rules there once more. That dump needs its
+    /// own ones, unless the tree runs on.
+    fn is_locked_twice(&self, found: &FoundRules) -> bool {
+        let copies = |rule: &FoundRule| {
+            let is_same = |other: &&FoundRule| (other.place, other.key) == (rule.place, rule.key);
+            found.rules.iter().filter(is_same).count()
+        };
+        found.rules.iter().any(|rule| copies(rule) > 1)
     }
 }
 

@@ -166,6 +166,11 @@ impl Images {
         ids
     }
 
+    /// The names in the directory that are text, as those of images are.
+    pub fn names(&self) -> Vec<String> {
+        self.names.iter().filter_map(|name| String::from_utf8(name.clone()).ok()).collect()
+    }
+
     /// Opens the image `name`; `None` if there is none. The kernel is asked only for names that the directory had
     /// when it was listed: it would remember each that it has not, and images can name any number of tasks.
     pub fn image(&self, name: &str) -> Result<Option<ImageFile>, FileError> {

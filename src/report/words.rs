@@ -3,7 +3,9 @@
 
 use crate::carrier::{Cause, Elsewhere};
 use crate::causes::with_causes;
-use crate::checkpoint::{Checkpoint, FailedRestore, FinalState, ImageProblem, ImageProblemKind, Restores, Rollback};
+use crate::checkpoint::{
+    Checkpoint, Completeness, Ending, FailedRestore, FinalState, ImageProblem, ImageProblemKind, Restores, Rollback,
+};
 use crate::firewall::LookFailure;
 use crate::host::{Hidden, HiddenBy};
 use crate::kind::Unknown;
@@ -11,7 +13,7 @@ use crate::mounts::Unreachable;
 use crate::part::Part;
 use crate::probe::{Finding, Survey};
 use crate::record::{Beside, Boot, FILE_NAME, Trust};
-use crate::tree::{Fallback, LiveTask, TreeState, UnknownTree};
+use crate::tree::{Fallback, Guard, LiveTask, TreeState, UnknownTree};
 
 /// Why an object could not be looked for.
 pub(super) fn cause_text(cause: &Cause) -> String {
@@ -108,7 +110,10 @@ pub(super) fn cannot_be_known(checkpoint: &Checkpoint, survey: &Survey, only: Op
     }
     // Nothing is left that a living tree would have to be protected from.
     let is_settled = checkpoint.rolled_back.is_some() && !survey.findings.iter().any(Finding::is_present);
+    // The tree of an interrupted dump need not be dead.
+    let has_to_be_dead = survey.tree.guard == Guard::Dead;
     match survey.tree.unknown.as_ref().filter(|_| !is_settled) {
+        Some(UnknownTree::NoTasks | UnknownTree::Nameless | UnknownTree::Undecided(_)) if !has_to_be_dead => {}
         Some(UnknownTree::NoTasks) => sentences.push("no image says which processes were dumped".to_owned()),
         Some(UnknownTree::Nameless) => {
             sentences
@@ -135,6 +140,7 @@ pub(super) fn notes(checkpoint: &Checkpoint, tree: &TreeState) -> Vec<String> {
         notes.push("these images are from a pre-dump, which leaves nothing behind".to_owned());
     }
     notes.extend(log_note(checkpoint));
+    notes.extend(ending_note(checkpoint, tree));
     if checkpoint.times.has_future {
         notes.push("an image's time lies in the future, so criu-gc ignores the times of the images".to_owned());
     }
@@ -182,6 +188,33 @@ fn log_note(checkpoint: &Checkpoint) -> Option<String> {
         )),
         (_, Some(FinalState::Dead) | None) => None,
     }
+}
+
+/// How the dump ended, if that is not how a dump ends.
+fn ending_note(checkpoint: &Checkpoint, tree: &TreeState) -> Option<String> {
+    let task = tree.alive.first().map(|task| format!("process {} ({})", task.pid, String::from_utf8_lossy(&task.name)));
+    match (checkpoint.ending, task) {
+        (Ending::PowerLost, _) => Some(
+            "every image and log is empty, as after a power loss right after the dump: nothing says what it left".to_owned(),
+        ),
+        (Ending::Interrupted, Some(task)) => Some(format!(
+            "the dump was interrupted and {task} runs on: no restore from these images is possible, so what they name is \
+             removed although it runs"
+        )),
+        (Ending::Interrupted, None) | (Ending::Unknown, None) => None,
+        (Ending::Unknown, Some(task)) => is_whole_without_end(checkpoint).then(|| {
+            format!(
+                "the images are complete, but {task} runs: the dump was rolled back or left the tree running, or a page \
+                 server ended; a restore would start the tree a second time"
+            )
+        }),
+    }
+}
+
+/// The images are whole, and nothing says that the tree was left as it is.
+fn is_whole_without_end(checkpoint: &Checkpoint) -> bool {
+    let is_stopped = checkpoint.log.final_state == Some(FinalState::Stopped);
+    checkpoint.completeness == Completeness::Complete && !checkpoint.log.dump_finished && !is_stopped
 }
 
 fn record_note(record: &Beside) -> Option<String> {

@@ -12,7 +12,7 @@ use crate::system::author::Author;
 use crate::time::Timestamp;
 
 /// What runtimes and most people call it.
-const USUAL_NAME: &str = "dump.log";
+pub(super) const USUAL_NAME: &str = "dump.log";
 
 /// A log that was read.
 #[derive(Debug, Default)]

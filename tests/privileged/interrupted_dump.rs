@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Dumps whose criu was killed, while the tree runs on: what the images and the log name is removed, and nothing else, unless
+//! somebody works on the tree.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use testkit::{
+    Criu, DumpOptions, IptablesFlavour, Kill, Launch, LockMethod, Network, StopPoint, TestHost, Word, Workload,
+};
+
+use crate::case::{Case, Cases};
+use crate::closed::Closed;
+use crate::incomplete::links;
+use crate::places::images_of;
+use crate::tool::{NOTHING, Tool, make_tables};
+use crate::traffic::Net;
+
+inventory::submit!(Cases::with_each_criu(&[
+    Case { name: "interrupted: links that only files.img names are removed while the tree answers", test: shaped },
+    Case { name: "interrupted: look-alikes under the names of the links survive", test: look_alikes },
+    Case { name: "interrupted: nothing is removed while somebody traces the tree", test: traced },
+    Case { name: "interrupted: nothing is removed while the tree stands stopped", test: stopped },
+    Case { name: "interrupted: where others can write, a missing inventory proves nothing", test: open_directory },
+    Case { name: "interrupted: the chain that closed the living tree's namespace is removed", test: closed },
+    Case { name: "interrupted: a table is found by the run id of the log", test: table },
+    Case { name: "interrupted: complete images while the tree runs are told apart", test: complete },
+    Case { name: "interrupted: a power loss is told apart", test: power_loss },
+]));
+
+/// So many links that criu has written most of their entries.
+const MANY: u32 = 300;
+
+const SERVER: &str = "127.0.0.1:4711";
+
+/// A tree with deleted files that answers.
+fn start(host: &TestHost, files: u32) -> Workload {
+    let files: Vec<PathBuf> = (0..files).map(|number| host.dir().join(format!("data {number}"))).collect();
+    let mut words: Vec<Word<'_>> = files.iter().flat_map(|file| [&"deleted" as Word<'_>, file]).collect();
+    words.extend([&"serve" as Word<'_>, &SERVER]);
+    host.start_workload(&words)
+}
+
+#[track_caller]
+fn assert_answers(host: &TestHost, tree: &Workload) {
+    assert!(matches!(tree.state(), Some('S' | 'R')), "the tree does not run: {:?}", tree.state());
+    assert!(Net::of_host(host).reaches(SERVER.parse().expect("an address")), "the tree does not answer");
+}
+
+/// A tree that runs on, and a criu that was killed after the last link.
+fn interrupt(criu: &Criu, host: &TestHost, files: u32) -> Workload {
+    let tree = start(host, files);
+    let kill = Kill::after("linkat", "link_remap.").number(files);
+    criu.dump_killed(host, &tree, &images_of(host), &DumpOptions::default(), kill);
+    assert_eq!(links(host.dir()).len(), files as usize, "void: criu had not made its links");
+    assert_answers(host, &tree);
+    tree
+}
+
+/// How many links a removal said that it removed; it had status 1, because the images may not name all.
+fn remove(tool: &Tool<'_>) -> usize {
+    let removed = tool.run(&[]);
+    assert_eq!((removed.code(), removed.stderr.as_str()), (1, ""), "{removed}");
+    removed.stdout.lines().filter(|line| line.starts_with("Link remap: ") && line.ends_with("; removed)")).count()
+}
+
+fn has_line(tool: &Tool<'_>, text: &str) -> bool {
+    tool.show().iter().any(|line| line.contains(text))
+}
+
+fn shaped(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = interrupt(criu, &host, MANY);
+    let tool = Tool::on(&host);
+    assert!(has_line(&tool, "Note: the dump was interrupted and process "));
+    let removed = remove(&tool);
+    assert!(removed > MANY as usize * 8 / 10, "{removed} of {MANY}");
+    assert_eq!(links(host.dir()).len(), MANY as usize - removed);
+    assert_answers(&host, &tree);
+}
+
+fn look_alikes(criu: &Criu) {
+    let host = TestHost::new();
+    let _tree = interrupt(criu, &host, MANY);
+    let planted: Vec<PathBuf> = links(host.dir()).into_iter().take(5).collect();
+    let size = fs::metadata(&planted[0]).expect("a link").len();
+    let mode = fs::metadata(&planted[0]).expect("a link").permissions().mode() & 0o7777;
+    planted.iter().for_each(|link| fs::remove_file(link).expect("a link"));
+    let file = |path: &Path, mode: u32| {
+        File::create(path).and_then(|file| file.set_len(size)).expect("a new file");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a new file");
+    };
+    // All as it was but the time; then one difference more in each.
+    file(&planted[0], mode);
+    file(&planted[1], mode ^ 0o111);
+    symlink("data 0.keep", &planted[2]).expect("a new link");
+    fs::create_dir(&planted[3]).expect("a new directory");
+    File::create(&planted[4]).and_then(|file| file.set_len(size + 1)).expect("a new file");
+    let removed = remove(&Tool::on(&host));
+    assert!(removed > MANY as usize * 8 / 10, "{removed} of {MANY}");
+    for planted in planted {
+        assert!(planted.symlink_metadata().is_ok(), "{} was removed", planted.display());
+    }
+}
+
+/// A debugger, or another criu.
+fn traced(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = interrupt(criu, &host, MANY);
+    let script = format!("strace -p {} -o /dev/null >/dev/null 2>&1 & echo $!", tree.pid());
+    let tracer = host.command("sh").args(["-c", &script]).output().expect("nsenter").stdout;
+    let tracer = String::from_utf8(tracer).expect("a pid").trim().to_owned();
+    let is_traced = |pid: &str| {
+        let status = fs::read_to_string(format!("/proc/{}/status", tree.real_pid())).expect("a process");
+        status.lines().any(|line| line == format!("TracerPid:\t{pid}"))
+    };
+    await_that(|| !is_traced("0"));
+    let tool = Tool::on(&host);
+    let before = tool.snapshot();
+    let kept = tool.run(&[]);
+    assert!(kept.code() == 1 && kept.stdout.contains("kept: tree-traced"), "{kept}");
+    assert_eq!(tool.difference_to(&before), NOTHING);
+    host.run("kill", &[&"-TERM", &tracer]);
+    await_that(|| is_traced("0"));
+    assert!(remove(&tool) > 0);
+}
+
+fn stopped(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = interrupt(criu, &host, MANY);
+    host.run("kill", &[&"-STOP", &tree.pid().to_string()]);
+    await_that(|| tree.state() == Some('T'));
+    let tool = Tool::on(&host);
+    tool.assert_keeps_everything("tree-alive");
+    host.run("kill", &[&"-CONT", &tree.pid().to_string()]);
+    await_that(|| tree.state() != Some('T'));
+    assert!(remove(&tool) > 0);
+    assert_answers(&host, &tree);
+}
+
+fn open_directory(criu: &Criu) {
+    let host = TestHost::new();
+    let _tree = interrupt(criu, &host, MANY);
+    let tool = Tool::on(&host);
+    let mode = |mode: u32| fs::set_permissions(images_of(&host), fs::Permissions::from_mode(mode)).expect("images");
+    mode(0o777);
+    tool.assert_keeps_everything("tree-unknown");
+    mode(0o755);
+    assert!(remove(&tool) > 0);
+}
+
+fn closed(criu: &Criu) {
+    for flavour in [IptablesFlavour::Nft, IptablesFlavour::Legacy] {
+        let host = TestHost::new();
+        let closed = Closed::new(&host, flavour);
+        let file = host.dir().join("data");
+        let words: [Word<'_>; 4] = [&"deleted", &file, &"listen-connect", &"127.0.0.1:0"];
+        let tree = Launch::new(&words).network(Network::Named(closed.namespace.clone())).start(&host);
+        // Another namespace that is closed too, which is none of this dump's.
+        let red = host.make_net_namespace("red");
+        for words in ["-N CRIU", "-A CRIU -j DROP", "-I INPUT -j CRIU", "-I OUTPUT -j CRIU"] {
+            let script = format!("ip netns exec red iptables -w {words}");
+            assert!(host.command("sh").args(["-c", &script]).status().expect("nsenter").success(), "{words}");
+        }
+        assert!(closed.lets_packets_pass());
+        let before = closed.tool("images").snapshot();
+        let options = DumpOptions { flavour, ..DumpOptions::default() };
+        let kill = Kill::after("linkat", "link_remap.");
+        criu.dump_killed(&host, &tree, &images_of(&host), &options, kill);
+        assert!(!closed.lets_packets_pass(), "void: the namespace is open");
+        // Without the log nothing says which tree it was.
+        let log = images_of(&host).join("dump.log");
+        let content = fs::read(&log).expect("a log");
+        fs::write(&log, "").expect("a log");
+        let left = closed.tool("images").snapshot();
+        closed.tool("images").run(&[]);
+        assert_eq!(closed.tool("images").difference_to(&left), NOTHING);
+        fs::write(&log, content).expect("a log");
+        let removed = closed.tool("images").run(&[]);
+        assert!(removed.stdout.contains("the tree of the interrupted dump is in it"), "{removed}");
+        assert!(closed.lets_packets_pass(), "{removed}");
+        assert!(matches!(tree.state(), Some('S' | 'R')));
+        let left = closed.tool("images").difference_to(&before);
+        let is_of_link = |line: &&String| line.contains("link_remap.") || line.contains("data.keep");
+        assert_eq!(left.iter().filter(|line| !is_of_link(line)).collect::<Vec<_>>(), [""; 0]);
+        let rules = host.command("ip").args(["netns", "exec", "red", "iptables-save"]).output().expect("nsenter");
+        assert!(String::from_utf8_lossy(&rules.stdout).contains("-A INPUT -j CRIU"), "{}", red.path().display());
+    }
+}
+
+fn table(criu: &Criu) {
+    let host = TestHost::new();
+    let closed = Closed::new(&host, IptablesFlavour::Nft);
+    let file = host.dir().join("data");
+    let words: [Word<'_>; 4] = [&"deleted", &file, &"listen-connect", &"127.0.0.1:0"];
+    let tree = Launch::new(&words).network(Network::Named(closed.namespace.clone())).start(&host);
+    let options = DumpOptions { lock: LockMethod::Nftables, ..DumpOptions::default() };
+    criu.dump_killed(&host, &tree, &images_of(&host), &options, Kill::after("linkat", "link_remap."));
+    assert!(!closed.lets_packets_pass(), "void: the namespace is open");
+    let removed = closed.tool("images").run(&[]);
+    assert!(removed.stdout.contains("Network lock table: inet CRIU-"), "{removed}");
+    assert!(closed.lets_packets_pass(), "{removed}");
+}
+
+/// The images of a dump that was killed after it had written them all can be restored once the tree is dead.
+fn complete(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = start(&host, 2);
+    criu.dump_until(&host, &tree, &images_of(&host), &DumpOptions::default(), StopPoint::PostDump);
+    let tool = Tool::on(&host);
+    assert!(has_line(&tool, "Note: the images are complete, but process "));
+    tool.assert_keeps_everything("tree-alive");
+    drop(tree);
+    assert!(!has_line(&tool, "Note: the images are complete"));
+    assert_eq!(tool.run(&[]).code(), 0);
+    assert_eq!(links(host.dir()).len(), 0);
+}
+
+fn power_loss(criu: &Criu) {
+    let host = TestHost::new();
+    make_tables(&host, &[]);
+    let tree = start(&host, 2);
+    criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
+    drop(tree);
+    for entry in fs::read_dir(images_of(&host)).expect("images").flatten() {
+        File::create(entry.path()).expect("an image");
+    }
+    let tool = Tool::on(&host);
+    assert!(has_line(&tool, "Note: every image and log is empty, as after a power loss"), "{:#?}", tool.show());
+    let before = tool.snapshot();
+    assert_eq!(remove(&tool), 0);
+    assert_eq!(tool.difference_to(&before), NOTHING);
+    assert_eq!(links(host.dir()).len(), 2);
+}
+
+#[track_caller]
+fn await_that(mut is_so: impl FnMut() -> bool) {
+    testkit::wait_until(|| is_so().then_some(())).expect("void: it does not come");
+}
