@@ -31,7 +31,7 @@ use crate::system::author::Author;
 use crate::time::Timestamp;
 
 pub use from_record::{from_record, restore_of};
-pub use log::{FinalState, LogFacts, LogFile, Obstacle, Rollback};
+pub use log::{FinalState, LogFacts, LogFile, LoggedLock, Obstacle, Rollback};
 pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
 pub use read::{Identity, ReadError, identify, read};
 pub use restores::{FailedRestore, Restores};

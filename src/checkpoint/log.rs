@@ -9,16 +9,32 @@ use std::io::{self, BufRead, Read};
 use std::time::Duration;
 
 use super::RunId;
+use crate::connection::Connection;
 use crate::system::author::Author;
 use failure::Failure;
 
 mod failure;
+mod rules;
 
 /// No line of interest is longer; the rest of a longer one is passed over.
 const LINE_LIMIT: u64 = 4096;
 
+/// No more connections are noted: as many as images may name.
+const LOCKED: usize = 100_000;
+
 /// No more processes of the tree are noted.
 const SEIZED: usize = 100_000;
+
+/// A connection that the log says was to be locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedLock {
+    /// Its two ends.
+    pub connection: Connection,
+    /// The line, from 0.
+    pub line: u64,
+    /// Its offset.
+    pub offset: u64,
+}
 
 /// What one log says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +47,8 @@ pub struct LogFacts {
     pub root_name: Option<Vec<u8>>,
     /// `Seized task …`: the processes of the tree in CRIU's pid namespace.
     pub seized: Vec<u32>,
+    /// `Running iptables […]`: connections that were to be locked, in one direction each.
+    pub locked: Vec<LoggedLock>,
     /// `Dumping finished successfully`.
     pub dump_finished: bool,
     /// `Unfreezing tasks into …`.
@@ -104,20 +122,27 @@ pub fn read(mut log: impl BufRead) -> io::Result<LogFacts> {
     let mut facts = LogFacts::default();
     let mut failure = Failure::default();
     let mut line = Vec::new();
+    let mut place = Place::default();
     loop {
         line.clear();
         if log.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line)? == 0 {
             return Ok(LogFacts { failed: failure.rollback, obstacles: failure.obstacles, ..facts });
         }
-        note(&mut facts, &line);
+        note(&mut facts, &line, place);
         failure.note(line.trim_ascii_end());
-        if !line.ends_with(b"\n") {
-            log.skip_until(b'\n')?;
-        }
+        let rest = if line.ends_with(b"\n") { 0 } else { log.skip_until(b'\n')? };
+        place = Place { line: place.line + 1, offset: place.offset + (line.len() + rest) as u64 };
     }
 }
 
-fn note(facts: &mut LogFacts, line: &[u8]) {
+/// Where in the log a line is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    line: u64,
+    offset: u64,
+}
+
+fn note(facts: &mut LogFacts, line: &[u8], place: Place) {
     if let Some(rest) = after(line, b"CRIU run id = ") {
         // A restore logs the dump's id too, in a line of its own ("Dump CRIU run id"), which does not match.
         facts.run_id = RunId::new(rest.trim_ascii_end()).or(facts.run_id.take());
@@ -126,6 +151,10 @@ fn note(facts: &mut LogFacts, line: &[u8]) {
         facts.root_name = name(rest).or(facts.root_name.take());
     } else if let Some(rest) = after(line, b"Seized task ") {
         facts.seized.extend(number(rest).filter(|_| facts.seized.len() < SEIZED));
+    } else if let Some(connection) = after(line, b"").and_then(rules::locked) {
+        if facts.locked.len() < LOCKED {
+            facts.locked.push(LoggedLock { connection, line: place.line, offset: place.offset });
+        }
     } else if after(line, b"Dumping finished successfully").is_some() {
         facts.dump_finished = true;
     } else if let Some(rest) = after(line, b"Unfreezing tasks into ") {

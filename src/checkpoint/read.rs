@@ -111,6 +111,9 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let network = reader.network(tasks.first())?;
     let restores = reader.restores(tasks.first())?;
     let log = reader.dump_log(inventory.as_ref())?;
+    for _ in &log.facts.locked {
+        reader.budget.charge(Fact::Connection, 0)?;
+    }
     let ending = reader.ending(inventory.as_ref());
     let rolled_back = reader.rollback(&log, inventory.as_ref(), absence);
     if rolled_back.is_none() {

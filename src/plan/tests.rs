@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
 mod allow;
+mod interrupted;
 pub(crate) mod objects;
 mod only;
 

@@ -3,7 +3,7 @@
 //! somebody works on the tree.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use testkit::{
@@ -24,6 +24,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "interrupted: nothing is removed while the tree stands stopped", test: stopped },
     Case { name: "interrupted: where others can write, a missing inventory proves nothing", test: open_directory },
     Case { name: "interrupted: the chain that closed the living tree's namespace is removed", test: closed },
+    Case { name: "interrupted: rules that only the log names are removed, half a pair too", test: rules },
     Case { name: "interrupted: a table is found by the run id of the log", test: table },
     Case { name: "interrupted: complete images while the tree runs are told apart", test: complete },
     Case { name: "interrupted: a power loss is told apart", test: power_loss },
@@ -187,6 +188,56 @@ fn closed(criu: &Criu) {
         let rules = host.command("ip").args(["netns", "exec", "red", "iptables-save"]).output().expect("nsenter");
         assert!(String::from_utf8_lossy(&rules.stdout).contains("-A INPUT -j CRIU"), "{}", red.path().display());
     }
+}
+
+/// A tree with two connections to itself.
+fn start_connected(host: &TestHost, flavour: IptablesFlavour) -> Workload {
+    crate::filters::make_tables(host, None, flavour);
+    let listener = "127.0.0.1:0";
+    host.start_workload(&[&"listen-connect", &listener, &"listen-connect", &"[::1]:0", &"serve", &SERVER])
+}
+
+fn rules(criu: &Criu) {
+    for flavour in [IptablesFlavour::Nft, IptablesFlavour::Legacy] {
+        for number in [1, 3, 6] {
+            assert_removes_logged_rules(criu, flavour, number);
+        }
+    }
+}
+
+/// After so many rules criu is killed.
+fn assert_removes_logged_rules(criu: &Criu, flavour: IptablesFlavour, number: u32) {
+    let host = TestHost::new();
+    let tree = start_connected(&host, flavour);
+    // Of somebody else, about the same connection: without CRIU's mark, and with another.
+    let [connection, _] = tree.connections()[..] else { panic!("void: not two connections") };
+    let (from, to) = (connection.local.port().to_string(), connection.peer.port().to_string());
+    for mark in [&[][..], &["-m", "mark", "!", "--mark", "0xC115"]] {
+        let ends = ["-s", "127.0.0.1", "-d", "127.0.0.1", "-p", "tcp", "--sport", &from, "--dport", &to];
+        let words = [&["-w", "-A", "INPUT"][..], &ends, mark, &["-j", "DROP"]].concat();
+        let iptables = match flavour {
+            IptablesFlavour::Nft => "iptables-nft",
+            IptablesFlavour::Legacy => "iptables-legacy",
+        };
+        assert!(host.command(iptables).args(words).status().expect("nsenter").success());
+    }
+    let tool = Tool::on(&host);
+    let before = tool.snapshot();
+    let options = DumpOptions { flavour, ..DumpOptions::default() };
+    criu.dump_killed(&host, &tree, &images_of(&host), &options, Kill::after("write", "Locked ").number(number));
+    let log = images_of(&host).join("dump.log");
+    let logged = fs::read_to_string(&log).expect("a log").matches("Locked ").count();
+    assert_eq!(logged, number as usize, "void: other rules");
+    let left = tool.snapshot();
+    assert_ne!(before.difference(&left), NOTHING, "void: no rule");
+    // A log that somebody else may have written is no evidence.
+    chown(&log, Some(1000), None).expect("root");
+    tool.run(&[]);
+    assert_eq!(tool.difference_to(&left), NOTHING);
+    chown(&log, Some(0), None).expect("root");
+    remove(&tool);
+    assert_eq!(tool.difference_to(&before), NOTHING);
+    assert_answers(&host, &tree);
 }
 
 fn table(criu: &Criu) {
