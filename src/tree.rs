@@ -13,6 +13,7 @@
 
 mod interrupted;
 mod kinship;
+mod mounts;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -26,6 +27,7 @@ use crate::record::Record;
 use crate::system::netns::NetworkId;
 use crate::time::Timestamp;
 use kinship::{Kinship, Matcher};
+pub use mounts::add_living_mounts;
 
 /// What is known about the processes of the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -22,6 +22,7 @@ use crate::probe::{self, Hints, Survey};
 use crate::record::store::RecordStore;
 use crate::report::{self, CheckpointReport, Origin};
 use crate::save::Destination;
+use crate::tree;
 
 /// What follows from the options for every checkpoint.
 #[derive(Debug)]
@@ -174,7 +175,8 @@ impl ReadImages {
     fn new(locked: Locked, options: &Options) -> Result<Self, Error> {
         let Locked { described, note } = locked;
         let Described { given, layout, context: metadata, archive } = described;
-        let Read { given, checkpoint, note: of_store } = find::read(given, options)?;
+        let Read { given, mut checkpoint, note: of_store } = find::read(given, options)?;
+        tree::add_living_mounts(&mut checkpoint);
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let mut hints = Hints { metadata, ..options.hints.clone() };
         hints.external_namespaces.extend(options.inherited.iter().cloned());

@@ -7,13 +7,14 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use testkit::{
-    Criu, DumpOptions, IptablesFlavour, Kill, Launch, LockMethod, Network, StopPoint, TestHost, Word, Workload,
+    Access, Container, Criu, DumpOptions, IptablesFlavour, Kill, Launch, LockMethod, Network, StopPoint, TestHost,
+    Word, Workload,
 };
 
 use crate::case::{Case, Cases};
 use crate::closed::Closed;
 use crate::incomplete::links;
-use crate::places::images_of;
+use crate::places::{images_of, make_directory};
 use crate::tool::{NOTHING, Tool, make_tables};
 use crate::traffic::Net;
 
@@ -25,6 +26,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "interrupted: where others can write, a missing inventory proves nothing", test: open_directory },
     Case { name: "interrupted: the chain that closed the living tree's namespace is removed", test: closed },
     Case { name: "interrupted: rules that only the log names are removed, half a pair too", test: rules },
+    Case { name: "interrupted: the links of a living container are found by its mounts", test: container },
     Case { name: "interrupted: a table is found by the run id of the log", test: table },
     Case { name: "interrupted: complete images while the tree runs are told apart", test: complete },
     Case { name: "interrupted: a power loss is told apart", test: power_loss },
@@ -188,6 +190,23 @@ fn closed(criu: &Criu) {
         let rules = host.command("ip").args(["netns", "exec", "red", "iptables-save"]).output().expect("nsenter");
         assert!(String::from_utf8_lossy(&rules.stdout).contains("-A INPUT -j CRIU"), "{}", red.path().display());
     }
+}
+
+/// The images lack the mounts: criu writes them after all processes.
+fn container(criu: &Criu) {
+    let host = TestHost::new();
+    let volume = make_directory(&host, "volume");
+    let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
+    let names: Vec<String> = (0..MANY).map(|number| format!("/data/{number}")).collect();
+    let words: Vec<Word<'_>> = names.iter().flat_map(|name| [&"deleted" as Word<'_>, name]).collect();
+    let tree = Launch::new(&words).container(&container).start(&host);
+    let kill = Kill::after("linkat", "link_remap.").number(MANY);
+    criu.dump_killed(&host, &tree, &images_of(&host), &DumpOptions::default(), kill);
+    assert_eq!(links(&volume).len(), MANY as usize, "void: criu had not made its links");
+    let removed = remove(&Tool::on(&host));
+    assert!(removed > MANY as usize * 8 / 10, "{removed} of {MANY}");
+    assert_eq!(links(&volume).len(), MANY as usize - removed);
+    assert!(matches!(tree.state(), Some('S' | 'R')));
 }
 
 /// A tree with two connections to itself.
