@@ -77,7 +77,7 @@ pub struct GuardedPlan {
 /// What the user decided beforehand.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// The reasons that do not count (`--allow`).
+    /// The reasons that do not count (`--allow`, `--from-log`).
     pub allowed: BTreeSet<KeepReason>,
     /// The only part that the user wants removed (`--only`).
     pub only: Option<Part>,
@@ -119,7 +119,7 @@ impl GuardedPlan {
 impl Policy {
     /// The reasons that still count, each once, the gravest first.
     fn objections(&self, reasons: impl IntoIterator<Item = KeepReason>) -> Vec<KeepReason> {
-        let counts = |reason: &KeepReason| !(reason.can_be_allowed() && self.allowed.contains(reason));
+        let counts = |reason: &KeepReason| !(reason.can_be_lifted() && self.allowed.contains(reason));
         let reasons: BTreeSet<KeepReason> = reasons.into_iter().filter(counts).collect();
         reasons.into_iter().collect()
     }

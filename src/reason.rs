@@ -41,6 +41,8 @@ pub enum KeepReason {
     NotRecorded,
     /// It was not created during the dump, and what identifies it may now lead elsewhere.
     OlderThanDump,
+    /// Only the log of an interrupted dump leads to it.
+    LogOnly,
     /// The file changed after the images were written.
     ChangedSince,
     /// The checkpoint was restored, or may have been.
@@ -57,7 +59,7 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All reasons, the most serious first.
-    pub const ALL: [KeepReason; 19] = [
+    pub const ALL: [KeepReason; 20] = [
         KeepReason::CriuAtWork,
         KeepReason::TreeTraced,
         KeepReason::TreeAlive,
@@ -71,6 +73,7 @@ impl KeepReason {
         KeepReason::ForeignImages,
         KeepReason::NotRecorded,
         KeepReason::OlderThanDump,
+        KeepReason::LogOnly,
         KeepReason::ChangedSince,
         KeepReason::RestoredSince,
         KeepReason::NewerDump,
@@ -92,6 +95,11 @@ impl KeepReason {
     /// Whether the user can ignore it. The others are facts that must change first.
     pub const fn can_be_allowed(self) -> bool {
         matches!(self.row().lifted, Lifted::ByAllow)
+    }
+
+    /// Whether any option makes it not count.
+    pub(crate) const fn can_be_lifted(self) -> bool {
+        matches!(self.row().lifted, Lifted::ByAllow | Lifted::ByFromLog)
     }
 
     /// What leads to the removal.
@@ -143,6 +151,12 @@ impl KeepReason {
                 "it was not created during the dump, and only a reusable device number, a mount option, a path \
                  that may now lead elsewhere or the shape of its image entries identifies it"
             ),
+            KeepReason::LogOnly => Row {
+                name: "log-only",
+                sentence: "only the log of the interrupted dump leads to it, and the open files of the tree or its other name",
+                lifted: Lifted::ByFromLog,
+                remedy: "--from-log",
+            },
             KeepReason::ChangedSince => allowed!(
                 "changed-since",
                 "it changed after the images were written, and neither a failed restore nor a fallback explains that, so \
@@ -183,6 +197,8 @@ struct Row {
 enum Lifted {
     /// By `--allow`.
     ByAllow,
+    /// By `--from-log`.
+    ByFromLog,
     /// Only by what its remedy says.
     Otherwise,
 }

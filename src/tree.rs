@@ -142,6 +142,13 @@ pub fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> TreeState {
     state
 }
 
+/// The processes of the tree of an interrupted dump that run on.
+pub fn living(host: &Host, checkpoint: &Checkpoint) -> Vec<LiveTask> {
+    let mut state = processes(host, checkpoint, TreeState::default());
+    interrupted::complete(host, checkpoint, &mut state);
+    state.alive
+}
+
 /// Adds the processes of the tree.
 fn processes(host: &Host, checkpoint: &Checkpoint, mut state: TreeState) -> TreeState {
     if checkpoint.tasks.is_empty() {

@@ -65,6 +65,8 @@ pub(crate) fn checkpoint() -> Checkpoint {
         ending: Ending::Unknown,
         remaps: Vec::new(),
         shaped: Vec::new(),
+        logged_links: Vec::new(),
+        link_counts: None,
         files: HashMap::new(),
         ghosts: HashMap::new(),
         sockets: Vec::new(),

@@ -11,9 +11,12 @@ use std::time::Duration;
 use super::RunId;
 use crate::connection::Connection;
 use crate::system::author::Author;
+use crate::time::Timestamp;
 use failure::Failure;
+pub use files::{Detail, LoggedFiles};
 
 mod failure;
+mod files;
 mod rules;
 
 /// No line of interest is longer; the rest of a longer one is passed over.
@@ -47,6 +50,8 @@ pub struct LogFacts {
     pub root_name: Option<Vec<u8>>,
     /// `Seized task …`: the processes of the tree in CRIU's pid namespace.
     pub seized: Vec<u32>,
+    /// Files whose names were gone.
+    pub files: LoggedFiles,
     /// `Running iptables […]`: connections that were to be locked, in one direction each.
     pub locked: Vec<LoggedLock>,
     /// `Dumping finished successfully`.
@@ -75,6 +80,10 @@ pub struct LogFile {
     pub name: String,
     /// Who may have written it.
     pub author: Author,
+    /// When it was made, where the filesystem tells.
+    pub born: Option<Timestamp>,
+    /// When it was last written.
+    pub written: Option<Timestamp>,
 }
 
 impl LogFacts {
@@ -126,9 +135,13 @@ pub fn read(mut log: impl BufRead) -> io::Result<LogFacts> {
     loop {
         line.clear();
         if log.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line)? == 0 {
+            facts.files.finish();
             return Ok(LogFacts { failed: failure.rollback, obstacles: failure.obstacles, ..facts });
         }
         note(&mut facts, &line, place);
+        if let Some(message) = after(&line, b"") {
+            facts.files.note(message.trim_ascii_end(), place);
+        }
         failure.note(line.trim_ascii_end());
         let rest = if line.ends_with(b"\n") { 0 } else { log.skip_until(b'\n')? };
         place = Place { line: place.line + 1, offset: place.offset + (line.len() + rest) as u64 };

@@ -55,6 +55,12 @@ pub enum ReadError {
         /// What is wrong, and where.
         source: criu_images::Error,
     },
+    /// What the user named as the log of the dump is none.
+    #[error("{} is not a log of CRIU", path.display())]
+    NotALog {
+        /// Its path.
+        path: PathBuf,
+    },
     /// The images name more than any dump leaves.
     #[error("the images name more objects than criu-gc holds in {limit} MiB of memory; no real dump leaves that many")]
     TooMuch {
@@ -137,6 +143,8 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         ending,
         remaps,
         shaped,
+        logged_links: Vec::new(),
+        link_counts: None,
         files,
         ghosts,
         sockets,

@@ -16,13 +16,14 @@ use super::original::{MountPoints, Original, absolute, lossy, split};
 use super::{Answer, Basis, Claims, Contradiction, Description, Kind, LeftBy, Signs, Unknown};
 use crate::carrier::name::{FileMount, NameShape};
 use crate::carrier::{FoundFile, NameQuery, Query};
-use crate::checkpoint::{Checkpoint, FileRecord, Odd, RemapRecord};
+use crate::checkpoint::{Checkpoint, FileRecord, LoggedLink, Odd, RemapRecord};
 use crate::evidence::Evidence;
 use crate::json::Bytes;
 use crate::mounts;
 use crate::part::Part;
 use crate::reason::KeepReason;
 use crate::system::author::Author;
+use crate::time::Timestamp;
 
 /// A link remap that the images name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub enum Naming {
     Remap,
     /// The shape of its entry and the next: the remap entries end too early.
     Shape,
+    /// Only the log of an interrupted dump leads to it: the number of the inode, and its last change.
+    Log(u64, Timestamp),
 }
 
 impl LinkRemap {
@@ -86,6 +89,7 @@ impl Kind for LinkRemap {
                 Err(odd) => claims.add_unknown(Self::PART, kept(&odd, &absolute(&file.entry.name))),
             }
         }
+        claims.residues.extend(checkpoint.logged_links.iter().map(|logged| logged_link(&points, logged).into()));
         for (file_id, mut links) in links {
             match (links.pop(), links.first()) {
                 (Some(link), None) => claims.add(link),
@@ -112,6 +116,13 @@ impl Kind for LinkRemap {
 
     fn objections(&self, file: &FoundFile, basis: &Basis<'_>) -> Vec<KeepReason> {
         let Some(mut reasons) = differences(self.mode, self.size, file) else { return vec![KeepReason::Directory] };
+        if let Naming::Log(inode, changed) = self.naming {
+            reasons.push(KeepReason::LogOnly);
+            if (inode, changed) != (file.identity.inode, file.identity.changed) && !basis.is_own_change {
+                reasons.push(KeepReason::ChangedSince);
+            }
+            return reasons;
+        }
         if basis.is_made_anew(&self.evidence, file) && !basis.is_own_change {
             reasons.push(KeepReason::ChangedSince);
         }
@@ -127,6 +138,9 @@ impl Kind for LinkRemap {
     }
 
     fn signs(&self, file: &FoundFile, basis: &Basis<'_>) -> Signs {
+        if let Naming::Log(..) = self.naming {
+            return Signs::default();
+        }
         let directory = Author::of_owner(file.directory.owner, file.directory.mode);
         Signs {
             of_newer_dump: basis.record == Some(Answer::Other) || basis.is_made_anew(&self.evidence, file),
@@ -205,7 +219,7 @@ fn link_remap(
         naming,
         evidence: match naming {
             Naming::Remap => vec![record.evidence.clone(), file.evidence.clone()],
-            Naming::Shape => vec![file.evidence.clone()],
+            Naming::Shape | Naming::Log(..) => vec![file.evidence.clone()],
         },
     };
     match checkpoint.files.get(&record.entry.orig_id) {
@@ -218,6 +232,24 @@ fn link_remap(
         None => {}
     }
     Ok(remap)
+}
+
+/// What was found by the log, and compared with what the tree has open.
+fn logged_link(points: &MountPoints, logged: &LoggedLink) -> LinkRemap {
+    let mount = match points.are_own() {
+        true => points.above(&logged.path).map_or(FileMount::Unknown, FileMount::Id),
+        false => FileMount::Shared,
+    };
+    LinkRemap {
+        id: logged.id,
+        link: logged.path.clone(),
+        original: None,
+        mode: None,
+        size: None,
+        mount,
+        naming: Naming::Log(logged.inode, logged.changed),
+        evidence: vec![logged.evidence.clone()],
+    }
 }
 
 fn add_original(

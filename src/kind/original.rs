@@ -113,7 +113,7 @@ impl MountPoints {
     }
 
     /// The mount with the longest mount point above a path.
-    fn above(&self, path: &[u8]) -> Option<u32> {
+    pub(super) fn above(&self, path: &[u8]) -> Option<u32> {
         let slashes = path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         let above = slashes.map(|at| if at == 0 { &b"/"[..] } else { &path[..at] });
         above.into_iter().find_map(|directory| self.ids.get(directory)).copied()

@@ -4,7 +4,8 @@
 use crate::carrier::{Cause, Elsewhere};
 use crate::causes::with_causes;
 use crate::checkpoint::{
-    Checkpoint, Completeness, Ending, FailedRestore, FinalState, ImageProblem, ImageProblemKind, Restores, Rollback,
+    Checkpoint, Completeness, Ending, FailedRestore, FinalState, ImageProblem, ImageProblemKind, LinkCounts, Restores,
+    Rollback,
 };
 use crate::firewall::LookFailure;
 use crate::host::{Hidden, HiddenBy};
@@ -101,7 +102,8 @@ fn unreachable_text(unreachable: &Unreachable) -> String {
 /// What cannot be known about a checkpoint, or about the chosen part of what it left.
 pub(super) fn cannot_be_known(checkpoint: &Checkpoint, survey: &Survey, only: Option<Part>) -> Vec<String> {
     let is_chosen = |part: Part| only.is_none_or(|only| only == part);
-    let matters = |problem: &&ImageProblem| problem.part().is_none_or(is_chosen);
+    let matters =
+        |problem: &&ImageProblem| problem.part().is_none_or(is_chosen) && !is_made_up_for(problem, checkpoint);
     let mut sentences: Vec<String> = checkpoint.problems.iter().filter(matters).map(image_problem).collect();
     let unknown = survey.unknown.iter().filter(|unknown| is_chosen(unknown.part));
     sentences.extend(unknown.map(|Unknown { sentence, .. }| sentence.clone()));
@@ -129,6 +131,39 @@ pub(super) fn cannot_be_known(checkpoint: &Checkpoint, survey: &Survey, only: Op
     sentences
 }
 
+/// The log of an interrupted dump tells what the end of an image would have, if it is so detailed that it names every deleted
+/// file and every rule.
+fn is_made_up_for(problem: &ImageProblem, checkpoint: &Checkpoint) -> bool {
+    let is_settled = checkpoint.link_counts.as_ref().is_some_and(LinkCounts::is_settled);
+    match problem.kind {
+        ImageProblemKind::Cut(_)
+        | ImageProblemKind::Missing
+        | ImageProblemKind::LacksLinkRemaps { .. }
+        | ImageProblemKind::LacksSockets { .. } => is_settled,
+        ImageProblemKind::UnknownVersion(_)
+        | ImageProblemKind::Unreadable(_)
+        | ImageProblemKind::OddRecords { .. }
+        | ImageProblemKind::OddEntries { .. }
+        | ImageProblemKind::OtherRun
+        | ImageProblemKind::NotPermitted
+        | ImageProblemKind::NotRecorded(_) => false,
+    }
+}
+
+/// How many link remaps are where the log of an interrupted dump leads, and what leads to each.
+fn counts_note(checkpoint: &Checkpoint) -> Option<String> {
+    let counts = checkpoint.link_counts.as_ref().filter(|counts| counts.on_disk > 0)?;
+    let LinkCounts { on_disk, by_images, by_log, others, .. } = counts;
+    let log = checkpoint.log_file.as_ref().map_or("the log", |file| file.name.as_str());
+    let examples: Vec<_> = others.iter().map(|path| String::from_utf8_lossy(path)).collect();
+    let examples = if examples.is_empty() { String::new() } else { format!(" (such as {})", examples.join(", ")) };
+    let neither = counts.by_neither();
+    Some(format!(
+        "{} in the directories of {log}: the images name {by_images}, the log leads to {by_log}, nothing to {neither}{examples}",
+        count(*on_disk as u64, "link remap")
+    ))
+}
+
 fn look_failure(failure: &LookFailure) -> String {
     format!("cannot look at {} in {}: {}", failure.part, failure.namespace, failure.error)
 }
@@ -141,6 +176,7 @@ pub(super) fn notes(checkpoint: &Checkpoint, tree: &TreeState) -> Vec<String> {
     }
     notes.extend(log_note(checkpoint));
     notes.extend(ending_note(checkpoint, tree));
+    notes.extend(counts_note(checkpoint));
     if checkpoint.times.has_future {
         notes.push("an image's time lies in the future, so criu-gc ignores the times of the images".to_owned());
     }

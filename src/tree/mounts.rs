@@ -6,23 +6,20 @@ use std::sync::Arc;
 
 use criu_images::{FsType, MntEntry};
 
-use super::{TreeState, interrupted, processes};
+use super::LiveTask;
 use crate::checkpoint::{Checkpoint, MountRecord};
 use crate::evidence::Evidence;
-use crate::host::{Host, Process, Wanted};
+use crate::host::{Host, Process};
 use crate::system::mountinfo::HostMount;
 
 /// Adds the mounts of the living root process to images that have none. One that is in the mount namespace of criu-gc has
 /// none of its own.
-pub fn add_living_mounts(checkpoint: &mut Checkpoint) {
+pub fn add_living_mounts(host: &Host, tree: &[LiveTask], checkpoint: &mut Checkpoint) {
     let is_shared = !checkpoint.files.is_empty() && !checkpoint.has_own_mount_namespace();
-    if !checkpoint.is_interrupted() || !checkpoint.mounts.is_empty() || is_shared {
+    if !checkpoint.mounts.is_empty() || is_shared {
         return;
     }
-    let host = Host::look(Wanted::default());
-    let mut state = processes(&host, checkpoint, TreeState::default());
-    interrupted::complete(&host, checkpoint, &mut state);
-    let Some(root) = state.alive.first().and_then(|task| host.processes().get(task.pid)) else { return };
+    let Some(root) = tree.first().and_then(|task| host.processes().get(task.pid)) else { return };
     let namespace = checkpoint.root_mount_namespace().unwrap_or_default();
     let image: Arc<str> = format!("/proc/{}/mountinfo", root.pid).into();
     for (line, mount) in mounts_of(root).into_iter().enumerate() {

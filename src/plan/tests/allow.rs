@@ -102,6 +102,7 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
             | KeepReason::NewerDump
             | KeepReason::CriuAtWork
             | KeepReason::TreeTraced
+            | KeepReason::LogOnly
             | KeepReason::CriuElsewhere
             | KeepReason::Directory
             | KeepReason::UntiedNamespace => None,
@@ -124,6 +125,7 @@ fn a_reason_that_names_a_fact_to_be_changed_first_cannot_be_allowed() {
     let never = [
         KeepReason::CriuAtWork,
         KeepReason::TreeTraced,
+        KeepReason::LogOnly,
         KeepReason::CriuElsewhere,
         KeepReason::Directory,
         KeepReason::UntiedNamespace,
