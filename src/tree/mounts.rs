@@ -21,7 +21,7 @@ pub fn add_living_mounts(host: &Host, tree: &[LiveTask], checkpoint: &mut Checkp
     }
     let Some(root) = tree.first().and_then(|task| host.processes().get(task.pid)) else { return };
     let namespace = checkpoint.root_mount_namespace().unwrap_or_default();
-    let image: Arc<str> = format!("/proc/{}/mountinfo", root.pid).into();
+    let image: Arc<str> = format!("mounts of process {}", root.pid).into();
     for (line, mount) in mounts_of(root).into_iter().enumerate() {
         let evidence = Evidence { image: Arc::clone(&image), record: line as u64, offset: 0 };
         checkpoint.mounts.insert(mount.id, MountRecord { entry: entry(mount), namespace, evidence });
