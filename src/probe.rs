@@ -4,6 +4,8 @@
 //! Every object that the images name gets an answer: what was found, that it is gone, or why this is not known. Nothing
 //! is decided here.
 
+use std::collections::BTreeSet;
+
 use crate::carrier::filter::{self, ProbeError, RecordedNamespace};
 use crate::carrier::{FilterQuery, NameQuery, Presence, Query, name};
 use crate::checkpoint::Checkpoint;
@@ -72,13 +74,20 @@ pub fn look(
     let mut tree = tree::look(host, given, checkpoint);
     let is_later = |start: &Timestamp| checkpoint.written.is_some_and(|written| *start > written.latest());
     tree.started_again = hints.metadata.own_start().filter(is_later);
-    let mut survey = objects(host, checkpoint, claims, hints)?;
+    let mut survey = objects(host, checkpoint, claims, hints, tree.inhabited())?;
     tree.criu.append(&mut survey.tree.criu);
     Ok(Survey { tree, ..survey })
 }
 
-/// The same, without asking for the tree: of `tree` only those criu are there whose sockets were seen.
-pub fn objects(host: &Host, checkpoint: &Checkpoint, claims: Claims, hints: &Hints) -> Result<Survey, ProbeError> {
+/// The same, without asking for the tree: of `tree` only those criu are there whose sockets were seen. The tree of an
+/// interrupted dump is in the network namespaces with these inode numbers.
+pub fn objects(
+    host: &Host,
+    checkpoint: &Checkpoint,
+    claims: Claims,
+    hints: &Hints,
+    inhabited: BTreeSet<u64>,
+) -> Result<Survey, ProbeError> {
     let (mut locks, mut files) = (Queries::<FilterQuery>::default(), Queries::<NameQuery>::default());
     for residue in claims.residues {
         match residue.query() {
@@ -86,7 +95,7 @@ pub fn objects(host: &Host, checkpoint: &Checkpoint, claims: Claims, hints: &Hin
             Query::Name(query) => files.add(residue, query),
         }
     }
-    let filters = filter::look(host, checkpoint, &locks.queries, hints)?;
+    let filters = filter::look(host, checkpoint, &locks.queries, hints, inhabited)?;
     let names = name::look(host, checkpoint, &files.queries, hints);
     let of_locks = locks.residues.into_iter().zip(filters.answers).flat_map(|(residue, presences)| {
         presences.into_iter().map(move |presence| Finding { residue: residue.clone(), presence })

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rustix::time::ClockId;
 
+use super::standing::namespace_number;
 use super::stat::{Stat, Status};
 use crate::memory::MemoryLayout;
 use crate::system::mountinfo::{self, HostMount};
@@ -44,6 +45,8 @@ pub struct Process {
     pub threads: u32,
     /// Who traces it.
     pub tracer: Option<u32>,
+    /// Its parent.
+    pub parent: Option<u32>,
     /// Where its parts lie in memory, where the kernel tells.
     pub layout: Option<MemoryLayout>,
     /// The program file; `None` where it cannot be read (another user's, a kernel thread).
@@ -128,6 +131,25 @@ impl Process {
         Some(mounts)
     }
 
+    /// The mounts that it sees; `None` where they cannot be read, or are more than any real tree has.
+    pub fn mounts(&self) -> Option<Vec<HostMount>> {
+        const MOST: usize = 10_000;
+        let table = fs::File::open(format!("/proc/{}/mountinfo", self.pid)).ok()?;
+        let (mut mounts, mut count) = (Vec::new(), 0);
+        let is_wanted = |_: mountinfo::Brief<'_>| {
+            count += 1;
+            count <= MOST
+        };
+        mountinfo::read(BufReader::new(table), is_wanted, |mount| mounts.push(mount)).ok()?;
+        (count <= MOST).then_some(mounts)
+    }
+
+    /// Whether it is in another mount namespace than criu-gc; `None` where that cannot be told.
+    pub fn has_own_mounts(&self) -> Option<bool> {
+        let of = |process: &str| namespace_number(&format!("/proc/{process}/ns/mnt"));
+        Some(of(&self.pid.to_string())? != of("self")?)
+    }
+
     /// The command line, argument by argument; empty where it cannot be read.
     pub fn arguments(&self) -> Vec<Vec<u8>> {
         let bytes = read_file(&PathBuf::from(format!("/proc/{}/cmdline", self.pid))).unwrap_or_default();
@@ -173,7 +195,7 @@ fn read(pid: u32, clock: BootClock) -> io::Result<Option<Process>> {
     if is_dead && stat.threads <= 1 {
         return Ok(None);
     }
-    let Status { mut pids, tracer, .. } = Status::parse(&read_file(&directory.join("status"))?);
+    let Status { mut pids, tracer, parent } = Status::parse(&read_file(&directory.join("status"))?);
     if pids.is_empty() {
         pids.push(pid);
     }
@@ -188,6 +210,7 @@ fn read(pid: u32, clock: BootClock) -> io::Result<Option<Process>> {
         is_kernel_thread: stat.is_kernel_thread,
         threads: stat.threads,
         tracer,
+        parent,
         layout,
         executable: if stat.is_kernel_thread { None } else { fs::read_link(directory.join("exe")).ok() },
     }))

@@ -76,7 +76,7 @@ impl Basis<'_> {
     /// the same namespace.
     pub(super) fn is_tied(&self, tie: Option<Tie>) -> bool {
         match tie {
-            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Metadata) => true,
+            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Metadata | Tie::Tree) => true,
             Some(Tie::Recorded) | None => self.is_recorded(),
         }
     }
@@ -118,6 +118,11 @@ impl Basis<'_> {
     /// make it.
     pub(super) fn is_older_than_dump(&self, file: &FoundFile) -> bool {
         let is_proven = file.place.base.identity() == Identity::Certain || self.is_recorded();
-        !is_proven && !self.checkpoint.span().is_some_and(|span| span.made(&file.identity, &file.directory))
+        !is_proven && !self.is_made_by_dump(file)
+    }
+
+    /// Whether the dump can have made the link, by the times.
+    pub(super) fn is_made_by_dump(&self, file: &FoundFile) -> bool {
+        self.checkpoint.span().is_some_and(|span| span.made(&file.identity, &file.directory))
     }
 }

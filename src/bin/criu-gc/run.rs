@@ -112,6 +112,10 @@ fn options(arguments: &Arguments, terminal: &Terminal) -> Options {
     options = arguments.work_dir.iter().fold(options, Options::work_dir);
     options = arguments.save.iter().fold(options, Options::save);
     options = arguments.only.iter().copied().fold(options, Options::only);
+    if arguments.from_log {
+        options = options.from_log();
+    }
+    options = arguments.dump_log.iter().fold(options, Options::dump_log);
     options = arguments.allow.iter().copied().fold(options, Options::allow);
     if arguments.command.is_some() {
         // A line for criu restore may name what criu-gc does not need.
