@@ -5,18 +5,21 @@
 //! and how to word all this. [`Residue`] is the only list of kinds, and a kind that lacks an answer does not compile.
 //! Carriers look and remove; they know no kinds.
 //!
-//! Nothing is residue because of its looks: image entries name each object, which carries them as its evidence.
+//! Nothing is residue because of its name: image entries name an object, which carries them as its evidence, or CRIU alone
+//! makes things of this whole shape, and the object says what it was recognised by.
 
 mod basis;
 mod describe;
 mod network_lock;
 mod original;
+mod temporary;
 
 use std::sync::Arc;
 
-use crate::carrier::{FoundChain, FoundFile, FoundRules, FoundTable, Presence, Query};
+use crate::carrier::{FoundChain, FoundEntry, FoundFile, FoundRules, FoundTable, FoundTask, Presence, Query};
 use crate::checkpoint::Checkpoint;
 use crate::evidence::Evidence;
+use crate::goal::Goal;
 use crate::part::Part;
 use crate::reason::KeepReason;
 
@@ -24,15 +27,22 @@ pub use basis::{Answer, Basis};
 pub use describe::{Description, Target};
 
 // Not in the macro, where rustfmt would not see them.
+pub mod control_group_yard;
+pub mod dead_socket;
 pub mod ghost_file;
+pub mod half_restored;
 pub mod link_remap;
 pub mod lock_chain;
 pub mod lock_table;
 pub mod locked_connection;
+pub mod stale_pid_file;
+pub mod temporary_directory;
+pub mod unfinished_cache;
 
-/// Declares the kinds: types that implement [`Kind`], each in a module of its own. They are claimed and shown in this order.
+/// Declares the kinds: types that implement [`Kind`], each in a module of its own, with the goals for which they go. They
+/// are claimed and shown in this order.
 macro_rules! kinds {
-    ($($module:ident::$kind:ident)*) => {
+    ($($module:ident::$kind:ident: $($goal:ident)+;)*) => {
         $(pub use $module::$kind;)*
 
         /// One thing that a checkpoint left, as far as the images tell.
@@ -51,6 +61,13 @@ macro_rules! kinds {
             /// The entries of the images that name it.
             pub fn evidence(&self) -> &[Evidence] {
                 match self { $(Residue::$kind(residue) => residue.evidence(),)* }
+            }
+
+            /// Its place in the list of kinds.
+            pub(crate) fn rank(&self) -> usize {
+                let modules = [$(stringify!($module)),*];
+                let own = match self { $(Residue::$kind(_) => stringify!($module),)* };
+                modules.iter().position(|module| *module == own).unwrap_or_default()
             }
 
             /// Who leaves it.
@@ -90,19 +107,27 @@ macro_rules! kinds {
             }
         }
 
-        /// Has each kind add what it claims.
-        fn add_claims(checkpoint: &Checkpoint, claims: &mut Claims) {
-            $(<$kind as Kind>::claim(checkpoint, claims);)*
+        /// Has each kind that goes for a goal add what it claims.
+        fn add_claims(checkpoint: &Checkpoint, goal: Goal, claims: &mut Claims) {
+            $(if [$(Goal::$goal),+].contains(&goal) {
+                <$kind as Kind>::claim(checkpoint, claims);
+            })*
         }
     };
 }
 
 kinds! {
-    locked_connection::LockedConnection
-    lock_chain::LockChain
-    lock_table::LockTable
-    link_remap::LinkRemap
-    ghost_file::GhostFile
+    half_restored::HalfRestored: Gc Restorable;
+    control_group_yard::ControlGroupYard: Gc Restorable;
+    temporary_directory::TemporaryDirectory: Restorable;
+    dead_socket::DeadSocket: Gc Restorable;
+    stale_pid_file::StalePidFile: Gc Restorable;
+    unfinished_cache::UnfinishedCache: Restorable;
+    locked_connection::LockedConnection: Gc;
+    lock_chain::LockChain: Gc;
+    lock_table::LockTable: Gc;
+    link_remap::LinkRemap: Gc;
+    ghost_file::GhostFile: Gc Restorable;
 }
 
 /// What a kind of residue answers.
@@ -176,6 +201,8 @@ found! {
     FoundRules = Rules
     FoundTable = Table
     FoundChain = Chain
+    FoundEntry = Entry
+    FoundTask = Task
 }
 
 /// All that a checkpoint may have left.
@@ -216,11 +243,21 @@ struct Contradiction {
     text: String,
 }
 
-/// What the checkpoint may have left, network locks first.
-pub fn claims(checkpoint: &Checkpoint) -> Claims {
+/// What the checkpoint may have left that is in the way of a goal, network locks before files.
+pub fn claims(checkpoint: &Checkpoint, goal: Goal) -> Claims {
     let mut claims = Claims::default();
     if !checkpoint.is_pre_dump() {
-        add_claims(checkpoint, &mut claims);
+        add_claims(checkpoint, goal, &mut claims);
     }
+    claims
+}
+
+/// What the images of a checkpoint name.
+pub fn named_by_images(checkpoint: &Checkpoint) -> Claims {
+    let mut claims = claims(checkpoint, Goal::Gc);
+    claims.residues.retain(|residue| match residue.query() {
+        Query::Name(_) | Query::Filter(_) => true,
+        Query::Entry(_) | Query::Tasks => false,
+    });
     claims
 }

@@ -81,8 +81,20 @@ pub struct Policy {
     pub allowed: BTreeSet<KeepReason>,
     /// The only part that the user wants removed (`--only`).
     pub only: Option<Part>,
+    /// What becomes of processes that a killed restore left.
+    pub stranded: StrandedTasks,
     /// Changes of inodes, by device and inode number, that an earlier run made when it kept their files (`--save`).
     pub own_changes: HashMap<InodeId, Timestamp>,
+}
+
+/// What becomes of processes that a killed restore left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StrandedTasks {
+    /// They stay, and so does what depends on their end.
+    #[default]
+    Keep,
+    /// They are killed (`--kill`).
+    End,
 }
 
 impl Plan {
@@ -100,9 +112,11 @@ impl Plan {
     /// a criu is there by now, everything is kept.
     pub fn guarded(mut self, tree: &TreeState, policy: &Policy) -> GuardedPlan {
         for item in self.items.iter_mut().filter(|item| item.verdict == Verdict::Remove) {
-            let reasons = policy.objections(general_reasons(tree, &item.finding.presence));
+            let reasons = policy.objections(general_reasons(tree, policy, &item.finding.presence));
             if !reasons.is_empty() {
                 item.verdict = Verdict::Keep(reasons);
+            } else if is_past(tree, &item.finding.presence) {
+                item.verdict = Verdict::Nothing;
             }
         }
         GuardedPlan { items: self.items }
@@ -215,7 +229,12 @@ impl<'a> Decider<'a> {
             Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_) => return Verdict::Nothing,
             Presence::Unreachable(_) => return Verdict::CannotTell,
             Presence::InTable(_) => return self.tables.clone(),
-            Presence::File(_) | Presence::Rules(_) | Presence::Table(_) | Presence::Chain(_) => {}
+            Presence::File(_)
+            | Presence::Rules(_)
+            | Presence::Table(_)
+            | Presence::Chain(_)
+            | Presence::Entry(_)
+            | Presence::Task(_) => {}
         }
         let Some(mut reasons) = residue.objections(presence, &self.basis(answered)) else { return Verdict::CannotTell };
         if !self.checkpoint.is_of_known_version() {
@@ -227,16 +246,23 @@ impl<'a> Decider<'a> {
         if answered.record != Some(Answer::Same) && !may_remove(self.checkpoint.author, presence) {
             reasons.push(KeepReason::ForeignImages);
         }
-        let reasons = self.policy.objections(general_reasons(self.tree, presence).into_iter().chain(reasons));
+        let reasons =
+            self.policy.objections(general_reasons(self.tree, self.policy, presence).into_iter().chain(reasons));
         if reasons.is_empty() { Verdict::Remove } else { Verdict::Keep(reasons) }
     }
 }
 
 /// What speaks against any removal of what was found.
-fn general_reasons(tree: &TreeState, presence: &Presence) -> Vec<KeepReason> {
+fn general_reasons(tree: &TreeState, policy: &Policy, presence: &Presence) -> Vec<KeepReason> {
     let mut reasons = Vec::new();
     if !tree.criu.is_empty() {
         reasons.push(KeepReason::CriuAtWork);
+    }
+    if !tree.stranded.is_empty() && policy.stranded == StrandedTasks::Keep {
+        reasons.push(KeepReason::HalfRestored);
+    }
+    if is_of_restore_alone(presence) {
+        return reasons;
     }
     if closed_network(presence).map_or(!tree.alive.is_empty(), |network| tree.may_live_in(network)) {
         reasons.push(KeepReason::TreeAlive);
@@ -245,6 +271,27 @@ fn general_reasons(tree: &TreeState, presence: &Presence) -> Vec<KeepReason> {
         reasons.push(KeepReason::TreeUnknown);
     }
     reasons
+}
+
+/// Whether a dump never leaves such a thing, so that the dumped tree has no part in it.
+fn is_of_restore_alone(presence: &Presence) -> bool {
+    match presence {
+        Presence::Entry(_) | Presence::Task(_) => true,
+        Presence::File(_)
+        | Presence::Rules(_)
+        | Presence::InTable(_)
+        | Presence::Table(_)
+        | Presence::Chain(_)
+        | Presence::Gone(_)
+        | Presence::Vanished(_)
+        | Presence::Untied(_)
+        | Presence::Unreachable(_) => false,
+    }
+}
+
+/// Whether it is a process that is not stranded any more.
+fn is_past(tree: &TreeState, presence: &Presence) -> bool {
+    matches!(presence, Presence::Task(found) if !tree.stranded.iter().any(|stranded| found.is(stranded)))
 }
 
 /// The network namespace that a lock closes as a whole. A restore closes the one that it restores into, and leaves it
@@ -257,6 +304,8 @@ fn closed_network(presence: &Presence) -> Option<NetworkId> {
         | Presence::Rules(_)
         | Presence::InTable(_)
         | Presence::File(_)
+        | Presence::Entry(_)
+        | Presence::Task(_)
         | Presence::Gone(_)
         | Presence::Vanished(_)
         | Presence::Untied(_)

@@ -10,6 +10,7 @@
 //! changed. A dead tree needs a look at every process that may belong to it.
 
 mod kinship;
+mod stranded;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -23,6 +24,8 @@ use crate::record::Record;
 use crate::system::netns::NetworkId;
 use crate::time::Timestamp;
 use kinship::{Kinship, Matcher};
+
+pub use stranded::{Role, Stranded};
 
 /// What is known about the processes of the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct TreeState {
     pub fallback: Vec<Fallback>,
     /// criu processes that work on these images.
     pub criu: Vec<LiveTask>,
+    /// Processes that a killed restore from the images left.
+    pub stranded: Vec<Stranded>,
     /// Whether there are others, which may be at work on other images of the same tree.
     pub has_other_criu: bool,
     /// Why nothing can be said, where nothing can.
@@ -99,8 +104,9 @@ impl TreeState {
 
 /// Looks for the processes of the checkpoint.
 pub fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> TreeState {
-    let (criu, has_other_criu) = criu_processes(host, given);
-    let mut state = TreeState { criu, has_other_criu, ..TreeState::default() };
+    let stranded = stranded::look(host, given, checkpoint);
+    let (criu, has_other_criu) = criu_processes(host, given, &stranded);
+    let mut state = TreeState { criu, has_other_criu, stranded, ..TreeState::default() };
     if checkpoint.is_pre_dump() {
         return state;
     }
@@ -112,7 +118,8 @@ pub fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> TreeState {
         return state;
     }
     let matcher = Matcher::new(checkpoint);
-    for process in &host.processes().list {
+    let stranded = state.stranded.clone();
+    for process in host.processes().list.iter().filter(|process| !is_among(&stranded, process)) {
         match matcher.classify(process) {
             Some(Kinship::Dumped) => state.alive.push(LiveTask::of(process)),
             Some(Kinship::Resembling) => state.resembling.push(LiveTask::of(process)),
@@ -156,8 +163,8 @@ impl LiveTask {
 /// Processes that have the images directory open, as every criu has while it dumps, restores or serves pages
 /// (`open_image_dir` in `criu/image.c`), and that are a criu by their name or by what they do; and whether there is
 /// another criu. One pass: to tell a criu takes a read for each process.
-fn criu_processes(host: &Host, given: &Given) -> (Vec<LiveTask>, bool) {
-    let processes = host.processes().list.iter();
+fn criu_processes(host: &Host, given: &Given, stranded: &[Stranded]) -> (Vec<LiveTask>, bool) {
+    let processes = host.processes().list.iter().filter(|process| !is_among(stranded, process));
     let others = processes.filter(|process| !process.is_kernel_thread && process.pid != std::process::id());
     let images = given.directory_and_inode().map(|(directory, (_, inode))| {
         (std::path::absolute(directory.path()).unwrap_or_else(|_| directory.path().to_owned()), inode)
@@ -175,6 +182,10 @@ fn criu_processes(host: &Host, given: &Given) -> (Vec<LiveTask>, bool) {
         }
     }
     (at_work, has_other_criu)
+}
+
+fn is_among(stranded: &[Stranded], process: &Process) -> bool {
+    stranded.iter().any(|stranded| stranded.task.pid == process.pid)
 }
 
 /// Whether a process is a criu: by its name, its program, or, where a dynamic linker or an interpreter runs it or it has

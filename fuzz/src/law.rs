@@ -41,7 +41,7 @@ pub fn no_step_of_checkpoint_leads_out_of_scope(checkpoint: &Checkpoint) {
 
 /// Everything that is found was changed last at this time.
 fn check(checkpoint: &Checkpoint, changed: Timestamp) {
-    let claims = kind::claims(checkpoint);
+    let claims = kind::named_by_images(checkpoint);
     let host = host(checkpoint);
     let mut survey = Survey::default();
     for residue in claims.residues {

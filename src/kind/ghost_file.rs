@@ -113,6 +113,7 @@ impl Kind for GhostFile {
             name: self.name.clone(),
             target: Target::Is(original),
             remark: Some("left by a restore that was killed"),
+            recognised: None,
         }
     }
 }
@@ -162,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::example::{checkpoint, evidence};
-    use crate::kind::{Residue, claims};
+    use crate::kind::{Residue, named_by_images};
 
     const GHOST: Option<i32> = Some(1);
 
@@ -188,7 +189,7 @@ mod tests {
             Residue::GhostFile(ghost) => format!("{} of {}", ghost.name.escape_ascii(), ghost.evidence[1].image),
             other => panic!("{other:?}"),
         };
-        assert_eq!(claims(checkpoint).residues.iter().map(text).collect::<Vec<_>>(), expected);
+        assert_eq!(named_by_images(checkpoint).residues.iter().map(text).collect::<Vec<_>>(), expected);
     }
 
     const CLAIM: &str = "/srv/data.cr.1a.ghost of ghost-file-1a.img";
@@ -225,9 +226,9 @@ mod tests {
     fn a_ghost_with_an_odd_entry_is_kept_after_a_restore() {
         let mut checkpoint = example(0o100_640);
         checkpoint.add_file(file(5, "/srv/../data"));
-        assert!(claims(&checkpoint).unknown.is_empty());
+        assert!(named_by_images(&checkpoint).unknown.is_empty());
         checkpoint.restores.has_log = true;
-        let [unknown] = &claims(&checkpoint).unknown[..] else { panic!("not one") };
+        let [unknown] = &named_by_images(&checkpoint).unknown[..] else { panic!("not one") };
         let expected = "files.img record 5 at offset 500 has a name that is not a plain path; its ghost file is kept";
         assert_eq!((unknown.part, unknown.sentence.as_str()), (Part::Files, expected));
     }

@@ -133,6 +133,7 @@ impl Kind for LinkRemap {
             name: self.link.clone(),
             target: self.original.clone().into(),
             remark: is_silly_rename.then_some("an NFS silly rename"),
+            recognised: None,
         }
     }
 }

@@ -80,6 +80,11 @@ pub struct Directory {
 pub struct Name<'a>(&'a OsStr);
 
 impl<'a> Name<'a> {
+    /// The name itself.
+    pub fn as_os_str(self) -> &'a OsStr {
+        self.0
+    }
+
     /// The name, if it is one component and passes the check of whoever is going to remove it.
     pub fn checked(name: &'a OsStr, is_expected: impl FnOnce(&[u8]) -> bool) -> Option<Self> {
         let bytes = name.as_bytes();
@@ -331,6 +336,17 @@ impl Directory {
     /// Removes the entry of this name, which must not be a directory. `false` where it was gone already.
     pub fn unlink(&self, name: Name<'_>) -> Result<bool, FileError> {
         match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name.0, AtFlags::empty())) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(source) => Err(failed("remove", &self.path.join(name.0))(source)),
+        }
+    }
+}
+
+impl Directory {
+    /// Removes the directory of this name, which must be empty. `false` where it was gone already.
+    pub fn remove_directory(&self, name: Name<'_>) -> Result<bool, FileError> {
+        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name.0, AtFlags::REMOVEDIR)) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(source) => Err(failed("remove", &self.path.join(name.0))(source)),
