@@ -9,7 +9,7 @@
 mod confirm;
 
 use crate::carrier::filter::FilterRemoval;
-use crate::carrier::name::NameRemoval;
+use crate::carrier::name::{NameAct, NameRemoval};
 use crate::carrier::{EntryQuery, FoundEntry, FoundTask, Outcome, Presence, Query, entry, filter, name, task};
 use crate::host::{Host, Wanted};
 use crate::interrupt::Interrupt;
@@ -39,19 +39,34 @@ pub fn execute(
     interrupt: &Interrupt,
 ) -> (Vec<Done>, Option<Saver>) {
     let mut done: Vec<Done> = plan.into_items().into_iter().map(Done::before).collect();
+    move_back(host, &mut done, interrupt);
     end_tasks(&mut done, interrupt);
     let (at, jobs): (Vec<usize>, Vec<FilterRemoval<'_>>) = planned(&done).filter_map(filter_job).unzip();
     let outcomes = filter::remove(host, &jobs, interrupt);
     for (at, outcome) in at.into_iter().zip(outcomes) {
         done[at].outcome = outcome;
     }
-    let (at, jobs): (Vec<usize>, Vec<NameRemoval>) = planned(&done).filter_map(name_job).unzip();
+    let is_removed = |(_, job): &(usize, NameRemoval)| job.query.act != NameAct::RenameBack;
+    let (at, jobs): (Vec<usize>, Vec<NameRemoval>) = planned(&done).filter_map(name_job).filter(is_removed).unzip();
     let (fates, saver) = name::remove(host, jobs, saver, interrupt);
     for (at, fate) in at.into_iter().zip(fates) {
         (done[at].outcome, done[at].saved) = (fate.outcome, fate.saved);
     }
     remove_entries(&mut done, interrupt);
     (done, saver)
+}
+
+/// Files of the user's that a restore moved out of its way, before anything else: the next restore may lose them.
+fn move_back(host: &Host, done: &mut [Done], interrupt: &Interrupt) {
+    let is_moved = |(_, job): &(usize, NameRemoval)| job.query.act == NameAct::RenameBack;
+    let (at, jobs): (Vec<usize>, Vec<NameRemoval>) = planned(done).filter_map(name_job).filter(is_moved).unzip();
+    if jobs.is_empty() {
+        return;
+    }
+    let (fates, _) = name::remove(host, jobs, None, interrupt);
+    for (at, fate) in at.into_iter().zip(fates) {
+        done[at].outcome = fate.outcome;
+    }
 }
 
 /// Processes first: what depends on their end stays where one does not end.
@@ -83,7 +98,8 @@ fn end_tasks(done: &mut [Done], interrupt: &Interrupt) {
         done[at].outcome = outcome;
     }
     let waits = |done: &&mut Done| {
-        done.item.verdict == Verdict::Remove && !matches!(done.item.finding.presence, Presence::Task(_))
+        let is_done = matches!(done.outcome, Outcome::Removed | Outcome::AlreadyGone);
+        done.item.verdict == Verdict::Remove && !is_done && !matches!(done.item.finding.presence, Presence::Task(_))
     };
     for done in done.iter_mut().filter(|done| has_failed && waits(done)) {
         done.item.verdict = Verdict::Keep(vec![KeepReason::HalfRestored]);

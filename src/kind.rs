@@ -35,6 +35,8 @@ pub mod link_remap;
 pub mod lock_chain;
 pub mod lock_table;
 pub mod locked_connection;
+pub mod parked_file;
+pub mod reopened_name;
 pub mod stale_pid_file;
 pub mod temporary_directory;
 pub mod unfinished_cache;
@@ -85,6 +87,13 @@ macro_rules! kinds {
                 match self { $(Residue::$kind(residue) => residue.query(),)* }
             }
 
+            /// Whether what was found is of its kind at all.
+            pub(crate) fn recognises(&self, presence: &Presence) -> bool {
+                match self {
+                    $(Residue::$kind(residue) => residue.recognises(<$kind as Kind>::Found::of(presence)),)*
+                }
+            }
+
             /// What speaks against removing what was found; nothing where another kind of thing was found than was asked for.
             pub(crate) fn objections(&self, presence: &Presence, basis: &Basis<'_>) -> Option<Vec<KeepReason>> {
                 match self {
@@ -117,6 +126,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    parked_file::ParkedFile: Restorable;
     half_restored::HalfRestored: Gc Restorable;
     control_group_yard::ControlGroupYard: Gc Restorable;
     temporary_directory::TemporaryDirectory: Restorable;
@@ -127,6 +137,7 @@ kinds! {
     lock_chain::LockChain: Gc;
     lock_table::LockTable: Gc;
     link_remap::LinkRemap: Gc;
+    reopened_name::ReopenedName: Restorable;
     ghost_file::GhostFile: Gc Restorable;
 }
 
@@ -149,6 +160,11 @@ trait Kind: Into<Residue> {
 
     /// What is to be looked for.
     fn query(&self) -> Query;
+
+    /// Whether what was found is of the kind at all; a look-alike is not worth a word. `None` for what was not found.
+    fn recognises(&self, _found: Option<&Self::Found>) -> bool {
+        true
+    }
 
     /// What speaks against removing what was found, beside what speaks against removing anything: a living tree, the record
     /// of the dump, images of others.

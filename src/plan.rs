@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::carrier::{FoundFile, Presence};
+use crate::carrier::name::NameAct;
+use crate::carrier::{FoundFile, Presence, Query};
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
 use crate::connection::TableForm;
 use crate::kind::{Basis, Residue, Signs};
@@ -112,7 +113,7 @@ impl Plan {
     /// a criu is there by now, everything is kept.
     pub fn guarded(mut self, tree: &TreeState, policy: &Policy) -> GuardedPlan {
         for item in self.items.iter_mut().filter(|item| item.verdict == Verdict::Remove) {
-            let reasons = policy.objections(general_reasons(tree, policy, &item.finding.presence));
+            let reasons = policy.objections(general_reasons(tree, policy, &item.finding));
             if !reasons.is_empty() {
                 item.verdict = Verdict::Keep(reasons);
             } else if is_past(tree, &item.finding.presence) {
@@ -246,17 +247,22 @@ impl<'a> Decider<'a> {
         if answered.record != Some(Answer::Same) && !may_remove(self.checkpoint.author, presence) {
             reasons.push(KeepReason::ForeignImages);
         }
-        let reasons =
-            self.policy.objections(general_reasons(self.tree, self.policy, presence).into_iter().chain(reasons));
+        let reasons = self
+            .policy
+            .objections(general_reasons(self.tree, self.policy, &answered.finding).into_iter().chain(reasons));
         if reasons.is_empty() { Verdict::Remove } else { Verdict::Keep(reasons) }
     }
 }
 
 /// What speaks against any removal of what was found.
-fn general_reasons(tree: &TreeState, policy: &Policy, presence: &Presence) -> Vec<KeepReason> {
-    let mut reasons = Vec::new();
+fn general_reasons(tree: &TreeState, policy: &Policy, finding: &Finding) -> Vec<KeepReason> {
+    let (mut reasons, presence) = (Vec::new(), &finding.presence);
     if !tree.criu.is_empty() {
         reasons.push(KeepReason::CriuAtWork);
+    }
+    // What a restore moved out of its way is nobody's but the user's.
+    if is_moved_back(finding) {
+        return reasons;
     }
     if !tree.stranded.is_empty() && policy.stranded == StrandedTasks::Keep {
         reasons.push(KeepReason::HalfRestored);
@@ -271,6 +277,10 @@ fn general_reasons(tree: &TreeState, policy: &Policy, presence: &Presence) -> Ve
         reasons.push(KeepReason::TreeUnknown);
     }
     reasons
+}
+
+fn is_moved_back(finding: &Finding) -> bool {
+    matches!(finding.residue.query(), Query::Name(name) if name.act == NameAct::RenameBack)
 }
 
 /// Whether a dump never leaves such a thing, so that the dumped tree has no part in it.

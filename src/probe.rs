@@ -125,21 +125,24 @@ pub fn objects(host: &Host, checkpoint: &Checkpoint, claims: Claims, hints: &Hin
         presences.into_iter().map(move |presence| Finding { residue: residue.clone(), presence })
     });
     let of_files = files.residues.into_iter().zip(names).map(|(residue, presence)| Finding { residue, presence });
-    let is_told = |finding: &Finding| match (finding.residue.left_by(), &finding.presence) {
-        (LeftBy::Dump, _) => true,
-        (LeftBy::KilledRestore, Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_)) => false,
-        // Without a restore it cannot be there.
-        (LeftBy::KilledRestore, Presence::Unreachable(_)) => checkpoint.restores.has_log,
-        (
-            LeftBy::KilledRestore,
-            Presence::File(_)
-            | Presence::Rules(_)
-            | Presence::InTable(_)
-            | Presence::Table(_)
-            | Presence::Chain(_)
-            | Presence::Entry(_)
-            | Presence::Task(_),
-        ) => true,
+    let is_told = |finding: &Finding| {
+        finding.residue.recognises(&finding.presence)
+            && match (finding.residue.left_by(), &finding.presence) {
+                (LeftBy::Dump, _) => true,
+                (LeftBy::KilledRestore, Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_)) => false,
+                // Without a restore it cannot be there.
+                (LeftBy::KilledRestore, Presence::Unreachable(_)) => checkpoint.restores.has_log,
+                (
+                    LeftBy::KilledRestore,
+                    Presence::File(_)
+                    | Presence::Rules(_)
+                    | Presence::InTable(_)
+                    | Presence::Table(_)
+                    | Presence::Chain(_)
+                    | Presence::Entry(_)
+                    | Presence::Task(_),
+                ) => true,
+            }
     };
     Ok(Survey {
         tree: TreeState { criu: filters.criu, ..TreeState::default() },

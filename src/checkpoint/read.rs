@@ -87,7 +87,8 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let remaps: Vec<RemapRecord> = reader.all(0, Fact::Remap)?;
     let (mut tasks, programs) = reader.tasks()?;
     let wanted = wanted_files(&remaps, &programs);
-    let Files { files, sockets, layout, link_remaps, socket_inodes, is_empty, odd_ids, .. } = reader.files(&wanted)?;
+    let Files { files, sockets, deleted_sockets, layout, link_remaps, socket_inodes, is_empty, odd_ids, .. } =
+        reader.files(&wanted)?;
     let ghosts = ghosts::read(images, &remaps, &mut reader.author, &mut reader.budget)?;
     let absence = images.absence();
     let end = reader.end_of_dump()?;
@@ -131,6 +132,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         files,
         ghosts,
         sockets,
+        deleted_sockets,
         mounts,
         tasks,
         network,

@@ -60,7 +60,7 @@ pub(super) fn document(
 
 fn link(finding: &Finding) -> Option<Link> {
     let (Query::Name(name), Presence::File(file)) = (finding.residue.query(), &finding.presence) else { return None };
-    let FoundFile { place, filesystem, directory, identity } = file;
+    let FoundFile { place, filesystem, directory, identity, .. } = file;
     Some(Link {
         id: name.shape.id,
         link: Bytes(name.path),

@@ -56,6 +56,8 @@ fn link(residue: &Residue) -> Option<LinkFacts> {
         | Residue::LockTable(_)
         | Residue::GhostFile(_)
         | Residue::HalfRestored(_)
+        | Residue::ParkedFile(_)
+        | Residue::ReopenedName(_)
         | Residue::ControlGroupYard(_)
         | Residue::TemporaryDirectory(_)
         | Residue::DeadSocket(_)

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::archive::Compression;
 use crate::carrier::filter::Tie;
+use crate::carrier::name::NameAct;
 use crate::carrier::{self, FoundChain, FoundFile, FoundRules, FoundTable, Presence, Query};
 use crate::checkpoint::{Checkpoint, Completeness, DumpedGhost};
 use crate::connection::TableForm;
@@ -125,7 +126,7 @@ fn object(item: &Item, outcome: Option<&carrier::Outcome>, saved: Option<&Saved>
         location: location(&finding.presence),
         state,
         detail,
-        act: act(&finding.presence),
+        act: act(finding),
         verdict: match verdict {
             plan::Verdict::Remove => Verdict::Remove,
             plan::Verdict::Keep(_) => Verdict::Keep,
@@ -180,8 +181,13 @@ fn remedy(reason: KeepReason, finding: &Finding) -> String {
     }
 }
 
-fn act(presence: &Presence) -> Act {
-    match presence {
+fn act(finding: &Finding) -> Act {
+    if let Query::Name(name) = finding.residue.query()
+        && name.act == NameAct::RenameBack
+    {
+        return Act::RenameBack;
+    }
+    match &finding.presence {
         Presence::Entry(entry) if !entry.mounts.is_empty() => Act::Unmount,
         Presence::Task(_) => Act::Kill,
         Presence::Entry(_)
@@ -313,6 +319,9 @@ fn foreign(foreign: &[String]) -> Option<String> {
 /// Removal frees a file's space only where the link is its last name, and it has not just got another.
 fn frees(finding: &Finding, saved: Option<&Saved>) -> u64 {
     let Presence::File(file) = &finding.presence else { return 0 };
+    if act(finding) == Act::RenameBack {
+        return 0;
+    }
     let is_linked = saved.is_some_and(|saved| saved.method == Method::HardLink);
     if file.identity.links == 1 && !is_linked { file.identity.allocated } else { 0 }
 }

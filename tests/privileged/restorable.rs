@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use testkit::{Criu, DumpOptions, DumpResult, Finished, Kill, TestHost, Workload};
+use testkit::{Criu, DumpOptions, DumpResult, Finished, Kill, TestHost, Victim, Workload};
 
 use crate::case::{Case, Cases};
 use crate::places::images_of;
@@ -15,6 +15,9 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "after a killed restore, restorable makes the next one succeed at the first try", test: next_restore },
     Case { name: "what a killed restore left stays without --kill, and is named with it", test: without_kill },
     Case { name: "a restore at work is left alone by restorable", test: at_work },
+    Case { name: "a file of the user's that a killed restore moved aside gets its name back", test: parked },
+    Case { name: "names under which a killed restore opened files go, and the user's own stay", test: reopened },
+    Case { name: "a ghost file of a deleted directory is found above it", test: above },
     Case { name: "control group mounts of a killed restore are unmounted, and nothing below is touched", test: yard },
 ]));
 
@@ -181,6 +184,79 @@ fn yard(criu: &Criu) {
     for path in own {
         assert!(killed.host.path(&path).symlink_metadata().is_ok(), "{} is gone: {undone}", path.display());
     }
+    killed.assert_restores(criu);
+}
+
+/// The restored task and CRIU die together right after the user's file was moved.
+fn parked(criu: &Criu) {
+    let killed = Killed::dumped(criu, &[]);
+    let (own, parked) = (killed.host.dir().join("socket"), killed.host.dir().join("socket.criu-sk-ghost"));
+    fs::write(&own, "the user's").expect("a file");
+    killed.restore_killed(criu, Kill::after("rename", "criu-sk-ghost").of(Victim::Both));
+    assert!(!own.exists() && parked.exists(), "void: the file was not moved");
+    fs::write(&own, "newer").expect("a file");
+    let taken = killed.restorable(&["--kill"]);
+    assert!(taken.code() == 1 && taken.stdout.contains("kept: name-taken"), "{taken}");
+    assert_eq!(fs::read_to_string(&own).expect("a file"), "newer");
+    fs::remove_file(&own).expect("a file");
+    let shown = killed.restorable(&["--show"]);
+    let first = shown.stdout.lines().next().unwrap_or_default();
+    let expected = format!("Your file: {} -> {} (", parked.display(), own.display());
+    assert!(first.starts_with(&expected) && first.ends_with("to be renamed back)"), "{shown}");
+    // Before and without the end of any process.
+    let undone = killed.restorable(&[]);
+    assert!(undone.stdout.contains("renamed back)"), "{undone}");
+    assert_eq!(fs::read_to_string(&own).expect("the user's file"), "the user's");
+    assert!(!parked.exists());
+    let undone = killed.restorable(&["--kill"]);
+    assert_eq!(undone.code(), 0, "{undone}");
+    killed.assert_restores(criu);
+    assert_eq!(fs::read_to_string(&own).expect("the user's file"), "the user's");
+}
+
+fn reopened(criu: &Criu) {
+    for (name, is_taken) in [("linked", false), ("one", false), ("linked", true), ("one", true)] {
+        let killed = Killed::dumped(criu, &[]);
+        let own = killed.host.dir().join(name);
+        let link = if is_taken { "cr_link" } else { name };
+        if is_taken {
+            fs::write(&own, "the user's").expect("a file");
+        }
+        let kill = match (name, is_taken) {
+            (_, true) => Kill::after("linkat", ".cr_link"),
+            ("one", false) => Kill::after("linkat", "one.cr."),
+            (_, false) => Kill::after("linkat", "linked"),
+        };
+        killed.restore_killed(criu, kill.of(Victim::Both));
+        let made = || killed.names(&format!("{name}{}", if is_taken { ".cr_link" } else { "" }));
+        assert_eq!(made().len(), 1, "void: {link} was not made: {:?}", killed.names(""));
+        let undone = killed.restorable(&["--kill"]);
+        assert_eq!(undone.code(), 0, "{undone}");
+        assert_eq!(made(), Vec::<PathBuf>::new(), "{undone}");
+        if is_taken {
+            assert_eq!(fs::read_to_string(&own).expect("the user's file"), "the user's");
+        }
+        assert_eq!(killed.names("").iter().filter(|path| path.to_string_lossy().contains("link_remap")).count(), 1);
+        killed.assert_restores(criu);
+    }
+}
+
+fn above(criu: &Criu) {
+    let host = TestHost::new();
+    let directory = host.dir().join("gone/below");
+    fs::create_dir_all(&directory).expect("directories");
+    let tree = host.start_workload(&[&"deleted", &directory.join("data")]);
+    fs::remove_dir_all(host.dir().join("gone")).expect("directories");
+    let options = DumpOptions::default();
+    let dump = criu.dump(&host, &tree, &images_of(&host), &options);
+    drop(tree);
+    let killed = Killed { host, dump, options };
+    killed.restore_killed(criu, post_restore());
+    let ghosts = killed.names(".ghost");
+    eprintln!("{:?}", killed.names(""));
+    assert_eq!(ghosts.len(), 1, "void: no ghost file above: {:?}", killed.names(""));
+    let undone = killed.restorable(&["--kill"]);
+    assert_eq!((undone.code(), killed.names(".ghost")), (0, Vec::new()), "{undone}");
     killed.assert_restores(criu);
 }
 
