@@ -66,7 +66,7 @@ fn main() {
 fn remove_planned(images: &Path) -> Duration {
     let images = Images::open(images, None).expect("the images");
     let checkpoint = checkpoint::read(&images).expect("the images");
-    let claims = kind::claims(&checkpoint);
+    let claims = kind::named_by_images(&checkpoint);
     let host = Host::look(probe::wanted(&checkpoint, &claims));
     let survey =
         probe::look(&host, &Given::Images(images), &checkpoint, claims, &Hints::default()).expect("this machine");

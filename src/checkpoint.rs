@@ -20,7 +20,7 @@ use std::net::IpAddr;
 
 use criu_images::{
     GhostFileEntry, ImageKind, ImageVersion, Inventory, MntEntry, NetworkLock, RegFileEntry, Remap, RemapFilePathEntry,
-    TaskKobjIds,
+    TaskKobjIds, UnixSkEntry,
 };
 
 use crate::connection::Connection;
@@ -73,6 +73,8 @@ pub struct Checkpoint {
     pub ghosts: HashMap<u32, GhostRecord>,
     /// The TCP sockets that have a peer.
     pub sockets: Vec<SocketRecord>,
+    /// The Unix sockets whose path was deleted.
+    pub deleted_sockets: Vec<UnixSocketRecord>,
     /// The mounts of all mount namespaces of the tree, by mount id.
     pub mounts: BTreeMap<u32, MountRecord>,
     /// The processes of the tree, its root first.
@@ -193,6 +195,8 @@ pub struct Record<T> {
 pub type RemapRecord = Record<RemapFilePathEntry>;
 /// A regular file with its place.
 pub type FileRecord = Record<RegFileEntry>;
+/// A Unix socket with its place.
+pub type UnixSocketRecord = Record<UnixSkEntry>;
 /// What a ghost file looked like, with its place.
 pub type GhostRecord = Record<GhostFileEntry>;
 

@@ -83,6 +83,7 @@ mod error;
 mod evidence;
 mod execute;
 mod firewall;
+mod goal;
 mod host;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -114,6 +115,7 @@ use std::path::PathBuf;
 
 pub use causes::with_causes;
 pub use error::{Error, ErrorKind};
+pub use goal::Goal;
 pub use interrupt::Control;
 pub use locate::STANDARD_INPUT;
 pub use options::{Event, Options, UnknownKeys};

@@ -6,8 +6,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::goal::Goal;
 use crate::mounts::MountHints;
 use crate::part::Part;
+use crate::plan::StrandedTasks;
 use crate::probe::Hints;
 use crate::reason::KeepReason;
 use crate::record::store::RecordStore;
@@ -29,6 +31,8 @@ pub struct Options {
     pub(crate) dump_log: Option<PathBuf>,
     pub(crate) save: Option<PathBuf>,
     pub(crate) only: Option<Part>,
+    pub(crate) goal: Goal,
+    pub(crate) stranded: StrandedTasks,
     /// What `criu restore` would inherit, by the key in the images.
     pub(crate) inherited: Vec<(Vec<u8>, PathBuf)>,
     pub(crate) unknown_keys: UnknownKeys,
@@ -137,6 +141,21 @@ impl Options {
     #[must_use]
     pub fn only(mut self, part: Part) -> Self {
         self.only = Some(part);
+        self
+    }
+
+    /// What the run is for. By default it removes what the dump left.
+    #[must_use]
+    pub fn goal(mut self, goal: Goal) -> Self {
+        self.goal = goal;
+        self
+    }
+
+    /// Kills the processes that a killed restore left. They never run again, but otherwise stay, and so does what depends
+    /// on their end.
+    #[must_use]
+    pub fn end_half_restored(mut self) -> Self {
+        self.stranded = StrandedTasks::End;
         self
     }
 

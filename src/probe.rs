@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use crate::carrier::filter::{self, ProbeError, RecordedNamespace};
-use crate::carrier::{FilterQuery, NameQuery, Presence, Query, name};
+use crate::carrier::{EntryQuery, FilterQuery, FoundTask, NameQuery, Presence, Query, entry, name};
+use crate::causes::with_causes;
 use crate::checkpoint::Checkpoint;
 use crate::firewall::LookFailure;
 use crate::host::Host;
@@ -72,11 +73,44 @@ pub fn look(
     hints: &Hints,
 ) -> Result<Survey, ProbeError> {
     let mut tree = tree::look(host, given, checkpoint);
+    let (mut unnamed, mut unread) = (Vec::new(), Vec::new());
+    for residue in &claims.residues {
+        match residue.query() {
+            Query::Entry(query) => entries(host, given, residue, &query, &mut unnamed, &mut unread),
+            Query::Tasks => unnamed.extend(tree.stranded.iter().map(|stranded| Finding {
+                residue: residue.clone(),
+                presence: Presence::Task(FoundTask::from(stranded)),
+            })),
+            Query::Name(_) | Query::Filter(_) => {}
+        }
+    }
     let is_later = |start: &Timestamp| checkpoint.written.is_some_and(|written| *start > written.latest());
     tree.started_again = hints.metadata.own_start().filter(is_later);
     let mut survey = objects(host, checkpoint, claims, hints, tree.inhabited())?;
+    // What is stranded has the sockets that are seen.
+    survey.tree.criu.retain(|_| tree.stranded.is_empty());
     tree.criu.append(&mut survey.tree.criu);
+    survey.findings.extend(unnamed);
+    survey.findings.sort_by_key(|finding| finding.residue.rank());
+    survey.notes.append(&mut unread);
     Ok(Survey { tree, ..survey })
+}
+
+/// The entries of one kind, and notes about where could not be looked.
+fn entries(
+    host: &Host,
+    given: &Given,
+    residue: &Residue,
+    query: &EntryQuery,
+    found: &mut Vec<Finding>,
+    unread: &mut Vec<String>,
+) {
+    let (entries, failures) = entry::look(host, given, query);
+    let finding = |entry| Finding { residue: residue.clone(), presence: Presence::Entry(entry) };
+    found.extend(entries.into_iter().map(finding));
+    unread.extend(
+        failures.iter().map(|error| with_causes(error)).filter(|text| !unread.contains(text)).collect::<Vec<_>>(),
+    );
 }
 
 /// The same, without asking for the tree: of `tree` only those criu are there whose sockets were seen. The tree of an
@@ -93,6 +127,8 @@ pub fn objects(
         match residue.query() {
             Query::Filter(query) => locks.add(residue, query),
             Query::Name(query) => files.add(residue, query),
+            // Not named by the images, so not asked for by this caller, or answered already.
+            Query::Entry(_) | Query::Tasks => {}
         }
     }
     let filters = filter::look(host, checkpoint, &locks.queries, hints, inhabited)?;
@@ -101,15 +137,24 @@ pub fn objects(
         presences.into_iter().map(move |presence| Finding { residue: residue.clone(), presence })
     });
     let of_files = files.residues.into_iter().zip(names).map(|(residue, presence)| Finding { residue, presence });
-    let is_told = |finding: &Finding| match (finding.residue.left_by(), &finding.presence) {
-        (LeftBy::Dump, _) => true,
-        (LeftBy::KilledRestore, Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_)) => false,
-        // Without a restore it cannot be there.
-        (LeftBy::KilledRestore, Presence::Unreachable(_)) => checkpoint.restores.has_log,
-        (
-            LeftBy::KilledRestore,
-            Presence::File(_) | Presence::Rules(_) | Presence::InTable(_) | Presence::Table(_) | Presence::Chain(_),
-        ) => true,
+    let is_told = |finding: &Finding| {
+        finding.residue.recognises(&finding.presence)
+            && match (finding.residue.left_by(), &finding.presence) {
+                (LeftBy::Dump, _) => true,
+                (LeftBy::KilledRestore, Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_)) => false,
+                // Without a restore it cannot be there.
+                (LeftBy::KilledRestore, Presence::Unreachable(_)) => checkpoint.restores.has_log,
+                (
+                    LeftBy::KilledRestore,
+                    Presence::File(_)
+                    | Presence::Rules(_)
+                    | Presence::InTable(_)
+                    | Presence::Table(_)
+                    | Presence::Chain(_)
+                    | Presence::Entry(_)
+                    | Presence::Task(_),
+                ) => true,
+            }
     };
     Ok(Survey {
         tree: TreeState { criu: filters.criu, ..TreeState::default() },
@@ -148,7 +193,7 @@ pub fn wanted(checkpoint: &Checkpoint, claims: &Claims) -> Wanted {
         .iter()
         .filter_map(|residue| match residue.query() {
             Query::Name(name) => Some(name),
-            Query::Filter(_) => None,
+            Query::Filter(_) | Query::Entry(_) | Query::Tasks => None,
         })
         .collect();
     let on_mounts = names.iter().filter_map(|name| match name.mount {

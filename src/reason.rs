@@ -25,8 +25,14 @@ pub enum KeepReason {
     TreeUnknown,
     /// The images are of a version of the format that this criu-gc does not support.
     UnknownVersion,
+    /// Processes that a killed restore left use the checkpoint.
+    HalfRestored,
     /// A criu process is working on other images and may have just created the object.
     CriuElsewhere,
+    /// A process has something mounted there.
+    InUse,
+    /// A newer file has the name.
+    NameTaken,
     /// A directory has the name of the link.
     Directory,
     /// Its type differs from the dumped file's.
@@ -59,13 +65,16 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All reasons, the most serious first.
-    pub const ALL: [KeepReason; 20] = [
+    pub const ALL: [KeepReason; 23] = [
         KeepReason::CriuAtWork,
         KeepReason::TreeTraced,
         KeepReason::TreeAlive,
         KeepReason::TreeUnknown,
         KeepReason::UnknownVersion,
+        KeepReason::HalfRestored,
         KeepReason::CriuElsewhere,
+        KeepReason::InUse,
+        KeepReason::NameTaken,
         KeepReason::Directory,
         KeepReason::OtherType,
         KeepReason::OtherMode,
@@ -125,6 +134,21 @@ impl KeepReason {
             KeepReason::UnknownVersion => allowed!(
                 "unknown-version",
                 "the images are of a version of the format that this criu-gc does not support"
+            ),
+            KeepReason::HalfRestored => Row::other(
+                "half-restored",
+                "processes of a killed restore, which never run again, still use the checkpoint",
+                "--kill",
+            ),
+            KeepReason::InUse => Row::other(
+                "in-use",
+                "a process in another mount namespace has something mounted there",
+                "wait until that process exits",
+            ),
+            KeepReason::NameTaken => Row::other(
+                "name-taken",
+                "a newer file has its name",
+                "compare the two files, and rename or remove one of them",
             ),
             KeepReason::CriuElsewhere => Row::other(
                 "criu-elsewhere",

@@ -140,7 +140,7 @@ pub(crate) fn record(dump: &Dump) -> Result<Recorded, RecordError> {
 
 fn document(images: &Images, dump: &Dump) -> Result<Document, RecordError> {
     let checkpoint = checkpoint::read(images)?;
-    let mut claims = kind::claims(&checkpoint);
+    let mut claims = kind::named_by_images(&checkpoint);
     // A ghost file that is there is an earlier restore's.
     claims.residues.retain(|residue| residue.left_by() == LeftBy::Dump);
     let (namespace, hints) = match checkpoint.network_scope() {

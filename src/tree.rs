@@ -14,6 +14,7 @@
 mod interrupted;
 mod kinship;
 mod mounts;
+mod stranded;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -27,7 +28,9 @@ use crate::record::Record;
 use crate::system::netns::NetworkId;
 use crate::time::Timestamp;
 use kinship::{Kinship, Matcher};
+
 pub use mounts::add_living_mounts;
+pub use stranded::{Role, Stranded};
 
 /// What is known about the processes of the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub struct TreeState {
     pub started_again: Option<Timestamp>,
     /// criu processes that work on these images.
     pub criu: Vec<LiveTask>,
+    /// Processes that a killed restore from the images left.
+    pub stranded: Vec<Stranded>,
     /// Whether there are others, which may be at work on other images of the same tree.
     pub has_other_criu: bool,
     /// Why nothing can be said, where nothing can.
@@ -131,8 +136,9 @@ impl TreeState {
 
 /// Looks for the processes of the checkpoint.
 pub fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> TreeState {
-    let (criu, has_other_criu) = criu_processes(host, given, checkpoint);
-    let state = TreeState { criu, has_other_criu, ..TreeState::default() };
+    let stranded = stranded::look(host, given, checkpoint);
+    let (criu, has_other_criu) = criu_processes(host, given, checkpoint, &stranded);
+    let state = TreeState { criu, has_other_criu, stranded, ..TreeState::default() };
     if checkpoint.is_pre_dump() {
         return state;
     }
@@ -161,7 +167,8 @@ fn processes(host: &Host, checkpoint: &Checkpoint, mut state: TreeState) -> Tree
         return state;
     }
     let matcher = Matcher::new(checkpoint);
-    for process in &host.processes().list {
+    let stranded = state.stranded.clone();
+    for process in host.processes().list.iter().filter(|process| !is_among(&stranded, process)) {
         match matcher.classify(process) {
             Some(Kinship::Dumped) => state.alive.push(LiveTask::of(process)),
             Some(Kinship::Resembling) => state.resembling.push(LiveTask::of(process)),
@@ -205,8 +212,8 @@ impl LiveTask {
 /// Processes that have the images directory open, as every criu has while it dumps, restores or serves pages
 /// (`open_image_dir` in `criu/image.c`), and that are a criu by their name or by what they do; and whether there is
 /// another criu. One pass: to tell a criu takes a read for each process.
-fn criu_processes(host: &Host, given: &Given, checkpoint: &Checkpoint) -> (Vec<LiveTask>, bool) {
-    let processes = host.processes().list.iter();
+fn criu_processes(host: &Host, given: &Given, checkpoint: &Checkpoint, stranded: &[Stranded]) -> (Vec<LiveTask>, bool) {
+    let processes = host.processes().list.iter().filter(|process| !is_among(stranded, process));
     let others = processes.filter(|process| !process.is_kernel_thread && process.pid != std::process::id());
     let images = given.directory_and_inode().map(|(directory, (_, inode))| {
         (std::path::absolute(directory.path()).unwrap_or_else(|_| directory.path().to_owned()), inode)
@@ -227,6 +234,10 @@ fn criu_processes(host: &Host, given: &Given, checkpoint: &Checkpoint) -> (Vec<L
         }
     }
     (at_work, has_other_criu)
+}
+
+fn is_among(stranded: &[Stranded], process: &Process) -> bool {
+    stranded.iter().any(|stranded| stranded.task.pid == process.pid)
 }
 
 /// Whether a process is a criu: by its name, its program, or, where a dynamic linker or an interpreter runs it or it has

@@ -41,7 +41,7 @@ pub fn no_step_of_checkpoint_leads_out_of_scope(checkpoint: &Checkpoint) {
 
 /// Everything that is found was changed last at this time.
 fn check(checkpoint: &Checkpoint, changed: Timestamp) {
-    let claims = kind::claims(checkpoint);
+    let claims = kind::named_by_images(checkpoint);
     let host = host(checkpoint);
     let mut survey = Survey::default();
     for residue in claims.residues {
@@ -265,7 +265,7 @@ fn found(residue: &Residue, query: &NameQuery, place: Place, changed: Timestamp)
         modified: modified.unwrap_or(changed),
         mount_id: 0,
     };
-    FoundFile { place, filesystem: FilesystemId::default(), directory: identity, identity }
+    FoundFile { place, filesystem: FilesystemId::default(), directory: identity, identity, beside: None }
 }
 
 /// The mounts of a host: its own filesystem, a directory of it elsewhere, a tmpfs, an overlay, another namespace, and

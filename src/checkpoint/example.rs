@@ -70,6 +70,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         files: HashMap::new(),
         ghosts: HashMap::new(),
         sockets: Vec::new(),
+        deleted_sockets: Vec::new(),
         mounts: BTreeMap::new(),
         tasks: vec![task],
         network: Network::default(),

@@ -50,6 +50,7 @@ pub fn from_record(file: &RecordFile) -> Result<Checkpoint, ReadError> {
         files: HashMap::new(),
         ghosts: HashMap::new(),
         sockets: sockets(file),
+        deleted_sockets: Vec::new(),
         mounts: mounts(file),
         tasks: file.facts.tasks.iter().map(task).collect(),
         network: Network { external_key: file.facts.external_network.clone().map(|key| key.0), ..Network::default() },

@@ -95,8 +95,9 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let remaps: Vec<RemapRecord> = reader.all(0, Fact::Remap)?;
     let (mut tasks, programs) = reader.tasks()?;
     let wanted = wanted_files(&remaps, &programs);
-    let Files { files, sockets, layout, link_remaps, shaped, socket_inodes, is_empty, odd_ids, .. } =
-        reader.files(&wanted, &remaps)?;
+    let Files {
+        files, sockets, deleted_sockets, layout, link_remaps, shaped, socket_inodes, is_empty, odd_ids, ..
+    } = reader.files(&wanted, &remaps)?;
     let ghosts = ghosts::read(images, &remaps, &mut reader.author, &mut reader.budget)?;
     let absence = images.absence();
     let end = reader.end_of_dump()?;
@@ -148,6 +149,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         files,
         ghosts,
         sockets,
+        deleted_sockets,
         mounts,
         tasks,
         network,

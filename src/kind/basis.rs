@@ -67,6 +67,11 @@ impl Basis<'_> {
         self.record == Some(Answer::Same)
     }
 
+    /// What speaks against touching something that any criu may be making at this moment.
+    pub(super) fn about_other_criu(&self) -> Vec<KeepReason> {
+        self.tree.has_other_criu.then_some(KeepReason::CriuElsewhere).into_iter().collect()
+    }
+
     /// What speaks against removing something that does not say by itself whose it is, unless the record does.
     pub(super) fn about_unsigned(&self) -> Vec<KeepReason> {
         if self.is_recorded() { Vec::new() } else { self.unsigned.to_vec() }

@@ -14,7 +14,7 @@ use super::basis::differences;
 use super::describe::json;
 use super::original::{MountPoints, Original, absolute, lossy, split};
 use super::{Answer, Basis, Claims, Contradiction, Description, Kind, LeftBy, Signs, Unknown};
-use crate::carrier::name::{FileMount, NameShape};
+use crate::carrier::name::{FileMount, NameAct, NameShape};
 use crate::carrier::{FoundFile, NameQuery, Query};
 use crate::checkpoint::{Checkpoint, FileRecord, LoggedLink, Odd, RemapRecord};
 use crate::evidence::Evidence;
@@ -111,6 +111,8 @@ impl Kind for LinkRemap {
             mount: self.mount,
             size: self.size,
             shape: NameShape { stem: "link_remap", id: self.id, is_own: is_link_name },
+            act: NameAct::Unlink,
+            beside: None,
         })
     }
 
@@ -162,6 +164,7 @@ impl Kind for LinkRemap {
             name: self.link.clone(),
             target: self.original.clone().into(),
             remark: is_silly_rename.then_some("an NFS silly rename"),
+            recognised: None,
         }
     }
 }

@@ -69,6 +69,7 @@ impl Kind for LockChain {
             name: LOCK_CHAIN.into(),
             target: Target::Namespace,
             remark: None,
+            recognised: None,
         }
     }
 }

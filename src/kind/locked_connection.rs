@@ -97,6 +97,7 @@ impl Kind for LockedConnection {
             name: local.into_bytes(),
             target: Target::Is(peer.into_bytes()),
             remark: None,
+            recognised: None,
         }
     }
 }

@@ -64,6 +64,16 @@ impl Original {
     }
 }
 
+/// The mount of the name of a Unix socket.
+pub(super) fn mount_of_socket(points: &MountPoints, id: Option<u32>, path: &[u8]) -> FileMount {
+    match id {
+        _ if !points.are_own => FileMount::Shared,
+        Some(id) => FileMount::Id(id),
+        None if points.has_lost => FileMount::Unknown,
+        None => points.above(path).map_or(FileMount::Unknown, FileMount::Id),
+    }
+}
+
 /// The mount of a file, as `get_nsid_mnt_id` and its users in CRIU find it: by `mnt_id`, or by the longest mount point
 /// where a kernel before 3.15 told no id.
 fn mount_of(points: &MountPoints, original: &FileRecord, link: &[u8]) -> FileMount {

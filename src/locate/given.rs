@@ -33,6 +33,14 @@ impl Given {
         }
     }
 
+    /// The directories of the images and of CRIU's log, as far as they are on this host.
+    pub fn work_directories(&self) -> Vec<&Directory> {
+        match self {
+            Given::Images(images) => images.work_directories(),
+            Given::Record(_) => Vec::new(),
+        }
+    }
+
     /// What tells it from others, by whatever path it was found; `None` if it came through a pipe.
     pub fn identity(&self) -> Option<(InodeId, PathBuf)> {
         match self {

@@ -224,13 +224,17 @@ impl Images {
     /// who may have written it, which each of its files tells.
     pub fn absence(&self) -> Author {
         let of = |directory: &Directory| directory.author().unwrap_or(Author::Anybody);
+        self.work_directories().into_iter().map(of).fold(Author::Trusted, Author::or)
+    }
+
+    /// The directory of the images, and that of CRIU's logs and statistics if it is another one; none of an archive.
+    pub fn work_directories(&self) -> Vec<&Directory> {
         let beside = match &self.work {
             Work::Images => None,
             Work::Named(directory) => Some(directory),
             Work::Beside(folder) => folder.host(),
         };
-        let places = self.folder.host().into_iter().chain(beside);
-        places.map(of).fold(Author::Trusted, Author::or)
+        self.folder.host().into_iter().chain(beside).collect()
     }
 
     /// Opens CRIU's log or statistics; `None` if there is none.

@@ -37,13 +37,15 @@ impl Settings {
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
         let save = options.save.as_deref().map(check_destination).transpose()?;
         let own_changes = save.as_ref().map(|save| save.own_changes().clone()).unwrap_or_default();
-        let policy = Policy { allowed: options.allowed.clone(), only: options.only, own_changes };
+        let policy =
+            Policy { allowed: options.allowed.clone(), only: options.only, stranded: options.stranded, own_changes };
         Ok(Settings { policy, save, record_store: options.record_store.clone() })
     }
 
     /// A look saves nothing.
     pub(super) fn without_saving(options: &Options) -> Self {
-        let policy = Policy { allowed: options.allowed.clone(), only: options.only, ..Policy::default() };
+        let (allowed, only, stranded) = (options.allowed.clone(), options.only, options.stranded);
+        let policy = Policy { allowed, only, stranded, ..Policy::default() };
         Settings { policy, save: None, record_store: options.record_store.clone() }
     }
 }
@@ -183,7 +185,7 @@ impl ReadImages {
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let mut hints = Hints { metadata, ..options.hints.clone() };
         hints.external_namespaces.extend(options.inherited.iter().cloned());
-        let claims = kind::claims(&checkpoint);
+        let claims = kind::claims(&checkpoint, options.goal);
         Ok(ReadImages { given, checkpoint, claims, hints, origin, notes: note.into_iter().chain(of_store).collect() })
     }
 

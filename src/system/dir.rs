@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::author::Author;
@@ -80,6 +80,11 @@ pub struct Directory {
 pub struct Name<'a>(&'a OsStr);
 
 impl<'a> Name<'a> {
+    /// The name itself.
+    pub fn as_os_str(self) -> &'a OsStr {
+        self.0
+    }
+
     /// The name, if it is one component and passes the check of whoever is going to remove it.
     pub fn checked(name: &'a OsStr, is_expected: impl FnOnce(&[u8]) -> bool) -> Option<Self> {
         let bytes = name.as_bytes();
@@ -331,6 +336,40 @@ impl Directory {
     /// Removes the entry of this name, which must not be a directory. `false` where it was gone already.
     pub fn unlink(&self, name: Name<'_>) -> Result<bool, FileError> {
         match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name.0, AtFlags::empty())) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(source) => Err(failed("remove", &self.path.join(name.0))(source)),
+        }
+    }
+}
+
+/// What became of a name that was to be another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renamed {
+    /// It is.
+    Yes,
+    /// There is no such name.
+    Gone,
+    /// The other name exists.
+    NameTaken,
+}
+
+impl Directory {
+    /// Gives an entry another name in the same directory, unless that exists.
+    pub fn rename_back(&self, name: Name<'_>, to: &OsStr) -> Result<Renamed, FileError> {
+        debug_assert!(!to.as_bytes().contains(&b'/'));
+        let rename = || rustix::fs::renameat_with(&self.fd, name.0, &self.fd, to, RenameFlags::NOREPLACE);
+        match retry_on_intr(rename) {
+            Ok(()) => Ok(Renamed::Yes),
+            Err(Errno::NOENT) => Ok(Renamed::Gone),
+            Err(Errno::EXIST) => Ok(Renamed::NameTaken),
+            Err(source) => Err(failed("rename", &self.path.join(name.0))(source)),
+        }
+    }
+
+    /// Removes the directory of this name, which must be empty. `false` where it was gone already.
+    pub fn remove_directory(&self, name: Name<'_>) -> Result<bool, FileError> {
+        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name.0, AtFlags::REMOVEDIR)) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(source) => Err(failed("remove", &self.path.join(name.0))(source)),

@@ -68,6 +68,7 @@ mod recorded;
 mod recording;
 mod refusals;
 mod replaced;
+mod restorable;
 mod restore_lines;
 mod restored;
 mod save;

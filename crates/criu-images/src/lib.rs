@@ -38,6 +38,7 @@ pub use entries::{
     CoreEntry, DumpStats, FdType, FileEntry, FsType, GhostFileEntry, ImageVersion, InetSkEntry, Inventory, MmEntry,
     MntEntry, NetDeviceEntry, NetDeviceType, NetNsEntry, NetworkLock, PidNsEntry, PstreeEntry, RegFileEntry, Remap,
     RemapFilePathEntry, RestoreStats, StatsEntry, TaskCore, TaskKobjIds, TaskState, TcpStreamEntry, Timeval,
+    UnixSkEntry,
 };
 pub use entry::Entry;
 pub use error::{Error, ErrorKind};

@@ -75,6 +75,11 @@ pub(crate) struct Arguments {
     #[arg(short, long)]
     pub(crate) yes: bool,
 
+    /// Kill the processes that a killed restore left, which never run again; without this they stay, and so does what
+    /// depends on their end
+    #[arg(long)]
+    pub(crate) kill: bool,
+
     /// Show and remove only one part of what the dump left, network (rules, tables and chains) or files (link remaps and
     /// ghost files); the other part stays, and does not count for the exit status
     #[arg(long, value_name = "PART", value_parser = parse_part)]

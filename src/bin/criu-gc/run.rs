@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criu_gc::report::{CheckpointReport, Report};
-use criu_gc::{Control, Options, Part, UnknownKeys, with_causes};
+use criu_gc::{Control, Goal, Options, Part, UnknownKeys, with_causes};
 
-use crate::cli::{self, Arguments, Resource};
+use crate::cli::{self, Arguments, CommandWord, Resource};
 use crate::config_file;
 use crate::document::Document;
 use crate::exit::ExitStatus;
@@ -94,7 +94,9 @@ fn duty(arguments: &Arguments) -> Duty {
     match (arguments.show, &arguments.save, &arguments.log_file) {
         (true, _, None) => Duty::Look,
         (true, _, Some(_)) => Duty::LookAndLog,
+        (false, None, _) if arguments.kill => Duty::RemoveAndKill,
         (false, None, _) => Duty::Remove,
+        (false, Some(_), _) if arguments.kill => Duty::SaveAndKill,
         (false, Some(_), _) => Duty::Save,
     }
 }
@@ -116,6 +118,12 @@ fn options(arguments: &Arguments, terminal: &Terminal) -> Options {
         options = options.from_log();
     }
     options = arguments.dump_log.iter().fold(options, Options::dump_log);
+    if arguments.command == Some(CommandWord::Restorable) {
+        options = options.goal(Goal::Restorable);
+    }
+    if arguments.kill {
+        options = options.end_half_restored();
+    }
     options = arguments.allow.iter().copied().fold(options, Options::allow);
     if arguments.command.is_some() {
         // A line for criu restore may name what criu-gc does not need.
@@ -243,13 +251,17 @@ impl Run<'_> {
         };
         for operand in self.arguments.directories.iter().filter(|_| !errors.is_empty()).filter(is_mistake) {
             let word = operand.display();
-            self.terminal.error(&format!("{word} is no command word (gc, clean, show): did you mean --show?"));
+            self.terminal
+                .error(&format!("{word} is no command word (gc, clean, show, restorable): did you mean --show?"));
         }
     }
 
     /// Shows all that is to be removed, and asks about it.
     fn ask(&self, report: &Report) -> io::Result<Answer> {
         self.print_text(report)?;
+        if self.arguments.command == Some(CommandWord::Restorable) {
+            return self.terminal.ask("Undo this? Afterwards the checkpoint can be restored.");
+        }
         self.terminal.ask(match (self.arguments.only, &self.arguments.save) {
             (Some(Part::Network), _) => "Remove these objects? The files that a restore may need stay.",
             (_, None) => "Remove these objects? Afterwards the dump cannot be restored on this host.",

@@ -3,12 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use criu_images::{ByteOrder, FdType, FileEntry, InetSkEntry, RegFileEntry, Remap};
+use criu_images::{ByteOrder, FdType, FileEntry, InetSkEntry, RegFileEntry, Remap, UnixSkEntry};
 
 use super::pair::{self, Pairs};
 use super::{ReadError, Reader};
 use crate::checkpoint::budget::{Budget, Fact};
-use crate::checkpoint::{FileRecord, Layout, Oddity, Record, RemapRecord, SocketRecord};
+use crate::checkpoint::{FileRecord, Layout, Oddity, Record, RemapRecord, SocketRecord, UnixSocketRecord};
 use crate::connection::Connection;
 use crate::evidence::Evidence;
 
@@ -17,6 +17,8 @@ use crate::evidence::Evidence;
 pub(super) struct Files {
     pub(super) files: HashMap<u32, FileRecord>,
     pub(super) sockets: Vec<SocketRecord>,
+    /// The Unix sockets whose path was deleted.
+    pub(super) deleted_sockets: Vec<UnixSocketRecord>,
     pub(super) layout: Layout,
     /// The ids of files that look like the link of a link remap.
     pub(super) link_remaps: Vec<u32>,
@@ -45,6 +47,7 @@ impl Reader<'_> {
             match (entry.fd_type(), entry.reg, entry.isk) {
                 (FdType::Reg, Some(file), _) => found.add_file(Some(entry.id), *file, wanted, evidence, budget),
                 (FdType::InetSk, _, Some(socket)) => found.add_socket(&socket, evidence, order, budget),
+                (FdType::UnixSk, _, _) => found.add_unix_socket(entry.usk, evidence, budget),
                 (FdType::Reg, None, _) => found.add_odd(Oddity::NoFile, &[entry.id], evidence, budget),
                 (FdType::InetSk, _, None) => found.add_odd(Oddity::NoSocket, &[], evidence, budget),
                 _ => Ok(()),
@@ -120,6 +123,21 @@ impl Files {
             None => Ok(()),
             Some(_) => self.add_odd(Oddity::SameFileId, &[id], evidence, budget),
         }
+    }
+
+    /// Only of a path that was deleted can a restore find another file there.
+    fn add_unix_socket(
+        &mut self,
+        entry: Option<Box<UnixSkEntry>>,
+        evidence: Evidence,
+        budget: &mut Budget,
+    ) -> Result<(), ReadError> {
+        let deleted = entry.filter(|socket| socket.deleted == Some(true) && socket.path().is_some());
+        if let Some(entry) = deleted {
+            budget.charge(Fact::UnixSocket, entry.name.len())?;
+            self.deleted_sockets.push(Record { entry: *entry, evidence });
+        }
+        Ok(())
     }
 
     fn add_odd(

@@ -104,6 +104,9 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
             | KeepReason::TreeTraced
             | KeepReason::LogOnly
             | KeepReason::CriuElsewhere
+            | KeepReason::HalfRestored
+            | KeepReason::InUse
+            | KeepReason::NameTaken
             | KeepReason::Directory
             | KeepReason::UntiedNamespace => None,
         }
@@ -126,7 +129,10 @@ fn a_reason_that_names_a_fact_to_be_changed_first_cannot_be_allowed() {
         KeepReason::CriuAtWork,
         KeepReason::TreeTraced,
         KeepReason::LogOnly,
+        KeepReason::HalfRestored,
         KeepReason::CriuElsewhere,
+        KeepReason::InUse,
+        KeepReason::NameTaken,
         KeepReason::Directory,
         KeepReason::UntiedNamespace,
     ];

@@ -70,7 +70,7 @@ pub(crate) fn link() -> (LinkRemap, FoundFile) {
     let place = Place { base: Base::Root(PathBuf::from("/")), relative: PathBuf::from("srv/link_remap.6") };
     let before = Timestamp::new(999, 0);
     let (filesystem, directory, identity) = (FilesystemId::default(), identity(before), identity(before));
-    (link, FoundFile { place, filesystem, directory, identity })
+    (link, FoundFile { place, filesystem, directory, identity, beside: None })
 }
 
 pub(crate) fn link_finding((link, file): (LinkRemap, FoundFile)) -> Finding {

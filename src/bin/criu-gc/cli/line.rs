@@ -24,6 +24,8 @@ pub(crate) enum CommandWord {
     Clean,
     /// `show`, which means `--show`.
     Show,
+    /// `restorable`: undoes what a failed restore left.
+    Restorable,
 }
 
 /// A command line that was understood so far.
@@ -71,7 +73,7 @@ const VERBOSE: &str = "verbose";
 const IMAGES: &str = "images-dir";
 
 impl CommandWord {
-    const ALL: [CommandWord; 3] = [CommandWord::Gc, CommandWord::Clean, CommandWord::Show];
+    const ALL: [CommandWord; 4] = [CommandWord::Gc, CommandWord::Clean, CommandWord::Show, CommandWord::Restorable];
 
     /// What people type.
     pub(crate) const fn name(self) -> &'static str {
@@ -79,6 +81,7 @@ impl CommandWord {
             CommandWord::Gc => "gc",
             CommandWord::Clean => "clean",
             CommandWord::Show => "show",
+            CommandWord::Restorable => "restorable",
         }
     }
 
