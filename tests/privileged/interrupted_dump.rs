@@ -27,6 +27,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "interrupted: the chain that closed the living tree's namespace is removed", test: closed },
     Case { name: "interrupted: rules that only the log names are removed, half a pair too", test: rules },
     Case { name: "interrupted: the links of a living container are found by its mounts", test: container },
+    Case { name: "interrupted: links of files that the tree has written to since are removed", test: written },
     Case { name: "interrupted: links that only the log leads to are removed with --from-log", test: logged },
     Case { name: "interrupted: images and log account for all links", test: accounted },
     Case {
@@ -83,7 +84,7 @@ fn shaped(criu: &Criu) {
     let host = TestHost::new();
     let tree = interrupt(criu, &host, MANY);
     let tool = Tool::on(&host);
-    assert!(has_line(&tool, "Note: the dump was interrupted and process "));
+    assert!(has_line(&tool, "Note: the dump was interrupted: no restore "));
     let removed = remove(&tool);
     assert!(removed > MANY as usize * 8 / 10, "{removed} of {MANY}");
     assert_eq!(links(host.dir()).len(), MANY as usize - removed);
@@ -214,6 +215,23 @@ fn container(criu: &Criu) {
     assert!(removed > MANY as usize * 8 / 10, "{removed} of {MANY}");
     assert_eq!(links(&volume).len(), MANY as usize - removed);
     assert!(matches!(tree.state(), Some('S' | 'R')));
+}
+
+/// Size and times of the file and its directory have changed. A file of somebody else's in its place is kept.
+fn written(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = interrupt(criu, &host, MANY);
+    let [first, second, ..] = &links(host.dir())[..] else { panic!("void: no links") };
+    for link in [first, second] {
+        let mut file = fs::OpenOptions::new().append(true).open(link).expect("a link");
+        std::io::Write::write_all(&mut file, b"written since").expect("a link");
+    }
+    fs::remove_file(second).expect("a link");
+    fs::write(second, "of a user").expect("a new file");
+    let removed = remove(&Tool::on(&host));
+    assert!(removed > MANY as usize * 8 / 10, "{removed} of {MANY}");
+    assert!(!first.exists() && fs::read_to_string(second).is_ok_and(|text| text == "of a user"));
+    assert_answers(&host, &tree);
 }
 
 /// So few that criu has written no entry.
