@@ -23,6 +23,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "interrupted: look-alikes under the names of the links survive", test: look_alikes },
     Case { name: "interrupted: nothing is removed while somebody traces the tree", test: traced },
     Case { name: "interrupted: nothing is removed while the tree stands stopped", test: stopped },
+    Case { name: "interrupted: a criu that only stayed behind does not work on the images", test: stray },
     Case { name: "interrupted: where others can write, a missing inventory proves nothing", test: open_directory },
     Case { name: "interrupted: the chain that closed the living tree's namespace is removed", test: closed },
     Case { name: "interrupted: rules that only the log names are removed, half a pair too", test: rules },
@@ -147,6 +148,25 @@ fn stopped(criu: &Criu) {
     host.run("kill", &[&"-CONT", &tree.pid().to_string()]);
     await_that(|| tree.state() != Some('T'));
     assert!(remove(&tool) > 0);
+    assert_answers(&host, &tree);
+}
+
+/// A criu that is killed in its first moments leaves a child that probed the kernel, with the images directory open.
+fn stray(criu: &Criu) {
+    let host = TestHost::new();
+    let first = host.start_workload(&[&"serve", &"127.0.0.1:4712"]);
+    criu.dump_killed(&host, &first, &images_of(&host), &DumpOptions::default(), Kill::after("ptrace", ""));
+    drop(first);
+    let strays = || {
+        let script = "grep -la 'images-di[r]' /proc/[0-9]*/cmdline | wc -l";
+        host.command("sh").args(["-c", script]).output().expect("nsenter").stdout
+    };
+    assert_eq!(strays(), b"1\n", "void: nothing stayed behind");
+    let tree = interrupt(criu, &host, FEW);
+    let tool = Tool::on(&host);
+    let removed = testkit::wait_until(|| Some(tool.run(&["--from-log"])).filter(|run| run.code() == 0));
+    assert!(removed.is_some(), "{}", tool.run(&["--from-log"]));
+    assert_eq!((links(host.dir()).len(), strays().as_slice()), (0, &b"1\n"[..]));
     assert_answers(&host, &tree);
 }
 
