@@ -28,6 +28,7 @@ use crate::evidence::Evidence;
 use crate::memory::{MemoryLayout, Randomisation};
 use crate::record::Beside;
 use crate::system::author::Author;
+use crate::system::dir::InodeId;
 use crate::time::Timestamp;
 
 pub use from_record::{from_record, restore_of};
@@ -63,6 +64,8 @@ pub struct Checkpoint {
     pub remaps: Vec<RemapRecord>,
     /// Link remaps that `remap-fpath.img` lacks, by the shape of their two entries among the files.
     pub shaped: Vec<RemapRecord>,
+    /// The files without a name that the tree of an interrupted dump has open now, with the name that each had.
+    pub held: HashMap<InodeId, Vec<u8>>,
     /// Link remaps to which only the log of an interrupted dump leads.
     pub logged_links: Vec<LoggedLink>,
     /// How many link remaps are in the directories of that log.
@@ -137,6 +140,8 @@ pub struct LoggedLink {
     pub id: u32,
     /// The link, absolute, as the tree saw it.
     pub path: Vec<u8>,
+    /// The file that it stands for, where the tree still has it open.
+    pub original: Option<Vec<u8>>,
     /// Its inode number.
     pub inode: u64,
     /// The last change of the inode.

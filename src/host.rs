@@ -24,7 +24,7 @@ mod unseen;
 mod watched;
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -168,9 +168,9 @@ impl Host {
         descriptors::holds_open(process, path, inode)
     }
 
-    /// The files that processes have open or mapped, as far as they let that be seen.
-    pub fn open_files(&self, pids: impl IntoIterator<Item = u32>) -> HashSet<InodeId> {
-        descriptors::open_files(pids.into_iter().collect())
+    /// The files without a name that processes have open or mapped, with the name that each had, as far as it can be seen.
+    pub fn deleted_files(&self, pids: impl IntoIterator<Item = u32>) -> HashMap<InodeId, Vec<u8>> {
+        descriptors::deleted_files(pids.into_iter().collect())
     }
 
     /// Processes of other mount namespaces that have something mounted at this path or below, one for each namespace; also

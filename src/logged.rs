@@ -5,7 +5,7 @@
 //! `link_remap.N` in one of its directories is the dump's if it was made while the log was written, and either a process of
 //! the tree still has the file open, or the file has another name beside the link. All others are counted, and told.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ struct Search {
     /// The links that images name.
     named: BTreeSet<Vec<u8>>,
     /// The files that the tree has open.
-    open: HashSet<InodeId>,
+    open: HashMap<InodeId, Vec<u8>>,
 }
 
 impl Search {
@@ -67,7 +67,7 @@ impl Search {
             detail: files.detail,
             span: (log.born.or(checkpoint.began)?, log.written?),
             named: named.map(|file| file.entry.name.clone()).collect(),
-            open: host.open_files(tree.iter().map(|task| task.pid)),
+            open: checkpoint.held.clone(),
         })
     }
 
@@ -130,9 +130,10 @@ impl Search {
                 let others = others.get_or_insert_with(|| other_names(directory, &names));
                 others.contains(&file.id())
             };
-            if self.is_of_span(&file) && (self.open.contains(&file.id()) || has_other_name()) {
-                let evidence = evidence.clone();
-                links.push(LoggedLink { id, path: full, inode: file.inode, changed: file.changed, evidence });
+            let original = self.open.get(&file.id()).cloned();
+            if self.is_of_span(&file) && (original.is_some() || has_other_name()) {
+                let (inode, changed, evidence) = (file.inode, file.changed, evidence.clone());
+                links.push(LoggedLink { id, path: full, original, inode, changed, evidence });
             } else if counts.others.len() < NAMED {
                 counts.others.push(full);
             }

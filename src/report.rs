@@ -92,7 +92,7 @@ pub struct CheckpointReport {
 /// The state of the dumped processes.
 #[derive(Debug, Default, Serialize)]
 pub struct TreeReport {
-    /// `dead`, `alive`, `restored`, `perhaps-restored`, `unknown`.
+    /// `dead`, `alive`, `runs-on` (after an interrupted dump), `restored`, `perhaps-restored`, `unknown`.
     pub state: &'static str,
     /// The processes that are alive, or were restored.
     pub processes: Vec<ProcessReport>,

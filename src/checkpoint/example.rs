@@ -65,6 +65,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         ending: Ending::Unknown,
         remaps: Vec::new(),
         shaped: Vec::new(),
+        held: HashMap::new(),
         logged_links: Vec::new(),
         link_counts: None,
         files: HashMap::new(),

@@ -45,6 +45,7 @@ pub fn from_record(file: &RecordFile) -> Result<Checkpoint, ReadError> {
         ending: Ending::Unknown,
         remaps: Vec::new(),
         shaped: Vec::new(),
+        held: HashMap::new(),
         logged_links: Vec::new(),
         link_counts: None,
         files: HashMap::new(),

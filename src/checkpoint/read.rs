@@ -18,6 +18,7 @@ mod restores;
 mod tasks;
 mod work_files;
 
+use std::collections::HashMap;
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -144,6 +145,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         ending,
         remaps,
         shaped,
+        held: HashMap::new(),
         logged_links: Vec::new(),
         link_counts: None,
         files,

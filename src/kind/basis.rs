@@ -126,6 +126,13 @@ impl Basis<'_> {
         !is_proven && !self.is_made_by_dump(file)
     }
 
+    /// Whether the tree of the interrupted dump still has the file open, whose name was the original's. Then the link is the
+    /// dump's, whatever the tree has written since.
+    pub(super) fn is_held(&self, original: Option<&[u8]>, file: &FoundFile) -> bool {
+        let held = self.checkpoint.held.get(&file.identity.id());
+        self.tree.runs_on() && original.is_some() && held.map(Vec::as_slice) == original
+    }
+
     /// Whether the dump can have made the link, by the times.
     pub(super) fn is_made_by_dump(&self, file: &FoundFile) -> bool {
         self.checkpoint.span().is_some_and(|span| span.made(&file.identity, &file.directory))

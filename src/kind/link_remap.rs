@@ -117,6 +117,9 @@ impl Kind for LinkRemap {
     }
 
     fn objections(&self, file: &FoundFile, basis: &Basis<'_>) -> Vec<KeepReason> {
+        if basis.is_held(self.original.as_deref(), file) && !matches!(self.naming, Naming::Log(..)) {
+            return Vec::new();
+        }
         let Some(mut reasons) = differences(self.mode, self.size, file) else { return vec![KeepReason::Directory] };
         if let Naming::Log(inode, changed) = self.naming {
             reasons.push(KeepReason::LogOnly);
@@ -246,7 +249,7 @@ fn logged_link(points: &MountPoints, logged: &LoggedLink) -> LinkRemap {
     LinkRemap {
         id: logged.id,
         link: logged.path.clone(),
-        original: None,
+        original: logged.original.clone(),
         mode: None,
         size: None,
         mount,

@@ -11,7 +11,7 @@ use crate::system::dir::{Directory, InodeId};
 #[derive(Debug)]
 pub enum Given {
     /// Its images.
-    Images(Images),
+    Images(Box<Images>),
     /// The record of its dump; the images are gone.
     Record(Box<RecordFile>),
 }

@@ -348,6 +348,7 @@ fn tree_report(tree: &TreeState) -> TreeReport {
             .collect()
     };
     let (state, tasks) = match tree {
+        TreeState { alive, .. } if tree.runs_on() => ("runs-on", alive),
         TreeState { alive, .. } if !alive.is_empty() => ("alive", alive),
         TreeState { unknown: Some(_), restored, .. } => ("unknown", restored),
         TreeState { restored, .. } if !restored.is_empty() => ("restored", restored),

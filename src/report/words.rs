@@ -236,10 +236,11 @@ fn ending_note(checkpoint: &Checkpoint, tree: &TreeState) -> Option<String> {
         (Ending::PowerLost, _) => Some(
             "every image and log is empty, as after a power loss right after the dump: nothing says what it left".to_owned(),
         ),
-        (Ending::Interrupted, Some(task)) => Some(format!(
-            "the dump was interrupted and {task} runs on: no restore from these images is possible, so what they name is \
-             removed although it runs"
-        )),
+        (Ending::Interrupted, Some(_)) => Some(
+            "the dump was interrupted: no restore from these images is possible, so what it left is removed although the \
+             tree runs"
+                .to_owned(),
+        ),
         (Ending::Interrupted, None) | (Ending::Unknown, None) => None,
         (Ending::Unknown, Some(task)) => is_whole_without_end(checkpoint).then(|| {
             format!(

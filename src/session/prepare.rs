@@ -207,6 +207,7 @@ impl ReadImages {
 fn complete(checkpoint: &mut Checkpoint) {
     let host = Host::look(Wanted::default());
     let tree = tree::living(&host, checkpoint);
+    checkpoint.held = host.deleted_files(tree.iter().map(|task| task.pid));
     tree::add_living_mounts(&host, &tree, checkpoint);
     logged::add_links(&host, &tree, checkpoint);
 }

@@ -23,10 +23,12 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "interrupted: look-alikes under the names of the links survive", test: look_alikes },
     Case { name: "interrupted: nothing is removed while somebody traces the tree", test: traced },
     Case { name: "interrupted: nothing is removed while the tree stands stopped", test: stopped },
+    Case { name: "interrupted: a criu that only stayed behind does not work on the images", test: stray },
     Case { name: "interrupted: where others can write, a missing inventory proves nothing", test: open_directory },
     Case { name: "interrupted: the chain that closed the living tree's namespace is removed", test: closed },
     Case { name: "interrupted: rules that only the log names are removed, half a pair too", test: rules },
     Case { name: "interrupted: the links of a living container are found by its mounts", test: container },
+    Case { name: "interrupted: links of files that the tree has written to since are removed", test: written },
     Case { name: "interrupted: links that only the log leads to are removed with --from-log", test: logged },
     Case { name: "interrupted: images and log account for all links", test: accounted },
     Case {
@@ -83,7 +85,7 @@ fn shaped(criu: &Criu) {
     let host = TestHost::new();
     let tree = interrupt(criu, &host, MANY);
     let tool = Tool::on(&host);
-    assert!(has_line(&tool, "Note: the dump was interrupted and process "));
+    assert!(has_line(&tool, "Note: the dump was interrupted: no restore "));
     let removed = remove(&tool);
     assert!(removed > MANY as usize * 8 / 10, "{removed} of {MANY}");
     assert_eq!(links(host.dir()).len(), MANY as usize - removed);
@@ -146,6 +148,25 @@ fn stopped(criu: &Criu) {
     host.run("kill", &[&"-CONT", &tree.pid().to_string()]);
     await_that(|| tree.state() != Some('T'));
     assert!(remove(&tool) > 0);
+    assert_answers(&host, &tree);
+}
+
+/// A criu that is killed in its first moments leaves a child that probed the kernel, with the images directory open.
+fn stray(criu: &Criu) {
+    let host = TestHost::new();
+    let first = host.start_workload(&[&"serve", &"127.0.0.1:4712"]);
+    criu.dump_killed(&host, &first, &images_of(&host), &DumpOptions::default(), Kill::after("ptrace", ""));
+    drop(first);
+    let strays = || {
+        let script = "grep -la 'images-di[r]' /proc/[0-9]*/cmdline | wc -l";
+        host.command("sh").args(["-c", script]).output().expect("nsenter").stdout
+    };
+    assert_eq!(strays(), b"1\n", "void: nothing stayed behind");
+    let tree = interrupt(criu, &host, FEW);
+    let tool = Tool::on(&host);
+    let removed = testkit::wait_until(|| Some(tool.run(&["--from-log"])).filter(|run| run.code() == 0));
+    assert!(removed.is_some(), "{}", tool.run(&["--from-log"]));
+    assert_eq!((links(host.dir()).len(), strays().as_slice()), (0, &b"1\n"[..]));
     assert_answers(&host, &tree);
 }
 
@@ -214,6 +235,23 @@ fn container(criu: &Criu) {
     assert!(removed > MANY as usize * 8 / 10, "{removed} of {MANY}");
     assert_eq!(links(&volume).len(), MANY as usize - removed);
     assert!(matches!(tree.state(), Some('S' | 'R')));
+}
+
+/// Size and times of the file and its directory have changed. A file of somebody else's in its place is kept.
+fn written(criu: &Criu) {
+    let host = TestHost::new();
+    let tree = interrupt(criu, &host, MANY);
+    let [first, second, ..] = &links(host.dir())[..] else { panic!("void: no links") };
+    for link in [first, second] {
+        let mut file = fs::OpenOptions::new().append(true).open(link).expect("a link");
+        std::io::Write::write_all(&mut file, b"written since").expect("a link");
+    }
+    fs::remove_file(second).expect("a link");
+    fs::write(second, "of a user").expect("a new file");
+    let removed = remove(&Tool::on(&host));
+    assert!(removed > MANY as usize * 8 / 10, "{removed} of {MANY}");
+    assert!(!first.exists() && fs::read_to_string(second).is_ok_and(|text| text == "of a user"));
+    assert_answers(&host, &tree);
 }
 
 /// So few that criu has written no entry.

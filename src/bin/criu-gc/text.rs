@@ -241,6 +241,7 @@ fn tree_lines(report: &CheckpointReport) -> Vec<Line> {
     };
     let mut lines: Vec<Line> = report.tree.criu.iter().map(criu_line).collect();
     lines.extend(match report.tree.state {
+        "runs-on" => each(&report.tree.processes, "of the interrupted dump runs on"),
         "alive" if is_anything_to_remove(report) => each(&report.tree.processes, "of the dumped tree is alive"),
         "alive" => each(&report.tree.processes, "of the dumped tree is alive: nothing is removed while it lives"),
         "restored" => each(
