@@ -236,6 +236,8 @@ fn ending_note(checkpoint: &Checkpoint, tree: &TreeState) -> Option<String> {
         (Ending::PowerLost, _) => Some(
             "every image and log is empty, as after a power loss right after the dump: nothing says what it left".to_owned(),
         ),
+        // The log has said how it ended.
+        (Ending::Interrupted, Some(_)) if checkpoint.rolled_back.is_some() => None,
         (Ending::Interrupted, Some(_)) => Some(
             "the dump was interrupted: no restore from these images is possible, so what it left is removed although the \
              tree runs"
