@@ -277,3 +277,13 @@ pub fn named_by_images(checkpoint: &Checkpoint) -> Claims {
     });
     claims
 }
+
+/// What the dump left and a restore cannot do without.
+pub fn needed_for_restore(checkpoint: &Checkpoint) -> Claims {
+    let mut claims = named_by_images(checkpoint);
+    claims.residues.retain(|residue| match residue.query() {
+        Query::Name(_) => residue.left_by() == LeftBy::Dump,
+        Query::Filter(_) | Query::Entry(_) | Query::Tasks => false,
+    });
+    claims
+}

@@ -12,7 +12,7 @@ use crate::causes::with_causes;
 use crate::checkpoint::Checkpoint;
 use crate::firewall::LookFailure;
 use crate::host::Host;
-use crate::kind::{Claims, LeftBy, Residue, Unknown};
+use crate::kind::{self, Claims, LeftBy, Residue, Unknown};
 use crate::locate::Given;
 use crate::mounts::{self, Wanted};
 use crate::time::Timestamp;
@@ -94,6 +94,19 @@ pub fn look(
     survey.findings.sort_by_key(|finding| finding.residue.rank());
     survey.notes.append(&mut unread);
     Ok(Survey { tree, ..survey })
+}
+
+/// What a restore cannot do without, and is gone.
+pub fn missing_for_restore(host: &Host, checkpoint: &Checkpoint, hints: &Hints) -> Result<Vec<Unknown>, ProbeError> {
+    let survey = objects(host, checkpoint, kind::needed_for_restore(checkpoint), hints)?;
+    let gone = survey.findings.into_iter().filter(|finding| matches!(finding.presence, Presence::Gone(_)));
+    let sentence = |finding: Finding| {
+        let name = finding.residue.describe(&finding.presence).name;
+        let name = String::from_utf8_lossy(&name).into_owned();
+        let sentence = format!("whether a restore can succeed: it needs {name}, which is gone");
+        Unknown { part: finding.residue.part(), sentence }
+    };
+    Ok(gone.map(sentence).collect())
 }
 
 /// The entries of one kind, and notes about where could not be looked.

@@ -12,6 +12,7 @@ use crate::carrier::Presence;
 use crate::causes::with_causes;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Cause, Error, Silent};
+use crate::goal::Goal;
 use crate::host::{self, Host, Wanted};
 use crate::kind::{self, Claims};
 use crate::locate::{self, Given};
@@ -105,6 +106,9 @@ pub(super) fn all(
     let mut wanted = Wanted::default();
     for images in read.iter().filter_map(Candidate::usable) {
         wanted.add(probe::wanted(&images.checkpoint, &images.claims));
+        if images.goal == Goal::Restorable {
+            wanted.add(probe::wanted(&images.checkpoint, &kind::needed_for_restore(&images.checkpoint)));
+        }
     }
     let host = Host::look(wanted);
     let look = |read: Candidate<ReadImages>| read.and_then(|images| images.look(&host, settings));
@@ -170,6 +174,7 @@ struct ReadImages {
     claims: Claims,
     hints: Hints,
     origin: Origin,
+    goal: Goal,
     /// What is to be said of its lock, its stored record and the options.
     notes: Vec<String>,
 }
@@ -186,14 +191,24 @@ impl ReadImages {
         let mut hints = Hints { metadata, ..options.hints.clone() };
         hints.external_namespaces.extend(options.inherited.iter().cloned());
         let claims = kind::claims(&checkpoint, options.goal);
-        Ok(ReadImages { given, checkpoint, claims, hints, origin, notes: note.into_iter().chain(of_store).collect() })
+        let (goal, notes) = (options.goal, note.into_iter().chain(of_store).collect());
+        Ok(ReadImages { given, checkpoint, claims, hints, origin, goal, notes })
     }
 
     /// Looks for what it left, and decides.
     fn look(self, host: &Host, settings: &Settings) -> Result<Ready, Error> {
-        let ReadImages { given, checkpoint, claims, hints, origin, notes } = self;
+        let ReadImages { given, checkpoint, claims, hints, origin, goal, notes } = self;
         let mut survey = survey(host, &given, &checkpoint, claims.clone(), &hints)?;
         survey.notes.extend(notes);
+        match goal {
+            Goal::Gc => {}
+            // A restore that succeeded took them away.
+            Goal::Restorable if checkpoint.restores.succeeded.is_some() || survey.tree.is_restored() => {}
+            Goal::Restorable => {
+                let missing = probe::missing_for_restore(host, &checkpoint, &hints).map_err(Error::new)?;
+                survey.unknown.extend(missing);
+            }
+        }
         survey.notes.extend(obstacle::notes(host, &given, &checkpoint, &hints.metadata, &settings.record_store));
         let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());
         survey.notes.extend(advice.map(str::to_owned));

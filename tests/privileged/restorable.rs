@@ -3,12 +3,17 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use testkit::{Criu, DumpOptions, DumpResult, Finished, Kill, TestHost, Victim, Workload};
+use testkit::{
+    Access, Container, Criu, DumpOptions, DumpResult, Engines, Finished, IptablesFlavour, Kill, Launch, LockMethod,
+    Runtime, TestHost, Victim, Word, Workload,
+};
 
 use crate::case::{Case, Cases};
-use crate::places::images_of;
+use crate::places::{images_of, make_directory};
+use crate::pod::Pod;
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -18,6 +23,11 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a file of the user's that a killed restore moved aside gets its name back", test: parked },
     Case { name: "names under which a killed restore opened files go, and the user's own stay", test: reopened },
     Case { name: "a ghost file of a deleted directory is found above it", test: above },
+    Case { name: "after a killed restore of a container, restorable makes the next one succeed", test: container },
+    Case { name: "after runc's restore was killed, restorable makes the next one succeed", test: runc },
+    Case { name: "after crun's restore was killed, restorable makes the next one succeed", test: crun },
+    Case { name: "dead sockets, stale pid files and an unfinished cache go, and live ones stay", test: litter },
+    Case { name: "a link remap that a failed restore removed is missed by restorable", test: lost },
     Case { name: "control group mounts of a killed restore are unmounted, and nothing below is touched", test: yard },
 ]));
 
@@ -270,6 +280,149 @@ fn above(criu: &Criu) {
     let undone = killed.restorable(&["--kill"]);
     assert_eq!((undone.code(), killed.names(".ghost")), (0, Vec::new()), "{undone}");
     killed.assert_restores(criu);
+}
+
+/// With mount and pid namespaces of its own.
+fn container(criu: &Criu) {
+    let host = TestHost::new();
+    let volume = make_directory(&host, "volume");
+    let container = Container::new(&host, "root").bind(&volume, "/data".as_ref(), Access::ReadWrite);
+    let words: [Word<'_>; 4] = [&"deleted", &"/data/one", &"deleted", &"/tmp/two"];
+    let tree = Launch::new(&words).container(&container).start(&host);
+    for kept in [volume.join("one.keep"), container.root().join("tmp/two.keep")] {
+        fs::remove_file(host.path(kept)).expect("the other name");
+    }
+    let options = DumpOptions::default();
+    let dump = criu.dump(&host, &tree, &images_of(&host), &options);
+    drop(tree);
+    let killed = Killed { host, dump, options };
+    let temporary = || killed.host.run("sh", &[&"-c", &"ls -A /tmp"]).stdout;
+    let before = temporary();
+    killed.restore_killed(criu, post_restore());
+    let after = temporary();
+    let shown = killed.restorable(&["--show", "--kill"]);
+    assert!(after != before, "void: nothing in /tmp: {after} {shown}");
+    let own = [
+        "mkdir /tmp/.criu.mntns.abcdef; touch /tmp/.criu.mntns.abcdef/mine; mkdir /tmp/.criu.mntns.abcde",
+        "touch /tmp/.criu.mntns.ABCDEF; mkdir /tmp/.criu.mntns.uvwxyz; chown 1000 /tmp/.criu.mntns.uvwxyz",
+        "mkdir /tmp/.criu.move_mount_set_group.abcdef",
+        "mount -t tmpfs mine /tmp/.criu.move_mount_set_group.abcdef",
+        "mkdir /tmp/proc.crtools /tmp/proc.crtools/x",
+    ];
+    killed.host.run(
+        "sh",
+        &[
+            &"-e",
+            &"-c",
+            &own.join(
+                "
+",
+            ),
+        ],
+    );
+    let planted = temporary();
+    let undone = killed.restorable(&["--kill"]);
+    assert_eq!(undone.code(), 0, "{undone}");
+    let left = temporary();
+    let expected: Vec<&str> = planted.lines().filter(|line| before.contains(line) || !after.contains(line)).collect();
+    assert_eq!(left.lines().collect::<Vec<_>>(), expected, "{undone}");
+    killed.assert_restores(criu);
+}
+
+fn runc(criu: &Criu) {
+    runtime(criu, Runtime::Runc);
+}
+
+fn crun(criu: &Criu) {
+    runtime(criu, Runtime::Crun);
+}
+
+/// CRIU is killed by its own action script, once.
+fn runtime(criu: &Criu, runtime: Runtime) {
+    let host = TestHost::new();
+    let flavour = IptablesFlavour::Nft;
+    let pod = Pod::new(&host, flavour);
+    let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
+    let (script, flag) = (host.dir().with_file_name("kill"), host.dir().with_file_name("flag"));
+    let text = format!(
+        "#!/bin/sh\n[ \"$CRTOOLS_SCRIPT_ACTION\" != post-restore ] || ! rm {} || kill -9 $PPID\n",
+        flag.display()
+    );
+    fs::write(&script, text).expect("a new file");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a mode");
+    engines.configure(&format!("action-script {}", script.display()));
+    let bundle = engines.make_bundle(runtime, "container", &pod.container());
+    bundle.start();
+    for kept in [pod_file(&host, "volume/one.keep"), host.path(bundle.root().join("tmp/two.keep"))] {
+        fs::remove_file(kept).expect("the other name");
+    }
+    bundle.checkpoint();
+    fs::write(&flag, "").expect("a new file");
+    assert!(!bundle.try_restore() && !flag.exists(), "void: the restore was not killed");
+    let tool = Tool::new(&host, bundle.directory());
+    let shown = tool.run(&["restorable", "--show", "--kill", "-v"]);
+    let undone = tool.run(&["restorable", "--kill"]);
+    assert_eq!(undone.code(), 0, "{shown}{undone}");
+    // crun refuses a container that it knows, whatever became of it.
+    bundle.forget();
+    let log = || fs::read_to_string(host.path(bundle.directory().join("log"))).unwrap_or_default();
+    assert!(bundle.try_restore(), "{}\n{shown}{undone}", log());
+    assert!(bundle.pid().is_some());
+}
+
+fn pod_file(host: &TestHost, name: &str) -> PathBuf {
+    host.dir().join(name)
+}
+
+fn litter(criu: &Criu) {
+    let mut killed = Killed::dumped(criu, &[]);
+    let images = images_of(&killed.host);
+    let at = |name: &str| images.join(name);
+    fs::write(at("web.pid"), "99999").expect("a file");
+    fs::write(at("live.pid"), "1").expect("a file");
+    fs::write(at("mine.pid"), "my notes").expect("a file");
+    fs::write(at("line.pid"), "99999\n").expect("a file");
+    drop(UnixListener::bind(at("criu_service.socket")).expect("a socket"));
+    let live = UnixListener::bind(at("lazy-pages.socket")).expect("a socket");
+    killed.host.run("sh", &[&"-c", &"echo x >/run/criu.kdat.tmp; chmod 600 /run/criu.kdat.tmp"]);
+    killed.options.extra.extend(["--pidfile".into(), at("web.pid").into_os_string()]);
+    // What lies in the images directory a plain gc would remove too, and the rest of the host's not.
+    let gc = killed.tool().run(&["--show"]);
+    let count = |text: &str, label: &str| text.lines().filter(|line| line.starts_with(label)).count();
+    assert_eq!(["Dead socket", "Stale pid", "Unfinished"].map(|label| count(&gc.stdout, label)), [1, 1, 0], "{gc}");
+    let undone = killed.restorable(&["--kill"]);
+    assert_eq!(undone.code(), 0, "{undone}");
+    let done = ["Dead socket", "Stale pid", "Unfinished"].map(|label| count(&undone.stdout, label));
+    assert_eq!(done, [1, 1, 1], "{undone}");
+    for (name, is_there) in [
+        ("web.pid", false),
+        ("criu_service.socket", false),
+        ("lazy-pages.socket", true),
+        ("live.pid", true),
+        ("mine.pid", true),
+        ("line.pid", true),
+    ] {
+        assert_eq!(at(name).symlink_metadata().is_ok(), is_there, "{name}: {undone}");
+    }
+    assert!(!killed.host.path("/run/criu.kdat.tmp").exists());
+    let restored = criu.try_restore(&killed.host, &killed.dump, &killed.options);
+    let log = fs::read_to_string(at("restore.log")).unwrap_or_default();
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains("Error")).collect();
+    assert!(restored.status.success(), "{errors:#?} {undone}");
+    drop(live);
+}
+
+/// A restore that fails at its very end has removed the link remaps: nothing brings them back, and restorable says so.
+fn lost(criu: &Criu) {
+    let mut killed = Killed::dumped(criu, &[]);
+    let file = images_of(&killed.host).join("web.pid");
+    fs::write(&file, "99999").expect("a file");
+    killed.options.extra.extend(["--pidfile".into(), file.into_os_string()]);
+    let failed = criu.try_restore(&killed.host, &killed.dump, &killed.options);
+    assert!(!failed.status.success(), "void: a stale pid file does not matter");
+    let undone = killed.restorable(&["--kill"]);
+    let is_said = |line: &str| line.starts_with("Not known: whether a restore can succeed: it needs ");
+    assert!(undone.code() == 1 && undone.stdout.lines().any(is_said), "{undone}");
 }
 
 /// Look-alikes in the images directory: a wrong length, a file, a directory that is not empty, a link.
