@@ -66,10 +66,10 @@ fn main() {
 fn remove_planned(images: &Path) -> Duration {
     let images = Images::open(images, None).expect("the images");
     let checkpoint = checkpoint::read(&images).expect("the images");
-    let claims = kind::claims(&checkpoint);
+    let claims = kind::named_by_images(&checkpoint);
     let host = Host::look(probe::wanted(&checkpoint, &claims));
-    let survey =
-        probe::look(&host, &Given::Images(images), &checkpoint, claims, &Hints::default()).expect("this machine");
+    let survey = probe::look(&host, &Given::Images(Box::new(images)), &checkpoint, claims, &Hints::default())
+        .expect("this machine");
     // The tree's pids are those of the throw-away host, and mean others here.
     let allowed = [KeepReason::TreeAlive, KeepReason::TreeUnknown].into();
     let policy = Policy { allowed, ..Policy::default() };

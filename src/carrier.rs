@@ -2,8 +2,10 @@
 //! Carriers: what residue consists of, names of files and network filters. A carrier finds a thing, examines it again,
 //! and removes it. It knows no kinds of residue: a kind says in a [`Query`] what to look for.
 
+pub mod entry;
 pub mod filter;
 pub mod name;
+pub mod task;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -13,8 +15,10 @@ use crate::locate::Context;
 use crate::mounts::{MountHints, Unreachable, Vanished};
 use crate::reach::OpenError;
 
+pub use entry::{EntryPlace, EntryQuery, FoundEntry};
 pub use filter::{FilterQuery, FoundChain, FoundRules, FoundTable};
 pub use name::{FoundFile, NameQuery};
+pub use task::FoundTask;
 
 /// What a kind wants to have found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,10 @@ pub enum Query {
     Name(NameQuery),
     /// Rules, a table or a chain of a network namespace.
     Filter(FilterQuery),
+    /// Entries that no image names.
+    Entry(EntryQuery),
+    /// Processes that a killed restore left.
+    Tasks,
 }
 
 /// Where the user wants to have looked, beyond where the tool looks by itself.
@@ -73,6 +81,10 @@ pub enum Presence {
     Table(FoundTable),
     /// A chain is there.
     Chain(FoundChain),
+    /// An entry is there.
+    Entry(FoundEntry),
+    /// A process is there.
+    Task(FoundTask),
 }
 
 /// Why an object could not be looked for.
@@ -133,7 +145,9 @@ impl Presence {
             | Presence::Untied(_)
             | Presence::File(_)
             | Presence::InTable(_)
-            | Presence::Table(_) => false,
+            | Presence::Table(_)
+            | Presence::Entry(_)
+            | Presence::Task(_) => false,
         }
     }
 }

@@ -25,7 +25,7 @@ mod unseen;
 mod watched;
 
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::memory::Randomisation;
+use crate::system::dir::InodeId;
 use crate::system::mount::UnknownUser;
 use crate::system::netns::{self, NetNamespace, NetworkName};
 use crate::time::Timestamp;
@@ -42,9 +43,9 @@ pub use directory::{Absence, OnlyPlace, Sight, look_in};
 pub use enter::{EnterError, enter};
 pub use layers::{Found, Hidden, HiddenBy, Layers};
 pub use locks::{Holder, holder_of_lock};
-pub use mounts::{HostMounts, MountNamespace, Wanted, own_mount};
+pub use mounts::{HostMounts, MountNamespace, Wanted, own_mount, own_mounts_at};
 pub use network::{Networks, Visited, visit};
-pub use process::{Process, Processes, is_named};
+pub use process::{Process, Processes, is_named, is_same_process};
 pub use standing::{DumpTrace, Nested, ProcessView, Shared, Standing, has_other_mounts};
 pub use unmounted::{Seen, Unmounted};
 pub use unseen::{Looked, Scope, Unseen};
@@ -166,6 +167,28 @@ impl Host {
     /// Whether a process has a directory open, of which the inode and the path are known.
     pub fn holds_open(&self, process: &Process, path: &Path, inode: u64) -> bool {
         descriptors::holds_open(process, path, inode)
+    }
+
+    /// The files without a name that processes have open or mapped, with the name that each had, as far as it can be seen.
+    pub fn deleted_files(&self, pids: impl IntoIterator<Item = u32>) -> HashMap<InodeId, Vec<u8>> {
+        descriptors::deleted_files(pids.into_iter().collect())
+    }
+
+    /// Processes of other mount namespaces that have something mounted at this path or below, one for each namespace; also
+    /// one whose mounts it may not see.
+    pub fn users_of_mounts_at(&self, path: &Path) -> Vec<u32> {
+        let mut seen: BTreeSet<u64> = standing::namespace_number("/proc/self/ns/mnt").into_iter().collect();
+        let is_other = |process: &&Process| match namespace::of_process(process.pid, namespace::Kind::Mount) {
+            Ok(Some(link)) => seen.insert(link.number),
+            Ok(None) => false,
+            Err(_) => true,
+        };
+        let processes = self.processes.list.iter().filter(|process| !process.is_kernel_thread);
+        processes
+            .filter(is_other)
+            .filter(|process| process.may_have_mounts_at(path))
+            .map(|process| process.pid)
+            .collect()
     }
 
     /// What tells which process has the block device with a number open, or why that is not known.

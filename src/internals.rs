@@ -20,6 +20,7 @@ open! {
     evidence
     execute
     firewall
+    goal
     host
     interrupt
     json

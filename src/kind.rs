@@ -5,18 +5,21 @@
 //! and how to word all this. [`Residue`] is the only list of kinds, and a kind that lacks an answer does not compile.
 //! Carriers look and remove; they know no kinds.
 //!
-//! Nothing is residue because of its looks: image entries name each object, which carries them as its evidence.
+//! Nothing is residue because of its name: image entries name an object, which carries them as its evidence, or CRIU alone
+//! makes things of this whole shape, and the object says what it was recognised by.
 
 mod basis;
 mod describe;
 mod network_lock;
 mod original;
+mod temporary;
 
 use std::sync::Arc;
 
-use crate::carrier::{FoundChain, FoundFile, FoundRules, FoundTable, Presence, Query};
+use crate::carrier::{FoundChain, FoundEntry, FoundFile, FoundRules, FoundTable, FoundTask, Presence, Query};
 use crate::checkpoint::Checkpoint;
 use crate::evidence::Evidence;
+use crate::goal::Goal;
 use crate::part::Part;
 use crate::reason::KeepReason;
 
@@ -24,15 +27,24 @@ pub use basis::{Answer, Basis};
 pub use describe::{Description, Target};
 
 // Not in the macro, where rustfmt would not see them.
+pub mod control_group_yard;
+pub mod dead_socket;
 pub mod ghost_file;
+pub mod half_restored;
 pub mod link_remap;
 pub mod lock_chain;
 pub mod lock_table;
 pub mod locked_connection;
+pub mod parked_file;
+pub mod reopened_name;
+pub mod stale_pid_file;
+pub mod temporary_directory;
+pub mod unfinished_cache;
 
-/// Declares the kinds: types that implement [`Kind`], each in a module of its own. They are claimed and shown in this order.
+/// Declares the kinds: types that implement [`Kind`], each in a module of its own, with the goals for which they go. They
+/// are claimed and shown in this order.
 macro_rules! kinds {
-    ($($module:ident::$kind:ident)*) => {
+    ($($module:ident::$kind:ident: $($goal:ident)+;)*) => {
         $(pub use $module::$kind;)*
 
         /// One thing that a checkpoint left, as far as the images tell.
@@ -53,6 +65,13 @@ macro_rules! kinds {
                 match self { $(Residue::$kind(residue) => residue.evidence(),)* }
             }
 
+            /// Its place in the list of kinds.
+            pub(crate) fn rank(&self) -> usize {
+                let modules = [$(stringify!($module)),*];
+                let own = match self { $(Residue::$kind(_) => stringify!($module),)* };
+                modules.iter().position(|module| *module == own).unwrap_or_default()
+            }
+
             /// Who leaves it.
             pub fn left_by(&self) -> LeftBy {
                 match self { $(Residue::$kind(_) => <$kind as Kind>::LEFT_BY,)* }
@@ -66,6 +85,13 @@ macro_rules! kinds {
             /// What is to be looked for.
             pub fn query(&self) -> Query {
                 match self { $(Residue::$kind(residue) => residue.query(),)* }
+            }
+
+            /// Whether what was found is of its kind at all.
+            pub(crate) fn recognises(&self, presence: &Presence) -> bool {
+                match self {
+                    $(Residue::$kind(residue) => residue.recognises(<$kind as Kind>::Found::of(presence)),)*
+                }
             }
 
             /// What speaks against removing what was found; nothing where another kind of thing was found than was asked for.
@@ -90,19 +116,29 @@ macro_rules! kinds {
             }
         }
 
-        /// Has each kind add what it claims.
-        fn add_claims(checkpoint: &Checkpoint, claims: &mut Claims) {
-            $(<$kind as Kind>::claim(checkpoint, claims);)*
+        /// Has each kind that goes for a goal add what it claims.
+        fn add_claims(checkpoint: &Checkpoint, goal: Goal, claims: &mut Claims) {
+            $(if [$(Goal::$goal),+].contains(&goal) {
+                <$kind as Kind>::claim(checkpoint, claims);
+            })*
         }
     };
 }
 
 kinds! {
-    locked_connection::LockedConnection
-    lock_chain::LockChain
-    lock_table::LockTable
-    link_remap::LinkRemap
-    ghost_file::GhostFile
+    parked_file::ParkedFile: Restorable;
+    half_restored::HalfRestored: Gc Restorable;
+    control_group_yard::ControlGroupYard: Gc Restorable;
+    temporary_directory::TemporaryDirectory: Restorable;
+    dead_socket::DeadSocket: Gc Restorable;
+    stale_pid_file::StalePidFile: Gc Restorable;
+    unfinished_cache::UnfinishedCache: Restorable;
+    locked_connection::LockedConnection: Gc;
+    lock_chain::LockChain: Gc;
+    lock_table::LockTable: Gc;
+    link_remap::LinkRemap: Gc;
+    reopened_name::ReopenedName: Restorable;
+    ghost_file::GhostFile: Gc Restorable;
 }
 
 /// What a kind of residue answers.
@@ -124,6 +160,11 @@ trait Kind: Into<Residue> {
 
     /// What is to be looked for.
     fn query(&self) -> Query;
+
+    /// Whether what was found is of the kind at all; a look-alike is not worth a word. `None` for what was not found.
+    fn recognises(&self, _found: Option<&Self::Found>) -> bool {
+        true
+    }
 
     /// What speaks against removing what was found, beside what speaks against removing anything: a living tree, the record
     /// of the dump, images of others.
@@ -176,6 +217,8 @@ found! {
     FoundRules = Rules
     FoundTable = Table
     FoundChain = Chain
+    FoundEntry = Entry
+    FoundTask = Task
 }
 
 /// All that a checkpoint may have left.
@@ -216,11 +259,31 @@ struct Contradiction {
     text: String,
 }
 
-/// What the checkpoint may have left, network locks first.
-pub fn claims(checkpoint: &Checkpoint) -> Claims {
+/// What the checkpoint may have left that is in the way of a goal, network locks before files.
+pub fn claims(checkpoint: &Checkpoint, goal: Goal) -> Claims {
     let mut claims = Claims::default();
     if !checkpoint.is_pre_dump() {
-        add_claims(checkpoint, &mut claims);
+        add_claims(checkpoint, goal, &mut claims);
     }
+    claims
+}
+
+/// What the images of a checkpoint name.
+pub fn named_by_images(checkpoint: &Checkpoint) -> Claims {
+    let mut claims = claims(checkpoint, Goal::Gc);
+    claims.residues.retain(|residue| match residue.query() {
+        Query::Name(_) | Query::Filter(_) => true,
+        Query::Entry(_) | Query::Tasks => false,
+    });
+    claims
+}
+
+/// What the dump left and a restore cannot do without.
+pub fn needed_for_restore(checkpoint: &Checkpoint) -> Claims {
+    let mut claims = named_by_images(checkpoint);
+    claims.residues.retain(|residue| match residue.query() {
+        Query::Name(_) => residue.left_by() == LeftBy::Dump,
+        Query::Filter(_) | Query::Entry(_) | Query::Tasks => false,
+    });
     claims
 }

@@ -83,6 +83,7 @@ mod error;
 mod evidence;
 mod execute;
 mod firewall;
+mod goal;
 pub mod heal;
 mod host;
 #[cfg(feature = "internals")]
@@ -92,6 +93,7 @@ mod interrupt;
 mod json;
 mod kind;
 mod locate;
+mod logged;
 mod memory;
 mod mounts;
 mod obstacle;
@@ -114,6 +116,7 @@ use std::path::PathBuf;
 
 pub use causes::with_causes;
 pub use error::{Error, ErrorKind};
+pub use goal::Goal;
 pub use interrupt::Control;
 pub use locate::STANDARD_INPUT;
 pub use options::{Event, Options, UnknownKeys};

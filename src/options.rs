@@ -6,8 +6,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::goal::Goal;
 use crate::mounts::MountHints;
 use crate::part::Part;
+use crate::plan::StrandedTasks;
 use crate::probe::Hints;
 use crate::reason::KeepReason;
 use crate::record::store::RecordStore;
@@ -26,8 +28,11 @@ pub struct Options {
     pub(crate) hints: Hints,
     pub(crate) allowed: BTreeSet<KeepReason>,
     pub(crate) work_dir: Option<PathBuf>,
+    pub(crate) dump_log: Option<PathBuf>,
     pub(crate) save: Option<PathBuf>,
     pub(crate) only: Option<Part>,
+    pub(crate) goal: Goal,
+    pub(crate) stranded: StrandedTasks,
     /// What `criu restore` would inherit, by the key in the images.
     pub(crate) inherited: Vec<(Vec<u8>, PathBuf)>,
     pub(crate) unknown_keys: UnknownKeys,
@@ -55,6 +60,13 @@ impl Options {
     #[must_use]
     pub fn work_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.work_dir = Some(directory.into());
+        self
+    }
+
+    /// The log of the dump (`criu dump -o`), if it is in neither the images nor the work directory.
+    #[must_use]
+    pub fn dump_log(mut self, file: impl Into<PathBuf>) -> Self {
+        self.dump_log = Some(file.into());
         self
     }
 
@@ -109,6 +121,13 @@ impl Options {
         self
     }
 
+    /// Removes link remaps of an interrupted dump, too, to which only its log leads.
+    #[must_use]
+    pub fn from_log(mut self) -> Self {
+        self.allowed.insert(KeepReason::LogOnly);
+        self
+    }
+
     /// Saves the file of each link remap in this directory before the link is removed: as a hard link if possible, otherwise
     /// as a copy. A removal that needs the directory creates it.
     #[must_use]
@@ -122,6 +141,21 @@ impl Options {
     #[must_use]
     pub fn only(mut self, part: Part) -> Self {
         self.only = Some(part);
+        self
+    }
+
+    /// What the run is for. By default it removes what the dump left.
+    #[must_use]
+    pub fn goal(mut self, goal: Goal) -> Self {
+        self.goal = goal;
+        self
+    }
+
+    /// Kills the processes that a killed restore left. They never run again, but otherwise stay, and so does what depends
+    /// on their end.
+    #[must_use]
+    pub fn end_half_restored(mut self) -> Self {
+        self.stranded = StrandedTasks::End;
         self
     }
 

@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::carrier::{FoundFile, Presence};
+use crate::carrier::name::NameAct;
+use crate::carrier::{FoundFile, Presence, Query};
 use crate::checkpoint::{Checkpoint, RestoreEvidence};
 use crate::connection::TableForm;
 use crate::kind::{Basis, Residue, Signs};
@@ -17,7 +18,7 @@ use crate::system::author::Author;
 use crate::system::dir::InodeId;
 use crate::system::netns::NetworkId;
 use crate::time::Timestamp;
-use crate::tree::TreeState;
+use crate::tree::{Guard, LiveTask, TreeState, UnknownTree};
 
 mod recorded;
 
@@ -77,12 +78,24 @@ pub struct GuardedPlan {
 /// What the user decided beforehand.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// The reasons that do not count (`--allow`).
+    /// The reasons that do not count (`--allow`, `--from-log`).
     pub allowed: BTreeSet<KeepReason>,
     /// The only part that the user wants removed (`--only`).
     pub only: Option<Part>,
+    /// What becomes of processes that a killed restore left.
+    pub stranded: StrandedTasks,
     /// Changes of inodes, by device and inode number, that an earlier run made when it kept their files (`--save`).
     pub own_changes: HashMap<InodeId, Timestamp>,
+}
+
+/// What becomes of processes that a killed restore left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StrandedTasks {
+    /// They stay, and so does what depends on their end.
+    #[default]
+    Keep,
+    /// They are killed (`--kill`).
+    End,
 }
 
 impl Plan {
@@ -100,9 +113,11 @@ impl Plan {
     /// a criu is there by now, everything is kept.
     pub fn guarded(mut self, tree: &TreeState, policy: &Policy) -> GuardedPlan {
         for item in self.items.iter_mut().filter(|item| item.verdict == Verdict::Remove) {
-            let reasons = policy.objections(general_reasons(tree, &item.finding.presence));
+            let reasons = policy.objections(general_reasons(tree, policy, &item.finding));
             if !reasons.is_empty() {
                 item.verdict = Verdict::Keep(reasons);
+            } else if is_past(tree, &item.finding.presence) {
+                item.verdict = Verdict::Nothing;
             }
         }
         GuardedPlan { items: self.items }
@@ -119,7 +134,7 @@ impl GuardedPlan {
 impl Policy {
     /// The reasons that still count, each once, the gravest first.
     fn objections(&self, reasons: impl IntoIterator<Item = KeepReason>) -> Vec<KeepReason> {
-        let counts = |reason: &KeepReason| !(reason.can_be_allowed() && self.allowed.contains(reason));
+        let counts = |reason: &KeepReason| !(reason.can_be_lifted() && self.allowed.contains(reason));
         let reasons: BTreeSet<KeepReason> = reasons.into_iter().filter(counts).collect();
         reasons.into_iter().collect()
     }
@@ -215,7 +230,12 @@ impl<'a> Decider<'a> {
             Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_) => return Verdict::Nothing,
             Presence::Unreachable(_) => return Verdict::CannotTell,
             Presence::InTable(_) => return self.tables.clone(),
-            Presence::File(_) | Presence::Rules(_) | Presence::Table(_) | Presence::Chain(_) => {}
+            Presence::File(_)
+            | Presence::Rules(_)
+            | Presence::Table(_)
+            | Presence::Chain(_)
+            | Presence::Entry(_)
+            | Presence::Task(_) => {}
         }
         let Some(mut reasons) = residue.objections(presence, &self.basis(answered)) else { return Verdict::CannotTell };
         if !self.checkpoint.is_of_known_version() {
@@ -227,24 +247,78 @@ impl<'a> Decider<'a> {
         if answered.record != Some(Answer::Same) && !may_remove(self.checkpoint.author, presence) {
             reasons.push(KeepReason::ForeignImages);
         }
-        let reasons = self.policy.objections(general_reasons(self.tree, presence).into_iter().chain(reasons));
+        let reasons = self
+            .policy
+            .objections(general_reasons(self.tree, self.policy, &answered.finding).into_iter().chain(reasons));
         if reasons.is_empty() { Verdict::Remove } else { Verdict::Keep(reasons) }
     }
 }
 
 /// What speaks against any removal of what was found.
-fn general_reasons(tree: &TreeState, presence: &Presence) -> Vec<KeepReason> {
-    let mut reasons = Vec::new();
+fn general_reasons(tree: &TreeState, policy: &Policy, finding: &Finding) -> Vec<KeepReason> {
+    let (mut reasons, presence) = (Vec::new(), &finding.presence);
     if !tree.criu.is_empty() {
         reasons.push(KeepReason::CriuAtWork);
     }
-    if closed_network(presence).map_or(!tree.alive.is_empty(), |network| tree.may_live_in(network)) {
-        reasons.push(KeepReason::TreeAlive);
+    // What a restore moved out of its way is nobody's but the user's.
+    if is_moved_back(finding) {
+        return reasons;
     }
-    if tree.unknown.is_some() {
-        reasons.push(KeepReason::TreeUnknown);
+    if !tree.stranded.is_empty() && policy.stranded == StrandedTasks::Keep {
+        reasons.push(KeepReason::HalfRestored);
+    }
+    if is_of_restore_alone(presence) {
+        return reasons;
+    }
+    match &tree.guard {
+        Guard::Dead => reasons.extend(reasons_of_life(tree, presence)),
+        Guard::Idle { traced } => reasons.extend(reasons_of_work(tree, traced)),
     }
     reasons
+}
+
+/// The tree may need it, or a restore that the tree has to be dead for.
+fn reasons_of_life(tree: &TreeState, presence: &Presence) -> impl Iterator<Item = KeepReason> {
+    let is_alive = closed_network(presence).map_or(!tree.alive.is_empty(), |network| tree.may_live_in(network));
+    let alive = is_alive.then_some(KeepReason::TreeAlive);
+    alive.into_iter().chain(tree.unknown.is_some().then_some(KeepReason::TreeUnknown))
+}
+
+/// Somebody works on the tree, or may. CRIU leaves it stopped only if the dump came to its end (`--leave-stopped`).
+fn reasons_of_work(tree: &TreeState, traced: &[LiveTask]) -> impl Iterator<Item = KeepReason> {
+    let is_hidden = match tree.unknown {
+        Some(UnknownTree::Hidden(_)) => true,
+        Some(UnknownTree::NoTasks | UnknownTree::Undecided(_) | UnknownTree::Nameless) | None => false,
+    };
+    let is_stopped = tree.alive.iter().any(|task| task.state == b'T');
+    let traced = (!traced.is_empty()).then_some(KeepReason::TreeTraced);
+    let stopped = is_stopped.then_some(KeepReason::TreeAlive);
+    traced.into_iter().chain(stopped).chain(is_hidden.then_some(KeepReason::TreeUnknown))
+}
+
+fn is_moved_back(finding: &Finding) -> bool {
+    matches!(finding.residue.query(), Query::Name(name) if name.act == NameAct::RenameBack)
+}
+
+/// Whether a dump never leaves such a thing, so that the dumped tree has no part in it.
+fn is_of_restore_alone(presence: &Presence) -> bool {
+    match presence {
+        Presence::Entry(_) | Presence::Task(_) => true,
+        Presence::File(_)
+        | Presence::Rules(_)
+        | Presence::InTable(_)
+        | Presence::Table(_)
+        | Presence::Chain(_)
+        | Presence::Gone(_)
+        | Presence::Vanished(_)
+        | Presence::Untied(_)
+        | Presence::Unreachable(_) => false,
+    }
+}
+
+/// Whether it is a process that is not stranded any more.
+fn is_past(tree: &TreeState, presence: &Presence) -> bool {
+    matches!(presence, Presence::Task(found) if !tree.stranded.iter().any(|stranded| found.is(stranded)))
 }
 
 /// The network namespace that a lock closes as a whole. A restore closes the one that it restores into, and leaves it
@@ -257,6 +331,8 @@ fn closed_network(presence: &Presence) -> Option<NetworkId> {
         | Presence::Rules(_)
         | Presence::InTable(_)
         | Presence::File(_)
+        | Presence::Entry(_)
+        | Presence::Task(_)
         | Presence::Gone(_)
         | Presence::Vanished(_)
         | Presence::Untied(_)

@@ -4,12 +4,15 @@
 //! Every object that the images name gets an answer: what was found, that it is gone, or why this is not known. Nothing
 //! is decided here.
 
+use std::collections::BTreeSet;
+
 use crate::carrier::filter::{self, ProbeError, RecordedNamespace};
-use crate::carrier::{FilterQuery, NameQuery, Presence, Query, name};
+use crate::carrier::{EntryQuery, FilterQuery, FoundTask, NameQuery, Presence, Query, entry, name};
+use crate::causes::with_causes;
 use crate::checkpoint::Checkpoint;
 use crate::firewall::LookFailure;
 use crate::host::Host;
-use crate::kind::{Claims, LeftBy, Residue, Unknown};
+use crate::kind::{self, Claims, LeftBy, Residue, Unknown};
 use crate::locate::Given;
 use crate::mounts::{self, Wanted};
 use crate::time::Timestamp;
@@ -70,37 +73,101 @@ pub fn look(
     hints: &Hints,
 ) -> Result<Survey, ProbeError> {
     let mut tree = tree::look(host, given, checkpoint);
+    let (mut unnamed, mut unread) = (Vec::new(), Vec::new());
+    for residue in &claims.residues {
+        match residue.query() {
+            Query::Entry(query) => entries(host, given, residue, &query, &mut unnamed, &mut unread),
+            Query::Tasks => unnamed.extend(tree.stranded.iter().map(|stranded| Finding {
+                residue: residue.clone(),
+                presence: Presence::Task(FoundTask::from(stranded)),
+            })),
+            Query::Name(_) | Query::Filter(_) => {}
+        }
+    }
     let is_later = |start: &Timestamp| checkpoint.written.is_some_and(|written| *start > written.latest());
     tree.started_again = hints.metadata.own_start().filter(is_later);
-    let mut survey = objects(host, checkpoint, claims, hints)?;
+    let mut survey = objects(host, checkpoint, claims, hints, tree.inhabited())?;
+    // What is stranded has the sockets that are seen.
+    survey.tree.criu.retain(|_| tree.stranded.is_empty());
     tree.criu.append(&mut survey.tree.criu);
+    survey.findings.extend(unnamed);
+    survey.findings.sort_by_key(|finding| finding.residue.rank());
+    survey.notes.append(&mut unread);
     Ok(Survey { tree, ..survey })
 }
 
-/// The same, without asking for the tree: of `tree` only those criu are there whose sockets were seen.
-pub fn objects(host: &Host, checkpoint: &Checkpoint, claims: Claims, hints: &Hints) -> Result<Survey, ProbeError> {
+/// What a restore cannot do without, and is gone.
+pub fn missing_for_restore(host: &Host, checkpoint: &Checkpoint, hints: &Hints) -> Result<Vec<Unknown>, ProbeError> {
+    let survey = objects(host, checkpoint, kind::needed_for_restore(checkpoint), hints, BTreeSet::new())?;
+    let gone = survey.findings.into_iter().filter(|finding| matches!(finding.presence, Presence::Gone(_)));
+    let sentence = |finding: Finding| {
+        let name = finding.residue.describe(&finding.presence).name;
+        let name = String::from_utf8_lossy(&name).into_owned();
+        let sentence = format!("whether a restore can succeed: it needs {name}, which is gone");
+        Unknown { part: finding.residue.part(), sentence }
+    };
+    Ok(gone.map(sentence).collect())
+}
+
+/// The entries of one kind, and notes about where could not be looked.
+fn entries(
+    host: &Host,
+    given: &Given,
+    residue: &Residue,
+    query: &EntryQuery,
+    found: &mut Vec<Finding>,
+    unread: &mut Vec<String>,
+) {
+    let (entries, failures) = entry::look(host, given, query);
+    let finding = |entry| Finding { residue: residue.clone(), presence: Presence::Entry(entry) };
+    found.extend(entries.into_iter().map(finding));
+    unread.extend(
+        failures.iter().map(|error| with_causes(error)).filter(|text| !unread.contains(text)).collect::<Vec<_>>(),
+    );
+}
+
+/// The same, without asking for the tree: of `tree` only those criu are there whose sockets were seen. The tree of an
+/// interrupted dump is in the network namespaces with these inode numbers.
+pub fn objects(
+    host: &Host,
+    checkpoint: &Checkpoint,
+    claims: Claims,
+    hints: &Hints,
+    inhabited: BTreeSet<u64>,
+) -> Result<Survey, ProbeError> {
     let (mut locks, mut files) = (Queries::<FilterQuery>::default(), Queries::<NameQuery>::default());
     for residue in claims.residues {
         match residue.query() {
             Query::Filter(query) => locks.add(residue, query),
             Query::Name(query) => files.add(residue, query),
+            // Not named by the images, so not asked for by this caller, or answered already.
+            Query::Entry(_) | Query::Tasks => {}
         }
     }
-    let filters = filter::look(host, checkpoint, &locks.queries, hints)?;
+    let filters = filter::look(host, checkpoint, &locks.queries, hints, inhabited)?;
     let names = name::look(host, checkpoint, &files.queries, hints);
     let of_locks = locks.residues.into_iter().zip(filters.answers).flat_map(|(residue, presences)| {
         presences.into_iter().map(move |presence| Finding { residue: residue.clone(), presence })
     });
     let of_files = files.residues.into_iter().zip(names).map(|(residue, presence)| Finding { residue, presence });
-    let is_told = |finding: &Finding| match (finding.residue.left_by(), &finding.presence) {
-        (LeftBy::Dump, _) => true,
-        (LeftBy::KilledRestore, Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_)) => false,
-        // Without a restore it cannot be there.
-        (LeftBy::KilledRestore, Presence::Unreachable(_)) => checkpoint.restores.has_log,
-        (
-            LeftBy::KilledRestore,
-            Presence::File(_) | Presence::Rules(_) | Presence::InTable(_) | Presence::Table(_) | Presence::Chain(_),
-        ) => true,
+    let is_told = |finding: &Finding| {
+        finding.residue.recognises(&finding.presence)
+            && match (finding.residue.left_by(), &finding.presence) {
+                (LeftBy::Dump, _) => true,
+                (LeftBy::KilledRestore, Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_)) => false,
+                // Without a restore it cannot be there.
+                (LeftBy::KilledRestore, Presence::Unreachable(_)) => checkpoint.restores.has_log,
+                (
+                    LeftBy::KilledRestore,
+                    Presence::File(_)
+                    | Presence::Rules(_)
+                    | Presence::InTable(_)
+                    | Presence::Table(_)
+                    | Presence::Chain(_)
+                    | Presence::Entry(_)
+                    | Presence::Task(_),
+                ) => true,
+            }
     };
     Ok(Survey {
         tree: TreeState { criu: filters.criu, ..TreeState::default() },
@@ -139,7 +206,7 @@ pub fn wanted(checkpoint: &Checkpoint, claims: &Claims) -> Wanted {
         .iter()
         .filter_map(|residue| match residue.query() {
             Query::Name(name) => Some(name),
-            Query::Filter(_) => None,
+            Query::Filter(_) | Query::Entry(_) | Query::Tasks => None,
         })
         .collect();
     let on_mounts = names.iter().filter_map(|name| match name.mount {

@@ -17,14 +17,22 @@ macro_rules! allowed {
 pub enum KeepReason {
     /// A criu process is working on these images.
     CriuAtWork,
+    /// A process traces the dumped tree.
+    TreeTraced,
     /// A process of the dumped tree is alive.
     TreeAlive,
     /// criu-gc cannot tell whether the dumped tree is dead.
     TreeUnknown,
     /// The images are of a version of the format that this criu-gc does not support.
     UnknownVersion,
+    /// Processes that a killed restore left use the checkpoint.
+    HalfRestored,
     /// A criu process is working on other images and may have just created the object.
     CriuElsewhere,
+    /// A process has something mounted there.
+    InUse,
+    /// A newer file has the name.
+    NameTaken,
     /// A directory has the name of the link.
     Directory,
     /// Its type differs from the dumped file's.
@@ -39,6 +47,8 @@ pub enum KeepReason {
     NotRecorded,
     /// It was not created during the dump, and what identifies it may now lead elsewhere.
     OlderThanDump,
+    /// Only the log of an interrupted dump leads to it.
+    LogOnly,
     /// The file changed after the images were written.
     ChangedSince,
     /// The checkpoint was restored, or may have been.
@@ -55,12 +65,16 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All reasons, the most serious first.
-    pub const ALL: [KeepReason; 18] = [
+    pub const ALL: [KeepReason; 23] = [
         KeepReason::CriuAtWork,
+        KeepReason::TreeTraced,
         KeepReason::TreeAlive,
         KeepReason::TreeUnknown,
         KeepReason::UnknownVersion,
+        KeepReason::HalfRestored,
         KeepReason::CriuElsewhere,
+        KeepReason::InUse,
+        KeepReason::NameTaken,
         KeepReason::Directory,
         KeepReason::OtherType,
         KeepReason::OtherMode,
@@ -68,6 +82,7 @@ impl KeepReason {
         KeepReason::ForeignImages,
         KeepReason::NotRecorded,
         KeepReason::OlderThanDump,
+        KeepReason::LogOnly,
         KeepReason::ChangedSince,
         KeepReason::RestoredSince,
         KeepReason::NewerDump,
@@ -91,6 +106,11 @@ impl KeepReason {
         matches!(self.row().lifted, Lifted::ByAllow)
     }
 
+    /// Whether any option makes it not count.
+    pub(crate) const fn can_be_lifted(self) -> bool {
+        matches!(self.row().lifted, Lifted::ByAllow | Lifted::ByFromLog)
+    }
+
     /// What leads to the removal.
     pub const fn remedy(self) -> &'static str {
         self.row().remedy
@@ -102,6 +122,11 @@ impl KeepReason {
             KeepReason::CriuAtWork => {
                 Row::other("criu-at-work", "a criu process is working on these images", "wait until that criu exits")
             }
+            KeepReason::TreeTraced => Row::other(
+                "tree-traced",
+                "another process traces the tree of the interrupted dump",
+                "wait until it detaches",
+            ),
             KeepReason::TreeAlive => allowed!("tree-alive", "a process of the dumped tree is alive"),
             KeepReason::TreeUnknown => {
                 allowed!("tree-unknown", "criu-gc cannot tell whether the dumped tree is dead")
@@ -109,6 +134,21 @@ impl KeepReason {
             KeepReason::UnknownVersion => allowed!(
                 "unknown-version",
                 "the images are of a version of the format that this criu-gc does not support"
+            ),
+            KeepReason::HalfRestored => Row::other(
+                "half-restored",
+                "processes of a killed restore, which never run again, still use the checkpoint",
+                "--kill",
+            ),
+            KeepReason::InUse => Row::other(
+                "in-use",
+                "a process in another mount namespace has something mounted there",
+                "wait until that process exits",
+            ),
+            KeepReason::NameTaken => Row::other(
+                "name-taken",
+                "a newer file has its name",
+                "compare the two files, and rename or remove one of them",
             ),
             KeepReason::CriuElsewhere => Row::other(
                 "criu-elsewhere",
@@ -132,9 +172,15 @@ impl KeepReason {
             ),
             KeepReason::OlderThanDump => allowed!(
                 "older-than-dump",
-                "it was not created during the dump, and only a reusable device number, a mount option or a path \
-                 that may now lead elsewhere identifies it"
+                "it was not created during the dump, and only a reusable device number, a mount option, a path \
+                 that may now lead elsewhere or the shape of its image entries identifies it"
             ),
+            KeepReason::LogOnly => Row {
+                name: "log-only",
+                sentence: "only the log of the interrupted dump leads to it, and the open files of the tree or its other name",
+                lifted: Lifted::ByFromLog,
+                remedy: "--from-log",
+            },
             KeepReason::ChangedSince => allowed!(
                 "changed-since",
                 "it changed after the images were written, and neither a failed restore nor a fallback explains that, so \
@@ -152,7 +198,7 @@ impl KeepReason {
             ),
             KeepReason::ForeignContent => allowed!("foreign-content", "it contains something that CRIU did not write"),
             KeepReason::SharedLock => {
-                allowed!("shared-lock", "more than one dump locked the network namespace with this chain")
+                allowed!("shared-lock", "more than one dump locked the network with this chain or these rules")
             }
             KeepReason::UntiedNamespace => Row::other(
                 "untied-namespace",
@@ -175,6 +221,8 @@ struct Row {
 enum Lifted {
     /// By `--allow`.
     ByAllow,
+    /// By `--from-log`.
+    ByFromLog,
     /// Only by what its remedy says.
     Otherwise,
 }

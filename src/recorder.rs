@@ -8,6 +8,7 @@ mod make;
 mod repeat;
 mod restore;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -139,7 +140,7 @@ pub(crate) fn record(dump: &Dump) -> Result<Recorded, RecordError> {
 
 fn document(images: &Images, dump: &Dump) -> Result<Document, RecordError> {
     let checkpoint = checkpoint::read(images)?;
-    let mut claims = kind::claims(&checkpoint);
+    let mut claims = kind::named_by_images(&checkpoint);
     // A ghost file that is there is an earlier restore's.
     claims.residues.retain(|residue| residue.left_by() == LeftBy::Dump);
     let (namespace, hints) = match checkpoint.network_scope() {
@@ -153,7 +154,7 @@ fn document(images: &Images, dump: &Dump) -> Result<Document, RecordError> {
     };
     let hints = Hints { namespaces: hints, search: Search::Named, ..Hints::default() };
     let host = Host::look(probe::wanted(&checkpoint, &claims));
-    let survey = probe::objects(&host, &checkpoint, claims, &hints)?;
+    let survey = probe::objects(&host, &checkpoint, claims, &hints, BTreeSet::new())?;
     let is_locked = survey.findings.iter().any(|finding| matches!(finding.residue.query(), Query::Filter(_)));
     let namespace: Option<&NetNamespace> = namespace.as_ref().filter(|_| is_locked);
     let directory =

@@ -11,6 +11,8 @@ mod words;
 
 use serde::Serialize;
 
+use crate::goal::Goal;
+
 pub(crate) use build::{Context, checkpoint, done, failed_checkpoint, planned};
 pub use only::OnlyReport;
 pub(crate) use origin::Origin;
@@ -32,6 +34,8 @@ pub struct Report {
     pub tool: String,
     /// Whether the run only looked or also removed.
     pub mode: Mode,
+    /// What the run was for: `gc` or `restorable`.
+    pub goal: &'static str,
     /// The checkpoints, in the order of the given paths.
     pub checkpoints: Vec<CheckpointReport>,
 }
@@ -88,7 +92,7 @@ pub struct CheckpointReport {
 /// The state of the dumped processes.
 #[derive(Debug, Default, Serialize)]
 pub struct TreeReport {
-    /// `dead`, `alive`, `restored`, `perhaps-restored`, `unknown`.
+    /// `dead`, `alive`, `runs-on` (after an interrupted dump), `restored`, `perhaps-restored`, `unknown`.
     pub state: &'static str,
     /// The processes that are alive, or were restored.
     pub processes: Vec<ProcessReport>,
@@ -120,6 +124,8 @@ pub struct Object {
     pub state: State,
     /// More about the state, for people.
     pub detail: Option<String>,
+    /// What a removal of this object is.
+    pub act: Act,
     /// What will happen to it.
     pub verdict: Verdict,
     /// Why it is kept.
@@ -136,6 +142,20 @@ pub struct Object {
     pub evidence: Vec<EvidenceReport>,
     /// What the record of the dump says about it; absent if it says nothing.
     pub record: Option<RecordAnswer>,
+}
+
+/// What a removal of an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// A name, rule, table, chain or directory is removed.
+    Remove,
+    /// What is mounted there is unmounted, and the directory removed.
+    Unmount,
+    /// A process is killed.
+    Kill,
+    /// A file gets its own name back.
+    RenameBack,
 }
 
 /// What the record of a dump says about an object.
@@ -195,6 +215,20 @@ pub enum Location {
         jumps: usize,
         /// What ties the namespace to the checkpoint.
         tie: Option<&'static str>,
+    },
+    /// A temporary entry of CRIU's own.
+    Entry {
+        /// Its path.
+        path: Bytes,
+        /// How many mounts are on it and below.
+        mounts: usize,
+    },
+    /// A process.
+    Process {
+        /// Its pid.
+        pid: u32,
+        /// Its state letter, as `ps` shows it.
+        state: char,
     },
 }
 
@@ -307,9 +341,9 @@ pub struct Summary {
 }
 
 impl Report {
-    pub(crate) fn new(mode: Mode, checkpoints: Vec<CheckpointReport>) -> Self {
+    pub(crate) fn new(mode: Mode, goal: Goal, checkpoints: Vec<CheckpointReport>) -> Self {
         let tool = concat!("criu-gc ", env!("CARGO_PKG_VERSION")).to_owned();
-        Report { schema: SCHEMA_VERSION, tool, mode, checkpoints }
+        Report { schema: SCHEMA_VERSION, tool, mode, goal: goal.name(), checkpoints }
     }
 
     /// Whether something is left of a checkpoint, or may be. What was left out does not count.

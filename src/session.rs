@@ -18,6 +18,7 @@ use self::prepare::{Prepared, Ready, Settings, survey};
 use crate::causes::with_causes;
 use crate::error::{Cause, Error, Silent};
 use crate::execute;
+use crate::goal::Goal;
 use crate::host::{self, Host};
 use crate::interrupt::{Control, Interrupt};
 use crate::options::Options;
@@ -39,7 +40,7 @@ pub fn look<P: AsRef<Path>>(named: impl IntoIterator<Item = P>, options: &Option
             named.iter().map(|path| report::failed_checkpoint(path, &why)).collect()
         }
     };
-    Report::new(Mode::Show, checkpoints)
+    Report::new(Mode::Show, options.goal, checkpoints)
 }
 
 /// Finds what checkpoints left on this host, and plans the removal. Removes nothing yet. Other runs cannot use the images as
@@ -54,7 +55,7 @@ pub fn examine<P: AsRef<Path>>(named: impl IntoIterator<Item = P>, options: &Opt
     let named = paths(named);
     let settings = Settings::new(options)?;
     let (locks, prepared) = prepare::all(&named, options, &settings, Purpose::Remove)?;
-    Ok(Examination { prepared, settings, _locks: locks })
+    Ok(Examination { prepared, settings, goal: options.goal, _locks: locks })
 }
 
 /// What checkpoints left on this host, and what a removal would do.
@@ -62,13 +63,14 @@ pub fn examine<P: AsRef<Path>>(named: impl IntoIterator<Item = P>, options: &Opt
 pub struct Examination {
     prepared: Vec<Prepared>,
     settings: Settings,
+    goal: Goal,
     _locks: Locks,
 }
 
 impl Examination {
     /// What was found, and what a removal would do.
     pub fn report(&self) -> Report {
-        Report::new(Mode::Show, self.prepared.iter().map(Prepared::report).collect())
+        Report::new(Mode::Show, self.goal, self.prepared.iter().map(Prepared::report).collect())
     }
 
     /// Whether a checkpoint cannot be used, so that a removal is refused: [`report`](Examination::report) says why.
@@ -91,12 +93,12 @@ impl Examination {
         if self.has_errors() {
             return Err(Error::new(Cause::NotAll));
         }
-        let Examination { prepared, settings, _locks } = self;
+        let Examination { prepared, settings, goal, _locks } = self;
         let removes_files = prepared.iter().any(Prepared::removes_files);
         let destination = settings.save.as_ref().filter(|_| removes_files);
         let directory = destination.map(open_destination).transpose()?;
         let mut removal = RemovalRun { settings, directory, interrupt: &control.interrupt };
-        Ok(Report::new(Mode::Gc, prepared.into_iter().map(|each| removal.remove(each)).collect()))
+        Ok(Report::new(Mode::Gc, goal, prepared.into_iter().map(|each| removal.remove(each)).collect()))
     }
 }
 

@@ -33,6 +33,8 @@ mod reading;
 pub mod reads;
 pub mod replace;
 pub mod save;
+pub mod socket;
+pub mod task;
 pub mod unmounted;
 pub mod volume;
 pub mod way;

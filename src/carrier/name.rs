@@ -28,6 +28,21 @@ pub struct NameQuery {
     pub size: Option<u64>,
     /// What the last part of it looks like. No other name is ever removed.
     pub shape: NameShape,
+    /// What becomes of it.
+    pub act: NameAct,
+    /// Another name in the same directory that matters for it.
+    pub beside: Option<Vec<u8>>,
+}
+
+/// What becomes of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameAct {
+    /// It is removed.
+    Unlink,
+    /// It is removed as long as the name beside it has the same inode.
+    UnlinkTwin,
+    /// Its file gets the name beside it, unless that is taken.
+    RenameBack,
 }
 
 /// What a kind calls its files.
@@ -78,4 +93,13 @@ pub struct FoundFile {
     pub directory: FileIdentity,
     /// The file itself; a symbolic link is not followed.
     pub identity: FileIdentity,
+    /// What has the name beside it.
+    pub beside: Option<FileIdentity>,
+}
+
+impl FoundFile {
+    /// Whether the name beside it is another name of the same file.
+    pub fn has_twin(&self) -> bool {
+        self.beside.is_some_and(|beside| beside.is_same_inode(&self.identity))
+    }
 }

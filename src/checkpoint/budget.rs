@@ -24,6 +24,8 @@ pub(super) enum Fact {
     /// A remap entry: mostly a link remap, with its two files.
     Remap = 2_300,
     Connection = 1_750,
+    /// A Unix socket whose path was deleted.
+    UnixSocket = 1_700,
     Mount = 660,
     Task = 400,
     /// A device or an address.

@@ -11,8 +11,8 @@ use criu_images::{Inventory, MntEntry, NetworkLock, RegFileEntry, RemapFilePathE
 
 use super::budget::{Budget, Fact};
 use super::{
-    Checkpoint, Completeness, DumpedMemory, ImageProblem, ImageProblemKind, ImageTimes, Layout, LogFacts, MountRecord,
-    Network, Odd, ReadError, Record, RestoreEvidence, Restores, SocketRecord, Task,
+    Checkpoint, Completeness, DumpedMemory, Ending, ImageProblem, ImageProblemKind, ImageTimes, Layout, LogFacts,
+    MountRecord, Network, Odd, ReadError, Record, RestoreEvidence, Restores, SocketRecord, Task,
 };
 use crate::evidence::Evidence;
 use crate::memory::{MemoryLayout, Randomisation};
@@ -42,10 +42,16 @@ pub fn from_record(file: &RecordFile) -> Result<Checkpoint, ReadError> {
         author: file.author,
         // With the images, every trace of a restore beside them is gone.
         absence: Author::Anybody,
+        ending: Ending::Unknown,
         remaps: Vec::new(),
+        shaped: Vec::new(),
+        held: HashMap::new(),
+        logged_links: Vec::new(),
+        link_counts: None,
         files: HashMap::new(),
         ghosts: HashMap::new(),
         sockets: sockets(file),
+        deleted_sockets: Vec::new(),
         mounts: mounts(file),
         tasks: file.facts.tasks.iter().map(task).collect(),
         network: Network { external_key: file.facts.external_network.clone().map(|key| key.0), ..Network::default() },

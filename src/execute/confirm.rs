@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Done;
 use crate::carrier::filter::FoundRule;
@@ -31,6 +32,8 @@ struct Remaining<'a> {
     tables: HashSet<(NetworkId, u64)>,
     chains: HashSet<(NetworkId, FilterPlace)>,
     in_tables: HashSet<Connection>,
+    entries: HashSet<(InodeId, PathBuf)>,
+    tasks: HashSet<(u32, Duration)>,
 }
 
 impl<'a> Remaining<'a> {
@@ -52,6 +55,8 @@ impl<'a> Remaining<'a> {
             Presence::Table(found) => drop(self.tables.insert((found.namespace.id, found.view.handle))),
             Presence::Chain(found) => drop(self.chains.insert((found.namespace.id, found.place))),
             Presence::InTable(_) => self.in_tables.extend(connection(finding)),
+            Presence::Entry(entry) => drop(self.entries.insert((entry.identity.id(), entry.path()))),
+            Presence::Task(found) => drop(self.tasks.insert((found.task.pid, found.after_boot))),
             Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_) | Presence::Unreachable(_) => {}
         }
     }
@@ -67,6 +72,8 @@ impl<'a> Remaining<'a> {
             }
             Presence::Table(found) => self.tables.contains(&(found.namespace.id, found.view.handle)),
             Presence::Chain(found) => self.chains.contains(&(found.namespace.id, found.place)),
+            Presence::Entry(entry) => self.entries.contains(&(entry.identity.id(), entry.path())),
+            Presence::Task(found) => self.tasks.contains(&(found.task.pid, found.after_boot)),
             Presence::InTable(_) => connection(removed).is_some_and(|removed| self.in_tables.contains(&removed)),
             Presence::Gone(_) | Presence::Vanished(_) | Presence::Untied(_) | Presence::Unreachable(_) => false,
         }

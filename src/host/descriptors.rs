@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What processes have open, without touching it: another user's file may be on a filesystem that never answers.
 
+use std::collections::HashMap;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 
 use super::bounded;
 use super::process::{Process, Processes, numbers_in, read_file};
+use crate::system::dir::InodeId;
 use crate::system::mount::UnknownUser;
 
 /// Whether the process has a descriptor of the inode. `fdinfo` tells the inode since Linux 5.14; before that the text
@@ -29,6 +32,40 @@ fn inode_of(fdinfo: &Path) -> Option<u64> {
     let text = read_file(fdinfo).ok()?;
     let text = String::from_utf8_lossy(&text).into_owned();
     text.lines().find_map(|line| line.strip_prefix("ino:"))?.trim().parse().ok()
+}
+
+/// The files without a name that processes have open or mapped, with the name that each had. A process that does not answer
+/// has none.
+pub(super) fn deleted_files(pids: Vec<u32>) -> HashMap<InodeId, Vec<u8>> {
+    let answers = bounded::each(pids, |pid: &u32| deleted_files_of(&PathBuf::from(format!("/proc/{pid}"))));
+    answers.into_iter().flatten().flatten().collect()
+}
+
+fn deleted_files_of(process: &Path) -> HashMap<InodeId, Vec<u8>> {
+    let descriptors = numbers_in(&process.join("fd")).unwrap_or_default();
+    let open = descriptors.into_iter().filter_map(|descriptor| {
+        let link = process.join(format!("fd/{descriptor}"));
+        let name = deleted_name(fs::read_link(&link).ok()?.as_os_str().as_bytes())?;
+        let stat = statx(CWD, &link, AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok()?;
+        Some((((stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino), name))
+    });
+    let maps = fs::read(process.join("maps")).unwrap_or_default();
+    let mapped = maps.split(|byte| *byte == b'\n').filter_map(deleted_mapping);
+    open.chain(mapped).collect()
+}
+
+fn deleted_name(text: &[u8]) -> Option<Vec<u8>> {
+    Some(text.strip_suffix(b" (deleted)").filter(|name| name.starts_with(b"/"))?.to_vec())
+}
+
+/// The file in a line of `/proc/PID/maps`: `START-END PERMISSIONS OFFSET MAJOR:MINOR INODE PATH (deleted)`.
+fn deleted_mapping(line: &[u8]) -> Option<(InodeId, Vec<u8>)> {
+    let name = deleted_name(&line[line.iter().position(|byte| *byte == b'/')?..])?;
+    let mut fields = line.split(|byte| byte.is_ascii_whitespace()).filter(|field| !field.is_empty()).skip(3);
+    let mut field = || std::str::from_utf8(fields.next()?).ok();
+    let (major, minor) = field()?.split_once(':')?;
+    let inode: u64 = field()?.parse().ok()?;
+    Some((((u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?), inode), name))
 }
 
 /// A process that has the block device with this number open.

@@ -14,9 +14,11 @@ mod visitor;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::io::Errno;
@@ -282,6 +284,13 @@ fn unseen(why: String) -> Unseen {
 pub fn own_mount(id: u64) -> Option<HostMount> {
     let (mounts, _) = mountinfo::parse(&fs::read("/proc/self/mountinfo").ok()?);
     mounts.into_iter().find(|mount| u64::from(mount.id) == id)
+}
+
+/// The mounts of the tool's own mount namespace on this path and below it, in the order of the mount table.
+pub fn own_mounts_at(path: &Path) -> Vec<HostMount> {
+    let (mounts, _) = mountinfo::parse(&fs::read("/proc/self/mountinfo").unwrap_or_default());
+    let is_there = |mount: &HostMount| Path::new(OsStr::from_bytes(&mount.mountpoint)).starts_with(path);
+    mounts.into_iter().filter(is_there).collect()
 }
 
 /// The namespaces of processes that are not known yet, and the processes that do not let theirs be seen.

@@ -5,6 +5,7 @@
 //! stored as such, so that nobody takes "not seen" for "not there".
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use rustix::time::ClockId;
 
+use super::standing::namespace_number;
 use super::stat::{Stat, Status};
 use crate::memory::MemoryLayout;
 use crate::system::mountinfo::{self, HostMount};
@@ -44,6 +46,10 @@ pub struct Process {
     pub threads: u32,
     /// Who traces it.
     pub tracer: Option<u32>,
+    /// Its parent; 0 for one in another pid namespace.
+    pub parent: Option<u32>,
+    /// The signals that its first thread blocks, the first in the lowest bit.
+    pub blocked: u64,
     /// Where its parts lie in memory, where the kernel tells.
     pub layout: Option<MemoryLayout>,
     /// The program file; `None` where it cannot be read (another user's, a kernel thread).
@@ -128,11 +134,73 @@ impl Process {
         Some(mounts)
     }
 
+    /// The mounts that it sees; `None` where they cannot be read, or are more than any real tree has.
+    pub fn mounts(&self) -> Option<Vec<HostMount>> {
+        const MOST: usize = 10_000;
+        let table = fs::File::open(format!("/proc/{}/mountinfo", self.pid)).ok()?;
+        let (mut mounts, mut count) = (Vec::new(), 0);
+        let is_wanted = |_: mountinfo::Brief<'_>| {
+            count += 1;
+            count <= MOST
+        };
+        mountinfo::read(BufReader::new(table), is_wanted, |mount| mounts.push(mount)).ok()?;
+        (count <= MOST).then_some(mounts)
+    }
+
+    /// Whether it is in another mount namespace than criu-gc; `None` where that cannot be told.
+    pub fn has_own_mounts(&self) -> Option<bool> {
+        let of = |process: &str| namespace_number(&format!("/proc/{process}/ns/mnt"));
+        Some(of(&self.pid.to_string())? != of("self")?)
+    }
+
+    /// The number of the system call in which its first thread waits; `None` while it runs, and where that cannot be read.
+    pub fn waits_in(&self) -> Option<u64> {
+        let text = read_file(&PathBuf::from(format!("/proc/{}/syscall", self.pid))).ok()?;
+        std::str::from_utf8(&text).ok()?.split_ascii_whitespace().next()?.parse().ok()
+    }
+
+    /// Its current directory.
+    pub fn directory(&self) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
+    }
+
+    /// The paths of what it has open, by the kernel's word. Nothing of it is touched.
+    pub fn open_paths(&self) -> Vec<PathBuf> {
+        let directory = PathBuf::from(format!("/proc/{}/fd", self.pid));
+        let descriptors = numbers_in(&directory).unwrap_or_default();
+        let links = descriptors.into_iter().filter_map(|number| fs::read_link(directory.join(number.to_string())).ok());
+        links.filter(|link| link.is_absolute()).collect()
+    }
+
+    /// Whether CRIU's restorer is in its memory: code that may be written, and what the tasks of a restore share.
+    pub fn has_restorer(&self) -> bool {
+        let maps = fs::read(format!("/proc/{}/maps", self.pid)).unwrap_or_default();
+        let maps = String::from_utf8_lossy(&maps);
+        maps.lines().any(|line| line.contains(" rwxp ") && !line.contains('/'))
+            && maps.lines().any(|line| line.contains(" rw-s ") && line.ends_with("/dev/zero (deleted)"))
+    }
+
+    /// Whether its mount table has, or may have, a mount at this path or below.
+    pub(super) fn may_have_mounts_at(&self, path: &Path) -> bool {
+        let has = |mount: &HostMount| Path::new(OsStr::from_bytes(&mount.mountpoint)).starts_with(path);
+        match fs::read(format!("/proc/{}/mountinfo", self.pid)) {
+            Ok(table) => mountinfo::parse(&table).0.iter().any(has),
+            Err(error) => !has_ended(&error),
+        }
+    }
+
     /// The command line, argument by argument; empty where it cannot be read.
     pub fn arguments(&self) -> Vec<Vec<u8>> {
         let bytes = read_file(&PathBuf::from(format!("/proc/{}/cmdline", self.pid))).unwrap_or_default();
         bytes.split(|byte| *byte == 0).filter(|argument| !argument.is_empty()).map(<[u8]>::to_owned).collect()
     }
+}
+
+/// Whether the process that has this pid now started at this time after the boot.
+pub fn is_same_process(pid: u32, after_boot: Duration) -> bool {
+    let stat = read_file(&PathBuf::from(format!("/proc/{pid}/stat"))).ok();
+    let started = stat.and_then(|stat| Stat::parse(&stat)).map(|stat| stat.ticks.saturating_mul(10));
+    started.map(Duration::from_millis) == Some(after_boot)
 }
 
 /// The first few of some processes, for people.
@@ -173,7 +241,7 @@ fn read(pid: u32, clock: BootClock) -> io::Result<Option<Process>> {
     if is_dead && stat.threads <= 1 {
         return Ok(None);
     }
-    let Status { mut pids, tracer, .. } = Status::parse(&read_file(&directory.join("status"))?);
+    let Status { mut pids, tracer, parent, blocked } = Status::parse(&read_file(&directory.join("status"))?);
     if pids.is_empty() {
         pids.push(pid);
     }
@@ -188,6 +256,8 @@ fn read(pid: u32, clock: BootClock) -> io::Result<Option<Process>> {
         is_kernel_thread: stat.is_kernel_thread,
         threads: stat.threads,
         tracer,
+        parent,
+        blocked,
         layout,
         executable: if stat.is_kernel_thread { None } else { fs::read_link(directory.join("exe")).ok() },
     }))

@@ -28,6 +28,8 @@ pub(super) struct Status {
     pub(super) tracer: Option<u32>,
     /// Its parent; 0 for one in another pid namespace.
     pub(super) parent: Option<u32>,
+    /// `SigBlk`: the signals that its first thread blocks, the first in the lowest bit.
+    pub(super) blocked: u64,
 }
 
 impl Stat {
@@ -68,6 +70,9 @@ impl Status {
                 parsed.tracer = numbers(tracer).first().copied().filter(|tracer| *tracer != 0);
             } else if let Some(parent) = line.strip_prefix(b"PPid:") {
                 parsed.parent = numbers(parent).first().copied();
+            } else if let Some(blocked) = line.strip_prefix(b"SigBlk:") {
+                let text = std::str::from_utf8(blocked).unwrap_or_default().trim();
+                parsed.blocked = u64::from_str_radix(text, 16).unwrap_or_default();
             }
         }
         parsed
@@ -112,8 +117,9 @@ mod tests {
 
     #[test]
     fn all_pids_and_the_tracer_are_read() {
-        let status = Status::parse(b"Name:\tsh\nPPid:\t5\nTracerPid:\t7\nNSpid:\t901\t17\t1\nState:\tS\n");
-        assert_eq!(status, Status { pids: vec![901, 17, 1], tracer: Some(7), parent: Some(5) });
+        let status = Status::parse(b"PPid:\t5\nTracerPid:\t7\nNSpid:\t901\t17\t1\nSigBlk:\tfffffffffffbfeff\n");
+        let blocked = 0xffff_ffff_fffb_feff;
+        assert_eq!(status, Status { pids: vec![901, 17, 1], tracer: Some(7), parent: Some(5), blocked });
         assert_eq!(Status::parse(b"TracerPid:\t0\n"), Status::default());
     }
 }

@@ -67,6 +67,11 @@ impl Basis<'_> {
         self.record == Some(Answer::Same)
     }
 
+    /// What speaks against touching something that any criu may be making at this moment.
+    pub(super) fn about_other_criu(&self) -> Vec<KeepReason> {
+        self.tree.has_other_criu.then_some(KeepReason::CriuElsewhere).into_iter().collect()
+    }
+
     /// What speaks against removing something that does not say by itself whose it is, unless the record does.
     pub(super) fn about_unsigned(&self) -> Vec<KeepReason> {
         if self.is_recorded() { Vec::new() } else { self.unsigned.to_vec() }
@@ -76,7 +81,7 @@ impl Basis<'_> {
     /// the same namespace.
     pub(super) fn is_tied(&self, tie: Option<Tie>) -> bool {
         match tie {
-            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Metadata) => true,
+            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Metadata | Tie::Tree) => true,
             Some(Tie::Recorded) | None => self.is_recorded(),
         }
     }
@@ -118,6 +123,18 @@ impl Basis<'_> {
     /// make it.
     pub(super) fn is_older_than_dump(&self, file: &FoundFile) -> bool {
         let is_proven = file.place.base.identity() == Identity::Certain || self.is_recorded();
-        !is_proven && !self.checkpoint.span().is_some_and(|span| span.made(&file.identity, &file.directory))
+        !is_proven && !self.is_made_by_dump(file)
+    }
+
+    /// Whether the tree of the interrupted dump still has the file open, whose name was the original's. Then the link is the
+    /// dump's, whatever the tree has written since.
+    pub(super) fn is_held(&self, original: Option<&[u8]>, file: &FoundFile) -> bool {
+        let held = self.checkpoint.held.get(&file.identity.id());
+        self.tree.runs_on() && original.is_some() && held.map(Vec::as_slice) == original
+    }
+
+    /// Whether the dump can have made the link, by the times.
+    pub(super) fn is_made_by_dump(&self, file: &FoundFile) -> bool {
+        self.checkpoint.span().is_some_and(|span| span.made(&file.identity, &file.directory))
     }
 }

@@ -20,6 +20,8 @@ pub struct Description {
     pub target: Target,
     /// What else people should know of one that is there.
     pub remark: Option<&'static str>,
+    /// What it was recognised by, if no image names it.
+    pub recognised: Option<&'static str>,
 }
 
 /// What stands behind the arrow in the line of an object.
@@ -31,6 +33,8 @@ pub enum Target {
     NotTold,
     /// The network namespace that it is in.
     Namespace,
+    /// It stands for nothing.
+    None,
 }
 
 impl Serialize for Description {

@@ -12,9 +12,9 @@ use criu_images::{Remap, Timeval};
 
 use super::basis::{differences, is_directory};
 use super::describe::json;
-use super::original::{MountPoints, Original, absolute};
+use super::original::{MountPoints, Original, absolute, split};
 use super::{Basis, Claims, Contradiction, Description, Kind, LeftBy, Target};
-use crate::carrier::name::NameShape;
+use crate::carrier::name::{NameAct, NameShape};
 use crate::carrier::{FoundFile, NameQuery, Query};
 use crate::checkpoint::{Checkpoint, GhostRecord, RemapRecord};
 use crate::evidence::Evidence;
@@ -38,8 +38,19 @@ pub struct GhostFile {
     pub size: Option<u64>,
     /// When its content was last changed, in microseconds, which a restore sets again (since v2.0).
     pub modified: Option<Timestamp>,
+    /// Whether it is where CRIU makes it as long as there is a directory.
+    pub place: GhostPlace,
     /// The entries that name it.
     pub evidence: Vec<Evidence>,
+}
+
+/// Where a ghost file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GhostPlace {
+    /// In the directory of the original.
+    Directory,
+    /// In one above it, which is the nearest that is there.
+    Above,
 }
 
 impl Kind for GhostFile {
@@ -56,7 +67,11 @@ impl Kind for GhostFile {
         let mut by_name: BTreeMap<Vec<u8>, GhostFile> = BTreeMap::new();
         for ghost in checkpoint.remaps.iter().filter_map(|remap| ghost(checkpoint, &points, remap)) {
             match ghost {
-                Ok(ghost) => drop(by_name.insert(ghost.name.clone(), ghost)),
+                Ok(ghost) => {
+                    let above = above(checkpoint, &points, &ghost);
+                    by_name.extend(above.into_iter().map(|ghost| (ghost.name.clone(), ghost)));
+                    by_name.insert(ghost.name.clone(), ghost);
+                }
                 // Without a restore there is none.
                 Err(odd) if checkpoint.restores.has_log => {
                     claims.add_unknown(Self::PART, format!("{odd}; its ghost file is kept"));
@@ -78,7 +93,17 @@ impl Kind for GhostFile {
             mount: self.original.mount,
             size: self.size,
             shape: NameShape { stem: "ghost", id: self.id, is_own: is_ghost_name },
+            act: NameAct::Unlink,
+            beside: None,
         })
+    }
+
+    /// Most directories above never have one.
+    fn recognises(&self, found: Option<&FoundFile>) -> bool {
+        match self.place {
+            GhostPlace::Directory => true,
+            GhostPlace::Above => found.is_some(),
+        }
     }
 
     fn objections(&self, file: &FoundFile, basis: &Basis<'_>) -> Vec<KeepReason> {
@@ -113,6 +138,7 @@ impl Kind for GhostFile {
             name: self.name.clone(),
             target: Target::Is(original),
             remark: Some("left by a restore that was killed"),
+            recognised: None,
         }
     }
 }
@@ -134,10 +160,28 @@ fn ghost(
     };
     let evidence = [&remap.evidence, evidence].into_iter().chain(&original.evidence).cloned().collect();
     let (mode, size, modified) = (entry.mode, entry.size, entry.mtim.map(timestamp));
-    (!is_directory(mode)).then_some(Ok(GhostFile { id, name, original, mode, size, modified, evidence }))
+    let place = GhostPlace::Directory;
+    (!is_directory(mode)).then_some(Ok(GhostFile { id, name, original, mode, size, modified, place, evidence }))
 }
 
-fn suffix(id: u32) -> String {
+/// The same in every directory above: CRIU makes it in the nearest that is there. Without a restore there is none.
+fn above(checkpoint: &Checkpoint, points: &MountPoints, ghost: &GhostFile) -> Vec<GhostFile> {
+    let Some(file) =
+        checkpoint.files.values().find(|file| checkpoint.restores.has_log && ghost.evidence.contains(&file.evidence))
+    else {
+        return Vec::new();
+    };
+    let (directory, last) = split(&ghost.name);
+    let slashes = directory.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let in_directory = |at: usize| {
+        let name = [&directory[..at], b"/", last].concat();
+        let original = Original::of(checkpoint, points, file, "ghost file", &name).ok()?;
+        Some(GhostFile { name, original, place: GhostPlace::Above, ..ghost.clone() })
+    };
+    slashes.filter_map(in_directory).collect()
+}
+
+pub(super) fn suffix(id: u32) -> String {
     format!(".cr.{id:x}.ghost")
 }
 
@@ -162,7 +206,7 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::example::{checkpoint, evidence};
-    use crate::kind::{Residue, claims};
+    use crate::kind::{Residue, named_by_images};
 
     const GHOST: Option<i32> = Some(1);
 
@@ -188,7 +232,7 @@ mod tests {
             Residue::GhostFile(ghost) => format!("{} of {}", ghost.name.escape_ascii(), ghost.evidence[1].image),
             other => panic!("{other:?}"),
         };
-        assert_eq!(claims(checkpoint).residues.iter().map(text).collect::<Vec<_>>(), expected);
+        assert_eq!(named_by_images(checkpoint).residues.iter().map(text).collect::<Vec<_>>(), expected);
     }
 
     const CLAIM: &str = "/srv/data.cr.1a.ghost of ghost-file-1a.img";
@@ -225,9 +269,9 @@ mod tests {
     fn a_ghost_with_an_odd_entry_is_kept_after_a_restore() {
         let mut checkpoint = example(0o100_640);
         checkpoint.add_file(file(5, "/srv/../data"));
-        assert!(claims(&checkpoint).unknown.is_empty());
+        assert!(named_by_images(&checkpoint).unknown.is_empty());
         checkpoint.restores.has_log = true;
-        let [unknown] = &claims(&checkpoint).unknown[..] else { panic!("not one") };
+        let [unknown] = &named_by_images(&checkpoint).unknown[..] else { panic!("not one") };
         let expected = "files.img record 5 at offset 500 has a name that is not a plain path; its ghost file is kept";
         assert_eq!((unknown.part, unknown.sentence.as_str()), (Part::Files, expected));
     }

@@ -92,6 +92,7 @@ impl Kind for LockTable {
             fields: vec![("names", names.into())],
             target: Target::Namespace,
             remark: None,
+            recognised: None,
         }
     }
 }

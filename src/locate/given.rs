@@ -11,7 +11,7 @@ use crate::system::dir::{Directory, InodeId};
 #[derive(Debug)]
 pub enum Given {
     /// Its images.
-    Images(Images),
+    Images(Box<Images>),
     /// The record of its dump; the images are gone.
     Record(Box<RecordFile>),
 }
@@ -30,6 +30,14 @@ impl Given {
         match self {
             Given::Images(images) => images.directory_and_inode(),
             Given::Record(_) => None,
+        }
+    }
+
+    /// The directories of the images and of CRIU's log, as far as they are on this host.
+    pub fn work_directories(&self) -> Vec<&Directory> {
+        match self {
+            Given::Images(images) => images.work_directories(),
+            Given::Record(_) => Vec::new(),
         }
     }
 

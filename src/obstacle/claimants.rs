@@ -81,7 +81,7 @@ fn claims(path: &Path, link: &[u8], file: &FileIdentity) -> Option<Claims> {
         return None;
     }
     let checkpoint = checkpoint::read(&Images::open(path, None).ok()?).ok()?;
-    let named = kind::claims(&checkpoint).residues.into_iter().find_map(|residue| {
+    let named = kind::named_by_images(&checkpoint).residues.into_iter().find_map(|residue| {
         let Residue::LinkRemap(named) = residue else { return None };
         (named.link == link).then_some(named)
     })?;

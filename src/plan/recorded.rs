@@ -23,6 +23,8 @@ pub(super) fn ask(record: Option<&Record>, namespace: RecordedNamespace, finding
         | Presence::Vanished(_)
         | Presence::Untied(_)
         | Presence::Unreachable(_)
+        | Presence::Entry(_)
+        | Presence::Task(_)
         | Presence::InTable(_) => None,
         Presence::File(file) => about_file(record, &name(finding)?, file),
         Presence::Rules(found) => {
@@ -44,7 +46,7 @@ pub(super) fn ask(record: Option<&Record>, namespace: RecordedNamespace, finding
 fn name(finding: &Finding) -> Option<NameQuery> {
     match finding.residue.query() {
         Query::Name(name) => Some(name),
-        Query::Filter(_) => None,
+        Query::Filter(_) | Query::Entry(_) | Query::Tasks => None,
     }
 }
 
@@ -52,7 +54,9 @@ fn connection(finding: &Finding) -> Option<Connection> {
     match finding.residue.query() {
         Query::Filter(FilterQuery::Rules { connection, .. }) => Some(connection),
         Query::Filter(FilterQuery::InTable { .. } | FilterQuery::Table { .. } | FilterQuery::Chain)
-        | Query::Name(_) => None,
+        | Query::Name(_)
+        | Query::Entry(_)
+        | Query::Tasks => None,
     }
 }
 

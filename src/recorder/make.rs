@@ -60,7 +60,7 @@ pub(super) fn document(
 
 fn link(finding: &Finding) -> Option<Link> {
     let (Query::Name(name), Presence::File(file)) = (finding.residue.query(), &finding.presence) else { return None };
-    let FoundFile { place, filesystem, directory, identity } = file;
+    let FoundFile { place, filesystem, directory, identity, .. } = file;
     Some(Link {
         id: name.shape.id,
         link: Bytes(name.path),
@@ -89,7 +89,9 @@ fn not_found(finding: &Finding) -> Option<String> {
         | Presence::Rules(_)
         | Presence::InTable(_)
         | Presence::Table(_)
-        | Presence::Chain(_) => return None,
+        | Presence::Chain(_)
+        | Presence::Entry(_)
+        | Presence::Task(_) => return None,
     };
     Some(format!("{} {what}", String::from_utf8_lossy(&name.path)))
 }
@@ -124,6 +126,8 @@ fn network(
             | Presence::Table(_)
             | Presence::Chain(_)
             | Presence::InTable(_)
+            | Presence::Entry(_)
+            | Presence::Task(_)
             | Presence::File(_)
             | Presence::Gone(_)
             | Presence::Vanished(_)

@@ -51,9 +51,18 @@ pub(super) fn facts(
 fn link(residue: &Residue) -> Option<LinkFacts> {
     let link = match residue {
         Residue::LinkRemap(link) => link,
-        Residue::LockedConnection(_) | Residue::LockChain(_) | Residue::LockTable(_) | Residue::GhostFile(_) => {
-            return None;
-        }
+        Residue::LockedConnection(_)
+        | Residue::LockChain(_)
+        | Residue::LockTable(_)
+        | Residue::GhostFile(_)
+        | Residue::HalfRestored(_)
+        | Residue::ParkedFile(_)
+        | Residue::ReopenedName(_)
+        | Residue::ControlGroupYard(_)
+        | Residue::TemporaryDirectory(_)
+        | Residue::DeadSocket(_)
+        | Residue::StalePidFile(_)
+        | Residue::UnfinishedCache(_) => return None,
     };
     let mount = match link.mount {
         FileMount::Id(id) => Some(id),

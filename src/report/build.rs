@@ -6,11 +6,12 @@ use std::path::Path;
 use super::only::OnlyReport;
 use super::words::{cannot_be_known, cause_text, count, notes};
 use super::{
-    CheckpointReport, Drops, GhostReport, Location, MetadataReport, Object, Origin, Outcome, ProcessReport, Reason,
-    RecordAnswer, RuleReport, State, Summary, TreeReport, Verdict,
+    Act, CheckpointReport, Drops, GhostReport, Location, MetadataReport, Object, Origin, Outcome, ProcessReport,
+    Reason, RecordAnswer, RuleReport, State, Summary, TreeReport, Verdict,
 };
 use crate::archive::Compression;
 use crate::carrier::filter::Tie;
+use crate::carrier::name::NameAct;
 use crate::carrier::{self, FoundChain, FoundFile, FoundRules, FoundTable, Presence, Query};
 use crate::checkpoint::{Checkpoint, Completeness, DumpedGhost};
 use crate::connection::TableForm;
@@ -125,6 +126,7 @@ fn object(item: &Item, outcome: Option<&carrier::Outcome>, saved: Option<&Saved>
         location: location(&finding.presence),
         state,
         detail,
+        act: act(finding),
         verdict: match verdict {
             plan::Verdict::Remove => Verdict::Remove,
             plan::Verdict::Keep(_) => Verdict::Keep,
@@ -169,11 +171,35 @@ fn remedy(reason: KeepReason, finding: &Finding) -> String {
         | Presence::Untied(_)
         | Presence::Unreachable(_)
         | Presence::File(_)
+        | Presence::Entry(_)
+        | Presence::Task(_)
         | Presence::InTable(_) => None,
     };
     match namespace.and_then(|namespace| namespace.paths.first()) {
         Some(path) if reason == KeepReason::UntiedNamespace => format!("--netns {}", path.display()),
         Some(_) | None => reason.remedy().to_owned(),
+    }
+}
+
+fn act(finding: &Finding) -> Act {
+    if let Query::Name(name) = finding.residue.query()
+        && name.act == NameAct::RenameBack
+    {
+        return Act::RenameBack;
+    }
+    match &finding.presence {
+        Presence::Entry(entry) if !entry.mounts.is_empty() => Act::Unmount,
+        Presence::Task(_) => Act::Kill,
+        Presence::Entry(_)
+        | Presence::File(_)
+        | Presence::Rules(_)
+        | Presence::InTable(_)
+        | Presence::Table(_)
+        | Presence::Chain(_)
+        | Presence::Gone(_)
+        | Presence::Vanished(_)
+        | Presence::Untied(_)
+        | Presence::Unreachable(_) => Act::Remove,
     }
 }
 
@@ -183,6 +209,10 @@ fn location(presence: &Presence) -> Option<Location> {
         Presence::Rules(rules) => Some(rules_location(rules)),
         Presence::Table(table) => Some(table_location(table)),
         Presence::Chain(chain) => Some(chain_location(chain)),
+        Presence::Entry(entry) => {
+            Some(Location::Entry { path: Bytes::of_path(&entry.path()), mounts: entry.mounts.len() })
+        }
+        Presence::Task(found) => Some(Location::Process { pid: found.task.pid, state: char::from(found.task.state) }),
         Presence::Gone(_)
         | Presence::Vanished(_)
         | Presence::Untied(_)
@@ -244,6 +274,7 @@ fn tie_name(tie: Tie) -> &'static str {
         Tie::Named => "named by the user",
         Tie::Own => "the namespace of criu-gc itself",
         Tie::Metadata => "named by the container's configuration",
+        Tie::Tree => "the tree of the interrupted dump is in it",
         Tie::Devices => "has the devices and addresses of the images",
         Tie::Recorded => "named by the record of the dump",
     }
@@ -263,7 +294,7 @@ fn state(finding: &Finding) -> (State, Option<String>) {
         Presence::InTable(_) => (State::Present, Some("by the network lock table".to_owned())),
         Presence::Table(found) => (State::Present, foreign(&found.view.foreign)),
         Presence::Chain(found) => (State::Present, foreign(&found.view.foreign)),
-        Presence::File(_) | Presence::Rules(_) => (State::Present, None),
+        Presence::File(_) | Presence::Rules(_) | Presence::Entry(_) | Presence::Task(_) => (State::Present, None),
     }
 }
 
@@ -271,7 +302,7 @@ fn state(finding: &Finding) -> (State, Option<String>) {
 fn vanished_with_tmpfs(residue: &Residue) -> String {
     let size = match residue.query() {
         Query::Name(name) => name.size,
-        Query::Filter(_) => None,
+        Query::Filter(_) | Query::Entry(_) | Query::Tasks => None,
     };
     match size {
         Some(size) => format!(
@@ -289,6 +320,9 @@ fn foreign(foreign: &[String]) -> Option<String> {
 /// Removal frees a file's space only where the link is its last name, and it has not just got another.
 fn frees(finding: &Finding, saved: Option<&Saved>) -> u64 {
     let Presence::File(file) = &finding.presence else { return 0 };
+    if act(finding) == Act::RenameBack {
+        return 0;
+    }
     let is_linked = saved.is_some_and(|saved| saved.method == Method::HardLink);
     if file.identity.links == 1 && !is_linked { file.identity.allocated } else { 0 }
 }
@@ -314,6 +348,7 @@ fn tree_report(tree: &TreeState) -> TreeReport {
             .collect()
     };
     let (state, tasks) = match tree {
+        TreeState { alive, .. } if tree.runs_on() => ("runs-on", alive),
         TreeState { alive, .. } if !alive.is_empty() => ("alive", alive),
         TreeState { unknown: Some(_), restored, .. } => ("unknown", restored),
         TreeState { restored, .. } if !restored.is_empty() => ("restored", restored),

@@ -12,9 +12,11 @@ use crate::carrier::Presence;
 use crate::causes::with_causes;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Cause, Error, Silent};
+use crate::goal::Goal;
 use crate::host::{self, Host, Wanted};
 use crate::kind::{self, Claims};
 use crate::locate::{self, Given};
+use crate::logged;
 use crate::obstacle;
 use crate::options::Options;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
@@ -22,6 +24,7 @@ use crate::probe::{self, Hints, Survey};
 use crate::record::store::RecordStore;
 use crate::report::{self, CheckpointReport, Origin};
 use crate::save::Destination;
+use crate::tree;
 
 /// What follows from the options for every checkpoint.
 #[derive(Debug)]
@@ -35,13 +38,15 @@ impl Settings {
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
         let save = options.save.as_deref().map(check_destination).transpose()?;
         let own_changes = save.as_ref().map(|save| save.own_changes().clone()).unwrap_or_default();
-        let policy = Policy { allowed: options.allowed.clone(), only: options.only, own_changes };
+        let policy =
+            Policy { allowed: options.allowed.clone(), only: options.only, stranded: options.stranded, own_changes };
         Ok(Settings { policy, save, record_store: options.record_store.clone() })
     }
 
     /// A look saves nothing.
     pub(super) fn without_saving(options: &Options) -> Self {
-        let policy = Policy { allowed: options.allowed.clone(), only: options.only, ..Policy::default() };
+        let (allowed, only, stranded) = (options.allowed.clone(), options.only, options.stranded);
+        let policy = Policy { allowed, only, stranded, ..Policy::default() };
         Settings { policy, save: None, record_store: options.record_store.clone() }
     }
 }
@@ -101,6 +106,9 @@ pub(super) fn all(
     let mut wanted = Wanted::default();
     for images in read.iter().filter_map(Candidate::usable) {
         wanted.add(probe::wanted(&images.checkpoint, &images.claims));
+        if images.goal == Goal::Restorable {
+            wanted.add(probe::wanted(&images.checkpoint, &kind::needed_for_restore(&images.checkpoint)));
+        }
     }
     let host = Host::look(wanted);
     let look = |read: Candidate<ReadImages>| read.and_then(|images| images.look(&host, settings));
@@ -166,6 +174,7 @@ struct ReadImages {
     claims: Claims,
     hints: Hints,
     origin: Origin,
+    goal: Goal,
     /// What is to be said of its lock, its stored record and the options.
     notes: Vec<String>,
 }
@@ -174,19 +183,32 @@ impl ReadImages {
     fn new(locked: Locked, options: &Options) -> Result<Self, Error> {
         let Locked { described, note } = locked;
         let Described { given, layout, context: metadata, archive } = described;
-        let Read { given, checkpoint, note: of_store } = find::read(given, options)?;
+        let Read { given, mut checkpoint, note: of_store } = find::read(given, options)?;
+        if checkpoint.is_interrupted() {
+            complete(&mut checkpoint);
+        }
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let mut hints = Hints { metadata, ..options.hints.clone() };
         hints.external_namespaces.extend(options.inherited.iter().cloned());
-        let claims = kind::claims(&checkpoint);
-        Ok(ReadImages { given, checkpoint, claims, hints, origin, notes: note.into_iter().chain(of_store).collect() })
+        let claims = kind::claims(&checkpoint, options.goal);
+        let (goal, notes) = (options.goal, note.into_iter().chain(of_store).collect());
+        Ok(ReadImages { given, checkpoint, claims, hints, origin, goal, notes })
     }
 
     /// Looks for what it left, and decides.
     fn look(self, host: &Host, settings: &Settings) -> Result<Ready, Error> {
-        let ReadImages { given, checkpoint, claims, hints, origin, notes } = self;
+        let ReadImages { given, checkpoint, claims, hints, origin, goal, notes } = self;
         let mut survey = survey(host, &given, &checkpoint, claims.clone(), &hints)?;
         survey.notes.extend(notes);
+        match goal {
+            Goal::Gc => {}
+            // A restore that succeeded took them away.
+            Goal::Restorable if checkpoint.restores.succeeded.is_some() || survey.tree.is_restored() => {}
+            Goal::Restorable => {
+                let missing = probe::missing_for_restore(host, &checkpoint, &hints).map_err(Error::new)?;
+                survey.unknown.extend(missing);
+            }
+        }
         survey.notes.extend(obstacle::notes(host, &given, &checkpoint, &hints.metadata, &settings.record_store));
         let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());
         survey.notes.extend(advice.map(str::to_owned));
@@ -194,6 +216,15 @@ impl ReadImages {
         let plan = plan::decide(&checkpoint, survey, &settings.policy);
         Ok(Ready { given, checkpoint, claims, hints, plan, origin, context })
     }
+}
+
+/// Adds what the log and the living tree know of an interrupted dump, of which images are missing.
+fn complete(checkpoint: &mut Checkpoint) {
+    let host = Host::look(Wanted::default());
+    let tree = tree::living(&host, checkpoint);
+    checkpoint.held = host.deleted_files(tree.iter().map(|task| task.pid));
+    tree::add_living_mounts(&host, &tree, checkpoint);
+    logged::add_links(&host, &tree, checkpoint);
 }
 
 impl Ready {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::author::Author;
@@ -80,6 +80,11 @@ pub struct Directory {
 pub struct Name<'a>(&'a OsStr);
 
 impl<'a> Name<'a> {
+    /// The name itself.
+    pub fn as_os_str(self) -> &'a OsStr {
+        self.0
+    }
+
     /// The name, if it is one component and passes the check of whoever is going to remove it.
     pub fn checked(name: &'a OsStr, is_expected: impl FnOnce(&[u8]) -> bool) -> Option<Self> {
         let bytes = name.as_bytes();
@@ -338,6 +343,40 @@ impl Directory {
     }
 }
 
+/// What became of a name that was to be another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renamed {
+    /// It is.
+    Yes,
+    /// There is no such name.
+    Gone,
+    /// The other name exists.
+    NameTaken,
+}
+
+impl Directory {
+    /// Gives an entry another name in the same directory, unless that exists.
+    pub fn rename_back(&self, name: Name<'_>, to: &OsStr) -> Result<Renamed, FileError> {
+        debug_assert!(!to.as_bytes().contains(&b'/'));
+        let rename = || rustix::fs::renameat_with(&self.fd, name.0, &self.fd, to, RenameFlags::NOREPLACE);
+        match retry_on_intr(rename) {
+            Ok(()) => Ok(Renamed::Yes),
+            Err(Errno::NOENT) => Ok(Renamed::Gone),
+            Err(Errno::EXIST) => Ok(Renamed::NameTaken),
+            Err(source) => Err(failed("rename", &self.path.join(name.0))(source)),
+        }
+    }
+
+    /// Removes the directory of this name, which must be empty. `false` where it was gone already.
+    pub fn remove_directory(&self, name: Name<'_>) -> Result<bool, FileError> {
+        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name.0, AtFlags::REMOVEDIR)) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(source) => Err(failed("remove", &self.path.join(name.0))(source)),
+        }
+    }
+}
+
 /// A file that cannot be exchanged for another one any more: whatever happens to its name, this stays the same inode.
 #[derive(Debug)]
 pub struct Pinned {
@@ -402,6 +441,13 @@ pub fn open_named(path: &Path) -> Result<Opened, FileError> {
 pub fn last_written(file: &File) -> Result<Timestamp, Errno> {
     let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME)?;
     Ok(Timestamp::new(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec))
+}
+
+/// When an open file was made, where the filesystem tells.
+pub fn born(file: &File) -> Option<Timestamp> {
+    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
+    let is_known = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+    is_known.then(|| Timestamp::new(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec))
 }
 
 /// How old an open file was when it was written last, where the filesystem tells.

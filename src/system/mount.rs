@@ -9,6 +9,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -16,13 +17,27 @@ use std::time::Duration;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
-    open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, open_tree,
 };
 
 use super::device;
-use super::dir::Directory;
+use super::dir::{Directory, FileError, Name, failed};
 use super::unmounted::{ReadError, UnmountedFilesystem};
+
+/// Detaches the mount with this id from the name in a directory, with all that is mounted below it. What is mounted
+/// there elsewhere stays as it is: a control group has one filesystem, and many mounts.
+pub fn detach(directory: &Directory, name: Name<'_>, mount_id: u32) -> Result<(), FileError> {
+    let path = directory.path().join(name.as_os_str());
+    let Some(pinned) = directory.pin(name.as_os_str())? else { return Ok(()) };
+    let now = pinned.identity()?.mount_id;
+    if now != 0 && now != u64::from(mount_id) {
+        return Err(failed("unmount (another filesystem is mounted there now)", &path)(Errno::BUSY));
+    }
+    // The descriptor names the mount, whatever becomes of the path.
+    let link = format!("/proc/self/fd/{}", pinned.as_fd().as_raw_fd());
+    rustix::mount::unmount(link, UnmountFlags::DETACH).map_err(failed("unmount", &path))
+}
 
 /// Why a device could not be read or mounted.
 #[derive(Debug, thiserror::Error)]

@@ -20,7 +20,7 @@ pub use inventory::{ImageVersion, Inventory, NetworkLock};
 pub use mount::{FsType, MntEntry};
 pub use namespace::{NetDeviceEntry, NetDeviceType, NetNsEntry, PidNsEntry};
 pub use remap::{GhostFileEntry, Remap, RemapFilePathEntry, Timeval};
-pub use socket::{InetSkEntry, SkOpts, TcpStreamEntry};
+pub use socket::{InetSkEntry, SkOpts, TcpStreamEntry, UnixSkEntry};
 pub use stats::{DumpStats, RestoreStats, StatsEntry};
 pub use task::{CoreEntry, MmEntry, PstreeEntry, TaskCore, TaskKobjIds, TaskState, ThreadCore};
 

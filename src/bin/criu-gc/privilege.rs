@@ -17,8 +17,12 @@ pub(crate) enum Duty {
     LookAndLog,
     /// Look, and remove names and rules.
     Remove,
-    /// The same, and keep files with all that belongs to them.
+    /// The same, and kill processes of any user.
+    RemoveAndKill,
+    /// Look, remove, and keep files with all that belongs to them.
     Save,
+    /// The same, and kill processes of any user.
+    SaveAndKill,
 }
 
 impl Duty {
@@ -40,6 +44,8 @@ impl Duty {
             // The file may be in a directory of any owner.
             Duty::LookAndLog => look | CapabilitySet::DAC_OVERRIDE,
             Duty::Remove => remove,
+            Duty::RemoveAndKill => remove | CapabilitySet::KILL,
+            Duty::SaveAndKill => Duty::Save.capabilities() | CapabilitySet::KILL,
             // Make files of any owner and type, with set-id bits and file capabilities.
             Duty::Save => {
                 remove
@@ -107,7 +113,7 @@ mod tests {
             std::thread::spawn(confined).join().unwrap()
         };
         let had = thread::capabilities(None).unwrap().permitted;
-        for duty in [Duty::Look, Duty::LookAndLog, Duty::Remove, Duty::Save] {
+        for duty in [Duty::Look, Duty::LookAndLog, Duty::Remove, Duty::RemoveAndKill, Duty::Save, Duty::SaveAndKill] {
             let (sets, no_new_privs) = after(duty);
             assert!(no_new_privs);
             assert_eq!(sets.permitted, had & duty.capabilities());

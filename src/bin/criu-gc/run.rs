@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criu_gc::report::{CheckpointReport, Report};
-use criu_gc::{Control, Options, Part, UnknownKeys, with_causes};
+use criu_gc::{Control, Goal, Options, Part, UnknownKeys, with_causes};
 
-use crate::cli::{self, Arguments, Resource};
+use crate::cli::{self, Arguments, CommandWord, Resource};
 use crate::config_file;
 use crate::document::Document;
 use crate::exit::ExitStatus;
+use crate::healing::Healing;
 use crate::interrupt::Interrupt;
 use crate::log_file::{self, LogError};
 use crate::observer::Observer;
@@ -43,7 +44,12 @@ pub(crate) fn run(words: &[OsString], arguments: Arguments) -> io::Result<ExitSt
         Ok(arguments) => arguments,
         Err(why) => return refuse(&plain_terminal(), &why),
     };
-    if arguments.all_directories().is_empty() {
+    let heals = arguments.command == Some(CommandWord::Heal);
+    if heals && arguments.pid.is_empty() && arguments.all_directories().is_empty() {
+        let why = "nothing to heal: name a process with --pid PID, or the images of its dump with -D DIR (see --help)";
+        return refuse(&plain_terminal(), why);
+    }
+    if !heals && arguments.all_directories().is_empty() {
         if !is_current_directory_meant(&arguments) {
             let why = "no checkpoint: name its directory or archive with -D DIR (see --help)";
             return refuse(&plain_terminal(), why);
@@ -58,6 +64,9 @@ pub(crate) fn run(words: &[OsString], arguments: Arguments) -> io::Result<ExitSt
     process::allow_many_open_files();
     if terminal.verbosity() > 0 && !arguments.without_effect.is_empty() {
         terminal.message(&format!("without effect: {}", arguments.without_effect.join(", ")));
+    }
+    if heals {
+        return Healing::new(terminal, &arguments).run();
     }
     let run = Run { options: options(&arguments, &terminal), terminal, words, arguments: &arguments };
     if arguments.show { run.show() } else { run.remove() }
@@ -94,7 +103,9 @@ fn duty(arguments: &Arguments) -> Duty {
     match (arguments.show, &arguments.save, &arguments.log_file) {
         (true, _, None) => Duty::Look,
         (true, _, Some(_)) => Duty::LookAndLog,
+        (false, None, _) if arguments.kill => Duty::RemoveAndKill,
         (false, None, _) => Duty::Remove,
+        (false, Some(_), _) if arguments.kill => Duty::SaveAndKill,
         (false, Some(_), _) => Duty::Save,
     }
 }
@@ -112,6 +123,16 @@ fn options(arguments: &Arguments, terminal: &Terminal) -> Options {
     options = arguments.work_dir.iter().fold(options, Options::work_dir);
     options = arguments.save.iter().fold(options, Options::save);
     options = arguments.only.iter().copied().fold(options, Options::only);
+    if arguments.from_log {
+        options = options.from_log();
+    }
+    options = arguments.dump_log.iter().fold(options, Options::dump_log);
+    if arguments.command == Some(CommandWord::Restorable) {
+        options = options.goal(Goal::Restorable);
+    }
+    if arguments.kill {
+        options = options.end_half_restored();
+    }
     options = arguments.allow.iter().copied().fold(options, Options::allow);
     if arguments.command.is_some() {
         // A line for criu restore may name what criu-gc does not need.
@@ -239,13 +260,17 @@ impl Run<'_> {
         };
         for operand in self.arguments.directories.iter().filter(|_| !errors.is_empty()).filter(is_mistake) {
             let word = operand.display();
-            self.terminal.error(&format!("{word} is no command word (gc, clean, show): did you mean --show?"));
+            self.terminal
+                .error(&format!("{word} is no command word (gc, clean, show, restorable, heal): did you mean --show?"));
         }
     }
 
     /// Shows all that is to be removed, and asks about it.
     fn ask(&self, report: &Report) -> io::Result<Answer> {
         self.print_text(report)?;
+        if self.arguments.command == Some(CommandWord::Restorable) {
+            return self.terminal.ask("Undo this? Afterwards the checkpoint can be restored.");
+        }
         self.terminal.ask(match (self.arguments.only, &self.arguments.save) {
             (Some(Part::Network), _) => "Remove these objects? The files that a restore may need stay.",
             (_, None) => "Remove these objects? Afterwards the dump cannot be restored on this host.",

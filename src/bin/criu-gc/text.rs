@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use criu_gc::report::{
-    CheckpointReport, Description, Drops, GhostReport, Location, MetadataReport, Mode, NamedReport, Object, Outcome,
-    ProcessReport, RecordAnswer, RuleReport, State, Target, Verdict,
+    Act, CheckpointReport, Description, Drops, GhostReport, Location, MetadataReport, Mode, NamedReport, Object,
+    Outcome, ProcessReport, RecordAnswer, RuleReport, State, Target, Verdict,
 };
 
 use crate::terminal::Line;
@@ -55,6 +55,8 @@ pub(crate) fn lines(report: &CheckpointReport, mode: Mode, detail: Detail) -> Ve
                 let text = format!("    named by {} record {} at offset {}", entry.image, entry.record, entry.offset);
                 Line::new().say(&text)
             }));
+            let shape = object.subject.recognised;
+            lines.extend(shape.map(|shape| Line::new().say("    recognised by ").say(shape)));
             lines.extend(object.record.map(|answer| Line::new().say(record_line(answer))));
         }
     }
@@ -136,6 +138,7 @@ fn headline(object: &Object) -> Line {
     match target {
         Target::Is(target) => line.say(" -> ").quote(target),
         Target::NotTold => line.say(" -> ?"),
+        Target::None => line,
         Target::Namespace => match network_namespace(object) {
             Some(namespace) => line.say(" -> ").quote(namespace.as_bytes()),
             None => line,
@@ -149,7 +152,7 @@ fn network_namespace(object: &Object) -> Option<&str> {
         Some(
             Location::Rules { namespace, .. } | Location::Table { namespace, .. } | Location::Chain { namespace, .. },
         ) => Some(namespace),
-        Some(Location::File { .. }) | None => None,
+        Some(Location::File { .. } | Location::Entry { .. } | Location::Process { .. }) | None => None,
     }
 }
 
@@ -178,7 +181,9 @@ fn facts(object: &Object) -> Option<Vec<u8>> {
             facts.push(format!("{command}, {}", count(*jumps as u64, "jump")).into_bytes());
             facts.extend(tie.map(|tie| tie.as_bytes().to_vec()));
         }
-        None => {}
+        Some(Location::Entry { mounts: 0, .. }) | None => {}
+        Some(Location::Entry { mounts, .. }) => facts.push(count(*mounts as u64, "mount").into_bytes()),
+        Some(Location::Process { pid, state }) => facts.push(format!("pid {pid}, state {state}").into_bytes()),
     }
     if object.state == State::Present {
         facts.extend(object.detail.clone().map(String::into_bytes));
@@ -200,13 +205,29 @@ fn rule_counts(rules: &[RuleReport]) -> String {
 fn fate(object: &Object) -> (&'static str, Option<String>) {
     let reasons = || object.reasons.iter().map(|reason| reason.name).collect::<Vec<_>>().join(", ");
     match (object.outcome, object.verdict) {
-        (Some(Outcome::Removed), _) => ("removed", None),
+        (Some(Outcome::Removed), _) => (
+            match object.act {
+                Act::Remove => "removed",
+                Act::Unmount => "unmounted and removed",
+                Act::Kill => "killed",
+                Act::RenameBack => "renamed back",
+            },
+            None,
+        ),
         (Some(Outcome::AlreadyGone), _) | (None, Verdict::Nothing) => gone(object),
         (Some(Outcome::LeftOut), _) | (_, Verdict::LeftOut) => ("left out", None),
         (_, Verdict::CannotTell) => ("not known", object.detail.clone()),
         (Some(Outcome::Failed), _) => ("NOT removed", object.failure.clone()),
         (Some(Outcome::Kept), _) | (None, Verdict::Keep) => ("kept", Some(reasons())),
-        (None, Verdict::Remove) => ("to be removed", None),
+        (None, Verdict::Remove) => (
+            match object.act {
+                Act::Remove => "to be removed",
+                Act::Unmount => "to be unmounted and removed",
+                Act::Kill => "to be killed",
+                Act::RenameBack => "to be renamed back",
+            },
+            None,
+        ),
     }
 }
 
@@ -220,6 +241,7 @@ fn tree_lines(report: &CheckpointReport) -> Vec<Line> {
     };
     let mut lines: Vec<Line> = report.tree.criu.iter().map(criu_line).collect();
     lines.extend(match report.tree.state {
+        "runs-on" => each(&report.tree.processes, "of the interrupted dump runs on"),
         "alive" if is_anything_to_remove(report) => each(&report.tree.processes, "of the dumped tree is alive"),
         "alive" => each(&report.tree.processes, "of the dumped tree is alive: nothing is removed while it lives"),
         "restored" => each(

@@ -9,6 +9,8 @@ mod disks;
 mod namespaces;
 mod watched;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ pub(crate) fn look(host: &Host, checkpoint: &Checkpoint, queries: &[NameQuery], 
         other_disks: other_disks.places_of(query),
         told: engine_places.place_of(query),
         recorded: record.and_then(|record| record.filesystem_of(query.shape.id, &query.path)),
+        beside: query.beside.clone(),
     };
     let jobs = queries.iter().map(&mut job).collect();
     watched::answer_each(jobs, Judge::new(host, checkpoint, &hints.mounts))
@@ -53,6 +56,8 @@ struct NameSearch {
     told: Option<EnginePlace>,
     /// On which filesystem it was, by the record of the dump.
     recorded: Option<RecordedFilesystem>,
+    /// Another name in its directory that is looked at.
+    beside: Option<Vec<u8>>,
 }
 
 impl NameSearch {
@@ -75,16 +80,19 @@ struct Searcher {
     judge: Arc<Judge>,
     /// What the record says of the link that is looked for.
     recorded: Option<RecordedFilesystem>,
+    /// Another name in its directory that is looked at.
+    beside: Option<Vec<u8>>,
 }
 
 impl Searcher {
     fn new(judge: Arc<Judge>) -> Self {
         let opened = OpenBases::to_look(judge.author());
-        Searcher { opened, confirmed: Confirmed::default(), judge, recorded: None }
+        Searcher { opened, confirmed: Confirmed::default(), judge, recorded: None, beside: None }
     }
 
     fn answer(&mut self, job: &NameSearch) -> Presence {
         self.recorded.clone_from(&job.recorded);
+        self.beside.clone_from(&job.beside);
         let presence = match &job.location {
             Location::At(places) => self.find(places),
             Location::Either(readings) => self.find_either(readings),
@@ -140,7 +148,7 @@ impl Searcher {
             let Seen { filesystem, directory, sight } = read?;
             return Ok(match sight {
                 Sight::Found(identity) => {
-                    Presence::File(FoundFile { place: place.clone(), filesystem, directory, identity })
+                    Presence::File(FoundFile { place: place.clone(), filesystem, directory, identity, beside: None })
                 }
                 Sight::Absent(absence) => self.absent(place, absence, &filesystem)?,
             });
@@ -173,7 +181,11 @@ impl Searcher {
             return Ok(vanished);
         }
         let place = self.judge.found(place, &identity, &opened.directory)?;
-        Ok(Presence::File(FoundFile { place, filesystem: opened.filesystem, directory, identity }))
+        let beside = match &self.beside {
+            Some(name) => opened.directory.entry(OsStr::from_bytes(name))?,
+            None => None,
+        };
+        Ok(Presence::File(FoundFile { place, filesystem: opened.filesystem, directory, identity, beside }))
     }
 
     /// The answer where the nearest directory that is there, on this filesystem, has no such entry.

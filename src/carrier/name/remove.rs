@@ -3,10 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FoundFile, NameQuery};
+use super::{FoundFile, NameAct, NameQuery};
 use crate::carrier::Outcome;
 use crate::causes::with_causes;
 use crate::evidence::Evidence;
@@ -15,7 +16,7 @@ use crate::interrupt::Interrupt;
 use crate::mounts::Base;
 use crate::reach::{DeviceUsers, OpenBases, OpenDirectory, SilentMounts};
 use crate::save::{self, Saved, Saver};
-use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Name, Pinned};
+use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Name, Pinned, Renamed};
 use crate::time::Timestamp;
 
 /// Removes every name, on a watched thread, because a filesystem may stop answering at any moment. Names on that filesystem
@@ -200,6 +201,16 @@ impl Removal {
         let removable = check_name(&job.query, name)?;
         let Some(opened) = open_again(found, &mut self.bases)? else { return Ok(Outcome::AlreadyGone) };
         let directory = &opened.directory;
+        match (job.query.act, &job.query.beside) {
+            (NameAct::Unlink, _) => {}
+            (NameAct::RenameBack, Some(own)) => {
+                return self.rename_back(found, directory, removable, OsStr::from_bytes(own));
+            }
+            (NameAct::UnlinkTwin, Some(twin)) => check_twin(found, directory, OsStr::from_bytes(twin))?,
+            (NameAct::RenameBack | NameAct::UnlinkTwin, None) => {
+                return Err("the name beside it is not known; not removed".to_owned());
+            }
+        }
         // Whoever needs the file beyond its name holds on to it. Ten thousand others save three calls each.
         if self.saver.is_some() || self.work.shared.contains(&found.identity.id()) {
             let Some(file) = directory.pin(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
@@ -208,6 +219,22 @@ impl Removal {
         let Some(now) = directory.entry(name).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
         self.check(found, &now)?;
         unlink(directory, removable)
+    }
+
+    fn rename_back(
+        &self,
+        found: &FoundFile,
+        directory: &Directory,
+        name: Name<'_>,
+        own: &OsStr,
+    ) -> Result<Outcome, String> {
+        let Some(now) = directory.entry(name.as_os_str()).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
+        self.check(found, &now)?;
+        match directory.rename_back(name, own).map_err(said)? {
+            Renamed::Yes => Ok(Outcome::Removed),
+            Renamed::Gone => Ok(Outcome::AlreadyGone),
+            Renamed::NameTaken => Err("a newer file has its name; both stay".to_owned()),
+        }
     }
 
     fn remove_pinned(
@@ -236,6 +263,13 @@ impl Removal {
         }
         Err("it changed since it was examined; not removed".to_owned())
     }
+}
+
+/// Without the other name, this one may be the last.
+fn check_twin(found: &FoundFile, directory: &Directory, twin: &OsStr) -> Result<(), String> {
+    let twin = directory.entry(twin).map_err(said)?;
+    let is_there = twin.is_some_and(|twin| twin.is_same_inode(&found.identity));
+    if is_there { Ok(()) } else { Err("it is no second name of CRIU's file any more; not removed".to_owned()) }
 }
 
 /// The last guard, which no image and no arithmetic has a part in: no other name is ever removed.

@@ -3,11 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use criu_images::{ByteOrder, FdType, FileEntry, InetSkEntry, RegFileEntry, Remap};
+use criu_images::{ByteOrder, FdType, FileEntry, InetSkEntry, RegFileEntry, Remap, UnixSkEntry};
 
+use super::pair::{self, Pairs};
 use super::{ReadError, Reader};
 use crate::checkpoint::budget::{Budget, Fact};
-use crate::checkpoint::{FileRecord, Layout, Oddity, Record, RemapRecord, SocketRecord};
+use crate::checkpoint::{FileRecord, Layout, Oddity, Record, RemapRecord, SocketRecord, UnixSocketRecord};
 use crate::connection::Connection;
 use crate::evidence::Evidence;
 
@@ -16,9 +17,14 @@ use crate::evidence::Evidence;
 pub(super) struct Files {
     pub(super) files: HashMap<u32, FileRecord>,
     pub(super) sockets: Vec<SocketRecord>,
+    /// The Unix sockets whose path was deleted.
+    pub(super) deleted_sockets: Vec<UnixSocketRecord>,
     pub(super) layout: Layout,
     /// The ids of files that look like the link of a link remap.
     pub(super) link_remaps: Vec<u32>,
+    /// Link remaps that no remap entry names, by the shape of the entries of their files.
+    pub(super) shaped: Vec<RemapRecord>,
+    pairs: Pairs,
     /// The inode numbers of the TCP sockets.
     pub(super) socket_inodes: HashSet<u32>,
     /// Whether there is any record at all.
@@ -32,14 +38,16 @@ pub(super) struct Files {
 impl Reader<'_> {
     /// The wanted regular files and the TCP sockets: from `files.img`, or where that has no records from the images
     /// before 3.4, as restore does (`files_collected` in `criu/cr-restore.c`).
-    pub(super) fn files(&mut self, wanted: &HashSet<u32>) -> Result<Files, ReadError> {
-        let mut found = Files { files: HashMap::with_capacity(wanted.len()), ..Files::default() };
+    pub(super) fn files(&mut self, wanted: &HashSet<u32>, remaps: &[RemapRecord]) -> Result<Files, ReadError> {
+        let files = HashMap::with_capacity(wanted.len());
+        let mut found = Files { files, pairs: Pairs::new(remaps), ..Files::default() };
         let mut is_empty = true;
         self.records(0, |entry: FileEntry, evidence, order, budget| {
             is_empty = false;
             match (entry.fd_type(), entry.reg, entry.isk) {
                 (FdType::Reg, Some(file), _) => found.add_file(Some(entry.id), *file, wanted, evidence, budget),
                 (FdType::InetSk, _, Some(socket)) => found.add_socket(&socket, evidence, order, budget),
+                (FdType::UnixSk, _, _) => found.add_unix_socket(entry.usk, evidence, budget),
                 (FdType::Reg, None, _) => found.add_odd(Oddity::NoFile, &[entry.id], evidence, budget),
                 (FdType::InetSk, _, None) => found.add_odd(Oddity::NoSocket, &[], evidence, budget),
                 _ => Ok(()),
@@ -71,6 +79,9 @@ impl Reader<'_> {
         }
         found.files.retain(|id, _| !found.odd_ids.contains(id));
         found
+            .shaped
+            .retain(|remap| ![remap.entry.orig_id, remap.entry.remap_id].iter().any(|id| found.odd_ids.contains(id)));
+        found
     }
 }
 
@@ -86,19 +97,47 @@ impl Files {
         if let Some(id) = id.filter(|id| *id != entry.id) {
             return self.add_odd(Oddity::TwoIds, &[id, entry.id], evidence, budget);
         }
-        if is_link(&entry) {
+        if pair::is_link(&entry) {
             budget.charge(Fact::Id, 0)?;
             self.link_remaps.push(entry.id);
         }
-        if !wanted.contains(&entry.id) {
-            return Ok(());
+        let file = Record { entry, evidence };
+        let link = self.pairs.note(&file);
+        let is_wanted = wanted.contains(&file.entry.id) || self.files.contains_key(&file.entry.id);
+        if let Some(link) = link {
+            budget.charge(Fact::Remap, 0)?;
+            self.shaped.push(pair::remap(&link, &file));
+            self.keep(link, budget)?;
+            self.keep(file, budget)
+        } else if is_wanted {
+            self.keep(file, budget)
+        } else {
+            Ok(())
         }
-        budget.charge(Fact::Id, entry.name.len())?;
-        let id = entry.id;
-        match self.files.insert(id, Record { entry, evidence: evidence.clone() }) {
+    }
+
+    fn keep(&mut self, file: FileRecord, budget: &mut Budget) -> Result<(), ReadError> {
+        budget.charge(Fact::Id, file.entry.name.len())?;
+        let (id, evidence) = (file.entry.id, file.evidence.clone());
+        match self.files.insert(id, file) {
             None => Ok(()),
             Some(_) => self.add_odd(Oddity::SameFileId, &[id], evidence, budget),
         }
+    }
+
+    /// Only of a path that was deleted can a restore find another file there.
+    fn add_unix_socket(
+        &mut self,
+        entry: Option<Box<UnixSkEntry>>,
+        evidence: Evidence,
+        budget: &mut Budget,
+    ) -> Result<(), ReadError> {
+        let deleted = entry.filter(|socket| socket.deleted == Some(true) && socket.path().is_some());
+        if let Some(entry) = deleted {
+            budget.charge(Fact::UnixSocket, entry.name.len())?;
+            self.deleted_sockets.push(Record { entry: *entry, evidence });
+        }
+        Ok(())
     }
 
     fn add_odd(
@@ -132,12 +171,6 @@ impl Files {
         self.sockets.push(SocketRecord { connection: Connection { local, peer }, evidence });
         Ok(())
     }
-}
-
-/// Whether the file is the link of a link remap: only for those CRIU writes neither mode nor size nor mount.
-fn is_link(file: &RegFileEntry) -> bool {
-    let has_attributes = file.mode.is_some() || file.size.is_some() || file.mount_id().is_some() || file.ext;
-    !has_attributes && file.name.ends_with(format!("/link_remap.{}", file.id).as_bytes())
 }
 
 /// The ids of the files to keep.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::*;
 use crate::checkpoint::example::checkpoint;
 use crate::checkpoint::{Completeness, ImageProblem, ImageProblemKind};
-use crate::kind::{Residue, claims};
+use crate::kind::{Residue, named_by_images};
 
 const LINKED: Option<i32> = Some(0);
 
@@ -68,7 +68,7 @@ fn end_early(checkpoint: &mut Checkpoint) {
 
 #[track_caller]
 fn check(checkpoint: &Checkpoint, expected: &[&str]) {
-    let claims = claims(checkpoint);
+    let claims = named_by_images(checkpoint);
     let said = |Unknown { sentence, .. }: &Unknown| match sentence.rsplit_once("; ") {
         Some((odd, kept)) if kept.ends_with(" is kept") => format!("kept: {odd}"),
         _ => format!("unknown: {sentence}"),
@@ -302,7 +302,7 @@ fn a_name_that_nfs_gave_is_told_from_others() {
         if name.starts_with("/.nfs") {
             checkpoint.add_file(file(6, b"/link_remap.6"));
         }
-        let links = links(&claims(&checkpoint).residues);
+        let links = links(&named_by_images(&checkpoint).residues);
         assert_eq!(links[0].is_silly_rename(), expected, "{name}");
     }
 }
@@ -313,6 +313,14 @@ fn links_come_in_the_order_of_their_ids() {
     checkpoint.add_file(original(3, b"/srv/more"));
     checkpoint.add_file(file(4, b"/srv/link_remap.4"));
     checkpoint.add_remap(3, 4, LINKED);
-    let ids: Vec<u32> = links(&claims(&checkpoint).residues).iter().map(|link| link.id).collect();
+    let ids: Vec<u32> = links(&named_by_images(&checkpoint).residues).iter().map(|link| link.id).collect();
     assert_eq!(ids, [4, 6]);
+}
+
+#[test]
+fn a_link_may_be_named_by_the_shape_of_its_entries_alone() {
+    let mut checkpoint = example();
+    checkpoint.shaped = std::mem::take(&mut checkpoint.remaps);
+    check(&checkpoint, &[&WHOLE.replace("remap-fpath.img 0, ", "")]);
+    assert_eq!(links(&named_by_images(&checkpoint).residues)[0].naming, Naming::Shape);
 }

@@ -5,7 +5,7 @@ use crate::checkpoint::example::{RUN_ID, checkpoint};
 use crate::checkpoint::{Checkpoint, Layout, NetworkScope};
 use crate::connection::TableForm;
 use crate::kind::locked_connection::ConnectionLock;
-use crate::kind::{Residue, Unknown, claims};
+use crate::kind::{Residue, Unknown, named_by_images};
 
 const IPTABLES: Option<u32> = Some(0);
 const NFTABLES: Option<u32> = Some(1);
@@ -53,7 +53,7 @@ fn text(residue: &Residue) -> String {
 
 #[track_caller]
 fn check(checkpoint: &Checkpoint, expected: &[&str]) {
-    let claims = claims(checkpoint);
+    let claims = named_by_images(checkpoint);
     let unknown = claims.unknown.iter().map(|Unknown { sentence, .. }| format!("unknown: {sentence}"));
     let lines: Vec<String> = claims.residues.iter().map(text).chain(unknown).collect();
     assert_eq!(lines, expected);

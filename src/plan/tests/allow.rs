@@ -101,7 +101,12 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
             | KeepReason::NotRecorded
             | KeepReason::NewerDump
             | KeepReason::CriuAtWork
+            | KeepReason::TreeTraced
+            | KeepReason::LogOnly
             | KeepReason::CriuElsewhere
+            | KeepReason::HalfRestored
+            | KeepReason::InUse
+            | KeepReason::NameTaken
             | KeepReason::Directory
             | KeepReason::UntiedNamespace => None,
         }
@@ -120,7 +125,17 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
 
 #[test]
 fn a_reason_that_names_a_fact_to_be_changed_first_cannot_be_allowed() {
-    let never = [KeepReason::CriuAtWork, KeepReason::CriuElsewhere, KeepReason::Directory, KeepReason::UntiedNamespace];
+    let never = [
+        KeepReason::CriuAtWork,
+        KeepReason::TreeTraced,
+        KeepReason::LogOnly,
+        KeepReason::HalfRestored,
+        KeepReason::CriuElsewhere,
+        KeepReason::InUse,
+        KeepReason::NameTaken,
+        KeepReason::Directory,
+        KeepReason::UntiedNamespace,
+    ];
     for reason in KeepReason::ALL {
         assert_eq!(reason.can_be_allowed(), !never.contains(&reason), "{reason}");
         assert_eq!(reason.name().parse(), reason.can_be_allowed().then_some(reason).ok_or(crate::reason::NotAReason));

@@ -12,6 +12,7 @@ use crate::checkpoint::example::evidence;
 use crate::connection::{Connection, Flow, TableForm};
 use crate::evidence::Evidence;
 use crate::firewall::{Backend, ChainView, FilterPlace, TableView};
+use crate::kind::link_remap::Naming;
 use crate::kind::locked_connection::ConnectionLock;
 use crate::kind::{LinkRemap, LockChain, LockTable, LockedConnection};
 use crate::mounts::{Base, Place};
@@ -63,12 +64,13 @@ pub(crate) fn link() -> (LinkRemap, FoundFile) {
         mode: Some(FILE),
         size: Some(41),
         mount: FileMount::Shared,
+        naming: Naming::Remap,
         evidence: named_by(),
     };
     let place = Place { base: Base::Root(PathBuf::from("/")), relative: PathBuf::from("srv/link_remap.6") };
     let before = Timestamp::new(999, 0);
     let (filesystem, directory, identity) = (FilesystemId::default(), identity(before), identity(before));
-    (link, FoundFile { place, filesystem, directory, identity })
+    (link, FoundFile { place, filesystem, directory, identity, beside: None })
 }
 
 pub(crate) fn link_finding((link, file): (LinkRemap, FoundFile)) -> Finding {

@@ -79,7 +79,7 @@ impl Place {
 #[track_caller]
 fn claims(record: &Value) -> Vec<String> {
     let checkpoint = Place::new(record).read().unwrap();
-    let claims = kind::claims(&checkpoint);
+    let claims = kind::named_by_images(&checkpoint);
     assert_eq!(claims.unknown, []);
     let words = |residue: &kind::Residue| {
         let described = residue.describe(&crate::carrier::Presence::Unreachable(crate::carrier::Cause::Firewall));

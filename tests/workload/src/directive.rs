@@ -27,6 +27,8 @@ pub(crate) enum Directive {
     DeletedTwice(PathBuf),
     /// `fifo-deleted PATH`
     DeletedFifo(PathBuf),
+    /// `socket-deleted PATH`
+    DeletedSocket(PathBuf),
     /// `symlink-deleted PATH`
     DeletedSymlink(PathBuf),
     /// `deleted-dir PATH`
@@ -100,6 +102,7 @@ impl Words<'_> {
             "deleted" => Directive::Deleted(self.path()?),
             "deleted-twice" => Directive::DeletedTwice(self.path()?),
             "fifo-deleted" => Directive::DeletedFifo(self.path()?),
+            "socket-deleted" => Directive::DeletedSocket(self.path()?),
             "symlink-deleted" => Directive::DeletedSymlink(self.path()?),
             "deleted-dir" => Directive::DeletedDirectory(self.path()?),
             "deleted-program" => Directive::DeletedProgram(self.path()?, self.remaining()),

@@ -36,6 +36,13 @@ pub(crate) fn deleted_fifo(path: &Path) -> Outcome<Vec<OwnedFd>> {
     Ok(vec![fifo])
 }
 
+/// A Unix socket that listens.
+pub(crate) fn deleted_socket(path: &Path) -> Outcome<Vec<OwnedFd>> {
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    fs::remove_file(path)?;
+    Ok(vec![listener.into()])
+}
+
 /// A symbolic link itself, which only O_PATH can open.
 pub(crate) fn deleted_symlink(path: &Path) -> Outcome<Vec<OwnedFd>> {
     std::os::unix::fs::symlink("where nothing is", path)?;

@@ -64,6 +64,7 @@ fn apply(directive: &Directive, held: &mut Held, report: &mut Report) -> Outcome
         Directive::Link(path, name) => std::fs::hard_link(path, name)?,
         Directive::Deleted(path) => keep(files::deleted(path)?),
         Directive::DeletedTwice(path) => keep(files::deleted_twice(path)?),
+        Directive::DeletedSocket(path) => keep(files::deleted_socket(path)?),
         Directive::DeletedFifo(path) => keep(files::deleted_fifo(path)?),
         Directive::DeletedSymlink(path) => keep(files::deleted_symlink(path)?),
         Directive::DeletedDirectory(path) => keep(files::deleted_with_directory(path)?),

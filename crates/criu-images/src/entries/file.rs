@@ -3,9 +3,9 @@
 //!
 //! From `images/fdinfo.proto` and `images/regfile.proto`. Ids are CRIU's own, counted from 1 in each dump.
 
-use crate::InetSkEntry;
 use crate::message::message;
 use crate::raw_enum::raw_enum;
+use crate::{InetSkEntry, UnixSkEntry};
 
 message! {
     /// `file_entry`: an open file of any type. Since CRIU 3.4.
@@ -24,6 +24,9 @@ message! {
         /// What it is, if it is an IP socket.
         #[prost(message, optional, boxed, tag = "4")]
         pub isk: Option<Box<InetSkEntry>>,
+        /// What it is, if it is a Unix socket.
+        #[prost(message, optional, boxed, tag = "16")]
+        pub usk: Option<Box<UnixSkEntry>>,
     }
 }
 
@@ -59,14 +62,14 @@ impl FileEntry {
 /// The entry of `files.img` for a regular file, with the id that the file has.
 impl From<RegFileEntry> for FileEntry {
     fn from(file: RegFileEntry) -> Self {
-        FileEntry { kind: FdType::Reg.into(), id: file.id, reg: Some(Box::new(file)), isk: None }
+        FileEntry { kind: FdType::Reg.into(), id: file.id, reg: Some(Box::new(file)), isk: None, usk: None }
     }
 }
 
 /// The entry of `files.img` for an IP socket, with the id that the socket has.
 impl From<InetSkEntry> for FileEntry {
     fn from(socket: InetSkEntry) -> Self {
-        FileEntry { kind: FdType::InetSk.into(), id: socket.id, reg: None, isk: Some(Box::new(socket)) }
+        FileEntry { kind: FdType::InetSk.into(), id: socket.id, reg: None, isk: Some(Box::new(socket)), usk: None }
     }
 }
 

@@ -69,6 +69,49 @@ message! {
 }
 
 message! {
+    /// `unix_sk_entry`: a Unix socket.
+    pub struct UnixSkEntry {
+        /// Its id, which other entries refer to.
+        #[prost(uint32, required, tag = "1")]
+        pub id: u32,
+        /// Its inode number.
+        #[prost(uint32, required, tag = "2")]
+        pub ino: u32,
+        /// The name that it is bound to: a path, or bytes after a NUL; empty without one.
+        #[prost(bytes = "vec", required, tag = "11")]
+        pub name: Vec<u8>,
+        /// The directory at which a relative path starts.
+        #[prost(bytes = "vec", optional, tag = "14")]
+        pub name_dir: Option<Vec<u8>>,
+        /// Whether the name was deleted. Since CRIU 3.9.
+        #[prost(bool, optional, tag = "15")]
+        pub deleted: Option<bool>,
+        /// The mount of the name; see [`UnixSkEntry::mount_id`]. Since CRIU 3.17.
+        #[prost(sint32, optional, tag = "17")]
+        pub mnt_id: Option<i32>,
+    }
+}
+
+impl UnixSkEntry {
+    /// The path that it is bound to; `None` for no name, and for one that is no path.
+    pub fn path(&self) -> Option<Vec<u8>> {
+        // The kernel counts the NUL at the end of a path.
+        let name = self.name.strip_suffix(&[0]).unwrap_or(&self.name);
+        match (name.first()?, &self.name_dir) {
+            (0, _) => None,
+            (b'/', _) => Some(name.to_vec()),
+            (_, Some(directory)) => Some([directory.as_slice(), b"/", name].concat()),
+            (_, None) => None,
+        }
+    }
+
+    /// The mount id of its name, in the dumped mount namespace.
+    pub fn mount_id(&self) -> Option<u32> {
+        self.mnt_id.and_then(|id| u32::try_from(id).ok())
+    }
+}
+
+message! {
     /// `tcp_stream_entry`: the queues of a TCP connection, whose content follows the record, received data first.
     #[derive(Copy)]
     pub struct TcpStreamEntry {

@@ -24,6 +24,10 @@ pub(crate) enum CommandWord {
     Clean,
     /// `show`, which means `--show`.
     Show,
+    /// `restorable`: undoes what a failed restore left.
+    Restorable,
+    /// `heal`: heals processes that a killed dump left damaged.
+    Heal,
 }
 
 /// A command line that was understood so far.
@@ -71,7 +75,8 @@ const VERBOSE: &str = "verbose";
 const IMAGES: &str = "images-dir";
 
 impl CommandWord {
-    const ALL: [CommandWord; 3] = [CommandWord::Gc, CommandWord::Clean, CommandWord::Show];
+    const ALL: [CommandWord; 5] =
+        [CommandWord::Gc, CommandWord::Clean, CommandWord::Show, CommandWord::Restorable, CommandWord::Heal];
 
     /// What people type.
     pub(crate) const fn name(self) -> &'static str {
@@ -79,6 +84,8 @@ impl CommandWord {
             CommandWord::Gc => "gc",
             CommandWord::Clean => "clean",
             CommandWord::Show => "show",
+            CommandWord::Restorable => "restorable",
+            CommandWord::Heal => "heal",
         }
     }
 

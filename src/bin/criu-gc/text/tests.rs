@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-use criu_gc::report::{Bytes, EvidenceReport, OnlyReport, Reason, RuleReport, Summary, TreeReport};
+use criu_gc::report::{Act, Bytes, EvidenceReport, OnlyReport, Reason, RuleReport, Summary, TreeReport};
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn bytes(text: &str) -> Bytes {
 }
 
 fn described(label: &'static str, name: &str, target: Target) -> Description {
-    Description { kind: "kind", fields: Vec::new(), label, name: name.into(), target, remark: None }
+    Description { kind: "kind", fields: Vec::new(), label, name: name.into(), target, remark: None, recognised: None }
 }
 
 fn link() -> Description {
@@ -49,6 +49,7 @@ fn chain_at(jumps: usize, tie: Option<&'static str>) -> Location {
 /// An object that is there and is to be removed.
 fn object(subject: Description, location: Location) -> Object {
     Object {
+        act: Act::Remove,
         subject,
         location: Some(location),
         state: State::Present,

@@ -43,6 +43,8 @@ pub(super) struct Terms<'a> {
     pub(super) lost: Lost,
     /// Where that of the record is.
     pub(super) recorded: RecordedNamespace,
+    /// Those that the tree of an interrupted dump is in, by their inode numbers.
+    pub(super) inhabited: BTreeSet<u64>,
 }
 
 /// No more connections and rules are kept, of all namespaces together: whoever knows the name of a table, or a
@@ -103,9 +105,11 @@ impl Terms<'_> {
         let dump = self.checkpoint.record.record();
         let crius = recorded_namespace::believed(dump, self.recorded, Role::Criu).unwrap_or(self.own);
         let closed = recorded_namespace::believed(dump, self.recorded, Role::Tree);
+        let is_of_tree = self.inhabited.contains(&id.inode);
         let tie = match (self.named.contains(&id), Some(id) == closed, self.configured.contains(&id)) {
             (true, ..) => Some(Tie::Named),
             (false, true, _) => Some(Tie::Recorded),
+            (false, false, _) if is_of_tree => Some(Tie::Tree),
             (false, false, true) => Some(Tie::Metadata),
             (false, false, false) => None,
         };
@@ -281,7 +285,7 @@ impl<'a> Scene<'a> {
     /// known, it may be any.
     fn is_place_known(&self, names: &[TableName], form: TableForm) -> bool {
         self.views().any(|view| match view.tie {
-            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Recorded) => true,
+            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Recorded | Tie::Tree) => true,
             Some(Tie::Metadata) => named_tables(names, view).next().is_some(),
             None => view.is_crius && form == TableForm::Connections && named_tables(names, view).next().is_some(),
         })

@@ -88,6 +88,8 @@ fn may_be_of_another(presence: &Presence) -> bool {
         Presence::Gone(_)
         | Presence::Vanished(_)
         | Presence::Untied(_)
+        | Presence::Entry(_)
+        | Presence::Task(_)
         | Presence::Rules(_)
         | Presence::InTable(_)
         | Presence::Table(_)

@@ -64,8 +64,15 @@ fn an_interrupt_ends_between_two_inodes_and_not_between_the_names_of_one() {
 fn no_name_but_one_of_the_kind_is_ever_removed() {
     let is_own = |name: &[u8], id: u32| name == format!("link_remap.{id}").as_bytes();
     let shape = NameShape { stem: "link_remap", id: 6, is_own };
-    let query =
-        NameQuery { path: b"/srv/link_remap.6".to_vec(), original: None, mount: FileMount::Shared, size: None, shape };
+    let query = NameQuery {
+        path: b"/srv/link_remap.6".to_vec(),
+        original: None,
+        mount: FileMount::Shared,
+        size: None,
+        shape,
+        act: NameAct::Unlink,
+        beside: None,
+    };
     assert!(check_name(&query, OsStr::new("link_remap.6")).is_ok());
     for name in ["link_remap.7", "data", "..", ""] {
         let told = check_name(&query, OsStr::new(name)).map(|_| ()).unwrap_err();

@@ -78,7 +78,7 @@ fn a_link_on_a_mount_whose_root_is_no_plain_path_is_kept() {
         for record in checkpoint.mounts.values_mut() {
             record.entry.root = root.into();
         }
-        let claims = super::claims(&checkpoint);
+        let claims = super::named_by_images(&checkpoint);
         let [Unknown { sentence, .. }] = &claims.unknown[..] else { panic!("{root}: {claims:?}") };
         assert!(claims.residues.is_empty() && sentence.contains("whose root is "), "{root}: {sentence}");
     }

@@ -95,6 +95,25 @@ impl Bundle<'_> {
         self.launch(command.arg("--image-path").arg(self.images()));
     }
 
+    /// Tries to restore the container; whether that succeeds.
+    ///
+    /// # Panics
+    /// If it cannot be tried.
+    #[track_caller]
+    pub fn try_restore(&self) -> bool {
+        let mut command = self.command("restore");
+        command.args(["--detach", "--tcp-established", "--bundle"]).arg(&self.directory);
+        command.arg("--image-path").arg(self.images()).arg(&self.name);
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nsenter");
+        wait_until(|| child.try_wait().expect("a child's status")).is_some_and(|status| status.success())
+    }
+
+    /// Removes what the runtime keeps of the container after a restore that failed. Some keep nothing.
+    pub fn forget(&self) {
+        self.command("delete").args(["--force", &self.name]).finish();
+    }
+
     /// The container's first process, as the machine numbers it; nothing if it does not run.
     pub fn pid(&self) -> Option<u32> {
         let state = self.command("state").arg(&self.name).finish();

@@ -29,7 +29,7 @@ impl Scene<'_> {
     pub(in crate::carrier::filter::look) fn is_tied(&self) -> bool {
         self.views().any(|view| match view.tie {
             Some(Tie::Metadata) => view.has_chain(),
-            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Recorded) => true,
+            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Recorded | Tie::Tree) => true,
             None => false,
         })
     }
