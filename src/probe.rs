@@ -98,7 +98,7 @@ pub fn look(
 
 /// What a restore cannot do without, and is gone.
 pub fn missing_for_restore(host: &Host, checkpoint: &Checkpoint, hints: &Hints) -> Result<Vec<Unknown>, ProbeError> {
-    let survey = objects(host, checkpoint, kind::needed_for_restore(checkpoint), hints)?;
+    let survey = objects(host, checkpoint, kind::needed_for_restore(checkpoint), hints, BTreeSet::new())?;
     let gone = survey.findings.into_iter().filter(|finding| matches!(finding.presence, Presence::Gone(_)));
     let sentence = |finding: Finding| {
         let name = finding.residue.describe(&finding.presence).name;
