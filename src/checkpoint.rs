@@ -31,7 +31,7 @@ use crate::system::author::Author;
 use crate::time::Timestamp;
 
 pub use from_record::{from_record, restore_of};
-pub use log::{FinalState, LogFacts, LogFile, Obstacle, Rollback};
+pub use log::{Detail, FinalState, LogFacts, LogFile, LoggedLock, Obstacle, Rollback};
 pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
 pub use read::{Identity, ReadError, identify, read};
 pub use restores::{FailedRestore, Restores};
@@ -57,8 +57,16 @@ pub struct Checkpoint {
     /// Who may have taken a file away from where the images, logs and statistics are. What is missing there is their
     /// word: that no restore was noted, above all.
     pub absence: Author,
+    /// How the dump ended.
+    pub ending: Ending,
     /// The remaps of `remap-fpath.img`.
     pub remaps: Vec<RemapRecord>,
+    /// Link remaps that `remap-fpath.img` lacks, by the shape of their two entries among the files.
+    pub shaped: Vec<RemapRecord>,
+    /// Link remaps to which only the log of an interrupted dump leads.
+    pub logged_links: Vec<LoggedLink>,
+    /// How many link remaps are in the directories of that log.
+    pub link_counts: Option<LinkCounts>,
     /// The regular files that remaps and tasks refer to, by file id.
     pub files: HashMap<u32, FileRecord>,
     /// What the ghost files of the remaps looked like, by ghost id.
@@ -109,6 +117,59 @@ pub enum Completeness {
     Complete,
     /// The dump failed or was killed, or an image is cut: there may be residue that no image names.
     Incomplete,
+}
+
+/// How a dump ended, as far as that is certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It came to its end, or nothing proves that it did not.
+    Unknown,
+    /// CRIU ended before it wrote the inventory, so the images cannot be restored.
+    Interrupted,
+    /// The machine stopped before the content of the files was on the disk.
+    PowerLost,
+}
+
+/// A link remap to which only the log of an interrupted dump leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedLink {
+    /// N of `link_remap.N`.
+    pub id: u32,
+    /// The link, absolute, as the tree saw it.
+    pub path: Vec<u8>,
+    /// Its inode number.
+    pub inode: u64,
+    /// The last change of the inode.
+    pub changed: Timestamp,
+    /// The line of the log that leads to its directory.
+    pub evidence: Evidence,
+}
+
+/// How many link remaps are in the directories that the log of an interrupted dump names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinkCounts {
+    /// All of them.
+    pub on_disk: usize,
+    /// Those that images name.
+    pub by_images: usize,
+    /// Those to which the log leads.
+    pub by_log: usize,
+    /// The first few of the others.
+    pub others: Vec<Vec<u8>>,
+    /// Whether the log names each directory where the dump can have made a link, and all were looked at.
+    pub is_complete: bool,
+}
+
+impl LinkCounts {
+    /// Whether every link that the dump can have made is known.
+    pub fn is_settled(&self) -> bool {
+        self.is_complete && self.by_neither() == 0
+    }
+
+    /// Those that neither images nor the log lead to.
+    pub fn by_neither(&self) -> usize {
+        self.on_disk.saturating_sub(self.by_images + self.by_log)
+    }
 }
 
 /// The generation of image files.
@@ -258,6 +319,11 @@ impl Checkpoint {
         (span.began <= span.ended).then_some(span)
     }
 
+    /// No later than this the dump began, by the birth of its first image: what is older was there before it.
+    pub fn began_exactly(&self) -> Option<Timestamp> {
+        self.times.first_of_all()
+    }
+
     /// Whether these are the images of a `pre-dump`, which leaves nothing. Its inventory says how memory was read, or has
     /// version 0. It writes no tasks and no files: with any of those, the images of an earlier dump are there as well.
     pub fn is_pre_dump(&self) -> bool {
@@ -275,6 +341,14 @@ impl Checkpoint {
             is_of_files && matches!(problem.kind, ImageProblemKind::Cut(_) | ImageProblemKind::Missing)
         };
         self.inventory.is_none() || self.problems.iter().any(ends_early)
+    }
+
+    /// Whether no restore from these images is possible, for certain.
+    pub fn is_interrupted(&self) -> bool {
+        match self.ending {
+            Ending::Interrupted | Ending::PowerLost => true,
+            Ending::Unknown => false,
+        }
     }
 
     /// Whether this version supports the format of the images.

@@ -24,7 +24,7 @@ mod unseen;
 mod watched;
 
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::memory::Randomisation;
+use crate::system::dir::InodeId;
 use crate::system::mount::UnknownUser;
 use crate::system::netns::{self, NetNamespace, NetworkName};
 use crate::time::Timestamp;
@@ -182,6 +183,11 @@ impl Host {
             .filter(|process| process.may_have_mounts_at(path))
             .map(|process| process.pid)
             .collect()
+    }
+
+    /// The files that processes have open or mapped, as far as they let that be seen.
+    pub fn open_files(&self, pids: impl IntoIterator<Item = u32>) -> HashSet<InodeId> {
+        descriptors::open_files(pids.into_iter().collect())
     }
 
     /// What tells which process has the block device with a number open, or why that is not known.

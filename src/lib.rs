@@ -92,6 +92,7 @@ mod interrupt;
 mod json;
 mod kind;
 mod locate;
+mod logged;
 mod memory;
 mod mounts;
 mod obstacle;

@@ -28,6 +28,7 @@ pub struct Options {
     pub(crate) hints: Hints,
     pub(crate) allowed: BTreeSet<KeepReason>,
     pub(crate) work_dir: Option<PathBuf>,
+    pub(crate) dump_log: Option<PathBuf>,
     pub(crate) save: Option<PathBuf>,
     pub(crate) only: Option<Part>,
     pub(crate) goal: Goal,
@@ -59,6 +60,13 @@ impl Options {
     #[must_use]
     pub fn work_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.work_dir = Some(directory.into());
+        self
+    }
+
+    /// The log of the dump (`criu dump -o`), if it is in neither the images nor the work directory.
+    #[must_use]
+    pub fn dump_log(mut self, file: impl Into<PathBuf>) -> Self {
+        self.dump_log = Some(file.into());
         self
     }
 
@@ -110,6 +118,13 @@ impl Options {
     #[must_use]
     pub fn allow(mut self, reason: KeepReason) -> Self {
         self.allowed.insert(reason);
+        self
+    }
+
+    /// Removes link remaps of an interrupted dump, too, to which only its log leads.
+    #[must_use]
+    pub fn from_log(mut self) -> Self {
+        self.allowed.insert(KeepReason::LogOnly);
         self
     }
 

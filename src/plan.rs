@@ -18,7 +18,7 @@ use crate::system::author::Author;
 use crate::system::dir::InodeId;
 use crate::system::netns::NetworkId;
 use crate::time::Timestamp;
-use crate::tree::TreeState;
+use crate::tree::{Guard, LiveTask, TreeState, UnknownTree};
 
 mod recorded;
 
@@ -78,7 +78,7 @@ pub struct GuardedPlan {
 /// What the user decided beforehand.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// The reasons that do not count (`--allow`).
+    /// The reasons that do not count (`--allow`, `--from-log`).
     pub allowed: BTreeSet<KeepReason>,
     /// The only part that the user wants removed (`--only`).
     pub only: Option<Part>,
@@ -134,7 +134,7 @@ impl GuardedPlan {
 impl Policy {
     /// The reasons that still count, each once, the gravest first.
     fn objections(&self, reasons: impl IntoIterator<Item = KeepReason>) -> Vec<KeepReason> {
-        let counts = |reason: &KeepReason| !(reason.can_be_allowed() && self.allowed.contains(reason));
+        let counts = |reason: &KeepReason| !(reason.can_be_lifted() && self.allowed.contains(reason));
         let reasons: BTreeSet<KeepReason> = reasons.into_iter().filter(counts).collect();
         reasons.into_iter().collect()
     }
@@ -270,11 +270,9 @@ fn general_reasons(tree: &TreeState, policy: &Policy, finding: &Finding) -> Vec<
     if is_of_restore_alone(presence) {
         return reasons;
     }
-    if closed_network(presence).map_or(!tree.alive.is_empty(), |network| tree.may_live_in(network)) {
-        reasons.push(KeepReason::TreeAlive);
-    }
-    if tree.unknown.is_some() {
-        reasons.push(KeepReason::TreeUnknown);
+    match &tree.guard {
+        Guard::Dead => reasons.extend(reasons_of_life(tree, presence)),
+        Guard::Idle { traced } => reasons.extend(reasons_of_work(tree, traced)),
     }
     reasons
 }
@@ -302,6 +300,25 @@ fn is_of_restore_alone(presence: &Presence) -> bool {
 /// Whether it is a process that is not stranded any more.
 fn is_past(tree: &TreeState, presence: &Presence) -> bool {
     matches!(presence, Presence::Task(found) if !tree.stranded.iter().any(|stranded| found.is(stranded)))
+}
+
+/// The tree may need it, or a restore that the tree has to be dead for.
+fn reasons_of_life(tree: &TreeState, presence: &Presence) -> impl Iterator<Item = KeepReason> {
+    let is_alive = closed_network(presence).map_or(!tree.alive.is_empty(), |network| tree.may_live_in(network));
+    let alive = is_alive.then_some(KeepReason::TreeAlive);
+    alive.into_iter().chain(tree.unknown.is_some().then_some(KeepReason::TreeUnknown))
+}
+
+/// Somebody works on the tree, or may. CRIU leaves it stopped only if the dump came to its end (`--leave-stopped`).
+fn reasons_of_work(tree: &TreeState, traced: &[LiveTask]) -> impl Iterator<Item = KeepReason> {
+    let is_hidden = match tree.unknown {
+        Some(UnknownTree::Hidden(_)) => true,
+        Some(UnknownTree::NoTasks | UnknownTree::Undecided(_) | UnknownTree::Nameless) | None => false,
+    };
+    let is_stopped = tree.alive.iter().any(|task| task.state == b'T');
+    let traced = (!traced.is_empty()).then_some(KeepReason::TreeTraced);
+    let stopped = is_stopped.then_some(KeepReason::TreeAlive);
+    traced.into_iter().chain(stopped).chain(is_hidden.then_some(KeepReason::TreeUnknown))
 }
 
 /// The network namespace that a lock closes as a whole. A restore closes the one that it restores into, and leaves it

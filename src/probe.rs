@@ -4,6 +4,8 @@
 //! Every object that the images name gets an answer: what was found, that it is gone, or why this is not known. Nothing
 //! is decided here.
 
+use std::collections::BTreeSet;
+
 use crate::carrier::filter::{self, ProbeError, RecordedNamespace};
 use crate::carrier::{EntryQuery, FilterQuery, FoundTask, NameQuery, Presence, Query, entry, name};
 use crate::causes::with_causes;
@@ -13,6 +15,7 @@ use crate::host::Host;
 use crate::kind::{self, Claims, LeftBy, Residue, Unknown};
 use crate::locate::Given;
 use crate::mounts::{self, Wanted};
+use crate::time::Timestamp;
 use crate::tree::{self, TreeState, UnknownTree};
 
 pub use crate::carrier::{Hints, Search};
@@ -70,6 +73,8 @@ pub fn look(
     hints: &Hints,
 ) -> Result<Survey, ProbeError> {
     let mut tree = tree::look(host, given, checkpoint);
+    let is_later = |start: &Timestamp| checkpoint.written.is_some_and(|written| *start > written.latest());
+    tree.started_again = hints.metadata.own_start().filter(is_later);
     let (mut unnamed, mut unread) = (Vec::new(), Vec::new());
     for residue in &claims.residues {
         match residue.query() {
@@ -81,7 +86,7 @@ pub fn look(
             Query::Name(_) | Query::Filter(_) => {}
         }
     }
-    let mut survey = objects(host, checkpoint, claims, hints)?;
+    let mut survey = objects(host, checkpoint, claims, hints, tree.inhabited())?;
     // What is stranded has the sockets that are seen.
     survey.tree.criu.retain(|_| tree.stranded.is_empty());
     tree.criu.append(&mut survey.tree.criu);
@@ -93,7 +98,7 @@ pub fn look(
 
 /// What a restore cannot do without, and is gone.
 pub fn missing_for_restore(host: &Host, checkpoint: &Checkpoint, hints: &Hints) -> Result<Vec<Unknown>, ProbeError> {
-    let survey = objects(host, checkpoint, kind::needed_for_restore(checkpoint), hints)?;
+    let survey = objects(host, checkpoint, kind::needed_for_restore(checkpoint), hints, BTreeSet::new())?;
     let gone = survey.findings.into_iter().filter(|finding| matches!(finding.presence, Presence::Gone(_)));
     let sentence = |finding: Finding| {
         let name = finding.residue.describe(&finding.presence).name;
@@ -121,8 +126,15 @@ fn entries(
     );
 }
 
-/// The same, without asking for the tree: of `tree` only those criu are there whose sockets were seen.
-pub fn objects(host: &Host, checkpoint: &Checkpoint, claims: Claims, hints: &Hints) -> Result<Survey, ProbeError> {
+/// The same, without asking for the tree: of `tree` only those criu are there whose sockets were seen. The tree of an
+/// interrupted dump is in the network namespaces with these inode numbers.
+pub fn objects(
+    host: &Host,
+    checkpoint: &Checkpoint,
+    claims: Claims,
+    hints: &Hints,
+    inhabited: BTreeSet<u64>,
+) -> Result<Survey, ProbeError> {
     let (mut locks, mut files) = (Queries::<FilterQuery>::default(), Queries::<NameQuery>::default());
     for residue in claims.residues {
         match residue.query() {
@@ -132,7 +144,7 @@ pub fn objects(host: &Host, checkpoint: &Checkpoint, claims: Claims, hints: &Hin
             Query::Entry(_) | Query::Tasks => {}
         }
     }
-    let filters = filter::look(host, checkpoint, &locks.queries, hints)?;
+    let filters = filter::look(host, checkpoint, &locks.queries, hints, inhabited)?;
     let names = name::look(host, checkpoint, &files.queries, hints);
     let of_locks = locks.residues.into_iter().zip(filters.answers).flat_map(|(residue, presences)| {
         presences.into_iter().map(move |presence| Finding { residue: residue.clone(), presence })

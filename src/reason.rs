@@ -17,6 +17,8 @@ macro_rules! allowed {
 pub enum KeepReason {
     /// A criu process is working on these images.
     CriuAtWork,
+    /// A process traces the dumped tree.
+    TreeTraced,
     /// A process of the dumped tree is alive.
     TreeAlive,
     /// criu-gc cannot tell whether the dumped tree is dead.
@@ -45,6 +47,8 @@ pub enum KeepReason {
     NotRecorded,
     /// It was not created during the dump, and what identifies it may now lead elsewhere.
     OlderThanDump,
+    /// Only the log of an interrupted dump leads to it.
+    LogOnly,
     /// The file changed after the images were written.
     ChangedSince,
     /// The checkpoint was restored, or may have been.
@@ -61,8 +65,9 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All reasons, the most serious first.
-    pub const ALL: [KeepReason; 21] = [
+    pub const ALL: [KeepReason; 23] = [
         KeepReason::CriuAtWork,
+        KeepReason::TreeTraced,
         KeepReason::TreeAlive,
         KeepReason::TreeUnknown,
         KeepReason::UnknownVersion,
@@ -77,6 +82,7 @@ impl KeepReason {
         KeepReason::ForeignImages,
         KeepReason::NotRecorded,
         KeepReason::OlderThanDump,
+        KeepReason::LogOnly,
         KeepReason::ChangedSince,
         KeepReason::RestoredSince,
         KeepReason::NewerDump,
@@ -100,6 +106,11 @@ impl KeepReason {
         matches!(self.row().lifted, Lifted::ByAllow)
     }
 
+    /// Whether any option makes it not count.
+    pub(crate) const fn can_be_lifted(self) -> bool {
+        matches!(self.row().lifted, Lifted::ByAllow | Lifted::ByFromLog)
+    }
+
     /// What leads to the removal.
     pub const fn remedy(self) -> &'static str {
         self.row().remedy
@@ -111,6 +122,11 @@ impl KeepReason {
             KeepReason::CriuAtWork => {
                 Row::other("criu-at-work", "a criu process is working on these images", "wait until that criu exits")
             }
+            KeepReason::TreeTraced => Row::other(
+                "tree-traced",
+                "another process traces the tree of the interrupted dump",
+                "wait until it detaches",
+            ),
             KeepReason::TreeAlive => allowed!("tree-alive", "a process of the dumped tree is alive"),
             KeepReason::TreeUnknown => {
                 allowed!("tree-unknown", "criu-gc cannot tell whether the dumped tree is dead")
@@ -156,9 +172,15 @@ impl KeepReason {
             ),
             KeepReason::OlderThanDump => allowed!(
                 "older-than-dump",
-                "it was not created during the dump, and only a reusable device number, a mount option or a path \
-                 that may now lead elsewhere identifies it"
+                "it was not created during the dump, and only a reusable device number, a mount option, a path \
+                 that may now lead elsewhere or the shape of its image entries identifies it"
             ),
+            KeepReason::LogOnly => Row {
+                name: "log-only",
+                sentence: "only the log of the interrupted dump leads to it, and the open files of the tree or its other name",
+                lifted: Lifted::ByFromLog,
+                remedy: "--from-log",
+            },
             KeepReason::ChangedSince => allowed!(
                 "changed-since",
                 "it changed after the images were written, and neither a failed restore nor a fallback explains that, so \
@@ -176,7 +198,7 @@ impl KeepReason {
             ),
             KeepReason::ForeignContent => allowed!("foreign-content", "it contains something that CRIU did not write"),
             KeepReason::SharedLock => {
-                allowed!("shared-lock", "more than one dump locked the network namespace with this chain")
+                allowed!("shared-lock", "more than one dump locked the network with this chain or these rules")
             }
             KeepReason::UntiedNamespace => Row::other(
                 "untied-namespace",
@@ -199,6 +221,8 @@ struct Row {
 enum Lifted {
     /// By `--allow`.
     ByAllow,
+    /// By `--from-log`.
+    ByFromLog,
     /// Only by what its remedy says.
     Otherwise,
 }

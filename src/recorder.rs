@@ -8,6 +8,7 @@ mod make;
 mod repeat;
 mod restore;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -153,7 +154,7 @@ fn document(images: &Images, dump: &Dump) -> Result<Document, RecordError> {
     };
     let hints = Hints { namespaces: hints, search: Search::Named, ..Hints::default() };
     let host = Host::look(probe::wanted(&checkpoint, &claims));
-    let survey = probe::objects(&host, &checkpoint, claims, &hints)?;
+    let survey = probe::objects(&host, &checkpoint, claims, &hints, BTreeSet::new())?;
     let is_locked = survey.findings.iter().any(|finding| matches!(finding.residue.query(), Query::Filter(_)));
     let namespace: Option<&NetNamespace> = namespace.as_ref().filter(|_| is_locked);
     let directory =

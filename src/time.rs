@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A point in time since 1970-01-01 00:00:00 UTC, in seconds and nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +16,12 @@ impl Timestamp {
     /// The time `seconds` and `nanoseconds` after the epoch.
     pub const fn new(seconds: i64, nanoseconds: u32) -> Self {
         Timestamp { seconds, nanoseconds }
+    }
+
+    /// The same moment as a time of the standard library; `None` before the epoch.
+    pub fn of(time: SystemTime) -> Option<Self> {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some(Timestamp::new(i64::try_from(since.as_secs()).ok()?, since.subsec_nanos()))
     }
 
     /// Whole seconds since the epoch.

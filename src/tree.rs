@@ -6,10 +6,14 @@
 //! is the task's: CRIU restores it to the byte, and a newly started program gets a random one. If the layout cannot
 //! decide, names and the start time of the process do.
 //!
+//! The tree of a dump that was interrupted need not be dead: see `tree/interrupted.rs`.
+//!
 //! A restored tree needs evidence of a finished restore: a start after the images may only mean that a clock was
 //! changed. A dead tree needs a look at every process that may belong to it.
 
+mod interrupted;
 mod kinship;
+mod mounts;
 mod stranded;
 
 use std::collections::BTreeSet;
@@ -24,6 +28,7 @@ use crate::record::Record;
 use crate::system::netns::NetworkId;
 use crate::time::Timestamp;
 use kinship::{Kinship, Matcher};
+pub use mounts::add_living_mounts;
 
 pub use stranded::{Role, Stranded};
 
@@ -41,6 +46,8 @@ pub struct TreeState {
     pub resembling: Vec<LiveTask>,
     /// Processes that were started afresh in the tree's place.
     pub fallback: Vec<Fallback>,
+    /// When this host's engine started the container last, if that was after the dump.
+    pub started_again: Option<Timestamp>,
     /// criu processes that work on these images.
     pub criu: Vec<LiveTask>,
     /// Processes that a killed restore from the images left.
@@ -49,6 +56,21 @@ pub struct TreeState {
     pub has_other_criu: bool,
     /// Why nothing can be said, where nothing can.
     pub unknown: Option<UnknownTree>,
+    /// What has to hold of the tree before anything is removed.
+    pub guard: Guard,
+}
+
+/// What has to hold of the dumped tree before anything is removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Guard {
+    /// It is dead.
+    #[default]
+    Dead,
+    /// Nobody works on it: no restore from the images is possible, so nothing that they name protects it. These are traced.
+    Idle {
+        /// Processes that another one traces.
+        traced: Vec<LiveTask>,
+    },
 }
 
 /// A process that stands in the way.
@@ -96,6 +118,16 @@ impl TreeState {
         self.alive.is_empty() && !(self.restored.is_empty() && self.resembling.is_empty())
     }
 
+    /// Whether the tree of an interrupted dump runs on.
+    pub fn runs_on(&self) -> bool {
+        matches!(self.guard, Guard::Idle { .. }) && !self.alive.is_empty()
+    }
+
+    /// The network namespaces that the tree of an interrupted dump is in, by their inode numbers.
+    pub fn inhabited(&self) -> BTreeSet<u64> {
+        if self.runs_on() { self.networks.clone().unwrap_or_default() } else { BTreeSet::new() }
+    }
+
     /// Whether a process of the tree may live in this network namespace.
     pub fn may_live_in(&self, network: NetworkId) -> bool {
         !self.alive.is_empty() && self.networks.as_ref().is_none_or(|networks| networks.contains(&network.inode))
@@ -105,11 +137,28 @@ impl TreeState {
 /// Looks for the processes of the checkpoint.
 pub fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> TreeState {
     let stranded = stranded::look(host, given, checkpoint);
-    let (criu, has_other_criu) = criu_processes(host, given, &stranded);
-    let mut state = TreeState { criu, has_other_criu, stranded, ..TreeState::default() };
+    let (criu, has_other_criu) = criu_processes(host, given, checkpoint, &stranded);
+    let state = TreeState { criu, has_other_criu, stranded, ..TreeState::default() };
     if checkpoint.is_pre_dump() {
         return state;
     }
+    let mut state = processes(host, checkpoint, state);
+    if checkpoint.is_interrupted() {
+        interrupted::complete(host, checkpoint, &mut state);
+        state.guard = Guard::Idle { traced: interrupted::traced(host, &state) };
+    }
+    state
+}
+
+/// The processes of the tree of an interrupted dump that run on.
+pub fn living(host: &Host, checkpoint: &Checkpoint) -> Vec<LiveTask> {
+    let mut state = processes(host, checkpoint, TreeState::default());
+    interrupted::complete(host, checkpoint, &mut state);
+    state.alive
+}
+
+/// Adds the processes of the tree.
+fn processes(host: &Host, checkpoint: &Checkpoint, mut state: TreeState) -> TreeState {
     if checkpoint.tasks.is_empty() {
         // A dump that is known to have let the tree run left nothing to protect it with.
         if checkpoint.log.final_state != Some(FinalState::Dead) {
@@ -163,7 +212,7 @@ impl LiveTask {
 /// Processes that have the images directory open, as every criu has while it dumps, restores or serves pages
 /// (`open_image_dir` in `criu/image.c`), and that are a criu by their name or by what they do; and whether there is
 /// another criu. One pass: to tell a criu takes a read for each process.
-fn criu_processes(host: &Host, given: &Given, stranded: &[Stranded]) -> (Vec<LiveTask>, bool) {
+fn criu_processes(host: &Host, given: &Given, checkpoint: &Checkpoint, stranded: &[Stranded]) -> (Vec<LiveTask>, bool) {
     let processes = host.processes().list.iter().filter(|process| !is_among(stranded, process));
     let others = processes.filter(|process| !process.is_kernel_thread && process.pid != std::process::id());
     let images = given.directory_and_inode().map(|(directory, (_, inode))| {
@@ -175,6 +224,9 @@ fn criu_processes(host: &Host, given: &Given, stranded: &[Stranded]) -> (Vec<Liv
     let (mut at_work, mut has_other_criu) = (Vec::new(), false);
     for process in others {
         let is_criu = is_criu(process);
+        if is_criu && checkpoint.is_interrupted() && interrupted::is_stray(host, process) {
+            continue;
+        }
         if (is_criu || tracers.contains(&process.pid)) && is_at_work(process) {
             at_work.push(LiveTask::of(process));
         } else {

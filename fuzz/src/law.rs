@@ -71,13 +71,28 @@ fn check(checkpoint: &Checkpoint, changed: Timestamp) {
     }
 }
 
-/// An entry of the images calls it linked, and another names it so.
+/// An entry of the images calls it linked, or the entry right after it is of the file that it stands for; and another names
+/// it so.
 fn check_link(checkpoint: &Checkpoint, link: &LinkRemap) {
     let is_linked = |remap: Remap| matches!(remap, Remap::Linked { file_id } if file_id == link.id);
-    assert!(checkpoint.remaps.iter().any(|record| is_linked(record.entry.remap())), "{link:?}");
+    let is_named = checkpoint.remaps.iter().any(|record| is_linked(record.entry.remap()));
+    assert!(is_named || has_shape(checkpoint, link), "{link:?}");
     let entry = &checkpoint.files[&link.id].entry;
     assert!(entry.name == link.link || [b"/", entry.name.as_slice()].concat() == link.link, "{link:?}");
     assert!(!entry.ext && entry.size.is_none() && entry.mode.is_none() && entry.mount_id().is_none(), "{link:?}");
+}
+
+/// No remap connects either of the two, and the file lies below the directory of the link.
+fn has_shape(checkpoint: &Checkpoint, link: &LinkRemap) -> bool {
+    let mut shaped = checkpoint.shaped.iter().filter(|record| record.entry.remap_id == link.id);
+    let (Some(only), None) = (shaped.next(), shaped.next()) else { return false };
+    let (entry, original) = (&checkpoint.files[&link.id].entry, &checkpoint.files[&only.entry.orig_id].entry);
+    let end = format!("/link_remap.{}", link.id);
+    let directory = entry.name.strip_suffix(end.as_bytes());
+    entry.flags == 0
+        && original.mode.is_some()
+        && directory.is_some_and(|directory| original.name.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/")))
+        && !checkpoint.remaps.iter().any(|record| record.entry.orig_id == only.entry.orig_id)
 }
 
 /// An entry of the images calls it a ghost, and another names the file beside it.
@@ -187,7 +202,9 @@ fn check_residue(checkpoint: &Checkpoint, residue: &Residue) {
         Residue::LinkRemap(link) => check_link(checkpoint, link),
         Residue::GhostFile(ghost) => check_ghost(checkpoint, ghost),
         Residue::LockedConnection(lock) => {
-            assert!(checkpoint.sockets.iter().any(|socket| socket.connection == lock.connection), "{lock:?}");
+            let is_logged = || checkpoint.log.locked.iter().any(|logged| logged.connection == lock.connection);
+            let is_socket = checkpoint.sockets.iter().any(|socket| socket.connection == lock.connection);
+            assert!(is_socket || checkpoint.is_interrupted() && is_logged(), "{lock:?}");
         }
         Residue::LockTable(table) => {
             for name in &table.names {

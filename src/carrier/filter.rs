@@ -151,4 +151,6 @@ pub enum Tie {
     Recorded,
     /// The metadata of this host's own engine names it, and it is older than the images.
     Metadata,
+    /// The dump was interrupted, and its tree is in it.
+    Tree,
 }

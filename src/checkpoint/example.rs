@@ -7,8 +7,8 @@ use std::sync::Arc;
 use criu_images::{Inventory, MntEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
 use super::{
-    Checkpoint, Completeness, ImageTimes, Layout, LogFacts, MountRecord, Network, Odd, Record, Restores, SocketRecord,
-    Task,
+    Checkpoint, Completeness, Ending, ImageTimes, Layout, LogFacts, MountRecord, Network, Odd, Record, Restores,
+    SocketRecord, Task,
 };
 use crate::connection::Connection;
 use crate::evidence::Evidence;
@@ -62,7 +62,11 @@ pub(crate) fn checkpoint() -> Checkpoint {
         times: ImageTimes::default(),
         author: Author::Trusted,
         absence: Author::Trusted,
+        ending: Ending::Unknown,
         remaps: Vec::new(),
+        shaped: Vec::new(),
+        logged_links: Vec::new(),
+        link_counts: None,
         files: HashMap::new(),
         ghosts: HashMap::new(),
         sockets: Vec::new(),

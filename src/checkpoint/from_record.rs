@@ -11,8 +11,8 @@ use criu_images::{Inventory, MntEntry, NetworkLock, RegFileEntry, RemapFilePathE
 
 use super::budget::{Budget, Fact};
 use super::{
-    Checkpoint, Completeness, DumpedMemory, ImageProblem, ImageProblemKind, ImageTimes, Layout, LogFacts, MountRecord,
-    Network, Odd, ReadError, Record, RestoreEvidence, Restores, SocketRecord, Task,
+    Checkpoint, Completeness, DumpedMemory, Ending, ImageProblem, ImageProblemKind, ImageTimes, Layout, LogFacts,
+    MountRecord, Network, Odd, ReadError, Record, RestoreEvidence, Restores, SocketRecord, Task,
 };
 use crate::evidence::Evidence;
 use crate::memory::{MemoryLayout, Randomisation};
@@ -42,7 +42,11 @@ pub fn from_record(file: &RecordFile) -> Result<Checkpoint, ReadError> {
         author: file.author,
         // With the images, every trace of a restore beside them is gone.
         absence: Author::Anybody,
+        ending: Ending::Unknown,
         remaps: Vec::new(),
+        shaped: Vec::new(),
+        logged_links: Vec::new(),
+        link_counts: None,
         files: HashMap::new(),
         ghosts: HashMap::new(),
         sockets: sockets(file),

@@ -9,13 +9,35 @@ use std::io::{self, BufRead, Read};
 use std::time::Duration;
 
 use super::RunId;
+use crate::connection::Connection;
 use crate::system::author::Author;
+use crate::time::Timestamp;
 use failure::Failure;
+pub use files::{Detail, LoggedFiles};
 
 mod failure;
+mod files;
+mod rules;
 
 /// No line of interest is longer; the rest of a longer one is passed over.
 const LINE_LIMIT: u64 = 4096;
+
+/// No more connections are noted: as many as images may name.
+const LOCKED: usize = 100_000;
+
+/// No more processes of the tree are noted.
+const SEIZED: usize = 100_000;
+
+/// A connection that the log says was to be locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedLock {
+    /// Its two ends.
+    pub connection: Connection,
+    /// The line, from 0.
+    pub line: u64,
+    /// Its offset.
+    pub offset: u64,
+}
 
 /// What one log says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +46,16 @@ pub struct LogFacts {
     pub run_id: Option<RunId>,
     /// `Dumping processes (pid: … comm: …)`: the root task in CRIU's pid namespace.
     pub root_pid: Option<u32>,
+    /// The name of the same.
+    pub root_name: Option<Vec<u8>>,
+    /// `Seized task …`: the processes of the tree in CRIU's pid namespace.
+    pub seized: Vec<u32>,
+    /// Files whose names were gone.
+    pub files: LoggedFiles,
+    /// `Running iptables […]`: connections that were to be locked, in one direction each.
+    pub locked: Vec<LoggedLock>,
+    /// `Dumping finished successfully`.
+    pub dump_finished: bool,
     /// `Unfreezing tasks into …`.
     pub final_state: Option<FinalState>,
     /// `Restore finished successfully`.
@@ -48,6 +80,10 @@ pub struct LogFile {
     pub name: String,
     /// Who may have written it.
     pub author: Author,
+    /// When it was made, where the filesystem tells.
+    pub born: Option<Timestamp>,
+    /// When it was last written.
+    pub written: Option<Timestamp>,
 }
 
 impl LogFacts {
@@ -95,25 +131,45 @@ pub fn read(mut log: impl BufRead) -> io::Result<LogFacts> {
     let mut facts = LogFacts::default();
     let mut failure = Failure::default();
     let mut line = Vec::new();
+    let mut place = Place::default();
     loop {
         line.clear();
         if log.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line)? == 0 {
+            facts.files.finish();
             return Ok(LogFacts { failed: failure.rollback, obstacles: failure.obstacles, ..facts });
         }
-        note(&mut facts, &line);
-        failure.note(line.trim_ascii_end());
-        if !line.ends_with(b"\n") {
-            log.skip_until(b'\n')?;
+        note(&mut facts, &line, place);
+        if let Some(message) = after(&line, b"") {
+            facts.files.note(message.trim_ascii_end(), place);
         }
+        failure.note(line.trim_ascii_end());
+        let rest = if line.ends_with(b"\n") { 0 } else { log.skip_until(b'\n')? };
+        place = Place { line: place.line + 1, offset: place.offset + (line.len() + rest) as u64 };
     }
 }
 
-fn note(facts: &mut LogFacts, line: &[u8]) {
+/// Where in the log a line is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    line: u64,
+    offset: u64,
+}
+
+fn note(facts: &mut LogFacts, line: &[u8], place: Place) {
     if let Some(rest) = after(line, b"CRIU run id = ") {
         // A restore logs the dump's id too, in a line of its own ("Dump CRIU run id"), which does not match.
         facts.run_id = RunId::new(rest.trim_ascii_end()).or(facts.run_id.take());
     } else if let Some(rest) = after(line, b"Dumping processes (pid: ") {
         facts.root_pid = number(rest).or(facts.root_pid);
+        facts.root_name = name(rest).or(facts.root_name.take());
+    } else if let Some(rest) = after(line, b"Seized task ") {
+        facts.seized.extend(number(rest).filter(|_| facts.seized.len() < SEIZED));
+    } else if let Some(connection) = after(line, b"").and_then(rules::locked) {
+        if facts.locked.len() < LOCKED {
+            facts.locked.push(LoggedLock { connection, line: place.line, offset: place.offset });
+        }
+    } else if after(line, b"Dumping finished successfully").is_some() {
+        facts.dump_finished = true;
     } else if let Some(rest) = after(line, b"Unfreezing tasks into ") {
         facts.final_state = match number(rest) {
             Some(1) => Some(FinalState::Alive),
@@ -154,6 +210,12 @@ fn after<'a>(line: &'a [u8], marker: &[u8]) -> Option<&'a [u8]> {
     message.trim_ascii_start().strip_prefix(marker)
 }
 
+/// The name in `4711 comm: sh)`. It may hold anything.
+fn name(text: &[u8]) -> Option<Vec<u8>> {
+    let (_, rest) = text.split_at(text.windows(7).position(|window| window == b" comm: ")?);
+    Some(rest[7..].trim_ascii_end().strip_suffix(b")")?.to_vec())
+}
+
 fn number(text: &[u8]) -> Option<u32> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
@@ -178,6 +240,7 @@ mod tests {
             LogFacts {
                 run_id: RunId::new(id.as_bytes()),
                 root_pid: Some(4711),
+                root_name: Some(b"sh".to_vec()),
                 final_state: Some(FinalState::Dead),
                 took: Some(Duration::from_micros(1)),
                 ..LogFacts::default()

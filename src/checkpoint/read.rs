@@ -8,10 +8,12 @@
 
 mod completeness;
 mod dump_log;
+mod ending;
 mod files;
 mod mounts;
 mod network;
 mod odd;
+mod pair;
 mod restores;
 mod tasks;
 mod work_files;
@@ -53,6 +55,12 @@ pub enum ReadError {
         /// What is wrong, and where.
         source: criu_images::Error,
     },
+    /// What the user named as the log of the dump is none.
+    #[error("{} is not a log of CRIU", path.display())]
+    NotALog {
+        /// Its path.
+        path: PathBuf,
+    },
     /// The images name more than any dump leaves.
     #[error("the images name more objects than criu-gc holds in {limit} MiB of memory; no real dump leaves that many")]
     TooMuch {
@@ -87,14 +95,15 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let remaps: Vec<RemapRecord> = reader.all(0, Fact::Remap)?;
     let (mut tasks, programs) = reader.tasks()?;
     let wanted = wanted_files(&remaps, &programs);
-    let Files { files, sockets, deleted_sockets, layout, link_remaps, socket_inodes, is_empty, odd_ids, .. } =
-        reader.files(&wanted)?;
+    let Files {
+        files, sockets, deleted_sockets, layout, link_remaps, shaped, socket_inodes, is_empty, odd_ids, ..
+    } = reader.files(&wanted, &remaps)?;
     let ghosts = ghosts::read(images, &remaps, &mut reader.author, &mut reader.budget)?;
     let absence = images.absence();
     let end = reader.end_of_dump()?;
     // Of what somebody else can take away, that it was there once proves nothing.
     if end.is_none() || absence != Author::Trusted {
-        reader.note_lacking_links(&remaps, &link_remaps);
+        reader.note_lacking_links(&remaps, &shaped, &link_remaps);
     }
     for task in &mut tasks {
         let program = programs.get(&task.pid).and_then(|id| files.get(id));
@@ -109,6 +118,10 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
     let network = reader.network(tasks.first())?;
     let restores = reader.restores(tasks.first())?;
     let log = reader.dump_log(inventory.as_ref())?;
+    for _ in &log.facts.locked {
+        reader.budget.charge(Fact::Connection, 0)?;
+    }
+    let ending = reader.ending(inventory.as_ref());
     let rolled_back = reader.rollback(&log, inventory.as_ref(), absence);
     if rolled_back.is_none() {
         if end.is_none() {
@@ -128,7 +141,11 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         times: reader.times,
         author: reader.author,
         absence,
+        ending,
         remaps,
+        shaped,
+        logged_links: Vec::new(),
+        link_counts: None,
         files,
         ghosts,
         sockets,
@@ -193,7 +210,7 @@ impl Reader<'_> {
         let name = kind.file_name(id);
         let Some(file) = self.images.image(&name)? else { return Ok(()) };
         self.author = self.author.or(file.author);
-        self.times.note_first(file.written);
+        self.times.note_first(file.written, file.born());
         if matches!(kind, ImageKind::Inventory | ImageKind::Files | ImageKind::RegFiles | ImageKind::RemapFilePath) {
             self.times.add(&name, file.written, self.now);
         }

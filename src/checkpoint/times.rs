@@ -42,7 +42,7 @@ impl DumpSpan {
 pub struct ImageTimes {
     images: BTreeMap<Arc<str>, Timestamp>,
     last: Option<Written>,
-    /// When the first of all images was written, those that name nothing among them.
+    /// When the first of all images was made or written, those that name nothing among them.
     first_of_all: Option<Timestamp>,
     /// Whether a time among them has not come yet.
     pub has_future: bool,
@@ -60,13 +60,14 @@ impl ImageTimes {
         }));
     }
 
-    /// Notes that an image was written, whatever it names.
-    pub(super) fn note_first(&mut self, written: Option<Written>) {
-        self.first_of_all = self.first_of_all.into_iter().chain(written.map(|written| written.said)).min();
+    /// Notes when an image was made and written, whatever it names. A copy is younger than what it says of itself.
+    pub(super) fn note_first(&mut self, written: Option<Written>, born: Option<Timestamp>) {
+        let written = written.map(|written| written.said);
+        self.first_of_all = [self.first_of_all, written, born].into_iter().flatten().min();
     }
 
-    /// When the first of all images was written.
-    pub(super) fn first_of_all(&self) -> Option<Timestamp> {
+    /// When the first of all images was made or written.
+    pub fn first_of_all(&self) -> Option<Timestamp> {
         self.first_of_all.filter(|_| !self.has_future)
     }
 

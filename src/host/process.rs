@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rustix::time::ClockId;
 
+use super::standing::namespace_number;
 use super::stat::{Stat, Status};
 use crate::memory::MemoryLayout;
 use crate::system::mountinfo::{self, HostMount};
@@ -167,6 +168,25 @@ impl Process {
             Ok(table) => mountinfo::parse(&table).0.iter().any(has),
             Err(error) => !has_ended(&error),
         }
+    }
+
+    /// The mounts that it sees; `None` where they cannot be read, or are more than any real tree has.
+    pub fn mounts(&self) -> Option<Vec<HostMount>> {
+        const MOST: usize = 10_000;
+        let table = fs::File::open(format!("/proc/{}/mountinfo", self.pid)).ok()?;
+        let (mut mounts, mut count) = (Vec::new(), 0);
+        let is_wanted = |_: mountinfo::Brief<'_>| {
+            count += 1;
+            count <= MOST
+        };
+        mountinfo::read(BufReader::new(table), is_wanted, |mount| mounts.push(mount)).ok()?;
+        (count <= MOST).then_some(mounts)
+    }
+
+    /// Whether it is in another mount namespace than criu-gc; `None` where that cannot be told.
+    pub fn has_own_mounts(&self) -> Option<bool> {
+        let of = |process: &str| namespace_number(&format!("/proc/{process}/ns/mnt"));
+        Some(of(&self.pid.to_string())? != of("self")?)
     }
 
     /// The command line, argument by argument; empty where it cannot be read.

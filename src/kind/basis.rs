@@ -81,7 +81,7 @@ impl Basis<'_> {
     /// the same namespace.
     pub(super) fn is_tied(&self, tie: Option<Tie>) -> bool {
         match tie {
-            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Metadata) => true,
+            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Metadata | Tie::Tree) => true,
             Some(Tie::Recorded) | None => self.is_recorded(),
         }
     }
@@ -113,7 +113,8 @@ impl Basis<'_> {
     /// the images.
     fn is_explained(&self, changed: Timestamp) -> bool {
         let Checkpoint { restores, log, .. } = self.checkpoint;
-        let by_fallback = || self.tree.fallback.iter().any(|fallback| fallback.started <= changed);
+        let fallbacks = self.tree.fallback.iter().map(|fallback| fallback.started);
+        let by_fallback = || fallbacks.chain(self.tree.started_again).any(|started| started <= changed);
         let died = log.final_state != Some(FinalState::Stopped);
         died && restores.are_excluded() && (restores.failed_at(changed).is_some() || by_fallback())
     }
@@ -122,6 +123,11 @@ impl Basis<'_> {
     /// make it.
     pub(super) fn is_older_than_dump(&self, file: &FoundFile) -> bool {
         let is_proven = file.place.base.identity() == Identity::Certain || self.is_recorded();
-        !is_proven && !self.checkpoint.span().is_some_and(|span| span.made(&file.identity, &file.directory))
+        !is_proven && !self.is_made_by_dump(file)
+    }
+
+    /// Whether the dump can have made the link, by the times.
+    pub(super) fn is_made_by_dump(&self, file: &FoundFile) -> bool {
+        self.checkpoint.span().is_some_and(|span| span.made(&file.identity, &file.directory))
     }
 }

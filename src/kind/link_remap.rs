@@ -3,7 +3,8 @@
 //! (`criu/files-reg.c`, since v0.3).
 //!
 //! An image entry is trusted only if it has exactly the shape that CRIU writes. What an entry of another shape names is
-//! kept, and the report says so.
+//! kept, and the report says so. A dump that was killed mostly leaves no remap entries. Then the entries of the link and of
+//! its file, which CRIU writes one after the other, name the link, and the link must have been made during the dump.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +16,14 @@ use super::original::{MountPoints, Original, absolute, lossy, split};
 use super::{Answer, Basis, Claims, Contradiction, Description, Kind, LeftBy, Signs, Unknown};
 use crate::carrier::name::{FileMount, NameAct, NameShape};
 use crate::carrier::{FoundFile, NameQuery, Query};
-use crate::checkpoint::{Checkpoint, FileRecord, Odd, RemapRecord};
+use crate::checkpoint::{Checkpoint, FileRecord, LoggedLink, Odd, RemapRecord};
 use crate::evidence::Evidence;
 use crate::json::Bytes;
 use crate::mounts;
 use crate::part::Part;
 use crate::reason::KeepReason;
 use crate::system::author::Author;
+use crate::time::Timestamp;
 
 /// A link remap that the images name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +40,21 @@ pub struct LinkRemap {
     pub size: Option<u64>,
     /// The mount of the file, which is that of the link.
     pub mount: FileMount,
+    /// What calls it a link remap.
+    pub naming: Naming,
     /// The entries that name it.
     pub evidence: Vec<Evidence>,
+}
+
+/// What calls a file a link remap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// A remap entry.
+    Remap,
+    /// The shape of its entry and the next: the remap entries end too early.
+    Shape,
+    /// Only the log of an interrupted dump leads to it: the number of the inode, and its last change.
+    Log(u64, Timestamp),
 }
 
 impl LinkRemap {
@@ -61,17 +76,20 @@ impl Kind for LinkRemap {
     fn claim(checkpoint: &Checkpoint, claims: &mut Claims) {
         let mut links: BTreeMap<u32, Vec<LinkRemap>> = BTreeMap::new();
         let points = MountPoints::of(checkpoint);
-        for record in &checkpoint.remaps {
+        let named = checkpoint.remaps.iter().map(|record| (Naming::Remap, record));
+        let shaped = checkpoint.shaped.iter().map(|record| (Naming::Shape, record));
+        for (naming, record) in named.chain(shaped) {
             let Remap::Linked { file_id } = record.entry.remap() else { continue };
             let Some(file) = checkpoint.files.get(&file_id) else {
                 claims.add_unknown(Self::PART, nameless(checkpoint, record, file_id));
                 continue;
             };
-            match link_remap(checkpoint, &points, record, file_id, file) {
+            match link_remap(checkpoint, &points, record, naming, file) {
                 Ok(link) => links.entry(file_id).or_default().push(link),
                 Err(odd) => claims.add_unknown(Self::PART, kept(&odd, &absolute(&file.entry.name))),
             }
         }
+        claims.residues.extend(checkpoint.logged_links.iter().map(|logged| logged_link(&points, logged).into()));
         for (file_id, mut links) in links {
             match (links.pop(), links.first()) {
                 (Some(link), None) => claims.add(link),
@@ -100,10 +118,18 @@ impl Kind for LinkRemap {
 
     fn objections(&self, file: &FoundFile, basis: &Basis<'_>) -> Vec<KeepReason> {
         let Some(mut reasons) = differences(self.mode, self.size, file) else { return vec![KeepReason::Directory] };
+        if let Naming::Log(inode, changed) = self.naming {
+            reasons.push(KeepReason::LogOnly);
+            if (inode, changed) != (file.identity.inode, file.identity.changed) && !basis.is_own_change {
+                reasons.push(KeepReason::ChangedSince);
+            }
+            return reasons;
+        }
         if basis.is_made_anew(&self.evidence, file) && !basis.is_own_change {
             reasons.push(KeepReason::ChangedSince);
         }
-        if basis.is_older_than_dump(file) {
+        let must_be_of_span = self.naming == Naming::Shape && !basis.is_recorded();
+        if basis.is_older_than_dump(file) || must_be_of_span && !basis.is_made_by_dump(file) {
             reasons.push(KeepReason::OlderThanDump);
         }
         // A restore takes the link away; and while the restored tree lives, no newer dump can have killed it.
@@ -114,6 +140,9 @@ impl Kind for LinkRemap {
     }
 
     fn signs(&self, file: &FoundFile, basis: &Basis<'_>) -> Signs {
+        if let Naming::Log(..) = self.naming {
+            return Signs::default();
+        }
         let directory = Author::of_owner(file.directory.owner, file.directory.mode);
         Signs {
             of_newer_dump: basis.record == Some(Answer::Other) || basis.is_made_anew(&self.evidence, file),
@@ -177,9 +206,10 @@ fn link_remap(
     checkpoint: &Checkpoint,
     points: &MountPoints,
     record: &RemapRecord,
-    id: u32,
+    naming: Naming,
     file: &FileRecord,
 ) -> Result<LinkRemap, Contradiction> {
+    let id = file.entry.id;
     let link = absolute(&file.entry.name);
     check_link_entry(id, file, &link)?;
     let mut remap = LinkRemap {
@@ -189,7 +219,11 @@ fn link_remap(
         mode: None,
         size: None,
         mount: FileMount::Unknown,
-        evidence: vec![record.evidence.clone(), file.evidence.clone()],
+        naming,
+        evidence: match naming {
+            Naming::Remap => vec![record.evidence.clone(), file.evidence.clone()],
+            Naming::Shape | Naming::Log(..) => vec![file.evidence.clone()],
+        },
     };
     match checkpoint.files.get(&record.entry.orig_id) {
         Some(original) => add_original(checkpoint, points, &mut remap, original)?,
@@ -201,6 +235,24 @@ fn link_remap(
         None => {}
     }
     Ok(remap)
+}
+
+/// What was found by the log, and compared with what the tree has open.
+fn logged_link(points: &MountPoints, logged: &LoggedLink) -> LinkRemap {
+    let mount = match points.are_own() {
+        true => points.above(&logged.path).map_or(FileMount::Unknown, FileMount::Id),
+        false => FileMount::Shared,
+    };
+    LinkRemap {
+        id: logged.id,
+        link: logged.path.clone(),
+        original: None,
+        mode: None,
+        size: None,
+        mount,
+        naming: Naming::Log(logged.inode, logged.changed),
+        evidence: vec![logged.evidence.clone()],
+    }
 }
 
 fn add_original(

@@ -52,9 +52,10 @@ impl Kind for LockChain {
         if !found.view.foreign.is_empty() {
             reasons.push(KeepReason::ForeignContent);
         }
-        // Each dump adds one jump from each side, and so may each failed restore. Nothing tells them apart but a record.
+        // Each dump adds one jump from each side, and so may each failed restore. Nothing tells them apart but a record; but
+        // what locks a tree that runs on is of interrupted dumps.
         let own = 1 + basis.checkpoint.restores.locks();
-        if found.view.times_closed() > own && !basis.is_recorded() {
+        if found.view.times_closed() > own && !basis.is_recorded() && !basis.tree.runs_on() {
             reasons.push(KeepReason::SharedLock);
         }
         reasons

@@ -2,12 +2,15 @@
 //! Locked connections: single TCP connections whose packets are dropped since the dump, in the network namespace in
 //! which CRIU ran (`criu/netfilter.c`, since v0.3; with nftables since v3.16).
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use super::network_lock::Method;
 use super::{Basis, Claims, Description, Kind, LeftBy, Target};
-use crate::carrier::filter::RuleForms;
+use crate::carrier::filter::{FoundRule, RuleForms};
 use crate::carrier::{FilterQuery, FoundRules, Query};
-use crate::checkpoint::{Checkpoint, NetworkScope};
-use crate::connection::Connection;
+use crate::checkpoint::{Checkpoint, LoggedLock, NetworkScope};
+use crate::connection::{Connection, Direction, Flow};
 use crate::evidence::Evidence;
 use crate::part::Part;
 use crate::reason::KeepReason;
@@ -54,6 +57,10 @@ impl Kind for LockedConnection {
                 let (connection, evidence) = (socket.connection, vec![socket.evidence.clone()]);
                 claims.add(LockedConnection { connection, lock, evidence });
             }
+            // By the log of an interrupted dump, the rules are where CRIU ran, whatever the tree's namespace is.
+            if let Some(log) = checkpoint.log_file.as_ref().filter(|_| checkpoint.is_interrupted()) {
+                logged(checkpoint, &log.name, forms).for_each(|lock| claims.add(lock));
+            }
         }
     }
 
@@ -71,6 +78,9 @@ impl Kind for LockedConnection {
 
     fn objections(&self, found: &FoundRules, basis: &Basis<'_>) -> Vec<KeepReason> {
         let mut reasons = basis.about_unsigned();
+        if self.is_locked_twice(found) && basis.checkpoint.is_interrupted() && !basis.tree.runs_on() {
+            reasons.push(KeepReason::SharedLock);
+        }
         if !basis.is_tied(found.tie) {
             reasons.push(KeepReason::UntiedNamespace);
         }
@@ -90,6 +100,32 @@ impl Kind for LockedConnection {
             recognised: None,
         }
     }
+}
+
+impl LockedConnection {
+    /// Whether a dump of the same tree, after one that was interrupted, put the same rules there once more. That dump needs its
+    /// own ones, unless the tree runs on.
+    fn is_locked_twice(&self, found: &FoundRules) -> bool {
+        let copies = |rule: &FoundRule| {
+            let is_same = |other: &&FoundRule| (other.place, other.key) == (rule.place, rule.key);
+            found.rules.iter().filter(is_same).count()
+        };
+        found.rules.iter().any(|rule| copies(rule) > 1)
+    }
+}
+
+/// Connections that only the log names. A rule of it can be there without the other of its pair.
+fn logged(checkpoint: &Checkpoint, log: &str, forms: RuleForms) -> impl Iterator<Item = LockedConnection> {
+    let flows = |connection: &Connection| Direction::BOTH.map(|direction| connection.flow(direction));
+    let image: Arc<str> = log.into();
+    let mut known: HashSet<[Flow; 2]> = checkpoint.locked_sockets().map(|socket| flows(&socket.connection)).collect();
+    checkpoint.log.locked.iter().filter(move |logged| known.insert(flows(&logged.connection))).map(
+        move |LoggedLock { connection, line, offset }| LockedConnection {
+            connection: *connection,
+            lock: ConnectionLock::Rules(forms),
+            evidence: vec![Evidence { image: Arc::clone(&image), record: *line, offset: *offset }],
+        },
+    )
 }
 
 /// Address and port as 2016 wrote them: IPv6 without brackets.

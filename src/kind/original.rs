@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::Contradiction;
 use crate::carrier::name::FileMount;
-use crate::checkpoint::{Checkpoint, Completeness, FileRecord};
+use crate::checkpoint::{Checkpoint, Completeness, FileRecord, MountRecord};
 use crate::evidence::Evidence;
 use crate::mounts;
 
@@ -100,7 +100,11 @@ pub(super) struct MountPoints {
 
 impl MountPoints {
     pub(super) fn of(checkpoint: &Checkpoint) -> Self {
-        let own = checkpoint.mounts.values().filter(|mount| Some(mount.namespace) == checkpoint.root_mount_namespace());
+        let root = checkpoint.root_mount_namespace();
+        // Those of an interrupted dump's living tree are all of one namespace.
+        let is_own =
+            |mount: &&MountRecord| Some(mount.namespace) == root || root.is_none() && checkpoint.is_interrupted();
+        let own = checkpoint.mounts.values().filter(is_own);
         // In the order of their ids: of two on one mount point the last counts.
         let points = own.flat_map(|mount| {
             let readings = mounts::readings_of_mountpoint(&mount.entry).into_iter();
@@ -119,7 +123,7 @@ impl MountPoints {
     }
 
     /// The mount with the longest mount point above a path.
-    fn above(&self, path: &[u8]) -> Option<u32> {
+    pub(super) fn above(&self, path: &[u8]) -> Option<u32> {
         let slashes = path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         let above = slashes.map(|at| if at == 0 { &b"/"[..] } else { &path[..at] });
         above.into_iter().find_map(|directory| self.ids.get(directory)).copied()

@@ -9,6 +9,8 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::time::Timestamp;
+
 /// A container is given one network namespace; several files tell of it.
 const NAMESPACES_LIMIT: usize = 16;
 /// Whoever wrote the metadata may have written binds without end, and each is compared with each.
@@ -33,6 +35,8 @@ pub struct Context {
     pub pod: Named,
     /// The container's root directory on the host that dumped it.
     pub root: Option<Recorded<PathBuf>>,
+    /// When the engine started the container last.
+    pub started: Option<Recorded<Timestamp>>,
     /// The network namespaces that were given to the container.
     pub network_namespaces: Vec<Recorded<PathBuf>>,
     /// The directories and files of the host that were mounted into the container.
@@ -107,6 +111,11 @@ impl Context {
         self.root.as_ref().filter(|recorded| recorded.trust == Trust::Host).map(|recorded| recorded.value.as_path())
     }
 
+    /// When this host's engine started the container last.
+    pub fn own_start(&self) -> Option<Timestamp> {
+        self.started.as_ref().filter(|recorded| recorded.trust == Trust::Host).map(|recorded| recorded.value)
+    }
+
     /// What this host's engine had mounted into the container.
     pub fn own_binds(&self) -> impl Iterator<Item = &Bind> {
         self.binds.iter().filter(|recorded| recorded.trust == Trust::Host).map(|recorded| &recorded.value)
@@ -145,6 +154,10 @@ impl Context {
         if self.notes.last() != Some(&note) {
             self.notes.push(note);
         }
+    }
+
+    pub(super) fn set_started(&mut self, time: Timestamp, file: &str, trust: Trust) {
+        self.started = Some(Recorded { value: time, file: file.to_owned(), trust });
     }
 
     pub(super) fn set_root(&mut self, path: PathBuf, file: &str, trust: Trust) {

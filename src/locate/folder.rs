@@ -18,6 +18,7 @@ use super::tree::{Kept, KeptFile, Tree, Written, joined, split};
 use crate::system::author::Author;
 use crate::system::dir::{self, Directory, FileError, Reach};
 use crate::system::reads::{self, FirstRead, TimesSetBy};
+use crate::time::Timestamp;
 
 /// A directory of either kind.
 #[derive(Debug)]
@@ -67,6 +68,14 @@ impl ImageFile {
         match &self.content {
             Content::File(file) => reads::first_read(file, times),
             Content::Kept(_) => FirstRead::Unknown,
+        }
+    }
+
+    /// When it was made, where that can be told.
+    pub fn born(&self) -> Option<Timestamp> {
+        match &self.content {
+            Content::File(file) => dir::born(file),
+            Content::Kept(_) => None,
         }
     }
 

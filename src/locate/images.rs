@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criu_images::ImageKind;
+use rustix::io::Errno;
 
 use super::LocateError;
 use super::folder::{self, Folder, ImageFile};
@@ -15,7 +16,7 @@ use super::layout::Layout;
 use crate::archive::Source;
 use crate::record::RecordFile;
 use crate::system::author::Author;
-use crate::system::dir::{Directory, FileError, InodeId};
+use crate::system::dir::{self, Directory, FileError, InodeId};
 use crate::system::reads::{FirstRead, TimesSetBy};
 
 /// What runtimes, and the manual of CRIU, call the log of a restore.
@@ -33,6 +34,8 @@ pub struct Images {
     inode: Option<InodeId>,
     /// How they are held.
     layout: Layout,
+    /// The log of the dump, where the user named it.
+    dump_log: Option<PathBuf>,
 }
 
 /// Where CRIU's logs and statistics are.
@@ -103,12 +106,26 @@ impl Images {
         let names = folder.names()?;
         // Asked now, because later the filesystem may not answer any more.
         let inode = folder.host().map(|directory| Ok::<_, FileError>(directory.identity()?.id())).transpose()?;
-        Ok(Images { folder, names, work, archive: None, inode, layout: Layout::ImagesDirectory })
+        Ok(Images { folder, names, work, archive: None, inode, layout: Layout::ImagesDirectory, dump_log: None })
     }
 
     /// The same in a layout.
     pub(super) fn in_layout(self, layout: Layout) -> Self {
         Images { layout, ..self }
+    }
+
+    /// The same, with the log of the dump that the user named.
+    pub fn with_dump_log(self, path: PathBuf) -> Self {
+        Images { dump_log: Some(path), ..self }
+    }
+
+    /// Opens the log of the dump that the user named, by the path that this gives too.
+    pub fn named_dump_log(&self) -> Result<Option<(&Path, ImageFile)>, FileError> {
+        let Some(path) = self.dump_log.as_deref() else { return Ok(None) };
+        let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let file = folder::open_in(&Directory::open(parent)?, name)?;
+        file.map(|file| Some((path, file))).ok_or_else(|| dir::failed("open", path)(Errno::NOENT))
     }
 
     /// How they are held.
@@ -164,6 +181,11 @@ impl Images {
         let mut ids: Vec<u32> = self.names.iter().filter_map(of_kind).collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// The names in the directory that are text, as those of images are.
+    pub fn names(&self) -> Vec<String> {
+        self.names.iter().filter_map(|name| String::from_utf8(name.clone()).ok()).collect()
     }
 
     /// Opens the image `name`; `None` if there is none. The kernel is asked only for names that the directory had

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
 mod allow;
+mod interrupted;
 pub(crate) mod objects;
 mod only;
 
@@ -11,6 +12,7 @@ use crate::checkpoint::example::checkpoint;
 use crate::connection::{Direction, TableForm};
 use crate::firewall::RuleId;
 use crate::host::Looked;
+use crate::kind::link_remap::Naming;
 use crate::kind::locked_connection::ConnectionLock;
 use crate::kind::{LinkRemap, LockTable, Residue};
 use crate::mounts::{Base, Place, Unreachable, Vanished};
@@ -108,6 +110,24 @@ fn what_the_images_do_not_record_is_no_objection() {
 #[test]
 fn other_names_and_other_disks_are_no_objection() {
     check_link(|_, file| (file.identity.links, file.identity.device) = (9, (7, 7)), "Remove");
+}
+
+/// The example's dump ran from second 990 to second 1000.
+#[test]
+fn a_link_that_only_the_shape_of_its_entries_names_was_made_during_the_dump() {
+    let at = |inode: i64, directory: i64| {
+        move |link: &mut LinkRemap, file: &mut FoundFile| {
+            link.naming = Naming::Shape;
+            let times = [inode, directory].map(|seconds| Timestamp::new(seconds, 0));
+            [file.identity.changed, file.directory.changed] = times;
+        }
+    };
+    check_link(at(995, 995), "Remove");
+    check_link(at(995, 2000), "Remove");
+    check_link(at(2000, 995), "Remove");
+    check_link(at(980, 980), "keep: older-than-dump");
+    check_link(at(980, 2000), "keep: older-than-dump");
+    check_link(at(2000, 2000), "keep: older-than-dump, changed-since");
 }
 
 #[test]

@@ -274,6 +274,7 @@ fn tie_name(tie: Tie) -> &'static str {
         Tie::Named => "named by the user",
         Tie::Own => "the namespace of criu-gc itself",
         Tie::Metadata => "named by the container's configuration",
+        Tie::Tree => "the tree of the interrupted dump is in it",
         Tie::Devices => "has the devices and addresses of the images",
         Tie::Recorded => "named by the record of the dump",
     }

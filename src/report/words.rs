@@ -3,7 +3,10 @@
 
 use crate::carrier::{Cause, Elsewhere};
 use crate::causes::with_causes;
-use crate::checkpoint::{Checkpoint, FailedRestore, FinalState, ImageProblem, ImageProblemKind, Restores, Rollback};
+use crate::checkpoint::{
+    Checkpoint, Completeness, Ending, FailedRestore, FinalState, ImageProblem, ImageProblemKind, LinkCounts, Restores,
+    Rollback,
+};
 use crate::firewall::LookFailure;
 use crate::host::{Hidden, HiddenBy};
 use crate::kind::Unknown;
@@ -11,7 +14,7 @@ use crate::mounts::Unreachable;
 use crate::part::Part;
 use crate::probe::{Finding, Survey};
 use crate::record::{Beside, Boot, FILE_NAME, Trust};
-use crate::tree::{Fallback, LiveTask, TreeState, UnknownTree};
+use crate::tree::{Fallback, Guard, LiveTask, TreeState, UnknownTree};
 
 /// Why an object could not be looked for.
 pub(super) fn cause_text(cause: &Cause) -> String {
@@ -99,7 +102,8 @@ fn unreachable_text(unreachable: &Unreachable) -> String {
 /// What cannot be known about a checkpoint, or about the chosen part of what it left.
 pub(super) fn cannot_be_known(checkpoint: &Checkpoint, survey: &Survey, only: Option<Part>) -> Vec<String> {
     let is_chosen = |part: Part| only.is_none_or(|only| only == part);
-    let matters = |problem: &&ImageProblem| problem.part().is_none_or(is_chosen);
+    let matters =
+        |problem: &&ImageProblem| problem.part().is_none_or(is_chosen) && !is_made_up_for(problem, checkpoint);
     let mut sentences: Vec<String> = checkpoint.problems.iter().filter(matters).map(image_problem).collect();
     let unknown = survey.unknown.iter().filter(|unknown| is_chosen(unknown.part));
     sentences.extend(unknown.map(|Unknown { sentence, .. }| sentence.clone()));
@@ -108,7 +112,10 @@ pub(super) fn cannot_be_known(checkpoint: &Checkpoint, survey: &Survey, only: Op
     }
     // Nothing is left that a living tree would have to be protected from.
     let is_settled = checkpoint.rolled_back.is_some() && !survey.findings.iter().any(Finding::is_present);
+    // The tree of an interrupted dump need not be dead.
+    let has_to_be_dead = survey.tree.guard == Guard::Dead;
     match survey.tree.unknown.as_ref().filter(|_| !is_settled) {
+        Some(UnknownTree::NoTasks | UnknownTree::Nameless | UnknownTree::Undecided(_)) if !has_to_be_dead => {}
         Some(UnknownTree::NoTasks) => sentences.push("no image says which processes were dumped".to_owned()),
         Some(UnknownTree::Nameless) => {
             sentences
@@ -124,6 +131,39 @@ pub(super) fn cannot_be_known(checkpoint: &Checkpoint, survey: &Survey, only: Op
     sentences
 }
 
+/// The log of an interrupted dump tells what the end of an image would have, if it is so detailed that it names every deleted
+/// file and every rule.
+fn is_made_up_for(problem: &ImageProblem, checkpoint: &Checkpoint) -> bool {
+    let is_settled = checkpoint.link_counts.as_ref().is_some_and(LinkCounts::is_settled);
+    match problem.kind {
+        ImageProblemKind::Cut(_)
+        | ImageProblemKind::Missing
+        | ImageProblemKind::LacksLinkRemaps { .. }
+        | ImageProblemKind::LacksSockets { .. } => is_settled,
+        ImageProblemKind::UnknownVersion(_)
+        | ImageProblemKind::Unreadable(_)
+        | ImageProblemKind::OddRecords { .. }
+        | ImageProblemKind::OddEntries { .. }
+        | ImageProblemKind::OtherRun
+        | ImageProblemKind::NotPermitted
+        | ImageProblemKind::NotRecorded(_) => false,
+    }
+}
+
+/// How many link remaps are where the log of an interrupted dump leads, and what leads to each.
+fn counts_note(checkpoint: &Checkpoint) -> Option<String> {
+    let counts = checkpoint.link_counts.as_ref().filter(|counts| counts.on_disk > 0)?;
+    let LinkCounts { on_disk, by_images, by_log, others, .. } = counts;
+    let log = checkpoint.log_file.as_ref().map_or("the log", |file| file.name.as_str());
+    let examples: Vec<_> = others.iter().map(|path| String::from_utf8_lossy(path)).collect();
+    let examples = if examples.is_empty() { String::new() } else { format!(" (such as {})", examples.join(", ")) };
+    let neither = counts.by_neither();
+    Some(format!(
+        "{} in the directories of {log}: the images name {by_images}, the log leads to {by_log}, nothing to {neither}{examples}",
+        count(*on_disk as u64, "link remap")
+    ))
+}
+
 fn look_failure(failure: &LookFailure) -> String {
     format!("cannot look at {} in {}: {}", failure.part, failure.namespace, failure.error)
 }
@@ -135,6 +175,8 @@ pub(super) fn notes(checkpoint: &Checkpoint, tree: &TreeState) -> Vec<String> {
         notes.push("these images are from a pre-dump, which leaves nothing behind".to_owned());
     }
     notes.extend(log_note(checkpoint));
+    notes.extend(ending_note(checkpoint, tree));
+    notes.extend(counts_note(checkpoint));
     if checkpoint.times.has_future {
         notes.push("an image's time lies in the future, so criu-gc ignores the times of the images".to_owned());
     }
@@ -143,6 +185,9 @@ pub(super) fn notes(checkpoint: &Checkpoint, tree: &TreeState) -> Vec<String> {
     }
     notes.extend(checkpoint.restores.failed.iter().map(|restore| failed_restore(restore, &checkpoint.restores)));
     notes.extend(tree.fallback.iter().map(fallback));
+    if tree.started_again.is_some() && tree.fallback.is_empty() && checkpoint.restores.are_excluded() {
+        notes.push("the engine started the container again after the dump, and not from these images".to_owned());
+    }
     notes.extend(record_note(&checkpoint.record));
     notes
 }
@@ -182,6 +227,33 @@ fn log_note(checkpoint: &Checkpoint) -> Option<String> {
         )),
         (_, Some(FinalState::Dead) | None) => None,
     }
+}
+
+/// How the dump ended, if that is not how a dump ends.
+fn ending_note(checkpoint: &Checkpoint, tree: &TreeState) -> Option<String> {
+    let task = tree.alive.first().map(|task| format!("process {} ({})", task.pid, String::from_utf8_lossy(&task.name)));
+    match (checkpoint.ending, task) {
+        (Ending::PowerLost, _) => Some(
+            "every image and log is empty, as after a power loss right after the dump: nothing says what it left".to_owned(),
+        ),
+        (Ending::Interrupted, Some(task)) => Some(format!(
+            "the dump was interrupted and {task} runs on: no restore from these images is possible, so what they name is \
+             removed although it runs"
+        )),
+        (Ending::Interrupted, None) | (Ending::Unknown, None) => None,
+        (Ending::Unknown, Some(task)) => is_whole_without_end(checkpoint).then(|| {
+            format!(
+                "the images are complete, but {task} runs: the dump was rolled back or left the tree running, or a page \
+                 server ended; a restore would start the tree a second time"
+            )
+        }),
+    }
+}
+
+/// The images are whole, and nothing says that the tree was left as it is.
+fn is_whole_without_end(checkpoint: &Checkpoint) -> bool {
+    let is_stopped = checkpoint.log.final_state == Some(FinalState::Stopped);
+    checkpoint.completeness == Completeness::Complete && !checkpoint.log.dump_finished && !is_stopped
 }
 
 fn record_note(record: &Beside) -> Option<String> {

@@ -141,7 +141,13 @@ pub(super) struct Read {
 pub(super) fn read(given: Given, options: &Options) -> Result<Read, Error> {
     let (path, store) = (given.path().to_owned(), options.record_store.clone());
     let work_dir = options.work_dir.clone().unwrap_or_else(|| path.clone());
-    let read = host::answer(&[&path, &work_dir, options.record_store.path()], move || {
+    let dump_log = options.dump_log.clone();
+    let log_dir = dump_log.as_deref().unwrap_or(&path).to_owned();
+    let read = host::answer(&[&path, &work_dir, &log_dir, options.record_store.path()], move || {
+        let given = match (given, dump_log) {
+            (Given::Images(images), Some(log)) => Given::Images(images.with_dump_log(log)),
+            (given, _) => given,
+        };
         let mut checkpoint = match &given {
             Given::Images(images) => checkpoint::read(images)?,
             Given::Record(record) => checkpoint::from_record(record)?,

@@ -16,6 +16,7 @@ use crate::goal::Goal;
 use crate::host::{self, Host, Wanted};
 use crate::kind::{self, Claims};
 use crate::locate::{self, Given};
+use crate::logged;
 use crate::obstacle;
 use crate::options::Options;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
@@ -23,6 +24,7 @@ use crate::probe::{self, Hints, Survey};
 use crate::record::store::RecordStore;
 use crate::report::{self, CheckpointReport, Origin};
 use crate::save::Destination;
+use crate::tree;
 
 /// What follows from the options for every checkpoint.
 #[derive(Debug)]
@@ -181,7 +183,10 @@ impl ReadImages {
     fn new(locked: Locked, options: &Options) -> Result<Self, Error> {
         let Locked { described, note } = locked;
         let Described { given, layout, context: metadata, archive } = described;
-        let Read { given, checkpoint, note: of_store } = find::read(given, options)?;
+        let Read { given, mut checkpoint, note: of_store } = find::read(given, options)?;
+        if checkpoint.is_interrupted() {
+            complete(&mut checkpoint);
+        }
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let mut hints = Hints { metadata, ..options.hints.clone() };
         hints.external_namespaces.extend(options.inherited.iter().cloned());
@@ -211,6 +216,14 @@ impl ReadImages {
         let plan = plan::decide(&checkpoint, survey, &settings.policy);
         Ok(Ready { given, checkpoint, claims, hints, plan, origin, context })
     }
+}
+
+/// Adds what the log and the living tree know of an interrupted dump, of which images are missing.
+fn complete(checkpoint: &mut Checkpoint) {
+    let host = Host::look(Wanted::default());
+    let tree = tree::living(&host, checkpoint);
+    tree::add_living_mounts(&host, &tree, checkpoint);
+    logged::add_links(&host, &tree, checkpoint);
 }
 
 impl Ready {

@@ -443,6 +443,13 @@ pub fn last_written(file: &File) -> Result<Timestamp, Errno> {
     Ok(Timestamp::new(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec))
 }
 
+/// When an open file was made, where the filesystem tells.
+pub fn born(file: &File) -> Option<Timestamp> {
+    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
+    let is_known = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+    is_known.then(|| Timestamp::new(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec))
+}
+
 /// How old an open file was when it was written last, where the filesystem tells.
 pub fn age_when_written(file: &File) -> Option<Duration> {
     let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME | StatxFlags::BTIME).ok()?;

@@ -29,7 +29,7 @@ fn process(pid: u32, started: Timestamp) -> Process {
         is_kernel_thread: false,
         threads: 1,
         tracer: None,
-        parent: Some(1),
+        parent: None,
         blocked: 0,
         layout: None,
         executable: Some(PathBuf::from("/bin/sh")),

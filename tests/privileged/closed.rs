@@ -2,7 +2,8 @@
 //! Network namespaces that a dump closed and that outlived it: every process in them is without network.
 
 use testkit::{
-    Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, NetNamespace, Network, TableNames, TestHost, Workload,
+    CommandExt, Criu, DumpOptions, IptablesFlavour, Launch, LockMethod, NetNamespace, Network, TableNames, TestHost,
+    Workload,
 };
 
 use crate::case::{Case, Cases};
@@ -14,6 +15,10 @@ use crate::traffic::Net;
 inventory::submit!(Cases::with_each_criu(&[
     Case { name: "the table of a closed namespace is found by its name and removed", test: table },
     Case { name: "the chain of a closed namespace is left alone until the namespace is named", test: chain },
+    Case {
+        name: "the chain of a namespace that the tree shared with a living process is not called gone",
+        test: shared
+    },
     Case { name: "a chain that is jumped to two or three times is kept until that is allowed", test: jumps },
     Case { name: "a chain with a rule of somebody else's is kept until that is allowed", test: foreign_rule },
     Case { name: "a chain that somebody else jumps to is kept, whatever is allowed", test: foreign_jump },
@@ -117,6 +122,23 @@ fn chain(criu: &Criu) {
         assert_eq!(lines[..2], removed);
         assert!(closed.lets_packets_pass());
     }
+}
+
+/// The rest of a service, for example. A namespace with other devices is not the tree's, whoever is in it.
+fn shared(criu: &Criu) {
+    let host = TestHost::new();
+    let closed = Closed::new(&host, IptablesFlavour::Nft);
+    let (other, tree) = (closed.start_tree(), closed.start_tree());
+    closed.dump(criu, &tree, "images", IptablesFlavour::Nft);
+    let unknown = closed.tool("images").run(&[]);
+    assert_eq!(unknown.code(), 1, "{unknown}");
+    assert!(unknown.stdout.starts_with("Network lock chain: CRIU (not known: "), "{unknown}");
+    host.command_in(Some(&closed.namespace.path()), "ip").args(["link", "add", "type", "veth"]).succeed();
+    closed.assert_untied("images");
+    host.command_in(Some(&closed.namespace.path()), "ip").args(["link", "delete", "veth0"]).succeed();
+    assert_eq!(closed.tool("images").run(&[]).code(), 1);
+    drop(other);
+    closed.assert_untied("images");
 }
 
 /// Each further lock, as by a restore that failed, adds jumps to the chain that is there.

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use testkit::{Container, Criu, DumpOptions, DumpResult, Launch, TestHost, Word, Workload};
 
@@ -19,6 +19,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "beside a fallback that was dumped itself its link is kept", test: dumped_itself },
     Case { name: "beside a program of another container a changed link is kept", test: another_container },
     Case { name: "a changed link without a fallback is kept", test: without },
+    Case { name: "a link that a fallback changed is removed after its end if Docker tells of its start", test: ended },
 ]));
 
 /// A container whose program has a deleted file, and starts by removing the other name of an earlier one.
@@ -122,6 +123,34 @@ fn without(criu: &Criu) {
     scene.dump(&scene.start(&[&"deleted", &FILE]), "images");
     touch(&host, &scene.link());
     scene.assert_keeps_the_link();
+}
+
+/// A container that Docker restarts again and again, for example.
+fn ended(criu: &Criu) {
+    let host = TestHost::new();
+    let scene = Scene::new(criu, &host);
+    let directory = host.dir().join("containers").join("9b051c27".repeat(8));
+    let images = directory.join("checkpoints/one");
+    fs::create_dir_all(&images).expect("a new directory");
+    let before = SystemTime::now();
+    let tree = scene.start(&[&"deleted", &FILE]);
+    criu.dump(&host, &tree, &images, &DumpOptions::default());
+    sleep(Duration::from_millis(50));
+    let after = SystemTime::now();
+    drop(scene.start(&[&"remove", &OTHER_NAME, &"deleted", &FILE]));
+    let tool = Tool::new(&host, &images);
+    let started = |time: SystemTime| {
+        let config = serde_json::json!({ "State": { "StartedAt": humantime::format_rfc3339_nanos(time).to_string() } });
+        fs::write(directory.join("config.v2.json"), config.to_string()).expect("a file");
+    };
+    for time in [before, SystemTime::now()] {
+        started(time);
+        tool.assert_keeps_everything("changed-since");
+    }
+    started(after);
+    let removed = tool.run(&[]);
+    assert_eq!(removed.code(), 0, "{removed}");
+    assert!(removed.stdout.contains("Note: the engine started the container again after the dump"), "{removed}");
 }
 
 /// Changes a link and its directory, as a newer dump would.

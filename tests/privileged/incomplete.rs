@@ -15,7 +15,7 @@ use crate::tool::{NOTHING, Tool, make_tables};
 
 inventory::submit!(Cases::with_each_criu(&[
     Case {
-        name: "a dump that was killed half-way: nothing is removed while the tree runs, then what is named",
+        name: "a dump that was killed half-way: what is named is removed, and what is not is unknown",
         test: killed,
     },
     Case {
@@ -44,8 +44,6 @@ fn killed(criu: &Criu) {
     criu.dump_until(&host, &tree, &images_of(&host), &DumpOptions::default(), StopPoint::Rule(2));
     assert_eq!(links(host.dir()).len(), MANY, "void: criu had not made its links");
     let tool = Tool::on(&host);
-    assert!(matches!(tree.state(), Some('S' | 'R')), "void: the tree is dead");
-    tool.assert_keeps_everything("tree-unknown");
     drop(tree);
     let removed = assert_is_not_clean(&tool, &["Not known: inventory.img is missing: the dump failed or was killed"]);
     let named = removed.lines().filter(|line| line.starts_with("Link remap: ") && line.ends_with("; removed)")).count();
@@ -175,7 +173,7 @@ fn assert_is_not_clean(tool: &Tool<'_>, starts: &[&str]) -> String {
 }
 
 /// The link remaps in a directory, by ascending number.
-fn links(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn links(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).expect("a directory").flatten().map(|entry| entry.path());
     let number = |path: &PathBuf| path.to_str()?.rsplit_once("/link_remap.")?.1.parse::<u32>().ok();
     let mut links: Vec<PathBuf> = entries.filter(|path| number(path).is_some()).collect();

@@ -43,6 +43,7 @@ mod held;
 mod helpers;
 mod hidden;
 mod incomplete;
+mod interrupted_dump;
 mod links;
 mod living;
 mod locks;

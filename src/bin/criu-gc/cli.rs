@@ -94,6 +94,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "REASON", value_parser = parse_reason, value_delimiter = ',')]
     pub(crate) allow: Vec<KeepReason>,
 
+    /// Also remove link remaps of an interrupted dump to which only its log leads, and the open files of the tree or another
+    /// name of the file
+    #[arg(long)]
+    pub(crate) from_log: bool,
+
+    /// The log of the dump, if it is in neither the images nor the work directory
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dump_log: Option<PathBuf>,
+
     /// A network namespace that the dump locked, as a path or by its name in ip netns; may be given several times
     #[arg(long, value_name = "NETNS")]
     pub(crate) netns: Vec<PathBuf>,

@@ -120,6 +120,10 @@ fn options(arguments: &Arguments, terminal: &Terminal) -> Options {
     if arguments.kill {
         options = options.end_half_restored();
     }
+    if arguments.from_log {
+        options = options.from_log();
+    }
+    options = arguments.dump_log.iter().fold(options, Options::dump_log);
     options = arguments.allow.iter().copied().fold(options, Options::allow);
     if arguments.command.is_some() {
         // A line for criu restore may name what criu-gc does not need.

@@ -12,7 +12,7 @@
 mod devices;
 mod scene;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
@@ -57,12 +57,13 @@ pub enum ProbeError {
     Silent(String),
 }
 
-/// Looks for everything that is asked for, and for a criu at work.
+/// Looks for everything that is asked for, and for a criu at work. The tree of an interrupted dump is in `inhabited`.
 pub(crate) fn look(
     host: &Host,
     checkpoint: &Checkpoint,
     queries: &[FilterQuery],
     hints: &Hints,
+    inhabited: BTreeSet<u64>,
 ) -> Result<FilterSurvey, ProbeError> {
     let mut survey = FilterSurvey::default();
     let named = named_namespaces(checkpoint, hints)?;
@@ -87,6 +88,7 @@ pub(crate) fn look(
         mentioned: by_engine.iter().chain(&by_strangers).map(NetNamespace::id).collect(),
         lost,
         recorded: RecordedNamespace::Unknown,
+        inhabited,
     };
     let mut networks =
         host.named_networks(named.into_iter().chain([own]).chain(by_engine).chain(by_strangers).collect());

@@ -3,22 +3,16 @@
 
 use std::collections::HashSet;
 
-use criu_images::{ImageKind, Inventory, Remap};
+use criu_images::{ImageKind, Inventory};
 
-use super::Reader;
+use super::{Reader, pair};
 use crate::checkpoint::{ImageProblem, ImageProblemKind, Record, RemapRecord};
 
 impl Reader<'_> {
     /// An image that ends between two records looks whole. That it is not can be told from other images, where they
     /// have what it should name.
-    pub(super) fn note_lacking_links(&mut self, remaps: &[RemapRecord], link_remaps: &[u32]) {
-        let linked: HashSet<u32> = remaps
-            .iter()
-            .filter_map(|remap| {
-                let Remap::Linked { file_id } = remap.entry.remap() else { return None };
-                Some(file_id)
-            })
-            .collect();
+    pub(super) fn note_lacking_links(&mut self, remaps: &[RemapRecord], shaped: &[RemapRecord], link_remaps: &[u32]) {
+        let linked: HashSet<u32> = pair::linked(remaps).chain(pair::linked(shaped)).collect();
         let links = link_remaps.iter().filter(|id| !linked.contains(id)).count();
         if links > 0 {
             let image = ImageKind::RemapFilePath.file_name(0);

@@ -12,7 +12,7 @@ use crate::system::author::Author;
 use crate::time::Timestamp;
 
 /// What runtimes and most people call it.
-const USUAL_NAME: &str = "dump.log";
+pub(super) const USUAL_NAME: &str = "dump.log";
 
 /// A log that was read.
 #[derive(Debug, Default)]
@@ -26,6 +26,18 @@ impl Reader<'_> {
     /// The log of the dump: the one with the usual name, or the newest other one. Without an inventory the newest counts:
     /// the directory may have been used before.
     pub(super) fn dump_log(&mut self, inventory: Option<&Record<Inventory>>) -> Result<DumpLog, ReadError> {
+        if let Some((path, file)) = self.images.named_dump_log()? {
+            let log = DumpLog::read(&path.display().to_string(), file);
+            let log = log.ok_or_else(|| ReadError::NotALog { path: path.to_owned() })?;
+            let recorded = inventory.and_then(|inventory| inventory.entry.dump_criu_run_id.as_deref());
+            if log.is_of_other_run(recorded) {
+                let image = path.display().to_string();
+                self.problems.push(ImageProblem { image, kind: ImageProblemKind::OtherRun });
+                return Ok(DumpLog::default());
+            }
+            self.author = self.author.or(log.author());
+            return Ok(log);
+        }
         let usual = self.usual_log(inventory)?;
         if inventory.is_some() && usual.file.is_some() {
             return Ok(usual);
@@ -54,9 +66,7 @@ impl Reader<'_> {
         };
         let Some(log) = DumpLog::read(USUAL_NAME, file) else { return Ok(DumpLog::default()) };
         let recorded = inventory.and_then(|inventory| inventory.entry.dump_criu_run_id.as_deref());
-        if let (Some(logged), Some(recorded)) = (&log.facts.run_id, recorded)
-            && logged.text.as_bytes() != recorded
-        {
+        if log.is_of_other_run(recorded) {
             self.note_log(ImageProblemKind::OtherRun);
             return Ok(DumpLog::default());
         }
@@ -105,13 +115,20 @@ impl Reader<'_> {
 impl DumpLog {
     /// `None` where it cannot be read, or does not begin as a log of CRIU does.
     fn read(name: &str, file: ImageFile) -> Option<Self> {
+        let born = file.born();
         let (author, written) = (file.author, file.written.map(|written| written.said));
         let mut content = BufReader::with_capacity(BUFFER, file);
         if name != USUAL_NAME && !is_log(content.fill_buf().ok()?) {
             return None;
         }
         let facts = log::read(content).ok()?;
-        Some(DumpLog { facts, file: Some(LogFile { name: name.to_owned(), author }), written })
+        Some(DumpLog { facts, file: Some(LogFile { name: name.to_owned(), author, born, written }), written })
+    }
+
+    /// Whether it has another run id than the inventory.
+    fn is_of_other_run(&self, recorded: Option<&[u8]>) -> bool {
+        let logged = self.facts.run_id.as_ref().map(|id| id.text.as_bytes());
+        recorded.zip(logged).is_some_and(|(recorded, logged)| recorded != logged)
     }
 
     fn author(&self) -> Author {

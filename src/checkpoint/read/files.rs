@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use criu_images::{ByteOrder, FdType, FileEntry, InetSkEntry, RegFileEntry, Remap, UnixSkEntry};
 
+use super::pair::{self, Pairs};
 use super::{ReadError, Reader};
 use crate::checkpoint::budget::{Budget, Fact};
 use crate::checkpoint::{FileRecord, Layout, Oddity, Record, RemapRecord, SocketRecord, UnixSocketRecord};
@@ -21,6 +22,9 @@ pub(super) struct Files {
     pub(super) layout: Layout,
     /// The ids of files that look like the link of a link remap.
     pub(super) link_remaps: Vec<u32>,
+    /// Link remaps that no remap entry names, by the shape of the entries of their files.
+    pub(super) shaped: Vec<RemapRecord>,
+    pairs: Pairs,
     /// The inode numbers of the TCP sockets.
     pub(super) socket_inodes: HashSet<u32>,
     /// Whether there is any record at all.
@@ -34,8 +38,9 @@ pub(super) struct Files {
 impl Reader<'_> {
     /// The wanted regular files and the TCP sockets: from `files.img`, or where that has no records from the images
     /// before 3.4, as restore does (`files_collected` in `criu/cr-restore.c`).
-    pub(super) fn files(&mut self, wanted: &HashSet<u32>) -> Result<Files, ReadError> {
-        let mut found = Files { files: HashMap::with_capacity(wanted.len()), ..Files::default() };
+    pub(super) fn files(&mut self, wanted: &HashSet<u32>, remaps: &[RemapRecord]) -> Result<Files, ReadError> {
+        let files = HashMap::with_capacity(wanted.len());
+        let mut found = Files { files, pairs: Pairs::new(remaps), ..Files::default() };
         let mut is_empty = true;
         self.records(0, |entry: FileEntry, evidence, order, budget| {
             is_empty = false;
@@ -74,6 +79,9 @@ impl Reader<'_> {
         }
         found.files.retain(|id, _| !found.odd_ids.contains(id));
         found
+            .shaped
+            .retain(|remap| ![remap.entry.orig_id, remap.entry.remap_id].iter().any(|id| found.odd_ids.contains(id)));
+        found
     }
 }
 
@@ -89,16 +97,29 @@ impl Files {
         if let Some(id) = id.filter(|id| *id != entry.id) {
             return self.add_odd(Oddity::TwoIds, &[id, entry.id], evidence, budget);
         }
-        if is_link(&entry) {
+        if pair::is_link(&entry) {
             budget.charge(Fact::Id, 0)?;
             self.link_remaps.push(entry.id);
         }
-        if !wanted.contains(&entry.id) {
-            return Ok(());
+        let file = Record { entry, evidence };
+        let link = self.pairs.note(&file);
+        let is_wanted = wanted.contains(&file.entry.id) || self.files.contains_key(&file.entry.id);
+        if let Some(link) = link {
+            budget.charge(Fact::Remap, 0)?;
+            self.shaped.push(pair::remap(&link, &file));
+            self.keep(link, budget)?;
+            self.keep(file, budget)
+        } else if is_wanted {
+            self.keep(file, budget)
+        } else {
+            Ok(())
         }
-        budget.charge(Fact::Id, entry.name.len())?;
-        let id = entry.id;
-        match self.files.insert(id, Record { entry, evidence: evidence.clone() }) {
+    }
+
+    fn keep(&mut self, file: FileRecord, budget: &mut Budget) -> Result<(), ReadError> {
+        budget.charge(Fact::Id, file.entry.name.len())?;
+        let (id, evidence) = (file.entry.id, file.evidence.clone());
+        match self.files.insert(id, file) {
             None => Ok(()),
             Some(_) => self.add_odd(Oddity::SameFileId, &[id], evidence, budget),
         }
@@ -150,12 +171,6 @@ impl Files {
         self.sockets.push(SocketRecord { connection: Connection { local, peer }, evidence });
         Ok(())
     }
-}
-
-/// Whether the file is the link of a link remap: only for those CRIU writes neither mode nor size nor mount.
-fn is_link(file: &RegFileEntry) -> bool {
-    let has_attributes = file.mode.is_some() || file.size.is_some() || file.mount_id().is_some() || file.ext;
-    !has_attributes && file.name.ends_with(format!("/link_remap.{}", file.id).as_bytes())
 }
 
 /// The ids of the files to keep.

@@ -316,3 +316,11 @@ fn links_come_in_the_order_of_their_ids() {
     let ids: Vec<u32> = links(&named_by_images(&checkpoint).residues).iter().map(|link| link.id).collect();
     assert_eq!(ids, [4, 6]);
 }
+
+#[test]
+fn a_link_may_be_named_by_the_shape_of_its_entries_alone() {
+    let mut checkpoint = example();
+    checkpoint.shaped = std::mem::take(&mut checkpoint.remaps);
+    check(&checkpoint, &[&WHOLE.replace("remap-fpath.img 0, ", "")]);
+    assert_eq!(links(&named_by_images(&checkpoint).residues)[0].naming, Naming::Shape);
+}

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::Metadata;
 use crate::locate::context::{Bind, Context, Trust};
+use crate::time::Timestamp;
 
 const FILE: &str = "config.v2.json";
 const HOST_FILE: &str = "hostconfig.json";
@@ -24,6 +25,8 @@ struct DockerContainer {
     id: Option<String>,
     #[serde(rename = "Name")]
     name: Option<String>,
+    #[serde(rename = "State")]
+    state: Option<State>,
     /// The storage driver, `overlay2` by default.
     #[serde(rename = "Driver")]
     driver: Option<String>,
@@ -31,6 +34,13 @@ struct DockerContainer {
     network: Option<NetworkSettings>,
     #[serde(rename = "MountPoints")]
     mounts: Option<BTreeMap<String, MountPoint>>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    /// When it was started last, in RFC 3339; the year 1 for never.
+    #[serde(rename = "StartedAt")]
+    started: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +67,10 @@ pub(super) fn add(metadata: &Metadata, context: &mut Context) {
         add_root(metadata, &driver, id, trust, context);
     }
     context.container.complete(name, container.id);
+    let started = container.state.and_then(|state| state.started);
+    if let Some(time) = started.and_then(|text| humantime::parse_rfc3339(&text).ok()).and_then(Timestamp::of) {
+        context.set_started(time, FILE, trust);
+    }
     match sandbox(container.network) {
         Some(path) => context.add_network_namespace(path, FILE, trust),
         None => add_network_of_another(metadata, context),

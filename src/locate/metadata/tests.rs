@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::locate::context::{Bind, Named};
+use crate::time::Timestamp;
 
 /// A directory below `target`, on the way to which nobody else can write.
 fn scratch() -> tempfile::TempDir {
@@ -115,12 +116,19 @@ fn the_kubernetes_engines_tell_of_the_pod() {
 fn docker_tells_of_the_sandbox_and_volumes() {
     let directory = scratch();
     let config = r#"{"ID": "d1", "Name": "/web", "NetworkSettings": {"SandboxKey": "/var/run/docker/netns/3f"},
-        "MountPoints": {"/data": {"Source": "/var/lib/docker/volumes/v/_data", "Destination": "/data"}}}"#;
+        "MountPoints": {"/data": {"Source": "/var/lib/docker/volumes/v/_data", "Destination": "/data"}},
+        "State": {"StartedAt": "2026-11-26T09:30:00.000000007Z"}}"#;
     fs::write(directory.path().join("config.v2.json"), config).unwrap();
     let context = read_all(directory.path(), Layout::Docker);
-    assert_eq!((context.engine, context.container), (named("Docker", ""), named("web", "d1")));
+    assert_eq!((&context.engine, &context.container), (&named("Docker", ""), &named("web", "d1")));
     assert_eq!(context.network_namespaces[0].value, Path::new("/var/run/docker/netns/3f"));
     assert_eq!(context.binds[0].value.destination, Path::new("/data"));
+    assert_eq!(context.own_start(), Some(Timestamp::new(1_795_685_400, 7)));
+    for never in ["0001-01-01T00:00:00Z", "", "yesterday", "2026-11-26"] {
+        let config = format!(r#"{{"State": {{"StartedAt": "{never}"}}}}"#);
+        fs::write(directory.path().join("config.v2.json"), config).unwrap();
+        assert_eq!(read_all(directory.path(), Layout::Docker).own_start(), None, "{never}");
+    }
 }
 
 #[test]

@@ -101,6 +101,8 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
             | KeepReason::NotRecorded
             | KeepReason::NewerDump
             | KeepReason::CriuAtWork
+            | KeepReason::TreeTraced
+            | KeepReason::LogOnly
             | KeepReason::CriuElsewhere
             | KeepReason::HalfRestored
             | KeepReason::InUse
@@ -125,7 +127,9 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
 fn a_reason_that_names_a_fact_to_be_changed_first_cannot_be_allowed() {
     let never = [
         KeepReason::CriuAtWork,
+        KeepReason::TreeTraced,
         KeepReason::HalfRestored,
+        KeepReason::LogOnly,
         KeepReason::CriuElsewhere,
         KeepReason::InUse,
         KeepReason::NameTaken,

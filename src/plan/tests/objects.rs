@@ -12,6 +12,7 @@ use crate::checkpoint::example::evidence;
 use crate::connection::{Connection, Flow, TableForm};
 use crate::evidence::Evidence;
 use crate::firewall::{Backend, ChainView, FilterPlace, TableView};
+use crate::kind::link_remap::Naming;
 use crate::kind::locked_connection::ConnectionLock;
 use crate::kind::{LinkRemap, LockChain, LockTable, LockedConnection};
 use crate::mounts::{Base, Place};
@@ -63,6 +64,7 @@ pub(crate) fn link() -> (LinkRemap, FoundFile) {
         mode: Some(FILE),
         size: Some(41),
         mount: FileMount::Shared,
+        naming: Naming::Remap,
         evidence: named_by(),
     };
     let place = Place { base: Base::Root(PathBuf::from("/")), relative: PathBuf::from("srv/link_remap.6") };

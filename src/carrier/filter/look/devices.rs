@@ -13,6 +13,15 @@ pub(super) fn is_distinctive(recorded: &Network) -> bool {
     !recorded.addresses.is_empty() || recorded.devices.iter().any(has_address)
 }
 
+/// Whether the calling thread's namespace has the recorded devices and no others, so that it can be the one that was
+/// dumped, although many namespaces have the same. What cannot be read may be the same.
+pub(super) fn may_be_the_same(recorded: &Network) -> bool {
+    let Ok(links) = interfaces::links() else { return true };
+    let others = links.iter().filter(|link| link.name != b"lo").map(|link| (&link.name, &link.hardware_address));
+    let recorded = recorded.devices.iter().map(|device| (&device.name, &device.hardware_address));
+    others.collect::<HashSet<_>>() == recorded.collect()
+}
+
 /// Whether the calling thread's namespace has all that is recorded.
 pub(super) fn are_here(recorded: &Network) -> bool {
     let (Ok(links), Ok(addresses)) = (interfaces::links(), interfaces::addresses()) else { return false };

@@ -43,6 +43,8 @@ pub(super) struct Terms<'a> {
     pub(super) lost: Lost,
     /// Where that of the record is.
     pub(super) recorded: RecordedNamespace,
+    /// Those that the tree of an interrupted dump is in, by their inode numbers.
+    pub(super) inhabited: BTreeSet<u64>,
 }
 
 /// No more connections and rules are kept, of all namespaces together: whoever knows the name of a table, or a
@@ -70,6 +72,9 @@ struct View {
     is_crius: bool,
     /// Whether it has the devices that the images record.
     has_devices: bool,
+    /// Whether it is closed, has the devices of the tree's own namespace and no others, and a process from before the dump
+    /// is in it.
+    may_be_trees: bool,
     /// Whether metadata names it, whoever wrote that, or the record does.
     is_mentioned: bool,
     /// Whether neither a process nor a name leads to it.
@@ -100,24 +105,33 @@ impl Terms<'_> {
         let dump = self.checkpoint.record.record();
         let crius = recorded_namespace::believed(dump, self.recorded, Role::Criu).unwrap_or(self.own);
         let closed = recorded_namespace::believed(dump, self.recorded, Role::Tree);
+        let is_of_tree = self.inhabited.contains(&id.inode);
         let tie = match (self.named.contains(&id), Some(id) == closed, self.configured.contains(&id)) {
             (true, ..) => Some(Tie::Named),
             (false, true, _) => Some(Tie::Recorded),
+            (false, false, _) if is_of_tree => Some(Tie::Tree),
             (false, false, true) => Some(Tie::Metadata),
             (false, false, false) => None,
         };
         let recorded = &self.checkpoint.network;
         let needs_devices = !self.queries.is_empty() && devices::is_distinctive(recorded);
         let run_id = self.checkpoint.run_id();
+        let network = self.limited(firewall::look(&namespace.name, &self.parts));
+        let is_old_enough = self.is_old_enough(namespace, oldest);
+        let is_closed = network.filters.iter().any(|filter| filter.lock_chain.is_some());
+        // It outlives the tree by a process that shared it: the rest of a service.
+        let has_others = self.is_from_before(oldest);
+        let is_candidate = is_closed && has_others && self.checkpoint.has_own_network();
         View {
-            network: self.limited(firewall::look(&namespace.name, &self.parts)),
+            network,
             tie,
             is_crius: if self.named.is_empty() { id == crius } else { self.named.contains(&id) },
             has_devices: needs_devices && devices::are_here(recorded),
             is_mentioned: self.mentioned.contains(&id)
                 || matches!(self.recorded, RecordedNamespace::Found(it) if it == id),
             is_hidden: false,
-            is_old_enough: self.is_old_enough(namespace, oldest),
+            may_be_trees: is_candidate && devices::may_be_the_same(recorded),
+            is_old_enough,
             criu: run_id.and_then(|run_id| criu_by_socket(&run_id.text)),
         }
     }
@@ -143,8 +157,12 @@ impl Terms<'_> {
     /// A namespace that is younger than the images is not the one that the dump closed, whatever is in it. It is as old
     /// as the name or descriptor that keeps it, or as a process that is in it.
     fn is_old_enough(&self, namespace: &NetNamespace, oldest: Option<Timestamp>) -> bool {
+        self.is_from_before(Some(namespace.since)) || self.is_from_before(oldest)
+    }
+
+    fn is_from_before(&self, time: Option<Timestamp>) -> bool {
         let Some(written) = self.checkpoint.written else { return false };
-        namespace.since <= written.latest() || oldest.is_some_and(|started| started <= written.latest())
+        time.is_some_and(|time| time <= written.latest())
     }
 }
 
@@ -267,7 +285,7 @@ impl<'a> Scene<'a> {
     /// known, it may be any.
     fn is_place_known(&self, names: &[TableName], form: TableForm) -> bool {
         self.views().any(|view| match view.tie {
-            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Recorded) => true,
+            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Recorded | Tie::Tree) => true,
             Some(Tie::Metadata) => named_tables(names, view).next().is_some(),
             None => view.is_crius && form == TableForm::Connections && named_tables(names, view).next().is_some(),
         })

@@ -29,7 +29,7 @@ impl Scene<'_> {
     pub(in crate::carrier::filter::look) fn is_tied(&self) -> bool {
         self.views().any(|view| match view.tie {
             Some(Tie::Metadata) => view.has_chain(),
-            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Recorded) => true,
+            Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Recorded | Tie::Tree) => true,
             None => false,
         })
     }
@@ -57,14 +57,15 @@ impl Scene<'_> {
         if recorded_namespace::has_ended(self.checkpoint.record.record(), self.recorded) {
             return absent(self.looked_everywhere());
         }
-        // One that was dumped is no engine's, and ended with the tree unless something hidden keeps it. An engine takes
-        // away the name of one that it gave to the tree, with the namespace.
+        // One that was dumped is no engine's, and ended with the tree unless something else keeps it: a process of the
+        // same service, or something hidden. An engine takes away the name of one that it gave to the tree, with the
+        // namespace.
         let has_ended = match self.lost {
             Lost::None => self.checkpoint.has_own_network(),
             Lost::Name => true,
             Lost::Namespace => false,
         };
-        let may_be = |view: &View| view.is_hidden || !has_ended;
+        let may_be = |view: &View| view.is_hidden || view.may_be_trees || !has_ended;
         match self.looked_everywhere() {
             Some(_) if self.strange().any(may_be) => {
                 Presence::Unreachable(Cause::Untied { key: self.checkpoint.network.external_key.clone() })
