@@ -32,9 +32,9 @@ use crate::system::dir::InodeId;
 use crate::time::Timestamp;
 
 pub use from_record::{from_record, restore_of};
-pub use log::{Detail, FinalState, LogFacts, LogFile, LoggedLock, Obstacle, Rollback};
+pub use log::{Detail, FinalState, Freezing, LogFacts, LogFile, LoggedLock, Obstacle, Rollback};
 pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
-pub use read::{Identity, ReadError, identify, read};
+pub use read::{Identity, LivingFacts, ReadError, identify, living_facts, read};
 pub use restores::{FailedRestore, Restores};
 pub use times::{DumpSpan, ImageTimes};
 

@@ -19,7 +19,7 @@ use crate::system::netns::NetworkName;
 use crate::system::nft;
 use crate::system::xtables::{self, IpVersion};
 
-pub use look::{look, look_at_filter, look_at_nft_filter, look_at_table};
+pub use look::{look, look_at_filter, look_at_nft_filter, look_at_table, table_names};
 pub use table::TableView;
 
 /// The table of iptables in which CRIU writes.

@@ -10,6 +10,7 @@ mod directory;
 mod enter;
 mod holders;
 mod layers;
+pub mod living;
 mod locks;
 mod loops;
 mod mounts;

@@ -84,6 +84,7 @@ mod evidence;
 mod execute;
 mod firewall;
 mod goal;
+pub mod heal;
 mod host;
 #[cfg(feature = "internals")]
 #[doc(hidden)]

@@ -7,6 +7,7 @@
 mod arguments;
 mod candidate;
 mod find;
+pub(crate) mod living;
 mod locks;
 mod prepare;
 

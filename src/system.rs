@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The only module that may change the machine: files, firewall rules, nothing else.
+//! The only module that may change the machine: files, firewall rules, and for `heal` running processes and their control
+//! group; nothing else.
 //!
 //! It takes descriptors, names and rules, and knows nothing about CRIU or residue. Its input may come from hostile
 //! images, so it follows no symbolic link that it was not given, runs no shell, and does to each object only what the
@@ -17,6 +18,7 @@ pub mod filesystem;
 pub mod interfaces;
 pub mod journal;
 pub mod ledger;
+pub mod living;
 pub mod lock;
 pub mod machine;
 pub mod modules;

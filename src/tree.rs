@@ -245,7 +245,7 @@ fn is_among(stranded: &[Stranded], process: &Process) -> bool {
 
 /// Whether a process is a criu: by its name, its program, or, where a dynamic linker or an interpreter runs it or it has
 /// another file name, by one of its first arguments.
-fn is_criu(process: &Process) -> bool {
+pub fn is_criu(process: &Process) -> bool {
     const FIRST_ARGUMENTS: usize = 6;
     const COMMANDS: [&[u8]; 7] = [b"dump", b"pre-dump", b"restore", b"page-server", b"lazy-pages", b"service", b"swrk"];
     let is_program = |path: &Path| is_named(path, "criu") || is_named(path, "crtools");

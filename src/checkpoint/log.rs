@@ -69,6 +69,9 @@ pub struct LogFacts {
     pub took: Option<Duration>,
     /// `Dumping FAILED`, which CRIU writes after it has taken back what it did (`cr_dump_finish` in `criu/cr-dump.c`).
     pub failed: Option<Rollback>,
+    /// The control group that the dump was freezing when its log ends. Nothing if the group was frozen before, so that
+    /// somebody else had paused it.
+    pub freezing: Option<Freezing>,
     /// The links that a dump could not make because their names exist.
     pub obstacles: Vec<Obstacle>,
 }
@@ -91,6 +94,15 @@ impl LogFacts {
     pub fn is_of_dump(&self) -> bool {
         self.root_pid.is_some() || self.failed.is_some() || self.final_state.is_some()
     }
+}
+
+/// A control group that a dump freezes (`freeze_processes` in `criu/seize.c`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freezing {
+    /// Its directory, as `--freeze-cgroup` named it.
+    pub directory: Vec<u8>,
+    /// Whether its tasks ran before: the log says so.
+    pub ran_before: Option<bool>,
 }
 
 /// How far a failed dump could take back what it did.
@@ -177,14 +189,31 @@ fn note(facts: &mut LogFacts, line: &[u8], place: Place) {
             Some(3) => Some(FinalState::Stopped),
             _ => facts.final_state,
         };
+        facts.freezing = None;
     } else if after(line, b"Restore finished successfully").is_some() {
         facts.restore_finished = true;
     } else if after(line, b"Running post-setup-namespaces scripts").is_some() {
         facts.has_set_up_namespaces = true;
     } else if is_failure(line) {
         facts.restore_failed = true;
+    } else {
+        note_freezing(&mut facts.freezing, line);
     }
     facts.took = time(line).or(facts.took);
+}
+
+/// The state of the group follows its name, and `Collected` follows once all tasks are seized and the group is thawed.
+fn note_freezing(freezing: &mut Option<Freezing>, line: &[u8]) {
+    if let Some(rest) = after(line, b"freezing cgroup ") {
+        let directory = rest.split(|byte| *byte == b':').next().unwrap_or_default().to_owned();
+        *freezing = Some(Freezing { directory, ran_before: None });
+    } else if after(line, b"Collected ").is_some() {
+        *freezing = None;
+    } else if let Some(freezing) = freezing {
+        let v1 = after(line, b"freezer.state=").map(|state| state.trim_ascii_end() == b"THAWED");
+        let v2 = after(line, b"cgroup.freeze=").map(|state| state.trim_ascii_end() == b"0");
+        freezing.ran_before = freezing.ran_before.or(v1).or(v2);
+    }
 }
 
 /// `Error (criu/cr-restore.c:NNNN): Restoring FAILED.`, the last error of every restore that did not succeed.
@@ -250,6 +279,22 @@ mod tests {
             "(00.5) Unfreezing tasks into 1\n",
             LogFacts { final_state: Some(FinalState::Alive), ..LogFacts::default() },
         );
+    }
+
+    #[test]
+    fn a_log_that_ends_while_the_dump_freezes_names_the_group() {
+        let freezing = |ran_before| Some(Freezing { directory: b"/cg/c1".to_vec(), ran_before });
+        let start = "(00.1) freezing cgroup /cg/c1: 100 x 100ms attempts, timeout: 10s\n";
+        for (rest, expected) in [
+            ("", freezing(None)),
+            ("(00.1) freezer.state=THAWED\n(00.1) freezer.state=FREEZING\n", freezing(Some(true))),
+            ("(00.1) cgroup.freeze=0\n(00.1) cgroup.freeze=1\n(00.2) Seized task 7, state 1\n", freezing(Some(true))),
+            ("(00.1) freezer.state=FROZEN\n", freezing(Some(false))),
+            ("(00.1) freezer.state=THAWED\n(00.2) Collected (1 attempts, 0 in_progress)\n", None),
+            ("(00.1) freezer.state=THAWED\n(00.2) Unfreezing tasks into 1\n", None),
+        ] {
+            assert_eq!(read(format!("{start}{rest}").as_bytes()).unwrap().freezing, expected, "{rest}");
+        }
     }
 
     #[test]

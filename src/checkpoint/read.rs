@@ -10,6 +10,7 @@ mod completeness;
 mod dump_log;
 mod ending;
 mod files;
+mod living;
 mod mounts;
 mod network;
 mod odd;
@@ -69,6 +70,8 @@ pub enum ReadError {
         limit: u64,
     },
 }
+
+pub use living::{LivingFacts, living_facts};
 
 /// What distinguishes a dump from all others.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -74,6 +74,17 @@ pub fn look_at_table(nft: &Nft, name: &str) -> Result<Option<TableView>, LookErr
     Ok(nft.table(nft::Family::Inet, name)?.map(|table| TableView::of(&table)))
 }
 
+/// The names of the tables of family `inet` in the calling thread's namespace that a CRIU may have made.
+pub fn table_names() -> Result<Vec<String>, LookError> {
+    let nft = match Nft::open() {
+        Ok(nft) => nft,
+        Err(nft::Error::Unavailable(_) | nft::Error::NotLoaded) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let names = nft.table_names(nft::Family::Inet)?;
+    Ok(names.into_iter().filter(|name| name.starts_with("CRIU-")).collect())
+}
+
 fn look_at_nft(view: &mut NetworkView, parts: &Parts) -> Result<(), LookError> {
     if parts.tables.is_empty() && parts.filters == Filters::Nothing {
         return Ok(());

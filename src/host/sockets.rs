@@ -145,13 +145,13 @@ pub(super) fn inode_of_socket(link: &Path) -> Option<u64> {
     text.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-fn open_process(pid: u32) -> Result<OwnedFd, Errno> {
+pub(super) fn open_process(pid: u32) -> Result<OwnedFd, Errno> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
     pidfd_open(pid, PidfdFlags::empty())
 }
 
 /// The same socket, for as long as it is held.
-fn duplicate(process: &OwnedFd, (descriptor, inode): (i32, u64)) -> Result<OwnedFd, Errno> {
+pub(super) fn duplicate(process: &OwnedFd, (descriptor, inode): (i32, u64)) -> Result<OwnedFd, Errno> {
     let socket = pidfd_getfd(process, descriptor, PidfdGetfdFlags::empty())?;
     // In another pid namespace than that of this /proc the pid is another process's.
     if rustix::fs::fstat(&socket)?.st_ino != inode { Err(Errno::STALE) } else { Ok(socket) }

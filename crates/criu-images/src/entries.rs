@@ -20,9 +20,9 @@ pub use inventory::{ImageVersion, Inventory, NetworkLock};
 pub use mount::{FsType, MntEntry};
 pub use namespace::{NetDeviceEntry, NetDeviceType, NetNsEntry, PidNsEntry};
 pub use remap::{GhostFileEntry, Remap, RemapFilePathEntry, Timeval};
-pub use socket::{InetSkEntry, TcpStreamEntry, UnixSkEntry};
+pub use socket::{InetSkEntry, SkOpts, TcpStreamEntry, UnixSkEntry};
 pub use stats::{DumpStats, RestoreStats, StatsEntry};
-pub use task::{CoreEntry, MmEntry, PstreeEntry, TaskCore, TaskKobjIds, TaskState};
+pub use task::{CoreEntry, MmEntry, PstreeEntry, TaskCore, TaskKobjIds, TaskState, ThreadCore};
 
 /// Splits a device number as CRIU stores it: the kernel's own form, twenty bits of minor number.
 fn split_device(device: u32) -> (u32, u32) {

@@ -37,8 +37,8 @@ pub use byte_order::ByteOrder;
 pub use entries::{
     CoreEntry, DumpStats, FdType, FileEntry, FsType, GhostFileEntry, ImageVersion, InetSkEntry, Inventory, MmEntry,
     MntEntry, NetDeviceEntry, NetDeviceType, NetNsEntry, NetworkLock, PidNsEntry, PstreeEntry, RegFileEntry, Remap,
-    RemapFilePathEntry, RestoreStats, StatsEntry, TaskCore, TaskKobjIds, TaskState, TcpStreamEntry, Timeval,
-    UnixSkEntry,
+    RemapFilePathEntry, RestoreStats, SkOpts, StatsEntry, TaskCore, TaskKobjIds, TaskState, TcpStreamEntry, ThreadCore,
+    Timeval, UnixSkEntry,
 };
 pub use entry::Entry;
 pub use error::{Error, ErrorKind};

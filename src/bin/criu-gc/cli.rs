@@ -107,6 +107,17 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NETNS")]
     pub(crate) netns: Vec<PathBuf>,
 
+    /// After the word heal, a process that is healed together with its descendants; may be given several times
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) pid: Vec<u32>,
+
+    /// After the word heal, also set `SO_PEEK_OFF` to -1 where it is 0, which a program may have set itself
+    #[arg(
+        long,
+        help = "After the word heal, also set SO_PEEK_OFF to -1 where it is 0, which a program may have set itself"
+    )]
+    pub(crate) peek_offsets: bool,
+
     /// Print one JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -227,11 +238,31 @@ impl Arguments {
         if arguments.all_directories().iter().filter(is_input).count() > 1 {
             return Err(error(ErrorKind::ArgumentConflict, "standard input (-) can be given only once".to_owned()));
         }
+        arguments.check_word().map_err(|text| error(ErrorKind::ArgumentConflict, text))?;
         if arguments.only == Some(Part::Network) && arguments.save.is_some() {
             let text = "--save saves files, which --only network leaves out";
             return Err(Arguments::command().error(ErrorKind::ArgumentConflict, text));
         }
         Ok(arguments)
+    }
+
+    /// Options that belong to one word only.
+    fn check_word(&self) -> Result<(), String> {
+        let is_heal = self.command == Some(CommandWord::Heal);
+        let of_heal = [("--pid", !self.pid.is_empty()), ("--peek-offsets", self.peek_offsets)];
+        let of_others = [
+            ("--only", self.only.is_some()),
+            ("--save", self.save.is_some()),
+            ("--allow", !self.allow.is_empty()),
+            ("--netns", !self.netns.is_empty()),
+        ];
+        let wrong =
+            |options: &[(&'static str, bool)]| options.iter().find(|(_, is_given)| *is_given).map(|(name, _)| *name);
+        match (is_heal, wrong(&of_heal), wrong(&of_others)) {
+            (false, Some(name), _) => Err(format!("{name} belongs to the word heal: criu-gc heal {name}")),
+            (true, _, Some(name)) => Err(format!("{name} has no meaning after the word heal")),
+            (true, _, None) | (false, None, _) => Ok(()),
+        }
     }
 
     /// Everything that was named, in order, `-D` first.

@@ -10,6 +10,7 @@ mod cli;
 mod config_file;
 mod document;
 mod exit;
+mod healing;
 mod interrupt;
 mod invocation;
 mod log_file;

@@ -16,6 +16,7 @@ use crate::cli::{self, Arguments, CommandWord, Resource};
 use crate::config_file;
 use crate::document::Document;
 use crate::exit::ExitStatus;
+use crate::healing::Healing;
 use crate::interrupt::Interrupt;
 use crate::log_file::{self, LogError};
 use crate::observer::Observer;
@@ -43,7 +44,12 @@ pub(crate) fn run(words: &[OsString], arguments: Arguments) -> io::Result<ExitSt
         Ok(arguments) => arguments,
         Err(why) => return refuse(&plain_terminal(), &why),
     };
-    if arguments.all_directories().is_empty() {
+    let heals = arguments.command == Some(CommandWord::Heal);
+    if heals && arguments.pid.is_empty() && arguments.all_directories().is_empty() {
+        let why = "nothing to heal: name a process with --pid PID, or the images of its dump with -D DIR (see --help)";
+        return refuse(&plain_terminal(), why);
+    }
+    if !heals && arguments.all_directories().is_empty() {
         if !is_current_directory_meant(&arguments) {
             let why = "no checkpoint: name its directory or archive with -D DIR (see --help)";
             return refuse(&plain_terminal(), why);
@@ -58,6 +64,9 @@ pub(crate) fn run(words: &[OsString], arguments: Arguments) -> io::Result<ExitSt
     process::allow_many_open_files();
     if terminal.verbosity() > 0 && !arguments.without_effect.is_empty() {
         terminal.message(&format!("without effect: {}", arguments.without_effect.join(", ")));
+    }
+    if heals {
+        return Healing::new(terminal, &arguments).run();
     }
     let run = Run { options: options(&arguments, &terminal), terminal, words, arguments: &arguments };
     if arguments.show { run.show() } else { run.remove() }
@@ -252,7 +261,7 @@ impl Run<'_> {
         for operand in self.arguments.directories.iter().filter(|_| !errors.is_empty()).filter(is_mistake) {
             let word = operand.display();
             self.terminal
-                .error(&format!("{word} is no command word (gc, clean, show, restorable): did you mean --show?"));
+                .error(&format!("{word} is no command word (gc, clean, show, restorable, heal): did you mean --show?"));
         }
     }
 

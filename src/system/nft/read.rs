@@ -48,6 +48,19 @@ impl Nft {
         }
     }
 
+    /// The names of all tables of a family.
+    pub fn table_names(&self, family: Family) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        self.socket.each("list the tables of nf_tables", message(NFT_MSG_GETTABLE, family.number()), |message| {
+            if message.kind == NFT_MSG_NEWTABLE {
+                let table = decode::table(message)?;
+                names.extend((table.family == family).then_some(table.name));
+            }
+            Ok::<(), Error>(())
+        })?;
+        Ok(names)
+    }
+
     /// A table with everything in it, as of one moment; `None` where there is no such table.
     pub fn table(&self, family: Family, name: &str) -> Result<Option<Table>, Error> {
         let mut pause = PAUSE;

@@ -46,12 +46,25 @@ message! {
         /// The address of its peer, likewise; see [`InetSkEntry::peer`].
         #[prost(uint32, repeated, packed = "false", tag = "12")]
         pub dst_addr: Vec<u32>,
+        /// Its options.
+        #[prost(message, optional, tag = "14")]
+        pub opts: Option<SkOpts>,
         /// The network namespace it is in, by CRIU's number. Since CRIU 3.8.
         #[prost(uint32, optional, tag = "18")]
         pub ns_id: Option<u32>,
         /// The user that owns it. Since CRIU 4.3.
         #[prost(uint32, optional, tag = "21")]
         pub uid: Option<u32>,
+    }
+}
+
+message! {
+    /// `sk_opts_entry`: options of a socket.
+    #[derive(Copy)]
+    pub struct SkOpts {
+        /// `SO_REUSEADDR`.
+        #[prost(bool, optional, tag = "7")]
+        pub reuseaddr: Option<bool>,
     }
 }
 

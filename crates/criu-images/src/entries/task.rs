@@ -69,6 +69,19 @@ message! {
         /// What is in an image of its own (`ids-<pid>.img`) since CRIU 0.4.
         #[prost(message, optional, tag = "4")]
         pub ids: Option<TaskKobjIds>,
+        /// What belongs to the thread.
+        #[prost(message, optional, tag = "5")]
+        pub thread_core: Option<ThreadCore>,
+    }
+}
+
+message! {
+    /// `thread_core_entry`: a thread as it was.
+    #[derive(Copy)]
+    pub struct ThreadCore {
+        /// The signals that it blocked, a bit each, the first signal in the lowest bit.
+        #[prost(uint64, optional, tag = "6")]
+        pub blk_sigset: Option<u64>,
     }
 }
 
@@ -84,6 +97,9 @@ message! {
         /// How the kernel treats it, as personality(2) has it.
         #[prost(uint32, optional, tag = "3")]
         pub personality: Option<u32>,
+        /// The signals that its first thread blocked, as in [`ThreadCore::blk_sigset`].
+        #[prost(uint64, optional, tag = "5")]
+        pub blk_sigset: Option<u64>,
         /// Its name, as `/proc/<pid>/comm` has it.
         #[prost(bytes = "vec", required, tag = "6")]
         pub comm: Vec<u8>,
@@ -101,6 +117,14 @@ raw_enum! {
         Stopped = 3,
         /// It had ended; a state within CRIU, which writes `Dead`.
         Zombie = 6,
+    }
+}
+
+impl CoreEntry {
+    /// The signals that the thread blocked, by whichever record has them.
+    pub fn blocked_signals(&self) -> Option<u64> {
+        let thread = self.thread_core.and_then(|thread| thread.blk_sigset);
+        self.tc.as_ref().and_then(|task| task.blk_sigset).or(thread)
     }
 }
 

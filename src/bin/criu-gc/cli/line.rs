@@ -26,6 +26,8 @@ pub(crate) enum CommandWord {
     Show,
     /// `restorable`: undoes what a failed restore left.
     Restorable,
+    /// `heal`: heals processes that a killed dump left damaged.
+    Heal,
 }
 
 /// A command line that was understood so far.
@@ -73,7 +75,8 @@ const VERBOSE: &str = "verbose";
 const IMAGES: &str = "images-dir";
 
 impl CommandWord {
-    const ALL: [CommandWord; 4] = [CommandWord::Gc, CommandWord::Clean, CommandWord::Show, CommandWord::Restorable];
+    const ALL: [CommandWord; 5] =
+        [CommandWord::Gc, CommandWord::Clean, CommandWord::Show, CommandWord::Restorable, CommandWord::Heal];
 
     /// What people type.
     pub(crate) const fn name(self) -> &'static str {
@@ -82,6 +85,7 @@ impl CommandWord {
             CommandWord::Clean => "clean",
             CommandWord::Show => "show",
             CommandWord::Restorable => "restorable",
+            CommandWord::Heal => "heal",
         }
     }
 
