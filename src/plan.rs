@@ -197,10 +197,19 @@ impl<'a> Decider<'a> {
         if was_restored(checkpoint.restores.succeeded.as_ref(), tree) || is_open {
             decider.unsigned.push(KeepReason::RestoredSince);
         }
-        if signs.iter().any(|signs| signs.of_newer_dump) {
+        if signs.iter().any(|signs| signs.of_newer_dump) || decider.was_cleaned(answered) {
             decider.unsigned.push(KeepReason::NewerDump);
         }
         decider
+    }
+
+    /// Whether all links of an interrupted dump were removed, and the tree is dead: perhaps a newer dump ended it, which has
+    /// the same rules.
+    fn was_cleaned(&self, answered: &[Answered]) -> bool {
+        let is_link = |answered: &&Answered| matches!(answered.finding.residue, Residue::LinkRemap(_));
+        let is_gone = |answered: &Answered| matches!(answered.finding.presence, Presence::Gone(_));
+        let mut links = answered.iter().filter(is_link).peekable();
+        self.checkpoint.is_interrupted() && !self.tree.runs_on() && links.peek().is_some() && links.all(is_gone)
     }
 
     fn basis(&self, answered: &Answered) -> Basis<'_> {

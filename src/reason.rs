@@ -193,8 +193,8 @@ impl KeepReason {
             ),
             KeepReason::NewerDump => allowed!(
                 "newer-dump",
-                "a link remap of the checkpoint changed since the dump, so this may belong to a newer dump of the \
-                 same tree"
+                "a link remap of the checkpoint changed since the dump, or all of an interrupted dump's were removed, so \
+                 this may belong to a newer dump of the same tree"
             ),
             KeepReason::ForeignContent => allowed!("foreign-content", "it contains something that CRIU did not write"),
             KeepReason::SharedLock => {

@@ -145,6 +145,9 @@ pub fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> TreeState {
     let mut state = processes(host, checkpoint, state);
     if checkpoint.is_interrupted() {
         interrupted::complete(host, checkpoint, &mut state);
+        // Whoever works on it may be hidden, also where some of it shows.
+        let hidden = host.hidden_from(&trace_of(checkpoint)).map(|unseen| UnknownTree::Hidden(unseen.why));
+        state.unknown = hidden.or(state.unknown);
         state.guard = Guard::Idle { traced: interrupted::traced(host, &state) };
     }
     state

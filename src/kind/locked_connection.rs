@@ -52,7 +52,9 @@ impl Kind for LockedConnection {
                 return;
             }
         };
-        if checkpoint.network_scope() != NetworkScope::Own {
+        // What a dump took back that cannot be restored is not there; rules of the same connection are another dump's.
+        let was_taken_back = checkpoint.rolled_back.is_some() && checkpoint.inventory.is_none();
+        if checkpoint.network_scope() != NetworkScope::Own && !was_taken_back {
             for socket in checkpoint.locked_sockets() {
                 let (connection, evidence) = (socket.connection, vec![socket.evidence.clone()]);
                 claims.add(LockedConnection { connection, lock, evidence });

@@ -230,14 +230,18 @@ fn log_note(checkpoint: &Checkpoint) -> Option<String> {
 }
 
 /// How the dump ended, if that is not how a dump ends.
+/// Whether CRIU itself removed what the dump had left, by the log.
+fn was_undone(checkpoint: &Checkpoint) -> bool {
+    checkpoint.rolled_back.is_some() || checkpoint.log.final_state == Some(FinalState::Alive)
+}
+
 fn ending_note(checkpoint: &Checkpoint, tree: &TreeState) -> Option<String> {
     let task = tree.alive.first().map(|task| format!("process {} ({})", task.pid, String::from_utf8_lossy(&task.name)));
     match (checkpoint.ending, task) {
         (Ending::PowerLost, _) => Some(
             "every image and log is empty, as after a power loss right after the dump: nothing says what it left".to_owned(),
         ),
-        // The log has said how it ended.
-        (Ending::Interrupted, Some(_)) if checkpoint.rolled_back.is_some() => None,
+        (Ending::Interrupted, Some(_)) if was_undone(checkpoint) => None,
         (Ending::Interrupted, Some(_)) => Some(
             "the dump was interrupted: no restore from these images is possible, so what it left is removed although the \
              tree runs"

@@ -7,6 +7,7 @@
 //! nobody has turned access times off, and only for a file whose times nobody has set.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::fs::{
@@ -102,8 +103,9 @@ fn kept_access_times(file: &File) -> Option<AccessTimes> {
     }
 }
 
-/// Whether the file is on one of the local filesystems whose access times work as the kernel's generic code has them.
-fn is_local(file: &File) -> bool {
+/// Whether a file or directory is on one of the usual local filesystems, to which no other machine writes. Their access times
+/// work as the kernel's generic code has them.
+pub fn is_local(file: &impl AsFd) -> bool {
     /// `f_type` of ext2 to ext4, XFS, btrfs, tmpfs, f2fs and overlay (`include/uapi/linux/magic.h`).
     const LOCAL: [i64; 6] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0xF2F5_2010, 0x794C_7630];
     fstatfs(file).is_ok_and(|filesystem| LOCAL.contains(&filesystem.f_type))

@@ -12,6 +12,7 @@ use super::dump_log::USUAL_NAME;
 use crate::checkpoint::{Ending, Record};
 use crate::locate::ImageFile;
 use crate::system::author::Author;
+use crate::system::reads::is_local;
 
 impl Reader<'_> {
     /// CRIU writes the inventory last. If it is missing or empty, and nobody but root can have taken or emptied it, the images
@@ -19,10 +20,11 @@ impl Reader<'_> {
     pub(super) fn ending(&self, inventory: Option<&Record<Inventory>>) -> Ending {
         let name = ImageKind::Inventory.file_name(0);
         let is_trusted = [self.author, self.images.absence()] == [Author::Trusted; 2];
-        let is_directory = self.images.directory().is_some();
+        // On a filesystem of the network a dump may be at work elsewhere.
+        let is_here = self.images.directory().is_some_and(is_local);
         let of_inventory = self.images.image(&name).ok();
         let is_whole = of_inventory.is_none_or(|file| file.is_some_and(|file| !is_empty(file)));
-        if inventory.is_some() || is_whole || !is_trusted || !is_directory {
+        if inventory.is_some() || is_whole || !is_trusted || !is_here {
             return Ending::Unknown;
         }
         if self.are_all_empty() { Ending::PowerLost } else { Ending::Interrupted }

@@ -51,6 +51,19 @@ fn nobody_may_work_on_the_tree() {
     check_tree(living(true, false, false), "keep: tree-alive");
 }
 
+/// Another dump of the tree may have ended it since, with the same rules.
+#[test]
+fn rules_of_a_dead_tree_are_kept_if_the_links_were_removed() {
+    let gone = || Finding { residue: link().0.into(), presence: Presence::Gone(Looked::in_test()) };
+    let with = |tree: TreeState, link: Finding| Survey { tree, ..survey(vec![link, rules()]) };
+    let dead = || idle(TreeState::default());
+    assert_eq!(decide_with(&interrupted(), with(dead(), gone()), &[]), ["Nothing", "keep: newer-dump"]);
+    assert_eq!(decide_with(&interrupted(), with(dead(), link_finding(link())), &[]), ["Remove"; 2]);
+    let running = idle(living(true, false, false));
+    assert_eq!(decide_with(&interrupted(), with(running, gone()), &[]), ["Nothing", "Remove"]);
+    assert_eq!(decide_with(&checkpoint(), with(TreeState::default(), gone()), &[]), ["Nothing", "Remove"]);
+}
+
 /// The rules of the example's connection, so many of each.
 fn copies(count: u64) -> Finding {
     let mut finding = rules();
