@@ -21,6 +21,9 @@ use crate::system::netns::{self, NetNamespace};
 
 /// How much of the start of a mapping of code is compared: what CRIU overwrites.
 pub const CODE_SIZE: usize = 16;
+/// The mapping of the kernel's own code, which begins with an ELF header of this size.
+const VDSO: &[u8] = b"[vdso]";
+const ELF_HEADER: usize = 64;
 /// A process has no more mappings than this (`vm.max_map_count` is 65,530).
 const MAPS_LIMIT: u64 = 64 * 1024 * 1024;
 
@@ -166,12 +169,23 @@ impl Mapping {
 
     fn matters(&self) -> bool {
         let is_private_code = self.permissions.starts_with(b"r-xp") || self.permissions.starts_with(b"rwxp");
-        self.is_of_criu() || self.is_of_restore() || is_private_code && self.name.starts_with(b"/")
+        let has_original = self.name.starts_with(b"/") || self.name == VDSO;
+        self.is_of_criu() || self.is_of_restore() || is_private_code && has_original
     }
 
     /// The kernel's link to the mapped file, whatever has its name by now.
     fn link(&self, pid: u32) -> PathBuf {
         PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", self.start, self.end))
+    }
+
+    /// The first bytes of the code that the kernel maps into each process, as this process has them. `None` if the process has
+    /// that of another architecture: all but the first bytes must be equal.
+    fn own_vdso(&self, memory: &File) -> Option<[u8; CODE_SIZE]> {
+        let own = mappings(std::process::id()).ok()?.into_iter().find(|mapping| mapping.name == VDSO)?;
+        let (mut theirs, mut ours) = ([0; ELF_HEADER], [0; ELF_HEADER]);
+        memory.read_exact_at(&mut theirs, self.start).ok()?;
+        File::open("/proc/self/mem").ok()?.read_exact_at(&mut ours, own.start).ok()?;
+        (theirs[CODE_SIZE..] == ours[CODE_SIZE..]).then(|| ours.first_chunk().copied())?
     }
 
     /// Its first bytes, here and in the file that is mapped. `None` for what is not a regular file, or is shorter.
@@ -182,6 +196,9 @@ impl Mapping {
         if !may_be_overwritten(&in_memory) {
             // Then the file is not asked, which may be on one that does not answer.
             return Ok(Some(Code { in_memory, in_file: in_memory }));
+        }
+        if self.name == VDSO {
+            return Ok(self.own_vdso(&memory).map(|in_file| Code { in_memory, in_file }));
         }
         let (link, offset) = (self.link(pid), self.offset);
         let read = answer(&[Path::new("/")], move || -> io::Result<Option<[u8; CODE_SIZE]>> {
@@ -349,7 +366,8 @@ mod tests {
             (0x55e0, 0x55f0, 0x2000, &b"/usr/bin/a b"[..])
         );
         assert!(line("7f00-7f10 r-xs 00000000 00:01 5 /memfd:CRIUMFD (deleted)").unwrap().is_of_criu());
-        for other in ["1-2 r--p 0 fe:00 1 /a", "1-2 r-xp 0 00:00 0 [vdso]", "1-2 rw-p 0 00:00 0 ", "x"] {
+        assert!(line("1-2 r-xp 0 00:00 0 [vdso]").is_some());
+        for other in ["1-2 r--p 0 fe:00 1 /a", "1-2 r--p 0 00:00 0 [vvar]", "1-2 rw-p 0 00:00 0 ", "x"] {
             assert_eq!(line(other), None, "{other}");
         }
     }

@@ -101,6 +101,15 @@ impl Images {
         Ok(Images::new(Folder::Host(directory), work)?)
     }
 
+    /// A directory in which a dump was killed before it wrote any image: only its log is there, or in `work_dir`.
+    pub fn open_with_log_alone(path: &Path, work_dir: Option<&Path>) -> Result<Option<Self>, LocateError> {
+        let directory = Directory::open(path)?;
+        let work = work_dir.map(Directory::open).transpose()?.map_or(Work::Images, Work::Named);
+        let images = Images::new(Folder::Host(directory), work)?;
+        let has_log = images.work_file("dump.log")?.is_some();
+        Ok(has_log.then_some(images))
+    }
+
     /// The images in a directory.
     pub(super) fn new(folder: Folder, work: Work) -> Result<Self, FileError> {
         let names = folder.names()?;

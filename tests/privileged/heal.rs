@@ -284,7 +284,9 @@ fn at_work(criu: &Criu) {
         assert_eq!(before.difference(&echo.host.snapshot(&[])), [""; 0], "{left_alone}");
     }
     assert!(echo.is_silent(), "void: the dump has not locked anything");
-    echo.host.run("sh", &[&"-c", &"kill -9 $(grep -lx criu /proc/[0-9]*/comm | cut -d/ -f3)"]);
+    let shown = echo.heal(&["--pid", &pid, "--show"]);
+    let tracer = shown.stdout.strip_prefix("Not touched: process ").and_then(|rest| rest.split(' ').next());
+    echo.host.run("kill", &[&"-9", &tracer.expect("the criu that traces it")]);
     let _ = dump.wait();
     // Now the same tree is healed without an option.
     let healed = wait_until(|| Some(echo.heal(&["--pid", &pid])).filter(|run| run.code() == 0)).expect("a cure");
