@@ -144,7 +144,7 @@ fn check_place(checkpoint: &Checkpoint, query: &NameQuery, place: &Place, host: 
             let inside = Path::new(OsStr::from_bytes(&shown.root)).join(&place.relative);
             check_below_root(mount(), &inside);
         }
-        Base::Upper(upper) => {
+        Base::Upper { directory: upper, .. } => {
             let option = [b"upperdir=", upper.as_os_str().as_bytes()].concat();
             assert!(contains_unescaped(&mount().options, &option), "{place:?}");
             assert!(upper.is_absolute() && upper.components().skip(1).all(is_normal), "{place:?}");

@@ -69,7 +69,8 @@ fn run_inside(prepare: &str, criu: &Criu) -> String {
     fs::create_dir_all(artifacts.scratch()).expect("the target directory");
     let target = tempfile::Builder::new().prefix(&format!("{}.", std::process::id())).tempdir_in(artifacts.scratch());
     let target = target.expect("a new directory");
-    for brought in [artifacts.criu(), artifacts.crun(), artifacts.workload().with_file_name("")] {
+    let programs = [artifacts.workload(), artifacts.killer()].map(|program| program.with_file_name(""));
+    for brought in [artifacts.criu(), artifacts.crun()].into_iter().chain(programs) {
         let brought = fs::canonicalize(brought).expect("what setup brought");
         symlink(&brought, target.path().join(brought.file_name().expect("a name"))).expect("a new link");
     }

@@ -4,6 +4,8 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, Snapshot, TestHost, Word, Workload, wait_until};
 
@@ -239,10 +241,12 @@ impl<'a> Bundle<'a> {
             fs::write(images.with_file_name("config.json"), config.to_string()).expect("a new file");
         }
         let tree = overlay.start_tree(&DELETED);
+        // A file is never as old as the tick in which a link to it is made.
+        sleep(Duration::from_millis(50));
         criu.dump(host, &tree, &images, &DumpOptions::default());
         overlay.unmount();
         overlay.mount();
-        host.run("sleep", &[&"0.1"]);
+        sleep(Duration::from_millis(100));
         let fallback = overlay.start_tree(&["remove", "/tmp/one.keep", "deleted", "/tmp/one"]);
         Bundle { host, images, fallback }
     }

@@ -91,7 +91,7 @@ fn of_base(base: &Base, host: &HostMounts) -> Ground {
     match base {
         Base::Root(_) => Ground::OwnPath,
         Base::Named(_) => Ground::User,
-        Base::Upper(_) | Base::Recorded(_) | Base::PerhapsRoot(_) => Ground::Text,
+        Base::Upper { .. } | Base::Recorded(_) | Base::PerhapsRoot(_) => Ground::Text,
         Base::Device { .. } => Ground::Number,
         Base::Mount { id, .. } => {
             let others = host.others.iter().flat_map(|(_, mounts)| mounts);
