@@ -253,6 +253,7 @@ fn frozen(criu: &Criu) {
     // Somebody pauses it before the next dump, which is killed at the same place.
     group.set_frozen("1");
     let second = echo.host.dir().with_file_name("second");
+    let kill = Kill::after("write", "cgroup.freeze=1");
     criu.dump_killed(&echo.host, &echo.tree, &second, &options, kill);
     let kept = echo.heal(&["-D", second.to_str().expect("a path")]);
     assert!(kept.code() == 1 && group.is_frozen(), "{kept}");
