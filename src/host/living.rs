@@ -130,14 +130,6 @@ pub fn namespaces(pid: u32) -> Option<(u64, u64)> {
     Some((number("pid")?, number("net")?))
 }
 
-/// Whether a process has a file of this name open.
-pub fn has_open_named(pid: u32, name: &str) -> bool {
-    let directory = PathBuf::from(format!("/proc/{pid}/fd"));
-    let descriptors = numbers_in(&directory).unwrap_or_default();
-    let is_named = |target: PathBuf| target.file_name().is_some_and(|file| file == name);
-    descriptors.into_iter().any(|number| fs::read_link(directory.join(number.to_string())).is_ok_and(is_named))
-}
-
 /// The mappings of files with code, and those of a memory file of CRIU.
 pub fn mappings(pid: u32) -> io::Result<Vec<Mapping>> {
     let mut text = Vec::new();

@@ -39,6 +39,7 @@ mod fallback;
 mod faults;
 mod filters;
 mod ghost_files;
+mod heal;
 mod held;
 mod helpers;
 mod hidden;

@@ -42,6 +42,11 @@ impl Net {
         std::thread::scope(|scope| scope.spawn(enter).join().expect("work in a network namespace"))
     }
 
+    /// A listener in the namespace.
+    pub(crate) fn listener(&self) -> TcpListener {
+        self.within(|| TcpListener::bind("127.0.0.1:0").expect("a listener"))
+    }
+
     /// Whether a server answers to processes in the namespace, within the time that it takes where nothing is locked.
     pub(crate) fn reaches(&self, server: SocketAddr) -> bool {
         self.within(|| TcpStream::connect_timeout(&server, AT_ONCE).is_ok())

@@ -44,6 +44,8 @@ pub(crate) enum Directive {
     HalfClosed(SocketAddr),
     /// `connect ADDRESS`
     Connect(SocketAddr),
+    /// `echo ADDRESS`: connect, and send back what comes.
+    Echo(SocketAddr),
     /// `listen ADDRESS`
     Listen(SocketAddr),
     /// `serve ADDRESS`
@@ -110,6 +112,7 @@ impl Words<'_> {
             "listen-connect" => Directive::ListenConnect(self.address()?),
             "half-closed" => Directive::HalfClosed(self.address()?),
             "connect" => Directive::Connect(self.address()?),
+            "echo" => Directive::Echo(self.address()?),
             "listen" => Directive::Listen(self.address()?),
             "serve" => Directive::Serve(self.address()?),
             "own-mounts" => Directive::OwnMounts(self.path()?, self.path()?),

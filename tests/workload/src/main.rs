@@ -16,7 +16,7 @@ mod sockets;
 use std::convert::Infallible;
 use std::error::Error;
 use std::ffi::OsString;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
@@ -28,6 +28,7 @@ use report::Report;
 struct Held {
     descriptors: Vec<OwnedFd>,
     server: Option<TcpListener>,
+    echo: Option<TcpStream>,
 }
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -73,6 +74,7 @@ fn apply(directive: &Directive, held: &mut Held, report: &mut Report) -> Outcome
         Directive::ListenConnect(address) => keep(sockets::listen_connect(*address, report)?),
         Directive::HalfClosed(address) => keep(sockets::half_closed(*address, report)?),
         Directive::Connect(address) => keep(sockets::connect(*address, report)?),
+        Directive::Echo(address) => held.echo = Some(sockets::client(*address, report)?),
         Directive::Listen(address) => keep(sockets::listen(*address, report)?),
         Directive::Serve(address) => held.server = Some(sockets::server(*address, report)?),
         Directive::OwnMounts(source, target) => container::mount_alone(source, target)?,
@@ -82,13 +84,14 @@ fn apply(directive: &Directive, held: &mut Held, report: &mut Report) -> Outcome
     Ok(())
 }
 
-/// Sleeps for ever; a server accepts meanwhile and keeps what it accepted.
+/// Sleeps for ever; a server accepts meanwhile and keeps what it accepted, and an echo answers.
 fn rest(held: &Held) -> Outcome<Infallible> {
     let mut accepted = Vec::new();
     loop {
-        match &held.server {
-            Some(server) => accepted.push(server.accept()?),
-            None => rustix::event::pause(),
+        match (&held.server, &held.echo) {
+            (Some(server), _) => accepted.push(server.accept()?),
+            (None, Some(peer)) => sockets::echo(peer),
+            (None, None) => rustix::event::pause(),
         }
     }
 }

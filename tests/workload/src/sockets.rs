@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! TCP sockets in the states that CRIU locks, and in those that it does not.
 
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 
@@ -27,6 +28,22 @@ pub(crate) fn connect(address: SocketAddr, report: &mut Report) -> Outcome<Vec<O
     let client = TcpStream::connect(address)?;
     report_connection(&client, report)?;
     Ok(vec![client.into()])
+}
+
+/// A client whose traffic the program takes part in.
+pub(crate) fn client(address: SocketAddr, report: &mut Report) -> Outcome<TcpStream> {
+    let client = TcpStream::connect(address)?;
+    report_connection(&client, report)?;
+    Ok(client)
+}
+
+/// Sends back what has come. A connection in repair mode refuses both, and may work again later.
+pub(crate) fn echo(mut peer: &TcpStream) {
+    let mut bytes = [0; 512];
+    let answered = peer.read(&mut bytes).and_then(|length| peer.write_all(&bytes[..length]).map(|()| length));
+    if !answered.is_ok_and(|length| length > 0) {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }
 
 /// A listener that accepts nothing.
