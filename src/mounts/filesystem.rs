@@ -176,10 +176,14 @@ pub(super) fn is_same_or_renumbered(mount: &MntEntry, candidate: &HostMount) -> 
 }
 
 /// Whether a mount shows the same directory of the same filesystem as one of the images, where both are on `/`. An
-/// engine mounts a container's overlay once more for each start, and then it has another number.
+/// engine mounts a container's overlay once more for each start, and then it has another number; and another container's
+/// overlay may have the number of this one by now.
 pub(crate) fn is_same_root(mount: &MntEntry, candidate: &HostMount) -> bool {
-    let is_same_overlay = mount.fs_type() == FsType::Overlayfs && is_same(mount, candidate, true);
-    mount.root == candidate.root && (mount.device() == candidate.device || is_same_overlay)
+    let is_same_filesystem = match (upper_option(mount), option(&candidate.options, b"upperdir=")) {
+        (Some(upper), Some(other)) => upper == other,
+        (Some(_) | None, _) => mount.device() == candidate.device,
+    };
+    mount.root == candidate.root && is_same_filesystem
 }
 
 fn is_same(mount: &MntEntry, candidate: &HostMount, is_own: bool) -> bool {

@@ -106,6 +106,20 @@ fn hints(root: Option<&str>, external: &[(&str, &str)]) -> MountHints {
 }
 
 #[test]
+fn the_upper_directory_tells_one_root_from_another_whatever_its_number() {
+    let root = mountinfo::parse(ELSEWHERE.as_bytes()).0.swap_remove(0);
+    let is_same = |device, upper: &str| {
+        let options = format!("lowerdir=/l,upperdir={upper},workdir=/w9");
+        filesystem::is_same_root(&overlay(device, &options), &root)
+    };
+    assert!(is_same((0, 60), "/u9") && is_same((0, 61), "/u9"));
+    assert!(!is_same((0, 60), "/u8") && !is_same((0, 61), "/u8"));
+    // Without one, the number counts.
+    assert!(filesystem::is_same_root(&overlay((0, 60), "lowerdir=/l"), &root));
+    assert!(!filesystem::is_same_root(&overlay((0, 61), "lowerdir=/l"), &root));
+}
+
+#[test]
 fn a_tree_without_mount_namespaces_names_files_from_the_root_directory() {
     let check = |name: &str, hints: &MountHints, expected: &str| {
         assert_eq!(text(&in_shared_namespace(name.as_bytes(), hints)), expected);

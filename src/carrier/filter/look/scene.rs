@@ -119,8 +119,8 @@ impl Terms<'_> {
         let network = self.limited(firewall::look(&namespace.name, &self.parts));
         let is_old_enough = self.is_old_enough(namespace, oldest);
         let is_closed = network.filters.iter().any(|filter| filter.lock_chain.is_some());
-        // It outlives the tree by a process that shared it: the rest of a service.
-        let has_others = self.is_from_before(oldest);
+        // It outlives the tree by a process that shared it: the rest of a service. A container's processes end with its pid 1.
+        let has_others = self.is_from_before(oldest) && self.checkpoint.shares_pid_namespace() == Some(true);
         let is_candidate = is_closed && has_others && self.checkpoint.has_own_network();
         View {
             network,
