@@ -94,12 +94,12 @@ pub struct FoundFile {
     /// The file itself; a symbolic link is not followed.
     pub identity: FileIdentity,
     /// What has the name beside it.
-    pub beside: Option<FileIdentity>,
+    pub beside: Option<Box<FileIdentity>>,
 }
 
 impl FoundFile {
     /// Whether the name beside it is another name of the same file.
     pub fn has_twin(&self) -> bool {
-        self.beside.is_some_and(|beside| beside.is_same_inode(&self.identity))
+        self.beside.as_ref().is_some_and(|beside| beside.is_same_inode(&self.identity))
     }
 }

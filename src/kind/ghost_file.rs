@@ -3,8 +3,7 @@
 //! all tasks have opened it (`criu/files-reg.c`; the name since v1.2). A killed restore leaves it, and the next restore
 //! fails with "File exists". Its content is in the images.
 //!
-//! CRIU creates it in the directory of the original. If that directory is gone, CRIU uses the nearest one above, where
-//! criu-gc does not look.
+//! CRIU creates it in the directory of the original. If that directory is gone, CRIU uses the nearest one above.
 
 use std::collections::BTreeMap;
 

@@ -72,6 +72,15 @@ pub(super) fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> Vec<S
         is_restored && blocks_all(process.blocked) && (is_criu(process) || process.has_restorer())
     };
     let tasks: BTreeSet<u32> = waiting.iter().copied().filter(is_task).map(|process| process.pid).collect();
+    // A criu that is process 1 of a container restores a process 1 below itself.
+    let pid_of = |pid: u32| host.processes().get(pid).and_then(|process| process.pids.last().copied());
+    let is_above_itself = |pid: &u32| {
+        let parent = host.processes().get(*pid).and_then(|process| process.parent);
+        parent.is_some_and(|parent| tasks.contains(&parent) && pid_of(parent) == pid_of(*pid))
+    };
+    if tasks.iter().any(is_above_itself) {
+        return Vec::new();
+    }
     // CRIU forks some that the images do not have: leaders of sessions that were dead.
     let is_below = |process: &Process| process.parent.is_some_and(|parent| tasks.contains(&parent));
     let role = |process: &Process| {

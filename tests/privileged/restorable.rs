@@ -96,10 +96,10 @@ impl Killed {
         entries.filter(|path| path.to_string_lossy().ends_with(end)).collect()
     }
 
-    /// How many processes the host has, but those that count them.
+    /// How many processes of the tree there are. Others come and go.
     fn processes(&self) -> usize {
-        let listed = self.host.run("sh", &[&"-c", &"ls -d /proc/[0-9]*"]);
-        listed.stdout.lines().count()
+        let names = self.host.run("sh", &[&"-c", &"cat /proc/[0-9]*/comm 2>/dev/null || true"]);
+        names.stdout.lines().filter(|name| *name == "workload").count()
     }
 
     #[track_caller]

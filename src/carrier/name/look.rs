@@ -182,7 +182,7 @@ impl Searcher {
         }
         let place = self.judge.found(place, &identity, &opened.directory)?;
         let beside = match &self.beside {
-            Some(name) => opened.directory.entry(OsStr::from_bytes(name))?,
+            Some(name) => opened.directory.entry(OsStr::from_bytes(name))?.map(Box::new),
             None => None,
         };
         Ok(Presence::File(FoundFile { place, filesystem: opened.filesystem, directory, identity, beside }))
