@@ -41,6 +41,7 @@ use std::path::PathBuf;
 use crate::causes::with_causes;
 use crate::error::{Cause, Error};
 use crate::interrupt::Control;
+use crate::options::Event;
 use crate::session::living::{self, Opened};
 use find::Found;
 
@@ -91,7 +92,7 @@ impl Options {
 
     /// Calls this on the caller's thread when an examination does something that can take long.
     #[must_use]
-    pub fn on_event(self, show: impl Fn(crate::Event<'_>) + Send + Sync + 'static) -> Self {
+    pub fn on_event(self, show: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
         Options { general: self.general.on_event(show), ..self }
     }
 }
@@ -135,7 +136,7 @@ struct Subject {
 impl Subject {
     fn examine(subject: &living::Subject, options: &Options) -> Self {
         let found = match &subject.state {
-            Ok(clues) => find::find(clues, options.peek_offsets),
+            Ok(clues) => find::find(clues, options.peek_offsets).map_err(|error| error.to_string()),
             Err(error) => Err(with_causes(error)),
         };
         Subject { name: subject.name.clone(), state: found }
@@ -183,7 +184,7 @@ impl Examination {
             let Ok(clues) = &target.state else { return report::planned(&subject.name, &found) };
             let outcomes = cure::cure(clues, &found, &control.interrupt);
             let after = find::find(clues, options.peek_offsets);
-            report::healed(&subject.name, &found, &outcomes, after.as_ref())
+            report::healed(&subject.name, &found, &outcomes, after.as_ref().ok())
         });
         Ok(report::report(HealMode::Heal, healed.collect()))
     }

@@ -70,11 +70,12 @@ const OWN: [&str; 10] = [
 
 /// What of a path below `/proc` a file may read all the same: whose word an owner is stands in the mount tables; the
 /// program is a child of itself, and waits for its child and its parent; the namespace to record is that of the task
-/// that CRIU holds; and a user may name a network namespace by a pid, as for CRIU.
-const EXCEPTIONS: [(&str, &str); 8] = [
+/// that CRIU holds; the memory to write code back to is that of the process; and a user may name a network namespace by a pid, as for CRIU.
+const EXCEPTIONS: [(&str, &str); 9] = [
     ("system/origin.rs", "/proc/self/mountinfo"),
     ("system/origin.rs", "/proc/1/mountinfo"),
     ("recorder.rs", "/proc/{pid}/ns/net"),
+    ("system/living.rs", "/proc/{pid}/mem"),
     ("bin/criu-gc/cli/resource.rs", "/proc/{pid}/ns/net"),
     ("bin/criu-gc/process.rs", "/proc/self/exe"),
     ("bin/criu-gc/process.rs", "/proc/{child}/status"),

@@ -58,7 +58,8 @@ fn guard(clues: &Clues, found: &Found) -> Result<(), String> {
     if found.members.iter().all(|member| living::started(member.pid) != Some(member.after_boot)) {
         return Err("the processes ended; not changed".to_owned());
     }
-    match group::find(&Host::look(Wanted::default()), clues)?.hands_off {
+    let group = group::find(&Host::look(Wanted::default()), clues).map_err(|error| format!("{error}; not changed"))?;
+    match group.hands_off {
         None => Ok(()),
         Some((_, why)) => Err(format!("{why}; not changed")),
     }

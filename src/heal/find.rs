@@ -8,8 +8,9 @@ use std::path::Path;
 
 use super::PeekOffsets;
 use super::damage::{Damage, Finding, MASK_OF_CRIU, Member, Socket, Verdict, Why};
-use super::group::{self, Group};
+use super::group::{self, Group, NoProcess};
 use super::locks;
+use crate::causes::with_causes;
 use crate::checkpoint::LivingFacts;
 use crate::host::living::{self, FrozenGroup};
 use crate::host::{Host, Wanted};
@@ -29,7 +30,7 @@ pub(super) struct Found {
 }
 
 /// Looks at every process that is meant. The error: the target is none.
-pub(super) fn find(clues: &Clues, peek_offsets: PeekOffsets) -> Result<Found, String> {
+pub(super) fn find(clues: &Clues, peek_offsets: PeekOffsets) -> Result<Found, NoProcess> {
     let host = Host::look(Wanted::default());
     let Group { members, hands_off, unknown } = group::find(&host, clues)?;
     let mut found = Found { members, hands_off, unknown, ..Found::default() };
@@ -104,7 +105,7 @@ impl Found {
                     }
                 }
                 Ok(None) => {}
-                Err(why) => self.note_unread(pid, "code", &why),
+                Err(error) => self.note_unread(pid, "code", &with_causes(&error)),
             }
         }
         let of_criu: Vec<_> = mappings.iter().filter(|mapping| mapping.is_of_criu()).collect();

@@ -19,8 +19,19 @@ pub(super) struct Group {
     pub(super) unknown: Vec<String>,
 }
 
+/// Why a pid cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoProcess {
+    #[error("process {0} is a thread of the kernel")]
+    OfKernel(u32),
+    #[error("process {0} cannot be read")]
+    Unreadable(u32),
+    #[error("there is no process {0}")]
+    Absent(u32),
+}
+
 /// Finds them. The error: the target is no process.
-pub(super) fn find(host: &Host, clues: &Clues) -> Result<Group, String> {
+pub(super) fn find(host: &Host, clues: &Clues) -> Result<Group, NoProcess> {
     let mut unknown = Vec::new();
     let parents = living::parents(host.processes().list.iter().map(|process| process.pid));
     let (roots, at_work) = match clues {
@@ -42,12 +53,12 @@ pub(super) fn find(host: &Host, clues: &Clues) -> Result<Group, String> {
     Ok(Group { members, hands_off, unknown })
 }
 
-fn root(host: &Host, pid: u32) -> Result<u32, String> {
+fn root(host: &Host, pid: u32) -> Result<u32, NoProcess> {
     match host.processes().get(pid) {
-        Some(process) if process.is_kernel_thread => Err(format!("process {pid} is a thread of the kernel")),
+        Some(process) if process.is_kernel_thread => Err(NoProcess::OfKernel(pid)),
         Some(_) => Ok(pid),
-        None if host.processes().unreadable.contains(&pid) => Err(format!("process {pid} cannot be read")),
-        None => Err(format!("there is no process {pid}")),
+        None if host.processes().unreadable.contains(&pid) => Err(NoProcess::Unreadable(pid)),
+        None => Err(NoProcess::Absent(pid)),
     }
 }
 

@@ -52,14 +52,14 @@ fn namespaces(found: &mut Found, sockets: &[(Socket, living::Socket)]) -> BTreeM
         match living::network_of_process(member.pid) {
             Ok(namespace) => drop(namespaces.entry(namespace.id().inode).or_insert(namespace)),
             Err(_) if living::started(member.pid).is_none() => {}
-            Err(why) => found.unknown.push(why),
+            Err(error) => found.unknown.push(with_causes(&error)),
         }
     }
     for (socket, same) in sockets {
         if socket.network.is_some_and(|number| !namespaces.contains_key(&number)) {
             match living::network_of(&same.socket) {
                 Ok(namespace) => drop(namespaces.insert(namespace.id().inode, namespace)),
-                Err(why) => found.unknown.push(format!("cannot enter the network namespace of a socket: {why}")),
+                Err(error) => found.unknown.push(with_causes(&error)),
             }
         }
     }

@@ -205,16 +205,16 @@ pub(super) fn planned(name: &str, found: &Found) -> SubjectReport {
 }
 
 /// The report of a cure. `after` is what the last look found.
-pub(super) fn healed(name: &str, found: &Found, outcomes: &[Outcome], after: Result<&Found, &String>) -> SubjectReport {
+pub(super) fn healed(name: &str, found: &Found, outcomes: &[Outcome], after: Option<&Found>) -> SubjectReport {
     let is_there = |finding: &Finding| {
-        after.is_ok_and(|after| after.findings.iter().any(|left| left.damage.is_same(&finding.damage)))
+        after.is_some_and(|after| after.findings.iter().any(|left| left.damage.is_same(&finding.damage)))
     };
     let confirmed = found.findings.iter().zip(outcomes).map(|(finding, outcome)| match outcome {
         Outcome::Healed if is_there(finding) => damage(finding, Some(&Outcome::Failed("it is still there".to_owned()))),
         Outcome::Healed | Outcome::AlreadyGone | Outcome::Kept | Outcome::Failed(_) => damage(finding, Some(outcome)),
     });
     let mut report = subject(name, found, confirmed.collect());
-    if let Ok(after) = after {
+    if let Some(after) = after {
         report.cannot_be_known.clone_from(&after.unknown);
         report.hands_off = after.hands_off.as_ref().map(|(_, why)| why.clone());
     }

@@ -64,6 +64,25 @@ pub struct Code {
     pub in_file: [u8; CODE_SIZE],
 }
 
+/// Why the code of a process could not be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeError {
+    /// Its memory cannot be read.
+    #[error("cannot read its memory")]
+    Memory(#[source] io::Error),
+    /// The mapped file cannot be read.
+    #[error("cannot read {file}")]
+    File {
+        /// Which one.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The filesystem of the mapped file does not answer.
+    #[error("{0} does not answer")]
+    Silent(String),
+}
+
 /// A TCP or Unix socket of a process.
 #[derive(Debug)]
 pub struct Socket {
@@ -173,6 +192,10 @@ impl Mapping {
         self.is_of_criu() || self.is_of_restore() || is_private_code && has_original
     }
 
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.name).into_owned()
+    }
+
     /// The kernel's link to the mapped file, whatever has its name by now.
     fn link(&self, pid: u32) -> PathBuf {
         PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", self.start, self.end))
@@ -189,10 +212,10 @@ impl Mapping {
     }
 
     /// Its first bytes, here and in the file that is mapped. `None` for what is not a regular file, or is shorter.
-    pub fn code(&self, pid: u32) -> Result<Option<Code>, String> {
+    pub fn code(&self, pid: u32) -> Result<Option<Code>, CodeError> {
         let mut in_memory = [0; CODE_SIZE];
-        let memory = File::open(format!("/proc/{pid}/mem")).map_err(|error| error.to_string())?;
-        memory.read_exact_at(&mut in_memory, self.start).map_err(|error| error.to_string())?;
+        let memory = File::open(format!("/proc/{pid}/mem")).map_err(CodeError::Memory)?;
+        memory.read_exact_at(&mut in_memory, self.start).map_err(CodeError::Memory)?;
         if !may_be_overwritten(&in_memory) {
             // Then the file is not asked, which may be on one that does not answer.
             return Ok(Some(Code { in_memory, in_file: in_memory }));
@@ -211,8 +234,8 @@ impl Mapping {
         });
         match read {
             Some(Ok(in_file)) => Ok(in_file.map(|in_file| Code { in_memory, in_file })),
-            Some(Err(error)) => Err(format!("cannot read {}: {error}", String::from_utf8_lossy(&self.name))),
-            None => Err(format!("{} does not answer", String::from_utf8_lossy(&self.name))),
+            Some(Err(source)) => Err(CodeError::File { file: self.text(), source }),
+            None => Err(CodeError::Silent(self.text())),
         }
     }
 }
@@ -269,8 +292,8 @@ pub fn same_socket(pid: u32, descriptor: i32, inode: u64) -> Result<Option<Socke
 }
 
 /// The network namespace of a process.
-pub fn network_of_process(pid: u32) -> Result<NetNamespace, String> {
-    netns::open(format!("/proc/{pid}/ns/net").as_ref()).map_err(|error| crate::causes::with_causes(&error))
+pub fn network_of_process(pid: u32) -> Result<NetNamespace, netns::Error> {
+    netns::open(format!("/proc/{pid}/ns/net").as_ref())
 }
 
 /// How long after the boot a process started; `None` if it has ended.
@@ -287,9 +310,11 @@ pub fn is_same_directory(one: &Path, other: &Path) -> bool {
 }
 
 /// The network namespace of a socket, which need not be that of its process.
-pub fn network_of(socket: &OwnedFd) -> Result<NetNamespace, String> {
-    let file = criu_gc_sys::socket_namespace(socket).map_err(|error| error.to_string())?;
-    netns::open_found(file, Path::new("the namespace of a socket")).map_err(|error| error.to_string())
+pub fn network_of(socket: &OwnedFd) -> Result<NetNamespace, netns::Error> {
+    let name = Path::new("of a socket");
+    let opened = criu_gc_sys::socket_namespace(socket);
+    let file = opened.map_err(|source| netns::Error::Open { path: name.to_owned(), source })?;
+    netns::open_found(file, name)
 }
 
 /// The number of the network namespace of a socket.

@@ -26,8 +26,9 @@ Examples:
 
 const COMMAND_WORDS: &str = "\
 Command words: gc and clean may come first and mean nothing more; show means --show; restorable undoes what a \
-killed restore left, so that the checkpoint can be restored; heal gives the processes back what a killed dump took. After a word, criu-gc accepts all \
-options of criu restore, so that a script can replace the word of a line that works; -v names those that have no effect. \
+killed restore left, so that the checkpoint can be restored; heal gives the processes back what a killed dump took. \
+After a word, criu-gc accepts all options of criu restore, so that a script can replace the word of a line that works; \
+-v names those that have no effect. \
 Without -D it is the current directory then. A directory called like a word is ./gc, ./clean, \
 ./show, ./restorable or ./heal.";
 
