@@ -42,8 +42,8 @@ pub(super) fn find(clues: &Clues, peek_offsets: PeekOffsets) -> Result<Found, No
     }
     let no_facts = LivingFacts::default();
     let facts = match clues {
-        Clues::Images(images) => &images.facts,
-        Clues::Process(_) => &no_facts,
+        Clues::Images(images) if images.is_trusted() => &images.facts,
+        Clues::Images(_) | Clues::Process(_) => &no_facts,
     };
     let mut sockets = Sockets::default();
     for pid in found.members.iter().map(|member| member.pid).collect::<Vec<_>>() {
@@ -188,7 +188,8 @@ fn is_frozen_by_dump(group: &FrozenGroup, clues: &Clues) -> bool {
     let Clues::Images(images) = clues else { return false };
     let Some(freezing) = &images.checkpoint.log.freezing else { return false };
     let directory = Path::new(OsStr::from_bytes(&freezing.directory));
-    freezing.ran_before == Some(true)
+    images.is_trusted()
+        && freezing.ran_before == Some(true)
         && images.checkpoint.inventory.is_none()
         && living::is_same_directory(&group.directory, directory)
 }

@@ -82,7 +82,8 @@ impl Evidence {
         let (is_unfinished, run_id) = match clues {
             Clues::Images(images) => {
                 let checkpoint = &images.checkpoint;
-                let is_unfinished = checkpoint.inventory.is_none() && checkpoint.rolled_back.is_none();
+                let is_unfinished =
+                    images.is_trusted() && checkpoint.inventory.is_none() && checkpoint.rolled_back.is_none();
                 (is_unfinished && !found.members.is_empty(), checkpoint.run_id())
             }
             Clues::Process(_) => (false, None),

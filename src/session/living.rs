@@ -11,6 +11,7 @@ use crate::error::{Error, Silent};
 use crate::host;
 use crate::locate::{self, Context, Given};
 use crate::options::Options;
+use crate::system::author::Author;
 
 /// What is to be healed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,14 @@ pub(crate) struct Images {
     pub(crate) checkpoint: Checkpoint,
     pub(crate) facts: LivingFacts,
     pub(crate) note: Option<String>,
+}
+
+impl Images {
+    /// Whether only root can have written the images and the log: what others say changes no process.
+    pub(crate) fn is_trusted(&self) -> bool {
+        let log = self.checkpoint.log_file.as_ref().map_or(Author::Trusted, |log| log.author);
+        self.checkpoint.author.or(log) == Author::Trusted
+    }
 }
 
 /// Opens the targets for a look.
