@@ -141,6 +141,13 @@ pub struct NetworkView {
     pub failures: Vec<LookFailure>,
 }
 
+impl NetworkView {
+    /// Whether there is a lock chain.
+    pub fn has_lock_chain(&self) -> bool {
+        self.filters.iter().any(|filter| filter.lock_chain.is_some())
+    }
+}
+
 /// Why one filter table could not be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {

@@ -11,13 +11,13 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use crate::evidence::Evidence;
 use crate::json::{Bytes, EvidenceReport};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Name, Pinned};
 use crate::system::ledger::{self, Ledger, LedgerError};
+use crate::system::machine;
 use crate::system::save::{self, Attributes};
 use crate::system::way::{self, WayError};
 use crate::time::Timestamp;
@@ -171,7 +171,7 @@ impl Saver {
             images_directory: absolute(&self.images),
             run_id: self.run_id.as_deref(),
             evidence: what.evidence.iter().map(EvidenceReport::new).collect(),
-            saved: now(),
+            saved: machine::now(),
             tool: concat!("criu-gc ", env!("CARGO_PKG_VERSION")),
         };
         self.directory.note(&name, what.stem, &entry)?;
@@ -213,11 +213,6 @@ fn first_free_number(names: &[Vec<u8>]) -> u64 {
 /// A relative path means nothing to a later reader of the manifest.
 fn absolute(path: &Path) -> Bytes {
     Bytes::of_path(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
+/// How far two times may be apart that belong to one moment: processes tell their start in hundredths of a second, and the
+/// times of files lag behind the clock by up to a tick of the kernel.
+pub const SLACK: Duration = Duration::from_millis(20);
+
 /// A point in time since 1970-01-01 00:00:00 UTC, in seconds and nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp {

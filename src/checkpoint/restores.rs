@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::RestoreEvidence;
 use crate::system::reads::FirstRead;
-use crate::time::Timestamp;
+use crate::time::{SLACK, Timestamp};
 
 /// What is known of restores from the images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,11 +39,9 @@ pub struct FailedRestore {
 }
 
 impl FailedRestore {
-    /// The restore whose log was written until `ended`, and whose last line came `took` after the first. File times
-    /// lag behind the clock of the log by up to a tick of the kernel.
+    /// The restore whose log was written until `ended`, and whose last line came `took` after the first.
     pub(super) fn new(log: &str, ended: Timestamp, took: Duration) -> Self {
-        const TICK: Duration = Duration::from_millis(20);
-        FailedRestore { log: log.to_owned(), began: ended.minus(took + TICK), ended, has_locked: false }
+        FailedRestore { log: log.to_owned(), began: ended.minus(took + SLACK), ended, has_locked: false }
     }
 
     /// Whether this restore can have made a change of this time.

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The evidence for verdicts, apart from the object itself.
 
-use std::time::Duration;
-
 use crate::carrier::FoundFile;
 use crate::carrier::filter::Tie;
 use crate::checkpoint::{Checkpoint, FinalState};
 use crate::evidence::Evidence;
 use crate::mounts::Identity;
 use crate::reason::KeepReason;
-use crate::time::Timestamp;
+use crate::time::{SLACK, Timestamp};
 use crate::tree::TreeState;
-
-/// Starts of processes are known to a hundredth of a second, and the times of files lag by a tick of the kernel's clock.
-const TICK: Duration = Duration::from_millis(20);
 
 /// What the record of a dump says about an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +114,7 @@ impl Basis<'_> {
     fn is_explained(&self, changed: Timestamp) -> bool {
         let Checkpoint { restores, log, .. } = self.checkpoint;
         let fallbacks = self.tree.fallback.iter().map(|fallback| fallback.started);
-        let by_fallback = || fallbacks.chain(self.tree.started_again).any(|started| started.minus(TICK) <= changed);
+        let by_fallback = || fallbacks.chain(self.tree.started_again).any(|started| started.minus(SLACK) <= changed);
         let died = log.final_state != Some(FinalState::Stopped);
         died && restores.are_excluded() && (restores.failed_at(changed).is_some() || by_fallback())
     }

@@ -105,20 +105,27 @@ impl Named {
     }
 }
 
+impl<T> Recorded<T> {
+    /// The fact, if it is the word of this host's own engine.
+    fn own(&self) -> Option<&T> {
+        (self.trust == Trust::Host).then_some(&self.value)
+    }
+}
+
 impl Context {
     /// Where on this host the container's root directory was, by the word of this host's engine.
     pub fn own_root(&self) -> Option<&Path> {
-        self.root.as_ref().filter(|recorded| recorded.trust == Trust::Host).map(|recorded| recorded.value.as_path())
+        self.root.as_ref()?.own().map(PathBuf::as_path)
     }
 
     /// When this host's engine started the container last.
     pub fn own_start(&self) -> Option<Timestamp> {
-        self.started.as_ref().filter(|recorded| recorded.trust == Trust::Host).map(|recorded| recorded.value)
+        self.started.as_ref()?.own().copied()
     }
 
     /// What this host's engine had mounted into the container.
     pub fn own_binds(&self) -> impl Iterator<Item = &Bind> {
-        self.binds.iter().filter(|recorded| recorded.trust == Trust::Host).map(|recorded| &recorded.value)
+        self.binds.iter().filter_map(Recorded::own)
     }
 
     pub(super) fn add_network_namespace(&mut self, path: PathBuf, file: &str, trust: Trust) {

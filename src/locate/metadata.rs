@@ -112,6 +112,7 @@ impl Metadata {
         Self::usable(name, read, notes)
     }
 
+    /// What was read of a file; a note says why it cannot be used.
     fn usable<T>(
         name: &str,
         read: Result<Option<(T, Trust)>, MetadataError>,
@@ -123,7 +124,7 @@ impl Metadata {
         })
     }
 
-    /// The same; the error says why it cannot be used.
+    /// A file that can be decoded, with its author; the error says why it cannot be used.
     pub(super) fn decode<T: DeserializeOwned>(&self, name: &str) -> Result<Option<(T, Trust)>, MetadataError> {
         let Some((bytes, trust)) = self.bytes(name)? else { return Ok(None) };
         Ok(Some((json::decode(&bytes)?, trust)))

@@ -11,7 +11,7 @@ use crate::checkpoint::{Checkpoint, Task};
 use crate::host::{self, Process};
 use crate::memory::Randomisation;
 use crate::mounts;
-use crate::time::Timestamp;
+use crate::time::{SLACK, Timestamp};
 
 /// What a process is to the tree, the gravest last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,10 +128,8 @@ impl<'a> Matcher<'a> {
     /// Whether another process took the place of the task in its container: a process with the same pid of a pid
     /// namespace of its own, name or program, and root filesystem, started after the dump.
     fn is_fallback(&self, task: &Task, process: &Process) -> bool {
-        // Starts are known to a tick of a hundredth of a second, and images of some engines to a second.
-        const TICK: Duration = Duration::from_millis(20);
         let is_inner = process.pids.len() > 1 && process.pids.last() == Some(&task.pid);
-        let is_younger = self.checkpoint.written.is_some_and(|written| process.started >= written.minus(TICK));
+        let is_younger = self.checkpoint.written.is_some_and(|written| process.started >= written.minus(SLACK));
         is_inner
             && is_younger
             && (has_name(task, process) || has_program(task, process))

@@ -55,6 +55,11 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
+/// The names of all cases.
+pub(crate) fn names() -> Vec<&'static str> {
+    inventory::iter::<Cases>().flat_map(|cases| cases.cases).map(|case| case.name).collect()
+}
+
 fn trials_of(case: Case, criu: &[Criu]) -> Vec<Trial> {
     if criu.is_empty() {
         // It cannot run, and says why.

@@ -100,6 +100,7 @@ use core::Choice;
 
 fn main() -> std::process::ExitCode {
     take_signals_back();
+    core::assert_known(&case::names());
     let all = case::trials();
     testkit::suite::conclude(match Choice::from_environment() {
         Choice::All => all,

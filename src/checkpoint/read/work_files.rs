@@ -8,7 +8,7 @@ use criu_images::{DumpStats, ImageReader, StatsEntry};
 
 use super::{ReadError, Reader};
 use crate::locate::Written;
-use crate::time::Timestamp;
+use crate::time::{SLACK, Timestamp};
 
 /// The statistics of a dump that came to its end.
 pub(super) struct EndOfDump {
@@ -30,7 +30,6 @@ impl Reader<'_> {
     /// What the dump left was made while the tree stood still, and the statistics are written right after that. Without
     /// them the images themselves are the only clock, and a second has to be enough for what came before the first.
     pub(super) fn began(&self, end: &Option<EndOfDump>) -> Option<Timestamp> {
-        const SLACK: Duration = Duration::from_millis(20);
         const UNKNOWN: Duration = Duration::from_secs(1);
         match end {
             Some(EndOfDump { written, statistics }) => {

@@ -43,9 +43,10 @@ fn hosts_are_private() {
     assert_ne!(other.run("hostname", &[]).stdout, "mine\n");
 }
 
-/// The machine's disks on the way to the tests, and kernel filesystems of its own.
+/// The machine's disks on the way to the tests, kernel filesystems of its own, and a store of records of its own.
 fn mounts_are_few() {
-    const OWN: [&str; 8] = ["/proc", "/sys", "/sys/fs/cgroup", "/dev", "/dev/pts", "/dev/shm", "/run", "/tmp"];
+    const STORE: &str = "/var/lib/criu-gc";
+    const OWN: [&str; 9] = ["/proc", "/sys", "/sys/fs/cgroup", "/dev", "/dev/pts", "/dev/shm", "/run", "/tmp", STORE];
     let host = TestHost::new();
     let table = host.run("cat", &[&"/proc/self/mounts"]).stdout;
     let places: Vec<&str> = table.lines().filter_map(|line| line.split(' ').nth(1)).collect();

@@ -96,6 +96,8 @@ fn criu_is_killed_at_the_call_that_was_chosen() {
         let links = fs::read_dir(host.dir()).expect("a directory").flatten();
         assert_eq!(links.filter(|entry| entry.file_name().as_bytes().starts_with(b"link_remap.")).count(), 2);
         assert!(is_running(tree.state()));
+        let early = criu.dump_killed_at(&host, &tree, &images(&host), &DumpOptions::default(), Duration::ZERO);
+        assert!(early.is_some() && is_running(tree.state()));
     }
     for (criu, victim) in Criu::all().iter().flat_map(|criu| [(criu, Victim::Criu), (criu, Victim::Both)]) {
         let host = TestHost::new();

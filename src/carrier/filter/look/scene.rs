@@ -85,10 +85,6 @@ struct View {
 }
 
 impl View {
-    fn has_chain(&self) -> bool {
-        self.network.filters.iter().any(|filter| filter.lock_chain.is_some())
-    }
-
     /// Whether locks are expected here.
     fn is_expected(&self) -> bool {
         self.is_crius || self.tie.is_some()
@@ -118,10 +114,9 @@ impl Terms<'_> {
         let run_id = self.checkpoint.run_id();
         let network = self.limited(firewall::look(&namespace.name, &self.parts));
         let is_old_enough = self.is_old_enough(namespace, oldest);
-        let is_closed = network.filters.iter().any(|filter| filter.lock_chain.is_some());
         // It outlives the tree by a process that shared it: the rest of a service. A container's processes end with its pid 1.
         let has_others = self.is_from_before(oldest) && self.checkpoint.shares_pid_namespace() == Some(true);
-        let is_candidate = is_closed && has_others && self.checkpoint.has_own_network();
+        let is_candidate = network.has_lock_chain() && has_others && self.checkpoint.has_own_network();
         View {
             network,
             tie,

@@ -28,7 +28,7 @@ impl Scene<'_> {
     /// known to be right only where there is such a chain.
     pub(in crate::carrier::filter::look) fn is_tied(&self) -> bool {
         self.views().any(|view| match view.tie {
-            Some(Tie::Metadata) => view.has_chain(),
+            Some(Tie::Metadata) => view.network.has_lock_chain(),
             Some(Tie::Named | Tie::Own | Tie::Devices | Tie::Recorded | Tie::Tree) => true,
             None => false,
         })
@@ -78,7 +78,7 @@ impl Scene<'_> {
     /// The namespaces that have a chain to which nothing points. One that seems younger than the images may only have
     /// been given a new name.
     fn strange(&self) -> impl Iterator<Item = &View> {
-        self.views().filter(|view| view.has_chain() && !self.is_pointed_to(view))
+        self.views().filter(|view| view.network.has_lock_chain() && !self.is_pointed_to(view))
     }
 
     /// Whoever is in a closed namespace should hear of it, although it is not this checkpoint's.
