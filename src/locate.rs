@@ -33,7 +33,7 @@ use crate::system::dir::{self, Directory, FileError, Opened};
 pub use context::Context;
 pub use folder::ImageFile;
 pub use given::Given;
-pub use images::{Images, Lockable, RESTORE_LOG};
+pub use images::{Images, Lockable, RESTORE_LOG, is_log};
 pub use layout::Layout;
 pub use metadata::MetadataError;
 pub use podman::PodmanError;

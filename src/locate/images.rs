@@ -2,6 +2,7 @@
 //! The images of one checkpoint, wherever they are.
 
 use std::ffi::OsStr;
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ use crate::system::reads::{FirstRead, TimesSetBy};
 
 /// What runtimes, and the manual of CRIU, call the log of a restore.
 pub const RESTORE_LOG: &str = "restore.log";
+/// How much of a file shows that it is a log, in bytes.
+const LOG_START: u64 = 16;
 
 /// The images of a checkpoint, and CRIU's files next to them.
 #[derive(Debug)]
@@ -101,13 +104,12 @@ impl Images {
         Ok(Images::new(Folder::Host(directory), work)?)
     }
 
-    /// A directory in which a dump was killed before it wrote any image: only its log is there, or in `work_dir`.
-    pub fn open_with_log_alone(path: &Path, work_dir: Option<&Path>) -> Result<Option<Self>, LocateError> {
-        let directory = Directory::open(path)?;
-        let work = work_dir.map(Directory::open).transpose()?.map_or(Work::Images, Work::Named);
-        let images = Images::new(Folder::Host(directory), work)?;
-        let has_log = images.work_file("dump.log")?.is_some();
-        Ok(has_log.then_some(images))
+    /// Whether there is a log of CRIU's under the name that it gives to that of a dump.
+    pub(super) fn has_dump_log(&self) -> Result<bool, FileError> {
+        let Some(file) = self.work_file("dump.log")? else { return Ok(false) };
+        let mut start = Vec::new();
+        let read = file.take(LOG_START).read_to_end(&mut start);
+        Ok(read.is_ok() && is_log(&start))
     }
 
     /// The images in a directory.
@@ -258,6 +260,12 @@ impl Images {
             None => self.folder.open(name),
         }
     }
+}
+
+/// Whether a log of CRIU starts so: with a time in seconds, or where only errors are logged with their level.
+pub fn is_log(start: &[u8]) -> bool {
+    let is_timed = start.first() == Some(&b'(') && start.get(1).is_some_and(u8::is_ascii_digit);
+    is_timed || start.starts_with(b"Error (") || start.starts_with(b"Warn  (")
 }
 
 /// Whether CRIU's log may have this name: it is not that of another file of a checkpoint.

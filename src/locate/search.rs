@@ -51,11 +51,23 @@ pub(super) fn locate(folder: Folder, work_dir: Option<&Path>) -> Result<Vec<Loca
         if docker_container(&folder).is_some() {
             return several(&folder, &folder, work_dir);
         }
-        return only(children(&folder)?, &folder, work_dir);
+        return among_children(folder, work_dir);
     };
     // People make an archive of a directory with any name, and of several at once.
     let images = archive.topmost(is_an_image, CHECKPOINTS_LIMIT + 1).into_iter();
     all(images.map(|images| located(images, work_dir)), &folder)
+}
+
+/// The one checkpoint in a directory below, or the log of a dump that was killed before it wrote an image.
+fn among_children(folder: Folder, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    let found = children(&folder)?;
+    if !found.is_empty() {
+        return only(found, &folder, work_dir);
+    }
+    let error = without_images(&folder)?;
+    let is_empty = matches!(error, LocateError::NoImages { .. });
+    let dump = located(folder, work_dir)?;
+    if is_empty && dump.images.has_dump_log()? { Ok(vec![dump]) } else { Err(error) }
 }
 
 /// The one checkpoint that was found below what was named. Which of several is meant is not guessed.

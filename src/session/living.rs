@@ -9,7 +9,7 @@ use super::locks::{self, Locked, Locks, Purpose};
 use crate::checkpoint::{self, Checkpoint, LivingFacts};
 use crate::error::{Error, Silent};
 use crate::host;
-use crate::locate::{self, Context, Given};
+use crate::locate::Given;
 use crate::options::Options;
 use crate::system::author::Author;
 
@@ -86,10 +86,7 @@ fn open(targets: &[Target], options: &Options, purpose: Purpose) -> Opened {
                     let path = described.given.path().to_owned();
                     Candidate { path, state: Ok(described) }
                 })),
-                Err(error) => {
-                    let state = log_alone(path, options).ok_or(error);
-                    found.push(Candidate { path: path.clone(), state });
-                }
+                Err(error) => found.push(Candidate { path: path.clone(), state: Err(error) }),
             },
         }
     }
@@ -99,16 +96,6 @@ fn open(targets: &[Target], options: &Options, purpose: Purpose) -> Opened {
         Subject { name: path.display().to_string(), state: state.map(|images| Clues::Images(Box::new(images))) }
     }));
     Opened { subjects, _locks: locks }
-}
-
-/// A directory that has no image, but the log of a dump.
-fn log_alone(path: &Path, options: &Options) -> Option<Described> {
-    let (theirs, work_dir) = (path.to_owned(), options.work_dir.clone());
-    let opened = host::answer(&[path], move || {
-        locate::Images::open_with_log_alone(&theirs, work_dir.as_deref()).ok().flatten()
-    })??;
-    let (layout, context) = (opened.layout(), Context::default());
-    Some(Described { given: Given::Images(Box::new(opened)), layout, context, archive: None })
 }
 
 fn read(locked: Locked, options: &Options) -> Result<Images, Error> {

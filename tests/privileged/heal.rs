@@ -27,17 +27,19 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "heal thaws the control group that a killed dump froze, and no other", test: frozen },
     Case { name: "heal leaves a tree alone while a dump is at work", test: at_work },
     Case { name: "heal that is killed at any change leaves the tree running, and the next goes on", test: killed },
-    Case { name: "after a dump killed at random moments, heal finds all damage", test: moments },
 ]));
 inventory::submit!(Cases::with_newest_criu(&[Case {
     name: "heal changes nothing of a process without damage",
     test: look_alikes,
 }]));
 
+/// How many deleted files a busy tree has open.
+const FILES: usize = 20;
+
 /// A host with a tree that answers a peer, which is the test itself.
-struct Echo {
-    host: TestHost,
-    tree: Workload,
+pub(crate) struct Echo {
+    pub(crate) host: TestHost,
+    pub(crate) tree: Workload,
     peer: TcpStream,
 }
 
@@ -46,12 +48,15 @@ impl Echo {
         Self::with(TestHost::new(), &[], Net::of_host)
     }
 
-    /// The same with connections of its own and children: their dump takes longer than CRIU's start.
-    fn busy() -> Self {
+    /// The same with deleted files, connections of its own and children: their dump takes longer than CRIU's start.
+    pub(crate) fn busy() -> Self {
+        let host = TestHost::new();
+        let files: Vec<PathBuf> = (0..FILES).map(|number| host.dir().join(format!("data {number}"))).collect();
         let connection: [Word<'_>; 2] = [&"listen-connect", &"127.0.0.1:0"];
         let child: [Word<'_>; 4] = [&"child", &"listen-connect", &"127.0.0.1:0", &"end"];
-        let words: Vec<Word<'_>> = connection.repeat(6).into_iter().chain(child.repeat(2)).collect();
-        Self::with(TestHost::new(), &words, Net::of_host)
+        let files = files.iter().flat_map(|file| [&"deleted" as Word<'_>, file]);
+        let words: Vec<Word<'_>> = files.chain(connection.repeat(6)).chain(child.repeat(2)).collect();
+        Self::with(host, &words, Net::of_host)
     }
 
     fn with(host: TestHost, words: &[Word<'_>], net: impl Fn(&TestHost) -> Net) -> Self {
@@ -70,7 +75,7 @@ impl Echo {
     }
 
     /// Whether the tree answers the peer. Bytes of an earlier question may come first.
-    fn answers(&self) -> bool {
+    pub(crate) fn answers(&self) -> bool {
         self.answers_within(Duration::from_secs(20))
     }
 
@@ -84,16 +89,16 @@ impl Echo {
         peer.write_all(b"?").is_ok() && peer.read(&mut [0; 64]).is_ok_and(|length| length > 0)
     }
 
-    fn pid(&self) -> String {
+    pub(crate) fn pid(&self) -> String {
         self.tree.pid().to_string()
     }
 
-    fn heal(&self, arguments: &[&str]) -> Finished {
+    pub(crate) fn heal(&self, arguments: &[&str]) -> Finished {
         heal(&self.host, arguments)
     }
 
     /// SIGTERM ends it, as it does any program that does not handle it.
-    fn ends_by_sigterm(self) -> bool {
+    pub(crate) fn ends_by_sigterm(self) -> bool {
         self.host.run("kill", &[&"-TERM", &self.pid()]);
         wait_until(|| matches!(self.tree.state(), None | Some('Z')).then_some(())).is_some()
     }
@@ -119,7 +124,7 @@ fn heal(host: &TestHost, arguments: &[&str]) -> Finished {
     host.command(binary()).arg("heal").args(arguments).finish()
 }
 
-fn damages(finished: &Finished) -> Vec<Value> {
+pub(crate) fn damages(finished: &Finished) -> Vec<Value> {
     let document: Value = serde_json::from_str(&finished.stdout).expect("one JSON document");
     document["subjects"][0]["damages"].as_array().expect("damages").clone()
 }
@@ -352,43 +357,6 @@ fn killed(criu: &Criu) {
     }
     assert!(crashes > 3, "void: {crashes} crashes");
     crate::faults::tell(&format!("{crashes} runs killed"));
-}
-
-/// `CRIU_GC_MOMENTS` sets how many.
-fn moments(criu: &Criu) {
-    let count = std::env::var("CRIU_GC_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_u64);
-    let (mut hit, mut damaged, mut dead) = (0, 0, 0);
-    let whole = Echo::busy();
-    make_tables(&whole.host, None, IptablesFlavour::Nft);
-    let whole = criu.dump(&whole.host, &whole.tree, &images_of(&whole.host), &DumpOptions::default()).duration;
-    for number in 0..count {
-        let echo = Echo::busy();
-        make_tables(&echo.host, None, IptablesFlavour::Nft);
-        let images = images_of(&echo.host);
-        // The fractional parts of multiples of the golden ratio are spread evenly.
-        let fraction = u32::try_from(number * 618_034 % 1_000_000).expect("less than a million");
-        let time = whole * fraction / 1_000_000;
-        let Some(_) = criu.dump_killed_at(&echo.host, &echo.tree, &images, &DumpOptions::default(), time) else {
-            continue;
-        };
-        hit += 1;
-        std::thread::sleep(Duration::from_millis(100));
-        if matches!(echo.tree.state(), None | Some('Z')) {
-            dead += 1;
-            continue;
-        }
-        let pid = echo.pid();
-        let shown = damages(&echo.heal(&["--pid", &pid, "--show", "--json"]));
-        damaged += u32::from(shown.iter().any(|damage| damage["verdict"] == "heal"));
-        let healed = echo.heal(&["--pid", &pid]);
-        assert_eq!(healed.code(), 0, "after {time:?}: {healed}");
-        assert!(echo.answers(), "after {time:?}: {healed}");
-        let again = echo.heal(&["--pid", &pid, "--show", "--exit-code"]);
-        assert_eq!(again.code(), 0, "after {time:?}: {again}");
-        assert!(echo.ends_by_sigterm(), "after {time:?}: {healed}");
-    }
-    crate::faults::tell(&format!("{hit} of {count} dumps killed, {damaged} trees damaged, {dead} dead"));
-    assert!(damaged > 0, "void: {hit} of {count} dumps were killed, and no tree was damaged");
 }
 
 fn look_alikes(_: &Criu) {

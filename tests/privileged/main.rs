@@ -83,6 +83,7 @@ mod stored;
 mod stored_restores;
 mod stuck;
 mod supervised;
+mod sweep;
 mod tables;
 mod terminal;
 mod ties;

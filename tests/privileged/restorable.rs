@@ -45,7 +45,7 @@ impl Killed {
         killed
     }
 
-    fn dumped(criu: &Criu, extra: &[&str]) -> Self {
+    pub(crate) fn dumped(criu: &Criu, extra: &[&str]) -> Self {
         Self::dumped_after(criu, extra, |_, _| ())
     }
 
@@ -97,7 +97,7 @@ impl Killed {
     }
 
     /// How many processes of the tree there are. Others come and go.
-    fn processes(&self) -> usize {
+    pub(crate) fn processes(&self) -> usize {
         let names = self.host.run("sh", &[&"-c", &"cat /proc/[0-9]*/comm 2>/dev/null || true"]);
         names.stdout.lines().filter(|name| *name == "workload").count()
     }

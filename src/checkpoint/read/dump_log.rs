@@ -7,7 +7,7 @@ use criu_images::Inventory;
 
 use super::{BUFFER, ReadError, Reader};
 use crate::checkpoint::{ImageProblem, ImageProblemKind, LogFacts, LogFile, Record, Rollback, log};
-use crate::locate::ImageFile;
+use crate::locate::{ImageFile, is_log};
 use crate::system::author::Author;
 use crate::time::Timestamp;
 
@@ -134,10 +134,4 @@ impl DumpLog {
     fn author(&self) -> Author {
         self.file.as_ref().map_or(Author::Trusted, |file| file.author)
     }
-}
-
-/// A line begins with a time in seconds, or where only errors are logged with their level.
-fn is_log(start: &[u8]) -> bool {
-    let is_timed = start.first() == Some(&b'(') && start.get(1).is_some_and(u8::is_ascii_digit);
-    is_timed || start.starts_with(b"Error (") || start.starts_with(b"Warn  (")
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use super::Criu;
 use super::dump::{DumpResult, end_of};
-use super::interrupted::{Interrupted, kill_below};
+use super::interrupted::Interrupted;
 use super::options::DumpOptions;
 use crate::artifacts::Artifacts;
 use crate::command::{CommandExt, Finished};
 use crate::host::TestHost;
+use crate::process;
 use crate::workload::Workload;
 
 /// Who is killed.
@@ -116,13 +117,8 @@ impl Criu {
         options: &DumpOptions,
         time: Duration,
     ) -> Option<Interrupted> {
-        let mut command = self.dump_command(host, tree, images, options);
-        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut nsenter = command.spawn().expect("nsenter");
-        std::thread::sleep(time);
-        let has_ended = nsenter.try_wait().expect("a child's status").is_some();
-        kill_below(&mut nsenter);
-        (!has_ended).then(|| Interrupted { images: images.to_owned() })
+        let is_killed = kill_at(self.dump_command(host, tree, images, options), time);
+        is_killed.then(|| Interrupted { images: images.to_owned() })
     }
 
     /// Restores what was dumped and kills CRIU, a restored task, or both. What is left of the tree is not ended.
@@ -133,4 +129,21 @@ impl Criu {
     pub fn restore_killed(&self, host: &TestHost, dump: &DumpResult, options: &DumpOptions, kill: Kill) -> Finished {
         kill.run(host, self.restore_command(host, dump, options), &dump.images.join("restore.log"))
     }
+
+    /// Restores what was dumped and kills CRIU after so long. Says whether the restore was still at work.
+    ///
+    /// # Panics
+    /// If the restore does not start.
+    pub fn restore_killed_at(&self, host: &TestHost, dump: &DumpResult, options: &DumpOptions, time: Duration) -> bool {
+        kill_at(self.restore_command(host, dump, options), time)
+    }
+}
+
+/// Kills what nsenter runs after so long, and none of its children. Says whether it did not come to its end.
+fn kill_at(mut command: Command, time: Duration) -> bool {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut nsenter = command.spawn().expect("nsenter");
+    std::thread::sleep(time);
+    process::children(nsenter.id()).into_iter().for_each(process::kill);
+    !nsenter.wait().expect("a child's status").success()
 }
