@@ -25,6 +25,7 @@ use crate::checkpoint::{Checkpoint, FinalState};
 use crate::host::{DumpTrace, Host, Process, is_named};
 use crate::locate::Given;
 use crate::record::Record;
+use crate::system::author::Author;
 use crate::system::netns::NetworkId;
 use crate::time::Timestamp;
 use kinship::{Kinship, Matcher};
@@ -199,8 +200,10 @@ fn processes(host: &Host, checkpoint: &Checkpoint, mut state: TreeState) -> Tree
 pub fn trace_of(checkpoint: &Checkpoint) -> DumpTrace {
     let shared = checkpoint.shares_pid_namespace() == Some(true);
     let own = checkpoint.tasks.iter().filter(|_| shared).map(|task| task.pid);
+    // A dump that was killed early has a log, and no image with a time.
+    let logged = checkpoint.log_file.as_ref().filter(|log| log.author == Author::Trusted).and_then(|log| log.written);
     DumpTrace {
-        written: checkpoint.written,
+        written: checkpoint.written.or(logged),
         pids: own.chain(checkpoint.log.root_pid).collect(),
         recorded: checkpoint.record.record().and_then(Record::pid_namespace),
     }
