@@ -23,6 +23,18 @@ pub struct Restores {
     pub has_log: bool,
     /// When the images that every restore reads were first read.
     pub first_read: FirstRead,
+    /// Where a restore may have been tried.
+    pub into: RestoredInto,
+}
+
+/// Into which network namespaces somebody may have tried to restore the images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RestoredInto {
+    /// Into any.
+    #[default]
+    Anywhere,
+    /// Into none but the container's own: nobody has read the images, or they are podman's.
+    Container,
 }
 
 /// A restore that failed, as its log shows.

@@ -163,6 +163,11 @@ impl Images {
         self.folder.host().zip(self.inode)
     }
 
+    /// The archive that they came from.
+    pub fn archive(&self) -> Option<&Source> {
+        self.archive.as_deref()
+    }
+
     /// What to lock; `None` where there is nothing that another run could work on at the same time.
     pub fn lockable(&self) -> Option<Lockable<'_>> {
         let directory = self.directory_and_inode().map(|(directory, inode)| Lockable::Directory(directory, inode));

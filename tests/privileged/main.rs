@@ -30,6 +30,7 @@ mod container_links;
 mod core;
 mod covered;
 mod crash;
+mod cri;
 mod detached;
 mod device_links;
 mod disk;

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Checkpoints of containerd's CRI service, as containerd 2.1 lays them out: the kubelet's archive of a container that
+//! runs on, and a restore from it, which fails in another pod and leaves that one without network.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use testkit::{
+    Container, Criu, DumpOptions, DumpResult, FinalState, IptablesFlavour, Launch, NetNamespace, Network, TestHost,
+    Word, Workload,
+};
+
+use crate::case::{Case, Cases};
+use crate::filters::make_tables;
+use crate::only::with_descriptor_9;
+use crate::places::link_in;
+use crate::tool::Tool;
+use crate::traffic::Net;
+
+inventory::submit!(Cases::with_each_criu(&[
+    Case { name: "CRI: after a failed restore in another pod its network is not called clean", test: another_pod },
+    Case {
+        name: "CRI: after a failed restore in another pod, the pod of the container being gone, nothing is called clean",
+        test: another_pod_alone
+    },
+    Case {
+        name: "CRI: after a failed restore from a bundle's images in another pod, its network is not called clean",
+        test: from_a_bundle
+    },
+    Case { name: "CRI: another container's lock is none of an archive that nobody has read", test: unread },
+    Case { name: "CRI: an archive that was made later does not show that nobody restored the images", test: later },
+]));
+
+/// The key under which runc has a network namespace that is not the container's own.
+const KEY: &str = "extRootNetNS";
+
+const UNKNOWN: &str = "Network lock chain: CRIU (not known: a failed restore may have left one in another network \
+                       namespace; name that with --external net[extRootNetNS]:PATH or --netns PATH)";
+
+/// A node with two pods. The container to checkpoint is in the first.
+struct Node<'a> {
+    criu: &'a Criu,
+    host: &'a TestHost,
+    first: NetNamespace,
+    container: Container,
+}
+
+impl<'a> Node<'a> {
+    fn new(criu: &'a Criu, host: &'a TestHost) -> Self {
+        make_tables(host, None, IptablesFlavour::Nft);
+        Node { criu, host, first: make_pod(host, "cni-first"), container: Container::new(host, "root") }
+    }
+
+    fn start(&self) -> Workload {
+        let launch = Launch::new(&[&"listen-connect", &"127.0.0.1:0", &"deleted", &"/tmp/one"]);
+        launch.container(&self.container).network(Network::Named(self.first.clone())).start(self.host)
+    }
+
+    fn dump(&self, tree: &Workload, images: &Path, final_state: FinalState) -> DumpResult {
+        let inode = self.host.path(self.first.path()).metadata().expect("a namespace").ino();
+        let extra = vec!["--external".into(), format!("net[{inode}]:{KEY}").into()];
+        self.criu.dump(self.host, tree, images, &DumpOptions { final_state, extra, ..DumpOptions::default() })
+    }
+
+    /// Checkpoints the container to an archive, as the kubelet does: it runs on.
+    fn checkpoint(&self, tree: &Workload) -> Archive {
+        self.checkpoint_with(tree, &[])
+    }
+
+    /// The same, with options of tar.
+    fn checkpoint_with(&self, tree: &Workload, options: &[&str]) -> Archive {
+        let directory = self.host.dir().with_file_name("export");
+        let dump = self.dump(tree, &directory.join("checkpoint"), FinalState::Running);
+        fs::write(directory.join("spec.dump"), spec(&format!("/proc/{}/ns/net", tree.pid()))).expect("metadata");
+        fs::write(directory.join("config.dump"), "{}").expect("metadata");
+        let path = directory.with_file_name("checkpoint-first_default-job-2026-11-27T12:31:31Z.tar");
+        let options: Vec<Word<'_>> = options.iter().map(|option| option as Word<'_>).collect();
+        let words: [Word<'_>; 6] = [&"--force-local", &"-C", &directory, &"-cf", &path, &"."];
+        self.host.run("tar", &[options.as_slice(), &words].concat());
+        fs::remove_dir_all(directory).expect("images");
+        Archive { path, dump }
+    }
+
+    /// Restores the container into a pod, as containerd does, from a copy of the images. A link is missing, which CRIU took
+    /// away when it let the tree run on. Returns the directory of the new container.
+    fn fail_to_restore(&self, archive: &mut Archive, pod: &NetNamespace) -> PathBuf {
+        let container = self.host.dir().with_file_name("containers").join("19709874".repeat(8));
+        let unpacked = container.join("ctrd-restore");
+        fs::create_dir_all(&unpacked).expect("a new directory");
+        self.host.run("tar", &[&"--force-local", &"-C", &unpacked, &"-xf", &archive.path]);
+        archive.dump.images = unpacked.join("checkpoint");
+        self.fail_to_restore_in(&archive.dump, pod);
+        container
+    }
+
+    fn fail_to_restore_in(&self, dump: &DumpResult, pod: &NetNamespace) {
+        // For containerd, runc has CRIU restore no network, and then CRIU locks it.
+        let empty = ["--empty-ns", "net", "--inherit-fd"].map(OsString::from).to_vec();
+        let extra = [empty, vec![format!("fd[9]:{KEY}").into()]].concat();
+        let options = DumpOptions { extra, ..DumpOptions::default() };
+        let command = self.criu.restore_command(self.host, dump, &options);
+        let finished = with_descriptor_9(&self.host.path(pod.path()), &command);
+        assert_ne!(finished.code(), 0, "void: the restore succeeded");
+        let log = fs::read_to_string(dump.images.join("restore.log")).unwrap_or_default();
+        assert!(!self.is_open(pod), "void: the restore locked nothing: {log}");
+    }
+
+    fn is_open(&self, pod: &NetNamespace) -> bool {
+        Net::at(self.host, &pod.path()).lets_packets_pass()
+    }
+
+    /// A container of somebody else's, whose dump locked its network.
+    fn lock_another(&self) -> NetNamespace {
+        let other = make_pod(self.host, "other");
+        let tree = Launch::new(&[&"listen", &"0.0.0.0:0"]).network(Network::Named(other.clone())).start(self.host);
+        self.criu.dump(self.host, &tree, &self.host.dir().with_file_name("others"), &DumpOptions::default());
+        assert!(!self.is_open(&other), "void: the namespace is open");
+        other
+    }
+
+    /// Nothing is removed, and nothing is called clean; a note names the network. Named, it is free again.
+    fn assert_not_known(&self, images: &Path, pod: &NetNamespace) {
+        let tool = Tool::new(self.host, images);
+        let told = tool.run(&[]);
+        assert_eq!(told.code(), 1, "{told}");
+        assert!(told.stdout.lines().any(|line| line == UNKNOWN), "{told}");
+        let note = format!("Note: {} has a chain CRIU, and nothing ties it to this ", pod.path().display());
+        assert!(told.stdout.contains(&note) && !told.stdout.contains("Nothing is left"), "{told}");
+        assert_eq!(tool.run(&["--show", "--exit-code"]).code(), 1);
+        assert!(!self.is_open(pod), "{told}");
+    }
+
+    fn assert_removes_named(&self, images: &Path, pod: &NetNamespace) {
+        let tool = Tool::new(self.host, images).option("--netns", pod.path());
+        let removed = tool.run(&[]);
+        assert!(removed.code() == 0 && self.is_open(pod), "{removed}");
+        tool.assert_finds_nothing();
+    }
+}
+
+/// A checkpoint in an archive.
+struct Archive {
+    path: PathBuf,
+    dump: DumpResult,
+}
+
+fn make_pod(host: &TestHost, name: &str) -> NetNamespace {
+    let pod = host.make_net_namespace(name);
+    make_tables(host, Some(&pod.path()), IptablesFlavour::Nft);
+    pod
+}
+
+/// What containerd writes of the container.
+fn spec(namespace: &str) -> String {
+    let annotations = serde_json::json!({
+        "io.kubernetes.cri.container-name": "job",
+        "io.kubernetes.cri.container-type": "container",
+        "io.kubernetes.cri.sandbox-name": "first",
+        "io.kubernetes.cri.sandbox-namespace": "default",
+    });
+    let namespaces = serde_json::json!([{ "type": "pid" }, { "type": "network", "path": namespace }]);
+    let linux = serde_json::json!({ "cgroupsPath": "/k8s.io/job", "namespaces": namespaces });
+    serde_json::json!({ "ociVersion": "1.2.1", "annotations": annotations, "linux": linux }).to_string()
+}
+
+fn another_pod(criu: &Criu) {
+    let host = TestHost::new();
+    let node = Node::new(criu, &host);
+    let tree = node.start();
+    let mut archive = node.checkpoint(&tree);
+    let second = make_pod(&host, "cni-second");
+    let container = node.fail_to_restore(&mut archive, &second);
+    for images in [&archive.path, &container.join("ctrd-restore")] {
+        node.assert_not_known(images, &second);
+    }
+    node.assert_removes_named(&archive.path, &second);
+    assert!(node.is_open(&node.first) && tree.state().is_some(), "the container that runs on was touched");
+}
+
+/// The engine takes away the network namespace of a pod with the pod.
+fn another_pod_alone(criu: &Criu) {
+    let host = TestHost::new();
+    let node = Node::new(criu, &host);
+    let tree = node.start();
+    let mut archive = node.checkpoint(&tree);
+    drop(tree);
+    host.run("ip", &[&"netns", &"delete", &node.first.name()]);
+    let second = make_pod(&host, "cni-second");
+    node.fail_to_restore(&mut archive, &second);
+    node.assert_not_known(&archive.path, &second);
+    node.assert_removes_named(&archive.path, &second);
+}
+
+/// The dump locked the container's own pod, which the bundle's configuration ties; a restore by hand another one.
+fn from_a_bundle(criu: &Criu) {
+    for restored in [false, true] {
+        let host = TestHost::new();
+        let node = Node::new(criu, &host);
+        let bundle = host.dir().with_file_name("bundle");
+        let dump = node.dump(&node.start(), &bundle.join("checkpoint"), FinalState::Dead);
+        fs::write(bundle.join("config.json"), spec("/run/netns/cni-first")).expect("a configuration");
+        assert!(!node.is_open(&node.first), "void: the namespace is open");
+        let other = if restored { make_pod(&host, "cni-second") } else { node.lock_another() };
+        if restored {
+            fs::remove_file(link_in(&node.container.root().join("tmp"))).expect("a link");
+            node.fail_to_restore_in(&dump, &other);
+        }
+        let tool = Tool::new(&host, &bundle);
+        let removed = tool.run(&[]);
+        assert!(node.is_open(&node.first) && !node.is_open(&other), "{removed}");
+        assert_eq!(removed.code(), i32::from(restored), "{removed}");
+        match restored {
+            true => node.assert_not_known(&bundle, &other),
+            false => tool.assert_finds_nothing(),
+        }
+    }
+}
+
+/// As on a node where another container is locked, which its own checkpoint may still restore.
+fn unread(criu: &Criu) {
+    let host = TestHost::new();
+    let node = Node::new(criu, &host);
+    let tree = node.start();
+    let archive = node.checkpoint(&tree);
+    let other = node.lock_another();
+    let tool = Tool::new(&host, &archive.path);
+    for _ in 0..2 {
+        let shown = tool.show();
+        let note = format!("Note: {} has a chain CRIU, and nothing ties it to this ", other.path().display());
+        assert!(shown.iter().any(|line| line.starts_with(&note)), "{shown:#?}");
+        tool.assert_finds_nothing();
+    }
+    assert!(!node.is_open(&other), "the other container's lock was removed");
+}
+
+/// A copy, for example: others may have read the original.
+fn later(criu: &Criu) {
+    let host = TestHost::new();
+    let node = Node::new(criu, &host);
+    let tree = node.start();
+    let archive = node.checkpoint_with(&tree, &["--mtime=1 minute ago"]);
+    node.assert_not_known(&archive.path, &node.lock_another());
+}
