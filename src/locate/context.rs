@@ -33,6 +33,8 @@ pub struct Context {
     pub container: Named,
     /// The pod that it was in.
     pub pod: Named,
+    /// The id of the sandbox that the pod is to containerd.
+    pub sandbox: Option<Recorded<String>>,
     /// The container's root directory on the host that dumped it.
     pub root: Option<Recorded<PathBuf>>,
     /// When the engine started the container last.

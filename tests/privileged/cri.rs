@@ -4,8 +4,10 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use testkit::{
     Container, Criu, DumpOptions, DumpResult, FinalState, IptablesFlavour, Launch, NetNamespace, Network, TestHost,
@@ -29,12 +31,21 @@ inventory::submit!(Cases::with_each_criu(&[
         name: "CRI: after a failed restore from a bundle's images in another pod, its network is not called clean",
         test: from_a_bundle
     },
+    Case {
+        name: "CRI: after a failed restore in its own pod the network is free again, without an option",
+        test: same_pod
+    },
+    Case { name: "CRI: what others can write does not lead to the pod's network", test: words_of_others },
+    Case { name: "CRI: the sandbox of a container that another one is in now is not the pod's", test: younger_pod },
     Case { name: "CRI: another container's lock is none of an archive that nobody has read", test: unread },
     Case { name: "CRI: an archive that was made later does not show that nobody restored the images", test: later },
 ]));
 
 /// The key under which runc has a network namespace that is not the container's own.
 const KEY: &str = "extRootNetNS";
+
+/// The beginning of the id of the first pod's sandbox.
+const SANDBOX: &str = "a761001c";
 
 const UNKNOWN: &str = "Network lock chain: CRIU (not known: a failed restore may have left one in another network \
                        namespace; name that with --external net[extRootNetNS]:PATH or --netns PATH)";
@@ -73,7 +84,8 @@ impl<'a> Node<'a> {
     fn checkpoint_with(&self, tree: &Workload, options: &[&str]) -> Archive {
         let directory = self.host.dir().with_file_name("export");
         let dump = self.dump(tree, &directory.join("checkpoint"), FinalState::Running);
-        fs::write(directory.join("spec.dump"), spec(&format!("/proc/{}/ns/net", tree.pid()))).expect("metadata");
+        fs::write(directory.join("spec.dump"), spec("container", &format!("/proc/{}/ns/net", tree.pid())))
+            .expect("metadata");
         fs::write(directory.join("config.dump"), "{}").expect("metadata");
         let path = directory.with_file_name("checkpoint-first_default-job-2026-11-27T12:31:31Z.tar");
         let options: Vec<Word<'_>> = options.iter().map(|option| option as Word<'_>).collect();
@@ -105,6 +117,25 @@ impl<'a> Node<'a> {
         assert_ne!(finished.code(), 0, "void: the restore succeeded");
         let log = fs::read_to_string(dump.images.join("restore.log")).unwrap_or_default();
         assert!(!self.is_open(pod), "void: the restore locked nothing: {log}");
+    }
+
+    /// What containerd keeps of the first pod's sandbox while that runs.
+    fn keep_sandbox(&self) -> PathBuf {
+        let tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io";
+        let directory = self.host.path(tasks).join(SANDBOX.repeat(8));
+        fs::create_dir_all(&directory).expect("a new directory");
+        let config = directory.join("config.json");
+        fs::write(&config, spec("sandbox", "/var/run/netns/cni-first")).expect("a configuration");
+        config
+    }
+
+    /// The container was stopped, and a restore in its own pod failed.
+    fn fail_to_restore_in_own_pod(&self) -> Archive {
+        let tree = self.start();
+        let mut archive = self.checkpoint(&tree);
+        drop(tree);
+        self.fail_to_restore(&mut archive, &self.first);
+        archive
     }
 
     fn is_open(&self, pod: &NetNamespace) -> bool {
@@ -152,11 +183,12 @@ fn make_pod(host: &TestHost, name: &str) -> NetNamespace {
     pod
 }
 
-/// What containerd writes of the container.
-fn spec(namespace: &str) -> String {
+/// What containerd writes of a container or a sandbox.
+fn spec(kind: &str, namespace: &str) -> String {
     let annotations = serde_json::json!({
         "io.kubernetes.cri.container-name": "job",
-        "io.kubernetes.cri.container-type": "container",
+        "io.kubernetes.cri.container-type": kind,
+        "io.kubernetes.cri.sandbox-id": SANDBOX.repeat(8),
         "io.kubernetes.cri.sandbox-name": "first",
         "io.kubernetes.cri.sandbox-namespace": "default",
     });
@@ -200,7 +232,7 @@ fn from_a_bundle(criu: &Criu) {
         let node = Node::new(criu, &host);
         let bundle = host.dir().with_file_name("bundle");
         let dump = node.dump(&node.start(), &bundle.join("checkpoint"), FinalState::Dead);
-        fs::write(bundle.join("config.json"), spec("/run/netns/cni-first")).expect("a configuration");
+        fs::write(bundle.join("config.json"), spec("container", "/run/netns/cni-first")).expect("a configuration");
         assert!(!node.is_open(&node.first), "void: the namespace is open");
         let other = if restored { make_pod(&host, "cni-second") } else { node.lock_another() };
         if restored {
@@ -216,6 +248,58 @@ fn from_a_bundle(criu: &Criu) {
             false => tool.assert_finds_nothing(),
         }
     }
+}
+
+fn same_pod(criu: &Criu) {
+    let host = TestHost::new();
+    let node = Node::new(criu, &host);
+    node.keep_sandbox();
+    let archive = node.fail_to_restore_in_own_pod();
+    let tool = Tool::new(&host, &archive.path);
+    let shown = tool.show();
+    let tied = ", named by the container's configuration; to be removed)";
+    assert_eq!(shown.iter().filter(|line| line.ends_with(tied)).count(), 2, "{shown:#?}");
+    let removed = tool.run(&[]);
+    assert!(removed.code() == 0 && node.is_open(&node.first), "{removed}");
+    tool.assert_finds_nothing();
+}
+
+/// Neither the archive of another user nor a directory that others can write ties the pod; a note tells the option.
+fn words_of_others(criu: &Criu) {
+    for (is_of_archive, reason) in [(true, "foreign-images"), (false, "untied-namespace")] {
+        let host = TestHost::new();
+        let node = Node::new(criu, &host);
+        let config = node.keep_sandbox();
+        let archive = node.fail_to_restore_in_own_pod();
+        match is_of_archive {
+            true => chown(&archive.path, Some(1000), None).expect("an owner"),
+            false => fs::set_permissions(config, fs::Permissions::from_mode(0o666)).expect("a mode"),
+        }
+        let tool = Tool::new(&host, &archive.path);
+        tool.assert_keeps_everything(reason);
+        let shown = tool.show();
+        let option = "if this is expected, add --netns /var/run/netns/cni-first";
+        assert!(shown.iter().any(|line| line.ends_with(option)), "{shown:#?}");
+        assert!(!node.is_open(&node.first), "{shown:#?}");
+    }
+}
+
+/// The lock in it need not be of a restore from these images.
+fn younger_pod(criu: &Criu) {
+    let host = TestHost::new();
+    let node = Node::new(criu, &host);
+    node.keep_sandbox();
+    let archive = node.checkpoint(&node.start());
+    // The times in the archive are whole seconds.
+    sleep(Duration::from_millis(1100));
+    let name = node.first.name();
+    host.run("ip", &[&"netns", &"delete", &name]);
+    let other = node.lock_another();
+    host.run("sh", &[&"-c", &"touch /run/netns/$1; mount --bind $0 /run/netns/$1", &other.path(), &name]);
+    host.run("ip", &[&"netns", &"delete", &other.name()]);
+    let told = Tool::new(&host, &archive.path).run(&[]);
+    assert!(told.stdout.contains("but that name now refers to a namespace newer than the images"), "{told}");
+    assert!(!node.is_open(&node.first), "{told}");
 }
 
 /// As on a node where another container is locked, which its own checkpoint may still restore.
