@@ -35,7 +35,7 @@ pub use from_record::{from_record, restore_of};
 pub use log::{Detail, FinalState, Freezing, LogFacts, LogFile, LoggedLock, Obstacle, Rollback};
 pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
 pub use read::{Identity, LivingFacts, ReadError, identify, living_facts, read};
-pub use restores::{FailedRestore, RestoredInto, Restores};
+pub use restores::{FailedRestore, Locked, RestoredInto, Restores};
 pub use times::{DumpSpan, ImageTimes};
 
 /// A checkpoint as its images, and the log beside them, describe it.

@@ -206,7 +206,10 @@ impl Images {
     /// when it was listed: it would remember each that it has not, and images can name any number of tasks.
     pub fn image(&self, name: &str) -> Result<Option<ImageFile>, FileError> {
         match self.names.binary_search_by(|known| known.as_slice().cmp(name.as_bytes())) {
-            Ok(_) => self.folder.open(name),
+            Ok(_) => {
+                let image = self.folder.open(name)?;
+                Ok(if self.layout == Layout::Docker { image.map(ImageFile::unpacked) } else { image })
+            }
             Err(_) => Ok(None),
         }
     }

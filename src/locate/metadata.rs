@@ -21,6 +21,7 @@ use crate::causes::with_causes;
 use crate::json::{self, DecodeError};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError};
+use crate::time::Timestamp;
 
 pub(super) use image::{annotations, retain_known};
 pub(super) use spec::network_namespaces;
@@ -140,6 +141,11 @@ impl Metadata {
             return Err(MetadataError::TooLarge);
         }
         Ok(Some((bytes, trust)))
+    }
+
+    /// When a file was last written.
+    fn written(&self, name: &str) -> Option<Timestamp> {
+        Some(self.folder.open(name).ok()??.written?.said)
     }
 
     /// Whose word an id in a file is. It leads to what this host's engine keeps under that id, wherever the file came from.

@@ -195,6 +195,9 @@ impl ReadImages {
             complete(&mut checkpoint);
         }
         let metadata = with_words_of_containerd(metadata, &checkpoint);
+        if let (Some((failed, started)), Some(written)) = (metadata.own_failed_restore(), checkpoint.written_until) {
+            checkpoint.restores.add_failure_by_engine(&failed.file, failed.value, started, written.latest());
+        }
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let mut hints = Hints { metadata, ..options.hints.clone() };
         hints.external_namespaces.extend(options.inherited.iter().cloned());

@@ -17,7 +17,6 @@ use testkit::{
 use crate::case::{Case, Cases};
 use crate::filters::make_tables;
 use crate::only::with_descriptor_9;
-use crate::places::link_in;
 use crate::tool::Tool;
 use crate::traffic::Net;
 
@@ -51,25 +50,26 @@ const UNKNOWN: &str = "Network lock chain: CRIU (not known: a failed restore may
                        namespace; name that with --external net[extRootNetNS]:PATH or --netns PATH)";
 
 /// A node with two pods. The container to checkpoint is in the first.
-struct Node<'a> {
+pub(crate) struct Node<'a> {
     criu: &'a Criu,
     host: &'a TestHost,
-    first: NetNamespace,
+    pub(crate) first: NetNamespace,
     container: Container,
 }
 
 impl<'a> Node<'a> {
-    fn new(criu: &'a Criu, host: &'a TestHost) -> Self {
+    pub(crate) fn new(criu: &'a Criu, host: &'a TestHost) -> Self {
         make_tables(host, None, IptablesFlavour::Nft);
         Node { criu, host, first: make_pod(host, "cni-first"), container: Container::new(host, "root") }
     }
 
-    fn start(&self) -> Workload {
-        let launch = Launch::new(&[&"listen-connect", &"127.0.0.1:0", &"deleted", &"/tmp/one"]);
+    pub(crate) fn start(&self) -> Workload {
+        let files: [Word<'_>; 4] = [&"deleted", &"/tmp/one", &"deleted", &"/tmp/two"];
+        let launch = Launch::new(&[[&"listen-connect" as Word<'_>, &"127.0.0.1:0"].as_slice(), &files].concat());
         launch.container(&self.container).network(Network::Named(self.first.clone())).start(self.host)
     }
 
-    fn dump(&self, tree: &Workload, images: &Path, final_state: FinalState) -> DumpResult {
+    pub(crate) fn dump(&self, tree: &Workload, images: &Path, final_state: FinalState) -> DumpResult {
         let inode = self.host.path(self.first.path()).metadata().expect("a namespace").ino();
         let extra = vec!["--external".into(), format!("net[{inode}]:{KEY}").into()];
         self.criu.dump(self.host, tree, images, &DumpOptions { final_state, extra, ..DumpOptions::default() })
@@ -107,7 +107,7 @@ impl<'a> Node<'a> {
         container
     }
 
-    fn fail_to_restore_in(&self, dump: &DumpResult, pod: &NetNamespace) {
+    pub(crate) fn fail_to_restore_in(&self, dump: &DumpResult, pod: &NetNamespace) {
         // For containerd, runc has CRIU restore no network, and then CRIU locks it.
         let empty = ["--empty-ns", "net", "--inherit-fd"].map(OsString::from).to_vec();
         let extra = [empty, vec![format!("fd[9]:{KEY}").into()]].concat();
@@ -138,7 +138,14 @@ impl<'a> Node<'a> {
         archive
     }
 
-    fn is_open(&self, pod: &NetNamespace) -> bool {
+    /// Removes a link, so that a restore fails when it has opened the other file.
+    pub(crate) fn remove_last_link(&self) {
+        let names = fs::read_dir(self.container.root().join("tmp")).expect("a directory").flatten();
+        let links = names.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains("link_remap."));
+        fs::remove_file(links.max().expect("void: no link")).expect("a link");
+    }
+
+    pub(crate) fn is_open(&self, pod: &NetNamespace) -> bool {
         Net::at(self.host, &pod.path()).lets_packets_pass()
     }
 
@@ -236,7 +243,7 @@ fn from_a_bundle(criu: &Criu) {
         assert!(!node.is_open(&node.first), "void: the namespace is open");
         let other = if restored { make_pod(&host, "cni-second") } else { node.lock_another() };
         if restored {
-            fs::remove_file(link_in(&node.container.root().join("tmp"))).expect("a link");
+            node.remove_last_link();
             node.fail_to_restore_in(&dump, &other);
         }
         let tool = Tool::new(&host, &bundle);

@@ -34,6 +34,7 @@ mod cri;
 mod detached;
 mod device_links;
 mod disk;
+mod docker;
 mod failed;
 mod failed_restore;
 mod fallback;

@@ -44,6 +44,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "beside a fallback the link in the layer that the engine names is removed", test: named_by_engine },
     Case { name: "beside a fallback a link in a layer that no engine names is kept", test: named_by_nobody },
     Case { name: "beside a fallback the link in the layer of containerd's container is removed", test: containerds },
+    Case { name: "beside a fallback the link in the layer of Docker's containerd store is removed", test: dockers },
     Case { name: "containerd's container in this layer tells the network namespace", test: containerds_network },
     Case { name: "what others can write of containerd's container does not lead to its layer", test: of_others },
     Case { name: "a layer that is younger than the images is not that of the dumped container", test: younger_layer },
@@ -238,6 +239,29 @@ fn containerds(criu: &Criu) {
     assert!(bundle.fallback.state().is_some_and(|state| state != 'Z'), "{removed}");
 }
 
+/// Docker with containerd's image store has no `mount-id`.
+fn dockers(criu: &Criu) {
+    for is_mounted in [false, true] {
+        let host = TestHost::new();
+        let overlay = Overlay::mounted(&host);
+        let id = "9b051c27".repeat(8);
+        let docker = host.dir().join("docker");
+        let container = docker.join("containers").join(&id);
+        let bundle = Bundle::with_fallback_at(criu, &overlay, container.join("checkpoints/cp"), None);
+        let config = serde_json::json!({ "ID": id, "Driver": "overlayfs" });
+        fs::write(container.join("config.v2.json"), config.to_string()).expect("a configuration");
+        let root = docker.join("rootfs/overlayfs").join(id);
+        fs::create_dir_all(&root).expect("a new directory");
+        if is_mounted {
+            host.run("mount", &[&"--bind", &overlay.root(), &root]);
+            let removed = bundle.tool().run(&[]);
+            assert_eq!((removed.code(), links(&overlay)), (0, 0), "{removed}");
+        } else {
+            bundle.tool().assert_keeps_everything("older-than-dump");
+        }
+    }
+}
+
 /// The images have no more of it than a key.
 fn containerds_network(criu: &Criu) {
     for is_kept in [true, false] {
@@ -307,8 +331,12 @@ struct Bundle<'a> {
 impl<'a> Bundle<'a> {
     /// `root` is what the bundle's configuration says, if there is one.
     fn with_fallback(criu: &Criu, overlay: &Overlay<'a>, root: Option<&Path>) -> Self {
+        Self::with_fallback_at(criu, overlay, overlay.host.dir().join("bundle/checkpoint"), root)
+    }
+
+    /// The same, with the images there.
+    fn with_fallback_at(criu: &Criu, overlay: &Overlay<'a>, images: PathBuf, root: Option<&Path>) -> Self {
         let host = overlay.host;
-        let images = host.dir().join("bundle/checkpoint");
         fs::create_dir_all(&images).expect("a new directory");
         if let Some(root) = root {
             let config = serde_json::json!({ "root": { "path": root } });

@@ -9,7 +9,7 @@ use criu_images::ImageKind;
 use super::work_files::statistics;
 use super::{BUFFER, ReadError, Reader};
 use crate::archive::Source;
-use crate::checkpoint::{FailedRestore, RestoreEvidence, RestoredInto, Restores, Task, log};
+use crate::checkpoint::{FailedRestore, Locked, RestoreEvidence, RestoredInto, Restores, Task, log};
 use crate::locate::{Layout, RESTORE_LOG, Written};
 use crate::system::author::Author;
 use crate::system::reads::FirstRead;
@@ -92,7 +92,8 @@ impl Reader<'_> {
         {
             // podman restores every container with `--empty-ns network`, for which CRIU locks the namespace.
             let has_locked = facts.has_set_up_namespaces && self.images.layout() == Layout::Podman;
-            restores.failed.push(FailedRestore { has_locked, ..FailedRestore::new(name, written, took) });
+            let locked = if has_locked { Locked::Yes } else { Locked::No };
+            restores.failed.push(FailedRestore { locked, ..FailedRestore::new(name, written, took) });
         }
         Ok(())
     }
