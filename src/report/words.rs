@@ -86,7 +86,7 @@ fn unreachable_text(unreachable: &Unreachable) -> String {
         Unreachable::Hidden { device: (major, minor), mountpoint, unseen } => {
             let why: Vec<&str> = unseen.iter().map(|unseen| unseen.why.as_str()).collect();
             format!(
-                "the tmpfs {major}:{minor} that the tree had mounted at {} may be mounted where criu-gc cannot look: \
+                "the tmpfs {major}:{minor} that the tree had mounted at {} may still exist where criu-gc cannot look: \
                  {}",
                 mountpoint.display(),
                 why.join("; ")

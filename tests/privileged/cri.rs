@@ -87,6 +87,9 @@ impl<'a> Node<'a> {
         fs::write(directory.join("spec.dump"), spec("container", &format!("/proc/{}/ns/net", tree.pid())))
             .expect("metadata");
         fs::write(directory.join("config.dump"), "{}").expect("metadata");
+        for file in ["dump.log", "stats-dump"] {
+            fs::rename(directory.join("checkpoint").join(file), directory.join(file)).expect("a log");
+        }
         let path = directory.with_file_name("checkpoint-first_default-job-2026-11-27T12:31:31Z.tar");
         let options: Vec<Word<'_>> = options.iter().map(|option| option as Word<'_>).collect();
         let words: [Word<'_>; 6] = [&"--force-local", &"-C", &directory, &"-cf", &path, &"."];
@@ -102,6 +105,9 @@ impl<'a> Node<'a> {
         let unpacked = container.join("ctrd-restore");
         fs::create_dir_all(&unpacked).expect("a new directory");
         self.host.run("tar", &[&"--force-local", &"-C", &unpacked, &"-xf", &archive.path]);
+        for file in ["spec.dump", "config.dump"] {
+            fs::remove_file(unpacked.join(file)).expect("metadata");
+        }
         archive.dump.images = unpacked.join("checkpoint");
         self.fail_to_restore_in(&archive.dump, pod);
         container
@@ -212,6 +218,9 @@ fn another_pod(criu: &Criu) {
     let second = make_pod(&host, "cni-second");
     let container = node.fail_to_restore(&mut archive, &second);
     for images in [&archive.path, &container.join("ctrd-restore")] {
+        let shown = Tool::new(&host, images).show();
+        let note = "Note: dump.log says that the tasks were left running, so CRIU removed what it had created";
+        assert!(shown.iter().any(|line| line == note), "{shown:#?}");
         node.assert_not_known(images, &second);
     }
     node.assert_removes_named(&archive.path, &second);
