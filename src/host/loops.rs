@@ -48,12 +48,11 @@ pub(super) fn look(wanted: &BTreeSet<Device>) -> Vec<Kept> {
 }
 
 fn unknown(name: &str, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => {
-            format!("loop device {name} may have its backing file there, and /dev/{name} does not exist")
-        }
-        _ => format!("loop device {name} may have its backing file there: {error}"),
-    }
+    let why = match error.kind() == io::ErrorKind::NotFound {
+        true => format!("/dev/{name} does not exist"),
+        false => error.to_string(),
+    };
+    format!("loop device {name} may have its backing file there: {why}")
 }
 
 /// The names of the loop devices that have a file.
