@@ -104,6 +104,12 @@ pub enum Cause {
         /// The key, where the images have one.
         key: Option<Vec<u8>>,
     },
+    /// A restore into another network namespace than the dump's may have left one in any that nothing ties to the
+    /// checkpoint; the key is that of the namespace of the images.
+    RestoredElsewhere {
+        /// The key, where the images have one.
+        key: Option<Vec<u8>>,
+    },
     /// It is not where it should be, but that need not be the place that the images mean.
     Elsewhere(Elsewhere),
     /// The filesystem that it is on does not answer: which one.
@@ -156,7 +162,12 @@ impl Cause {
     /// Whether it may be where only the host's own namespaces lead.
     fn is_elsewhere(&self) -> bool {
         match self {
-            Cause::Mount(_) | Cause::Firewall | Cause::Elsewhere(_) | Cause::Open(_) | Cause::Untied { .. } => true,
+            Cause::Mount(_)
+            | Cause::Firewall
+            | Cause::Elsewhere(_)
+            | Cause::Open(_)
+            | Cause::Untied { .. }
+            | Cause::RestoredElsewhere { .. } => true,
             Cause::Ambiguous(_) | Cause::Silent(_) => false,
         }
     }

@@ -35,7 +35,7 @@ pub use from_record::{from_record, restore_of};
 pub use log::{Detail, FinalState, Freezing, LogFacts, LogFile, LoggedLock, Obstacle, Rollback};
 pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
 pub use read::{Identity, LivingFacts, ReadError, identify, living_facts, read};
-pub use restores::{FailedRestore, Restores};
+pub use restores::{FailedRestore, Locked, RestoredInto, Restores};
 pub use times::{DumpSpan, ImageTimes};
 
 /// A checkpoint as its images, and the log beside them, describe it.
@@ -416,6 +416,15 @@ impl Checkpoint {
         self.network.external_key.is_none()
             && self.completeness == Completeness::Complete
             && self.network_scope() == NetworkScope::Own
+    }
+
+    /// Whether a restore that failed may have locked another network namespace than the dump did: the images have none, and
+    /// CRIU locks the one that it is given.
+    pub fn may_have_locked_elsewhere(&self) -> bool {
+        match self.restores.into {
+            RestoredInto::Container => false,
+            RestoredInto::Anywhere => !self.is_interrupted() && !self.has_own_network(),
+        }
     }
 
     /// Whether the tree had mount namespaces of its own.

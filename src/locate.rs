@@ -6,6 +6,7 @@
 
 mod archive;
 mod blobs;
+pub mod containerd;
 mod contents;
 pub mod context;
 mod folder;

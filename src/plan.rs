@@ -184,6 +184,8 @@ struct Decider<'a> {
     tree: &'a TreeState,
     /// What speaks against removing something that does not say by itself whose it is.
     unsigned: Vec<KeepReason>,
+    /// The last changes of all link remaps that are there.
+    changes: Vec<Timestamp>,
     /// What is to happen with the lock tables, and so with the connections that are locked by them.
     tables: Verdict,
 }
@@ -191,7 +193,14 @@ struct Decider<'a> {
 impl<'a> Decider<'a> {
     fn new(checkpoint: &'a Checkpoint, tree: &'a TreeState, answered: &[Answered], policy: &'a Policy) -> Self {
         let (unsigned, tables) = (Vec::new(), Verdict::Nothing);
-        let mut decider = Decider { checkpoint, policy, tree, unsigned, tables };
+        let links = answered.iter().map(|answered| &answered.finding);
+        let links = links.filter(|finding| matches!(finding.residue, Residue::LinkRemap(_)));
+        let change = |finding: &Finding| {
+            let Presence::File(found) = &finding.presence else { return None };
+            Some(found.identity.changed)
+        };
+        let changes = links.filter_map(change).collect();
+        let mut decider = Decider { checkpoint, policy, tree, unsigned, changes, tables };
         let signs: Vec<Signs> = answered.iter().filter_map(|answered| decider.signs(answered)).collect();
         let is_open = checkpoint.absence != Author::Trusted && !signs.iter().any(|signs| signs.of_no_restore);
         if was_restored(checkpoint.restores.succeeded.as_ref(), tree) || is_open {
@@ -218,6 +227,7 @@ impl<'a> Decider<'a> {
             record: answered.record,
             tree: self.tree,
             unsigned: &self.unsigned,
+            changes: &self.changes,
             is_own_change: self.policy.is_own_change(&answered.finding.presence),
         }
     }

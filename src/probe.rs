@@ -84,7 +84,7 @@ pub fn look(
             Query::Name(_) | Query::Filter(_) => {}
         }
     }
-    let is_later = |start: &Timestamp| checkpoint.written.is_some_and(|written| *start > written.latest());
+    let is_later = |start: &Timestamp| checkpoint.written_until.is_some_and(|written| *start > written.latest());
     tree.started_again = hints.metadata.own_start().filter(is_later);
     let mut survey = objects(host, checkpoint, claims, hints, tree.inhabited())?;
     // What is stranded has the sockets that are seen.

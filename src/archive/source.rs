@@ -11,6 +11,7 @@ use rustix::fs::FileType;
 use crate::system::author::Author;
 use crate::system::dir::{self, FileError, InodeId};
 use crate::system::machine;
+use crate::system::reads::{self, FirstRead, TimesSetBy};
 use crate::time::Timestamp;
 
 /// How far the reading of an archive has come.
@@ -32,6 +33,8 @@ pub struct Source {
     kind: SourceKind,
     author: Author,
     changed: Timestamp,
+    born: Option<Timestamp>,
+    first_read: FirstRead,
     inode: InodeId,
 }
 
@@ -63,12 +66,16 @@ impl Source {
             let refused = dir::failed("read, because it is not a directory, a file or a pipe:", path);
             return Err(refused(rustix::io::Errno::INVAL));
         };
-        let (author, changed) = match kind {
-            SourceKind::Regular { .. } => (Author::of(&file).unwrap_or(Author::Anybody), identity.changed),
+        let (author, changed, first_read) = match kind {
+            SourceKind::Regular { .. } => {
+                let author = Author::of(&file).unwrap_or(Author::Anybody);
+                (author, identity.changed, reads::first_read(&file, TimesSetBy::Writing))
+            }
             // Nobody knows who wrote the data in a pipe, and when.
-            SourceKind::Pipe => (Author::Anybody, machine::now()),
+            SourceKind::Pipe => (Author::Anybody, machine::now(), FirstRead::Unknown),
         };
-        Ok(Source { file, path: path.to_owned(), kind, author, changed, inode: identity.id() })
+        let (born, inode) = (identity.born, identity.id());
+        Ok(Source { file, path: path.to_owned(), kind, author, changed, born, first_read, inode })
     }
 
     /// Its name in messages.
@@ -94,6 +101,16 @@ impl Source {
     /// When it was last changed; of a pipe now. What is in it was written no later.
     pub fn changed(&self) -> Timestamp {
         self.changed
+    }
+
+    /// When it was made, where that can be told.
+    pub fn born(&self) -> Option<Timestamp> {
+        self.born
+    }
+
+    /// When it was first read after it was written, before it was read here.
+    pub fn first_read(&self) -> FirstRead {
+        self.first_read
     }
 
     /// The bytes, from where the file stands.

@@ -12,6 +12,9 @@ use super::RestoreEvidence;
 use crate::system::reads::FirstRead;
 use crate::time::{SLACK, Timestamp};
 
+/// An engine notes the failure of a restore within this. In more time there could be another one, and a dump.
+const BY_ENGINE: Duration = Duration::from_secs(60);
+
 /// What is known of restores from the images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restores {
@@ -23,6 +26,18 @@ pub struct Restores {
     pub has_log: bool,
     /// When the images that every restore reads were first read.
     pub first_read: FirstRead,
+    /// Where a restore may have been tried.
+    pub into: RestoredInto,
+}
+
+/// Into which network namespaces somebody may have tried to restore the images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RestoredInto {
+    /// Into any.
+    #[default]
+    Anywhere,
+    /// Into none but the container's own: nobody has read the images, or they are podman's.
+    Container,
 }
 
 /// A restore that failed, as its log shows.
@@ -35,13 +50,24 @@ pub struct FailedRestore {
     /// When its last line was written.
     pub ended: Timestamp,
     /// Whether it locked the network namespace that it restored into.
-    pub has_locked: bool,
+    pub locked: Locked,
+}
+
+/// Whether a failed restore has locked its network namespace once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locked {
+    /// It has not, or nobody knows.
+    No,
+    /// Its log says so.
+    Yes,
+    /// It has if it opened files: that comes later.
+    BeforeFiles,
 }
 
 impl FailedRestore {
     /// The restore whose log was written until `ended`, and whose last line came `took` after the first.
     pub(super) fn new(log: &str, ended: Timestamp, took: Duration) -> Self {
-        FailedRestore { log: log.to_owned(), began: ended.minus(took + SLACK), ended, has_locked: false }
+        FailedRestore { log: log.to_owned(), began: ended.minus(took + SLACK), ended, locked: Locked::No }
     }
 
     /// Whether this restore can have made a change of this time.
@@ -69,9 +95,25 @@ impl Restores {
         }
     }
 
-    /// How often failed restores have locked the network namespace once more.
-    pub fn locks(&self) -> usize {
-        self.failed.iter().filter(|restore| restore.has_locked).count()
+    /// How often failed restores have locked the network namespace once more; `changes` are the last ones of the links that
+    /// are there.
+    pub fn locks(&self, changes: &[Timestamp]) -> usize {
+        let has_locked = |restore: &&FailedRestore| match restore.locked {
+            Locked::No => false,
+            Locked::Yes => true,
+            Locked::BeforeFiles => changes.iter().any(|change| restore.covers(*change)),
+        };
+        self.failed.iter().filter(has_locked).count()
+    }
+
+    /// Adds a restore that failed by the word of the engine, which wrote the file then and had not started the container
+    /// since `started`. It began when the images were first read: Docker reads them once for each restore.
+    pub fn add_failure_by_engine(&mut self, file: &str, noted: Timestamp, started: Timestamp, written: Timestamp) {
+        let FirstRead::At(read) = self.first_read else { return };
+        if started <= written && read <= noted && noted.minus(BY_ENGINE) <= read {
+            let (log, locked) = (file.to_owned(), Locked::BeforeFiles);
+            self.failed.push(FailedRestore { log, began: read.minus(SLACK), ended: noted, locked });
+        }
     }
 
     /// The failed restore that can have made a change of this time.

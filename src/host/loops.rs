@@ -41,10 +41,18 @@ pub(super) fn look(wanted: &BTreeSet<Device>) -> Vec<Kept> {
             Some(Kept::Device(device, format!("the backing file of loop device {name} is on it")))
         }
         Some(Ok(_)) => None,
-        Some(Err(error)) => Some(Kept::Perhaps(format!("cannot find the backing file of loop device {name}: {error}"))),
+        Some(Err(error)) => Some(Kept::Perhaps(unknown(name, &error))),
         None => Some(Kept::Perhaps(format!("the loop device {name} does not answer"))),
     };
     names.iter().zip(answers).filter_map(judge).collect()
+}
+
+fn unknown(name: &str, error: &io::Error) -> String {
+    let why = match error.kind() == io::ErrorKind::NotFound {
+        true => format!("/dev/{name} does not exist"),
+        false => error.to_string(),
+    };
+    format!("loop device {name} may have its backing file there: {why}")
 }
 
 /// The names of the loop devices that have a file.

@@ -32,6 +32,8 @@ pub struct Basis<'a> {
     pub tree: &'a TreeState,
     /// What the other objects, and restores since, say against removing something that does not say by itself whose it is.
     pub unsigned: &'a [KeepReason],
+    /// The last changes of all link remaps that are there.
+    pub changes: &'a [Timestamp],
     /// Whether the last change of the file is one that the tool made itself, after it had found the file to be the dump's.
     pub is_own_change: bool,
 }

@@ -54,7 +54,7 @@ impl Kind for LockChain {
         }
         // Each dump adds one jump from each side, and so may each failed restore. Nothing tells them apart but a record; but
         // what locks a tree that runs on is of interrupted dumps.
-        let own = 1 + basis.checkpoint.restores.locks();
+        let own = 1 + basis.checkpoint.restores.locks(basis.changes);
         if found.view.times_closed() > own && !basis.is_recorded() && !basis.tree.runs_on() {
             reasons.push(KeepReason::SharedLock);
         }

@@ -85,10 +85,12 @@ impl Kind for LockTable {
             Some(found) => vec![found.name.as_str()],
             None => self.names.iter().map(TableName::as_str).collect(),
         };
+        // The others are the first one, cut.
+        let name = names.first().copied().unwrap_or_default();
         Description {
             kind: "network-lock-table",
             label: "Network lock table",
-            name: format!("inet {}", names.join(" or ")).into_bytes(),
+            name: format!("inet {name}").into_bytes(),
             fields: vec![("names", names.into())],
             target: Target::Namespace,
             remark: None,

@@ -33,10 +33,14 @@ pub struct Context {
     pub container: Named,
     /// The pod that it was in.
     pub pod: Named,
+    /// The id of the sandbox that the pod is to containerd.
+    pub sandbox: Option<Recorded<String>>,
     /// The container's root directory on the host that dumped it.
     pub root: Option<Recorded<PathBuf>>,
     /// When the engine started the container last.
     pub started: Option<Recorded<Timestamp>>,
+    /// When the engine noted that a restore failed, after which it has not started the container again.
+    pub failed_restore: Option<Recorded<Timestamp>>,
     /// The network namespaces that were given to the container.
     pub network_namespaces: Vec<Recorded<PathBuf>>,
     /// The directories and files of the host that were mounted into the container.
@@ -121,6 +125,13 @@ impl Context {
     /// When this host's engine started the container last.
     pub fn own_start(&self) -> Option<Timestamp> {
         self.started.as_ref()?.own().copied()
+    }
+
+    /// When this host's engine noted that a restore failed, and in which file. It has started the container last at the
+    /// other time.
+    pub fn own_failed_restore(&self) -> Option<(&Recorded<Timestamp>, Timestamp)> {
+        let failed = self.failed_restore.as_ref().filter(|failed| failed.trust == Trust::Host)?;
+        Some((failed, self.own_start()?))
     }
 
     /// What this host's engine had mounted into the container.

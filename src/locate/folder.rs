@@ -95,6 +95,16 @@ impl ImageFile {
         }
     }
 
+    /// The same, if an engine has unpacked it and set its time, in whole seconds: it was written before.
+    pub(super) fn unpacked(self) -> Self {
+        let born = self.born();
+        let bounded = |written: Written| match born {
+            Some(born) if born >= written.said => Written { until: written.until.latest().min(born), ..written },
+            Some(_) | None => written,
+        };
+        ImageFile { written: self.written.map(bounded), ..self }
+    }
+
     fn of_kept(KeptFile { content, written, author }: KeptFile) -> Self {
         ImageFile { content: Content::Kept(Cursor::new(content)), written: Some(written), author }
     }

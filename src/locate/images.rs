@@ -165,6 +165,11 @@ impl Images {
         self.folder.host().zip(self.inode)
     }
 
+    /// The archive that they came from.
+    pub fn archive(&self) -> Option<&Source> {
+        self.archive.as_deref()
+    }
+
     /// What to lock; `None` where there is nothing that another run could work on at the same time.
     pub fn lockable(&self) -> Option<Lockable<'_>> {
         let directory = self.directory_and_inode().map(|(directory, inode)| Lockable::Directory(directory, inode));
@@ -203,7 +208,10 @@ impl Images {
     /// when it was listed: it would remember each that it has not, and images can name any number of tasks.
     pub fn image(&self, name: &str) -> Result<Option<ImageFile>, FileError> {
         match self.names.binary_search_by(|known| known.as_slice().cmp(name.as_bytes())) {
-            Ok(_) => self.folder.open(name),
+            Ok(_) => {
+                let image = self.folder.open(name)?;
+                Ok(if self.layout == Layout::Docker { image.map(ImageFile::unpacked) } else { image })
+            }
             Err(_) => Ok(None),
         }
     }

@@ -21,11 +21,13 @@ use crate::causes::with_causes;
 use crate::json::{self, DecodeError};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError};
+use crate::time::Timestamp;
 
 pub(super) use image::{annotations, retain_known};
+pub(super) use spec::network_namespaces;
 
 /// The configuration of a bundle.
-const CONFIG: &str = "config.json";
+pub(super) const CONFIG: &str = "config.json";
 /// What makes a directory the checkpoint of a pod.
 pub(super) const POD_OPTIONS: &str = "pod.options";
 /// No metadata is larger than this; a container's configuration has some ten kilobytes.
@@ -139,6 +141,19 @@ impl Metadata {
             return Err(MetadataError::TooLarge);
         }
         Ok(Some((bytes, trust)))
+    }
+
+    /// When a file was last written.
+    fn written(&self, name: &str) -> Option<Timestamp> {
+        Some(self.folder.open(name).ok()??.written?.said)
+    }
+
+    /// Whose word an id in a file is. It leads to what this host's engine keeps under that id, wherever the file came from.
+    fn trust_in_id(&self, name: &str) -> Trust {
+        match self.folder.open(name) {
+            Ok(Some(file)) if file.author == Author::Trusted => Trust::Host,
+            Ok(_) | Err(_) => Trust::Stranger,
+        }
     }
 
     fn trust_in(&self, file: &ImageFile) -> Trust {

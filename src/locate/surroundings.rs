@@ -2,6 +2,7 @@
 //! What surrounds an images directory, and so its layout.
 
 use super::folder::Folder;
+use super::images::RESTORE_LOG;
 use super::layout::Layout;
 use super::metadata::POD_OPTIONS;
 use crate::system::dir::FileError;
@@ -24,7 +25,10 @@ impl Surroundings {
         if let Some(container) = docker_container(&parent) {
             return Ok(Surroundings { layout: Layout::Docker, container: Some(container.again()?), work: None });
         }
-        let Some(layout) = layout(images, &parent) else { return Ok(Self::alone(images)) };
+        let Some(layout) = layout(images, &parent) else {
+            let work = if has_logs_above(images, &parent) { Some(parent) } else { None };
+            return Ok(Surroundings { work, ..Self::alone(images) });
+        };
         let work = match layout {
             Layout::Zeropod => parent.below("work")?,
             Layout::Podman | Layout::Export | Layout::Pod => Some(parent.again()?),
@@ -54,6 +58,15 @@ impl Surroundings {
         };
         Surroundings { layout, container: None, work: None }
     }
+}
+
+/// Whether the directory above has what CRIU wrote beside these images: containerd moves it there before it restores.
+fn has_logs_above(images: &Folder, parent: &Folder) -> bool {
+    let of_dump = ["dump.log", "stats-dump"];
+    let has_any = |names: &[&str], folder: &Folder| names.iter().any(|name| folder.has(name));
+    images.is_entry("checkpoint", parent)
+        && !has_any(&of_dump, images)
+        && (has_any(&of_dump, parent) || parent.has(RESTORE_LOG))
 }
 
 /// The directory of the Docker container that owns `checkpoints`, if there is one.

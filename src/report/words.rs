@@ -27,14 +27,23 @@ pub(super) fn cause_text(cause: &Cause) -> String {
         Cause::Silent(told) => told.clone(),
         Cause::Elsewhere(elsewhere) => elsewhere_text(elsewhere),
         Cause::Firewall => "some places where it could be could not be read".to_owned(),
-        Cause::Untied { key: Some(key) } => format!(
-            "nothing tells which network namespace it is in; name that with --external net[{}]:PATH or --netns PATH",
-            String::from_utf8_lossy(key)
-        ),
-        Cause::Untied { key: None } => {
-            "nothing tells which network namespace it is in; name that with --netns PATH".to_owned()
+        Cause::Untied { key } => {
+            let options = options_for_namespace(key.as_deref());
+            format!("nothing tells which network namespace it is in; name that with {options}")
+        }
+        Cause::RestoredElsewhere { key } => {
+            let options = options_for_namespace(key.as_deref());
+            format!("a failed restore may have left one in another network namespace; name that with {options}")
         }
         Cause::Mount(unreachable) => format!("cannot be reached: {}", unreachable_text(unreachable)),
+    }
+}
+
+/// The options that name the network namespace; the key is that of the images.
+fn options_for_namespace(key: Option<&[u8]>) -> String {
+    match key {
+        Some(key) => format!("--external net[{}]:PATH or --netns PATH", String::from_utf8_lossy(key)),
+        None => "--netns PATH".to_owned(),
     }
 }
 
@@ -77,7 +86,7 @@ fn unreachable_text(unreachable: &Unreachable) -> String {
         Unreachable::Hidden { device: (major, minor), mountpoint, unseen } => {
             let why: Vec<&str> = unseen.iter().map(|unseen| unseen.why.as_str()).collect();
             format!(
-                "the tmpfs {major}:{minor} that the tree had mounted at {} may be mounted where criu-gc cannot look: \
+                "the tmpfs {major}:{minor} that the tree had mounted at {} may still exist where criu-gc cannot look: \
                  {}",
                 mountpoint.display(),
                 why.join("; ")

@@ -2,6 +2,8 @@
 //! Reads and examines everything before anything is removed.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::arguments;
@@ -15,8 +17,11 @@ use crate::error::{Cause, Error, Silent};
 use crate::goal::Goal;
 use crate::host::{self, Host, Wanted};
 use crate::kind::{self, Claims};
-use crate::locate::{self, Given};
+use crate::locate::containerd::{self, Layer};
+use crate::locate::context::Trust;
+use crate::locate::{self, Context, Given};
 use crate::logged;
+use crate::mounts;
 use crate::obstacle;
 use crate::options::Options;
 use crate::plan::{self, Item, Plan, Policy, Verdict};
@@ -24,6 +29,8 @@ use crate::probe::{self, Hints, Survey};
 use crate::record::store::RecordStore;
 use crate::report::{self, CheckpointReport, Origin};
 use crate::save::Destination;
+use crate::system::author::Author;
+use crate::system::mountinfo::{option, unescape};
 use crate::tree;
 
 /// What follows from the options for every checkpoint.
@@ -187,6 +194,10 @@ impl ReadImages {
         if checkpoint.is_interrupted() {
             complete(&mut checkpoint);
         }
+        let metadata = with_words_of_containerd(metadata, &checkpoint);
+        if let (Some((failed, started)), Some(written)) = (metadata.own_failed_restore(), checkpoint.written_until) {
+            checkpoint.restores.add_failure_by_engine(&failed.file, failed.value, started, written.latest());
+        }
         let origin = Origin { layout, archive, metadata: metadata.clone() };
         let mut hints = Hints { metadata, ..options.hints.clone() };
         hints.external_namespaces.extend(options.inherited.iter().cloned());
@@ -216,6 +227,26 @@ impl ReadImages {
         let plan = plan::decide(&checkpoint, survey, &settings.policy);
         Ok(Ready { given, checkpoint, claims, hints, plan, origin, context })
     }
+}
+
+/// Adds what containerd keeps of the container on this host.
+fn with_words_of_containerd(metadata: Context, checkpoint: &Checkpoint) -> Context {
+    let (mut completed, layer) = (metadata.clone(), layer_of(checkpoint));
+    let look = move || {
+        containerd::complete(&mut completed, layer.as_ref(), &host::own_mounts_at(Path::new("/run")));
+        completed
+    };
+    host::answer(&[Path::new("/run")], look).unwrap_or(metadata)
+}
+
+/// The layer that the container wrote to.
+fn layer_of(checkpoint: &Checkpoint) -> Option<Layer> {
+    let namespace = checkpoint.root_mount_namespace()?;
+    let mut roots = checkpoint.mounts.values().filter(|mount| mounts::mountpoint(&mount.entry) == b"/");
+    let root = roots.find(|mount| mount.namespace == namespace)?;
+    let upper = option(&root.entry.options, b"upperdir=").map(unescape)?;
+    let trust = if checkpoint.author == Author::Trusted { Trust::Host } else { Trust::Stranger };
+    Some(Layer { upper: OsString::from_vec(upper).into(), written: checkpoint.written?, trust })
 }
 
 /// Adds what the log and the living tree know of an interrupted dump, of which images are missing.

@@ -19,6 +19,10 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "beside a fallback that was dumped itself its link is kept", test: dumped_itself },
     Case { name: "beside a program of another container a changed link is kept", test: another_container },
     Case { name: "a changed link without a fallback is kept", test: without },
+    Case {
+        name: "a fallback that Docker started in the second of the dump explains what it changed",
+        test: same_second
+    },
     Case { name: "a link that a fallback changed is removed after its end if Docker tells of its start", test: ended },
 ]));
 
@@ -149,6 +153,30 @@ fn ended(criu: &Criu) {
     }
     started(after);
     let removed = tool.run(&[]);
+    assert_eq!(removed.code(), 0, "{removed}");
+    assert!(removed.stdout.contains("Note: the engine started the container again after the dump"), "{removed}");
+}
+
+/// Docker unpacks the images, and their times are whole seconds then.
+fn same_second(criu: &Criu) {
+    let host = TestHost::new();
+    let scene = Scene::new(criu, &host);
+    let directory = host.dir().join("containers").join("9b051c27".repeat(8));
+    let tree = scene.start(&[&"deleted", &FILE]);
+    let since_epoch = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time");
+    sleep(Duration::from_nanos(1_000_000_000 - u64::from(since_epoch().subsec_nanos())));
+    let dump = scene.dump(&tree, "images");
+    let images = directory.join("checkpoints/one");
+    let script =
+        "mkdir -p $1; tar -C $0 -cf - . | tar -C $1 -xf -; for i in $1/*; do touch -a -d @$(stat -c %Y $i) $i; done";
+    host.run("sh", &[&"-ec", &script, &dump.images, &images]);
+    let second = since_epoch().as_secs();
+    let started = humantime::format_rfc3339_nanos(SystemTime::now()).to_string();
+    let config = serde_json::json!({ "State": { "StartedAt": started } });
+    fs::write(directory.join("config.v2.json"), config.to_string()).expect("a file");
+    sleep(Duration::from_secs(second + 1).saturating_sub(since_epoch()) + Duration::from_millis(50));
+    drop(scene.start(&[&"remove", &OTHER_NAME, &"deleted", &FILE]));
+    let removed = Tool::new(&host, &images).run(&[]);
     assert_eq!(removed.code(), 0, "{removed}");
     assert!(removed.stdout.contains("Note: the engine started the container again after the dump"), "{removed}");
 }

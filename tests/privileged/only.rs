@@ -135,7 +135,7 @@ impl Tool<'_> {
 }
 
 /// Runs a command that inherits this file.
-fn with_descriptor_9(file: &Path, command: &Command) -> Finished {
+pub(crate) fn with_descriptor_9(file: &Path, command: &Command) -> Finished {
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec 9<\"$0\"; exec \"$@\""]).arg(file);
     shell.arg(command.get_program()).args(command.get_args());

@@ -2,14 +2,18 @@
 //! Link remaps in a container whose root is an overlay, mounted again or nowhere.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use testkit::{CommandExt, Container, Criu, DumpOptions, Launch, Snapshot, TestHost, Word, Workload, wait_until};
+use testkit::{
+    CommandExt, Container, Criu, DumpOptions, IptablesFlavour, Launch, Network, Snapshot, TestHost, Word, Workload,
+    wait_until,
+};
 
 use crate::case::{Case, Cases};
+use crate::closed::Closed;
 use crate::container_links::assert_not_known;
 use crate::places::{images_of, make_directory};
 use crate::recording::recording;
@@ -39,6 +43,11 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a deleted file of an overlay's lower directory leaves nothing", test: lower },
     Case { name: "beside a fallback the link in the layer that the engine names is removed", test: named_by_engine },
     Case { name: "beside a fallback a link in a layer that no engine names is kept", test: named_by_nobody },
+    Case { name: "beside a fallback the link in the layer of containerd's container is removed", test: containerds },
+    Case { name: "beside a fallback the link in the layer of Docker's containerd store is removed", test: dockers },
+    Case { name: "containerd's container in this layer tells the network namespace", test: containerds_network },
+    Case { name: "what others can write of containerd's container does not lead to its layer", test: of_others },
+    Case { name: "a layer that is younger than the images is not that of the dumped container", test: younger_layer },
 ]));
 
 const DELETED: [&str; 2] = ["deleted", "/tmp/one"];
@@ -219,6 +228,95 @@ fn named_by_nobody(criu: &Criu) {
     }
 }
 
+/// `ctr tasks start` after `ctr tasks checkpoint --exit`. containerd mounts the layer for each start.
+fn containerds(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted(&host);
+    let bundle = Bundle::with_fallback(criu, &overlay, None);
+    keep_task(&overlay, "{}");
+    let removed = bundle.tool().run(&[]);
+    assert_eq!((removed.code(), links(&overlay)), (0, 0), "{removed}");
+    assert!(bundle.fallback.state().is_some_and(|state| state != 'Z'), "{removed}");
+}
+
+/// Docker with containerd's image store has no `mount-id`.
+fn dockers(criu: &Criu) {
+    for is_mounted in [false, true] {
+        let host = TestHost::new();
+        let overlay = Overlay::mounted(&host);
+        let id = "9b051c27".repeat(8);
+        let docker = host.dir().join("docker");
+        let container = docker.join("containers").join(&id);
+        let bundle = Bundle::with_fallback_at(criu, &overlay, container.join("checkpoints/cp"), None);
+        let config = serde_json::json!({ "ID": id, "Driver": "overlayfs" });
+        fs::write(container.join("config.v2.json"), config.to_string()).expect("a configuration");
+        let root = docker.join("rootfs/overlayfs").join(id);
+        fs::create_dir_all(&root).expect("a new directory");
+        if is_mounted {
+            host.run("mount", &[&"--bind", &overlay.root(), &root]);
+            let removed = bundle.tool().run(&[]);
+            assert_eq!((removed.code(), links(&overlay)), (0, 0), "{removed}");
+        } else {
+            bundle.tool().assert_keeps_everything("older-than-dump");
+        }
+    }
+}
+
+/// The images have no more of it than a key.
+fn containerds_network(criu: &Criu) {
+    for is_kept in [true, false] {
+        let host = TestHost::new();
+        let closed = Closed::new(&host, IptablesFlavour::Nft);
+        let overlay = Overlay::mounted(&host);
+        let launch = Launch::new(&[&"listen-connect", &"127.0.0.1:0"]).container(&overlay.container);
+        let tree = launch.network(Network::Named(closed.namespace.clone())).start(&host);
+        let inode = fs::metadata(host.path(closed.namespace.path())).expect("a namespace").ino();
+        let extra = vec!["--external".into(), format!("net[{inode}]:extRootNetNS").into()];
+        criu.dump(&host, &tree, &images_of(&host), &DumpOptions { extra, ..DumpOptions::default() });
+        assert!(!closed.lets_packets_pass(), "void: the namespace is open");
+        if is_kept {
+            keep_task(&overlay, r#"{"namespaces":[{"type":"network","path":"/run/netns/blue"}]}"#);
+        }
+        let told = overlay.tool().run(&[]);
+        assert_eq!((told.code() == 0, closed.lets_packets_pass()), (is_kept, is_kept), "{told}");
+    }
+}
+
+fn of_others(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted(&host);
+    let bundle = Bundle::with_fallback(criu, &overlay, None);
+    let config = keep_task(&overlay, "{}");
+    fs::set_permissions(config, fs::Permissions::from_mode(0o666)).expect("a mode");
+    bundle.tool().assert_keeps_everything("older-than-dump");
+    assert_eq!(links(&overlay), 1);
+}
+
+/// After containerd lost its database, its numbers of layers start again.
+fn younger_layer(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted(&host);
+    let bundle = Bundle::with_fallback(criu, &overlay, None);
+    // The same files, in a new directory.
+    let away = overlay.upper.with_file_name("away");
+    fs::rename(&overlay.upper, &away).expect("the upper directory");
+    host.run("cp", &[&"-a", &"--link", &away, &overlay.upper]);
+    keep_task(&overlay, "{}");
+    let told = bundle.tool().run(&[]);
+    assert!(told.code() == 1 && !told.stdout.contains("removed)"), "{told}");
+    assert_eq!(links(&overlay), 1);
+}
+
+/// What containerd keeps of a container that it has started; returns the configuration.
+fn keep_task(overlay: &Overlay<'_>, linux: &str) -> PathBuf {
+    let task = Path::new("/run/containerd/io.containerd.runtime.v2.task/default/job");
+    overlay.host.run("mkdir", &[&"-p", &task.join("rootfs")]);
+    overlay.host.run("mount", &[&"--bind", &overlay.root(), &task.join("rootfs")]);
+    let config = overlay.host.path(task.join("config.json"));
+    fs::write(&config, format!(r#"{{"root":{{"path":"rootfs"}},"linux":{linux}}}"#)).expect("a new file");
+    config
+}
+
 fn links(overlay: &Overlay<'_>) -> usize {
     names(&overlay.upper.join("tmp")).iter().filter(|name| name.starts_with("link_remap.")).count()
 }
@@ -233,8 +331,12 @@ struct Bundle<'a> {
 impl<'a> Bundle<'a> {
     /// `root` is what the bundle's configuration says, if there is one.
     fn with_fallback(criu: &Criu, overlay: &Overlay<'a>, root: Option<&Path>) -> Self {
+        Self::with_fallback_at(criu, overlay, overlay.host.dir().join("bundle/checkpoint"), root)
+    }
+
+    /// The same, with the images there.
+    fn with_fallback_at(criu: &Criu, overlay: &Overlay<'a>, images: PathBuf, root: Option<&Path>) -> Self {
         let host = overlay.host;
-        let images = host.dir().join("bundle/checkpoint");
         fs::create_dir_all(&images).expect("a new directory");
         if let Some(root) = root {
             let config = serde_json::json!({ "root": { "path": root } });

@@ -8,14 +8,19 @@ use criu_images::ImageKind;
 
 use super::work_files::statistics;
 use super::{BUFFER, ReadError, Reader};
-use crate::checkpoint::{FailedRestore, RestoreEvidence, Restores, Task, log};
+use crate::archive::Source;
+use crate::checkpoint::{FailedRestore, Locked, RestoreEvidence, RestoredInto, Restores, Task, log};
 use crate::locate::{Layout, RESTORE_LOG, Written};
 use crate::system::author::Author;
 use crate::system::reads::FirstRead;
+use crate::time::Timestamp;
 
 /// A log without times (below `-v3`) is that of one restore if it was written within this: a restore overwrites the log
 /// of an earlier one in place, and one that succeeds with another log, a dump, and one more restore take longer.
 const ONE_RUN: Duration = Duration::from_millis(150);
+
+/// An engine begins with the archive of a dump within this.
+const WITH_THE_DUMP: Duration = Duration::from_secs(10);
 
 impl Reader<'_> {
     /// What is known of restores. Files older than the images are from an earlier use of the directory.
@@ -31,7 +36,27 @@ impl Reader<'_> {
             self.add_log(&name, &mut restores)?;
         }
         restores.discard_statistics_of_failures();
+        restores.into = self.restored_into(&restores);
         Ok(restores)
+    }
+
+    /// podman restores what is in a container's directory into that container. Other images may have been restored
+    /// anywhere, and for that somebody had to read them, or the archive in which they are.
+    fn restored_into(&self, restores: &Restores) -> RestoredInto {
+        let is_of_container = self.images.layout() == Layout::Podman;
+        let is_unread = match self.images.archive() {
+            Some(archive) => archive.first_read() == FirstRead::Never && self.is_original(archive),
+            None => restores.first_read == FirstRead::Never,
+        };
+        let is_untried = is_unread && !restores.has_log && restores.succeeded.is_none();
+        if is_of_container || is_untried { RestoredInto::Container } else { RestoredInto::Anywhere }
+    }
+
+    /// Whether an archive was made with the images. A copy that was made later does not tell who read the original.
+    fn is_original(&self, archive: &Source) -> bool {
+        let written = self.times.last().map(|written| written.said);
+        let is_early = |born: Timestamp| written.is_some_and(|written| born.minus(WITH_THE_DUMP) <= written);
+        archive.author() == Author::Trusted && archive.born().is_some_and(is_early)
     }
 
     /// A restore writes `stats-restore` when it has succeeded, and when only a script after it failed
@@ -67,7 +92,8 @@ impl Reader<'_> {
         {
             // podman restores every container with `--empty-ns network`, for which CRIU locks the namespace.
             let has_locked = facts.has_set_up_namespaces && self.images.layout() == Layout::Podman;
-            restores.failed.push(FailedRestore { has_locked, ..FailedRestore::new(name, written, took) });
+            let locked = if has_locked { Locked::Yes } else { Locked::No };
+            restores.failed.push(FailedRestore { locked, ..FailedRestore::new(name, written, took) });
         }
         Ok(())
     }

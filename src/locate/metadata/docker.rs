@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::Metadata;
-use crate::locate::context::{Bind, Context, Trust};
+use crate::locate::context::{Bind, Context, Recorded, Trust};
 use crate::time::Timestamp;
 
 const FILE: &str = "config.v2.json";
 const HOST_FILE: &str = "hostconfig.json";
+/// How containerd begins the error of `docker start --checkpoint` (`cmd/containerd-shim-runc-v2/process/init.go`).
+const RESTORE_FAILED: &str = "OCI runtime restore failed";
 
 #[derive(Deserialize)]
 struct HostConfig {
@@ -41,6 +43,9 @@ struct State {
     /// When it was started last, in RFC 3339; the year 1 for never.
     #[serde(rename = "StartedAt")]
     started: Option<String>,
+    /// Why it could not be started last.
+    #[serde(rename = "Error")]
+    error: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -67,9 +72,15 @@ pub(super) fn add(metadata: &Metadata, context: &mut Context) {
         add_root(metadata, &driver, id, trust, context);
     }
     context.container.complete(name, container.id);
-    let started = container.state.and_then(|state| state.started);
-    if let Some(time) = started.and_then(|text| humantime::parse_rfc3339(&text).ok()).and_then(Timestamp::of) {
-        context.set_started(time, FILE, trust);
+    if let Some(State { started, error }) = container.state {
+        let started = started.and_then(|text| humantime::parse_rfc3339(&text).ok()).and_then(Timestamp::of);
+        if let Some(time) = started {
+            context.set_started(time, FILE, trust);
+        }
+        let is_of_restore = error.is_some_and(|error| error.starts_with(RESTORE_FAILED));
+        if let Some(time) = metadata.written(FILE).filter(|_| is_of_restore && started.is_some()) {
+            context.failed_restore = Some(Recorded { value: time, file: FILE.to_owned(), trust });
+        }
     }
     match sandbox(container.network) {
         Some(path) => context.add_network_namespace(path, FILE, trust),
@@ -110,12 +121,23 @@ fn add_root(metadata: &Metadata, driver: &str, id: &str, trust: Trust, context: 
         return;
     }
     let Some(data_root) = metadata.data_root() else { return };
-    let Some(mounts) = data_root.below(&format!("image/{driver}/layerdb/mounts/{id}")) else { return };
+    let Some(mounts) = data_root.below(&format!("image/{driver}/layerdb/mounts/{id}")) else {
+        return add_root_of_containerd(&data_root, driver, id, trust, context);
+    };
     let Some((layer, trust_in_layer)) = mounts.text(FILE, &mut context.notes) else { return };
     if is_id(&layer)
         && let Some(root) = data_root.path_of(&[driver, &layer, "merged"])
     {
         context.set_root(root, FILE, trust.and(trust_in_layer));
+    }
+}
+
+/// With containerd's image store Docker mounts it at `rootfs/DRIVER/ID`. What is mounted there is the container's.
+fn add_root_of_containerd(data_root: &Metadata, driver: &str, id: &str, trust: Trust, context: &mut Context) {
+    let place = ["rootfs", driver];
+    let Some(roots) = data_root.below(&place.join("/")).filter(|roots| roots.below(id).is_some()) else { return };
+    if let Some(root) = data_root.path_of(&[&place[..], &[id]].concat()) {
+        context.set_root(root, FILE, roots.trust.and(trust));
     }
 }
 

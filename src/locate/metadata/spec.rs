@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::Metadata;
-use crate::locate::context::{Bind, Context};
+use super::{CONFIG, Metadata};
+use crate::locate::context::{Bind, Context, Recorded, Trust};
 
 #[derive(Deserialize)]
 struct Spec {
@@ -82,10 +82,8 @@ pub(super) fn add(metadata: &Metadata, file: &str, context: &mut Context) {
     if let Some(root) = spec.root.and_then(|root| metadata.absolute(root.path)) {
         context.set_root(root, file, trust);
     }
-    for namespace in spec.linux.and_then(|linux| linux.namespaces).unwrap_or_default() {
-        if let Some(path) = namespace.path.filter(|path| namespace.kind == "network" && path.is_absolute()) {
-            context.add_network_namespace(path, file, trust);
-        }
+    for path in networks(spec.linux) {
+        context.add_network_namespace(path, file, trust);
     }
     for mount in spec.mounts.unwrap_or_default() {
         if !mount.is_bind() {
@@ -95,7 +93,24 @@ pub(super) fn add(metadata: &Metadata, file: &str, context: &mut Context) {
             context.add_bind(Bind { destination: mount.destination, source }, file, trust);
         }
     }
-    add_annotations(&spec.annotations.unwrap_or_default(), context);
+    let annotations = spec.annotations.unwrap_or_default();
+    if let Some(id) = annotations.get("io.kubernetes.cri.sandbox-id") {
+        context.sandbox =
+            Some(Recorded { value: id.clone(), file: file.to_owned(), trust: metadata.trust_in_id(file) });
+    }
+    add_annotations(&annotations, context);
+}
+
+/// The network namespaces in the configuration of a bundle, and whose word they are.
+pub(in crate::locate) fn network_namespaces(metadata: &Metadata) -> Option<(Vec<PathBuf>, Trust)> {
+    let (spec, trust) = metadata.decode::<Spec>(CONFIG).ok()??;
+    Some((networks(spec.linux).collect(), trust))
+}
+
+fn networks(linux: Option<Linux>) -> impl Iterator<Item = PathBuf> {
+    let namespaces = linux.and_then(|linux| linux.namespaces).unwrap_or_default();
+    let networks = namespaces.into_iter().filter(|namespace| namespace.kind == "network");
+    networks.filter_map(|namespace| namespace.path).filter(|path| path.is_absolute())
 }
 
 fn add_annotations(annotations: &BTreeMap<String, String>, context: &mut Context) {

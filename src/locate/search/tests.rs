@@ -61,6 +61,23 @@ fn check_archive(paths: &[&str], directory: &str, layout: Layout, images: &[&str
     assert_eq!(plain(archive(top.path(), directory)), plain(expected));
 }
 
+/// containerd restores from `ctrd-restore/checkpoint`, and moves the log of the dump one level up before.
+#[test]
+fn logs_are_also_found_beside_a_directory_of_images() {
+    let has_log = |paths: &[&str], named: &str| {
+        let top = tree(paths);
+        let found = locate(host(&top.path().join(named)), None).unwrap();
+        (found[0].images.work_directories().len() == 2, found[0].images.work_file("dump.log").unwrap().is_some())
+    };
+    for named in ["c", "c/ctrd-restore", "c/ctrd-restore/checkpoint"] {
+        let paths = ["c/ctrd-restore/checkpoint/inventory.img", "c/ctrd-restore/dump.log", "c/status"];
+        assert_eq!(has_log(&paths, named), (true, true), "{named}");
+    }
+    let own = ["r/checkpoint/inventory.img", "r/checkpoint/dump.log", "r/dump.log"];
+    assert_eq!(has_log(&own, "r/checkpoint"), (false, true));
+    assert_eq!(has_log(&["r/images/inventory.img", "r/dump.log"], "r/images"), (false, false));
+}
+
 #[test]
 fn an_archive_holds_what_the_directory_holds() {
     check_archive(&["x/inventory.img"], "x", Layout::ImagesDirectory, &[""]);

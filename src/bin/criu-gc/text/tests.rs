@@ -162,9 +162,9 @@ fn tables_and_chains_have_lines_of_the_same_style() {
     check_object(&object(table(), table_at(Drops::Everything)), &format!("{head} (drops every packet; to be removed)"));
     check_object(&object(table(), table_at(Drops::Flows(1))), &format!("{head} (drops 1 flow; to be removed)"));
     check_object(&object(table(), table_at(Drops::Flows(0))), &format!("{head} (drops 0 flows; to be removed)"));
-    let names = described("Network lock table", "inet CRIU-a or CRIU-b", Target::Namespace);
+    let names = described("Network lock table", "inet CRIU-a", Target::Namespace);
     let gone = Object { subject: names, ..absent(State::Gone, Verdict::Nothing, "") };
-    check_object(&gone, "Network lock table: inet CRIU-a or CRIU-b (gone)");
+    check_object(&gone, "Network lock table: inet CRIU-a (gone)");
     let head = "Network lock chain: CRIU -> /run/netns/pod";
     check_object(&object(chain(), chain_at(2, None)), &format!("{head} (iptables-nft, 2 jumps; to be removed)"));
     let tied = object(chain(), chain_at(1, Some("named by --netns")));

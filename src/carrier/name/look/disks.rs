@@ -83,7 +83,12 @@ fn may_be_of_another(presence: &Presence) -> bool {
                 | Elsewhere::Untouched(_) => false,
             },
             // What cannot be looked at may be the disk.
-            Cause::Mount(_) | Cause::Ambiguous(_) | Cause::Firewall | Cause::Silent(_) | Cause::Untied { .. } => false,
+            Cause::Mount(_)
+            | Cause::Ambiguous(_)
+            | Cause::Firewall
+            | Cause::Silent(_)
+            | Cause::Untied { .. }
+            | Cause::RestoredElsewhere { .. } => false,
         },
         Presence::Gone(_)
         | Presence::Vanished(_)

@@ -36,9 +36,29 @@ impl Scene<'_> {
 
     /// The lock chains that are this checkpoint's, or may be: a chain has no owner, so it is only where something points.
     pub(in crate::carrier::filter::look) fn chains(&self) -> Vec<Presence> {
-        let found: Vec<Presence> =
+        let mut found: Vec<Presence> =
             self.views().filter(|view| self.is_pointed_to(view)).flat_map(View::chains).collect();
-        if found.is_empty() { vec![self.absent_chain()] } else { found }
+        match self.of_restore() {
+            Some(unknown) => found.push(unknown),
+            None if found.is_empty() => found.push(self.absent_chain()),
+            None => {}
+        }
+        found
+    }
+
+    /// Of a restore into another network namespace, which failed, is perhaps a chain to which nothing points, until the user
+    /// says where the container's is.
+    fn of_restore(&self) -> Option<Presence> {
+        let is_named = self.views().any(|view| view.tie == Some(Tie::Named));
+        if is_named || !self.checkpoint.may_have_locked_elsewhere() {
+            return None;
+        }
+        let key = || self.checkpoint.network.external_key.clone();
+        match (self.strange().next(), self.looked_everywhere()) {
+            (Some(_), _) => Some(Presence::Unreachable(Cause::RestoredElsewhere { key: key() })),
+            (None, None) => Some(absent(None)),
+            (None, Some(_)) => None,
+        }
     }
 
     /// Whether a chain in a namespace can be this checkpoint's. Where one is tied, none is in any other. Else it may be
