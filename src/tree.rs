@@ -11,6 +11,7 @@
 //! A restored tree needs evidence of a finished restore: a start after the images may only mean that a clock was
 //! changed. A dead tree needs a look at every process that may belong to it.
 
+pub mod everywhere;
 mod interrupted;
 mod kinship;
 mod mounts;

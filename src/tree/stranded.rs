@@ -119,7 +119,7 @@ fn blocks_all(blocked: u64) -> bool {
 }
 
 /// Whether it waits for another process, or was stopped as CRIU stops its probes.
-fn is_waiting(process: &Process) -> bool {
+pub(super) fn is_waiting(process: &Process) -> bool {
     if process.tracer.is_some() {
         return false;
     }
