@@ -86,6 +86,7 @@ mod firewall;
 mod goal;
 pub mod heal;
 mod host;
+mod index;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
@@ -107,6 +108,7 @@ mod record;
 mod recorder;
 pub mod report;
 mod save;
+pub mod scan;
 mod session;
 mod system;
 mod time;

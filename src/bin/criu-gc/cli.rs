@@ -7,6 +7,7 @@ mod criu;
 mod help;
 mod line;
 mod resource;
+mod scan;
 mod suggest;
 #[cfg(test)]
 mod tables;
@@ -25,6 +26,7 @@ use criu_gc::{KeepReason, Part, STANDARD_INPUT};
 
 pub(crate) use self::line::CommandWord;
 pub(crate) use self::resource::{Resource, named_namespace};
+pub(crate) use self::scan::{HostLine, RemoveArguments, ScanArguments};
 pub(crate) use self::suggest::is_word;
 
 use self::config::Statement;
@@ -305,6 +307,18 @@ pub(crate) fn refuse(words: &[OsString], error: &clap::Error) -> ! {
     }
 }
 
+/// The same for a line that starts from the host.
+pub(crate) fn refuse_host_line(words: &[OsString], error: &clap::Error) -> ! {
+    let shown: Vec<OsString> = words.iter().map(|word| OsString::from(escaped(word.as_bytes()))).collect();
+    match HostLine::of(&shown) {
+        Some(Err(error)) => error.exit(),
+        Some(Ok(_)) | None => {
+            Terminal::new(0, Messages::StandardError).error(&error.kind().to_string());
+            std::process::exit(error.exit_code())
+        }
+    }
+}
+
 fn parse_reason(name: &str) -> Result<KeepReason, String> {
     name.parse().map_err(|_| {
         if let Some(reason) = KeepReason::ALL.into_iter().find(|reason| reason.name() == name) {
@@ -328,7 +342,11 @@ fn resource_parser(parse: fn(&OsStr) -> Result<Resource, Expected>) -> impl Type
 pub(crate) fn enters_host(words: &[OsString]) -> bool {
     // Most lines need no second look.
     let may_be = words.iter().any(|word| word.as_bytes().starts_with(b"--ho"));
-    may_be && Arguments::of_command_line(words).is_ok_and(|arguments| arguments.host)
+    may_be
+        && match HostLine::of(words) {
+            Some(line) => line.is_ok_and(|line| line.enters_host()),
+            None => Arguments::of_command_line(words).is_ok_and(|arguments| arguments.host),
+        }
 }
 
 /// Where a network namespace is that somebody typed: a word is a name of `ip netns`.
