@@ -61,7 +61,7 @@ pub(crate) enum Object {
 impl Index {
     /// Finds them.
     pub(crate) fn build(_options: &IndexOptions, _host: &Host) -> Self {
-        Index { checkpoints: Vec::new(), unseen: vec!["no images were looked for".to_owned()] }
+        Index::default()
     }
 
     /// All of them.

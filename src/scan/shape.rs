@@ -58,15 +58,13 @@ impl Shape {
         match (self, identity.file_type()) {
             (Shape::LookAlike, _) => Some("CRIU writes only a decimal number after link_remap."),
             (Shape::Temporary, _) => None,
-            (Shape::LinkRemap(_) | Shape::Ghost(_) | Shape::SecondName, FileType::Symlink) => {
-                Some("it is a symbolic link")
-            }
-            (Shape::Parked, FileType::Socket) => None,
-            (Shape::Parked, FileType::Symlink) => Some("it is a symbolic link"),
+            // A program may have a symbolic link open, and CRIU gives that another name too.
+            (Shape::Ghost(_) | Shape::SecondName | Shape::Parked, FileType::Symlink) => Some("it is a symbolic link"),
             (Shape::LinkRemap(_) | Shape::SecondName | Shape::Parked, _) if is_directory => Some("it is a directory"),
             (
                 Shape::LinkRemap(_) | Shape::Ghost(_) | Shape::SecondName | Shape::Parked,
                 FileType::RegularFile
+                | FileType::Symlink
                 | FileType::Directory
                 | FileType::Fifo
                 | FileType::Socket

@@ -75,6 +75,7 @@ mod restored;
 mod save;
 mod save_copies;
 mod saving;
+mod scan;
 mod scope;
 mod shared_namespaces;
 mod signals;
