@@ -55,6 +55,7 @@ use crate::tree::everywhere;
 use clock::Limit;
 use object::{Class, Object};
 use removal::{Fate, Files, Processes, Verdict, Wish};
+use shape::Shape;
 
 pub use report::{
     LookedAt, ScanCheckpoint, ScanHolder, ScanMode, ScanObject, ScanOutcome, ScanReport, ScanSummary, ScanVerdict,
@@ -73,6 +74,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Options {
     timeout: Duration,
     walk: Vec<PathBuf>,
+    also: Vec<PathBuf>,
     wish: Wish,
     processes: Processes,
     save: Option<PathBuf>,
@@ -81,7 +83,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (wish, processes) = (Wish::Nothing, Processes::default());
-        Options { timeout: TIMEOUT, walk: Vec::new(), wish, processes, save: None }
+        Options { timeout: TIMEOUT, walk: Vec::new(), also: Vec::new(), wish, processes, save: None }
     }
 }
 
@@ -101,6 +103,13 @@ impl Options {
     #[must_use]
     pub fn walk(mut self, directory: impl Into<PathBuf>) -> Self {
         self.walk.push(directory.into());
+        self
+    }
+
+    /// Also looks at the names in this directory, and not below.
+    #[must_use]
+    pub fn look_in(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.also.push(directory.into());
         self
     }
 
@@ -136,12 +145,13 @@ impl Options {
         if self.save.is_some() { Files::Saved } else { Files::NotSaved }
     }
 
-    /// The directories of named paths, which may be where a scan does not look by itself.
+    /// Single directories, and those of named paths, which may be where a scan does not look by itself.
     fn parents(&self) -> Vec<PathBuf> {
-        let Wish::Named(ids) = &self.wish else { return Vec::new() };
+        let ids: &[Vec<u8>] = if let Wish::Named(ids) = &self.wish { ids } else { &[] };
         let paths = ids.iter().map(|id| Path::new(std::ffi::OsStr::from_bytes(id)));
         let is_path = |path: &&Path| path.is_absolute() && !path.starts_with("/proc");
-        let mut parents: Vec<PathBuf> = paths.filter(is_path).filter_map(Path::parent).map(Path::to_owned).collect();
+        let parents = paths.filter(is_path).filter_map(Path::parent).map(Path::to_owned);
+        let mut parents: Vec<PathBuf> = parents.chain(self.also.iter().cloned()).collect();
         parents.sort();
         parents.dedup();
         parents
@@ -189,7 +199,7 @@ impl Picture {
             checkpoints: index.checkpoints().iter().map(checkpoint).collect(),
             objects,
             looked_at,
-            notes: Vec::new(),
+            notes: harmless(processes.harmless).into_iter().collect(),
             unseen,
             taken: limit.taken(),
             host,
@@ -261,6 +271,12 @@ impl Picture {
     }
 }
 
+/// Memory of CRIU in processes that are well otherwise.
+fn harmless(trees: usize) -> Option<String> {
+    let processes = if trees == 1 { "a process still maps" } else { "processes still map" };
+    (trees > 0).then(|| format!("{processes} memory of a dump that was killed, which harms nothing"))
+}
+
 fn checkpoint(indexed: &crate::index::Indexed) -> ScanCheckpoint {
     let state = match indexed.state {
         crate::index::State::Restorable => "restorable",
@@ -277,6 +293,14 @@ fn outcome(outcome: &Outcome) -> ScanOutcome {
         Outcome::AlreadyGone => ScanOutcome::AlreadyGone,
         Outcome::Kept => ScanOutcome::Kept,
         Outcome::Failed(_) => ScanOutcome::Failed,
+    }
+}
+
+/// Whether a name is one that CRIU gives to a file: a link remap, a ghost file, or a file that it moved aside.
+pub fn is_name_of_criu(name: &std::ffi::OsStr) -> bool {
+    match Shape::of(name.as_bytes()) {
+        Some(Shape::LinkRemap(_) | Shape::Ghost(_) | Shape::SecondName | Shape::Parked | Shape::LookAlike) => true,
+        Some(Shape::Temporary) | None => false,
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::causes::with_causes;
 use crate::host::names::foreign_on_the_way;
-use crate::host::{Depth, MountNamespace, MountTables, Start};
+use crate::host::{self, Depth, MountNamespace, MountTables, Start};
 use crate::system::dir::Directory;
 use crate::system::mountinfo::{self, HostMount, unescape};
 
@@ -47,7 +47,7 @@ impl Places {
             places.add(tables.own, None, yard, Depth::Here);
         }
         for directory in walk {
-            places.add(tables.own, None, directory.clone(), Depth::Below);
+            places.add_walk(tables.own, directory);
         }
         for directory in others {
             places.add(tables.own, None, directory.clone(), Depth::Here);
@@ -65,6 +65,16 @@ impl Places {
                 String::from_utf8_lossy(&mount.fstype),
                 String::from_utf8_lossy(&mount.mountpoint)
             )),
+        }
+    }
+
+    /// What the user named is there, and may be a symbolic link.
+    fn add_walk(&mut self, own: &[HostMount], named: &Path) {
+        let theirs = named.to_owned();
+        match host::answer(&[named], move || std::fs::canonicalize(theirs)) {
+            Some(Ok(directory)) => self.add(own, None, directory, Depth::Below),
+            Some(Err(error)) => self.unseen.push(format!("{}: {error}", named.display())),
+            None => self.unseen.push(host::does_not_answer(named)),
         }
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Processes {
     pub(super) unseen: Vec<String>,
     /// How many processes were looked at.
     pub(super) count: usize,
+    /// How many trees have something of CRIU in memory that harms nothing.
+    pub(super) harmless: usize,
 }
 
 /// No more damaged trees are examined one by one.
@@ -42,10 +44,10 @@ impl Processes {
     }
 
     fn add_damaged(&mut self, host: &Host, everywhere: &Everywhere, limit: Limit) {
-        let left: BTreeSet<u32> = everywhere.left.iter().map(|left| left.task.pid).collect();
+        let of_criu = of_criu(host, everywhere);
         let own = std::process::id();
         let is_meant =
-            |process: &&Process| !process.is_kernel_thread && process.pid != own && !left.contains(&process.pid);
+            |process: &&Process| !process.is_kernel_thread && process.pid != own && !of_criu.contains(&process.pid);
         let processes: Vec<&Process> = host.processes().list.iter().filter(is_meant).collect();
         self.count = processes.len();
         let asked: Vec<(u32, u64)> = processes.iter().map(|process| (process.pid, process.blocked)).collect();
@@ -78,6 +80,10 @@ impl Processes {
                 break;
             }
             let Some(patient) = heal::of_process(host, *pid) else { continue };
+            if !patient.report.leaves_something() {
+                self.harmless += 1;
+                continue;
+            }
             let class = if patient.report.hands_off.is_some() { Class::InUse } else { Class::Damage };
             self.objects.push(Object::new(Thing::Damage(Box::new(patient)), class));
         }
@@ -93,6 +99,23 @@ impl Processes {
             self.objects.push(object);
         }
     }
+}
+
+/// The processes of a restore that was killed, and of a criu at work with all below it: it has the sockets of the tree that
+/// it dumps, and what it restores does not run yet.
+fn of_criu(host: &Host, everywhere: &Everywhere) -> BTreeSet<u32> {
+    let mut of_criu: BTreeSet<u32> = everywhere.at_work.iter().map(|task| task.pid).collect();
+    loop {
+        let is_below = |process: &&Process| process.parent.is_some_and(|parent| of_criu.contains(&parent));
+        let below = host.processes().list.iter().filter(is_below).map(|process| process.pid);
+        let more: Vec<u32> = below.filter(|pid| !of_criu.contains(pid)).collect();
+        if more.is_empty() {
+            break;
+        }
+        of_criu.extend(more);
+    }
+    of_criu.extend(everywhere.left.iter().map(|left| left.task.pid));
+    of_criu
 }
 
 /// Whether a process has a certain sign of a dump that was killed in it.

@@ -76,6 +76,7 @@ mod save;
 mod save_copies;
 mod saving;
 mod scan;
+mod scan_places;
 mod scope;
 mod shared_namespaces;
 mod signals;

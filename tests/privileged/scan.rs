@@ -24,8 +24,11 @@ inventory::submit!(Cases::with_each_criu(&[
 ]));
 inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "scan of a host with nothing of CRIU says so with status 0", test: nothing },
-    Case { name: "scan tells look-alikes from what CRIU leaves, and neither clean nor rm touches them", test: look_alikes },
-    Case { name: "rm removes what a scan names, and a last name only with --save", test: named },
+    Case {
+        name: "scan tells look-alikes from what CRIU leaves, and neither clean nor rm touches them",
+        test: look_alikes
+    },
+    Case { name: "scan names what rm removes, and a last name only with --save", test: named },
     Case { name: "scan has a summary, metrics, a tree, and a document", test: formats },
     Case { name: "a scan that is out of time or killed changes nothing and calls nothing clean", test: cut_short },
     Case { name: "scan with --walk finds links on a disk, and not those of others", test: walk },
@@ -57,8 +60,13 @@ impl Scan {
         self.0["objects"].as_array().expect("objects")
     }
 
-    /// The classes and commands of the objects of a kind.
-    fn of_kind(&self, kind: &str) -> Vec<&Value> {
+    /// All of it.
+    pub(crate) fn document(&self) -> &Value {
+        &self.0
+    }
+
+    /// The objects of a kind.
+    pub(crate) fn of_kind(&self, kind: &str) -> Vec<&Value> {
         self.objects().iter().filter(|object| object["kind"] == kind).collect()
     }
 
@@ -74,7 +82,8 @@ impl Scan {
     }
 }
 
-fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+/// A field that is text.
+pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object[field]["text"].as_str().unwrap_or_else(|| panic!("no {field}: {object:#}"))
 }
 
@@ -102,6 +111,7 @@ fn nothing(_: &Criu) {
 /// Puts a directory of the disk in the place of a podman volume.
 fn make_volume(host: &TestHost) -> PathBuf {
     let data = make_directory(host, "volume");
+    fs::create_dir(data.join("below")).expect("a new directory");
     let volume = "/var/lib/containers/storage/volumes/v/_data";
     let script = format!(
         "mkdir -p /var/lib/containers && mount -t tmpfs testkit /var/lib/containers && mkdir -p {volume} && mount --bind {} {volume}",
@@ -175,7 +185,8 @@ fn killed_dump(criu: &Criu) {
     let host = TestHost::new();
     make_tables(&host, None, IptablesFlavour::Nft);
     let file = host.dir().join("file");
-    let tree = host.start_workload(&[&"deleted", &"/dev/shm/one", &"deleted", &file, &"listen-connect", &"127.0.0.1:0"]);
+    let tree =
+        host.start_workload(&[&"deleted", &"/dev/shm/one", &"deleted", &file, &"listen-connect", &"127.0.0.1:0"]);
     let kill = Kill::after("write", "Dumping core");
     criu.dump_killed(&host, &tree, &images_of(&host), &DumpOptions::default(), kill);
     assert!(has_link(&host.path("/dev/shm")), "void: no link");
@@ -295,7 +306,10 @@ iptables-nft -A INPUT -p tcp -s 10.0.0.1 --sport 5 -d 10.0.0.2 --dport 6 -j DROP
     let tree = host.start_workload(&[&"deleted", &"/dev/shm/theirs"]);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
     let theirs = host.snapshot(&watched);
-    host.run("sh", &[&"-ec", &"mkdir -m 777 /tmp/.criu.mntns.ZyXwVu; mkdir -m 700 /tmp/cr-tmpfs.ZyXwVu; touch /run/criu.kdat.tmp"]);
+    host.run(
+        "sh",
+        &[&"-ec", &"mkdir -m 777 /tmp/.criu.mntns.ZyXwVu; mkdir -m 700 /tmp/cr-tmpfs.ZyXwVu; touch /run/criu.kdat.tmp"],
+    );
     let cleaned = run(&host, "scan", &[&"--clean"]);
     assert_eq!(cleaned.code(), 0, "{cleaned}");
     assert!(cleaned.stdout.contains("/tmp/cr-tmpfs.ZyXwVu") && cleaned.stdout.contains("3 removed"), "{cleaned}");
@@ -314,6 +328,7 @@ fn discarded(criu: &Criu, host: &TestHost) -> PathBuf {
 
 fn named(criu: &Criu) {
     let host = TestHost::new();
+    make_tables(&host, None, IptablesFlavour::Nft);
     let clean = host.snapshot(&[Path::new("/dev/shm")]);
     let link = discarded(criu, &host);
     // One of several cannot be removed: then none is.
@@ -380,7 +395,12 @@ fn cut_short(criu: &Criu) {
     assert_eq!(late.code(), 1, "{late}");
     assert!(late.stdout.contains("Not known: ") && !late.stdout.contains("Nothing of CRIU"), "{late}");
     for milliseconds in [0, 3, 10, 30, 60] {
-        let mut scan = host.command(binary()).args(["scan", "--json"]).stdout(std::process::Stdio::null()).spawn().expect("nsenter");
+        let mut scan = host
+            .command(binary())
+            .args(["scan", "--json"])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("nsenter");
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));
         scan.kill().expect("a child");
         let _ = scan.wait();

@@ -261,10 +261,19 @@ impl Arguments {
         let wrong =
             |options: &[(&'static str, bool)]| options.iter().find(|(_, is_given)| *is_given).map(|(name, _)| *name);
         match (is_heal, wrong(&of_heal), wrong(&of_others)) {
+            (false, Some("--pid"), _) if self.is_about_one() => Ok(()),
             (false, Some(name), _) => Err(format!("{name} belongs to the word heal: criu-gc heal {name}")),
             (true, _, Some(name)) => Err(format!("{name} has no meaning after the word heal")),
             (true, _, None) | (false, None, _) => Ok(()),
         }
+    }
+
+    /// Whether it asks what a process or a network namespace has of CRIU, without images.
+    pub(crate) fn is_about_one(&self) -> bool {
+        self.command.is_none()
+            && self.all_directories().is_empty()
+            && (!self.pid.is_empty() || !self.netns.is_empty())
+            && !self.peek_offsets
     }
 
     /// Everything that was named, in order, `-D` first.

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `criu-gc scan`, `criu-gc rm`, and the answer for one object, from the command line to the exit status.
 
+mod answer;
 mod metrics;
 mod picture;
 mod text;
+
+pub(crate) use answer::{Question, answer};
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
