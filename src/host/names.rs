@@ -4,6 +4,8 @@
 //!
 //! A filesystem that may never answer is not entered. Work that does not come back all the same is abandoned.
 
+mod walk;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,8 +16,9 @@ use std::time::Instant;
 use super::MountNamespace;
 use super::watched::{Next, PATIENCE, Watched};
 use crate::causes::with_causes;
-use crate::system::dir::{Directory, EntryType, FileError, FileIdentity, Reach};
+use crate::system::dir::{Directory, FileError, FileIdentity, Reach};
 use crate::system::mountinfo::HostMount;
+use walk::TIME_IS_OVER;
 
 /// Filesystems of this kernel alone: no server and no other program has to answer.
 const LOCAL: [&[u8]; 19] = [
@@ -60,6 +63,8 @@ pub enum Depth {
     Here,
     /// Also all below it, on the same mount.
     Below,
+    /// The same on a disk, with several threads.
+    Disk,
 }
 
 /// A name that was looked for.
@@ -165,7 +170,7 @@ impl Names {
 
 fn look_at(start: &Start, is_wanted: fn(&[u8]) -> bool, until: Instant) -> Result<Looked, String> {
     if Instant::now() >= until {
-        return Err(TIME_IS_OVER.to_owned());
+        return Err(format!("{TIME_IS_OVER} it was reached"));
     }
     let directory = match open(start) {
         Ok(directory) => directory,
@@ -177,106 +182,14 @@ fn look_at(start: &Start, is_wanted: fn(&[u8]) -> bool, until: Instant) -> Resul
     if start.device.is_some_and(|device| device != identity.device) {
         return Err("another mount covers it".to_owned());
     }
-    let mut walk = Walk { start, is_wanted, until, looked: Looked::default(), below: Vec::new() };
-    walk.read(&directory, Path::new(""))?;
-    while let Some(relative) = walk.below.pop() {
-        match directory.below_to_read(&relative, Reach::SameMount) {
-            Ok(below) => walk.read(&below, &relative)?,
-            // It was removed meanwhile, or it is a mount point: that is looked at for itself.
-            Err(error) if error.is_no_directory() || error.is_mount_point() => {}
-            Err(error) => walk.note(with_causes(&error)),
-        }
-    }
-    Ok(walk.looked)
+    Ok(walk::walk(start, &directory, is_wanted, until))
 }
-
-const TIME_IS_OVER: &str = "the time was over before";
 
 fn open(start: &Start) -> Result<Directory, FileError> {
     let relative = start.path.strip_prefix("/").unwrap_or(&start.path);
     match &start.namespace {
         None => Directory::open_exactly(&start.path)?.below_to_read(Path::new(""), Reach::AcrossMounts),
         Some(namespace) => namespace.open_root()?.below_to_read(relative, Reach::AcrossMounts),
-    }
-}
-
-struct Walk<'a> {
-    start: &'a Start,
-    is_wanted: fn(&[u8]) -> bool,
-    until: Instant,
-    looked: Looked,
-    /// Directories that are still to be read, relative to the first.
-    below: Vec<PathBuf>,
-}
-
-/// No more directories wait: whoever owns a filesystem says how many it has.
-const MOST_DIRECTORIES: usize = 1_000_000;
-/// No more names with a wanted shape are kept of one directory tree.
-const MOST_SIGHTINGS: usize = 100_000;
-
-impl Walk<'_> {
-    fn note(&mut self, why: String) {
-        let _ = self.looked.unseen.get_or_insert(why);
-    }
-
-    fn read(&mut self, directory: &Directory, relative: &Path) -> Result<(), String> {
-        if Instant::now() >= self.until {
-            self.note(format!("{TIME_IS_OVER} {}", self.start.path.join(relative).display()));
-            self.below.clear();
-            return Ok(());
-        }
-        let mut hits = Vec::new();
-        let (is_wanted, depth) = (self.is_wanted, self.start.depth);
-        let (below, count) = (&mut self.below, &mut self.looked.count);
-        let mut is_cut = false;
-        let read = directory.each_entry(|name, kind| {
-            *count += 1;
-            if is_wanted(name) {
-                hits.push(name.to_owned());
-            }
-            let may_be_directory = matches!(kind, EntryType::Directory | EntryType::Unknown);
-            if depth == Depth::Below && may_be_directory {
-                if below.len() < MOST_DIRECTORIES {
-                    below.push(relative.join(OsStr::from_bytes(name)));
-                } else {
-                    is_cut = true;
-                }
-            }
-        });
-        if is_cut {
-            self.note("it has too many directories".to_owned());
-        }
-        if let Err(error) = read {
-            self.note(with_causes(&error));
-        }
-        if !hits.is_empty() {
-            self.add(directory, relative, hits)?;
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, directory: &Directory, relative: &Path, hits: Vec<Vec<u8>>) -> Result<(), String> {
-        let said = |error: FileError| with_causes(&error);
-        let directory_identity = directory.identity().map_err(said)?;
-        for name in hits {
-            if self.looked.sightings.len() >= MOST_SIGHTINGS {
-                self.note("it has too many such names".to_owned());
-                break;
-            }
-            let Some(identity) = directory.entry(OsStr::from_bytes(&name)).map_err(said)? else { continue };
-            self.looked.sightings.push(Sighting {
-                namespace: self.start.namespace.clone(),
-                directory: if relative.as_os_str().is_empty() {
-                    self.start.path.clone()
-                } else {
-                    self.start.path.join(relative)
-                },
-                directory_identity,
-                name,
-                identity,
-            });
-        }
-        Ok(())
     }
 }
 
@@ -312,6 +225,11 @@ mod tests {
             paths
         };
         assert_eq!(found(Depth::Here), [top.join("link_remap.2")]);
+        fs::create_dir(top.join("many")).unwrap();
+        for number in 0..200 {
+            fs::create_dir(top.join(format!("many/{number}"))).unwrap();
+        }
+        assert_eq!(found(Depth::Disk), [top.join("a/b/link_remap.4"), top.join("link_remap.2")]);
         assert_eq!(found(Depth::Below), [top.join("a/b/link_remap.4"), top.join("link_remap.2")]);
     }
 

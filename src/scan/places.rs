@@ -34,7 +34,7 @@ impl Places {
         places.unseen.extend(tables.unseen.iter().map(|unseen| unseen.why.clone()));
         places.add_tmpfs(tables);
         for volume in places.volumes(tables.own) {
-            places.add(tables.own, None, volume, Depth::Below);
+            places.add(tables.own, None, volume, Depth::Disk);
         }
         places.add_tops(tables.own, None);
         places.add(tables.own, None, "/run".into(), Depth::Here);
@@ -72,7 +72,7 @@ impl Places {
     fn add_walk(&mut self, own: &[HostMount], named: &Path) {
         let theirs = named.to_owned();
         match host::answer(&[named], move || std::fs::canonicalize(theirs)) {
-            Some(Ok(directory)) => self.add(own, None, directory, Depth::Below),
+            Some(Ok(directory)) => self.add(own, None, directory, Depth::Disk),
             Some(Err(error)) => self.unseen.push(format!("{}: {error}", named.display())),
             None => self.unseen.push(host::does_not_answer(named)),
         }
