@@ -30,6 +30,9 @@ pub(super) fn judge(
     for object in objects.iter_mut() {
         let owner = owner(index, object).map(|owner| (owner.directory.clone(), owner.state));
         set_class(object, owner);
+        if work.is_used(object) {
+            object.class = Class::InUse;
+        }
         if work.may_use(object) {
             object.class = Class::InUse;
             object.remarks.push(format!("criu process {} is at work", work.pid));
@@ -163,6 +166,12 @@ impl Work {
         let started = at_work.clone().filter_map(|pid| host.processes().get(pid)).map(|process| process.started);
         let own = at_work.clone().chain(everywhere.left.iter().map(|left| left.task.pid)).collect();
         Work { pid: at_work.min().unwrap_or_default(), since: started.min(), own }
+    }
+
+    /// Whether a process that runs has a temporary directory mounted.
+    fn is_used(&self, object: &Object) -> bool {
+        let is_own = |pid: u32| self.own.contains(&pid);
+        matches!(object.thing, Thing::Entry { .. }) && !object.holders.iter().all(|holder| is_own(holder.pid))
     }
 
     /// Whether an object may be one that they need now: it is not older than they are.

@@ -20,6 +20,9 @@ const VOLUMES_OF_USER: &str = ".local/share/containers/storage/volumes";
 /// Where home directories are.
 const HOMES: [&str; 2] = ["/home", "/root"];
 
+/// A mount, with its mount namespace if that is not criu-gc's own.
+type MountOf<'a> = (Option<&'a MountNamespace>, &'a HostMount);
+
 /// The directories, and why others cannot be looked into.
 #[derive(Debug, Default)]
 pub(super) struct Places {
@@ -84,7 +87,7 @@ impl Places {
         let others = tables.others.iter().flat_map(|(namespace, mounts)| {
             mounts.iter().map(move |mount| (Some(namespace), mounts.as_slice(), mount))
         });
-        let mut found: BTreeMap<(u32, u32), Vec<(Option<&MountNamespace>, &HostMount)>> = BTreeMap::new();
+        let mut found: BTreeMap<(u32, u32), Vec<MountOf<'_>>> = BTreeMap::new();
         let mut foreign = BTreeSet::new();
         for (namespace, mounts, mount) in own.chain(others).filter(|(.., mount)| is_memory(mount)) {
             match is_reachable(mounts, mount) {

@@ -105,11 +105,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) dump_log: Option<PathBuf>,
 
-    /// A network namespace that the dump locked, as a path or by its name in ip netns; may be given several times
+    /// A network namespace that the dump locked, as a path or by its name in ip netns; without a checkpoint, one to ask about;
+    /// may be given several times
     #[arg(long, value_name = "NETNS")]
     pub(crate) netns: Vec<PathBuf>,
 
-    /// After the word heal, a process that is healed together with its descendants; may be given several times
+    /// After the word heal, a process that is healed together with its descendants; without a word and a checkpoint, a process
+    /// to ask about; may be given several times
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) pid: Vec<u32>,
 

@@ -87,16 +87,16 @@ pub(crate) fn answer(arguments: &Arguments, questions: &[Question]) -> io::Resul
     if arguments.json {
         terminal.print_json(&Document { report: &report, exit_status: ExitStatus::Done as u8 })?;
     } else {
-        terminal.print(&lines(&report))?;
+        terminal.print(&lines(&report, terminal.verbosity()))?;
     }
     Ok(ExitStatus::Done)
 }
 
-fn lines(report: &ScanReport) -> Vec<Line> {
+fn lines(report: &ScanReport, verbosity: u8) -> Vec<Line> {
     let mut lines = Vec::new();
     for object in &report.objects {
         lines.push(text::named_line(object, report.mode));
-        lines.extend(object.details.iter().map(|detail| Line::new().say("    ").quote(&detail.0)));
+        lines.extend(text::detail_lines(object, verbosity));
         lines.extend(object.remarks.iter().map(|remark| Line::new().say("    ").quote(remark.as_bytes())));
         lines.push(Line::new().say("    ").quote(&whose(object)));
         lines.extend(object.command.iter().map(|command| Line::new().say("    # ").quote(&command.0)));

@@ -76,7 +76,7 @@ fn add_checkpoints(report: &ScanReport, lines: &mut Vec<Line>) {
 fn add_objects(objects: &[&ScanObject], mode: ScanMode, verbosity: u8, lines: &mut Vec<Line>) {
     for (at, object) in objects.iter().enumerate() {
         lines.push(object_line(object, mode));
-        lines.extend(object.details.iter().map(|detail| Line::new().say("    ").quote(&detail.0)));
+        lines.extend(detail_lines(object, verbosity));
         if verbosity > 0 {
             lines.extend(object.remarks.iter().map(|remark| Line::new().say("    ").quote(remark.as_bytes())));
         }
@@ -89,32 +89,47 @@ fn add_objects(objects: &[&ScanObject], mode: ScanMode, verbosity: u8, lines: &m
     }
 }
 
-/// The line of an object that stands for itself.
-pub(crate) fn named_line(object: &ScanObject, mode: ScanMode) -> Line {
-    let text = object_line(object, mode);
-    let bytes = text.as_bytes().strip_prefix(b"  ").unwrap_or_default().to_vec();
-    Line::new().say(&String::from_utf8_lossy(&bytes))
+/// What is damaged: a busy server has thousands of connections.
+pub(crate) fn detail_lines(object: &ScanObject, verbosity: u8) -> Vec<Line> {
+    const FEW: usize = 10;
+    let shown = if verbosity > 0 { usize::MAX } else { FEW };
+    let details = object.details.iter().take(shown).map(|detail| Line::new().say("    ").quote(&detail.0));
+    let more = object.details.len().saturating_sub(shown);
+    let rest = (more > 0).then(|| Line::new().say(&format!("    and {more} more (-v lists them)")));
+    details.chain(rest).collect()
 }
 
-/// An object, and what is known of it beside what it is.
+/// The line of an object that stands for itself.
+pub(crate) fn named_line(object: &ScanObject, mode: ScanMode) -> Line {
+    with_facts(Line::new(), object, mode)
+}
+
+/// The line of an object in a group.
 fn object_line(object: &ScanObject, mode: ScanMode) -> Line {
-    const FEW: usize = 3;
+    with_facts(Line::new().say("  "), object, mode)
+}
+
+/// Adds an object, and what is known of it beside what it is.
+fn with_facts(line: Line, object: &ScanObject, mode: ScanMode) -> Line {
     let mut facts = Vec::new();
     facts.extend(object.since.as_ref().map(|since| format!("since {since}").into_bytes()));
-    if !object.holders.is_empty() {
-        let named = |pid: u32, name: &[u8]| [pid.to_string().as_bytes(), b" (", name, b")"].concat();
-        let few: Vec<Vec<u8>> =
-            object.holders.iter().take(FEW).map(|holder| named(holder.pid, &holder.name.0)).collect();
-        let more = match object.holders.len().saturating_sub(FEW) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let word: &[u8] = if object.holders.len() == 1 { b"used by process " } else { b"used by processes " };
-        facts.push([word, &few.join(&b", "[..]), more.as_bytes()].concat());
-    }
+    facts.extend(users(object));
     facts.extend(fate(object, mode).map(String::into_bytes));
-    let line = Line::new().say("  ").quote(&object.text.0);
+    let line = line.quote(&object.text.0);
     if facts.is_empty() { line } else { line.say(" - ").quote(&facts.join(&b"; "[..])) }
+}
+
+/// The first few processes that use an object.
+fn users(object: &ScanObject) -> Option<Vec<u8>> {
+    const FEW: usize = 3;
+    let named = |pid: u32, name: &[u8]| [pid.to_string().as_bytes(), b" (", name, b")"].concat();
+    let few: Vec<Vec<u8>> = object.holders.iter().take(FEW).map(|holder| named(holder.pid, &holder.name.0)).collect();
+    let more = match object.holders.len().saturating_sub(FEW) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let word: &[u8] = if object.holders.len() == 1 { b"used by process " } else { b"used by processes " };
+    (!few.is_empty()).then(|| [word, &few.join(&b", "[..]), more.as_bytes()].concat())
 }
 
 fn fate(object: &ScanObject, mode: ScanMode) -> Option<String> {
