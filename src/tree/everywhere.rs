@@ -7,6 +7,8 @@
 //! caller must touch none of them.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::interrupted::is_stray;
@@ -74,10 +76,19 @@ fn tasks(others: &[&Process], tracers: &BTreeSet<u32>) -> BTreeSet<u32> {
     others.iter().filter(is_task).map(|process| process.pid).collect()
 }
 
-/// Whether it is CRIU by its own name or program: an argument of that name is no proof.
+/// Whether it is CRIU by its own name or program, which the dynamic linker may run: any other argument of that name is no
+/// proof.
 fn is_program(process: &Process) -> bool {
+    const FIRST_ARGUMENTS: usize = 6;
     let is_crius = |path: &Path| is_named(path, "criu") || is_named(path, "crtools");
-    process.name == b"criu" || process.executable.as_deref().is_some_and(is_crius)
+    let executable = process.executable.as_deref();
+    let name = executable.and_then(Path::file_name).unwrap_or_default();
+    let runs_argument = || {
+        let arguments = process.arguments();
+        name.as_bytes().starts_with(b"ld-")
+            && arguments.iter().take(FIRST_ARGUMENTS).any(|argument| is_crius(Path::new(OsStr::from_bytes(argument))))
+    };
+    process.name == b"criu" || executable.is_some_and(is_crius) || runs_argument()
 }
 
 fn is_server(process: &Process) -> bool {
