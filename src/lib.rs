@@ -86,6 +86,8 @@ mod firewall;
 mod goal;
 pub mod heal;
 mod host;
+#[cfg_attr(not(feature = "internals"), expect(dead_code, reason = "`scan` uses it"))]
+mod index;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
