@@ -86,6 +86,10 @@ mod firewall;
 mod goal;
 pub mod heal;
 mod host;
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "more of it is asked by tests and by engines to come")
+)]
 mod index;
 #[cfg(feature = "internals")]
 #[doc(hidden)]

@@ -192,6 +192,16 @@ pub fn locate_in(directory: Directory, work_dir: Option<&Path>) -> Result<Vec<Lo
     search::locate(Folder::Host(directory), work_dir)
 }
 
+/// The checkpoint whose images are in this very directory; `None` if there are none.
+pub fn locate_here(directory: Directory) -> Result<Option<Located>, LocateError> {
+    search::here(Folder::Host(directory))
+}
+
+/// Where root's podman stores its containers.
+pub fn podman_stores() -> Result<Vec<PathBuf>, PodmanError> {
+    podman::stores()
+}
+
 /// Whether what the user named is a pipe or the like: who writes into it may take any time.
 pub fn is_pipe(named: &Path) -> bool {
     let is_stream = |file: std::fs::Metadata| file.file_type().is_fifo() || file.file_type().is_socket();

@@ -75,6 +75,7 @@ pub struct Options {
     timeout: Duration,
     walk: Vec<PathBuf>,
     also: Vec<PathBuf>,
+    images: Vec<PathBuf>,
     wish: Wish,
     processes: Processes,
     save: Option<PathBuf>,
@@ -83,7 +84,15 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (wish, processes) = (Wish::Nothing, Processes::default());
-        Options { timeout: TIMEOUT, walk: Vec::new(), also: Vec::new(), wish, processes, save: None }
+        Options {
+            timeout: TIMEOUT,
+            walk: Vec::new(),
+            also: Vec::new(),
+            images: Vec::new(),
+            wish,
+            processes,
+            save: None,
+        }
     }
 }
 
@@ -103,6 +112,13 @@ impl Options {
     #[must_use]
     pub fn walk(mut self, directory: impl Into<PathBuf>) -> Self {
         self.walk.push(directory.into());
+        self
+    }
+
+    /// Also looks for images in this directory and below, to find out whose an object is.
+    #[must_use]
+    pub fn images(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.images.push(directory.into());
         self
     }
 
@@ -174,7 +190,6 @@ impl Picture {
     fn take(options: &Options) -> Self {
         let limit = Limit::of(options.timeout);
         let host = Host::look(Wanted { extent: Extent::Every, ..Wanted::default() });
-        let index = Index::build(&IndexOptions::default(), &host);
         let everywhere = everywhere::look(&host);
         let processes = processes::look(&host, &everywhere, limit);
         let locks = networks::look(&host, limit);
@@ -189,17 +204,23 @@ impl Picture {
         let mut objects: Vec<Object> =
             [processes.objects, locks.objects, files.objects].into_iter().flatten().collect();
         let mut unseen: Vec<String> = [processes.unseen, locks.unseen, files.unseen].into_iter().flatten().collect();
+        let images =
+            IndexOptions { images: options.images.clone(), deadline: Some(limit.until()), ..IndexOptions::default() };
+        let index = Index::build(&images, &host);
         unseen.extend(judge::judge(&host, &index, &everywhere, &mut objects, limit));
-        unseen.extend(index.unseen().iter().map(ToString::to_string));
         unseen.sort();
         unseen.dedup();
         objects
             .sort_by_cached_key(|object| (object.class, object.owner.clone(), words::kind(&object.thing), object.id()));
+        // Without an object that has no owner it does not matter whose words were not read.
+        let has_orphan = objects.iter().any(|object| object.class == Class::Orphan);
+        let unread = index.unseen().into_iter().filter(|_| has_orphan);
+        let unread = unread.map(|unseen| format!("images that were not read may own an object: {unseen}"));
         let mut picture = Picture {
             checkpoints: index.checkpoints().iter().map(checkpoint).collect(),
             objects,
             looked_at,
-            notes: harmless(processes.harmless).into_iter().collect(),
+            notes: harmless(processes.harmless).into_iter().chain(unread).collect(),
             unseen,
             taken: limit.taken(),
             host,

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod candidate;
+pub(crate) mod claimed;
 mod find;
 pub(crate) mod living;
 mod locks;
@@ -13,6 +14,7 @@ mod prepare;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::find::Described;
 use self::locks::{Locks, Purpose};
 use self::prepare::{Prepared, Ready, Settings, survey};
 use crate::causes::with_causes;

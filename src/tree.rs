@@ -244,6 +244,11 @@ fn is_among(stranded: &[Stranded], process: &Process) -> bool {
     stranded.iter().any(|stranded| stranded.task.pid == process.pid)
 }
 
+/// Whether a killed restore may have left a process: it blocks all signals.
+pub fn may_be_stranded(process: &Process) -> bool {
+    stranded::blocks_all(process.blocked)
+}
+
 /// Whether a process is a criu: by its name, its program, or, where a dynamic linker or an interpreter runs it or it has
 /// another file name, by one of its first arguments.
 pub fn is_criu(process: &Process) -> bool {

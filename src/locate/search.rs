@@ -58,6 +58,11 @@ pub(super) fn locate(folder: Folder, work_dir: Option<&Path>) -> Result<Vec<Loca
     all(images.map(|images| located(images, work_dir)), &folder)
 }
 
+/// The checkpoint whose images are in this very directory.
+pub(super) fn here(folder: Folder) -> Result<Option<Located>, LocateError> {
+    if has_images(&folder)? { Ok(Some(located(folder, None)?)) } else { Ok(None) }
+}
+
 /// The one checkpoint that was found below what was named. Which of several is meant is not guessed.
 fn only(mut found: Vec<Folder>, named: &Folder, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
     let path = named.path().to_owned();

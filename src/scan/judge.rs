@@ -5,14 +5,13 @@
 //! such an object is never called worthless, and only what no restore can need is litter.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use super::clock::Limit;
 use super::object::{Class, Object, Thing};
 use crate::connection::TableForm;
 use crate::heal::{self, Damage, LockId, Patient};
 use crate::host::Host;
-use crate::index::{self, Index, Indexed, State};
+use crate::index::{self, Index, Ownership, State};
 use crate::time::Timestamp;
 use crate::tree::everywhere::Everywhere;
 
@@ -27,9 +26,8 @@ pub(super) fn judge(
     let unseen = add_patients_of_images(host, index, objects, limit);
     drop_locks_of_patients(objects);
     let work = Work::of(host, everywhere);
+    add_owners(index, objects);
     for object in objects.iter_mut() {
-        let owner = owner(index, object).map(|owner| (owner.directory.clone(), owner.state));
-        set_class(object, owner);
         if work.is_used(object) {
             object.class = Class::InUse;
         }
@@ -116,8 +114,9 @@ fn lock_id(object: &Object) -> Option<LockId> {
     }
 }
 
-fn owner<'a>(index: &'a Index, object: &Object) -> Option<&'a Indexed> {
-    let key = match &object.thing {
+/// As what the index knows an object; `None` for what no images name.
+fn key(object: &Object) -> Option<index::Object> {
+    Some(match &object.thing {
         Thing::File { sighting, .. } => {
             let identity = &sighting.identity;
             index::Object::Name { device: identity.device, inode: identity.inode, path: sighting.path() }
@@ -133,13 +132,38 @@ fn owner<'a>(index: &'a Index, object: &Object) -> Option<&'a Indexed> {
         Thing::Chain(found) => index::Object::Chain { netns_inode: found.namespace.id.inode },
         Thing::Process(found) => index::Object::Process { pid: i32::try_from(found.task.pid).ok()? },
         Thing::Frozen { .. } | Thing::Damage(_) => return None,
-    };
-    index.owner(&key)
+    })
 }
 
-fn set_class(object: &mut Object, owner: Option<(PathBuf, State)>) {
-    let Some((directory, state)) = owner else { return };
-    object.owner = Some(directory);
+/// Asks for the owners of all objects at once: each checkpoint is examined once.
+fn add_owners(index: &Index, objects: &mut [Object]) {
+    let keys: Vec<Option<index::Object>> = objects.iter().map(key).collect();
+    let known: Vec<index::Object> = keys.iter().flatten().cloned().collect();
+    index.settle(&known);
+    for (object, key) in objects.iter_mut().zip(keys) {
+        if let Some(key) = key {
+            set_owner(object, &index.ownership(&key));
+        }
+    }
+}
+
+fn set_owner(object: &mut Object, ownership: &Ownership<'_>) {
+    let (owner, state) = match ownership {
+        Ownership::Unclaimed => return,
+        Ownership::Certain(owner) => (*owner, owner.state),
+        Ownership::Doubtful(owner) => {
+            object.remarks.push("its checkpoint names it, and a test disagrees: it may be another's".to_owned());
+            (*owner, State::Unknown)
+        }
+        Ownership::Ambiguous(owners) => {
+            let Some(first) = owners.first() else { return };
+            let others = owners.iter().skip(1).map(|owner| owner.directory.display().to_string());
+            let others: Vec<String> = others.collect();
+            object.remarks.push(format!("{} may have left it as well", others.join(", ")));
+            (*first, State::Unknown)
+        }
+    };
+    object.owner = Some(owner.directory.clone());
     // Litter is of no use to its images either, and a look-alike is nobody's.
     if object.class == Class::Orphan {
         object.class = match state {
@@ -178,10 +202,15 @@ impl Work {
     fn may_use(&self, object: &Object) -> bool {
         let Some(since) = self.since else { return false };
         match object.class {
-            Class::Orphan | Class::Incomplete | Class::Undecided | Class::Litter => {
+            Class::Orphan
+            | Class::Restorable
+            | Class::Incomplete
+            | Class::Restored
+            | Class::Undecided
+            | Class::Litter => {
                 object.since.is_none_or(|made| made >= since.minus(crate::time::SLACK)) || object.is_process()
             }
-            Class::Damage | Class::Restorable | Class::Restored | Class::InUse | Class::LookAlike => false,
+            Class::Damage | Class::InUse | Class::LookAlike => false,
         }
     }
 }

@@ -26,6 +26,10 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "scan names a frozen control group, which a runtime may have paused", test: frozen },
 ]));
 inventory::submit!(Cases::with_newest_criu(&[
+    Case {
+        name: "scan tells whose an object is, and what belongs to a restorable checkpoint survives all",
+        test: owners
+    },
     Case { name: "scan finds a link in the upper directory of a mounted overlay once", test: overlay },
     Case { name: "scan answers for a link, a process and a network namespace, and removes nothing", test: answers },
     Case { name: "scan enters no FUSE, and says so", test: fuse },
@@ -151,6 +155,62 @@ fn answers(criu: &Criu) {
         assert_eq!((refused.code(), refused.stdout.as_str()), (2, ""), "{refused}");
     }
     assert_eq!(before.difference(&host.snapshot(&[Path::new("/dev/shm"), host.dir()])), [""; 0]);
+}
+
+/// Three dumps of one host: one can be restored, one was killed, the images of one were deleted.
+fn owners(criu: &Criu) {
+    let host = TestHost::new();
+    make_tables(&host, None, IptablesFlavour::Nft);
+    let place = crate::places::make_directory(&host, "images");
+    let [one, two, three] = ["one", "two", "three"].map(|name| place.join(name));
+    host.run("mkdir", &[&"/dev/shm/a", &"/dev/shm/b", &"/dev/shm/c"]);
+    let start = |file: &str| host.start_workload(&[&"deleted", &file, &"listen-connect", &"127.0.0.1:0"]);
+    let first = start("/dev/shm/a/one");
+    let dump = criu.dump(&host, &first, &one, &DumpOptions::default());
+    drop(first);
+    let second = start("/dev/shm/b/two");
+    criu.dump_killed(&host, &second, &two, &DumpOptions::default(), Kill::after("write", "Dumping core"));
+    let third = start("/dev/shm/c/three");
+    criu.dump(&host, &third, &three, &DumpOptions::default());
+    drop(third);
+    fs::remove_dir_all(&three).expect("the images");
+    let scan = Scan::of(&host, &[&"--images", &place]);
+    let of_class = |class: &str| -> Vec<(String, Option<String>, String)> {
+        let objects = scan.document()["objects"].as_array().expect("objects").iter();
+        let facts = |object: &serde_json::Value| {
+            let checkpoint = object["checkpoint"]["text"].as_str().map(str::to_owned);
+            (object["kind"].as_str().unwrap_or_default().to_owned(), checkpoint, text(object, "command").to_owned())
+        };
+        objects.filter(|object| object["class"] == class).map(facts).collect()
+    };
+    let name = |path: &Path| Some(path.to_str().expect("a path").to_owned());
+    let show = |path: &Path| format!("criu-gc -D {} --show", path.display());
+    let link = "link-remap".to_owned();
+    let restorable = of_class("restorable");
+    assert_eq!(restorable.len(), 3, "{:#}", scan.document());
+    assert!(restorable.contains(&(link.clone(), name(&one), show(&one))), "{restorable:?}");
+    let heal = format!("criu-gc heal -D {}", two.display());
+    assert_eq!(of_class("damage"), [("damaged-processes".to_owned(), name(&two), heal)], "{:#}", scan.document());
+    assert_eq!(of_class("incomplete"), [(link, name(&two), show(&two))], "{:#}", scan.document());
+    let orphans = of_class("orphan");
+    assert_eq!(orphans.len(), 3, "{:#}", scan.document());
+    let shown = run(&host, "scan", &[&"--images", &place]);
+    let order = ["Damage to what is running:", "(can be restored", "(cannot be restored)", "No images of these"];
+    let places: Vec<Option<usize>> = order.iter().map(|text| shown.stdout.find(text)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{shown}");
+    for object in scan.document()["objects"].as_array().expect("objects") {
+        let named = run(&host, "rm", &[&text(object, "id"), &"--images", &place]);
+        let expected = if object["class"] == "orphan" { 0 } else { 2 };
+        assert_eq!(named.code(), expected, "{named}");
+    }
+    assert_eq!(run(&host, "scan", &[&"--clean", &"--kill", &"--images", &place]).code(), 0);
+    let healed = host.command(binary()).args(["heal", "-D"]).arg(&two).finish();
+    assert_eq!(healed.code(), 0, "{healed}");
+    let after = Scan::of(&host, &[&"--images", &place]);
+    let left = after.document()["objects"].as_array().expect("objects").len();
+    assert_eq!(left, 4, "{:#}", after.document());
+    drop(second);
+    drop(criu.restore(&host, &dump, &DumpOptions::default()));
 }
 
 /// A mount that claims to be a FUSE is not entered, whatever it is: here nobody serves it.

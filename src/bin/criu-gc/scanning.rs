@@ -81,6 +81,7 @@ impl Scanning<'_> {
     fn options(&self) -> Options {
         let options = Options::new().timeout(self.arguments.timeout);
         let options = self.arguments.walk.iter().fold(options, Options::walk);
+        let options = self.arguments.images.iter().fold(options, Options::images);
         let options = if self.arguments.clean { options.clean() } else { options };
         if self.arguments.kill { options.end_processes() } else { options }
     }
@@ -179,6 +180,7 @@ fn remove(terminal: &Terminal, arguments: &RemoveArguments) -> io::Result<ExitSt
     let options = Options::new().timeout(arguments.timeout);
     let options = arguments.objects.iter().fold(options, |options, id| options.remove(id.as_bytes()));
     let options = arguments.save.iter().fold(options, Options::save);
+    let options = arguments.images.iter().fold(options, Options::images);
     let options = if arguments.kill { options.end_processes() } else { options };
     let examination = match scan::examine(&options) {
         Ok(examination) => examination,

@@ -40,6 +40,10 @@ pub(crate) struct ScanArguments {
     #[arg(long, value_name = "DIR", num_args = 1..)]
     pub(crate) walk: Vec<PathBuf>,
 
+    /// Also look for images in these directories and below, to find out whose an object is
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    pub(crate) images: Vec<PathBuf>,
+
     /// How many seconds the look may take; what was not reached is not known
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) timeout: Duration,
@@ -104,6 +108,10 @@ pub(crate) struct RemoveArguments {
     /// Do not ask for confirmation
     #[arg(short, long)]
     pub(crate) yes: bool,
+
+    /// Also look for images in these directories and below, to find out whose an object is
+    #[arg(long, value_name = "DIR", num_args = 1)]
+    pub(crate) images: Vec<PathBuf>,
 
     /// How many seconds the look may take
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
