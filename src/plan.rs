@@ -18,7 +18,7 @@ use crate::system::author::Author;
 use crate::system::dir::InodeId;
 use crate::system::netns::NetworkId;
 use crate::time::Timestamp;
-use crate::tree::{Guard, LiveTask, TreeState, UnknownTree};
+use crate::tree::{Guard, LiveTask, Role, TreeState, UnknownTree};
 
 mod recorded;
 
@@ -278,7 +278,7 @@ fn general_reasons(tree: &TreeState, policy: &Policy, finding: &Finding) -> Vec<
     if is_moved_back(finding) {
         return reasons;
     }
-    if !tree.stranded.is_empty() && policy.stranded == StrandedTasks::Keep {
+    if policy.stranded == StrandedTasks::Keep && is_used_by_stranded(tree, presence) {
         reasons.push(KeepReason::HalfRestored);
     }
     if is_of_restore_alone(presence) {
@@ -312,6 +312,15 @@ fn reasons_of_work(tree: &TreeState, traced: &[LiveTask]) -> impl Iterator<Item 
 
 fn is_moved_back(finding: &Finding) -> bool {
     matches!(finding.residue.query(), Query::Name(name) if name.act == NameAct::RenameBack)
+}
+
+/// Whether a process that a killed criu left may use it. The tasks of a restore have everything of the checkpoint open;
+/// CRIU's own processes have only temporary entries.
+fn is_used_by_stranded(tree: &TreeState, presence: &Presence) -> bool {
+    tree.stranded.iter().any(|stranded| match stranded.role {
+        Role::Task => true,
+        Role::Helper => is_of_restore_alone(presence),
+    })
 }
 
 /// Whether a dump never leaves such a thing, so that the dumped tree has no part in it.

@@ -135,11 +135,9 @@ impl KeepReason {
                 "unknown-version",
                 "the images are of a version of the format that this criu-gc does not support"
             ),
-            KeepReason::HalfRestored => Row::other(
-                "half-restored",
-                "processes of a killed restore, which never run again, still use the checkpoint",
-                "--kill",
-            ),
+            KeepReason::HalfRestored => {
+                Row::other("half-restored", "a killed criu left processes that never run again", "--kill")
+            }
             KeepReason::InUse => Row::other(
                 "in-use",
                 "a process in another mount namespace has something mounted there",

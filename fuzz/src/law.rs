@@ -215,6 +215,15 @@ fn check_residue(checkpoint: &Checkpoint, residue: &Residue) {
             }
         }
         Residue::LockChain(_) => {}
+        // Recognised by their whole shape, wherever they lie.
+        Residue::HalfRestored(_)
+        | Residue::ControlGroupYard(_)
+        | Residue::DeadSocket(_)
+        | Residue::StalePidFile(_) => {}
+        Residue::ParkedFile(_)
+        | Residue::TemporaryDirectory(_)
+        | Residue::UnfinishedCache(_)
+        | Residue::ReopenedName(_) => panic!("no claim of a gc: {residue:?}"),
     }
 }
 
@@ -250,7 +259,17 @@ fn found(residue: &Residue, query: &NameQuery, place: Place, changed: Timestamp)
     let (mode, modified) = match residue {
         Residue::LinkRemap(link) => (link.mode, None),
         Residue::GhostFile(ghost) => (Some(ghost.mode), ghost.modified),
-        Residue::LockedConnection(_) | Residue::LockTable(_) | Residue::LockChain(_) => panic!("no name: {residue:?}"),
+        Residue::LockedConnection(_)
+        | Residue::LockTable(_)
+        | Residue::LockChain(_)
+        | Residue::HalfRestored(_)
+        | Residue::ControlGroupYard(_)
+        | Residue::DeadSocket(_)
+        | Residue::StalePidFile(_)
+        | Residue::ParkedFile(_)
+        | Residue::TemporaryDirectory(_)
+        | Residue::UnfinishedCache(_)
+        | Residue::ReopenedName(_) => panic!("no name: {residue:?}"),
     };
     let identity = FileIdentity {
         device: (254, 1),

@@ -17,7 +17,8 @@ use crate::tree::Role;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HalfRestored;
 
-const SHAPE: &str = "that it has this restore open, blocks all signals, and waits for a criu that is gone";
+const SHAPE_OF_TASK: &str = "that it has this restore open, blocks all signals, and waits for a criu that is gone";
+const SHAPE_OF_HELPER: &str = "that it is a criu of these images, has no children, and waits for a criu that is gone";
 
 impl Kind for HalfRestored {
     type Found = FoundTask;
@@ -43,18 +44,18 @@ impl Kind for HalfRestored {
 
     fn describe(&self, found: Option<&FoundTask>) -> Description {
         let name = found.map(|found| found.task.name.clone()).unwrap_or_default();
-        let label = match found.map(|found| found.role) {
-            Some(Role::Task) | None => "Half-restored process",
-            Some(Role::Helper) => "Stray criu process",
+        let (label, shape) = match found.map(|found| found.role) {
+            Some(Role::Task) | None => ("Half-restored process", SHAPE_OF_TASK),
+            Some(Role::Helper) => ("Stray criu process", SHAPE_OF_HELPER),
         };
         Description {
             kind: "half-restored-process",
-            fields: vec![("name", json(&Bytes(name.clone()))), ("recognised_by", SHAPE.into())],
+            fields: vec![("name", json(&Bytes(name.clone()))), ("recognised_by", shape.into())],
             label,
             name,
             target: Target::None,
             remark: None,
-            recognised: Some(SHAPE),
+            recognised: Some(shape),
         }
     }
 }

@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 /// The environment variable that chooses tests.
 const VARIABLE: &str = "CRIU_GC_TESTS";
 
-const CORE: [&str; 29] = [
+const CORE: [&str; 31] = [
     "a link remap on the host is removed",
     "the link remap of a FIFO is removed",
     "a link remap that is a symbolic link is removed and not followed",
@@ -31,7 +31,9 @@ const CORE: [&str; 29] = [
     "nothing is removed while the tree is stopped, and all when it is dead",
     "nothing is removed while a container's tree is alive, and all when it is dead",
     "a restored tree is told apart from a living one, and nothing is left",
-    "a dump that was killed half-way: nothing is removed while the tree runs, then what is named",
+    "a dump that was killed half-way: what is named is removed, and what is not is unknown",
+    "heal by images lets the traffic of a damaged tree flow again",
+    "after a killed restore, restorable makes the next one succeed at the first try",
     "a dump is recorded with the identities of what it has just left",
     "a chain is removed by its record, without being named",
     "--save keeps a link remap's file as a hard link and tells what it was",

@@ -67,7 +67,9 @@ fn grounds(checkpoint: &Checkpoint, item: &Item, host: &HostMounts) -> BTreeSet<
         | Presence::Rules(_)
         | Presence::InTable(_)
         | Presence::Table(_)
-        | Presence::Chain(_) => Vec::new(),
+        | Presence::Chain(_)
+        | Presence::Entry(_)
+        | Presence::Task(_) => Vec::new(),
     };
     recorded.into_iter().chain(of_file).collect()
 }

@@ -9,8 +9,8 @@ use std::path::Path;
 use base64::Engine;
 use criu_images::{
     CoreEntry, DumpStats, Entry, FileEntry, GhostFileEntry, ImageKind, InetSkEntry, Inventory, MmEntry, MntEntry,
-    NetDeviceEntry, NetNsEntry, PidNsEntry, PstreeEntry, RegFileEntry, RemapFilePathEntry, RestoreStats, StatsEntry,
-    TaskCore, TaskKobjIds, TcpStreamEntry, Timeval,
+    NetDeviceEntry, NetNsEntry, PidNsEntry, PstreeEntry, RegFileEntry, RemapFilePathEntry, RestoreStats, SkOpts,
+    StatsEntry, TaskCore, TaskKobjIds, TcpStreamEntry, ThreadCore, Timeval, UnixSkEntry,
 };
 use serde_json::{Value, json};
 
@@ -107,7 +107,18 @@ fn ids(entry: &TaskKobjIds) -> Value {
 }
 
 fn core(entry: &CoreEntry) -> Value {
-    whole(entry, json!({ "tc": entry.tc.as_ref().map(task_core), "ids": entry.ids.as_ref().map(ids) }))
+    whole(
+        entry,
+        json!({
+            "tc": entry.tc.as_ref().map(task_core),
+            "ids": entry.ids.as_ref().map(ids),
+            "thread_core": entry.thread_core.as_ref().map(thread_core),
+        }),
+    )
+}
+
+fn thread_core(entry: &ThreadCore) -> Value {
+    whole(entry, json!({ "blk_sigset": entry.blk_sigset }))
 }
 
 fn task_core(entry: &TaskCore) -> Value {
@@ -117,6 +128,7 @@ fn task_core(entry: &TaskCore) -> Value {
             "task_state": entry.task_state,
             "exit_code": entry.exit_code,
             "personality": entry.personality,
+            "blk_sigset": entry.blk_sigset,
             "comm": text(&entry.comm),
         }),
     )
@@ -130,6 +142,7 @@ fn file(entry: &FileEntry) -> Value {
             "id": entry.id,
             "reg": entry.reg.as_deref().map(regular_file),
             "isk": entry.isk.as_deref().map(socket),
+            "usk": entry.usk.as_deref().map(unix_socket),
         }),
     )
 }
@@ -163,8 +176,27 @@ fn socket(entry: &InetSkEntry) -> Value {
             "dst_port": entry.dst_port,
             "src_addr": entry.src_addr,
             "dst_addr": entry.dst_addr,
+            "opts": entry.opts.as_ref().map(socket_options),
             "ns_id": entry.ns_id,
             "uid": entry.uid,
+        }),
+    )
+}
+
+fn socket_options(entry: &SkOpts) -> Value {
+    whole(entry, json!({ "reuseaddr": entry.reuseaddr }))
+}
+
+fn unix_socket(entry: &UnixSkEntry) -> Value {
+    whole(
+        entry,
+        json!({
+            "id": entry.id,
+            "ino": entry.ino,
+            "name": quoted(&entry.name),
+            "name_dir": optional_text(&entry.name_dir),
+            "deleted": entry.deleted,
+            "mnt_id": entry.mnt_id,
         }),
     )
 }
@@ -235,16 +267,13 @@ fn mount(entry: &MntEntry) -> Value {
 }
 
 fn device(entry: &NetDeviceEntry) -> Value {
-    let address = base64::engine::general_purpose::STANDARD.encode(&entry.address);
-    // Python ends each line of base64.
-    let address = if address.is_empty() { address } else { address + "\n" };
     whole(
         entry,
         json!({
             "type": name(DEVICE_TYPES, entry.kind),
             "ifindex": entry.ifindex,
             "name": text(&entry.name),
-            "address": address,
+            "address": base64(&entry.address),
         }),
     )
 }
@@ -277,6 +306,17 @@ fn restore_stats(entry: &RestoreStats) -> Value {
 fn name(names: &'static str, number: i32) -> &'static str {
     let number = usize::try_from(number).ok();
     number.and_then(|number| names.split_whitespace().nth(number)).expect("a number that has a name")
+}
+
+/// As Python writes it: it ends each line.
+fn base64(bytes: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+    if text.is_empty() { text } else { text + "\n" }
+}
+
+/// As Python writes the name of a socket, whose NUL is one of its bytes.
+fn quoted(bytes: &[u8]) -> String {
+    text(bytes).replace('\0', "=00")
 }
 
 fn text(bytes: &[u8]) -> &str {
