@@ -12,17 +12,17 @@ use crate::index_probe;
 use crate::places::{images_of, link_in, make_directory};
 
 inventory::submit!(Cases::with_newest_criu(&[
-    Case { name: "of two checkpoints with links of one name, the index finds the owner of each", test: two_links },
+    Case { name: "the index finds the owner of each link where two checkpoints name theirs alike", test: two_links },
+    Case { name: "the index knows an owner of a link until its images are deleted", test: discarded },
     Case {
-        name: "a link whose images were deleted has no owner, and as long as they are there it has one",
-        test: discarded
+        name: "the index gives a link to the checkpoint that made it, not to an older one of the same path",
+        test: same_path
     },
-    Case { name: "a link that an older checkpoint names too is of the one that made it", test: same_path },
-    Case { name: "a table with a run id has the owner that the run id tells", test: table },
-    Case { name: "a rule of a connection is of the checkpoint with the connection", test: rule },
-    Case { name: "the index finds what podman stores, and says whose the link is", test: podman_store },
-    Case { name: "an interrupted dump owns its links, and is incomplete", test: interrupted },
-    Case { name: "a checkpoint that was restored is known to be", test: restored },
+    Case { name: "the index finds the owner of a table by its run id", test: table },
+    Case { name: "the index finds the owner of a rule by its connection", test: rule },
+    Case { name: "the index finds what podman stores", test: podman_store },
+    Case { name: "the index finds the links of an interrupted dump", test: interrupted },
+    Case { name: "the index knows that a checkpoint was restored", test: restored },
 ]));
 
 /// A tree with a link remap in a directory of its own.
@@ -100,18 +100,16 @@ fn same_path(criu: &Criu) {
     let directory = host.dir().join("one");
     let first = link_in(&directory);
     assert_eq!(owner(&host, &[&older], &name(&first)), certain(&older));
-    fs::remove_file(&first).expect("the link");
-    let tree = start_again(&host, "one");
+    for entry in fs::read_dir(&directory).expect("a directory") {
+        fs::remove_file(entry.expect("an entry").path()).expect("a file");
+    }
+    let tree = host.start_workload(&[&"deleted", &directory.join("data")]);
     criu.dump(&host, &tree, &newer, &DumpOptions::default());
     let link = link_in(&directory);
     assert_eq!(link, first, "void: the links differ in their names");
     assert_eq!(owner(&host, &[&older, &newer], &name(&link)), certain(&newer));
     // Without the newer images the older ones still name it, but it changed after them.
     assert_eq!(owner(&host, &[&older], &name(&link)), format!("doubtful {}", older.display()));
-}
-
-fn start_again(host: &TestHost, name: &str) -> Workload {
-    host.start_workload(&[&"deleted", &host.dir().join(name).join("data")])
 }
 
 fn table(criu: &Criu) {
