@@ -21,6 +21,7 @@ mod tree;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs::File;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -195,6 +196,18 @@ pub fn locate_in(directory: Directory, work_dir: Option<&Path>) -> Result<Vec<Lo
 /// The checkpoint whose images are in this very directory; `None` if there are none.
 pub fn locate_here(directory: Directory) -> Result<Option<Located>, LocateError> {
     search::here(Folder::Host(directory))
+}
+
+/// The checkpoints in an archive that is not compressed; `None` if it is: then it would have to be read whole.
+pub fn locate_in_plain_archive(file: File, path: &Path) -> Result<Option<Vec<Located>>, LocateError> {
+    let source = Source::of(file, path)?;
+    if !source.is_file() || !archive::is_plain(&source)? {
+        return Ok(None);
+    }
+    match archive::locate(source, None, &|_| {}) {
+        Err(LocateError::NoImages { .. } | LocateError::OnlyPages { .. }) => Ok(Some(Vec::new())),
+        found => found.map(Some),
+    }
 }
 
 /// Where root's podman stores its containers.

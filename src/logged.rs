@@ -10,18 +10,15 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::checkpoint::{Checkpoint, Detail, LinkCounts, LoggedLink};
+use crate::checkpoint::{Checkpoint, Detail, LinkCounts, LogFile, LoggedLink};
 use crate::evidence::Evidence;
 use crate::host::{self, Host};
 use crate::system::author::Author;
 use crate::system::dir::{Directory, FileError, FileIdentity, InodeId, Reach};
-use crate::time::Timestamp;
+use crate::time::{SLACK, Timestamp};
 use crate::tree::LiveTask;
 
-/// Files get the time of the kernel's last tick.
-const TICK: Duration = Duration::from_millis(20);
 /// No more links of neither kind are named.
 const NAMED: usize = 3;
 
@@ -35,12 +32,21 @@ pub(crate) fn add_links(host: &Host, tree: &[LiveTask], checkpoint: &mut Checkpo
     checkpoint.link_counts = Some(counts);
 }
 
+/// Whether no image is younger than the log: the directory may have been used by another dump since. Nobody but root can
+/// have taken away what shows more.
+fn is_last(log: &LogFile, checkpoint: &Checkpoint) -> bool {
+    let last = checkpoint.written.map(|images| images.minus(SLACK));
+    let is_older = log.written.is_some_and(|ended| last.is_none_or(|last| last <= ended));
+    is_older && checkpoint.absence == Author::Trusted
+}
+
 /// What is looked for, and where.
 struct Search {
     root: PathBuf,
     log: Arc<str>,
     directories: Vec<(Vec<u8>, u64, u64)>,
-    detail: Detail,
+    /// Whether the log leads to each link that the dump made.
+    is_complete: bool,
     span: (Timestamp, Timestamp),
     /// The links that images name.
     named: BTreeSet<Vec<u8>>,
@@ -64,7 +70,7 @@ impl Search {
             root,
             log: log.name.as_str().into(),
             directories: files.directories.iter().cloned().collect(),
-            detail: files.detail,
+            is_complete: files.detail == Detail::DeletedFiles && is_last(log, checkpoint),
             span: (log.born.or(checkpoint.began)?, log.written?),
             named: named.map(|file| file.entry.name.clone()).collect(),
             open: checkpoint.held.clone(),
@@ -73,8 +79,7 @@ impl Search {
 
     fn look(&self) -> (Vec<LoggedLink>, LinkCounts) {
         let mut links = Vec::new();
-        let is_detailed = self.detail == Detail::DeletedFiles;
-        let mut counts = LinkCounts { is_complete: is_detailed, ..LinkCounts::default() };
+        let mut counts = LinkCounts { is_complete: self.is_complete, ..LinkCounts::default() };
         let mut seen = BTreeSet::new();
         for (directory, line, offset) in &self.directories {
             let evidence = Evidence { image: Arc::clone(&self.log), record: *line, offset: *offset };
@@ -144,7 +149,7 @@ impl Search {
     /// Whether the link can have been made while the log was written: that changed the inode, which has another name.
     fn is_of_span(&self, file: &FileIdentity) -> bool {
         let is_directory = file.mode & 0o170_000 == 0o040_000;
-        !is_directory && file.links >= 2 && self.span.0 <= file.changed && file.changed.minus(TICK) <= self.span.1
+        !is_directory && file.links >= 2 && self.span.0 <= file.changed && file.changed.minus(SLACK) <= self.span.1
     }
 }
 

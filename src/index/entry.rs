@@ -16,7 +16,7 @@ use super::{Holder, IndexOptions, Indexed, Source, State};
 use crate::causes::with_causes;
 use crate::checkpoint::{self, Condition, Outline, PathEnd};
 use crate::host::{self, Host};
-use crate::locate::{self, Images, Located};
+use crate::locate::{Images, Located};
 use crate::record::RecordFile;
 use crate::record::store::RecordStore;
 use crate::session::Described;
@@ -147,10 +147,8 @@ impl Left {
 
 /// What became of a place.
 enum Answer {
-    /// There are no images.
-    Nothing,
-    /// The checkpoints in it: a directory holds one, an archive may hold several.
-    Found(Vec<Result<Entry, Unseen>>),
+    /// The checkpoints in it: a directory holds one at most, an archive may hold several.
+    Found(Vec<Entry>),
     /// It is large: it is read alone.
     Large,
 }
@@ -170,7 +168,7 @@ impl Read {
             };
             match answer {
                 Some(Ok(Answer::Found(found))) => found.into_iter().for_each(|each| self.add(each, &mut known)),
-                Some(Ok(Answer::Nothing | Answer::Large)) => {}
+                Some(Ok(Answer::Large)) => {}
                 Some(Err(why)) => self.unseen.push(Unseen { place: place.path(), why }),
                 None => self.unseen.push(Unseen { place: place.path(), why: Why::Silent }),
             }
@@ -178,16 +176,7 @@ impl Read {
     }
 
     /// Adds a checkpoint, unless it was found by another way: then only a process may be added.
-    fn add(&mut self, found: Result<Entry, Unseen>, known: &mut BTreeMap<(InodeId, PathBuf), usize>) {
-        let entry = match found {
-            Ok(entry) => entry,
-            Err(unseen) => {
-                if !self.unseen.contains(&unseen) {
-                    self.unseen.push(unseen);
-                }
-                return;
-            }
-        };
+    fn add(&mut self, entry: Entry, known: &mut BTreeMap<(InodeId, PathBuf), usize>) {
         let Origin::Images(_, Some(identity)) = &entry.origin else { return self.entries.push(entry) };
         match known.get(identity) {
             Some(at) => {
@@ -250,25 +239,21 @@ enum Size {
 }
 
 fn look(place: &Place, left: &Left, size: Size) -> Result<Answer, Why> {
-    let directory = match place.open() {
-        Ok(directory) => directory,
-        Err(error) if error.is_nothing() => return Ok(Answer::Nothing),
-        Err(error) => return Err(Why::Unreadable(with_causes(&error))),
-    };
-    let located = match locate::locate_here(directory) {
-        Ok(Some(located)) => located,
-        Ok(None) => return Ok(Answer::Nothing),
-        Err(error) => return Err(Why::Unreadable(with_causes(&error))),
-    };
-    let bytes = size_of(&located.images);
+    // Reading the headers of an archive can take its time.
+    if size == Size::Small && place.is_archive() {
+        return Ok(Answer::Large);
+    }
+    let located = place.locate()?;
+    let bytes: u64 = located.iter().map(|located| size_of(&located.images)).sum();
     if size == Size::Small && bytes > LARGE {
         return Ok(Answer::Large);
     }
-    left.take(bytes).map_err(Why::Limit)?;
-    Ok(match entry(place, &located) {
-        Some(entry) => Answer::Found(vec![Ok(entry)]),
-        None => Answer::Nothing,
-    })
+    let mut found = Vec::new();
+    for located in located {
+        left.take(size_of(&located.images)).map_err(Why::Limit)?;
+        found.extend(entry(place, &located));
+    }
+    Ok(Answer::Found(found))
 }
 
 /// The checkpoint; `None` for a pre-dump, which leaves nothing.
@@ -373,8 +358,9 @@ impl Origin {
     pub(super) fn open(&self) -> Option<Described> {
         match self {
             Origin::Images(place, identity) => {
-                let located = locate::locate_here(place.open().ok()?).ok()??;
-                (located.images.identity() == *identity).then(|| located.into())
+                let located = place.locate().ok()?;
+                let is_same = |located: &Located| located.images.identity() == *identity;
+                located.into_iter().find(is_same).map(Described::from)
             }
             Origin::Record(path) => {
                 let Ok(Opened::File(file)) = dir::open_named(path) else { return None };

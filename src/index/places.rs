@@ -9,10 +9,14 @@ mod engines;
 mod podman;
 mod walk;
 
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::causes::with_causes;
 use crate::host::{self, Host, MountPoints};
-use crate::system::dir::{Directory, FileError, Reach};
+use crate::locate::{self, Located};
+use crate::system::dir::{self, Directory, FileError, Reach};
 use crate::system::way::{self, WayError};
 
 use super::unseen::{Unseen, Why};
@@ -43,6 +47,16 @@ pub(super) enum Base {
     Store(PathBuf),
     /// The root directory of a process.
     Process(u32),
+}
+
+/// What is at a place.
+enum Found {
+    Directory(Directory),
+    Archive(File),
+}
+
+fn unreadable(error: impl std::error::Error + 'static) -> Why {
+    Why::Unreadable(with_causes(&error))
 }
 
 /// Why a place could not be opened.
@@ -88,18 +102,58 @@ impl Place {
         Place { base: Base::Store(store.to_owned()), relative, holder, process: None }
     }
 
-    /// Opens the directory.
-    pub(super) fn open(&self) -> Result<Directory, OpenError> {
-        let base = self.base.open()?;
-        match self.relative.as_os_str().is_empty() {
-            true => Ok(base),
-            false => Ok(base.below(&self.relative, Reach::AcrossMounts)?.reopened()?),
+    /// The checkpoints in it: a directory holds one at most.
+    pub(super) fn locate(&self) -> Result<Vec<Located>, Why> {
+        match self.find() {
+            Ok(Found::Directory(directory)) => {
+                let located = locate::locate_here(directory).map_err(unreadable)?;
+                Ok(located.into_iter().collect())
+            }
+            Ok(Found::Archive(file)) => {
+                locate::locate_in_plain_archive(file, &self.path()).map_err(unreadable)?.ok_or(Why::Compressed)
+            }
+            Err(error) if error.is_nothing() => Ok(Vec::new()),
+            Err(error) => Err(unreadable(error)),
         }
+    }
+
+    fn find(&self) -> Result<Found, OpenError> {
+        let (parent, name) = (self.relative.parent(), self.relative.file_name());
+        if let (Some(parent), Some(name)) = (parent, name.filter(|name| name.as_bytes().ends_with(b".tar"))) {
+            let parent = self.base.open()?.below(parent, Reach::AcrossMounts)?;
+            if let Ok(Some(file)) = parent.read_file(name) {
+                return Ok(Found::Archive(file));
+            }
+        }
+        let base = match self.base.open() {
+            Err(error) if error.is_nothing() && name.is_none() => return self.named_archive().ok_or(error),
+            opened => opened?,
+        };
+        Ok(Found::Directory(match name {
+            None => base,
+            Some(_) => base.below(&self.relative, Reach::AcrossMounts)?.reopened()?,
+        }))
+    }
+
+    /// An archive that the user named.
+    fn named_archive(&self) -> Option<Found> {
+        let Base::Named(path) = &self.base else { return None };
+        match dir::open_named(path) {
+            Ok(dir::Opened::File(file)) => Some(Found::Archive(file)),
+            Ok(dir::Opened::Directory(_)) | Err(_) => None,
+        }
+    }
+
+    /// Whether it is an archive, by its name or because the user named a file.
+    pub(super) fn is_archive(&self) -> bool {
+        let is_named = matches!(self.base, Base::Named(_)) && self.relative.as_os_str().is_empty();
+        self.relative.as_os_str().as_bytes().ends_with(b".tar") || is_named
     }
 
     /// Its path, for people.
     pub(super) fn path(&self) -> PathBuf {
-        self.base.path().join(&self.relative)
+        let base = self.base.path();
+        if self.relative.as_os_str().is_empty() { base } else { base.join(&self.relative) }
     }
 }
 
@@ -147,13 +201,15 @@ impl Places {
         match host::answer(&[&path], move || walk::expand(&theirs, &wanted)) {
             Some(Ok(found)) => {
                 self.unseen.extend(found.failed);
-                let place = |relative| Place { base: base.clone(), relative, holder: holder.clone(), process: None };
+                let place = |(relative, container): (PathBuf, Option<String>)| {
+                    let holder = Holder { container: container.or(holder.container.clone()), ..holder.clone() };
+                    Place { base: base.clone(), relative, holder, process: None }
+                };
                 self.list.extend(found.paths.into_iter().map(place));
             }
             Some(Err(error)) if error.is_nothing() => {}
             Some(Err(error)) => {
-                let why = Why::Unreadable(crate::causes::with_causes(&error));
-                self.unseen.push(Unseen { place: path, why });
+                self.unseen.push(Unseen { place: path, why: unreadable(error) });
             }
             None => self.unseen.push(Unseen { place: path, why: Why::Silent }),
         }

@@ -99,17 +99,25 @@ fn emptied(criu: &Criu) {
     }
 }
 
-/// The last remap of two loses its last byte.
+/// The last remap of two loses its last byte, and so does the entry of its link.
 fn cut_once(criu: &Criu) {
     let host = TestHost::new();
     let (one, two) = (host.dir().join("one"), host.dir().join("two"));
     let tree = host.start_workload(&[&"deleted", &one, &"deleted", &two]);
     criu.dump(&host, &tree, &images_of(&host), &DumpOptions::default());
-    let image = images_of(&host).join("remap-fpath.img");
-    let bytes = fs::read(&image).expect("an image");
-    fs::write(&image, &bytes[..bytes.len() - 1]).expect("an image");
+    discard_log(&host);
     let [first, second] = <[PathBuf; 2]>::try_from(links(host.dir())).expect("void: not two links");
-    let removed = assert_is_not_clean(&Tool::on(&host), &["Not known: remap-fpath.img is truncated (at "]);
+    let cut = |image: &str, end: &dyn Fn(&[u8]) -> usize| {
+        let image = images_of(&host).join(image);
+        let bytes = fs::read(&image).expect("an image");
+        fs::write(&image, &bytes[..end(&bytes)]).expect("an image");
+    };
+    let name = second.as_os_str().as_encoded_bytes();
+    let at_link = |bytes: &[u8]| bytes.windows(name.len()).position(|window| window == name).expect("a link") + 1;
+    cut("files.img", &at_link);
+    cut("remap-fpath.img", &|bytes| bytes.len() - 1);
+    let said = ["remap-fpath", "files"].map(|image| format!("Not known: {image}.img is truncated (at "));
+    let removed = assert_is_not_clean(&Tool::on(&host), &[&said[0], &said[1]]);
     assert!(removed.contains(&format!("Link remap: {} -> {} (", first.display(), one.display())), "{removed}");
     assert_eq!(links(host.dir()), [second]);
 }

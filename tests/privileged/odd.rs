@@ -163,7 +163,8 @@ fn record(criu: &Criu) {
     let mut odd = whole.clone();
     odd[12..14].fill(0xff);
     fs::write(&path, odd).expect("an image");
-    dumped.assert_keeps_once("remap-fpath.img has 1 record that CRIU does not write", (1, 0));
+    // By the shape of its two entries among the files.
+    dumped.assert_keeps_once("remap-fpath.img has 1 record that CRIU does not write", (0, 0));
     fs::write(&path, whole).expect("an image");
     dumped.assert_removes_the_rest();
 }

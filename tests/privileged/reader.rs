@@ -44,7 +44,6 @@ const ALWAYS: &[&str] = &[
     "Ids.mnt_ns_id",
     "Ids.net_ns_id",
     "Ids.pid_ns_id",
-    "Core.tc.blk_sigset",
     "Core.tc.comm",
     "Core.tc.task_state",
     "Mm.exe_file_id",

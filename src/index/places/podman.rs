@@ -12,10 +12,10 @@ use crate::locate;
 
 /// Where the containers of a storage have their images.
 const CHECKPOINTS: [&str; 4] = [
-    "overlay-containers/*/userdata/checkpoint",
-    "vfs-containers/*/userdata/checkpoint",
-    "btrfs-containers/*/userdata/checkpoint",
-    "zfs-containers/*/userdata/checkpoint",
+    "overlay-containers/+/userdata/checkpoint",
+    "vfs-containers/+/userdata/checkpoint",
+    "btrfs-containers/+/userdata/checkpoint",
+    "zfs-containers/+/userdata/checkpoint",
 ];
 /// Where the storage of a user is, below the home directory.
 const OF_USER: &str = ".local/share/containers/storage";

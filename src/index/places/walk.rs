@@ -25,17 +25,20 @@ enum Step {
     Name(&'static str),
     /// Any directory.
     Any,
+    /// The same, named by the container.
+    Container,
     /// A file whose name ends so.
     File(&'static str),
 }
 
 impl Pattern {
-    /// A path whose components are names, `*` for any directory, or `*.tar` for files at its end.
+    /// A path whose components are names, `*` for any directory, `+` for that of a container, or `*.tar` for files.
     pub(super) fn of(path: &'static str) -> Self {
-        let step = |component: &'static str| match component.strip_prefix('*') {
-            Some("") => Step::Any,
-            Some(ending) => Step::File(ending),
-            None => Step::Name(component),
+        let step = |component: &'static str| match (component, component.strip_prefix('*')) {
+            ("*", _) => Step::Any,
+            ("+", _) => Step::Container,
+            (_, Some(ending)) => Step::File(ending),
+            (name, None) => Step::Name(name),
         };
         Pattern(path.split('/').map(step).collect())
     }
@@ -49,8 +52,8 @@ impl Pattern {
 /// What matches.
 #[derive(Debug, Default)]
 pub(super) struct Expanded {
-    /// The paths below the base.
-    pub(super) paths: Vec<PathBuf>,
+    /// The paths below the base, with the directory that a container names.
+    pub(super) paths: Vec<(PathBuf, Option<String>)>,
     /// Directories that could not be read.
     pub(super) failed: Vec<Unseen>,
     looked_at: usize,
@@ -61,18 +64,18 @@ pub(super) fn expand(base: &Base, patterns: &[Pattern]) -> Result<Expanded, Open
     let directory = base.open()?;
     let mut found = Expanded::default();
     for Pattern(steps) in patterns {
-        found.follow(&directory, Path::new(""), steps);
+        found.follow(&directory, Path::new(""), None, steps);
     }
     Ok(found)
 }
 
 impl Expanded {
-    fn follow(&mut self, directory: &Directory, here: &Path, steps: &[Step]) {
+    fn follow(&mut self, directory: &Directory, here: &Path, container: Option<&str>, steps: &[Step]) {
         let Some((step, rest)) = steps.split_first() else {
-            self.paths.push(here.to_owned());
+            self.paths.push((here.to_owned(), container.map(str::to_owned)));
             return;
         };
-        if let Err(error) = self.step(directory, here, step, rest)
+        if let Err(error) = self.step(directory, here, container, step, rest)
             && !error.is_no_directory()
         {
             let place = directory.path().to_owned();
@@ -80,13 +83,23 @@ impl Expanded {
         }
     }
 
-    fn step(&mut self, directory: &Directory, here: &Path, step: &Step, rest: &[Step]) -> Result<(), FileError> {
+    fn step(
+        &mut self,
+        directory: &Directory,
+        here: &Path,
+        container: Option<&str>,
+        step: &Step,
+        rest: &[Step],
+    ) -> Result<(), FileError> {
         match step {
-            Step::Name(name) => self.enter(directory, here, OsStr::new(name), rest),
-            Step::Any => {
+            Step::Name(name) => self.enter(directory, &here.join(name), container, rest),
+            Step::Any | Step::Container => {
                 for name in self.names(directory)? {
+                    let path = here.join(OsStr::from_bytes(&name));
+                    let text = String::from_utf8_lossy(&name);
+                    let container = if *step == Step::Container { Some(text.as_ref()) } else { container };
                     // What is no directory, or went away, is none that matches.
-                    let _ = self.enter(directory, here, OsStr::from_bytes(&name), rest);
+                    let _ = self.enter(directory, &path, container, rest);
                 }
                 Ok(())
             }
@@ -95,7 +108,7 @@ impl Expanded {
                     let name = OsStr::from_bytes(&name);
                     let entry = directory.entry(name)?;
                     if entry.is_some_and(|entry| entry.file_type() == FileType::RegularFile) {
-                        self.paths.push(here.join(name));
+                        self.paths.push((here.join(name), None));
                     }
                 }
                 Ok(())
@@ -103,10 +116,18 @@ impl Expanded {
         }
     }
 
-    fn enter(&mut self, directory: &Directory, here: &Path, name: &OsStr, rest: &[Step]) -> Result<(), FileError> {
+    /// Goes to `path`, whose last component is in the directory.
+    fn enter(
+        &mut self,
+        directory: &Directory,
+        path: &Path,
+        container: Option<&str>,
+        rest: &[Step],
+    ) -> Result<(), FileError> {
+        let name = path.file_name().unwrap_or_default();
         let next = directory.below(Path::new(name), Reach::AcrossMounts)?;
         let next = if rest.is_empty() { next } else { next.reopened()? };
-        self.follow(&next, &here.join(name), rest);
+        self.follow(&next, path, container, rest);
         Ok(())
     }
 
@@ -133,7 +154,7 @@ mod tests {
         let patterns: Vec<Pattern> = patterns.iter().map(|path| Pattern::of(path)).collect();
         let found = expand(&Base::Named(top.to_owned()), &patterns).unwrap();
         assert_eq!(found.failed, []);
-        found.paths
+        found.paths.into_iter().map(|(path, _)| path).collect()
     }
 
     #[test]

@@ -193,7 +193,7 @@ fn unix_socket(entry: &UnixSkEntry) -> Value {
         json!({
             "id": entry.id,
             "ino": entry.ino,
-            "name": base64(&entry.name),
+            "name": quoted(&entry.name),
             "name_dir": optional_text(&entry.name_dir),
             "deleted": entry.deleted,
             "mnt_id": entry.mnt_id,
@@ -312,6 +312,11 @@ fn name(names: &'static str, number: i32) -> &'static str {
 fn base64(bytes: &[u8]) -> String {
     let text = base64::engine::general_purpose::STANDARD.encode(bytes);
     if text.is_empty() { text } else { text + "\n" }
+}
+
+/// As Python writes the name of a socket, whose NUL is one of its bytes.
+fn quoted(bytes: &[u8]) -> String {
+    text(bytes).replace('\0', "=00")
 }
 
 fn text(bytes: &[u8]) -> &str {
