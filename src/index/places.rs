@@ -92,7 +92,7 @@ impl Base {
     pub(super) fn path(&self) -> PathBuf {
         match self {
             Base::Named(path) | Base::Store(path) => path.clone(),
-            Base::Process(pid) => PathBuf::from(format!("/proc/{pid}/root")),
+            Base::Process(pid) => host::root_of(*pid),
         }
     }
 }
