@@ -32,6 +32,7 @@ mod files;
 mod judge;
 mod networks;
 mod object;
+mod options;
 mod places;
 mod processes;
 mod removal;
@@ -54,130 +55,20 @@ use crate::system::machine;
 use crate::tree::everywhere;
 use clock::Limit;
 use object::{Class, Object};
-use removal::{Fate, Files, Processes, Verdict, Wish};
+use removal::{Fate, Sight, Verdict, Wish};
 use shape::Shape;
 
+pub use options::Options;
 pub use report::{
     LookedAt, ScanCheckpoint, ScanHolder, ScanMode, ScanObject, ScanOutcome, ScanReport, ScanSummary, ScanVerdict,
 };
-
-/// The time that a scan takes at most, unless the caller says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The options of a scan.
-///
-/// ```
-/// let options = criu_gc::scan::Options::new().walk("/srv").timeout(std::time::Duration::from_secs(5));
-/// # let _ = options;
-/// ```
-#[derive(Debug, Clone)]
-pub struct Options {
-    timeout: Duration,
-    walk: Vec<PathBuf>,
-    also: Vec<PathBuf>,
-    images: Vec<PathBuf>,
-    wish: Wish,
-    processes: Processes,
-    save: Option<PathBuf>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let (wish, processes) = (Wish::Nothing, Processes::default());
-        Options {
-            timeout: TIMEOUT,
-            walk: Vec::new(),
-            also: Vec::new(),
-            images: Vec::new(),
-            wish,
-            processes,
-            save: None,
-        }
-    }
-}
-
-impl Options {
-    /// The defaults: 30 seconds, and nothing is removed.
-    pub fn new() -> Self {
-        Options::default()
-    }
-
-    /// How long the look may take. What was not reached is reported as not known.
-    #[must_use]
-    pub fn timeout(self, timeout: Duration) -> Self {
-        Options { timeout, ..self }
-    }
-
-    /// Also looks at all names in this directory and below, on the same mount.
-    #[must_use]
-    pub fn walk(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.walk.push(directory.into());
-        self
-    }
-
-    /// Also looks for images in this directory and below, to find out whose an object is.
-    #[must_use]
-    pub fn images(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.images.push(directory.into());
-        self
-    }
-
-    /// Also looks at the names in this directory, and not below.
-    #[must_use]
-    pub fn look_in(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.also.push(directory.into());
-        self
-    }
-
-    /// Removes litter.
-    #[must_use]
-    pub fn clean(self) -> Self {
-        Options { wish: Wish::Litter, ..self }
-    }
-
-    /// Removes the object with this id, as a report gives it; may be called several times.
-    #[must_use]
-    pub fn remove(mut self, id: impl Into<Vec<u8>>) -> Self {
-        match &mut self.wish {
-            Wish::Named(ids) => ids.push(id.into()),
-            Wish::Nothing | Wish::Litter => self.wish = Wish::Named(vec![id.into()]),
-        }
-        self
-    }
-
-    /// Kills the processes that a killed dump or restore left, which never run again.
-    #[must_use]
-    pub fn end_processes(self) -> Self {
-        Options { processes: Processes::End, ..self }
-    }
-
-    /// Saves the file of each name in this directory before the name is removed.
-    #[must_use]
-    pub fn save(self, directory: impl Into<PathBuf>) -> Self {
-        Options { save: Some(directory.into()), ..self }
-    }
-
-    fn files(&self) -> Files {
-        if self.save.is_some() { Files::Saved } else { Files::NotSaved }
-    }
-
-    /// Single directories, and those of named paths, which may be where a scan does not look by itself.
-    fn parents(&self) -> Vec<PathBuf> {
-        let ids: &[Vec<u8>] = if let Wish::Named(ids) = &self.wish { ids } else { &[] };
-        let paths = ids.iter().map(|id| Path::new(std::ffi::OsStr::from_bytes(id)));
-        let is_path = |path: &&Path| path.is_absolute() && !path.starts_with("/proc");
-        let parents = paths.filter(is_path).filter_map(Path::parent).map(Path::to_owned);
-        let mut parents: Vec<PathBuf> = parents.chain(self.also.iter().cloned()).collect();
-        parents.sort();
-        parents.dedup();
-        parents
-    }
-}
 
 /// Everything that one look found.
 #[derive(Debug)]
 struct Picture {
     host: Host,
+    /// The criu processes that are at work.
+    at_work: Vec<u32>,
     objects: Vec<Object>,
     checkpoints: Vec<ScanCheckpoint>,
     looked_at: LookedAt,
@@ -223,10 +114,23 @@ impl Picture {
             notes: harmless(processes.harmless).into_iter().chain(unread).collect(),
             unseen,
             taken: limit.taken(),
+            at_work: everywhere.at_work.iter().map(|task| task.pid).collect(),
             host,
         };
         picture.add_standing();
         picture
+    }
+
+    /// Whether every criu of this host shows.
+    fn sight(&self) -> Sight {
+        let standing = self.host.standing();
+        match standing.processes {
+            ProcessView::Partial(_) => Sight::Partial,
+            ProcessView::Machine | ProcessView::Nested(_) if self.host.processes().unreadable.is_empty() => {
+                Sight::Whole
+            }
+            ProcessView::Machine | ProcessView::Nested(_) => Sight::Partial,
+        }
     }
 
     /// What is hidden from where this process stands.
@@ -337,7 +241,8 @@ pub fn look(options: &Options) -> ScanReport {
 pub fn examine(options: &Options) -> Result<Examination, Error> {
     let destination = options.save.as_deref().map(Destination::check).transpose().map_err(Error::new)?;
     let picture = Picture::take(options);
-    let verdicts = removal::decide(&picture.objects, &options.wish, options.processes, options.files());
+    let (objects, files) = (&picture.objects, options.files());
+    let verdicts = removal::decide(objects, &options.wish, options.processes, files, picture.sight());
     Ok(Examination { picture, verdicts, destination, options: options.clone() })
 }
 
@@ -410,7 +315,9 @@ impl Examination {
             return Err(Error::new(Cause::Refused));
         }
         let mode = self.mode();
-        let Examination { picture, verdicts, destination, options } = self;
+        let Examination { picture, mut verdicts, destination, options } = self;
+        let now = everywhere::look(&Host::look(Wanted::default()));
+        removal::guard(&picture.objects, &mut verdicts, &picture.at_work, &now);
         let directory = destination.filter(|_| verdicts.contains(&Verdict::Remove)).map(|to| to.open());
         let saver = directory.transpose().map_err(Error::new)?.map(saver);
         let mut fates = removal::carry_out(&picture.host, &picture.objects, &verdicts, saver, &control.interrupt);

@@ -2,15 +2,17 @@
 //! Files, directories and mounts whose names CRIU gives.
 
 use std::collections::{BTreeMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
 
 use super::clock::Limit;
-use super::object::{Class, Holder, Object, Thing};
+use super::object::{Class, Cover, Holder, Object, Thing};
 use super::places::Places;
 use super::shape::{self, Shape};
 use crate::carrier::entry;
 use crate::host::{self, Host, Sighting};
 use crate::kind::{self, EntryKind};
 use crate::system::dir::{Directory, InodeId};
+use crate::system::mountinfo::HostMount;
 
 /// What was found, and what could not be looked at.
 #[derive(Debug, Default)]
@@ -61,7 +63,8 @@ impl Files {
         let kinds = kind::entry_kinds();
         let kind = *kinds.iter().find(|kind| (kind.query.is_name)(&sighting.name))?;
         if sighting.namespace.is_some() {
-            return elsewhere(kind, sighting);
+            let cover = cover(host, &sighting);
+            return elsewhere(kind, sighting, cover);
         }
         if kind.name == "unfinished-cache" && sighting.directory != std::path::Path::new("/run") {
             return None;
@@ -76,7 +79,8 @@ impl Files {
                 Some(object)
             }
             Ok(Some(_)) => {
-                let mut object = Object::new(Thing::ElsewhereEntry { kind, sighting }, Class::LookAlike);
+                let mut object =
+                    Object::new(Thing::ElsewhereEntry { kind, sighting, cover: Cover::Bare }, Class::LookAlike);
                 object
                     .remarks
                     .push("its owner, its content or what is mounted there is not what CRIU leaves".to_owned());
@@ -132,9 +136,18 @@ fn inode(object: &Object) -> Option<InodeId> {
 }
 
 /// In another mount namespace only the name and the owner are compared; nothing there is removed.
-fn elsewhere(kind: EntryKind, sighting: Sighting) -> Option<Object> {
+fn elsewhere(kind: EntryKind, sighting: Sighting, cover: Cover) -> Option<Object> {
     let class = if sighting.identity.owner == 0 { Class::Litter } else { Class::LookAlike };
-    (kind.name != "unfinished-cache").then(|| Object::new(Thing::ElsewhereEntry { kind, sighting }, class))
+    (kind.name != "unfinished-cache").then(|| Object::new(Thing::ElsewhereEntry { kind, sighting, cover }, class))
+}
+
+/// Whether its mount namespace has something mounted there.
+fn cover(host: &Host, sighting: &Sighting) -> Cover {
+    let within = sighting.within();
+    let mut others = host.mount_tables().others.iter();
+    let mounts = others.find(|(namespace, _)| Some(namespace) == sighting.namespace.as_ref()).map(|(_, mounts)| mounts);
+    let is_on = |mount: &HostMount| mount.mountpoint == within.as_os_str().as_bytes();
+    if mounts.is_some_and(|mounts| mounts.iter().any(is_on)) { Cover::Mounted } else { Cover::Bare }
 }
 
 /// The names of processes.

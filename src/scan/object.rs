@@ -43,7 +43,7 @@ pub(super) enum Thing {
     /// A temporary directory or file in the mount namespace of criu-gc.
     Entry { kind: EntryKind, found: Box<FoundEntry> },
     /// One in another mount namespace.
-    ElsewhereEntry { kind: EntryKind, sighting: Sighting },
+    ElsewhereEntry { kind: EntryKind, sighting: Sighting, cover: Cover },
     /// The rules of a connection.
     Rules { connection: Connection, found: FoundRules },
     /// A table.
@@ -56,6 +56,13 @@ pub(super) enum Thing {
     Frozen { group: FrozenGroup, pids: Vec<u32> },
     /// Processes that a killed dump left damaged.
     Damage(Box<Patient>),
+}
+
+/// Whether something is mounted on a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cover {
+    Mounted,
+    Bare,
 }
 
 /// What an object is to people, the most urgent first.

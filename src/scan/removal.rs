@@ -18,6 +18,7 @@ use crate::interrupt::Interrupt;
 use crate::mounts::{Base, Identity, Place};
 use crate::save::{Saved, Saver};
 use crate::system::filesystem::FilesystemId;
+use crate::tree::everywhere::Everywhere;
 
 /// What is to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +53,26 @@ pub(super) enum Files {
     NotSaved,
 }
 
+/// Whether a criu at work would have been seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    Whole,
+    Partial,
+}
+
 /// What happens to each object, in their order.
-pub(super) fn decide(objects: &[Object], wish: &Wish, processes: Processes, files: Files) -> Vec<Verdict> {
+pub(super) fn decide(
+    objects: &[Object],
+    wish: &Wish,
+    processes: Processes,
+    files: Files,
+    sight: Sight,
+) -> Vec<Verdict> {
     let stays = processes == Processes::Stay && objects.iter().any(|object| is_process(object) && is_litter(object));
     let judge = |object: &Object| match wish {
+        Wish::Litter | Wish::Named(_) if sight == Sight::Partial => {
+            Verdict::Keep("not all processes can be seen, so a criu may be at work")
+        }
         Wish::Nothing => Verdict::Keep("nothing was to be removed"),
         Wish::Litter => litter(object, processes, stays),
         Wish::Named(ids) if !ids.contains(&object.id()) => Verdict::Keep("it was not named"),
@@ -124,6 +141,29 @@ fn named(object: &Object, processes: Processes, files: Files) -> Verdict {
             | Thing::Frozen { .. }
             | Thing::Damage(_) => Verdict::Keep("criu-gc cannot remove it"),
         },
+    }
+}
+
+/// Takes from a plan what a criu that has started since may need, and processes that are not what they were.
+pub(super) fn guard(objects: &[Object], verdicts: &mut [Verdict], at_work: &[u32], now: &Everywhere) {
+    let has_started = now.at_work.iter().any(|task| !at_work.contains(&task.pid));
+    for (object, verdict) in objects.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Remove) {
+        let is_left = match &object.thing {
+            Thing::Process(found) => now.left.iter().any(|left| found.is(left)),
+            Thing::File { .. }
+            | Thing::Entry { .. }
+            | Thing::ElsewhereEntry { .. }
+            | Thing::Rules { .. }
+            | Thing::Table(_)
+            | Thing::Chain(_)
+            | Thing::Frozen { .. }
+            | Thing::Damage(_) => true,
+        };
+        if has_started {
+            *verdict = Verdict::Keep("a criu has started since it was examined");
+        } else if !is_left {
+            *verdict = Verdict::Keep("it is no longer a process that waits for ever");
+        }
     }
 }
 

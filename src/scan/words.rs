@@ -4,7 +4,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::object::{Class, Object, Thing};
+use super::object::{Class, Cover, Object, Thing};
 use super::shape::Shape;
 use crate::carrier::FoundTask;
 use crate::connection::TableForm;
@@ -57,7 +57,7 @@ pub(super) fn text(object: &Object) -> Vec<u8> {
             };
             [kind.label.as_bytes(), b": ", path(&found.path()), mounts.as_bytes()].concat()
         }
-        Thing::ElsewhereEntry { kind, sighting } => [kind.label.as_bytes(), b": ", path(&sighting.path())].concat(),
+        Thing::ElsewhereEntry { kind, sighting, .. } => [kind.label.as_bytes(), b": ", path(&sighting.path())].concat(),
         Thing::Rules { connection, found } => {
             let number = found.rules.len();
             let word = if number == 1 { "rule" } else { "rules" };
@@ -198,7 +198,7 @@ fn cure(object: &Object, owner: Option<&Path>) -> Vec<u8> {
 fn clean(object: &Object) -> Vec<u8> {
     match &object.thing {
         Thing::Process(_) => b"criu-gc scan --clean --kill".to_vec(),
-        Thing::ElsewhereEntry { sighting, .. } => in_namespace(sighting),
+        Thing::ElsewhereEntry { sighting, cover, .. } => in_namespace(sighting, *cover),
         Thing::File { .. }
         | Thing::Entry { .. }
         | Thing::Rules { .. }
@@ -209,11 +209,17 @@ fn clean(object: &Object) -> Vec<u8> {
     }
 }
 
-/// criu-gc removes nothing of the directories of another mount namespace; its owner can.
-fn in_namespace(sighting: &Sighting) -> Vec<u8> {
-    let process = sighting.namespace.as_ref().and_then(|namespace| namespace.process).unwrap_or_default().to_string();
-    let within = sighting.within();
-    words(&[b"nsenter --mount --target", process.as_bytes(), b"rmdir", &quoted(path(&within))])
+/// criu-gc removes nothing in the directories of another mount namespace: only who is in there can unmount something.
+fn in_namespace(sighting: &Sighting, cover: Cover) -> Vec<u8> {
+    match cover {
+        Cover::Bare => words(&[b"rmdir", &quoted(path(&sighting.path()))]),
+        Cover::Mounted => {
+            let process = sighting.namespace.as_ref().and_then(|namespace| namespace.process).unwrap_or_default();
+            let within = sighting.within();
+            let process = process.to_string();
+            words(&[b"nsenter --mount --target", process.as_bytes(), b"umount --lazy", &quoted(path(&within))])
+        }
+    }
 }
 
 fn remove(object: &Object) -> Vec<u8> {
