@@ -34,7 +34,9 @@ use crate::time::Timestamp;
 pub use from_record::{from_record, restore_of};
 pub use log::{Detail, FinalState, Freezing, LogFacts, LogFile, LoggedLock, Obstacle, Rollback};
 pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
-pub use read::{Identity, LivingFacts, ReadError, identify, living_facts, read};
+pub use read::{
+    Condition, Identity, LivingFacts, Lock, Outline, PathEnd, ReadError, identify, living_facts, outline, read,
+};
 pub use restores::{FailedRestore, Locked, RestoredInto, Restores};
 pub use times::{DumpSpan, ImageTimes};
 

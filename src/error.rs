@@ -49,6 +49,8 @@ pub enum ErrorKind {
 pub(crate) enum Cause {
     #[error("not every given checkpoint can be used")]
     NotAll,
+    #[error("not everything that was named can be removed")]
+    Refused,
     #[error("no image has an external {what} with the key {}", String::from_utf8_lossy(key))]
     UnknownKey { what: &'static str, key: Vec<u8> },
     #[error("cannot use {option}")]
@@ -119,7 +121,9 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
             Cause::UnknownKey { .. } | Cause::Option { .. } => ErrorKind::Option,
-            Cause::NotAll | Cause::Locate(_) | Cause::NotInContainer(..) | Cause::Images(_) => ErrorKind::Unusable,
+            Cause::NotAll | Cause::Refused | Cause::Locate(_) | Cause::NotInContainer(..) | Cause::Images(_) => {
+                ErrorKind::Unusable
+            }
             Cause::Silent(_) | Cause::Probe(ProbeError::Silent(_)) => ErrorKind::Silent,
             Cause::Locked { .. } => ErrorKind::Locked,
             Cause::Probe(ProbeError::Namespace(_)) | Cause::Enter(_) => ErrorKind::Namespace,

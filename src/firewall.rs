@@ -184,4 +184,37 @@ pub enum Filters {
     LockChain,
     /// The rules that drop one of these flows, and the lock chain.
     All(HashSet<Flow>),
+    /// Every rule that drops one flow and excepts CRIU's mark, and the lock chain.
+    Marked,
+}
+
+/// The flows whose rules are looked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Flows<'a> {
+    /// These.
+    Of(&'a HashSet<Flow>),
+    /// All, if the rule excepts CRIU's mark.
+    Marked,
+    /// None.
+    None,
+}
+
+impl Flows<'_> {
+    /// Whether a rule about this flow is looked for.
+    fn have(self, flow: &Flow, marked: bool) -> bool {
+        match self {
+            Flows::Of(flows) => flows.contains(flow),
+            Flows::Marked => marked,
+            Flows::None => false,
+        }
+    }
+
+    /// Whether no rule is looked for.
+    fn are_none(self) -> bool {
+        match self {
+            Flows::Of(flows) => flows.is_empty(),
+            Flows::Marked => false,
+            Flows::None => true,
+        }
+    }
 }

@@ -33,6 +33,7 @@ mod damage;
 mod find;
 mod group;
 mod locks;
+mod patient;
 mod report;
 mod words;
 
@@ -44,6 +45,9 @@ use crate::interrupt::Control;
 use crate::options::Event;
 use crate::session::living::{self, Opened};
 use find::Found;
+
+pub(crate) use damage::MASK_OF_CRIU;
+pub(crate) use patient::{LockId, Patient, of_images, of_process};
 
 pub use crate::session::living::Target;
 pub use report::{

@@ -14,6 +14,7 @@ pub mod living;
 mod locks;
 mod loops;
 mod mounts;
+pub mod names;
 mod namespace;
 mod network;
 mod process;
@@ -25,7 +26,7 @@ mod unseen;
 mod watched;
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -43,9 +44,10 @@ pub use directory::{Absence, OnlyPlace, Sight, look_in};
 pub use enter::{EnterError, enter};
 pub use layers::{Found, Hidden, HiddenBy, Layers};
 pub use locks::{Holder, holder_of_lock};
-pub use mounts::{HostMounts, MountNamespace, Wanted, own_mount, own_mounts_at};
+pub use mounts::{Extent, HostMounts, MountNamespace, MountTables, Wanted, own_mount, own_mounts_at};
+pub use names::{Depth, Names, Sighting, Start};
 pub use network::{Networks, Visited, visit};
-pub use process::{Process, Processes, is_named, is_same_process};
+pub use process::{Process, Processes, is_named, is_same_process, root_of};
 pub use standing::{DumpTrace, Nested, ProcessView, Shared, Standing, has_other_mounts};
 pub use unmounted::{Seen, Unmounted};
 pub use unseen::{Looked, Scope, Unseen};
@@ -95,6 +97,12 @@ impl Host {
         HostMounts { held, ..HostMounts::new(tables, self.hidden_from(dump), self.lasting(dump)) }
     }
 
+    /// The mounts that are wanted, without a checkpoint in mind.
+    pub fn mount_tables(&self) -> MountTables<'_> {
+        let mounts::Tables { own, others, unseen, .. } = self.tables();
+        MountTables { own, others, unseen }
+    }
+
     /// Devices whose filesystem has been mounted since before the dump: that of the root directory, if process 1, which
     /// has the same one, is older.
     fn lasting(&self, dump: &DumpTrace) -> BTreeSet<(u32, u32)> {
@@ -123,6 +131,17 @@ impl Host {
             networks.extend(of_threads.into_iter().chain([of_process]).map(|link| link.number));
         }
         Some(networks)
+    }
+
+    /// The processes in each network namespace, by its inode number, but threads of the kernel.
+    pub fn inhabitants(&self) -> BTreeMap<u64, Vec<u32>> {
+        let mut inhabitants: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+        for process in self.processes.list.iter().filter(|process| !process.is_kernel_thread) {
+            if let Ok(Some(link)) = namespace::of_process(process.pid, namespace::Kind::Network) {
+                inhabitants.entry(link.number).or_default().push(process.pid);
+            }
+        }
+        inhabitants
     }
 
     /// Adds all others: then what is in none of them is nowhere, unless something is unseen.
@@ -172,6 +191,16 @@ impl Host {
     /// The files without a name that processes have open or mapped, with the name that each had, as far as it can be seen.
     pub fn deleted_files(&self, pids: impl IntoIterator<Item = u32>) -> HashMap<InodeId, Vec<u8>> {
         descriptors::deleted_files(pids.into_iter().collect())
+    }
+
+    /// Which of these processes have one of these inodes open or mapped that lost the name by which they know it; and those
+    /// processes that do not answer.
+    pub fn holders_of_deleted(
+        &self,
+        pids: impl IntoIterator<Item = u32>,
+        wanted: HashSet<InodeId>,
+    ) -> (Vec<(u32, Vec<InodeId>)>, Vec<u32>) {
+        descriptors::holders_of_deleted(pids.into_iter().collect(), wanted)
     }
 
     /// Processes of other mount namespaces that have something mounted at this path or below, one for each namespace; also

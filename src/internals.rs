@@ -22,6 +22,7 @@ open! {
     firewall
     goal
     host
+    index
     interrupt
     json
     kind

@@ -16,7 +16,9 @@ mod temporary;
 
 use std::sync::Arc;
 
-use crate::carrier::{FoundChain, FoundEntry, FoundFile, FoundRules, FoundTable, FoundTask, Presence, Query};
+use crate::carrier::{
+    EntryQuery, FoundChain, FoundEntry, FoundFile, FoundRules, FoundTable, FoundTask, Presence, Query,
+};
 use crate::checkpoint::Checkpoint;
 use crate::evidence::Evidence;
 use crate::goal::Goal;
@@ -266,6 +268,28 @@ pub fn claims(checkpoint: &Checkpoint, goal: Goal) -> Claims {
         add_claims(checkpoint, goal, &mut claims);
     }
     claims
+}
+
+/// A kind of entry that no image names.
+#[derive(Debug, Clone, Copy)]
+pub struct EntryKind {
+    /// Its name for programs.
+    pub name: &'static str,
+    /// Its name for people.
+    pub label: &'static str,
+    /// How it is recognised.
+    pub query: EntryQuery,
+}
+
+/// The kinds of entries that a look without images can recognise.
+pub fn entry_kinds() -> Vec<EntryKind> {
+    fn kind<K: Kind<Found = FoundEntry>>(kind: &K) -> Option<EntryKind> {
+        let Query::Entry(query) = kind.query() else { return None };
+        let Description { kind: name, label, .. } = kind.describe(None);
+        Some(EntryKind { name, label, query })
+    }
+    let kinds = [kind(&TemporaryDirectory), kind(&ControlGroupYard), kind(&UnfinishedCache)];
+    kinds.into_iter().flatten().collect()
 }
 
 /// What the images of a checkpoint name.

@@ -86,6 +86,11 @@ mod firewall;
 mod goal;
 pub mod heal;
 mod host;
+#[cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, reason = "more of it is asked by tests and by engines to come")
+)]
+mod index;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
@@ -107,6 +112,7 @@ mod record;
 mod recorder;
 pub mod report;
 mod save;
+pub mod scan;
 mod session;
 mod system;
 mod time;

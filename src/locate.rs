@@ -22,6 +22,7 @@ mod tree;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs::File;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -191,6 +192,28 @@ pub fn locate(named: &Path, work_dir: Option<&Path>, progress: &dyn Fn(Progress<
 /// Finds the checkpoints in and below an open directory.
 pub fn locate_in(directory: Directory, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
     search::locate(Folder::Host(directory), work_dir)
+}
+
+/// The checkpoint whose images are in this very directory; `None` if there are none.
+pub fn locate_here(directory: Directory) -> Result<Option<Located>, LocateError> {
+    search::here(Folder::Host(directory))
+}
+
+/// The checkpoints in an archive that is not compressed; `None` if it is: then it would have to be read whole.
+pub fn locate_in_plain_archive(file: File, path: &Path) -> Result<Option<Vec<Located>>, LocateError> {
+    let source = Source::of(file, path)?;
+    if !source.is_file() || !archive::is_plain(&source)? {
+        return Ok(None);
+    }
+    match archive::locate(source, None, &|_| {}) {
+        Err(LocateError::NoImages { .. } | LocateError::OnlyPages { .. }) => Ok(Some(Vec::new())),
+        found => found.map(Some),
+    }
+}
+
+/// Where root's podman stores its containers.
+pub fn podman_stores() -> Result<Vec<PathBuf>, PodmanError> {
+    podman::stores()
 }
 
 /// Whether what the user named is a pipe or the like: who writes into it may take any time.

@@ -99,6 +99,11 @@ pub enum StrandedTasks {
 }
 
 impl Plan {
+    /// Gives up the plan for its items.
+    pub(crate) fn into_items(self) -> Vec<Item> {
+        self.items
+    }
+
     /// What is to happen with each object, in the order in which it is done.
     pub fn items(&self) -> &[Item] {
         &self.items

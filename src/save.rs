@@ -116,8 +116,8 @@ pub struct SaveDirectory {
 pub struct Saver {
     /// Where.
     pub directory: SaveDirectory,
-    /// The images directory, as the user named it.
-    pub images: PathBuf,
+    /// The images directory, as the user named it; `None` if no images are known.
+    pub images: Option<PathBuf>,
     /// The dump's run id, where it is known.
     pub run_id: Option<String>,
 }
@@ -168,7 +168,7 @@ impl Saver {
             facts: Facts::of(what.identity, &before),
             changed_by_saving: (saved.method == Method::HardLink).then_some(after.changed),
             refused_attributes: saved.refused.iter().map(RefusedAttribute::of).collect(),
-            images_directory: absolute(&self.images),
+            images_directory: self.images.as_deref().map(absolute),
             run_id: self.run_id.as_deref(),
             evidence: what.evidence.iter().map(EvidenceReport::new).collect(),
             saved: machine::now(),

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod candidate;
+pub(crate) mod claimed;
 mod find;
 pub(crate) mod living;
 mod locks;
@@ -13,6 +14,7 @@ mod prepare;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::find::Described;
 use self::locks::{Locks, Purpose};
 use self::prepare::{Prepared, Ready, Settings, survey};
 use crate::causes::with_causes;
@@ -127,7 +129,7 @@ impl RemovalRun<'_> {
         let plan = plan.guarded(&tree::look(&host, &given, &checkpoint), &self.settings.policy);
         let run_id = checkpoint.run_id().map(|id| id.text);
         let images_path = prepared.path.clone();
-        let saver = self.directory.take().map(|directory| Saver { directory, images: images_path, run_id });
+        let saver = self.directory.take().map(|directory| Saver { directory, images: Some(images_path), run_id });
         let (mut done, saver) = execute::execute(&host, plan, saver, self.interrupt);
         self.directory = saver.map(|saver| saver.directory);
         match survey(&Host::look(probe::wanted(&checkpoint, &claims)), &given, &checkpoint, claims, &hints) {

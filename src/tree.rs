@@ -11,6 +11,7 @@
 //! A restored tree needs evidence of a finished restore: a start after the images may only mean that a clock was
 //! changed. A dead tree needs a look at every process that may belong to it.
 
+pub mod everywhere;
 mod interrupted;
 mod kinship;
 mod mounts;
@@ -244,6 +245,11 @@ fn criu_processes(host: &Host, given: &Given, checkpoint: &Checkpoint, stranded:
 
 fn is_among(stranded: &[Stranded], process: &Process) -> bool {
     stranded.iter().any(|stranded| stranded.task.pid == process.pid)
+}
+
+/// Whether a killed restore may have left a process: it blocks all signals.
+pub fn may_be_stranded(process: &Process) -> bool {
+    stranded::blocks_all(process.blocked)
 }
 
 /// Whether a process is a criu: by its name, its program, or, where a dynamic linker or an interpreter runs it or it has

@@ -17,7 +17,7 @@ use crate::system::dir::{FileIdentity, InodeId};
 use crate::system::mountinfo::HostMount;
 
 pub use content::{Content, PidOwner, Socket};
-pub(crate) use look::look;
+pub(crate) use look::{examine, look};
 pub(crate) use remove::remove;
 
 /// Entries to look for.

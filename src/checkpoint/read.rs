@@ -14,6 +14,7 @@ mod living;
 mod mounts;
 mod network;
 mod odd;
+mod outline;
 mod pair;
 mod restores;
 mod tasks;
@@ -72,6 +73,7 @@ pub enum ReadError {
 }
 
 pub use living::{LivingFacts, living_facts};
+pub use outline::{Condition, Lock, Outline, PathEnd, outline};
 
 /// What distinguishes a dump from all others.
 #[derive(Debug, Clone, PartialEq, Eq)]

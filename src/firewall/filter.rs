@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Sorts the rules of a filter table: which are CRIU's, and what in its chain is not.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::rule_shape::{LOCK_CHAIN, RuleShape};
-use super::{ChainView, FilterPlace, FilterView, LookError, RuleId, RuleKey};
-use crate::connection::{Direction, Flow};
+use super::{ChainView, FilterPlace, FilterView, Flows, LookError, RuleId, RuleKey};
+use crate::connection::Direction;
 use crate::system::nft;
 
 /// The most foreign rules that are listed one by one, and the most jumps that are kept: CRIU makes two.
@@ -48,13 +48,13 @@ impl Builder {
         }
     }
 
-    pub(super) fn add(&mut self, chain: &str, id: RuleId, shape: RuleShape, flows: &HashSet<Flow>) {
+    pub(super) fn add(&mut self, chain: &str, id: RuleId, shape: RuleShape, flows: Flows<'_>) {
         if chain == LOCK_CHAIN {
             return self.add_to_lock_chain(shape);
         }
         let Some(direction) = Direction::BOTH.into_iter().find(|direction| direction.chain() == chain) else { return };
         match shape {
-            RuleShape::DropFlow { flow, marked } if flows.contains(&flow) => {
+            RuleShape::DropFlow { flow, marked } if flows.have(&flow, marked) => {
                 self.drop_count += 1;
                 if self.drop_count <= MOST_DROPS {
                     self.drops.entry(RuleKey { direction, flow, marked }).or_default().push(id);

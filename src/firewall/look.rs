@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reads the network namespace of the calling thread.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::filter::Builder;
 use super::rule_shape::{self, LOCK_CHAIN};
 use super::{
-    Backend, FILTER_TABLE, FilterPlace, FilterView, Filters, LookError, LookFailure, NetworkView, Parts, RuleId,
+    Backend, FILTER_TABLE, FilterPlace, FilterView, Filters, Flows, LookError, LookFailure, NetworkView, Parts, RuleId,
     TableView, nft_family,
 };
-use crate::connection::{Direction, Flow};
+use crate::connection::Direction;
 use crate::system::netns::NetworkName;
 use crate::system::nft::{self, Nft};
 use crate::system::xtables::{self, IpVersion};
@@ -26,8 +25,9 @@ pub fn look(namespace: &Arc<NetworkName>, parts: &Parts) -> NetworkView {
         let place = FilterPlace { backend: Backend::Legacy, family };
         let looked = match &parts.filters {
             Filters::Nothing => Ok(None),
-            Filters::LockChain => look_at_filter(place, &HashSet::new()),
-            Filters::All(flows) => look_at_filter(place, flows),
+            Filters::LockChain => look_at_filter(place, Flows::None),
+            Filters::All(flows) => look_at_filter(place, Flows::Of(flows)),
+            Filters::Marked => look_at_filter(place, Flows::Marked),
         };
         match looked {
             Ok(filter) => view.filters.extend(filter),
@@ -38,7 +38,7 @@ pub fn look(namespace: &Arc<NetworkName>, parts: &Parts) -> NetworkView {
 }
 
 /// Looks at one filter table of the calling thread's namespace; `None` where it does not exist.
-pub fn look_at_filter(place: FilterPlace, flows: &HashSet<Flow>) -> Result<Option<FilterView>, LookError> {
+pub fn look_at_filter(place: FilterPlace, flows: Flows<'_>) -> Result<Option<FilterView>, LookError> {
     match place.backend {
         Backend::Nft => look_at_nft_filter(&Nft::open()?, place.family, flows),
         Backend::Legacy => {
@@ -49,11 +49,7 @@ pub fn look_at_filter(place: FilterPlace, flows: &HashSet<Flow>) -> Result<Optio
 }
 
 /// Looks at the filter table of iptables-nft through a socket that is open already.
-pub fn look_at_nft_filter(
-    nft: &Nft,
-    family: IpVersion,
-    flows: &HashSet<Flow>,
-) -> Result<Option<FilterView>, LookError> {
+pub fn look_at_nft_filter(nft: &Nft, family: IpVersion, flows: Flows<'_>) -> Result<Option<FilterView>, LookError> {
     let place = FilterPlace { backend: Backend::Nft, family };
     let chains = [Direction::Input.chain(), Direction::Output.chain(), LOCK_CHAIN];
     let found = nft.chains(
@@ -108,10 +104,11 @@ fn add_filter(view: &mut NetworkView, nft: &Nft, family: IpVersion, filters: &Fi
     let filter = match filters {
         Filters::Nothing => None,
         Filters::LockChain => match nft.has_chain(nft_family(family), FILTER_TABLE, LOCK_CHAIN)? {
-            true => look_at_nft_filter(nft, family, &HashSet::new())?,
+            true => look_at_nft_filter(nft, family, Flows::None)?,
             false => None,
         },
-        Filters::All(flows) => look_at_nft_filter(nft, family, flows)?,
+        Filters::All(flows) => look_at_nft_filter(nft, family, Flows::Of(flows))?,
+        Filters::Marked => look_at_nft_filter(nft, family, Flows::Marked)?,
     };
     view.filters.extend(filter);
     Ok(())
@@ -122,11 +119,7 @@ fn failure(namespace: &NetworkName, part: &'static str, error: &dyn std::error::
     LookFailure { namespace: namespace.to_string(), part, error: format!("{error}{cause}") }
 }
 
-fn legacy_filter(
-    place: FilterPlace,
-    table: &xtables::FilterTable,
-    flows: &HashSet<Flow>,
-) -> Result<FilterView, LookError> {
+fn legacy_filter(place: FilterPlace, table: &xtables::FilterTable, flows: Flows<'_>) -> Result<FilterView, LookError> {
     let mut builder = Builder::default();
     for chain in &table.chains {
         builder.add_legacy_chain(&chain.name);
@@ -142,9 +135,9 @@ fn legacy_filter(
 }
 
 /// Whether a legacy rule can be one that is looked for, or lead to the lock chain.
-fn may_matter(chain: &str, words: &[String], flows: &HashSet<Flow>) -> bool {
+fn may_matter(chain: &str, words: &[String], flows: Flows<'_>) -> bool {
     let is_where_criu_locks = Direction::BOTH.into_iter().any(|direction| direction.chain() == chain);
-    chain == LOCK_CHAIN || goes_to_lock_chain(words) || is_where_criu_locks && !flows.is_empty()
+    chain == LOCK_CHAIN || goes_to_lock_chain(words) || is_where_criu_locks && !flows.are_none()
 }
 
 fn goes_to_lock_chain(words: &[String]) -> bool {

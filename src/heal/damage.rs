@@ -8,7 +8,7 @@ use crate::system::living::Patch;
 use crate::time::Timestamp;
 
 /// The set of blocked signals of a thread in which CRIU runs its code: all but SIGTRAP, SIGKILL and SIGSTOP (`compel`).
-pub(super) const MASK_OF_CRIU: u64 = 0xffff_ffff_fffb_feef;
+pub(crate) const MASK_OF_CRIU: u64 = 0xffff_ffff_fffb_feef;
 /// Those of a process that `criu restore` has not let run yet: in its last stage, and before that.
 pub(super) const MASKS_OF_RESTORE: [u64; 2] = [0xffff_ffff_fffb_feff, 0xffff_fffe_7ffa_feff];
 

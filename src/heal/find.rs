@@ -31,8 +31,12 @@ pub(super) struct Found {
 
 /// Looks at every process that is meant. The error: the target is none.
 pub(super) fn find(clues: &Clues, peek_offsets: PeekOffsets) -> Result<Found, NoProcess> {
-    let host = Host::look(Wanted::default());
-    let Group { members, hands_off, unknown } = group::find(&host, clues)?;
+    find_on(&Host::look(Wanted::default()), clues, peek_offsets)
+}
+
+/// The same on a picture that was taken before.
+pub(super) fn find_on(host: &Host, clues: &Clues, peek_offsets: PeekOffsets) -> Result<Found, NoProcess> {
+    let Group { members, hands_off, unknown } = group::find(host, clues)?;
     let mut found = Found { members, hands_off, unknown, ..Found::default() };
     if let Clues::Images(images) = clues {
         found.notes.extend(images.note.clone());
@@ -54,7 +58,7 @@ pub(super) fn find(clues: &Clues, peek_offsets: PeekOffsets) -> Result<Found, No
     }
     found.add_sockets(&sockets, facts, peek_offsets);
     let has_sign = found.findings.iter().any(|finding| finding.damage.is_sign());
-    locks::add(&host, clues, &mut found, &sockets.list, has_sign);
+    locks::add(host, clues, &mut found, &sockets.list, has_sign);
     found.findings.sort_by_key(|finding| finding.damage.step());
     Ok(found)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What processes have open, without touching it: another user's file may be on a filesystem that never answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,24 @@ fn inode_of(fdinfo: &Path) -> Option<u64> {
 pub(super) fn deleted_files(pids: Vec<u32>) -> HashMap<InodeId, Vec<u8>> {
     let answers = bounded::each(pids, |pid: &u32| deleted_files_of(&PathBuf::from(format!("/proc/{pid}"))));
     answers.into_iter().flatten().flatten().collect()
+}
+
+/// Which of these processes have one of these inodes open or mapped without a name, and which do not answer.
+pub(super) fn holders_of_deleted(pids: Vec<u32>, wanted: HashSet<InodeId>) -> (Vec<(u32, Vec<InodeId>)>, Vec<u32>) {
+    let look = move |pid: &u32| -> Vec<InodeId> {
+        let held = deleted_files_of(&PathBuf::from(format!("/proc/{pid}")));
+        held.into_keys().filter(|inode| wanted.contains(inode)).collect()
+    };
+    let answers = bounded::each(pids.clone(), look);
+    let (mut holders, mut silent) = (Vec::new(), Vec::new());
+    for (pid, answer) in pids.into_iter().zip(answers) {
+        match answer {
+            Some(inodes) if inodes.is_empty() => {}
+            Some(inodes) => holders.push((pid, inodes)),
+            None => silent.push(pid),
+        }
+    }
+    (holders, silent)
 }
 
 fn deleted_files_of(process: &Path) -> HashMap<InodeId, Vec<u8>> {

@@ -282,6 +282,33 @@ fn socket(descriptor: i32, inode: u64, socket: OwnedFd) -> Option<Socket> {
     Some(Socket { descriptor, inode, connection, is_in_repair, peek_offset, socket })
 }
 
+/// Whether a TCP socket of a process is in `TCP_REPAIR`. Each is duplicated for a moment only. The error: they may not be.
+pub fn has_socket_in_repair(pid: u32) -> Result<bool, Errno> {
+    let directory = PathBuf::from(format!("/proc/{pid}/fd"));
+    let mut process = None;
+    for descriptor in numbers_in(&directory).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))? {
+        let Some(inode) = inode_of_socket(&directory.join(descriptor.to_string())) else { continue };
+        let Ok(descriptor) = i32::try_from(descriptor) else { continue };
+        let process = match &process {
+            Some(process) => process,
+            None => process.insert(open_process(pid)?),
+        };
+        match duplicate(process, (descriptor, inode)) {
+            Ok(socket) if is_in_repair(&socket) => return Ok(true),
+            Ok(_) | Err(Errno::BADF | Errno::STALE) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+fn is_in_repair(socket: &OwnedFd) -> bool {
+    let is_internet = matches!(sockopt::socket_domain(socket), Ok(AddressFamily::INET | AddressFamily::INET6));
+    is_internet
+        && sockopt::socket_type(socket) == Ok(SocketType::STREAM)
+        && criu_gc_sys::tcp_repair(socket).unwrap_or_default()
+}
+
 /// One socket of a process, once more; `None` if the descriptor is another's by now.
 pub fn same_socket(pid: u32, descriptor: i32, inode: u64) -> Result<Option<Socket>, Errno> {
     match duplicate(&open_process(pid)?, (descriptor, inode)) {
@@ -325,11 +352,38 @@ pub fn network_number(socket: &OwnedFd) -> Option<u64> {
 
 /// The frozen control groups that a process is in.
 pub fn frozen_groups(pid: u32) -> io::Result<Vec<FrozenGroup>> {
+    let (mounts, _) = crate::system::mountinfo::parse(&fs::read("/proc/self/mountinfo")?);
     let groups = read_file(format!("/proc/{pid}/cgroup").as_ref())?;
-    let mounts = read_file("/proc/self/mountinfo".as_ref())?;
-    let (mounts, _) = crate::system::mountinfo::parse(&mounts);
+    Ok(frozen_among(&groups, &mounts))
+}
+
+/// The frozen control groups of all these processes, each once, with the processes that it holds.
+pub fn all_frozen_groups(
+    pids: impl IntoIterator<Item = u32>,
+    mounts: &[crate::system::mountinfo::HostMount],
+) -> Vec<(FrozenGroup, Vec<u32>)> {
+    let mut of_groups: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
+    for pid in pids {
+        if let Ok(groups) = read_file(format!("/proc/{pid}/cgroup").as_ref()) {
+            of_groups.entry(groups).or_default().push(pid);
+        }
+    }
+    let mut found: Vec<(FrozenGroup, Vec<u32>)> = Vec::new();
+    for (groups, pids) in of_groups {
+        for group in frozen_among(&groups, mounts) {
+            match found.iter_mut().find(|(known, _)| *known == group) {
+                Some((_, members)) => members.extend(&pids),
+                None => found.push((group, pids.clone())),
+            }
+        }
+    }
+    found
+}
+
+/// The frozen ones of the control groups in the text of `/proc/PID/cgroup`.
+fn frozen_among(groups: &[u8], mounts: &[crate::system::mountinfo::HostMount]) -> Vec<FrozenGroup> {
     let mut found = Vec::new();
-    for line in String::from_utf8_lossy(&groups).lines() {
+    for line in String::from_utf8_lossy(groups).lines() {
         let mut fields = line.splitn(3, ':');
         let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else { continue };
         let freezer = match controllers {
@@ -352,7 +406,7 @@ pub fn frozen_groups(pid: u32) -> io::Result<Vec<FrozenGroup>> {
                 .map(|group| FrozenGroup { directory: group.to_owned(), freezer }),
         );
     }
-    Ok(found)
+    found
 }
 
 fn has_option(options: &[u8], name: &[u8]) -> bool {

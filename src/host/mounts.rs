@@ -32,7 +32,7 @@ use crate::system::privilege::{self, Capability};
 use table::{Table, TableReader};
 use visitor::Visitor;
 
-pub use table::Wanted;
+pub use table::{Extent, Wanted};
 pub(super) use table::{Pin, network_pins};
 pub(super) use visitor::{enter, leave_shared_directories, on_own_thread};
 
@@ -81,6 +81,17 @@ pub(super) struct Tables {
     pub(super) others: Vec<(MountNamespace, Vec<HostMount>)>,
     pub(super) pins: Vec<Pin>,
     pub(super) unseen: Vec<Unseen>,
+}
+
+/// Every mount of every mount namespace that was found.
+#[derive(Debug, Clone, Copy)]
+pub struct MountTables<'a> {
+    /// Those of the tool's own mount namespace.
+    pub own: &'a [HostMount],
+    /// Those of every other one.
+    pub others: &'a [(MountNamespace, Vec<HostMount>)],
+    /// What could not be read.
+    pub unseen: &'a [Unseen],
 }
 
 /// How often the processes are read again because one ended that led to a namespace.

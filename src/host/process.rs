@@ -122,7 +122,7 @@ impl Processes {
 impl Process {
     /// Its root directory, by a path through the process.
     pub fn root(&self) -> PathBuf {
-        Path::new("/proc").join(self.pid.to_string()).join("root")
+        root_of(self.pid)
     }
 
     /// The mounts on the root directory that it sees; `None` where that cannot be read.
@@ -180,6 +180,26 @@ impl Process {
             && maps.lines().any(|line| line.contains(" rw-s ") && line.ends_with("/dev/zero (deleted)"))
     }
 
+    /// Whether its first thread waits in the memory that the tasks of a restore share: the address that it waits for lies
+    /// there, and CRIU's restorer is in its memory.
+    pub fn waits_in_restorer(&self) -> bool {
+        let Ok(text) = read_file(&PathBuf::from(format!("/proc/{}/syscall", self.pid))) else { return false };
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let mut words = text.split_ascii_whitespace().skip(1);
+        let hexadecimal = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
+        let Some(address) = words.next().and_then(hexadecimal) else { return false };
+        let maps = fs::read(format!("/proc/{}/maps", self.pid)).unwrap_or_default();
+        let maps = String::from_utf8_lossy(&maps);
+        let is_there = |line: &&str| {
+            let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+            let range = range.and_then(|(start, end)| Some(hexadecimal(start)?..hexadecimal(end)?));
+            range.is_some_and(|range| range.contains(&address))
+        };
+        let shared = maps.lines().find(is_there);
+        shared.is_some_and(|line| line.contains(" rw-s ") && line.ends_with("/dev/zero (deleted)"))
+            && self.has_restorer()
+    }
+
     /// Whether its mount table has, or may have, a mount at this path or below.
     pub(super) fn may_have_mounts_at(&self, path: &Path) -> bool {
         let has = |mount: &HostMount| Path::new(OsStr::from_bytes(&mount.mountpoint)).starts_with(path);
@@ -194,6 +214,11 @@ impl Process {
         let bytes = read_file(&PathBuf::from(format!("/proc/{}/cmdline", self.pid))).unwrap_or_default();
         bytes.split(|byte| *byte == 0).filter(|argument| !argument.is_empty()).map(<[u8]>::to_owned).collect()
     }
+}
+
+/// The root directory of the process with this pid, by a path through it.
+pub fn root_of(pid: u32) -> PathBuf {
+    Path::new("/proc").join(pid.to_string()).join("root")
 }
 
 /// Whether the process that has this pid now started at this time after the boot.

@@ -171,6 +171,15 @@ impl MountPoints {
         self.of(path).map(|point| point.path.as_path())
     }
 
+    /// The type of the filesystem that the path seems to be on, if a server or a program serves it.
+    pub fn remote_filesystem(&self, path: &Path) -> Option<String> {
+        const SERVED: [&[u8]; 11] =
+            [b"nfs", b"nfs4", b"cifs", b"smb3", b"9p", b"ceph", b"afs", b"autofs", b"lustre", b"gfs2", b"ocfs2"];
+        let fstype = self.of(path)?.fstype.as_slice();
+        let is_served = SERVED.contains(&fstype) || fstype == b"fuse" || fstype.starts_with(b"fuse.");
+        is_served.then(|| String::from_utf8_lossy(fstype).into_owned())
+    }
+
     /// That what is at the path does not answer.
     pub fn does_not_answer(&self, path: &Path) -> String {
         let shown = path.display();

@@ -8,7 +8,14 @@ use super::blobs::Blobs;
 use super::contents::{self, Origin};
 use super::folder::Folder;
 use super::{LocateError, Located, oci, search};
-use crate::archive::{Entries, Meter, Progress, Source};
+use crate::archive::{Compression, Entries, Meter, Progress, Source};
+
+/// Whether an archive is not compressed: then the pages in it need not be read.
+pub(super) fn is_plain(source: &Source) -> Result<bool, LocateError> {
+    let meter = Meter::new(&|_| {});
+    let failed = |source_error| LocateError::Archive { path: source.path().to_owned(), source: source_error };
+    Ok(Entries::open(source, &meter).map_err(failed)?.compression() == Compression::None)
+}
 
 /// Finds every checkpoint in the archive.
 pub(super) fn locate(

@@ -108,6 +108,12 @@ pub(super) fn container(name: &OsStr) -> Result<Container, PodmanError> {
     Storage::configured()?.container(name)
 }
 
+/// The directories where root's podman stores its containers.
+pub(super) fn stores() -> Result<Vec<PathBuf>, PodmanError> {
+    let Storage { store, volatile } = Storage::configured()?;
+    Ok(vec![store, volatile])
+}
+
 /// An entry of the list.
 #[derive(Debug, Deserialize)]
 struct Listed {

@@ -70,6 +70,11 @@ fn among_children(folder: Folder, work_dir: Option<&Path>) -> Result<Vec<Located
     if is_empty && dump.images.has_dump_log()? { Ok(vec![dump]) } else { Err(error) }
 }
 
+/// The checkpoint whose images are in this very directory.
+pub(super) fn here(folder: Folder) -> Result<Option<Located>, LocateError> {
+    if has_images(&folder)? { Ok(Some(located(folder, None)?)) } else { Ok(None) }
+}
+
 /// The one checkpoint that was found below what was named. Which of several is meant is not guessed.
 fn only(mut found: Vec<Folder>, named: &Folder, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
     let path = named.path().to_owned();

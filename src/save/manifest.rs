@@ -45,7 +45,7 @@ pub(super) struct Entry<'a> {
     /// Extended attributes that could not be set on the saved file.
     pub(super) refused_attributes: Vec<RefusedAttribute>,
     /// The images directory.
-    pub(super) images_directory: Bytes,
+    pub(super) images_directory: Option<Bytes>,
     /// The dump's run id, where it is known.
     pub(super) run_id: Option<&'a str>,
     /// The entries of the images that name the link.

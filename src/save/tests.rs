@@ -44,7 +44,7 @@ impl Scene {
     fn save(&self) -> Saved {
         let directory = self.destination().unwrap().open().unwrap();
         let file = self.file();
-        let mut saver = Saver { directory, images: "/images".into(), run_id: Some("run".to_owned()) };
+        let mut saver = Saver { directory, images: Some("/images".into()), run_id: Some("run".to_owned()) };
         let subject = Subject {
             stem: "link_remap",
             id: 7,

@@ -24,7 +24,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 
 /// A checkpoint that was found.
 #[derive(Debug)]
-pub(super) struct Described {
+pub(crate) struct Described {
     /// What there is of it.
     pub(super) given: Given,
     /// How that is held.

@@ -175,11 +175,11 @@ impl Prepared {
 }
 
 /// A checkpoint that was read, and not looked for yet.
-struct ReadImages {
-    given: Given,
-    checkpoint: Checkpoint,
-    claims: Claims,
-    hints: Hints,
+pub(super) struct ReadImages {
+    pub(super) given: Given,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) claims: Claims,
+    pub(super) hints: Hints,
     origin: Origin,
     goal: Goal,
     /// What is to be said of its lock, its stored record and the options.
@@ -187,7 +187,7 @@ struct ReadImages {
 }
 
 impl ReadImages {
-    fn new(locked: Locked, options: &Options) -> Result<Self, Error> {
+    pub(super) fn new(locked: Locked, options: &Options) -> Result<Self, Error> {
         let Locked { described, note } = locked;
         let Described { given, layout, context: metadata, archive } = described;
         let Read { given, mut checkpoint, note: of_store } = find::read(given, options)?;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::author::Author;
@@ -123,6 +123,35 @@ pub struct FileIdentity {
     pub mount_id: u64,
 }
 
+/// What the listing of a directory says of the type of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryType {
+    /// It is a directory.
+    Directory,
+    /// It is none.
+    Other,
+    /// This filesystem does not tell.
+    Unknown,
+}
+
+impl EntryType {
+    fn of(file_type: FileType) -> Self {
+        match file_type {
+            FileType::Directory => EntryType::Directory,
+            FileType::Unknown => EntryType::Unknown,
+            FileType::RegularFile
+            | FileType::Symlink
+            | FileType::Fifo
+            | FileType::Socket
+            | FileType::CharacterDevice
+            | FileType::BlockDevice => EntryType::Other,
+        }
+    }
+}
+
+/// How much of a directory is read with one call.
+const ENTRIES_BUFFER: usize = 32 * 1024;
+
 /// What the names in one directory may take in memory: those of half a million files.
 const NAMES_LIMIT: usize = 32 * 1024 * 1024;
 
@@ -197,6 +226,11 @@ impl Directory {
         let fd = rustix::fs::openat2(&self.fd, relative, flags, Mode::empty(), resolve)
             .map_err(failed("open directory", &path))?;
         Ok(Self::of_descriptor(fd, &path))
+    }
+
+    /// The same, open for reading its names.
+    pub fn below_to_read(&self, relative: &Path, reach: Reach) -> Result<Self, FileError> {
+        self.below(relative, reach)?.reopened()
     }
 
     /// The directory that holds this one, across mounts; `None` for the root directory.
@@ -314,6 +348,21 @@ impl Directory {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// Calls `each` for every name in this directory, which must be open for reading. Nothing of it is held, so it may have any
+    /// number.
+    pub fn each_entry(&self, mut each: impl FnMut(&[u8], EntryType)) -> Result<(), FileError> {
+        let mut buffer = Vec::with_capacity(ENTRIES_BUFFER);
+        let mut entries = RawDir::new(&self.fd, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(failed("read directory", &self.path))?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                each(name, EntryType::of(entry.file_type()));
+            }
+        }
+        Ok(())
     }
 
     /// Opens the regular file `name` for reading; `None` if there is none. A symbolic link, a FIFO or a device in

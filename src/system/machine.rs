@@ -47,6 +47,13 @@ pub fn await_later_file_time(time: Timestamp) {
     }
 }
 
+/// Makes the calling thread the last for the processor and for disks. What the kernel refuses does not matter.
+pub fn go_last() {
+    const LOWEST: i32 = 19;
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOWEST);
+    let _ = criu_gc_sys::use_disks_when_idle();
+}
+
 fn time(clock: ClockId) -> Timestamp {
     let time = rustix::time::clock_gettime(clock);
     Timestamp::new(time.tv_sec, u32::try_from(time.tv_nsec).unwrap_or(0))

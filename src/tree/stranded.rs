@@ -110,7 +110,7 @@ pub(super) fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> Vec<S
 
 /// Whether a process blocks every signal that can be blocked. CRIU leaves out SIGCHLD, and the C library two of its own,
 /// until the task is in the restorer.
-fn blocks_all(blocked: u64) -> bool {
+pub(super) fn blocks_all(blocked: u64) -> bool {
     const KILL: u64 = 1 << 8;
     const CHILD: u64 = 1 << 16;
     const STOP: u64 = 1 << 18;
@@ -119,7 +119,7 @@ fn blocks_all(blocked: u64) -> bool {
 }
 
 /// Whether it waits for another process, or was stopped as CRIU stops its probes.
-fn is_waiting(process: &Process) -> bool {
+pub(super) fn is_waiting(process: &Process) -> bool {
     if process.tracer.is_some() {
         return false;
     }

@@ -208,10 +208,10 @@ fn injection(criu: &Criu) {
 }
 
 /// A control group, removed when this goes out of scope.
-struct Group(PathBuf);
+pub(crate) struct Group(PathBuf);
 
 impl Group {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
         let top = unified.iter().map(Path::new).find(|top| top.join("cgroup.procs").exists()).expect("control groups");
         let directory = top.join(format!("criu-gc-heal.{}.{name}", std::process::id()));
@@ -219,22 +219,22 @@ impl Group {
         Group(directory)
     }
 
-    fn add(&self, tree: &Workload) {
+    pub(crate) fn add(&self, tree: &Workload) {
         for pid in tree.real_pids() {
             std::fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("a member");
         }
     }
 
     /// Its path in a host, where only control groups of version 2 are mounted.
-    fn in_host(&self) -> PathBuf {
+    pub(crate) fn in_host(&self) -> PathBuf {
         Path::new("/sys/fs/cgroup").join(self.0.file_name().expect("a name"))
     }
 
-    fn set_frozen(&self, value: &str) {
+    pub(crate) fn set_frozen(&self, value: &str) {
         std::fs::write(self.0.join("cgroup.freeze"), value).expect("a control group");
     }
 
-    fn is_frozen(&self) -> bool {
+    pub(crate) fn is_frozen(&self) -> bool {
         std::fs::read_to_string(self.0.join("cgroup.freeze")).expect("a control group").trim() == "1"
     }
 }

@@ -46,6 +46,8 @@ mod held;
 mod helpers;
 mod hidden;
 mod incomplete;
+mod index;
+mod index_probe;
 mod interrupted_dump;
 mod links;
 mod living;
@@ -77,6 +79,8 @@ mod restored;
 mod save;
 mod save_copies;
 mod saving;
+mod scan;
+mod scan_places;
 mod scope;
 mod shared_namespaces;
 mod signals;
@@ -102,6 +106,10 @@ mod xt_compat;
 use core::Choice;
 
 fn main() -> std::process::ExitCode {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(index_probe::WORD) {
+        return index_probe::main(words);
+    }
     take_signals_back();
     core::assert_known(&case::names());
     let all = case::trials();

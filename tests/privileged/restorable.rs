@@ -50,7 +50,7 @@ impl Killed {
     }
 
     /// The same, with something that is done to the host and the tree before the dump.
-    fn dumped_after(criu: &Criu, extra: &[&str], prepare: impl FnOnce(&TestHost, &Workload)) -> Self {
+    pub(crate) fn dumped_after(criu: &Criu, extra: &[&str], prepare: impl FnOnce(&TestHost, &Workload)) -> Self {
         let host = TestHost::new();
         let file = |name: &str| host.dir().join(name);
         let (linked, one, two) = (file("linked"), file("one"), file("two"));
@@ -76,7 +76,7 @@ impl Killed {
         Killed { host, dump, options }
     }
 
-    fn restore_killed(&self, criu: &Criu, kill: Kill) {
+    pub(crate) fn restore_killed(&self, criu: &Criu, kill: Kill) {
         let finished = criu.restore_killed(&self.host, &self.dump, &self.options, kill);
         assert!(!finished.status.success(), "void: the restore succeeded");
     }
@@ -108,7 +108,7 @@ impl Killed {
     }
 }
 
-fn post_restore() -> Kill {
+pub(crate) fn post_restore() -> Kill {
     Kill::before("write", "Running post-restore")
 }
 
@@ -156,10 +156,10 @@ fn at_work(criu: &Criu) {
 }
 
 /// A control group of the machine, which a namespace cannot hold.
-struct Group(PathBuf);
+pub(crate) struct Group(PathBuf);
 
 impl Group {
-    fn new(tree: &Workload) -> Self {
+    pub(crate) fn new(tree: &Workload) -> Self {
         let name = format!("criu-gc-testkit.{}.r{}", std::process::id(), tree.real_pid());
         let group = Group(Path::new("/sys/fs/cgroup/pids").join(name));
         fs::create_dir(&group.0).expect("a new control group");

@@ -7,6 +7,7 @@ mod criu;
 mod help;
 mod line;
 mod resource;
+mod scan;
 mod suggest;
 #[cfg(test)]
 mod tables;
@@ -25,6 +26,7 @@ use criu_gc::{KeepReason, Part, STANDARD_INPUT};
 
 pub(crate) use self::line::CommandWord;
 pub(crate) use self::resource::{Resource, named_namespace};
+pub(crate) use self::scan::{HostLine, RemoveArguments, ScanArguments};
 pub(crate) use self::suggest::is_word;
 
 use self::config::Statement;
@@ -103,11 +105,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) dump_log: Option<PathBuf>,
 
-    /// A network namespace that the dump locked, as a path or by its name in ip netns; may be given several times
+    /// A network namespace that the dump locked, as a path or by its name in ip netns; without a checkpoint, one to ask about;
+    /// may be given several times
     #[arg(long, value_name = "NETNS")]
     pub(crate) netns: Vec<PathBuf>,
 
-    /// After the word heal, a process that is healed together with its descendants; may be given several times
+    /// After the word heal, a process that is healed together with its descendants; without a word and a checkpoint, a process
+    /// to ask about; may be given several times
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) pid: Vec<u32>,
 
@@ -259,10 +263,19 @@ impl Arguments {
         let wrong =
             |options: &[(&'static str, bool)]| options.iter().find(|(_, is_given)| *is_given).map(|(name, _)| *name);
         match (is_heal, wrong(&of_heal), wrong(&of_others)) {
+            (false, Some("--pid"), _) if self.is_about_one() => Ok(()),
             (false, Some(name), _) => Err(format!("{name} belongs to the word heal: criu-gc heal {name}")),
             (true, _, Some(name)) => Err(format!("{name} has no meaning after the word heal")),
             (true, _, None) | (false, None, _) => Ok(()),
         }
+    }
+
+    /// Whether it asks what a process or a network namespace has of CRIU, without images.
+    pub(crate) fn is_about_one(&self) -> bool {
+        self.command.is_none()
+            && self.all_directories().is_empty()
+            && (!self.pid.is_empty() || !self.netns.is_empty())
+            && !self.peek_offsets
     }
 
     /// Everything that was named, in order, `-D` first.
@@ -305,6 +318,18 @@ pub(crate) fn refuse(words: &[OsString], error: &clap::Error) -> ! {
     }
 }
 
+/// The same for a line that starts from the host.
+pub(crate) fn refuse_host_line(words: &[OsString], error: &clap::Error) -> ! {
+    let shown: Vec<OsString> = words.iter().map(|word| OsString::from(escaped(word.as_bytes()))).collect();
+    match HostLine::of(&shown) {
+        Some(Err(error)) => error.exit(),
+        Some(Ok(_)) | None => {
+            Terminal::new(0, Messages::StandardError).error(&error.kind().to_string());
+            std::process::exit(error.exit_code())
+        }
+    }
+}
+
 fn parse_reason(name: &str) -> Result<KeepReason, String> {
     name.parse().map_err(|_| {
         if let Some(reason) = KeepReason::ALL.into_iter().find(|reason| reason.name() == name) {
@@ -328,7 +353,11 @@ fn resource_parser(parse: fn(&OsStr) -> Result<Resource, Expected>) -> impl Type
 pub(crate) fn enters_host(words: &[OsString]) -> bool {
     // Most lines need no second look.
     let may_be = words.iter().any(|word| word.as_bytes().starts_with(b"--ho"));
-    may_be && Arguments::of_command_line(words).is_ok_and(|arguments| arguments.host)
+    may_be
+        && match HostLine::of(words) {
+            Some(line) => line.is_ok_and(|line| line.enters_host()),
+            None => Arguments::of_command_line(words).is_ok_and(|arguments| arguments.host),
+        }
 }
 
 /// Where a network namespace is that somebody typed: a word is a name of `ip netns`.

@@ -20,6 +20,7 @@ mod process;
 mod recording;
 mod remedy;
 mod run;
+mod scanning;
 mod supervisor;
 mod terminal;
 mod text;
@@ -28,7 +29,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use crate::cli::Arguments;
+use crate::cli::{Arguments, HostLine};
 use crate::exit::{End, ExitStatus};
 use crate::invocation::{Invocation, plugin};
 use crate::terminal::{Messages, Terminal};
@@ -60,6 +61,10 @@ fn work() -> u8 {
 }
 
 fn clean(words: Vec<OsString>) -> io::Result<u8> {
+    if let Some(line) = HostLine::of(&words) {
+        let line = line.unwrap_or_else(|error| cli::refuse_host_line(&words, &error));
+        return scanning::run(&line).map(|status| status as u8);
+    }
     let arguments = Arguments::of_command_line(&words).unwrap_or_else(|error| cli::refuse(&words, &error));
     run::run(&words, arguments).map(|status| status as u8)
 }

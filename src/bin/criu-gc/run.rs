@@ -23,6 +23,7 @@ use crate::observer::Observer;
 use crate::privilege::{self, Duty};
 use crate::process;
 use crate::remedy;
+use crate::scanning::{self, Question};
 use crate::supervisor;
 use crate::terminal::{Answer, Line, Messages, Terminal};
 use crate::text::{self, Detail};
@@ -44,6 +45,9 @@ pub(crate) fn run(words: &[OsString], arguments: Arguments) -> io::Result<ExitSt
         Ok(arguments) => arguments,
         Err(why) => return refuse(&plain_terminal(), &why),
     };
+    if let Some(questions) = questions(&arguments) {
+        return scanning::answer(&arguments, &questions);
+    }
     let heals = arguments.command == Some(CommandWord::Heal);
     if heals && arguments.pid.is_empty() && arguments.all_directories().is_empty() {
         let why = "nothing to heal: name a process with --pid PID, or the images of its dump with -D DIR (see --help)";
@@ -51,7 +55,7 @@ pub(crate) fn run(words: &[OsString], arguments: Arguments) -> io::Result<ExitSt
     }
     if !heals && arguments.all_directories().is_empty() {
         if !is_current_directory_meant(&arguments) {
-            let why = "no checkpoint: name its directory or archive with -D DIR (see --help)";
+            let why = "no checkpoint: name its directory or archive with -D DIR, or list what is left on this host with criu-gc scan (see --help)";
             return refuse(&plain_terminal(), why);
         }
         arguments.images_dir.push(".".into());
@@ -70,6 +74,33 @@ pub(crate) fn run(words: &[OsString], arguments: Arguments) -> io::Result<ExitSt
     }
     let run = Run { options: options(&arguments, &terminal), terminal, words, arguments: &arguments };
     if arguments.show { run.show() } else { run.remove() }
+}
+
+/// What the line asks about, if it names no checkpoint: single objects of this host, or nothing at all on a terminal.
+fn questions(arguments: &Arguments) -> Option<Vec<Question>> {
+    if arguments.command.is_some() {
+        return None;
+    }
+    if arguments.is_about_one() {
+        let exists = |path: &Path| path.symlink_metadata().is_ok();
+        let networks = arguments.netns.iter().map(|named| Question::Network(cli::namespace_path(named, exists)));
+        return Some(networks.chain(arguments.pid.iter().copied().map(Question::Process)).collect());
+    }
+    let named = arguments.all_directories();
+    if named.is_empty() {
+        let is_person = std::env::args_os().count() == 1 && plain_terminal().can_ask();
+        return is_person.then(Vec::new);
+    }
+    let is_object = |path: &PathBuf| {
+        let path = path.clone();
+        let is_name = criu_gc::scan::is_name_of_criu(path.file_name().unwrap_or_default());
+        is_name && process::within(PATIENCE, move || is_no_directory(&path)) == Some(true)
+    };
+    named.iter().all(is_object).then(|| named.into_iter().map(Question::Path).collect())
+}
+
+fn is_no_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|file| !file.is_dir())
 }
 
 /// The arguments with those of the configuration file that they name.
@@ -260,8 +291,9 @@ impl Run<'_> {
         };
         for operand in self.arguments.directories.iter().filter(|_| !errors.is_empty()).filter(is_mistake) {
             let word = operand.display();
-            self.terminal
-                .error(&format!("{word} is no command word (gc, clean, show, restorable, heal): did you mean --show?"));
+            self.terminal.error(&format!(
+                "{word} is no command word (gc, clean, show, restorable, heal, scan, rm): did you mean --show?"
+            ));
         }
     }
 

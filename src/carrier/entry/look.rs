@@ -46,7 +46,7 @@ fn look_in(host: &Host, directory: &Directory, query: &EntryQuery) -> Result<Vec
 }
 
 /// The entry; `None` where it is gone, or where a filesystem is mounted on it that may never answer.
-pub(super) fn examine(host: &Host, directory: &Directory, name: &[u8]) -> Result<Option<FoundEntry>, FileError> {
+pub(crate) fn examine(host: &Host, directory: &Directory, name: &[u8]) -> Result<Option<FoundEntry>, FileError> {
     let location = directory.location()?;
     let name = OsStr::from_bytes(name);
     let mounts = host::own_mounts_at(&location.join(name));

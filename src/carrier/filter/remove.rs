@@ -5,14 +5,14 @@
 //! kernel refuses the whole transaction, and criu-gc reads everything again. Legacy rules are removed by their text
 //! through `iptables-legacy-restore`, which also applies all or nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{FoundChain, FoundRule, FoundRules, FoundTable};
 use crate::carrier::Outcome;
 use crate::causes::with_causes;
 use crate::firewall::rule_shape::LOCK_CHAIN;
-use crate::firewall::{self, Backend, ChainView, FILTER_TABLE, FilterPlace, FilterView, RuleId, TableView};
+use crate::firewall::{self, Backend, ChainView, FILTER_TABLE, FilterPlace, FilterView, Flows, RuleId, TableView};
 use crate::host::Host;
 use crate::interrupt::Interrupt;
 use crate::system::netns::{self, NetworkId, NetworkName};
@@ -152,12 +152,14 @@ fn remove_rules_once(place: FilterPlace, wanted: &[&FoundRule]) -> Attempt<Outco
         Backend::Nft => {
             let nft = Nft::open()?;
             let generation = nft.generation()?;
-            let view = firewall::look_at_nft_filter(&nft, place.family, &flows)?;
+            let view = firewall::look_at_nft_filter(&nft, place.family, Flows::Of(&flows))?;
             let Some(view) = view else { return Ok(Outcome::AlreadyGone) };
             remove_handles(&nft, generation, place, &still_there(&view, wanted))
         }
         Backend::Legacy => {
-            let Some(view) = firewall::look_at_filter(place, &flows)? else { return Ok(Outcome::AlreadyGone) };
+            let Some(view) = firewall::look_at_filter(place, Flows::Of(&flows))? else {
+                return Ok(Outcome::AlreadyGone);
+            };
             remove_words(place, &still_there(&view, wanted))
         }
     }
@@ -237,13 +239,13 @@ fn remove_chain_once(found: &FoundChain) -> Attempt<Outcome> {
         Backend::Nft => {
             let nft = Nft::open()?;
             let generation = nft.generation()?;
-            let view = firewall::look_at_nft_filter(&nft, found.place.family, &HashSet::new())?;
+            let view = firewall::look_at_nft_filter(&nft, found.place.family, Flows::None)?;
             let Some(chain) = view.and_then(|view| view.lock_chain) else { return Ok(Outcome::AlreadyGone) };
             check_chain(&found.view, &chain)?;
             nft.commit(chain_transaction(found.place, &chain), generation)?;
         }
         Backend::Legacy => {
-            let view = firewall::look_at_filter(found.place, &HashSet::new())?;
+            let view = firewall::look_at_filter(found.place, Flows::None)?;
             let Some(chain) = view.and_then(|view| view.lock_chain) else { return Ok(Outcome::AlreadyGone) };
             check_chain(&found.view, &chain)?;
             apply(found.place, &chain_changes(&chain))?;

@@ -25,6 +25,18 @@ pub struct Wanted {
     pub uppers: HashSet<Vec<u8>>,
     /// The directories of a filesystem that have to be shown, and those above them.
     pub roots: HashSet<Vec<u8>>,
+    /// Whether all other mounts are looked for as well.
+    pub extent: Extent,
+}
+
+/// How much of the mount tables is looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// What the other fields name.
+    #[default]
+    Named,
+    /// Every mount.
+    Every,
 }
 
 /// The files of namespaces that are mounted somewhere: `nsfs` in a mount table.
@@ -78,6 +90,7 @@ impl<'a> TableReader<'a> {
         let may_matter = |brief: mountinfo::Brief<'_>| {
             let is_volume = || !wanted.volumes.is_empty() && brief.source.starts_with(b"/dev/");
             brief.fstype == b"nsfs"
+                || wanted.extent == Extent::Every
                 || brief.fstype == b"overlay"
                 || wanted.devices.contains(&brief.device)
                 || is_own && wanted.is_on_disk(brief.device)
@@ -89,23 +102,29 @@ impl<'a> TableReader<'a> {
                     let mountpoint = crate::host::path(&mount.mountpoint);
                     table.pins.push(Pin { within: within.cloned(), mountpoint, root: mount.root });
                 }
+            } else if wanted.extent == Extent::Every {
+                self.keep(mount, &mut table);
             } else if wanted.is_about(&mount) || is_own && wanted.may_be_renumbered(&mount) {
                 // What shows none of the directories says only that the filesystem is mounted.
                 let root = if wanted.roots.contains(&mount.root) { mount.root.clone() } else { Vec::new() };
                 let count = kept.entry((mount.device, root)).or_default();
                 *count += 1;
                 if *count <= SAME_ROOT_LIMIT {
-                    match self.left.checked_sub(1) {
-                        Some(left) => {
-                            self.left = left;
-                            table.mounts.push(mount);
-                        }
-                        None => table.is_cut = true,
-                    }
+                    self.keep(mount, &mut table);
                 }
             }
         })?;
         Ok(table)
+    }
+
+    fn keep(&mut self, mount: HostMount, table: &mut Table) {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                table.mounts.push(mount);
+            }
+            None => table.is_cut = true,
+        }
     }
 
     /// Whether one more mount of this namespace's file is kept: a few ways to it are enough.
@@ -123,7 +142,10 @@ impl<'a> TableReader<'a> {
 impl Wanted {
     /// Looks for what the other names as well.
     pub fn add(&mut self, other: Wanted) {
-        let Wanted { devices, tmpfs, volumes, uppers, roots } = other;
+        let Wanted { devices, tmpfs, volumes, uppers, roots, extent } = other;
+        if extent == Extent::Every {
+            self.extent = extent;
+        }
         self.devices.extend(devices);
         self.volumes.extend(volumes);
         self.tmpfs.extend(tmpfs);

@@ -21,16 +21,19 @@ Examples:
   criu-gc --host -D DIR --show            list the same from a container with --pid=host
   criu-gc restorable -D DIR --show        list what a killed restore left in the way of the next one
   criu-gc heal --pid 4711 --show          list what a killed dump damaged in a process that runs on
+  criu-gc scan                            list what CRIU left on this host, whose it is, and what to type
+  criu-gc rm /dev/shm/link_remap.4        remove what a scan names
   criu-gc gc -D DIR -v4 -o gc.log         in place of criu restore, with its options
   ssh host cat web.tar | criu-gc --show - read the archive from a pipe";
 
 const COMMAND_WORDS: &str = "\
 Command words: gc and clean may come first and mean nothing more; show means --show; restorable undoes what a \
-killed restore left, so that the checkpoint can be restored; heal gives the processes back what a killed dump took. \
-After a word, criu-gc accepts all options of criu restore, so that a script can replace the word of a line that works; \
+killed restore left, so that the checkpoint can be restored; heal gives the processes back what a killed dump took; scan and rm start from the host and have options of their own \
+(criu-gc scan --help). \
+After another word, criu-gc accepts all options of criu restore, so that a script can replace the word of a line that works; \
 -v names those that have no effect. \
 Without -D it is the current directory then. A directory called like a word is ./gc, ./clean, \
-./show, ./restorable or ./heal.";
+./show, ./restorable, ./heal, ./scan or ./rm.";
 
 const REASONS: &str = "\
 criu-gc removes nothing while a process of the dumped tree is alive or a criu works on the images. It keeps an object \

@@ -11,6 +11,7 @@ use clap::{ArgAction, Command};
 
 use super::config::Statement;
 use super::criu::{EXEC_COMMAND, HONOURED, Negation, RestoreOption, WITHOUT_EFFECT};
+use super::scan::{REMOVE, SCAN};
 use super::suggest;
 use super::words::{Given, Known, Split, SplitError, Takes, find_long, split};
 use crate::terminal::escaped;
@@ -161,6 +162,9 @@ fn take_command_word(
             // The others are a command that criu restore would run.
             operands.clear();
         }
+    }
+    if let Some(word) = [SCAN, REMOVE].into_iter().find(|word| operands.iter().any(|operand| operand == word)) {
+        return Err(LineError::Misplaced(word));
     }
     match operands.iter().find_map(|operand| CommandWord::of(operand)) {
         None => Ok((word, operands)),

@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, CommandFactory};
 use criu_gc::KeepReason;
 
-use super::Arguments;
+use super::{Arguments, RemoveArguments, ScanArguments};
 use crate::exit::ExitStatus;
 
-fn options() -> String {
-    let mut command = Arguments::command();
+fn options(mut command: clap::Command) -> String {
     command.build();
     let rows = command.get_arguments().filter(|option| !option.is_positional()).map(option_row);
     format!("| Option | Meaning |\n|---|---|\n{}", rows.collect::<String>())
@@ -59,7 +58,13 @@ fn with_table(text: &str, name: &str, table: &str) -> String {
 fn the_readme_has_the_tables_of_the_program() {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = fs::read_to_string(&path).expect("README.md");
-    let tables = [("options", options()), ("reasons", reasons()), ("exit statuses", exit_statuses())];
+    let tables = [
+        ("options", options(Arguments::command())),
+        ("scan options", options(ScanArguments::command())),
+        ("rm options", options(RemoveArguments::command())),
+        ("reasons", reasons()),
+        ("exit statuses", exit_statuses()),
+    ];
     let expected = tables.iter().fold(text.clone(), |text, (name, table)| with_table(&text, name, table));
     if std::env::var_os("CRIU_GC_WRITE_SNAPSHOTS").is_some() {
         fs::write(&path, &expected).expect("README.md");
@@ -70,9 +75,12 @@ fn the_readme_has_the_tables_of_the_program() {
 
 #[test]
 fn every_sentence_is_one() {
-    let mut command = Arguments::command();
-    command.build();
-    let helps = command.get_arguments().map(|option| option.get_help().expect("a sentence").to_string());
+    let commands = [Arguments::command(), ScanArguments::command(), RemoveArguments::command()];
+    let helps = commands.into_iter().flat_map(|mut command| {
+        command.build();
+        let helps = command.get_arguments().map(|option| option.get_help().expect("a sentence").to_string());
+        helps.collect::<Vec<_>>()
+    });
     let reasons = KeepReason::ALL.map(|reason| reason.explanation().to_owned());
     let statuses = ExitStatus::ALL.map(|status| status.explanation().to_owned());
     for sentence in helps.chain(reasons).chain(statuses) {

@@ -53,7 +53,7 @@ fn every_way_to_ask_for_a_list_is_show() {
 #[test]
 fn a_directory_called_like_a_command_word_is_named_with_an_option_or_a_path() {
     assert_eq!(parsed("-D show ./gc").all_directories(), [Path::new("show"), Path::new("./gc")]);
-    for word in ["show", "gc", "clean"] {
+    for word in ["show", "gc", "clean", "scan", "rm"] {
         for line in [format!("x {word}"), format!("gc {word} x"), format!("-D x gc {word}"), format!("x -- {word}")] {
             check_refused(&line, &[word, "command word", &format!("./{word}")]);
         }
