@@ -46,7 +46,7 @@ pub(super) enum Base {
     /// A store of an engine: only links of root's are followed.
     Store(PathBuf),
     /// The root directory of a process.
-    Process(u32),
+    Process(PathBuf),
 }
 
 /// What is at a place.
@@ -84,15 +84,14 @@ impl Base {
         match self {
             Base::Named(path) => Ok(Directory::open(path)?),
             Base::Store(path) => Ok(way::open(path)?),
-            Base::Process(_) => Ok(Directory::open(&self.path())?),
+            Base::Process(path) => Ok(Directory::open(path)?),
         }
     }
 
     /// Its path, for people.
     pub(super) fn path(&self) -> PathBuf {
         match self {
-            Base::Named(path) | Base::Store(path) => path.clone(),
-            Base::Process(pid) => PathBuf::from(format!("/proc/{pid}/root")),
+            Base::Named(path) | Base::Store(path) | Base::Process(path) => path.clone(),
         }
     }
 }
@@ -165,7 +164,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// All places of this host: what the user named and what runs first, then what root's engines keep, then each user's.
+    /// All places of this host. The limits are reached last by what only root can have put there: others could fill them.
     pub(super) fn find(options: &IndexOptions, host: &Host, recorded: impl Iterator<Item = PathBuf>) -> Self {
         let mut places = Places::default();
         for path in &options.images {
@@ -177,7 +176,6 @@ impl Places {
             });
             places.add(&Base::Named(path.clone()), &children(DEPTH), &Holder::default());
         }
-        criu::add(host, &mut places);
         places.list.extend(recorded.filter_map(|path| {
             let relative = path.strip_prefix("/").ok()?.to_owned();
             Some(Place::in_store(Path::new("/"), relative, Holder::default()))
@@ -185,6 +183,9 @@ impl Places {
         if options.stores == super::Stores::Search {
             podman::add_roots(&mut places);
             engines::add(&mut places);
+        }
+        criu::add(host, &mut places);
+        if options.stores == super::Stores::Search {
             podman::add_users(&mut places);
         }
         places
