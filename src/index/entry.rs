@@ -147,8 +147,9 @@ impl Left {
 
 /// What became of a place.
 enum Answer {
-    /// The checkpoints in it: a directory holds one at most, an archive may hold several.
-    Found(Vec<Entry>),
+    /// The checkpoints in it: a directory holds one at most, an archive may hold several. Those that cannot be read are
+    /// among them.
+    Found(Vec<Entry>, Vec<Unseen>),
     /// It is large: it is read alone.
     Large,
 }
@@ -167,7 +168,10 @@ impl Read {
                 answer => answer,
             };
             match answer {
-                Some(Ok(Answer::Found(found))) => found.into_iter().for_each(|each| self.add(each, &mut known)),
+                Some(Ok(Answer::Found(found, failed))) => {
+                    found.into_iter().for_each(|each| self.add(each, &mut known));
+                    self.unseen.extend(failed);
+                }
                 Some(Ok(Answer::Large)) => {}
                 Some(Err(why)) => self.unseen.push(Unseen { place: place.path(), why }),
                 None => self.unseen.push(Unseen { place: place.path(), why: Why::Silent }),
@@ -248,24 +252,28 @@ fn look(place: &Place, left: &Left, size: Size) -> Result<Answer, Why> {
     if size == Size::Small && bytes > LARGE {
         return Ok(Answer::Large);
     }
-    let mut found = Vec::new();
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
     for located in located {
         left.take(size_of(&located.images)).map_err(Why::Limit)?;
-        found.extend(entry(place, &located));
+        let outline = checkpoint::outline(&located.images);
+        if let Err(error) = &outline {
+            let place = located.images.path().to_owned();
+            failed.push(Unseen { place, why: Why::Unreadable(with_causes(error)) });
+        }
+        found.extend(entry(place, &located, outline.ok()));
     }
-    Ok(Answer::Found(found))
+    Ok(Answer::Found(found, failed))
 }
 
 /// The checkpoint; `None` for a pre-dump, which leaves nothing.
-fn entry(place: &Place, located: &Located) -> Option<Entry> {
+fn entry(place: &Place, located: &Located, outline: Option<Outline>) -> Option<Entry> {
     let images = &located.images;
-    let outline = checkpoint::outline(images);
     let state = match &outline {
-        Ok(outline) if outline.condition == Condition::PreDump => return None,
-        Ok(Outline { restored: Some(_), .. }) => State::Restored,
-        Ok(Outline { condition: Condition::Whole, .. }) => State::Restorable,
-        Ok(_) => State::Incomplete,
-        Err(_) => State::Unknown,
+        Some(Outline { condition: Condition::PreDump, .. }) => return None,
+        Some(Outline { restored: Some(_), .. }) => State::Restored,
+        Some(Outline { condition: Condition::Whole, .. }) => State::Restorable,
+        Some(Outline { condition: Condition::Incomplete, .. }) => State::Incomplete,
+        None => State::Unknown,
     };
     let directories: Vec<PathBuf> =
         images.work_directories().into_iter().filter_map(|directory| directory.location().ok()).collect();

@@ -26,36 +26,36 @@ inventory::submit!(Cases::with_newest_criu(&[
 ]));
 
 /// A tree with a link remap in a directory of its own.
-fn start(host: &TestHost, name: &str) -> Workload {
+pub(crate) fn start(host: &TestHost, name: &str) -> Workload {
     let file = make_directory(host, name).join("data");
     host.start_workload(&[&"deleted", &file])
 }
 
-fn beside(host: &TestHost, name: &str) -> PathBuf {
+pub(crate) fn beside(host: &TestHost, name: &str) -> PathBuf {
     host.dir().with_file_name(name)
 }
 
-fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     format!("name:{}", path.display())
 }
 
-fn images(directories: &[&Path]) -> Vec<String> {
+pub(crate) fn images(directories: &[&Path]) -> Vec<String> {
     directories.iter().map(|directory| format!("--images={}", directory.display())).collect()
 }
 
 /// The line about an object.
-fn about(lines: &[String], object: &str) -> String {
+pub(crate) fn about(lines: &[String], object: &str) -> String {
     let rest = |line: &String| line.strip_prefix(object).map(|rest| rest.trim().to_owned());
     lines.iter().find_map(rest).unwrap_or_else(|| panic!("nothing about {object}: {lines:#?}"))
 }
 
 /// What the index says of an object, with these images.
-fn owner(host: &TestHost, directories: &[&Path], object: &str) -> String {
+pub(crate) fn owner(host: &TestHost, directories: &[&Path], object: &str) -> String {
     let words: Vec<String> = images(directories).into_iter().chain([object.to_owned()]).collect();
     about(&index_probe::run(host, &words), object)
 }
 
-fn certain(images: &Path) -> String {
+pub(crate) fn certain(images: &Path) -> String {
     format!("certain {}", images.display())
 }
 
