@@ -47,12 +47,15 @@ fn working_criu(criu: &Criu) {
     assert_eq!(found(&host, &name(&link)), "unclaimed");
     let program = beside(&host, "criu");
     fs::copy("/bin/sleep", &program).expect("a program");
-    let script = format!("cd '{}' && exec '{}' 1000", images.display(), program.display());
+    let pid = beside(&host, "pid");
+    let script =
+        format!("echo $$ > '{}' && cd '{}' && exec '{}' 1000", pid.display(), images.display(), program.display());
     let mut process = host.command("sh").args(["-c", &script]).spawn().expect("a process");
     let is_found = || (found(&host, &name(&link)) == certain(&images)).then_some(());
     // The shell goes there first, and only then is it a criu.
     let seen = wait_until(is_found);
-    process.kill().and_then(|()| process.wait()).expect("a process");
+    host.run("kill", &[&fs::read_to_string(&pid).expect("a pid").trim()]);
+    process.wait().expect("a process");
     seen.expect("it is not found");
     assert_eq!(found(&host, &name(&link)), "unclaimed");
 }
