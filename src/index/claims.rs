@@ -19,6 +19,9 @@ use crate::system::dir::{Directory, InodeId};
 
 pub(super) use crate::session::claimed::Part;
 
+/// So many are open at the same time.
+const CHUNK: usize = 100;
+
 impl Part {
     /// The part that an object is of.
     pub(super) fn of(object: &Object) -> Self {
@@ -181,31 +184,34 @@ impl Claims {
         examined.iter().filter_map(claim).collect()
     }
 
-    /// Examines those that were not yet examined, the newest first.
+    /// Examines those that were not yet examined, the newest first, as long as time and limits allow.
     pub(super) fn examine(&self, entries: &[Entry], options: &IndexOptions, part: Part, wanted: BTreeSet<usize>) {
         let is_new = |at: &usize| !self.examined.borrow().contains_key(&(part, *at));
         let mut new: Vec<usize> = wanted.into_iter().filter(is_new).collect();
         new.sort_by_key(|at| std::cmp::Reverse(entries[*at].outline().written));
-        let limit = match options.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            true => Some((0, Limit::Time)),
-            false => (new.len() > options.limits.candidates)
-                .then_some((options.limits.candidates, Limit::Candidates(options.limits.candidates))),
-        };
-        if let Some((most, limit)) = limit {
-            for at in new.drain(most.min(new.len())..) {
-                self.note(entries[at].origin.path(), Why::Limit(limit));
+        let left = options.limits.candidates.saturating_sub(self.examined.borrow().len());
+        let beyond = new.split_off(left.min(new.len()));
+        self.note_left_out(entries, &beyond, Limit::Candidates(options.limits.candidates));
+        for (done, chunk) in new.chunks(CHUNK).enumerate() {
+            if options.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return self.note_left_out(entries, &new[done * CHUNK..], Limit::Time);
             }
+            self.examine_now(entries, options, part, chunk);
         }
+    }
+
+    /// Examines these with one picture of the host.
+    fn examine_now(&self, entries: &[Entry], options: &IndexOptions, part: Part, new: &[usize]) {
         let (mut found, mut positions) = (Vec::new(), Vec::new());
         for at in new {
-            let origin = entries[at].origin.clone();
+            let origin = entries[*at].origin.clone();
             match host::answer(&[&origin.path()], move || origin.open()) {
                 Some(Some(described)) => {
                     found.push(described);
-                    positions.push(at);
+                    positions.push(*at);
                 }
-                Some(None) => self.note(entries[at].origin.path(), Why::Unreadable("changed meanwhile".to_owned())),
-                None => self.note(entries[at].origin.path(), Why::Silent),
+                Some(None) => self.note(entries[*at].origin.path(), Why::Unreadable("it has changed".to_owned())),
+                None => self.note(entries[*at].origin.path(), Why::Silent),
             }
         }
         if positions.is_empty() {
@@ -220,6 +226,12 @@ impl Claims {
                 }
             };
             self.examined.borrow_mut().insert((part, at), claims);
+        }
+    }
+
+    fn note_left_out(&self, entries: &[Entry], left_out: &[usize], limit: Limit) {
+        for at in left_out {
+            self.note(entries[*at].origin.path(), Why::Limit(limit));
         }
     }
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use criu_images::ImageKind;
@@ -114,6 +114,8 @@ pub(super) fn read_all(options: &IndexOptions, host: &Host) -> Read {
 struct Left {
     bytes: AtomicU64,
     checkpoints: AtomicUsize,
+    /// The checkpoints that were counted: one can be found in several ways.
+    counted: Mutex<BTreeSet<(InodeId, PathBuf)>>,
     deadline: Option<Instant>,
     limits: super::Limits,
 }
@@ -123,9 +125,18 @@ impl Left {
         Left {
             bytes: AtomicU64::new(options.limits.bytes),
             checkpoints: AtomicUsize::new(options.limits.checkpoints),
+            counted: Mutex::default(),
             deadline: options.deadline,
             limits: options.limits,
         }
+    }
+
+    /// Takes what a checkpoint costs, once.
+    fn take_once(&self, images: &Images) -> Result<(), Limit> {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = images.identity().is_none_or(|identity| counted.insert(identity));
+        drop(counted);
+        if is_new { self.take(size_of(images)) } else { Ok(()) }
     }
 
     /// Takes what a checkpoint of this size costs.
@@ -254,7 +265,7 @@ fn look(place: &Place, left: &Left, size: Size) -> Result<Answer, Why> {
     }
     let (mut found, mut failed) = (Vec::new(), Vec::new());
     for located in located {
-        left.take(size_of(&located.images)).map_err(Why::Limit)?;
+        left.take_once(&located.images).map_err(Why::Limit)?;
         let outline = checkpoint::outline(&located.images);
         if let Err(error) = &outline {
             let place = located.images.path().to_owned();

@@ -9,10 +9,11 @@ use testkit::{CommandExt, Criu, DumpOptions, IptablesFlavour, Launch, Network, T
 
 use crate::case::{Case, Cases};
 use crate::filters::make_tables;
-use crate::index::{about, beside, certain, images, name, owner, start};
+use crate::index::{about, beside, certain, images, make_own, name, owner, start};
 use crate::index_probe;
 use crate::places::{images_of, link_in};
 use crate::recording::recording;
+use crate::restorable::{Killed, post_restore};
 use crate::stored::{dump_and_discard, stored};
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -25,6 +26,7 @@ inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "the index says that two copies of images claim a link", test: copies },
     Case { name: "the index gives a chain to the checkpoint whose devices its namespace has", test: chain },
     Case { name: "the index says which images it cannot read", test: garbled },
+    Case { name: "the index finds whose half-restored processes and ghost files are", test: half_restored },
 ]));
 
 /// A host with a link of a dump into this directory; gives the link.
@@ -88,6 +90,7 @@ fn kubelet(criu: &Criu) {
     let directory = beside(&host, "pod");
     let link = dumped(criu, &host, &directory.join("checkpoint"));
     fs::write(directory.join("config.dump"), "{}").expect("a file");
+    make_own(&host, "/var/lib");
     let store = "/var/lib/kubelet/checkpoints";
     fs::create_dir_all(host.path(store)).expect("a directory");
     let archive = format!("{store}/checkpoint-pod_ns-c-2026-11-27T10:00:00Z.tar");
@@ -106,6 +109,7 @@ fn linked_store(criu: &Criu) {
     let host = TestHost::new();
     let images = images_of(&host);
     let link = dumped(criu, &host, &images);
+    make_own(&host, "/var/lib");
     let container = host.path("/var/lib/docker/containers/0123abcd/checkpoints");
     fs::create_dir_all(&container).expect("a directory");
     symlink(&images, container.join("cp")).expect("a link");
@@ -160,6 +164,28 @@ fn chain(criu: &Criu) {
     assert_eq!(owner(&host, &directories, &name(&other)), certain(directories[1]));
     // Only the other checkpoint: nothing ties it to that namespace.
     assert_eq!(owner(&host, &directories[1..], &format!("chain:{}", blue_path.display())), "unclaimed");
+}
+
+fn half_restored(criu: &Criu) {
+    let killed = Killed::new(criu, &[], post_restore());
+    let host = &killed.host;
+    let innocent = host.start_workload(&[&"listen", &"127.0.0.1:0"]);
+    let script = "for task in /proc/[0-9]*; do grep -qx workload $task/comm && grep -q '^SigBlk:.fffffff' $task/status && \
+                  echo ${task#/proc/}; done; true";
+    let stranded = host.run("sh", &[&"-c", &script]).stdout;
+    assert!(stranded.lines().count() > 0, "void: nothing is half restored");
+    for pid in stranded.lines() {
+        assert_eq!(found(host, &format!("process:{pid}")), certain(&images_of(host)), "{pid}");
+    }
+    assert_eq!(found(host, &format!("process:{}", innocent.pid())), "unclaimed");
+    let ghosts = killed.names(".ghost");
+    assert!(!ghosts.is_empty(), "void: no ghost file");
+    for ghost in &ghosts {
+        assert_eq!(found(host, &name(ghost)), certain(&images_of(host)));
+    }
+    let own = host.dir().join("mine.cr.1.ghost");
+    fs::write(&own, "a user's own").expect("a file");
+    assert_eq!(found(host, &name(&own)), "unclaimed");
 }
 
 fn garbled(criu: &Criu) {
