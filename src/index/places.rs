@@ -168,13 +168,15 @@ impl Places {
     pub(super) fn find(options: &IndexOptions, host: &Host, recorded: impl Iterator<Item = PathBuf>) -> Self {
         let mut places = Places::default();
         for path in &options.images {
-            places.list.push(Place {
-                base: Base::Named(path.clone()),
-                relative: PathBuf::new(),
-                holder: Holder::default(),
-                process: None,
-            });
-            places.add(&Base::Named(path.clone()), &children(DEPTH), &Holder::default());
+            let base = Base::Named(path.clone());
+            // What is no directory may be an archive.
+            let theirs = path.clone();
+            if host::answer(&[path], move || theirs.is_dir()) == Some(false) {
+                let (relative, holder) = (PathBuf::new(), Holder::default());
+                places.list.push(Place { base, relative, holder, process: None });
+                continue;
+            }
+            places.add(&Base::Named(path.clone()), &[walk::Pattern::below(DEPTH)], &Holder::default());
         }
         places.list.extend(recorded.filter_map(|path| {
             let relative = path.strip_prefix("/").ok()?.to_owned();
@@ -215,11 +217,6 @@ impl Places {
             None => self.unseen.push(Unseen { place: path, why: Why::Silent }),
         }
     }
-}
-
-/// Every directory down to so many below.
-fn children(depth: usize) -> Vec<walk::Pattern> {
-    (1..=depth).map(walk::Pattern::any).collect()
 }
 
 /// Why a store is left alone: somebody else's server would be asked. What the user named is asked.

@@ -37,7 +37,7 @@ pub(super) fn add(host: &Host, places: &mut Places) {
 fn directories(process: &Process) -> BTreeSet<PathBuf> {
     let current = process.directory();
     let named = images_directory(&process.arguments());
-    let named = named.and_then(|path| Some(current.as_deref().unwrap_or(Path::new("/")).join(path)));
+    let named = named.map(|path| current.as_deref().unwrap_or(Path::new("/")).join(path));
     // Of what a restored task has open, only CRIU's log is about the images.
     let open = process.open_paths().into_iter().filter(|path| path.extension() == Some(OsStr::new("log")));
     let of_logs = open.filter_map(|path| path.parent().map(Path::to_owned));
