@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the examined checkpoints claim. The judge is the one of `criu-gc --show`; this remembers its answers.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::connection::Connection;
 use crate::host;
 use crate::plan::{Item, KeepReason, Verdict};
 use crate::session::claimed::{self, Claimed};
-use crate::system::dir::{Directory, InodeId};
+use crate::system::dir::{Directory, FileIdentity, InodeId};
 
 pub(super) use crate::session::claimed::Part;
 
@@ -56,7 +56,7 @@ enum Doubt {
 
 #[derive(Debug, Clone)]
 enum What {
-    Name { file: InodeId, directory: InodeId, path: PathBuf },
+    Name { file: FileIdentity, directory: InodeId, path: PathBuf },
     Table { netns_inode: u64, name: String },
     Chain { netns_inode: u64 },
     Rules { netns_inode: u64, connection: Connection },
@@ -74,7 +74,7 @@ impl Claim {
     fn of(item: &Item) -> Option<Self> {
         let what = match &item.finding.presence {
             Presence::File(found) => {
-                What::Name { file: found.identity.id(), directory: found.directory.id(), path: found.place.path() }
+                What::Name { file: found.identity, directory: found.directory.id(), path: found.place.path() }
             }
             Presence::Table(found) => {
                 What::Table { netns_inode: found.namespace.id.inode, name: found.name.as_str().to_owned() }
@@ -99,14 +99,16 @@ impl Claim {
         Some(Claim { what, doubt: doubt(&item.verdict) })
     }
 
-    fn is_on(&self, object: &Object, directory: Option<InodeId>) -> bool {
+    /// Whether it is on this object, of which a look tells what has its name.
+    fn is_on(&self, object: &Object, look: impl FnOnce() -> Option<Sight>) -> bool {
         match (&self.what, object) {
-            (What::Name { file, directory: own, path }, Object::Name { device, inode, path: theirs }) => {
-                // An overlay shows the files of its upper directory with another device number.
-                let is_same = *file == (*device, *inode) || (file.1 == *inode && path.as_path() == theirs.as_path());
-                is_same
-                    && path.file_name() == theirs.file_name()
-                    && directory.is_none_or(|directory| directory == *own || path.as_path() == theirs.as_path())
+            (What::Name { file, directory, path }, Object::Name { device, inode, path: theirs }) => {
+                path.file_name() == theirs.file_name()
+                    && match file.id() == (*device, *inode) {
+                        // Two links of one inode can have the same name in two directories.
+                        true => path == theirs || look().is_none_or(|sight| sight.directory == *directory),
+                        false => file.device != *device && look().is_some_and(|sight| is_same_below(file, &sight.file)),
+                    }
             }
             (What::Table { netns_inode: own, name }, Object::Table { netns_inode, name: theirs }) => {
                 own == netns_inode && name == theirs
@@ -174,12 +176,18 @@ impl Claims {
 
     /// The checkpoints that claim an object, by their positions, of those that were examined.
     pub(super) fn claimants(&self, object: &Object) -> Vec<(usize, Claim)> {
-        let directory = directory_of(object);
+        let sight = OnceCell::new();
+        let look = || *sight.get_or_init(|| Sight::of(object));
         let part = Part::of(object);
         let examined = self.examined.borrow();
         let claim = |((of, at), claims): (&(Part, usize), &Vec<Claim>)| {
-            let claim = claims.iter().find(|claim| claim.is_on(object, directory))?;
-            (*of == part).then(|| (*at, claim.clone()))
+            if *of != part {
+                return None;
+            }
+            let own = claims.iter().filter(|claim| claim.is_on(object, look));
+            // One that no test contradicts counts more.
+            let claim = own.min_by_key(|claim| !claim.agrees())?;
+            Some((*at, claim.clone()))
         };
         examined.iter().filter_map(claim).collect()
     }
@@ -249,11 +257,30 @@ fn claims_of(claimed: &Claimed) -> Vec<Claim> {
     claimed.items.iter().filter_map(Claim::of).chain(claimed.processes.iter().map(process)).collect()
 }
 
-/// The directory that has the name of the object. Two links of one inode can have the same name in two directories.
-fn directory_of(object: &Object) -> Option<InodeId> {
-    let Object::Name { path, .. } = object else { return None };
-    let parent: PathBuf = path.parent().filter(|parent| *parent != Path::new(""))?.to_owned();
-    let theirs = parent.clone();
-    let identity = move || Directory::open(&theirs).and_then(|directory| directory.identity());
-    host::answer(&[&parent], identity)?.ok().map(|identity| identity.id())
+/// What has the name of an object now.
+#[derive(Debug, Clone, Copy)]
+struct Sight {
+    directory: InodeId,
+    file: FileIdentity,
+}
+
+impl Sight {
+    fn of(object: &Object) -> Option<Self> {
+        let Object::Name { path, .. } = object else { return None };
+        let parent = path.parent().filter(|parent| *parent != Path::new(""))?.to_owned();
+        let (theirs, name) = (parent.clone(), path.file_name()?.to_owned());
+        let look = move || {
+            let directory = Directory::open(&theirs).ok()?;
+            let (identity, file) = (directory.identity().ok()?, directory.entry(&name).ok()??);
+            Some(Sight { directory: identity.id(), file })
+        };
+        host::answer(&[&parent], look)?
+    }
+}
+
+/// Whether two files are one that an overlay shows: with another device number than in its upper directory, and perhaps
+/// another inode number, but with the same times.
+fn is_same_below(one: &FileIdentity, other: &FileIdentity) -> bool {
+    let shown = |file: &FileIdentity| (file.changed, file.modified, file.size, file.mode, file.owner);
+    shown(one) == shown(other)
 }

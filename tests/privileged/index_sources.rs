@@ -5,13 +5,16 @@ use std::fs;
 use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 
-use testkit::{CommandExt, Criu, DumpOptions, IptablesFlavour, Launch, Network, TestHost, wait_until};
+use testkit::{
+    Access, CommandExt, Container, Criu, DumpOptions, IptablesFlavour, Launch, Network, TestHost, wait_until,
+};
 
 use crate::case::{Case, Cases};
 use crate::filters::make_tables;
 use crate::index::{about, beside, certain, images, make_own, name, owner, start};
 use crate::index_probe;
-use crate::places::{images_of, link_in};
+use crate::overlay_links::Overlay;
+use crate::places::{images_of, link_in, make_directory};
 use crate::recording::recording;
 use crate::restorable::{Killed, post_restore};
 use crate::stored::{dump_and_discard, stored};
@@ -26,6 +29,8 @@ inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "the index says that two copies of images claim a link", test: copies },
     Case { name: "the index gives a chain to the checkpoint whose devices its namespace has", test: chain },
     Case { name: "the index says which images it cannot read", test: garbled },
+    Case { name: "the index tells the volumes of two containers apart", test: volumes },
+    Case { name: "the index finds the owner of a link in the upper directory of an overlay", test: overlay },
     Case { name: "the index finds whose half-restored processes and ghost files are", test: half_restored },
 ]));
 
@@ -186,6 +191,43 @@ fn half_restored(criu: &Criu) {
     let own = host.dir().join("mine.cr.1.ghost");
     fs::write(&own, "a user's own").expect("a file");
     assert_eq!(found(host, &name(&own)), "unclaimed");
+}
+
+/// Two containers with the same paths: only the mounts tell which link is whose.
+fn volumes(criu: &Criu) {
+    let host = TestHost::new();
+    let [one, other] = ["one", "other"].map(|name| {
+        let volume = make_directory(&host, name);
+        let root = format!("root of {name}");
+        let container = Container::new(&host, &root).bind(&volume, "/data".as_ref(), Access::ReadWrite);
+        let tree = Launch::new(&[&"deleted", &"/data/file"]).container(&container).start(&host);
+        let images = beside(&host, &format!("images of {name}"));
+        criu.dump(&host, &tree, &images, &DumpOptions::default());
+        (link_in(&volume), images)
+    });
+    assert_eq!(one.0.file_name(), other.0.file_name(), "void: the links differ in their names");
+    for (link, images) in [&one, &other] {
+        assert_eq!(owner(&host, &[&one.1, &other.1], &name(link)), certain(images));
+    }
+}
+
+/// Whoever looks into the upper directory sees another device number than through the overlay.
+fn overlay(criu: &Criu) {
+    let host = TestHost::new();
+    let overlay = Overlay::mounted(&host);
+    let tree = overlay.start_tree(&["deleted", "/tmp/one"]);
+    overlay.dump(criu, &tree);
+    drop(tree);
+    let link = link_in(&overlay.upper.join("tmp"));
+    let merged = overlay.root().join("tmp").join(link.file_name().expect("a name"));
+    for path in [&link, &merged] {
+        assert_eq!(owner(&host, &[&images_of(&host)], &name(path)), certain(&images_of(&host)), "{}", path.display());
+    }
+    overlay.unmount();
+    assert_eq!(owner(&host, &[&images_of(&host)], &name(&link)), certain(&images_of(&host)));
+    let look_alike = make_directory(&host, "mine").join(link.file_name().expect("a name"));
+    fs::write(&look_alike, "a user's own").expect("a file");
+    assert_eq!(owner(&host, &[&images_of(&host)], &name(&look_alike)), "unclaimed");
 }
 
 fn garbled(criu: &Criu) {
