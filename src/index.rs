@@ -285,3 +285,6 @@ fn is_same_connection(one: &Connection, other: &Connection) -> bool {
     let ends = |connection: &Connection| -> BTreeSet<SocketAddr> { [connection.local, connection.peer].into() };
     ends(one) == ends(other)
 }
+
+#[cfg(test)]
+mod tests;
