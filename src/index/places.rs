@@ -143,12 +143,6 @@ impl Place {
         }
     }
 
-    /// Whether it is an archive, by its name or because the user named a file.
-    pub(super) fn is_archive(&self) -> bool {
-        let is_named = matches!(self.base, Base::Named(_)) && self.relative.as_os_str().is_empty();
-        self.relative.as_os_str().as_bytes().ends_with(b".tar") || is_named
-    }
-
     /// Its path, for people.
     pub(super) fn path(&self) -> PathBuf {
         let base = self.base.path();
