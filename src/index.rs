@@ -66,7 +66,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { checkpoints: 2_000, bytes: 1 << 30, candidates: 1_000 }
+        Limits { checkpoints: 2_000, bytes: 1 << 30, candidates: 500 }
     }
 }
 
