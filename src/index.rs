@@ -60,13 +60,13 @@ pub struct Limits {
     pub checkpoints: usize,
     /// The most bytes of images and records.
     pub bytes: u64,
-    /// The most checkpoints that are examined for the sake of one kind of object.
+    /// The most checkpoints that are examined, counted once for each part of what they leave.
     pub candidates: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { checkpoints: 2_000, bytes: 1 << 30, candidates: 200 }
+        Limits { checkpoints: 2_000, bytes: 1 << 30, candidates: 500 }
     }
 }
 
@@ -285,3 +285,6 @@ fn is_same_connection(one: &Connection, other: &Connection) -> bool {
     let ends = |connection: &Connection| -> BTreeSet<SocketAddr> { [connection.local, connection.peer].into() };
     ends(one) == ends(other)
 }
+
+#[cfg(test)]
+mod tests;

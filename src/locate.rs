@@ -20,6 +20,7 @@ mod search;
 mod surroundings;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
@@ -197,6 +198,11 @@ pub fn locate_in(directory: Directory, work_dir: Option<&Path>) -> Result<Vec<Lo
 /// The checkpoint whose images are in this very directory; `None` if there are none.
 pub fn locate_here(directory: Directory) -> Result<Option<Located>, LocateError> {
     search::here(Folder::Host(directory))
+}
+
+/// The names of the containers in a storage of podman, by their ids; none of a list that others can write.
+pub fn podman_names(store: &Path) -> BTreeMap<String, String> {
+    podman::names(store)
 }
 
 /// The checkpoints in an archive that is not compressed; `None` if it is: then it would have to be read whole.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the examined checkpoints claim. The judge is the one of `criu-gc --show`; this remembers its answers.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,9 +15,12 @@ use crate::connection::Connection;
 use crate::host;
 use crate::plan::{Item, KeepReason, Verdict};
 use crate::session::claimed::{self, Claimed};
-use crate::system::dir::{Directory, InodeId};
+use crate::system::dir::{Directory, FileIdentity, InodeId};
 
 pub(super) use crate::session::claimed::Part;
+
+/// So many are open at the same time.
+const CHUNK: usize = 100;
 
 impl Part {
     /// The part that an object is of.
@@ -53,7 +56,7 @@ enum Doubt {
 
 #[derive(Debug, Clone)]
 enum What {
-    Name { file: InodeId, directory: InodeId, path: PathBuf },
+    Name { file: FileIdentity, directory: InodeId, path: PathBuf },
     Table { netns_inode: u64, name: String },
     Chain { netns_inode: u64 },
     Rules { netns_inode: u64, connection: Connection },
@@ -71,7 +74,7 @@ impl Claim {
     fn of(item: &Item) -> Option<Self> {
         let what = match &item.finding.presence {
             Presence::File(found) => {
-                What::Name { file: found.identity.id(), directory: found.directory.id(), path: found.place.path() }
+                What::Name { file: found.identity, directory: found.directory.id(), path: found.place.path() }
             }
             Presence::Table(found) => {
                 What::Table { netns_inode: found.namespace.id.inode, name: found.name.as_str().to_owned() }
@@ -96,14 +99,16 @@ impl Claim {
         Some(Claim { what, doubt: doubt(&item.verdict) })
     }
 
-    fn is_on(&self, object: &Object, directory: Option<InodeId>) -> bool {
+    /// Whether it is on this object, of which a look tells what has its name.
+    fn is_on(&self, object: &Object, look: impl FnOnce() -> Option<Sight>) -> bool {
         match (&self.what, object) {
-            (What::Name { file, directory: own, path }, Object::Name { device, inode, path: theirs }) => {
-                // An overlay shows the files of its upper directory with another device number.
-                let is_same = *file == (*device, *inode) || (file.1 == *inode && path.as_path() == theirs.as_path());
-                is_same
-                    && path.file_name() == theirs.file_name()
-                    && directory.is_none_or(|directory| directory == *own || path.as_path() == theirs.as_path())
+            (What::Name { file, directory, path }, Object::Name { device, inode, path: theirs }) => {
+                path.file_name() == theirs.file_name()
+                    && match file.id() == (*device, *inode) {
+                        // Two links of one inode can have the same name in two directories.
+                        true => path == theirs || look().is_none_or(|sight| sight.directory == *directory),
+                        false => file.device != *device && look().is_some_and(|sight| is_same_below(file, &sight.file)),
+                    }
             }
             (What::Table { netns_inode: own, name }, Object::Table { netns_inode, name: theirs }) => {
                 own == netns_inode && name == theirs
@@ -171,41 +176,50 @@ impl Claims {
 
     /// The checkpoints that claim an object, by their positions, of those that were examined.
     pub(super) fn claimants(&self, object: &Object) -> Vec<(usize, Claim)> {
-        let directory = directory_of(object);
+        let sight = OnceCell::new();
+        let look = || *sight.get_or_init(|| Sight::of(object));
         let part = Part::of(object);
         let examined = self.examined.borrow();
         let claim = |((of, at), claims): (&(Part, usize), &Vec<Claim>)| {
-            let claim = claims.iter().find(|claim| claim.is_on(object, directory))?;
-            (*of == part).then(|| (*at, claim.clone()))
+            if *of != part {
+                return None;
+            }
+            let own = claims.iter().filter(|claim| claim.is_on(object, look));
+            // One that no test contradicts counts more.
+            let claim = own.min_by_key(|claim| !claim.agrees())?;
+            Some((*at, claim.clone()))
         };
         examined.iter().filter_map(claim).collect()
     }
 
-    /// Examines those that were not yet examined, the newest first.
+    /// Examines those that were not yet examined, the newest first, as long as time and limits allow.
     pub(super) fn examine(&self, entries: &[Entry], options: &IndexOptions, part: Part, wanted: BTreeSet<usize>) {
         let is_new = |at: &usize| !self.examined.borrow().contains_key(&(part, *at));
         let mut new: Vec<usize> = wanted.into_iter().filter(is_new).collect();
         new.sort_by_key(|at| std::cmp::Reverse(entries[*at].outline().written));
-        let limit = match options.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            true => Some((0, Limit::Time)),
-            false => (new.len() > options.limits.candidates)
-                .then_some((options.limits.candidates, Limit::Candidates(options.limits.candidates))),
-        };
-        if let Some((most, limit)) = limit {
-            for at in new.drain(most.min(new.len())..) {
-                self.note(entries[at].origin.path(), Why::Limit(limit));
+        let left = options.limits.candidates.saturating_sub(self.examined.borrow().len());
+        let beyond = new.split_off(left.min(new.len()));
+        self.note_left_out(entries, &beyond, Limit::Candidates(options.limits.candidates));
+        for (done, chunk) in new.chunks(CHUNK).enumerate() {
+            if options.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return self.note_left_out(entries, &new[done * CHUNK..], Limit::Time);
             }
+            self.examine_now(entries, options, part, chunk);
         }
+    }
+
+    /// Examines these with one picture of the host.
+    fn examine_now(&self, entries: &[Entry], options: &IndexOptions, part: Part, new: &[usize]) {
         let (mut found, mut positions) = (Vec::new(), Vec::new());
         for at in new {
-            let origin = entries[at].origin.clone();
+            let origin = entries[*at].origin.clone();
             match host::answer(&[&origin.path()], move || origin.open()) {
                 Some(Some(described)) => {
                     found.push(described);
-                    positions.push(at);
+                    positions.push(*at);
                 }
-                Some(None) => self.note(entries[at].origin.path(), Why::Unreadable("changed meanwhile".to_owned())),
-                None => self.note(entries[at].origin.path(), Why::Silent),
+                Some(None) => self.note(entries[*at].origin.path(), Why::Unreadable("it has changed".to_owned())),
+                None => self.note(entries[*at].origin.path(), Why::Silent),
             }
         }
         if positions.is_empty() {
@@ -223,6 +237,12 @@ impl Claims {
         }
     }
 
+    fn note_left_out(&self, entries: &[Entry], left_out: &[usize], limit: Limit) {
+        for at in left_out {
+            self.note(entries[*at].origin.path(), Why::Limit(limit));
+        }
+    }
+
     fn note(&self, place: PathBuf, why: Why) {
         let unseen = Unseen { place, why };
         let mut all = self.unseen.borrow_mut();
@@ -237,11 +257,30 @@ fn claims_of(claimed: &Claimed) -> Vec<Claim> {
     claimed.items.iter().filter_map(Claim::of).chain(claimed.processes.iter().map(process)).collect()
 }
 
-/// The directory that has the name of the object. Two links of one inode can have the same name in two directories.
-fn directory_of(object: &Object) -> Option<InodeId> {
-    let Object::Name { path, .. } = object else { return None };
-    let parent: PathBuf = path.parent().filter(|parent| *parent != Path::new(""))?.to_owned();
-    let theirs = parent.clone();
-    let identity = move || Directory::open(&theirs).and_then(|directory| directory.identity());
-    host::answer(&[&parent], identity)?.ok().map(|identity| identity.id())
+/// What has the name of an object now.
+#[derive(Debug, Clone, Copy)]
+struct Sight {
+    directory: InodeId,
+    file: FileIdentity,
+}
+
+impl Sight {
+    fn of(object: &Object) -> Option<Self> {
+        let Object::Name { path, .. } = object else { return None };
+        let parent = path.parent().filter(|parent| *parent != Path::new(""))?.to_owned();
+        let (theirs, name) = (parent.clone(), path.file_name()?.to_owned());
+        let look = move || {
+            let directory = Directory::open(&theirs).ok()?;
+            let (identity, file) = (directory.identity().ok()?, directory.entry(&name).ok()??);
+            Some(Sight { directory: identity.id(), file })
+        };
+        host::answer(&[&parent], look)?
+    }
+}
+
+/// Whether two files are one that an overlay shows: with another device number than in its upper directory, and perhaps
+/// another inode number, but with the same times.
+fn is_same_below(one: &FileIdentity, other: &FileIdentity) -> bool {
+    let shown = |file: &FileIdentity| (file.changed, file.modified, file.size, file.mode, file.owner);
+    shown(one) == shown(other)
 }

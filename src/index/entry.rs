@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use criu_images::ImageKind;
 
@@ -15,15 +15,17 @@ use super::unseen::{Limit, Unseen, Why};
 use super::{Holder, IndexOptions, Indexed, Source, State};
 use crate::causes::with_causes;
 use crate::checkpoint::{self, Condition, Outline, PathEnd};
-use crate::host::{self, Host};
+use crate::host::{self, Host, Next, Watched};
 use crate::locate::{Images, Located};
 use crate::record::RecordFile;
 use crate::record::store::RecordStore;
 use crate::session::Described;
 use crate::system::dir::{self, InodeId, Opened};
 
-/// Images of this size are read on a thread of their own, which may take its time.
-const LARGE: u64 = 16 * 1024 * 1024;
+/// How long one wait may be after a place did not answer: the whole takes not much longer for many of them.
+const IMPATIENCE: Duration = Duration::from_millis(200);
+/// After so many nothing more is read: those of root's are read first.
+const MOST_SILENT: usize = 20;
 
 /// A checkpoint.
 #[derive(Debug)]
@@ -114,6 +116,8 @@ pub(super) fn read_all(options: &IndexOptions, host: &Host) -> Read {
 struct Left {
     bytes: AtomicU64,
     checkpoints: AtomicUsize,
+    /// The checkpoints that were counted: one can be found in several ways.
+    counted: Mutex<BTreeSet<(InodeId, PathBuf)>>,
     deadline: Option<Instant>,
     limits: super::Limits,
 }
@@ -123,9 +127,18 @@ impl Left {
         Left {
             bytes: AtomicU64::new(options.limits.bytes),
             checkpoints: AtomicUsize::new(options.limits.checkpoints),
+            counted: Mutex::default(),
             deadline: options.deadline,
             limits: options.limits,
         }
+    }
+
+    /// Takes what a checkpoint costs, once.
+    fn take_once(&self, images: &Images) -> Result<(), Limit> {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = images.identity().is_none_or(|identity| counted.insert(identity));
+        drop(counted);
+        if is_new { self.take(size_of(images)) } else { Ok(()) }
     }
 
     /// Takes what a checkpoint of this size costs.
@@ -145,32 +158,55 @@ impl Left {
     }
 }
 
-/// What became of a place.
-enum Answer {
-    /// The checkpoints in it: a directory holds one at most, an archive may hold several.
-    Found(Vec<Entry>),
-    /// It is large: it is read alone.
-    Large,
+/// The checkpoints in a place: a directory holds one at most, an archive may hold several. Those that cannot be read are
+/// among them.
+#[derive(Debug, Default)]
+struct Answer {
+    found: Vec<Entry>,
+    failed: Vec<Unseen>,
+}
+
+/// An answer for each place, in their order. What does not answer keeps nothing else from being read.
+fn look_each(places: &Arc<Vec<Place>>, left: &Arc<Left>) -> Vec<Result<Answer, Why>> {
+    let mut answers: Vec<Result<Answer, Why>> = Vec::with_capacity(places.len());
+    let mut silent = 0;
+    while answers.len() < places.len() && silent < MOST_SILENT {
+        let (theirs, left, from) = (Arc::clone(places), Arc::clone(left), answers.len());
+        let worker = Watched::start("index", move |sender| {
+            for place in &theirs[from..] {
+                if sender.send(look(place, &left)).is_err() {
+                    return;
+                }
+            }
+        });
+        let Ok(mut worker) = worker else { break };
+        while let Some(place) = places.get(answers.len()) {
+            let patience = || if silent > 0 { IMPATIENCE } else { host::patience_with(&[&place.path()]) };
+            match worker.next_within(patience) {
+                Next::Message(answer) => answers.push(answer),
+                Next::Ended | Next::Silent => break,
+            }
+        }
+        if answers.len() < places.len() {
+            answers.push(Err(Why::Silent));
+            silent += 1;
+        }
+    }
+    answers.resize_with(places.len(), || Err(Why::Silent));
+    answers
 }
 
 impl Read {
     fn read_places(&mut self, places: Vec<Place>, left: &Arc<Left>) {
-        let (theirs, seen) = (Arc::clone(left), places.clone());
-        let answers = host::bounded_each(places, move |place: &Place| look(place, &theirs, Size::Small));
+        let places = Arc::new(places);
         let mut known: BTreeMap<(InodeId, PathBuf), usize> = BTreeMap::new();
-        for (place, answer) in seen.into_iter().zip(answers) {
-            let answer = match answer {
-                Some(Ok(Answer::Large)) => {
-                    let (theirs, left) = (place.clone(), Arc::clone(left));
-                    host::answer(&[&place.path()], move || look(&theirs, &left, Size::Any))
-                }
-                answer => answer,
-            };
+        for (place, answer) in places.iter().zip(look_each(&places, left)) {
             match answer {
-                Some(Ok(Answer::Found(found))) => found.into_iter().for_each(|each| self.add(each, &mut known)),
-                Some(Ok(Answer::Large)) => {}
-                Some(Err(why)) => self.unseen.push(Unseen { place: place.path(), why }),
-                None => self.unseen.push(Unseen { place: place.path(), why: Why::Silent }),
+                Ok(Answer { found, failed }) => {
+                    found.into_iter().for_each(|each| self.add(each, &mut known));
+                    self.unseen.extend(failed);
+                }
+                Err(why) => self.unseen.push(Unseen { place: place.path(), why }),
             }
         }
     }
@@ -231,41 +267,30 @@ impl Read {
     }
 }
 
-/// Which images are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Size {
-    Small,
-    Any,
-}
-
-fn look(place: &Place, left: &Left, size: Size) -> Result<Answer, Why> {
-    // Reading the headers of an archive can take its time.
-    if size == Size::Small && place.is_archive() {
-        return Ok(Answer::Large);
-    }
+fn look(place: &Place, left: &Left) -> Result<Answer, Why> {
     let located = place.locate()?;
-    let bytes: u64 = located.iter().map(|located| size_of(&located.images)).sum();
-    if size == Size::Small && bytes > LARGE {
-        return Ok(Answer::Large);
-    }
-    let mut found = Vec::new();
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
     for located in located {
-        left.take(size_of(&located.images)).map_err(Why::Limit)?;
-        found.extend(entry(place, &located));
+        left.take_once(&located.images).map_err(Why::Limit)?;
+        let outline = checkpoint::outline(&located.images);
+        if let Err(error) = &outline {
+            let place = located.images.path().to_owned();
+            failed.push(Unseen { place, why: Why::Unreadable(with_causes(error)) });
+        }
+        found.extend(entry(place, &located, outline.ok()));
     }
-    Ok(Answer::Found(found))
+    Ok(Answer { found, failed })
 }
 
 /// The checkpoint; `None` for a pre-dump, which leaves nothing.
-fn entry(place: &Place, located: &Located) -> Option<Entry> {
+fn entry(place: &Place, located: &Located, outline: Option<Outline>) -> Option<Entry> {
     let images = &located.images;
-    let outline = checkpoint::outline(images);
     let state = match &outline {
-        Ok(outline) if outline.condition == Condition::PreDump => return None,
-        Ok(Outline { restored: Some(_), .. }) => State::Restored,
-        Ok(Outline { condition: Condition::Whole, .. }) => State::Restorable,
-        Ok(_) => State::Incomplete,
-        Err(_) => State::Unknown,
+        Some(Outline { condition: Condition::PreDump, .. }) => return None,
+        Some(Outline { restored: Some(_), .. }) => State::Restored,
+        Some(Outline { condition: Condition::Whole, .. }) => State::Restorable,
+        Some(Outline { condition: Condition::Incomplete, .. }) => State::Incomplete,
+        None => State::Unknown,
     };
     let directories: Vec<PathBuf> =
         images.work_directories().into_iter().filter_map(|directory| directory.location().ok()).collect();

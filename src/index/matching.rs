@@ -42,7 +42,11 @@ fn may_be_of(entry: &Entry, object: &Object) -> bool {
         Object::Table { name, .. } => may_have_table(outline, name),
         Object::Chain { .. } => matches!(outline.lock, Lock::Iptables | Lock::Unknown),
         Object::Rule { connection, .. } => outline.connections.iter().any(|own| is_same_connection(own, connection)),
-        Object::Process { pid } => u32::try_from(*pid).is_ok_and(|pid| entry.processes.contains(&pid)),
+        // A dump that was interrupted leaves its tree running, and a restore that was killed a part of it.
+        Object::Process { pid } => {
+            let is_tied = u32::try_from(*pid).is_ok_and(|pid| entry.processes.contains(&pid));
+            is_tied || outline.has_restore_log || outline.condition == Condition::Incomplete
+        }
         Object::Directory { path } => outline.has_restore_log || entry.is_above(path),
     }
 }

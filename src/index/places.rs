@@ -46,7 +46,7 @@ pub(super) enum Base {
     /// A store of an engine: only links of root's are followed.
     Store(PathBuf),
     /// The root directory of a process.
-    Process(u32),
+    Process(PathBuf),
 }
 
 /// What is at a place.
@@ -84,15 +84,14 @@ impl Base {
         match self {
             Base::Named(path) => Ok(Directory::open(path)?),
             Base::Store(path) => Ok(way::open(path)?),
-            Base::Process(_) => Ok(Directory::open(&self.path())?),
+            Base::Process(path) => Ok(Directory::open(path)?),
         }
     }
 
     /// Its path, for people.
     pub(super) fn path(&self) -> PathBuf {
         match self {
-            Base::Named(path) | Base::Store(path) => path.clone(),
-            Base::Process(pid) => host::root_of(*pid),
+            Base::Named(path) | Base::Store(path) | Base::Process(path) => path.clone(),
         }
     }
 }
@@ -144,12 +143,6 @@ impl Place {
         }
     }
 
-    /// Whether it is an archive, by its name or because the user named a file.
-    pub(super) fn is_archive(&self) -> bool {
-        let is_named = matches!(self.base, Base::Named(_)) && self.relative.as_os_str().is_empty();
-        self.relative.as_os_str().as_bytes().ends_with(b".tar") || is_named
-    }
-
     /// Its path, for people.
     pub(super) fn path(&self) -> PathBuf {
         let base = self.base.path();
@@ -165,19 +158,20 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// All places of this host: what the user named and what runs first, then what root's engines keep, then each user's.
+    /// All places of this host. The limits are reached last by what only root can have put there: others could fill them.
     pub(super) fn find(options: &IndexOptions, host: &Host, recorded: impl Iterator<Item = PathBuf>) -> Self {
         let mut places = Places::default();
         for path in &options.images {
-            places.list.push(Place {
-                base: Base::Named(path.clone()),
-                relative: PathBuf::new(),
-                holder: Holder::default(),
-                process: None,
-            });
-            places.add(&Base::Named(path.clone()), &children(DEPTH), &Holder::default());
+            let base = Base::Named(path.clone());
+            // What is no directory may be an archive.
+            let theirs = path.clone();
+            if host::answer(&[path], move || theirs.is_dir()) == Some(false) {
+                let (relative, holder) = (PathBuf::new(), Holder::default());
+                places.list.push(Place { base, relative, holder, process: None });
+                continue;
+            }
+            places.add(&Base::Named(path.clone()), &[walk::Pattern::below(DEPTH)], &Holder::default());
         }
-        criu::add(host, &mut places);
         places.list.extend(recorded.filter_map(|path| {
             let relative = path.strip_prefix("/").ok()?.to_owned();
             Some(Place::in_store(Path::new("/"), relative, Holder::default()))
@@ -185,6 +179,9 @@ impl Places {
         if options.stores == super::Stores::Search {
             podman::add_roots(&mut places);
             engines::add(&mut places);
+        }
+        criu::add(host, &mut places);
+        if options.stores == super::Stores::Search {
             podman::add_users(&mut places);
         }
         places
@@ -214,11 +211,6 @@ impl Places {
             None => self.unseen.push(Unseen { place: path, why: Why::Silent }),
         }
     }
-}
-
-/// Every directory down to so many below.
-fn children(depth: usize) -> Vec<walk::Pattern> {
-    (1..=depth).map(walk::Pattern::any).collect()
 }
 
 /// Why a store is left alone: somebody else's server would be asked. What the user named is asked.

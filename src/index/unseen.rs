@@ -39,7 +39,7 @@ pub enum Limit {
     Bytes(u64),
     /// So many names were looked at.
     Names(usize),
-    /// So many checkpoints were examined for one object.
+    /// So many checkpoints were examined.
     Candidates(usize),
     /// The time was over.
     Time,
@@ -65,7 +65,7 @@ impl fmt::Display for Limit {
             Limit::Checkpoints(most) => write!(f, "the index holds at most {most} checkpoints"),
             Limit::Bytes(most) => write!(f, "the index reads at most {} MiB of images", most >> 20),
             Limit::Names(most) => write!(f, "the index looks at no more than {most} names"),
-            Limit::Candidates(most) => write!(f, "at most {most} checkpoints are examined for one object"),
+            Limit::Candidates(most) => write!(f, "at most {most} checkpoints are examined for the owners of objects"),
             Limit::Time => write!(f, "no time was left"),
         }
     }

@@ -6,6 +6,7 @@
 
 mod storage;
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -112,6 +113,12 @@ pub(super) fn container(name: &OsStr) -> Result<Container, PodmanError> {
 pub(super) fn stores() -> Result<Vec<PathBuf>, PodmanError> {
     let Storage { store, volatile } = Storage::configured()?;
     Ok(vec![store, volatile])
+}
+
+/// The names of the containers in a storage, by their ids. They are only for people, so a list that cannot be used has none.
+pub(super) fn names(store: &Path) -> BTreeMap<String, String> {
+    let lists = DRIVERS.iter().flat_map(|driver| LISTS.map(|list| read(&store.join(driver), list).unwrap_or_default()));
+    lists.flatten().filter_map(|container| Some((container.id, container.names?.into_iter().next()?))).collect()
 }
 
 /// An entry of the list.

@@ -15,7 +15,7 @@ use crate::host::{Host, Wanted};
 use crate::kind::{self, Residue};
 use crate::options::Options;
 use crate::plan::{self, Item, Policy};
-use crate::probe::{self, Survey};
+use crate::probe::{self, Search, Survey};
 use crate::record::store::RecordStore;
 
 /// Which of the objects of a checkpoint are looked for.
@@ -62,6 +62,10 @@ fn with_claims(mut images: ReadImages, part: Part) -> ReadImages {
     let new: Vec<Residue> = new.collect();
     images.claims.residues.extend(new);
     images.claims.residues.retain(|residue| is_of(residue, part));
+    // In the other network namespaces would only be sockets of a criu at work, and that is no question of ownership.
+    if part != Part::Network {
+        images.hints.search = Search::Named;
+    }
     images
 }
 

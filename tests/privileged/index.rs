@@ -26,36 +26,41 @@ inventory::submit!(Cases::with_newest_criu(&[
 ]));
 
 /// A tree with a link remap in a directory of its own.
-fn start(host: &TestHost, name: &str) -> Workload {
+pub(crate) fn start(host: &TestHost, name: &str) -> Workload {
     let file = make_directory(host, name).join("data");
     host.start_workload(&[&"deleted", &file])
 }
 
-fn beside(host: &TestHost, name: &str) -> PathBuf {
+pub(crate) fn beside(host: &TestHost, name: &str) -> PathBuf {
     host.dir().with_file_name(name)
 }
 
-fn name(path: &Path) -> String {
+/// Gives the host an empty directory of its own in place of the machine's: a host shares the machine's disk.
+pub(crate) fn make_own(host: &TestHost, directory: &str) {
+    host.run("mount", &[&"-t", &"tmpfs", &"own", &directory]);
+}
+
+pub(crate) fn name(path: &Path) -> String {
     format!("name:{}", path.display())
 }
 
-fn images(directories: &[&Path]) -> Vec<String> {
+pub(crate) fn images(directories: &[&Path]) -> Vec<String> {
     directories.iter().map(|directory| format!("--images={}", directory.display())).collect()
 }
 
 /// The line about an object.
-fn about(lines: &[String], object: &str) -> String {
+pub(crate) fn about(lines: &[String], object: &str) -> String {
     let rest = |line: &String| line.strip_prefix(object).map(|rest| rest.trim().to_owned());
     lines.iter().find_map(rest).unwrap_or_else(|| panic!("nothing about {object}: {lines:#?}"))
 }
 
 /// What the index says of an object, with these images.
-fn owner(host: &TestHost, directories: &[&Path], object: &str) -> String {
+pub(crate) fn owner(host: &TestHost, directories: &[&Path], object: &str) -> String {
     let words: Vec<String> = images(directories).into_iter().chain([object.to_owned()]).collect();
     about(&index_probe::run(host, &words), object)
 }
 
-fn certain(images: &Path) -> String {
+pub(crate) fn certain(images: &Path) -> String {
     format!("certain {}", images.display())
 }
 
@@ -153,15 +158,18 @@ fn podman_store(criu: &Criu) {
     let store = host.dir().with_file_name("storage");
     let images = store.join("overlay-containers").join("0123abcd").join("userdata/checkpoint");
     fs::create_dir_all(&images).expect("podman's directories");
-    let configuration = format!("[storage]\ngraphroot = \"{}\"\n", store.display());
-    fs::create_dir_all(host.path("/etc/containers")).expect("a directory");
-    fs::write(host.path("/etc/containers/storage.conf"), configuration).expect("podman's configuration");
+    let list = r#"[{"id":"0123abcd","names":["job"]}]"#;
+    fs::write(store.join("overlay-containers/containers.json"), list).expect("podman's list");
     let tree = start(&host, "one");
     criu.dump(&host, &tree, &images, &DumpOptions::default());
     let link = link_in(&host.dir().join("one"));
+    let configuration = format!("[storage]\ngraphroot = \"{}\"\n", store.display());
+    make_own(&host, "/etc");
+    fs::create_dir(host.path("/etc/containers")).expect("a directory");
+    fs::write(host.path("/etc/containers/storage.conf"), configuration).expect("podman's configuration");
     assert_eq!(owner(&host, &[], &name(&link)), certain(&images));
     let lines = index_probe::run(&host, &[]);
-    let line = format!("{} Restorable Directory Some(Podman) 0123abcd", images.display());
+    let line = format!("{} Restorable Directory Some(Podman) job", images.display());
     assert!(lines.contains(&line), "{lines:#?}");
     let lines = index_probe::run(&host, &["--no-stores".to_owned(), name(&link)]);
     assert_eq!(about(&lines, &name(&link)), "unclaimed");

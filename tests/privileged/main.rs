@@ -48,6 +48,7 @@ mod hidden;
 mod incomplete;
 mod index;
 mod index_probe;
+mod index_sources;
 mod interrupted_dump;
 mod links;
 mod living;

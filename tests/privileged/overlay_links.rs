@@ -359,10 +359,10 @@ impl<'a> Bundle<'a> {
 }
 
 /// A container's root with an overlay mounted on it, of which it is the lower directory.
-struct Overlay<'a> {
+pub(crate) struct Overlay<'a> {
     host: &'a TestHost,
     container: Container,
-    upper: PathBuf,
+    pub(crate) upper: PathBuf,
     work: PathBuf,
     /// Its other options: whether it keeps the hard links of its lower directory together, and copies content late.
     options: &'static str,
@@ -377,7 +377,7 @@ impl<'a> Overlay<'a> {
         (overlay, tree)
     }
 
-    fn mounted(host: &'a TestHost) -> Self {
+    pub(crate) fn mounted(host: &'a TestHost) -> Self {
         Self::mounted_on(host, "index=off", |_| ())
     }
 
@@ -402,11 +402,11 @@ impl<'a> Overlay<'a> {
         wait_until(|| mount().status.success().then_some(())).expect("an overlay");
     }
 
-    fn unmount(&self) {
+    pub(crate) fn unmount(&self) {
         self.host.run("umount", &[&self.root()]);
     }
 
-    fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.container.root()
     }
 
@@ -414,13 +414,13 @@ impl<'a> Overlay<'a> {
         fs::metadata(self.host.path(self.root())).expect("a mount").dev()
     }
 
-    fn start_tree(&self, words: &[&str]) -> Workload {
+    pub(crate) fn start_tree(&self, words: &[&str]) -> Workload {
         let words: Vec<Word<'_>> = words.iter().map(|word| word as Word<'_>).collect();
         Launch::new(&words).container(&self.container).start(self.host)
     }
 
     /// What was there before.
-    fn dump(&self, criu: &Criu, tree: &Workload) -> Snapshot {
+    pub(crate) fn dump(&self, criu: &Criu, tree: &Workload) -> Snapshot {
         let before = self.tool().snapshot();
         criu.dump(self.host, tree, &images_of(self.host), &DumpOptions::default());
         before

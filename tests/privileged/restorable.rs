@@ -39,7 +39,7 @@ pub(crate) struct Killed {
 }
 
 impl Killed {
-    fn new(criu: &Criu, extra: &[&str], kill: Kill) -> Self {
+    pub(crate) fn new(criu: &Criu, extra: &[&str], kill: Kill) -> Self {
         let killed = Self::dumped(criu, extra);
         killed.restore_killed(criu, kill);
         killed

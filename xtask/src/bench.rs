@@ -9,5 +9,13 @@ use crate::versions::Freshness;
 
 pub(crate) fn run() -> Result<(), Error> {
     setup::run(Freshness::AsFound)?;
-    program::stream(cargo::privileged().args(["bench", "--package", "criu-gc", "--bench", "link_remaps"]))
+    program::stream(cargo::privileged().args([
+        "bench",
+        "--package",
+        "criu-gc",
+        "--bench",
+        "link_remaps",
+        "--bench",
+        "index",
+    ]))
 }

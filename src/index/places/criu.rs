@@ -22,7 +22,7 @@ pub(super) fn add(host: &Host, places: &mut Places) {
     for process in host.processes().list.iter().filter(is_meant) {
         let base = match process.has_own_mounts() {
             Some(false) => Base::Store(PathBuf::from("/")),
-            Some(true) | None => Base::Process(process.pid),
+            Some(true) | None => Base::Process(process.root()),
         };
         places.list.extend(directories(process).into_iter().take(MOST).map(|path| Place {
             base: base.clone(),

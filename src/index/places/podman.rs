@@ -8,6 +8,7 @@ use super::super::unseen::{Unseen, Why};
 use super::super::{Engine, Holder};
 use super::{Base, Places, walk};
 use crate::causes::with_causes;
+use crate::host;
 use crate::locate;
 
 /// Where the containers of a storage have their images.
@@ -27,7 +28,15 @@ const LIST_LIMIT: u64 = 4 * 1024 * 1024;
 /// The storage of root's podman.
 pub(super) fn add_roots(places: &mut Places) {
     match locate::podman_stores() {
-        Ok(stores) => stores.into_iter().for_each(|store| add(places, store, None)),
+        Ok(stores) => stores.into_iter().for_each(|store| {
+            let (theirs, before) = (store.clone(), places.list.len());
+            let names = host::answer(&[&store], move || locate::podman_names(&theirs)).unwrap_or_default();
+            add(places, store, None);
+            for place in &mut places.list[before..] {
+                let name = place.holder.container.as_ref().and_then(|id| names.get(id)).cloned();
+                place.holder.container = name.or(place.holder.container.take());
+            }
+        }),
         Err(error) => places.unseen.push(Unseen {
             place: PathBuf::from("/etc/containers/storage.conf"),
             why: Why::Unreadable(with_causes(&error)),

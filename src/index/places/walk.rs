@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use criu_images::ImageKind;
 use rustix::fs::FileType;
 
 use super::super::unseen::{Limit, Unseen, Why};
@@ -29,6 +30,8 @@ enum Step {
     Container,
     /// A file whose name ends so.
     File(&'static str),
+    /// Every directory with images, so many below.
+    Below(usize),
 }
 
 impl Pattern {
@@ -43,9 +46,9 @@ impl Pattern {
         Pattern(path.split('/').map(step).collect())
     }
 
-    /// Any directory, so many below.
-    pub(super) fn any(depth: usize) -> Self {
-        Pattern(vec![Step::Any; depth])
+    /// Every directory with images, down to so many below. Below one of them is none.
+    pub(super) fn below(depth: usize) -> Self {
+        Pattern(vec![Step::Below(depth)])
     }
 }
 
@@ -57,6 +60,8 @@ pub(super) struct Expanded {
     /// Directories that could not be read.
     pub(super) failed: Vec<Unseen>,
     looked_at: usize,
+    /// Whether it was said that names were left out.
+    is_full: bool,
 }
 
 /// The directories and files below the base that match one of the patterns.
@@ -103,6 +108,23 @@ impl Expanded {
                 }
                 Ok(())
             }
+            Step::Below(depth) => {
+                let names = directory.names()?;
+                let has_images = names.iter().any(|name| ImageKind::from_file_name(OsStr::from_bytes(name)).is_some());
+                if has_images {
+                    self.paths.push((here.to_owned(), None));
+                } else if *depth > 0 {
+                    for name in self.counted(directory, names) {
+                        let _ = self.enter(
+                            directory,
+                            &here.join(OsStr::from_bytes(&name)),
+                            None,
+                            &[Step::Below(depth - 1)],
+                        );
+                    }
+                }
+                Ok(())
+            }
             Step::File(ending) => {
                 for name in self.names(directory)?.into_iter().filter(|name| name.ends_with(ending.as_bytes())) {
                     let name = OsStr::from_bytes(&name);
@@ -133,13 +155,19 @@ impl Expanded {
 
     fn names(&mut self, directory: &Directory) -> Result<Vec<Vec<u8>>, FileError> {
         let names = directory.names()?;
+        Ok(self.counted(directory, names))
+    }
+
+    /// As many names as may still be looked at.
+    fn counted(&mut self, directory: &Directory, names: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
         let left = MOST.saturating_sub(self.looked_at);
         self.looked_at += names.len();
-        if names.len() > left {
+        if names.len() > left && !self.is_full {
+            self.is_full = true;
             let place = directory.path().to_owned();
             self.failed.push(Unseen { place, why: Why::Limit(Limit::Names(MOST)) });
         }
-        Ok(names.into_iter().take(left).collect())
+        names.into_iter().take(left).collect()
     }
 }
 
@@ -171,6 +199,18 @@ mod tests {
         assert_eq!(checkpoints, ["a/userdata/checkpoint", "c/userdata/checkpoint"].map(PathBuf::from));
         assert_eq!(expanded(top.path(), &["*.tar"]), [PathBuf::from("x.tar")]);
         assert_eq!(expanded(top.path(), &["none/*", "a"]), [PathBuf::from("a")]);
+    }
+
+    #[test]
+    fn directories_with_images_are_found_to_a_depth() {
+        let top = tempfile::tempdir().unwrap();
+        for path in ["one", "two/images", "1/2/3/4", "one/below"] {
+            fs::create_dir_all(top.path().join(path)).unwrap();
+            fs::write(top.path().join(path).join("inventory.img"), "").unwrap();
+        }
+        let found = expand(&Base::Named(top.path().to_owned()), &[Pattern::below(3)]).unwrap();
+        let paths: Vec<PathBuf> = found.paths.into_iter().map(|(path, _)| path).collect();
+        assert_eq!(paths, ["one", "two/images"].map(PathBuf::from));
     }
 
     #[test]
