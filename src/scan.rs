@@ -41,7 +41,7 @@ mod shape;
 mod words;
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::carrier::Outcome;
