@@ -11,7 +11,7 @@ use super::object::{Class, Object, Thing};
 use crate::connection::TableForm;
 use crate::heal::{self, Damage, LockId, Patient};
 use crate::host::Host;
-use crate::index::{self, Index, Ownership, State};
+use crate::index::{self, Index, Ownership, State, Why};
 use crate::time::Timestamp;
 use crate::tree::everywhere::Everywhere;
 
@@ -23,10 +23,10 @@ pub(super) fn judge(
     objects: &mut Vec<Object>,
     limit: Limit,
 ) -> Vec<String> {
-    let unseen = add_patients_of_images(host, index, objects, limit);
+    let mut unseen = add_patients_of_images(host, index, objects, limit);
     drop_locks_of_patients(objects);
     let work = Work::of(host, everywhere);
-    add_owners(index, objects);
+    unseen.extend(add_owners(index, objects, limit));
     for object in objects.iter_mut() {
         if work.is_used(object) {
             object.class = Class::InUse;
@@ -135,16 +135,29 @@ fn key(object: &Object) -> Option<index::Object> {
     })
 }
 
-/// Asks for the owners of all objects at once: each checkpoint is examined once.
-fn add_owners(index: &Index, objects: &mut [Object]) {
-    let keys: Vec<Option<index::Object>> = objects.iter().map(key).collect();
-    let known: Vec<index::Object> = keys.iter().flatten().cloned().collect();
-    index.settle(&known);
-    for (object, key) in objects.iter_mut().zip(keys) {
-        if let Some(key) = key {
-            set_owner(object, &index.ownership(&key));
+/// Asks for the owners of many objects at once, and of all until the time is over. Without all answers no object is an
+/// orphan. Returns what is not known then.
+fn add_owners(index: &Index, objects: &mut [Object], limit: Limit) -> Option<String> {
+    const AT_ONCE: usize = 5_000;
+    let mut is_over = false;
+    for objects in objects.chunks_mut(AT_ONCE) {
+        if limit.is_over() {
+            is_over = true;
+            break;
+        }
+        let keys: Vec<Option<index::Object>> = objects.iter().map(key).collect();
+        let known: Vec<index::Object> = keys.iter().flatten().cloned().collect();
+        index.settle(&known);
+        for (object, key) in objects.iter_mut().zip(keys) {
+            if let Some(key) = key {
+                set_owner(object, &index.ownership(&key));
+            }
         }
     }
+    is_over |= index.unseen().iter().any(|unseen| unseen.why == Why::Limit(index::Limit::Time));
+    let orphans = objects.iter_mut().filter(|object| is_over && object.class == Class::Orphan);
+    let count = orphans.map(|object| object.class = Class::Undecided).count();
+    (count > 0).then(|| format!("whose {count} objects are: the time was over before all images were read"))
 }
 
 fn set_owner(object: &mut Object, ownership: &Ownership<'_>) {

@@ -121,6 +121,9 @@ fn named(object: &Object, processes: Processes, files: Files) -> Verdict {
         }
         Class::Damage => Verdict::Keep("it is damage of something that runs: criu-gc heal mends it"),
         Class::Restorable => Verdict::Keep("it belongs to a checkpoint that can be restored"),
+        Class::Undecided if object.owner.is_none() => {
+            Verdict::Keep("whose it is was not found out in time: --timeout gives more")
+        }
         Class::Incomplete | Class::Restored | Class::Undecided => {
             Verdict::Keep("it belongs to a checkpoint: criu-gc -D DIR removes it")
         }

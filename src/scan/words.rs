@@ -137,6 +137,7 @@ fn path(path: &Path) -> &[u8] {
 pub(super) fn command(object: &Object) -> Option<Vec<u8>> {
     match (object.class, &object.owner) {
         (Class::InUse | Class::LookAlike, _) => thaw(object),
+        (Class::Undecided, None) => None,
         (Class::Damage, owner) => Some(cure(object, owner.as_deref())),
         (Class::Restorable, Some(directory)) if is_of_restore(&object.thing) => {
             Some(words(&[b"criu-gc restorable -D", &quoted(path(directory)), b"--show"]))
@@ -145,9 +146,7 @@ pub(super) fn command(object: &Object) -> Option<Vec<u8>> {
             Some(words(&[b"criu-gc -D", &quoted(path(directory)), b"--show"]))
         }
         (Class::Litter, _) => Some(clean(object)),
-        (Class::Orphan | Class::Restorable | Class::Incomplete | Class::Restored | Class::Undecided, _) => {
-            Some(remove(object))
-        }
+        (Class::Orphan | Class::Restorable | Class::Incomplete | Class::Restored, _) => Some(remove(object)),
     }
 }
 

@@ -394,6 +394,10 @@ fn cut_short(criu: &Criu) {
     let late = run(&host, "scan", &[&"--timeout", &"0", &"--exit-code"]);
     assert_eq!(late.code(), 1, "{late}");
     assert!(late.stdout.contains("Not known: ") && !late.stdout.contains("Nothing of CRIU"), "{late}");
+    // Out of time nothing is known to be nobody's.
+    let link = PathBuf::from("/dev/shm").join(link_in(&host.path("/dev/shm")).file_name().expect("a name"));
+    let refused = run(&host, "rm", &[&link, &"--timeout", &"0"]);
+    assert_eq!(refused.code(), 2, "{refused}");
     for milliseconds in [0, 3, 10, 30, 60] {
         let mut scan = host
             .command(binary())

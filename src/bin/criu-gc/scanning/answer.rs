@@ -103,7 +103,7 @@ fn lines(report: &ScanReport, verbosity: u8) -> Vec<Line> {
     }
     if report.objects.is_empty() {
         lines.push(Line::new().say("Nothing of CRIU was found there."));
-        lines.extend(report.cannot_be_known.iter().map(|why| Line::new().say("Not known: ").quote(why.as_bytes())));
+        lines.extend(text::sentences("Not known: ", &report.cannot_be_known, verbosity));
     }
     lines
 }
@@ -115,6 +115,7 @@ fn whose(object: &ScanObject) -> Vec<u8> {
             "orphan" => b"No images of it are known on this host; they may be in an archive or elsewhere.".to_vec(),
             "litter" => b"A crash left it, and no restore needs it.".to_vec(),
             "in-use" => b"A criu at work may be using it.".to_vec(),
+            "undecided" => b"Whose it is was not found out in time.".to_vec(),
             "look-alike" => b"It only looks like something of CRIU.".to_vec(),
             _ => b"It damages something that runs.".to_vec(),
         };

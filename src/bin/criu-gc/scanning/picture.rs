@@ -23,7 +23,7 @@ pub(crate) fn lines(report: &ScanReport, verbosity: u8) -> Vec<Line> {
         lines.push(Line::new().say(knot(is_last)).quote(name));
         add_branch(within, bar(is_last), &mut lines);
     }
-    lines.extend(report.cannot_be_known.iter().map(|why| Line::new().say("Not known: ").quote(why.as_bytes())));
+    lines.extend(super::text::sentences("Not known: ", &report.cannot_be_known, verbosity));
     lines.push(Line::new().say(&super::text::summary(report)));
     lines
 }

@@ -7,10 +7,11 @@ use criu_gc::scan::{ScanMode, ScanObject, ScanOutcome, ScanReport, ScanSummary, 
 use crate::terminal::Line;
 
 /// The groups in their order: class, heading, and whether they are listed without `-v`.
-const GROUPS: [(&str, &str); 5] = [
+const GROUPS: [(&str, &str); 6] = [
     ("damage", "Damage to what is running:"),
     ("litter", "Left by a crash, and no restore needs it:"),
     ("orphan", "No images of these are known on this host; they may be in an archive or elsewhere:"),
+    ("undecided", "Whose these are was not found out in time:"),
     ("in-use", "A criu at work may be using these:"),
     ("look-alike", "These only look like something of CRIU:"),
 ];
@@ -21,19 +22,21 @@ pub(crate) fn lines(report: &ScanReport, verbosity: u8) -> Vec<Line> {
     let mut lines = Vec::new();
     for (class, heading) in GROUPS {
         if class == "litter" {
-            add_checkpoints(report, &mut lines);
+            add_checkpoints(report, verbosity, &mut lines);
         }
         if class == "look-alike" && verbosity == 0 {
             continue;
         }
-        let objects: Vec<&ScanObject> = report.objects.iter().filter(|object| object.class == class).collect();
+        let is_of_group =
+            |object: &&ScanObject| object.class == class && !(class == "undecided" && object.checkpoint.is_some());
+        let objects: Vec<&ScanObject> = report.objects.iter().filter(is_of_group).collect();
         if !objects.is_empty() {
             lines.push(Line::new().say(heading));
             add_objects(&objects, report.mode, verbosity, &mut lines);
         }
     }
-    lines.extend(report.notes.iter().map(|note| Line::new().say("Note: ").quote(note.as_bytes())));
-    lines.extend(report.cannot_be_known.iter().map(|why| Line::new().say("Not known: ").quote(why.as_bytes())));
+    lines.extend(sentences("Note: ", &report.notes, verbosity));
+    lines.extend(sentences("Not known: ", &report.cannot_be_known, verbosity));
     if verbosity > 0 {
         let looked = report.looked_at;
         lines.push(Line::new().say(&format!(
@@ -45,7 +48,16 @@ pub(crate) fn lines(report: &ScanReport, verbosity: u8) -> Vec<Line> {
     lines
 }
 
-fn add_checkpoints(report: &ScanReport, lines: &mut Vec<Line>) {
+/// The first of many sentences of one kind.
+pub(crate) fn sentences(start: &str, sentences: &[String], verbosity: u8) -> Vec<Line> {
+    const FEW: usize = 20;
+    let shown = if verbosity > 0 { usize::MAX } else { FEW };
+    let lines = sentences.iter().take(shown).map(|text| Line::new().say(start).quote(text.as_bytes()));
+    let more = sentences.len().saturating_sub(shown);
+    lines.chain((more > 0).then(|| Line::new().say(&format!("{start}{more} more (-v lists them)")))).collect()
+}
+
+fn add_checkpoints(report: &ScanReport, verbosity: u8, lines: &mut Vec<Line>) {
     let is_of_images = |object: &&ScanObject| OF_IMAGES.contains(&object.class);
     let mut directories: Vec<&[u8]> = report
         .objects
@@ -69,24 +81,28 @@ fn add_checkpoints(report: &ScanReport, lines: &mut Vec<Line>) {
             Some(_) | None => "may be restorable",
         };
         lines.push(Line::new().say("Checkpoint ").quote(directory).say(&format!(" ({state}):")));
-        add_objects(&objects, report.mode, 0, lines);
+        add_objects(&objects, report.mode, verbosity, lines);
     }
 }
 
 fn add_objects(objects: &[&ScanObject], mode: ScanMode, verbosity: u8, lines: &mut Vec<Line>) {
-    for (at, object) in objects.iter().enumerate() {
+    const FEW: usize = 100;
+    let shown = if verbosity > 0 { usize::MAX } else { FEW };
+    for (at, object) in objects.iter().enumerate().take(shown) {
         lines.push(object_line(object, mode));
         lines.extend(detail_lines(object, verbosity));
-        if verbosity > 0 {
+        if verbosity > 0 || object.class == "undecided" {
             lines.extend(object.remarks.iter().map(|remark| Line::new().say("    ").quote(remark.as_bytes())));
         }
-        let next = objects.get(at + 1).and_then(|next| next.command.as_ref());
+        let next = objects.get(at + 1).filter(|_| at + 1 < shown).and_then(|next| next.command.as_ref());
         if let Some(command) = object.command.as_ref().filter(|command| Some(*command) != next)
             && object.outcome.is_none_or(|outcome| outcome != ScanOutcome::Removed)
         {
             lines.push(Line::new().say("    # ").quote(&command.0));
         }
     }
+    let more = objects.len().saturating_sub(shown);
+    lines.extend((more > 0).then(|| Line::new().say(&format!("  and {more} more (-v lists them)"))));
 }
 
 /// What is damaged: a busy server has thousands of connections.
