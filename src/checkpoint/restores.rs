@@ -162,6 +162,23 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_tells_of_a_failed_restore_only_if_no_other_can_have_been() {
+        let told = |first_read, noted, started| {
+            let mut restores = Restores { first_read, ..Restores::default() };
+            restores.add_failure_by_engine("config.v2.json", at(noted), at(started), at(1600));
+            restores
+        };
+        let read = FirstRead::At(at(1998));
+        let failed = told(read, 2000, 1500);
+        assert!(failed.are_excluded() && failed.failed_at(at(1999)).is_some());
+        assert_eq!((failed.locks(&[]), failed.locks(&[at(1500)]), failed.locks(&[at(1999)])), (0, 0, 1));
+        for (first_read, noted, started) in [(read, 2000, 1700), (read, 2100, 1500), (read, 1990, 1500)] {
+            assert_eq!(told(first_read, noted, started).failed, [], "{noted} {started}");
+        }
+        assert_eq!(told(FirstRead::Unknown, 2000, 1500).failed, []);
+    }
+
+    #[test]
     fn a_restore_that_succeeded_is_not_excluded() {
         let succeeded = Some(RestoreEvidence { file: "stats-restore".to_owned(), written: at(1500) });
         assert!(!Restores { first_read: FirstRead::Never, succeeded, ..failed() }.are_excluded());

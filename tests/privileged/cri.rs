@@ -35,7 +35,10 @@ inventory::submit!(Cases::with_each_criu(&[
         test: same_pod
     },
     Case { name: "CRI: what others can write does not lead to the pod's network", test: words_of_others },
-    Case { name: "CRI: the sandbox of a container that another one is in now is not the pod's", test: younger_pod },
+    Case {
+        name: "CRI: a network namespace that got the name of the pod's after the dump is not tied",
+        test: younger_pod
+    },
     Case { name: "CRI: another container's lock is none of an archive that nobody has read", test: unread },
     Case { name: "CRI: an archive that was made later does not show that nobody restored the images", test: later },
 ]));

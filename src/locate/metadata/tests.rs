@@ -155,6 +155,22 @@ fn docker_tells_of_the_sandbox_of_another_container() {
 }
 
 #[test]
+fn docker_tells_of_a_restore_that_failed() {
+    let directory = scratch();
+    let failed = |error: &str, started: &str| {
+        let config = format!(r#"{{"State": {{"Error": "{error}", "StartedAt": "{started}"}}}}"#);
+        fs::write(directory.path().join("config.v2.json"), config).unwrap();
+        let context = read_all(directory.path(), Layout::Docker);
+        context.own_failed_restore().map(|(_, started)| started)
+    };
+    let (error, started) = ("OCI runtime restore failed: criu failed: type RESTORE errno 0", "2026-11-26T09:30:00Z");
+    assert_eq!(failed(error, started), Some(Timestamp::new(1_795_685_400, 0)));
+    for (error, started) in [("", started), ("no such image", started), (error, "0001-01-01T00:00:00Z")] {
+        assert_eq!(failed(error, started), None, "{error} {started}");
+    }
+}
+
+#[test]
 fn docker_tells_of_the_layer_of_a_container() {
     let data_root = scratch();
     let [id, layer] = ["9b051c27", "772274f8"].map(|word| word.repeat(8));
