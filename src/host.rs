@@ -47,7 +47,7 @@ pub use locks::{Holder, holder_of_lock};
 pub use mounts::{Extent, HostMounts, MountNamespace, MountTables, Wanted, own_mount, own_mounts_at};
 pub use names::{Depth, Names, Sighting, Start};
 pub use network::{Networks, Visited, visit};
-pub use process::{Process, Processes, is_named, is_same_process, root_of};
+pub use process::{Process, Processes, is_named, is_same_process};
 pub use standing::{DumpTrace, Nested, ProcessView, Shared, Standing, has_other_mounts};
 pub use unmounted::{Seen, Unmounted};
 pub use unseen::{Looked, Scope, Unseen};

@@ -122,7 +122,7 @@ impl Processes {
 impl Process {
     /// Its root directory, by a path through the process.
     pub fn root(&self) -> PathBuf {
-        root_of(self.pid)
+        Path::new("/proc").join(self.pid.to_string()).join("root")
     }
 
     /// The mounts on the root directory that it sees; `None` where that cannot be read.
@@ -214,11 +214,6 @@ impl Process {
         let bytes = read_file(&PathBuf::from(format!("/proc/{}/cmdline", self.pid))).unwrap_or_default();
         bytes.split(|byte| *byte == 0).filter(|argument| !argument.is_empty()).map(<[u8]>::to_owned).collect()
     }
-}
-
-/// The root directory of the process with this pid, by a path through it.
-pub fn root_of(pid: u32) -> PathBuf {
-    Path::new("/proc").join(pid.to_string()).join("root")
 }
 
 /// Whether the process that has this pid now started at this time after the boot.
