@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Files, directories and mounts whose names CRIU gives.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::clock::Limit;
 use super::object::{Class, Cover, Holder, Object, Thing};
@@ -39,9 +41,14 @@ pub(super) fn look(host: &Host, places: Places, limit: Limit) -> Files {
             files.add(host, sighting);
         }
     }
+    files.add_runc_roots(host);
     files.add_holders(host);
     files
 }
+
+/// Where runc mounts the root directory of a container for CRIU: `criu-root` beside its state
+/// (`Restore` in `libcontainer/criu_linux.go`).
+const RUNC_ROOT: &str = "criu-root";
 
 impl Files {
     fn add(&mut self, host: &Host, sighting: Sighting) {
@@ -66,7 +73,7 @@ impl Files {
             let cover = cover(host, &sighting);
             return elsewhere(kind, sighting, cover);
         }
-        if kind.name == "unfinished-cache" && sighting.directory != std::path::Path::new("/run") {
+        if kind.name == "unfinished-cache" && sighting.directory != Path::new("/run") {
             return None;
         }
         let found = Directory::open_exactly(&sighting.directory)
@@ -91,6 +98,18 @@ impl Files {
                 self.unseen.push(crate::causes::with_causes(&error));
                 None
             }
+        }
+    }
+
+    /// Adds what runc mounted for a restore that was killed: beside it there is no state of a container, and nothing else.
+    fn add_runc_roots(&mut self, host: &Host) {
+        let points = host.mount_tables().own.iter().map(|mount| Path::new(OsStr::from_bytes(&mount.mountpoint)));
+        let found: BTreeSet<&Path> =
+            points.filter(|point| point.ends_with(RUNC_ROOT) && is_without_state(point)).collect();
+        for point in found {
+            let mut object = Object::new(Thing::RuncRoot(point.to_owned()), Class::Orphan);
+            object.remarks.push("rm -rf there would delete the container's files: unmount it first".to_owned());
+            self.objects.push(object);
         }
     }
 
@@ -121,11 +140,19 @@ impl Files {
     }
 }
 
+/// Whether only root can have made the directory around runc's mount, and it has nothing else in it.
+fn is_without_state(point: &Path) -> bool {
+    let Some(Ok(directory)) = point.parent().map(Directory::open_exactly) else { return false };
+    let is_root = directory.identity().is_ok_and(|identity| identity.owner == 0);
+    is_root && directory.names().is_ok_and(|names| names == [RUNC_ROOT.as_bytes()])
+}
+
 fn inode(object: &Object) -> Option<InodeId> {
     match &object.thing {
         Thing::File { sighting, .. } => Some(sighting.identity.id()),
         Thing::Entry { .. }
         | Thing::ElsewhereEntry { .. }
+        | Thing::RuncRoot(_)
         | Thing::Rules { .. }
         | Thing::Table(_)
         | Thing::Chain(_)

@@ -62,6 +62,7 @@ fn add_patients_of_images(host: &Host, index: &Index, objects: &mut Vec<Object>,
             Thing::File { .. }
             | Thing::Entry { .. }
             | Thing::ElsewhereEntry { .. }
+            | Thing::RuncRoot(_)
             | Thing::Rules { .. }
             | Thing::Table(_)
             | Thing::Chain(_)
@@ -90,6 +91,7 @@ fn drop_locks_of_patients(objects: &mut Vec<Object>) {
         Thing::File { .. }
         | Thing::Entry { .. }
         | Thing::ElsewhereEntry { .. }
+        | Thing::RuncRoot(_)
         | Thing::Rules { .. }
         | Thing::Table(_)
         | Thing::Chain(_)
@@ -108,6 +110,7 @@ fn lock_id(object: &Object) -> Option<LockId> {
         Thing::File { .. }
         | Thing::Entry { .. }
         | Thing::ElsewhereEntry { .. }
+        | Thing::RuncRoot(_)
         | Thing::Process(_)
         | Thing::Frozen { .. }
         | Thing::Damage(_) => None,
@@ -131,7 +134,7 @@ fn key(object: &Object) -> Option<index::Object> {
         }
         Thing::Chain(found) => index::Object::Chain { netns_inode: found.namespace.id.inode },
         Thing::Process(found) => index::Object::Process { pid: i32::try_from(found.task.pid).ok()? },
-        Thing::Frozen { .. } | Thing::Damage(_) => return None,
+        Thing::RuncRoot(_) | Thing::Frozen { .. } | Thing::Damage(_) => return None,
     })
 }
 
@@ -242,6 +245,7 @@ fn is_shut(object: &mut Object, work: &Work) -> bool {
         Thing::File { .. }
         | Thing::Entry { .. }
         | Thing::ElsewhereEntry { .. }
+        | Thing::RuncRoot(_)
         | Thing::Rules { .. }
         | Thing::Process(_)
         | Thing::Frozen { .. }

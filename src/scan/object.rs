@@ -52,6 +52,8 @@ pub(super) enum Thing {
     Chain(FoundChain),
     /// A process that a killed dump or restore left.
     Process(FoundTask),
+    /// The bind mount of a container's root directory that runc's restore left: this path.
+    RuncRoot(PathBuf),
     /// A control group that stands still.
     Frozen { group: FrozenGroup, pids: Vec<u32> },
     /// Processes that a killed dump left damaged.
@@ -98,6 +100,7 @@ impl Object {
         match &self.thing {
             Thing::File { sighting, .. } | Thing::ElsewhereEntry { sighting, .. } => bytes(&sighting.path()),
             Thing::Entry { found, .. } => bytes(&found.path()),
+            Thing::RuncRoot(path) => bytes(path),
             Thing::Rules { connection, found } => {
                 let Connection { local, peer } = connection;
                 format!("rule:{}:{local}-{peer}", found.namespace.id.inode).into_bytes()
@@ -117,6 +120,7 @@ impl Object {
         match &self.thing {
             Thing::File { sighting, .. } | Thing::ElsewhereEntry { sighting, .. } => Some(sighting.path()),
             Thing::Entry { found, .. } => Some(found.path()),
+            Thing::RuncRoot(path) => Some(path.clone()),
             Thing::Frozen { group, .. } => Some(group.directory.clone()),
             Thing::Rules { .. } | Thing::Table(_) | Thing::Chain(_) | Thing::Process(_) | Thing::Damage(_) => None,
         }
@@ -131,6 +135,7 @@ impl Object {
             Thing::File { .. }
             | Thing::Entry { .. }
             | Thing::ElsewhereEntry { .. }
+            | Thing::RuncRoot(_)
             | Thing::Process(_)
             | Thing::Frozen { .. }
             | Thing::Damage(_) => None,
@@ -146,6 +151,7 @@ impl Object {
             Thing::File { .. }
             | Thing::Entry { .. }
             | Thing::ElsewhereEntry { .. }
+            | Thing::RuncRoot(_)
             | Thing::Rules { .. }
             | Thing::Table(_)
             | Thing::Chain(_) => Vec::new(),

@@ -112,7 +112,7 @@ impl Places {
         foreign.retain(|(device, _)| !found.contains_key(device));
         self.unseen.extend(foreign.into_iter().map(|(_, point)| {
             format!(
-                "the tmpfs at {} cannot be reached without entering another filesystem",
+                "the tmpfs at {}: another mount covers it, or it lies on a filesystem that is not entered",
                 String::from_utf8_lossy(&point)
             )
         }));

@@ -89,6 +89,7 @@ fn is_litter(object: &Object) -> bool {
     object.class == Class::Litter
 }
 
+const NEEDS_UMOUNT: &str = "the root directory of a container is mounted there: unmount it by hand";
 const NEEDS_KILL: &str = "it is a process: --kill ends it";
 
 fn litter(object: &Object, processes: Processes, processes_stay: bool) -> Verdict {
@@ -103,6 +104,7 @@ fn litter(object: &Object, processes: Processes, processes_stay: bool) -> Verdic
         }
         Thing::Entry { .. } => Verdict::Remove,
         Thing::ElsewhereEntry { .. } => Verdict::Keep("it is in another mount namespace"),
+        Thing::RuncRoot(_) => Verdict::Keep(NEEDS_UMOUNT),
         Thing::File { .. }
         | Thing::Rules { .. }
         | Thing::Table(_)
@@ -137,6 +139,7 @@ fn named(object: &Object, processes: Processes, files: Files) -> Verdict {
             Thing::File { .. } if object.is_last_name() && files == Files::NotSaved => {
                 Verdict::Keep("it is the last name of its file: --save DIR saves that first")
             }
+            Thing::RuncRoot(_) => Verdict::Keep(NEEDS_UMOUNT),
             Thing::File { .. } | Thing::Rules { .. } | Thing::Table(_) | Thing::Chain(_) => Verdict::Remove,
             Thing::Entry { .. }
             | Thing::ElsewhereEntry { .. }
@@ -156,6 +159,7 @@ pub(super) fn guard(objects: &[Object], verdicts: &mut [Verdict], at_work: &[u32
             Thing::File { .. }
             | Thing::Entry { .. }
             | Thing::ElsewhereEntry { .. }
+            | Thing::RuncRoot(_)
             | Thing::Rules { .. }
             | Thing::Table(_)
             | Thing::Chain(_)
@@ -212,6 +216,7 @@ fn end_processes(planned: &[(usize, &Object)], interrupt: &Interrupt, fates: &mu
         Thing::File { .. }
         | Thing::Entry { .. }
         | Thing::ElsewhereEntry { .. }
+        | Thing::RuncRoot(_)
         | Thing::Rules { .. }
         | Thing::Table(_)
         | Thing::Chain(_)
@@ -238,6 +243,7 @@ fn remove_locks(host: &Host, planned: &[(usize, &Object)], interrupt: &Interrupt
         Thing::File { .. }
         | Thing::Entry { .. }
         | Thing::ElsewhereEntry { .. }
+        | Thing::RuncRoot(_)
         | Thing::Process(_)
         | Thing::Frozen { .. }
         | Thing::Damage(_) => None,

@@ -25,6 +25,7 @@ pub(super) fn kind(thing: &Thing) -> &'static str {
             Shape::Temporary => "temporary-directory",
         },
         Thing::Entry { kind, .. } | Thing::ElsewhereEntry { kind, .. } => kind.name,
+        Thing::RuncRoot(_) => "runc-root-mount",
         Thing::Rules { .. } => "locked-tcp-connection",
         Thing::Table(_) => "network-lock-table",
         Thing::Chain(_) => "network-lock-chain",
@@ -58,6 +59,7 @@ pub(super) fn text(object: &Object) -> Vec<u8> {
             [kind.label.as_bytes(), b": ", path(&found.path()), mounts.as_bytes()].concat()
         }
         Thing::ElsewhereEntry { kind, sighting, .. } => [kind.label.as_bytes(), b": ", path(&sighting.path())].concat(),
+        Thing::RuncRoot(found) => [b"Root directory of a container, mounted by runc: ", path(found)].concat(),
         Thing::Rules { connection, found } => {
             let number = found.rules.len();
             let word = if number == 1 { "rule" } else { "rules" };
@@ -157,7 +159,7 @@ fn is_of_restore(thing: &Thing) -> bool {
             Shape::Ghost(_) | Shape::SecondName | Shape::Parked => true,
             Shape::LinkRemap(_) | Shape::Temporary | Shape::LookAlike => false,
         },
-        Thing::Process(_) | Thing::Entry { .. } | Thing::ElsewhereEntry { .. } => true,
+        Thing::Process(_) | Thing::Entry { .. } | Thing::ElsewhereEntry { .. } | Thing::RuncRoot(_) => true,
         Thing::Rules { .. } | Thing::Table(_) | Thing::Chain(_) | Thing::Frozen { .. } | Thing::Damage(_) => false,
     }
 }
@@ -176,6 +178,7 @@ fn cure(object: &Object, owner: Option<&Path>) -> Vec<u8> {
             | Thing::File { .. }
             | Thing::Entry { .. }
             | Thing::ElsewhereEntry { .. }
+            | Thing::RuncRoot(_)
             | Thing::Process(_)
             | Thing::Frozen { .. },
             Some(directory),
@@ -187,6 +190,7 @@ fn cure(object: &Object, owner: Option<&Path>) -> Vec<u8> {
             | Thing::File { .. }
             | Thing::Entry { .. }
             | Thing::ElsewhereEntry { .. }
+            | Thing::RuncRoot(_)
             | Thing::Process(_)
             | Thing::Frozen { .. },
             None,
@@ -198,6 +202,7 @@ fn clean(object: &Object) -> Vec<u8> {
     match &object.thing {
         Thing::Process(_) => b"criu-gc scan --clean --kill".to_vec(),
         Thing::ElsewhereEntry { sighting, cover, .. } => in_namespace(sighting, *cover),
+        Thing::RuncRoot(_) => remove(object),
         Thing::File { .. }
         | Thing::Entry { .. }
         | Thing::Rules { .. }
@@ -222,6 +227,10 @@ fn in_namespace(sighting: &Sighting, cover: Cover) -> Vec<u8> {
 }
 
 fn remove(object: &Object) -> Vec<u8> {
+    if let Thing::RuncRoot(found) = &object.thing {
+        let directory = found.parent().unwrap_or(found);
+        return words(&[b"umount", &quoted(path(found)), b"&& rmdir", &quoted(path(found)), &quoted(path(directory))]);
+    }
     if let Thing::File { shape: Shape::Parked, sighting } = &object.thing {
         let parked = sighting.path();
         let own = path(&parked).strip_suffix(b".criu-sk-ghost").unwrap_or_default();

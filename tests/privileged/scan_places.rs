@@ -38,6 +38,7 @@ inventory::submit!(Cases::with_newest_criu(&[
         test: elsewhere
     },
     Case { name: "scan enters no FUSE, and says so", test: fuse },
+    Case { name: "scan names the root directory that runc left mounted, and how to unmount it", test: runc_root },
 ]));
 
 fn container(criu: &Criu) {
@@ -278,4 +279,26 @@ fn fuse(_: &Criu) {
     assert!(started.elapsed() < std::time::Duration::from_secs(10), "{scan}");
     server.kill().expect("a child");
     let _ = server.wait();
+}
+
+fn runc_root(_: &Criu) {
+    let host = TestHost::new();
+    let (root, state) = (host.dir().join("root"), host.dir().join("runc/container"));
+    let mount = state.join("criu-root");
+    fs::create_dir_all(&root).and_then(|()| fs::create_dir_all(&mount)).expect("new directories");
+    fs::write(root.join("file"), "the container's").expect("a new file");
+    let found = || Scan::of(&host, &[]).of_kind("runc-root-mount").len();
+    assert_eq!(found(), 0, "nothing is mounted there");
+    host.run("mount", &[&"--bind", &root, &mount]);
+    fs::write(state.join("state.json"), "{}").expect("a new file");
+    assert_eq!(found(), 0, "the container is known to runc");
+    fs::remove_file(state.join("state.json")).expect("a file");
+    let scan = Scan::of(&host, &[&"--clean", &"--yes"]);
+    let objects = scan.of_kind("runc-root-mount");
+    let [object] = objects[..] else { panic!("{:#}", scan.document()) };
+    assert_eq!(object["verdict"], "keep", "{object:#}");
+    let remark = object["remarks"][0].as_str().expect("a remark");
+    assert!(remark.starts_with("rm -rf there would delete"), "{object:#}");
+    host.run("sh", &[&"-e", &"-c", &text(object, "command")]);
+    assert_eq!((found(), state.exists(), root.join("file").exists()), (0, false, true));
 }
