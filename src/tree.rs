@@ -255,14 +255,30 @@ pub fn may_be_stranded(process: &Process) -> bool {
 /// Whether a process is a criu: by its name, its program, or, where a dynamic linker or an interpreter runs it or it has
 /// another file name, by one of its first arguments.
 pub fn is_criu(process: &Process) -> bool {
-    const FIRST_ARGUMENTS: usize = 6;
     const COMMANDS: [&[u8]; 7] = [b"dump", b"pre-dump", b"restore", b"page-server", b"lazy-pages", b"service", b"swrk"];
-    let is_program = |path: &Path| is_named(path, "criu") || is_named(path, "crtools");
-    process.name == b"criu"
-        || process.executable.as_deref().is_some_and(is_program)
-        || process.arguments().iter().take(FIRST_ARGUMENTS).any(|argument| {
-            COMMANDS.contains(&argument.as_slice()) || is_program(Path::new(OsStr::from_bytes(argument)))
-        })
+    is_criu_itself(process)
+        || process
+            .arguments()
+            .iter()
+            .take(FIRST_ARGUMENTS)
+            .any(|argument| COMMANDS.contains(&argument.as_slice()) || names_criu(argument))
+}
+
+/// So many arguments may come before the program that a dynamic linker or an interpreter runs, and its command.
+const FIRST_ARGUMENTS: usize = 6;
+
+/// Whether a process is a criu by its name or its program.
+fn is_criu_itself(process: &Process) -> bool {
+    process.name == b"criu" || process.executable.as_deref().is_some_and(is_program_of_criu)
+}
+
+/// Whether an argument is the path of CRIU's program.
+fn names_criu(argument: &[u8]) -> bool {
+    is_program_of_criu(Path::new(OsStr::from_bytes(argument)))
+}
+
+fn is_program_of_criu(path: &Path) -> bool {
+    is_named(path, "criu") || is_named(path, "crtools")
 }
 
 #[cfg(test)]

@@ -56,17 +56,15 @@ fn add_patients_of_images(host: &Host, index: &Index, objects: &mut Vec<Object>,
         }
         let patient = heal::of_images(host, &indexed.directory, &heal::Options::new());
         let Some(patient) = patient.filter(is_damaged) else { continue };
-        objects.retain(|object| match &object.thing {
-            Thing::Damage(other) => other.pids.iter().any(|pid| !patient.pids.contains(pid)),
-            Thing::Frozen { pids, .. } => !(thaws(&patient) && pids.iter().any(|pid| patient.pids.contains(pid))),
-            Thing::File { .. }
-            | Thing::Entry { .. }
-            | Thing::ElsewhereEntry { .. }
-            | Thing::RuncRoot(_)
-            | Thing::Rules { .. }
-            | Thing::Table(_)
-            | Thing::Chain(_)
-            | Thing::Process(_) => true,
+        objects.retain(|object| {
+            let is_of_patient = |pid: &u32| patient.pids.contains(pid);
+            if let Thing::Damage(other) = &object.thing {
+                !other.pids.iter().all(is_of_patient)
+            } else if let Thing::Frozen { pids, .. } = &object.thing {
+                !(thaws(&patient) && pids.iter().any(is_of_patient))
+            } else {
+                true
+            }
         });
         let class = if patient.report.hands_off.is_some() { Class::InUse } else { Class::Damage };
         let mut object = Object::new(Thing::Damage(Box::new(patient)), class);
@@ -86,17 +84,9 @@ fn thaws(patient: &Patient) -> bool {
 
 /// A lock that is told with the process that it damages is told once.
 fn drop_locks_of_patients(objects: &mut Vec<Object>) {
-    let locks = objects.iter().filter_map(|object| match &object.thing {
-        Thing::Damage(patient) => Some(patient.locks.clone()),
-        Thing::File { .. }
-        | Thing::Entry { .. }
-        | Thing::ElsewhereEntry { .. }
-        | Thing::RuncRoot(_)
-        | Thing::Rules { .. }
-        | Thing::Table(_)
-        | Thing::Chain(_)
-        | Thing::Process(_)
-        | Thing::Frozen { .. } => None,
+    let locks = objects.iter().filter_map(|object| {
+        let Thing::Damage(patient) = &object.thing else { return None };
+        Some(patient.locks.clone())
     });
     let locks: Vec<LockId> = locks.flatten().collect();
     objects.retain(|object| lock_id(object).is_none_or(|id| !locks.contains(&id)));

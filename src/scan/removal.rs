@@ -154,18 +154,8 @@ fn named(object: &Object, processes: Processes, files: Files) -> Verdict {
 pub(super) fn guard(objects: &[Object], verdicts: &mut [Verdict], at_work: &[u32], now: &Everywhere) {
     let has_started = now.at_work.iter().any(|task| !at_work.contains(&task.pid));
     for (object, verdict) in objects.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Remove) {
-        let is_left = match &object.thing {
-            Thing::Process(found) => now.left.iter().any(|left| found.is(left)),
-            Thing::File { .. }
-            | Thing::Entry { .. }
-            | Thing::ElsewhereEntry { .. }
-            | Thing::RuncRoot(_)
-            | Thing::Rules { .. }
-            | Thing::Table(_)
-            | Thing::Chain(_)
-            | Thing::Frozen { .. }
-            | Thing::Damage(_) => true,
-        };
+        let is_left =
+            if let Thing::Process(found) = &object.thing { now.left.iter().any(|left| found.is(left)) } else { true };
         if has_started {
             *verdict = Verdict::Keep("a criu has started since it was examined");
         } else if !is_left {
@@ -211,17 +201,9 @@ pub(super) fn carry_out(
 
 /// Whether all have ended.
 fn end_processes(planned: &[(usize, &Object)], interrupt: &Interrupt, fates: &mut [Fate]) -> bool {
-    let tasks = planned.iter().filter_map(|(at, object)| match &object.thing {
-        Thing::Process(found) => Some((*at, found.clone())),
-        Thing::File { .. }
-        | Thing::Entry { .. }
-        | Thing::ElsewhereEntry { .. }
-        | Thing::RuncRoot(_)
-        | Thing::Rules { .. }
-        | Thing::Table(_)
-        | Thing::Chain(_)
-        | Thing::Frozen { .. }
-        | Thing::Damage(_) => None,
+    let tasks = planned.iter().filter_map(|(at, object)| {
+        let Thing::Process(found) = &object.thing else { return None };
+        Some((*at, found.clone()))
     });
     let (at, tasks): (Vec<usize>, Vec<FoundTask>) = tasks.unzip();
     let outcomes = match interrupt.may_go_on() {

@@ -165,36 +165,16 @@ fn is_of_restore(thing: &Thing) -> bool {
 }
 
 fn cure(object: &Object, owner: Option<&Path>) -> Vec<u8> {
-    match (&object.thing, owner) {
-        (Thing::Damage(_), Some(directory)) => words(&[b"criu-gc heal -D", &quoted(path(directory))]),
-        (Thing::Damage(patient), None) => {
-            let pid = patient.pids.first().copied().unwrap_or_default().to_string();
-            words(&[b"criu-gc heal --pid", pid.as_bytes()])
-        }
-        (
-            Thing::Rules { .. }
-            | Thing::Table(_)
-            | Thing::Chain(_)
-            | Thing::File { .. }
-            | Thing::Entry { .. }
-            | Thing::ElsewhereEntry { .. }
-            | Thing::RuncRoot(_)
-            | Thing::Process(_)
-            | Thing::Frozen { .. },
-            Some(directory),
-        ) => words(&[b"criu-gc -D", &quoted(path(directory)), b"--only network --show"]),
-        (
-            Thing::Rules { .. }
-            | Thing::Table(_)
-            | Thing::Chain(_)
-            | Thing::File { .. }
-            | Thing::Entry { .. }
-            | Thing::ElsewhereEntry { .. }
-            | Thing::RuncRoot(_)
-            | Thing::Process(_)
-            | Thing::Frozen { .. },
-            None,
-        ) => remove(object),
+    if let Thing::Damage(patient) = &object.thing {
+        let pid = || patient.pids.first().copied().unwrap_or_default().to_string();
+        return match owner {
+            Some(directory) => words(&[b"criu-gc heal -D", &quoted(path(directory))]),
+            None => words(&[b"criu-gc heal --pid", pid().as_bytes()]),
+        };
+    }
+    match owner {
+        Some(directory) => words(&[b"criu-gc -D", &quoted(path(directory)), b"--only network --show"]),
+        None => remove(object),
     }
 }
 

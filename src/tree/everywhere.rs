@@ -7,14 +7,13 @@
 //! caller must touch none of them.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::interrupted::is_stray;
 use super::stranded::{Role, Stranded, is_waiting};
-use super::{LiveTask, is_criu};
-use crate::host::{Host, Process, is_named};
+use super::{FIRST_ARGUMENTS, LiveTask, is_criu, is_criu_itself, names_criu};
+use crate::host::{Host, Process};
 
 /// The signals that a task of a restore blocks once it is in the restorer, and before.
 const MASK_IN_RESTORER: u64 = 0xffff_ffff_fffb_feff;
@@ -79,16 +78,12 @@ fn tasks(others: &[&Process], tracers: &BTreeSet<u32>) -> BTreeSet<u32> {
 /// Whether it is CRIU by its own name or program, which the dynamic linker may run: any other argument of that name is no
 /// proof.
 fn is_program(process: &Process) -> bool {
-    const FIRST_ARGUMENTS: usize = 6;
-    let is_crius = |path: &Path| is_named(path, "criu") || is_named(path, "crtools");
-    let executable = process.executable.as_deref();
-    let name = executable.and_then(Path::file_name).unwrap_or_default();
-    let runs_argument = || {
-        let arguments = process.arguments();
-        name.as_bytes().starts_with(b"ld-")
-            && arguments.iter().take(FIRST_ARGUMENTS).any(|argument| is_crius(Path::new(OsStr::from_bytes(argument))))
+    let executable = process.executable.as_deref().and_then(Path::file_name).unwrap_or_default();
+    let is_run_by_linker = || {
+        executable.as_bytes().starts_with(b"ld-")
+            && process.arguments().iter().take(FIRST_ARGUMENTS).any(|argument| names_criu(argument))
     };
-    process.name == b"criu" || executable.is_some_and(is_crius) || runs_argument()
+    is_criu_itself(process) || is_run_by_linker()
 }
 
 fn is_server(process: &Process) -> bool {
