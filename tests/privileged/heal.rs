@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,6 +13,7 @@ use testkit::{
 };
 
 use crate::case::{Case, Cases};
+use crate::control_group::ControlGroup;
 use crate::filters::make_tables;
 use crate::places::images_of;
 use crate::tool::binary;
@@ -207,47 +208,8 @@ fn injection(criu: &Criu) {
     }
 }
 
-/// A control group, removed when this goes out of scope.
-pub(crate) struct Group(PathBuf);
-
-impl Group {
-    pub(crate) fn new(name: &str) -> Self {
-        let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
-        let top = unified.iter().map(Path::new).find(|top| top.join("cgroup.procs").exists()).expect("control groups");
-        let directory = top.join(format!("criu-gc-heal.{}.{name}", std::process::id()));
-        std::fs::create_dir(&directory).expect("a new control group");
-        Group(directory)
-    }
-
-    pub(crate) fn add(&self, tree: &Workload) {
-        for pid in tree.real_pids() {
-            std::fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("a member");
-        }
-    }
-
-    /// Its path in a host, where only control groups of version 2 are mounted.
-    pub(crate) fn in_host(&self) -> PathBuf {
-        Path::new("/sys/fs/cgroup").join(self.0.file_name().expect("a name"))
-    }
-
-    pub(crate) fn set_frozen(&self, value: &str) {
-        std::fs::write(self.0.join("cgroup.freeze"), value).expect("a control group");
-    }
-
-    pub(crate) fn is_frozen(&self) -> bool {
-        std::fs::read_to_string(self.0.join("cgroup.freeze")).expect("a control group").trim() == "1"
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.set_frozen("0");
-        let _ = wait_until(|| std::fs::remove_dir(&self.0).ok());
-    }
-}
-
 fn frozen(criu: &Criu) {
-    let group = Group::new(criu.version());
+    let group = ControlGroup::unified(&format!("heal.{}", criu.version()));
     let echo = Echo::new();
     group.add(&echo.tree);
     let images = images_of(&echo.host);
@@ -360,7 +322,7 @@ fn killed(criu: &Criu) {
 }
 
 fn look_alikes(_: &Criu) {
-    let group = Group::new("paused");
+    let group = ControlGroup::unified("heal.paused");
     let echo = Echo::new();
     let pid = echo.pid();
     let nothing = echo.heal(&["--pid", &pid]);

@@ -27,6 +27,7 @@ mod closed;
 mod connections;
 mod container;
 mod container_links;
+mod control_group;
 mod core;
 mod covered;
 mod crash;

@@ -12,6 +12,7 @@ use testkit::{
 };
 
 use crate::case::{Case, Cases};
+use crate::control_group::ControlGroup;
 use crate::places::{images_of, make_directory};
 use crate::pod::Pod;
 use crate::tool::{NOTHING, Tool};
@@ -155,35 +156,9 @@ fn at_work(criu: &Criu) {
     assert_eq!(killed.names(".ghost"), Vec::<PathBuf>::new(), "the restore did not finish");
 }
 
-/// A control group of the machine, which a namespace cannot hold.
-pub(crate) struct Group(PathBuf);
-
-impl Group {
-    pub(crate) fn new(tree: &Workload) -> Self {
-        let name = format!("criu-gc-testkit.{}.r{}", std::process::id(), tree.real_pid());
-        let group = Group(Path::new("/sys/fs/cgroup/pids").join(name));
-        fs::create_dir(&group.0).expect("a new control group");
-        for pid in tree.real_pids() {
-            fs::write(group.0.join("cgroup.procs"), pid.to_string()).expect("a process in the group");
-        }
-        group
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // Its processes take their time to end.
-        let removed = (0..200).any(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-            fs::remove_dir(&self.0).is_ok() || !self.0.exists()
-        });
-        assert!(removed || std::thread::panicking(), "the control group {} cannot be removed", self.0.display());
-    }
-}
-
 fn yard(criu: &Criu) {
     let mut group = None;
-    let killed = Killed::dumped_after(criu, &["--manage-cgroups"], |_, tree| group = Some(Group::new(tree)));
+    let killed = Killed::dumped_after(criu, &["--manage-cgroups"], |_, tree| group = Some(ControlGroup::of_pids(tree)));
     killed.restore_killed(criu, post_restore());
     let images = images_of(&killed.host);
     let yards = || -> Vec<PathBuf> {

@@ -9,8 +9,8 @@ use testkit::{Container, Criu, DumpOptions, IptablesFlavour, Kill, Launch, TestH
 
 use crate::case::{Case, Cases};
 use crate::closed::Closed;
+use crate::control_group::ControlGroup;
 use crate::filters::make_tables;
-use crate::heal::Group;
 use crate::places::{images_of, link_in};
 use crate::restorable::{Killed, post_restore};
 use crate::scan::{Scan, run, text};
@@ -68,7 +68,7 @@ fn container(criu: &Criu) {
 fn yard(criu: &Criu) {
     let mut group = None;
     let killed = Killed::dumped_after(criu, &["--manage-cgroups"], |_, tree| {
-        group = Some(crate::restorable::Group::new(tree));
+        group = Some(ControlGroup::of_pids(tree));
     });
     killed.restore_killed(criu, post_restore());
     let images = images_of(&killed.host);
@@ -91,7 +91,7 @@ fn yard(criu: &Criu) {
 }
 
 fn frozen(criu: &Criu) {
-    let group = Group::new(&format!("scan.{}", criu.version()));
+    let group = ControlGroup::unified(&format!("scan.{}", criu.version()));
     let host = TestHost::new();
     let tree = host.start_workload(&[]);
     group.add(&tree);
