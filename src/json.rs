@@ -8,6 +8,7 @@ mod evidence;
 use serde::de::DeserializeOwned;
 
 pub use bytes::Bytes;
+pub(crate) use bytes::shell_word;
 pub use evidence::EvidenceReport;
 
 /// A message that is longer tells only the place.

@@ -19,6 +19,28 @@ impl Bytes {
     pub fn of_path(path: &Path) -> Self {
         Bytes(path.as_os_str().as_bytes().to_vec())
     }
+
+    /// The text as one word for a POSIX shell, quoted if it has to be.
+    ///
+    /// ```
+    /// use criu_gc::report::Bytes;
+    ///
+    /// assert_eq!(Bytes(b"/srv/images".to_vec()).shell_word(), b"/srv/images");
+    /// assert_eq!(Bytes(b"it's".to_vec()).shell_word(), br"'it'\''s'");
+    /// ```
+    pub fn shell_word(&self) -> Vec<u8> {
+        shell_word(&self.0)
+    }
+}
+
+/// Bytes as one word for a shell.
+pub(crate) fn shell_word(word: &[u8]) -> Vec<u8> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-:,+@%=".contains(byte);
+    if !word.is_empty() && word.iter().all(is_plain) {
+        return word.to_vec();
+    }
+    let escaped = word.split(|byte| *byte == b'\'').collect::<Vec<_>>().join(&b"'\\''"[..]);
+    [b"'", escaped.as_slice(), b"'"].concat()
 }
 
 impl Serialize for Bytes {
@@ -43,6 +65,25 @@ impl<'de> Deserialize<'de> for Bytes {
         match Encoded::deserialize(deserializer)? {
             Encoded::Text(text) => Ok(Bytes(text.into_bytes())),
             Encoded::Bytes(text) => STANDARD.decode(text).map(Bytes).map_err(D::Error::custom),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_takes_a_word_as_it_is() {
+        for (word, expected) in [
+            ("/dev/shm/link_remap.4", "/dev/shm/link_remap.4"),
+            ("rule:4026531840:[::1]:80-[::1]:4", "'rule:4026531840:[::1]:80-[::1]:4'"),
+            ("a b", "'a b'"),
+            ("a'b", r"'a'\''b'"),
+            ("$(x)", "'$(x)'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(word.as_bytes()), expected.as_bytes(), "{word}");
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::connection::TableForm;
 use crate::heal::{DamageVerdict, Patient};
 use crate::host::Sighting;
 use crate::host::living::Freezer;
+use crate::json::shell_word;
 use crate::system::dir::FileIdentity;
 use crate::tree::Role;
 
@@ -142,10 +143,10 @@ pub(super) fn command(object: &Object) -> Option<Vec<u8>> {
         (Class::Undecided, None) => None,
         (Class::Damage, owner) => Some(cure(object, owner.as_deref())),
         (Class::Restorable, Some(directory)) if is_of_restore(&object.thing) => {
-            Some(words(&[b"criu-gc restorable -D", &quoted(path(directory)), b"--show"]))
+            Some(words(&[b"criu-gc restorable -D", &shell_word(path(directory)), b"--show"]))
         }
         (Class::Restorable | Class::Incomplete | Class::Restored | Class::Undecided, Some(directory)) => {
-            Some(words(&[b"criu-gc -D", &quoted(path(directory)), b"--show"]))
+            Some(words(&[b"criu-gc -D", &shell_word(path(directory)), b"--show"]))
         }
         (Class::Litter, _) => Some(clean(object)),
         (Class::Orphan | Class::Restorable | Class::Incomplete | Class::Restored, _) => Some(remove(object)),
@@ -168,12 +169,12 @@ fn cure(object: &Object, owner: Option<&Path>) -> Vec<u8> {
     if let Thing::Damage(patient) = &object.thing {
         let pid = || patient.pids.first().copied().unwrap_or_default().to_string();
         return match owner {
-            Some(directory) => words(&[b"criu-gc heal -D", &quoted(path(directory))]),
+            Some(directory) => words(&[b"criu-gc heal -D", &shell_word(path(directory))]),
             None => words(&[b"criu-gc heal --pid", pid().as_bytes()]),
         };
     }
     match owner {
-        Some(directory) => words(&[b"criu-gc -D", &quoted(path(directory)), b"--only network --show"]),
+        Some(directory) => words(&[b"criu-gc -D", &shell_word(path(directory)), b"--only network --show"]),
         None => remove(object),
     }
 }
@@ -196,12 +197,12 @@ fn clean(object: &Object) -> Vec<u8> {
 /// criu-gc removes nothing in the directories of another mount namespace: only who is in there can unmount something.
 fn in_namespace(sighting: &Sighting, cover: Cover) -> Vec<u8> {
     match cover {
-        Cover::Bare => words(&[b"rmdir", &quoted(path(&sighting.path()))]),
+        Cover::Bare => words(&[b"rmdir", &shell_word(path(&sighting.path()))]),
         Cover::Mounted => {
             let process = sighting.namespace.as_ref().and_then(|namespace| namespace.process).unwrap_or_default();
             let within = sighting.within();
             let process = process.to_string();
-            words(&[b"nsenter --mount --target", process.as_bytes(), b"umount --lazy", &quoted(path(&within))])
+            words(&[b"nsenter --mount --target", process.as_bytes(), b"umount --lazy", &shell_word(path(&within))])
         }
     }
 }
@@ -209,17 +210,23 @@ fn in_namespace(sighting: &Sighting, cover: Cover) -> Vec<u8> {
 fn remove(object: &Object) -> Vec<u8> {
     if let Thing::RuncRoot(found) = &object.thing {
         let directory = found.parent().unwrap_or(found);
-        return words(&[b"umount", &quoted(path(found)), b"&& rmdir", &quoted(path(found)), &quoted(path(directory))]);
+        return words(&[
+            b"umount",
+            &shell_word(path(found)),
+            b"&& rmdir",
+            &shell_word(path(found)),
+            &shell_word(path(directory)),
+        ]);
     }
     if let Thing::File { shape: Shape::Parked, sighting } = &object.thing {
         let parked = sighting.path();
         let own = path(&parked).strip_suffix(b".criu-sk-ghost").unwrap_or_default();
-        return words(&[b"mv --no-clobber", &quoted(path(&parked)), &quoted(own)]);
+        return words(&[b"mv --no-clobber", &shell_word(path(&parked)), &shell_word(own)]);
     }
     let id = object.id();
     match object.is_last_name() {
-        true => words(&[b"criu-gc rm", &quoted(&id), b"--save DIR"]),
-        false => words(&[b"criu-gc rm", &quoted(&id)]),
+        true => words(&[b"criu-gc rm", &shell_word(&id), b"--save DIR"]),
+        false => words(&[b"criu-gc rm", &shell_word(&id)]),
     }
 }
 
@@ -229,45 +236,9 @@ fn thaw(object: &Object) -> Option<Vec<u8>> {
         Freezer::State => (b"echo THAWED >", "freezer.state"),
         Freezer::Freeze => (b"echo 0 >", "cgroup.freeze"),
     };
-    Some(words(&[value, &quoted(path(&group.directory.join(file)))]))
+    Some(words(&[value, &shell_word(path(&group.directory.join(file)))]))
 }
 
 fn words(words: &[&[u8]]) -> Vec<u8> {
     words.join(&b' ')
-}
-
-/// A word as a shell takes it.
-pub(super) fn quoted(word: &[u8]) -> Vec<u8> {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-:,+@%[]=".contains(byte);
-    if !word.is_empty() && word.iter().all(is_plain) && !word.contains(&b'[') {
-        return word.to_owned();
-    }
-    let mut text = vec![b'\''];
-    for byte in word {
-        match byte {
-            b'\'' => text.extend(b"'\\''"),
-            byte => text.push(*byte),
-        }
-    }
-    text.push(b'\'');
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_takes_a_word_as_it_is() {
-        for (word, expected) in [
-            ("/dev/shm/link_remap.4", "/dev/shm/link_remap.4"),
-            ("rule:4026531840:[::1]:80-[::1]:4", "'rule:4026531840:[::1]:80-[::1]:4'"),
-            ("a b", "'a b'"),
-            ("a'b", r"'a'\''b'"),
-            ("$(x)", "'$(x)'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(word.as_bytes()), expected.as_bytes(), "{word}");
-        }
-    }
 }

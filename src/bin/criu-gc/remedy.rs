@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use criu_gc::report::CheckpointReport;
+use criu_gc::report::{Bytes, CheckpointReport};
 
 use crate::cli::Arguments;
 use crate::text::is_kept;
@@ -41,7 +41,7 @@ pub(crate) fn command(words: &[OsString], report: &CheckpointReport) -> Option<V
     let mut command = b"criu-gc".to_vec();
     for word in &words[1..] {
         command.push(b' ');
-        command.extend(quoted(word.as_bytes()));
+        command.extend(Bytes(word.as_bytes().to_vec()).shell_word());
     }
     if !allowed.is_empty() {
         command.extend(format!(" --allow {}", allowed.join(",")).into_bytes());
@@ -50,16 +50,6 @@ pub(crate) fn command(words: &[OsString], report: &CheckpointReport) -> Option<V
         command.extend(format!(" {other}").into_bytes());
     }
     Some(command)
-}
-
-/// A word as a shell takes it for one.
-fn quoted(word: &[u8]) -> Vec<u8> {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_./:@%+,=-[]".contains(byte);
-    if !word.is_empty() && word.iter().all(is_plain) {
-        return word.to_vec();
-    }
-    let escaped = word.split(|byte| *byte == b'\'').collect::<Vec<_>>().join(&b"'\\''"[..]);
-    [b"'", escaped.as_slice(), b"'"].concat()
 }
 
 #[cfg(test)]
