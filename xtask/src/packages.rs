@@ -32,6 +32,7 @@ pub(crate) const OF_TESTS: &[Program] = &[
     ("mkfs.xfs", "xfsprogs"),
     ("mkfs.btrfs", "btrfs-progs"),
     ("script", "bsdutils"),
+    ("busybox", "busybox-static"),
     ("strace", "strace"),
     ("g++", "g++"),
     ("python3", "python3"),
