@@ -32,12 +32,12 @@ use crate::system::dir::InodeId;
 use crate::time::Timestamp;
 
 pub use from_record::{from_record, restore_of};
-pub use log::{Detail, FinalState, Freezing, LogFacts, LogFile, LoggedLock, Obstacle, Rollback};
+pub use log::{Detail, FinalState, Freezing, LogFacts, LogFile, LoggedGroup, LoggedLock, Obstacle, Rollback};
 pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
 pub use read::{
     Condition, Identity, LivingFacts, Lock, Outline, PathEnd, ReadError, identify, living_facts, outline, read,
 };
-pub use restores::{FailedRestore, Locked, RestoredInto, Restores};
+pub use restores::{BrokenRestore, FailedRestore, Locked, RestoredInto, Restores};
 pub use times::{DumpSpan, ImageTimes};
 
 /// A checkpoint as its images, and the log beside them, describe it.

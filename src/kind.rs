@@ -12,6 +12,7 @@ mod basis;
 mod describe;
 mod network_lock;
 mod original;
+mod recreated;
 mod temporary;
 
 use std::sync::Arc;
@@ -29,8 +30,11 @@ pub use basis::{Answer, Basis};
 pub use describe::{Description, Target};
 
 // Not in the macro, where rustfmt would not see them.
+pub mod bind_source;
+pub mod control_group;
 pub mod control_group_yard;
 pub mod dead_socket;
+pub mod ghost_directory;
 pub mod ghost_file;
 pub mod half_restored;
 pub mod link_remap;
@@ -141,6 +145,9 @@ kinds! {
     link_remap::LinkRemap: Gc;
     reopened_name::ReopenedName: Restorable;
     ghost_file::GhostFile: Gc Restorable;
+    ghost_directory::GhostDirectory: Gc Restorable;
+    bind_source::BindSource: Gc Restorable;
+    control_group::ControlGroup: Gc Restorable;
 }
 
 /// What a kind of residue answers.

@@ -295,6 +295,12 @@ pub fn relative_to<'a>(name: &'a [u8], mount: &MntEntry) -> Option<&'a [u8]> {
     path::readings(mountpoint(mount)).iter().find_map(below)
 }
 
+/// Under which name the tree saw a path of the filesystem of this mount; `None` if the mount does not show it.
+pub(crate) fn shown_as(inside: &[u8], mount: &MntEntry) -> Option<Vec<u8>> {
+    let relative = path::below(inside, &mount.root).filter(|relative| !relative.is_empty())?;
+    Some(path::join(mountpoint(mount), relative))
+}
+
 /// The mount point within the tree, absolute: CRIU before 1.3 wrote it with a leading dot.
 pub fn mountpoint(mount: &MntEntry) -> &[u8] {
     let mountpoint = mount.mountpoint.strip_prefix(b".").unwrap_or(&mount.mountpoint);

@@ -211,7 +211,7 @@ pub fn wanted(checkpoint: &Checkpoint, claims: &Claims) -> Wanted {
         .collect();
     let on_mounts = names.iter().filter_map(|name| match name.mount {
         name::FileMount::Id(id) => Some((name.path.as_slice(), &checkpoint.mounts.get(&id)?.entry)),
-        name::FileMount::Shared | name::FileMount::Unknown => None,
+        name::FileMount::Shared | name::FileMount::ControlGroup | name::FileMount::Unknown => None,
     });
     mounts::wanted(on_mounts)
 }

@@ -49,6 +49,8 @@ pub enum KeepReason {
     OlderThanDump,
     /// Only the log of an interrupted dump leads to it.
     LogOnly,
+    /// Nothing in it shows who created it.
+    Unmarked,
     /// The file changed after the images were written.
     ChangedSince,
     /// The checkpoint was restored, or may have been.
@@ -65,7 +67,7 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All reasons, the most serious first.
-    pub const ALL: [KeepReason; 23] = [
+    pub const ALL: [KeepReason; 24] = [
         KeepReason::CriuAtWork,
         KeepReason::TreeTraced,
         KeepReason::TreeAlive,
@@ -83,6 +85,7 @@ impl KeepReason {
         KeepReason::NotRecorded,
         KeepReason::OlderThanDump,
         KeepReason::LogOnly,
+        KeepReason::Unmarked,
         KeepReason::ChangedSince,
         KeepReason::RestoredSince,
         KeepReason::NewerDump,
@@ -179,6 +182,10 @@ impl KeepReason {
                 lifted: Lifted::ByFromLog,
                 remedy: "--from-log",
             },
+            KeepReason::Unmarked => allowed!(
+                "unmarked",
+                "it is empty and was probably created by a restore that did not end, but nothing in it shows that"
+            ),
             KeepReason::ChangedSince => allowed!(
                 "changed-since",
                 "it changed after the images were written, and neither a failed restore nor a fallback explains that, so \

@@ -284,7 +284,7 @@ fn found(residue: &Residue, query: &NameQuery, place: Place, changed: Timestamp)
         modified: modified.unwrap_or(changed),
         mount_id: 0,
     };
-    FoundFile { place, filesystem: FilesystemId::default(), directory: identity, identity, beside: None }
+    FoundFile { place, filesystem: FilesystemId::default(), directory: identity, identity, beside: None, is_empty_directory: false }
 }
 
 /// The mounts of a host: its own filesystem, a directory of it elsewhere, a tmpfs, an overlay, another namespace, and

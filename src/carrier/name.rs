@@ -43,6 +43,8 @@ pub enum NameAct {
     UnlinkTwin,
     /// Its file gets the name beside it, unless that is taken.
     RenameBack,
+    /// It is removed if it is an empty directory, a control group without processes, or an empty file.
+    RemoveEmpty,
 }
 
 /// What a kind calls its files.
@@ -78,6 +80,8 @@ pub enum FileMount {
     Shared,
     /// The mount with this id in a `mountpoints` image.
     Id(u32),
+    /// A control group. The first part of the path is the hierarchy, as a restore names it: `/pids/GROUP`, `/unified/GROUP`.
+    ControlGroup,
     /// The images do not say.
     Unknown,
 }
@@ -95,6 +99,8 @@ pub struct FoundFile {
     pub identity: FileIdentity,
     /// What has the name beside it.
     pub beside: Option<Box<FileIdentity>>,
+    /// Whether it is an empty directory or a control group without processes, where [`NameAct::RemoveEmpty`] asks for that.
+    pub is_empty_directory: bool,
 }
 
 impl FoundFile {

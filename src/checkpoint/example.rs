@@ -7,8 +7,8 @@ use std::sync::Arc;
 use criu_images::{Inventory, MntEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 
 use super::{
-    Checkpoint, Completeness, Ending, ImageTimes, Layout, LogFacts, MountRecord, Network, Odd, Record, Restores,
-    SocketRecord, Task,
+    BrokenRestore, Checkpoint, Completeness, Ending, ImageTimes, Layout, LogFacts, MountRecord, Network, Odd, Record,
+    Restores, SocketRecord, Task,
 };
 use crate::connection::Connection;
 use crate::evidence::Evidence;
@@ -36,6 +36,11 @@ fn shared() -> TaskKobjIds {
 /// The place of a record; its offset is a hundred times its number.
 pub(crate) fn evidence(image: &str, record: u64) -> Evidence {
     Evidence { image: Arc::from(image), record, offset: record * 100 }
+}
+
+/// A restore that was killed, without control groups.
+pub(crate) fn broken_restore() -> BrokenRestore {
+    BrokenRestore { log: evidence("restore.log", 0), ended: Timestamp::new(1101, 0), groups: Vec::new() }
 }
 
 /// A whole checkpoint without residue: of one task that shares all namespaces with criu, written at second 1000.

@@ -28,6 +28,9 @@ const LOCKED: usize = 100_000;
 /// No more processes of the tree are noted.
 const SEIZED: usize = 100_000;
 
+/// No more control groups are noted.
+const GROUPS: usize = 10_000;
+
 /// A connection that the log says was to be locked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedLock {
@@ -36,6 +39,17 @@ pub struct LoggedLock {
     /// The line, from 0.
     pub line: u64,
     /// Its offset.
+    pub offset: u64,
+}
+
+/// A control group that the log says was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedGroup {
+    /// Its path below the directory with the hierarchies, with a leading slash: `/pids/GROUP`, `/unified/GROUP`.
+    pub path: Vec<u8>,
+    /// The line, from 0.
+    pub line: u64,
+    /// Where the line begins, in bytes.
     pub offset: u64,
 }
 
@@ -65,6 +79,8 @@ pub struct LogFacts {
     /// `Running post-setup-namespaces scripts`: a restore says so right after it may have locked the network namespace
     /// (`restore_root_task` in `criu/cr-restore.c`).
     pub has_set_up_namespaces: bool,
+    /// `cg: Created cgroup dir …`: control groups that a restore made.
+    pub made_groups: Vec<LoggedGroup>,
     /// How long after the start of the log its last line was written.
     pub took: Option<Duration>,
     /// `Dumping FAILED`, which CRIU writes after it has taken back what it did (`cr_dump_finish` in `criu/cr-dump.c`).
@@ -194,6 +210,11 @@ fn note(facts: &mut LogFacts, line: &[u8], place: Place) {
         facts.restore_finished = true;
     } else if after(line, b"Running post-setup-namespaces scripts").is_some() {
         facts.has_set_up_namespaces = true;
+    } else if let Some(group) = after(line, b"cg: Created cgroup dir ") {
+        if facts.made_groups.len() < GROUPS {
+            let path = [b"/", group.strip_suffix(b"\n").unwrap_or(group)].concat();
+            facts.made_groups.push(LoggedGroup { path, line: place.line, offset: place.offset });
+        }
     } else if is_failure(line) {
         facts.restore_failed = true;
     } else {

@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-use super::RestoreEvidence;
+use super::{LoggedGroup, RestoreEvidence};
+use crate::evidence::Evidence;
 use crate::system::reads::FirstRead;
 use crate::time::{SLACK, Timestamp};
 
@@ -22,6 +23,8 @@ pub struct Restores {
     pub succeeded: Option<RestoreEvidence>,
     /// Those that failed, by their logs.
     pub failed: Vec<FailedRestore>,
+    /// Those that did not end well, by their logs: they failed or were killed.
+    pub broken: Vec<BrokenRestore>,
     /// Whether one left its log, however it ended: it may have been killed.
     pub has_log: bool,
     /// When the images that every restore reads were first read.
@@ -51,6 +54,17 @@ pub struct FailedRestore {
     pub ended: Timestamp,
     /// Whether it locked the network namespace that it restored into.
     pub locked: Locked,
+}
+
+/// A restore whose log does not say that it succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenRestore {
+    /// The log, as the evidence for what the restore made.
+    pub log: Evidence,
+    /// When its last line was written.
+    pub ended: Timestamp,
+    /// The control groups that it made (`prepare_cgroup_dirs` in `criu/cgroup.c`).
+    pub groups: Vec<LoggedGroup>,
 }
 
 /// Whether a failed restore has locked its network namespace once more.
@@ -85,6 +99,11 @@ impl Restores {
                 FirstRead::At(time) => self.failed_at(time).is_some(),
                 FirstRead::Unknown => false,
             }
+    }
+
+    /// The broken restores. After one that succeeded, what they made may be in use.
+    pub fn broken(&self) -> &[BrokenRestore] {
+        if self.succeeded.is_some() { &[] } else { &self.broken }
     }
 
     /// Drops evidence of success that a restore wrote whose log says that it failed.

@@ -151,6 +151,7 @@ fn is_about_identity(reason: KeepReason) -> bool {
         | KeepReason::NotRecorded
         | KeepReason::OlderThanDump
         | KeepReason::ChangedSince
+        | KeepReason::Unmarked
         | KeepReason::RestoredSince
         | KeepReason::NewerDump
         | KeepReason::ForeignContent

@@ -49,24 +49,11 @@ pub(super) fn facts(
 }
 
 fn link(residue: &Residue) -> Option<LinkFacts> {
-    let link = match residue {
-        Residue::LinkRemap(link) => link,
-        Residue::LockedConnection(_)
-        | Residue::LockChain(_)
-        | Residue::LockTable(_)
-        | Residue::GhostFile(_)
-        | Residue::HalfRestored(_)
-        | Residue::ParkedFile(_)
-        | Residue::ReopenedName(_)
-        | Residue::ControlGroupYard(_)
-        | Residue::TemporaryDirectory(_)
-        | Residue::DeadSocket(_)
-        | Residue::StalePidFile(_)
-        | Residue::UnfinishedCache(_) => return None,
-    };
+    // No other kind is recorded by this.
+    let Residue::LinkRemap(link) = residue else { return None };
     let mount = match link.mount {
         FileMount::Id(id) => Some(id),
-        FileMount::Shared | FileMount::Unknown => None,
+        FileMount::Shared | FileMount::ControlGroup | FileMount::Unknown => None,
     };
     let original = Bytes(link.original.clone()?);
     Some(LinkFacts { id: link.id, original, mode: link.mode, size: link.size, mount })

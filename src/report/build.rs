@@ -205,6 +205,9 @@ fn act(finding: &Finding) -> Act {
 
 fn location(presence: &Presence) -> Option<Location> {
     match presence {
+        Presence::File(file) if file.is_empty_directory => {
+            Some(Location::Entry { path: Bytes::of_path(&file.place.path()), mounts: 0 })
+        }
         Presence::File(file) => Some(file_location(file)),
         Presence::Rules(rules) => Some(rules_location(rules)),
         Presence::Table(table) => Some(table_location(table)),

@@ -309,6 +309,7 @@ fn job(tables: MountTables<'_>, shape: Shape, sighting: &Sighting) -> Option<Nam
         directory: sighting.directory_identity,
         identity: sighting.identity,
         beside: None,
+        is_empty_directory: false,
     };
     Some(NameRemoval { query, found, evidence: Vec::new() })
 }

@@ -33,6 +33,14 @@ impl FilesystemId {
     }
 }
 
+/// Whether an open directory is a control group, of either version.
+pub fn is_control_group(directory: impl AsFd) -> bool {
+    /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` (`linux/magic.h`).
+    const MAGIC: [u64; 2] = [0x0027_e0eb, 0x6367_7270];
+    rustix::fs::fstatfs(directory)
+        .is_ok_and(|filesystem| u64::try_from(filesystem.f_type).is_ok_and(|magic| MAGIC.contains(&magic)))
+}
+
 /// The `diskseq` of a disk, or of the disk that a partition is on.
 pub fn disk_sequence((major, minor): (u32, u32)) -> Option<u64> {
     if major == 0 {

@@ -41,6 +41,11 @@ impl ControlGroup {
         Path::new("/sys/fs/cgroup").join(self.0.file_name().expect("a name"))
     }
 
+    /// Removes it, once its processes have ended. What has its name later is removed with this.
+    pub(crate) fn remove(&self) {
+        wait_until(|| fs::remove_dir(&self.0).is_ok().then_some(())).expect("a control group without processes");
+    }
+
     pub(crate) fn set_frozen(&self, value: &str) {
         fs::write(self.0.join("cgroup.freeze"), value).expect("a control group");
     }

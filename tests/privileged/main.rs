@@ -73,6 +73,7 @@ mod races;
 mod reader;
 mod recorded;
 mod recording;
+mod recreated;
 mod refusals;
 mod replaced;
 mod restorable;

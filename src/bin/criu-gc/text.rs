@@ -181,6 +181,9 @@ fn facts(object: &Object) -> Option<Vec<u8>> {
             facts.push(format!("{command}, {}", count(*jumps as u64, "jump")).into_bytes());
             facts.extend(tie.map(|tie| tie.as_bytes().to_vec()));
         }
+        Some(Location::Entry { path, mounts: 0 }) if path.0 != object.subject.name => {
+            facts.push([b"at ".as_slice(), &path.0].concat());
+        }
         Some(Location::Entry { mounts: 0, .. }) | None => {}
         Some(Location::Entry { mounts, .. }) => facts.push(count(*mounts as u64, "mount").into_bytes()),
         Some(Location::Process { pid, state }) => facts.push(format!("pid {pid}, state {state}").into_bytes()),

@@ -4,21 +4,25 @@
 //! A filesystem may never answer, so a thread that can be abandoned does this.
 
 mod absent;
+mod control_groups;
 mod covered;
 mod disks;
+mod empty;
 mod namespaces;
 mod watched;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::FileType;
+
 use super::engine_place::{self, Confirmed, EnginePlace, EnginePlaces};
-use super::{FileMount, FoundFile, NameQuery};
+use super::{FileMount, FoundFile, NameAct, NameQuery};
 use crate::carrier::{Cause, Elsewhere, Hints, Presence};
 use crate::checkpoint::Checkpoint;
-use crate::host::{Absence, Host, HostMounts, Seen, Sight, look_in};
+use crate::host::{self, Absence, Host, HostMounts, Seen, Sight, look_in};
 use crate::locate::Context;
 use crate::mounts::{self, Location, MountHints, Place, Unreachable};
 use crate::reach::{OpenBases, OpenError};
@@ -42,6 +46,7 @@ pub(crate) fn look(host: &Host, checkpoint: &Checkpoint, queries: &[NameQuery], 
         told: engine_places.place_of(query),
         recorded: record.and_then(|record| record.filesystem_of(query.shape.id, &query.path)),
         beside: query.beside.clone(),
+        is_to_be_empty: query.act == NameAct::RemoveEmpty,
     };
     let jobs = queries.iter().map(&mut job).collect();
     watched::answer_each(jobs, Judge::new(host, checkpoint, &hints.mounts))
@@ -58,6 +63,8 @@ struct NameSearch {
     recorded: Option<RecordedFilesystem>,
     /// Another name in its directory that is looked at.
     beside: Option<Vec<u8>>,
+    /// Whether it matters if it is an empty directory.
+    is_to_be_empty: bool,
 }
 
 impl NameSearch {
@@ -82,17 +89,20 @@ struct Searcher {
     recorded: Option<RecordedFilesystem>,
     /// Another name in its directory that is looked at.
     beside: Option<Vec<u8>>,
+    /// Whether it matters if it is an empty directory.
+    is_to_be_empty: bool,
 }
 
 impl Searcher {
     fn new(judge: Arc<Judge>) -> Self {
         let opened = OpenBases::to_look(judge.author());
-        Searcher { opened, confirmed: Confirmed::default(), judge, recorded: None, beside: None }
+        Searcher { opened, confirmed: Confirmed::default(), judge, recorded: None, beside: None, is_to_be_empty: false }
     }
 
     fn answer(&mut self, job: &NameSearch) -> Presence {
         self.recorded.clone_from(&job.recorded);
         self.beside.clone_from(&job.beside);
+        self.is_to_be_empty = job.is_to_be_empty;
         let presence = match &job.location {
             Location::At(places) => self.find(places),
             Location::Either(readings) => self.find_either(readings),
@@ -147,9 +157,14 @@ impl Searcher {
         if let Some(read) = self.opened.read_unmounted(place) {
             let Seen { filesystem, directory, sight } = read?;
             return Ok(match sight {
-                Sight::Found(identity) => {
-                    Presence::File(FoundFile { place: place.clone(), filesystem, directory, identity, beside: None })
-                }
+                Sight::Found(identity) => Presence::File(FoundFile {
+                    place: place.clone(),
+                    filesystem,
+                    directory,
+                    identity,
+                    beside: None,
+                    is_empty_directory: false,
+                }),
                 Sight::Absent(absence) => self.absent(place, absence, &filesystem)?,
             });
         }
@@ -185,7 +200,11 @@ impl Searcher {
             Some(name) => opened.directory.entry(OsStr::from_bytes(name))?.map(Box::new),
             None => None,
         };
-        Ok(Presence::File(FoundFile { place, filesystem: opened.filesystem, directory, identity, beside }))
+        let is_empty_directory = self.is_to_be_empty
+            && identity.file_type() == FileType::Directory
+            && empty::is_empty(&opened.directory, name)?;
+        let filesystem = opened.filesystem;
+        Ok(Presence::File(FoundFile { place, filesystem, directory, identity, beside, is_empty_directory }))
     }
 
     /// The answer where the nearest directory that is there, on this filesystem, has no such entry.
@@ -208,6 +227,7 @@ pub fn location_of(checkpoint: &Checkpoint, query: &NameQuery, host: &HostMounts
     let unknown = Location::Unreachable(Unreachable::UnknownMount);
     match query.mount {
         FileMount::Shared => mounts::in_shared_namespace(&query.path, hints),
+        FileMount::ControlGroup => control_groups::location_of(&query.path, &host::own_mounts_at(Path::new("/"))),
         FileMount::Unknown => unknown,
         FileMount::Id(id) => checkpoint
             .mounts

@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::FileType;
+
 use super::{FoundFile, NameAct, NameQuery};
 use crate::carrier::Outcome;
 use crate::causes::with_causes;
@@ -206,6 +208,7 @@ impl Removal {
             (NameAct::RenameBack, Some(own)) => {
                 return self.rename_back(found, directory, removable, OsStr::from_bytes(own));
             }
+            (NameAct::RemoveEmpty, _) => return self.remove_empty(found, directory, removable),
             (NameAct::UnlinkTwin, Some(twin)) => check_twin(found, directory, OsStr::from_bytes(twin))?,
             (NameAct::RenameBack | NameAct::UnlinkTwin, None) => {
                 return Err("the name beside it is not known; not removed".to_owned());
@@ -235,6 +238,20 @@ impl Removal {
             Renamed::Gone => Ok(Outcome::AlreadyGone),
             Renamed::NameTaken => Err("a newer file has its name; both stay".to_owned()),
         }
+    }
+
+    /// Nothing is in it that could be saved.
+    fn remove_empty(&self, found: &FoundFile, directory: &Directory, name: Name<'_>) -> Result<Outcome, String> {
+        let Some(now) = directory.entry(name.as_os_str()).map_err(said)? else { return Ok(Outcome::AlreadyGone) };
+        if !now.is_same_inode(&found.identity) || now.mode != found.identity.mode {
+            return Err("it changed since it was examined; not removed".to_owned());
+        }
+        let is_gone = match now.file_type() == FileType::Directory {
+            true => directory.remove_directory(name),
+            false if now.size == 0 => directory.unlink(name),
+            false => return Err("it is not empty any more; not removed".to_owned()),
+        };
+        Ok(if is_gone.map_err(said)? { Outcome::Removed } else { Outcome::AlreadyGone })
     }
 
     fn remove_pinned(

@@ -9,7 +9,8 @@ use criu_images::ImageKind;
 use super::work_files::statistics;
 use super::{BUFFER, ReadError, Reader};
 use crate::archive::Source;
-use crate::checkpoint::{FailedRestore, Locked, RestoreEvidence, RestoredInto, Restores, Task, log};
+use crate::checkpoint::{BrokenRestore, FailedRestore, Locked, RestoreEvidence, RestoredInto, Restores, Task, log};
+use crate::evidence::Evidence;
 use crate::locate::{Layout, RESTORE_LOG, Written};
 use crate::system::author::Author;
 use crate::system::reads::FirstRead;
@@ -86,6 +87,15 @@ impl Reader<'_> {
         restores.has_log |= facts.restore_finished || facts.restore_failed;
         if facts.restore_finished && restores.succeeded.is_none() {
             restores.succeeded = Some(RestoreEvidence { file: name.to_owned(), written });
+        }
+        let is_of_restore = name == RESTORE_LOG || facts.restore_failed || !facts.made_groups.is_empty();
+        let is_of_dump = facts.root_pid.is_some() || facts.dump_finished;
+        if is_of_restore && !is_of_dump && !facts.restore_finished && is_believed {
+            restores.broken.push(BrokenRestore {
+                log: Evidence { image: name.into(), record: 0, offset: 0 },
+                ended: written,
+                groups: facts.made_groups,
+            });
         }
         if let Some(took) =
             facts.took.or(age).filter(|_| facts.restore_failed && !facts.restore_finished && is_believed)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What keeps everything, and what the user can set aside.
 
-use super::objects::{chain, link, link_finding, living, newer_link, rules, signed, survey, table_finding, task};
+use super::objects::{
+    chain, control_group, link, link_finding, living, newer_link, rules, signed, survey, table_finding, task,
+};
 use super::*;
 
 #[test]
@@ -95,6 +97,7 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
                 file.directory.changed = Timestamp::new(980, 0);
             }),
             KeepReason::SharedLock => Some((dead, shared_chain())),
+            KeepReason::Unmarked => Some((dead, control_group())),
             KeepReason::ForeignContent => Some((dead, chain(Some(Tie::Named), &["rule 2"]))),
             KeepReason::ForeignImages
             | KeepReason::UnknownVersion

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use crate::carrier::filter::{FoundRules, RuleForms, TableName, Tie};
 use crate::carrier::name::FileMount;
 use crate::carrier::{FoundChain, FoundFile, FoundTable, Presence};
-use crate::checkpoint::example::evidence;
+use crate::checkpoint::example::{broken_restore, checkpoint, evidence};
+use crate::checkpoint::{BrokenRestore, LoggedGroup};
 use crate::connection::{Connection, Flow, TableForm};
 use crate::evidence::Evidence;
 use crate::firewall::{Backend, ChainView, FilterPlace, TableView};
 use crate::kind::link_remap::Naming;
 use crate::kind::locked_connection::ConnectionLock;
-use crate::kind::{LinkRemap, LockChain, LockTable, LockedConnection};
+use crate::kind::{LinkRemap, LockChain, LockTable, LockedConnection, Residue, named_by_images};
 use crate::mounts::{Base, Place};
 use crate::probe::{Finding, Survey};
 use crate::system::dir::FileIdentity;
@@ -70,7 +71,7 @@ pub(crate) fn link() -> (LinkRemap, FoundFile) {
     let place = Place { base: Base::Root(PathBuf::from("/")), relative: PathBuf::from("srv/link_remap.6") };
     let before = Timestamp::new(999, 0);
     let (filesystem, directory, identity) = (FilesystemId::default(), identity(before), identity(before));
-    (link, FoundFile { place, filesystem, directory, identity, beside: None })
+    (link, FoundFile { place, filesystem, directory, identity, beside: None, is_empty_directory: false })
 }
 
 pub(crate) fn link_finding((link, file): (LinkRemap, FoundFile)) -> Finding {
@@ -153,4 +154,16 @@ pub(crate) fn living(alive: bool, criu: bool, unknown: bool) -> TreeState {
         unknown: unknown.then_some(UnknownTree::NoTasks),
         ..TreeState::default()
     }
+}
+
+/// An empty control group that a killed restore created.
+pub(crate) fn control_group() -> Finding {
+    let mut checkpoint = checkpoint();
+    let group = LoggedGroup { path: b"/unified/group".to_vec(), line: 7, offset: 70 };
+    checkpoint.restores.broken = vec![BrokenRestore { groups: vec![group], ..broken_restore() }];
+    let claims = named_by_images(&checkpoint);
+    let is_group = |residue: &Residue| matches!(residue, Residue::ControlGroup(_));
+    let residue = claims.residues.into_iter().find(is_group).expect("a control group");
+    let (_, file) = link();
+    Finding { residue, presence: Presence::File(FoundFile { is_empty_directory: true, ..file }) }
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Sources of bind mounts that were deleted while they were mounted. A restore creates each again, mounts it and removes it
+//! (`criu/mount-v2.c`). A restore that is killed in between leaves it, and the next fails with "Can't re-create deleted
+//! directory". Only the newer mount engine (v3.17, the default) gives it permissions that are hardly anybody else's; the
+//! older one creates a directory like any other, which is not recognised.
+
+use std::collections::BTreeMap;
+
+use super::original::MountPoints;
+use super::recreated::Recreated;
+use super::{Basis, Claims, Description, Kind, LeftBy};
+use crate::carrier::name::FileMount;
+use crate::carrier::{FoundFile, Query};
+use crate::checkpoint::{Checkpoint, MountRecord};
+use crate::evidence::Evidence;
+use crate::mounts;
+use crate::part::Part;
+use crate::reason::KeepReason;
+
+/// The source of a bind mount that a restore created again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindSource {
+    recreated: Recreated,
+}
+
+/// `st_mode` of the directory and of the file that CRIU creates.
+const MODES: [u32; 2] = [0o040_600, 0o100_600];
+
+impl Kind for BindSource {
+    type Found = FoundFile;
+    const LEFT_BY: LeftBy = LeftBy::KilledRestore;
+    const PART: Part = Part::Files;
+
+    fn claim(checkpoint: &Checkpoint, claims: &mut Claims) {
+        if checkpoint.restores.broken().is_empty() || !MountPoints::of(checkpoint).are_own() {
+            return;
+        }
+        let deleted = checkpoint.mounts.values().filter(|mount| mount.entry.deleted);
+        let sources = deleted.filter_map(|mount| source(checkpoint, mount));
+        let by_name: BTreeMap<Vec<u8>, BindSource> =
+            sources.map(|source| (source.recreated.name.clone(), source)).collect();
+        claims.residues.extend(by_name.into_values().map(Into::into));
+    }
+
+    fn evidence(&self) -> &[Evidence] {
+        &self.recreated.evidence
+    }
+
+    fn query(&self) -> Query {
+        self.recreated.query()
+    }
+
+    fn recognises(&self, found: Option<&FoundFile>) -> bool {
+        found.is_none_or(|file| {
+            let FoundFile { identity, is_empty_directory, .. } = file;
+            let is_empty = *is_empty_directory || identity.size == 0;
+            is_empty && identity.owner == 0 && MODES.contains(&identity.mode) && self.recreated.is_of_restore(file)
+        })
+    }
+
+    fn objections(&self, _: &FoundFile, basis: &Basis<'_>) -> Vec<KeepReason> {
+        Recreated::objections(basis)
+    }
+
+    fn describe(&self, _: Option<&FoundFile>) -> Description {
+        self.recreated.describe("bind-source", "Source of a bind mount")
+    }
+}
+
+/// Where the source was: below another mount of the same filesystem, which shows a directory above it.
+fn source(checkpoint: &Checkpoint, deleted: &MountRecord) -> Option<BindSource> {
+    let root = &deleted.entry.root;
+    if !mounts::is_plain_path(root) {
+        return None;
+    }
+    let others = checkpoint.mounts.values().filter(|other| {
+        other.namespace == deleted.namespace
+            && !other.entry.deleted
+            && other.entry.device() == deleted.entry.device()
+            && mounts::has_plain_root(&other.entry)
+    });
+    others.into_iter().find_map(|other| {
+        let name = mounts::shown_as(root, &other.entry)?;
+        let evidence = [&deleted.evidence, &other.evidence].into_iter().cloned();
+        let mount = FileMount::Id(other.entry.mnt_id);
+        Some(BindSource { recreated: Recreated::new(checkpoint, name, mount, evidence) })
+    })
+}
