@@ -157,7 +157,7 @@ fn is_page_image(name: &[u8]) -> bool {
 }
 
 fn located(images: Folder, work_dir: Option<&Path>) -> Result<Located, FileError> {
-    let Surroundings { layout, container, work } = Surroundings::of(&images)?;
+    let Surroundings { layout, container, work, of_lxc } = Surroundings::of(&images)?;
     let mut context = match container {
         // Root may have unpacked what somebody else made.
         Some(container) if matches!(layout, Layout::Export | Layout::Pod) => {
@@ -166,6 +166,7 @@ fn located(images: Folder, work_dir: Option<&Path>) -> Result<Located, FileError
         Some(container) => metadata::read(&Metadata::of(container), layout),
         None => Context::default(),
     };
+    context.container.complete(of_lxc, None);
     if images.host().is_none() && images.has(record::FILE_NAME) {
         context.notes.push(format!("{} comes from an archive and is not used", record::FILE_NAME));
     }

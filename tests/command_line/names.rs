@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use crate::run::{criu_gc, criu_gc_in};
 use crate::{assert_refused, example};
@@ -108,4 +109,34 @@ fn after_a_word_the_current_directory_is_meant_if_it_has_images() {
     assert_eq!(criu_gc_in(&checkpoint.images(), &["show"]).last_line(), "1 object: 1 to be removed.");
     assert_eq!(criu_gc_in(&checkpoint.images(), &["gc", "-d"]).status, 0);
     assert!(!checkpoint.link().exists());
+}
+
+/// The commands in the pages about runtimes.
+fn documented() -> Vec<String> {
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runtimes");
+    let pages = fs::read_dir(pages).unwrap().map(|page| fs::read_to_string(page.unwrap().path()).unwrap());
+    let commands = |page: String| {
+        page.lines().filter_map(|line| line.strip_prefix("    criu-gc ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    pages.flat_map(commands).collect()
+}
+
+/// What they name is not there, and that alone is wrong with them.
+#[test]
+fn the_commands_in_the_pages_about_runtimes_are_right_but_for_the_names() {
+    let commands = documented();
+    assert!(commands.len() > 20, "{commands:#?}");
+    for command in &commands {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let run = criu_gc(&words);
+        assert_eq!(run.status, 2, "{command}: {run:?}");
+        let is_absent = ["cannot open", " has no ", " have no ", "Permission denied"]
+            .iter()
+            .any(|words| run.stderr.contains(words));
+        assert!(is_absent, "{command}: {run:?}");
+    }
+    for prefix in ["podman", "docker", "cri", "ctr", "lxc", "incus", "runc", "k8s"] {
+        let names = |command: &String| command.starts_with(&format!("{prefix}:"));
+        assert!(prefix == "runc" || commands.iter().any(names), "{prefix} is in no page");
+    }
 }
