@@ -119,6 +119,7 @@ mod time;
 mod tree;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use causes::with_causes;
 pub use error::{Error, ErrorKind};
@@ -169,6 +170,22 @@ impl RecordStore {
     /// If the store cannot be read, or others can write to it.
     pub fn records(&self) -> Result<Vec<PathBuf>, Error> {
         self.list().map_err(Error::new)
+    }
+}
+
+/// How long names may take that a shell waits for.
+const COMPLETION: Duration = Duration::from_secs(2);
+
+/// The names of containers that begin with what was typed, as [`look`] and [`examine`] take them (`docker:NAME`): of those
+/// that have a checkpoint. Without a colon, the prefixes that begin so. What cannot be read, or not soon, is left out.
+pub fn names_beginning(typed: &str) -> Vec<String> {
+    let typed = typed.to_owned();
+    let start = host::Watched::start("names", move |sender| {
+        let _ = sender.send(locate::engines::completions(&typed));
+    });
+    match start.map(|mut worker| worker.next(COMPLETION)) {
+        Ok(host::Next::Message(names)) => names,
+        Ok(host::Next::Ended | host::Next::Silent) | Err(_) => Vec::new(),
     }
 }
 

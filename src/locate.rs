@@ -6,34 +6,41 @@
 
 mod archive;
 mod blobs;
+mod collection;
+mod container;
 pub mod containerd;
 mod contents;
 pub mod context;
+pub mod engines;
 mod folder;
 mod given;
 mod images;
 mod layout;
 mod metadata;
 mod oci;
+pub mod own;
+mod pod;
 mod podman;
 mod search;
 mod surroundings;
 mod tree;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use self::collection::Reading;
 use self::folder::Folder;
+use self::own::OwnError;
+use self::pod::Pod;
 use crate::archive::{ArchiveError, Compression, Progress, Source};
 use crate::json::DecodeError;
 use crate::record::{self, RecordFile, RecordFileError};
 use crate::system::dir::{self, Directory, FileError, Opened};
 
 pub use context::Context;
+pub use engines::NameError;
 pub use folder::ImageFile;
 pub use given::Given;
 pub use images::{Images, Lockable, RESTORE_LOG, is_log};
@@ -59,9 +66,27 @@ pub struct Located {
 #[derive(Debug)]
 pub enum Found {
     /// Something with checkpoints; at least one.
-    Checkpoints(Vec<Located>),
+    Checkpoints(Collection),
     /// The record of a dump.
     Record(Box<RecordFile>),
+}
+
+/// The checkpoints in what the user named.
+#[derive(Debug, Default)]
+pub struct Collection {
+    /// Those that were found.
+    pub located: Vec<Located>,
+    /// Those that cannot be used.
+    pub unusable: Vec<Unusable>,
+}
+
+/// Something in a directory of checkpoints that cannot be used.
+#[derive(Debug)]
+pub struct Unusable {
+    /// Its path.
+    pub path: PathBuf,
+    /// Why.
+    pub error: LocateError,
 }
 
 /// Why what the user named cannot be used.
@@ -86,22 +111,6 @@ pub enum LocateError {
         /// The directory.
         path: PathBuf,
     },
-    /// Several directories in it have images.
-    #[error("{} holds several checkpoints; name those that you mean: criu-gc {found}", path.display())]
-    Several {
-        /// The directory.
-        path: PathBuf,
-        /// Theirs.
-        found: Paths,
-    },
-    /// There are no images, but files that look like archives.
-    #[error("no CRIU image in {}, but archives; name those that you mean: criu-gc {found}", path.display())]
-    Archives {
-        /// The directory.
-        path: PathBuf,
-        /// Their paths.
-        found: Paths,
-    },
     /// An archive could not be used.
     #[error("cannot use the archive {}", path.display())]
     Archive {
@@ -118,12 +127,35 @@ pub enum LocateError {
         /// What is wrong.
         source: DecodeError,
     },
+    /// The manifest of a pod's checkpoint is invalid.
+    #[error("cannot use the checkpoint of the pod: {} is invalid", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong.
+        source: MetadataError,
+    },
+    /// It names no containers, or too many, or files elsewhere.
+    #[error("cannot use the checkpoint of the pod: the archives that {} names are not files below it", path.display())]
+    Containers {
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// It names an archive that is not there.
+    #[error("cannot use the checkpoint of the pod: {} is not there", path.display())]
+    NoArchive {
+        /// The archive.
+        path: PathBuf,
+    },
     /// A record could not be used.
     #[error(transparent)]
     Record(#[from] RecordFileError),
-    /// A podman container could not be used.
+    /// The name of a container could not be used.
     #[error(transparent)]
-    Podman(#[from] PodmanError),
+    Name(#[from] NameError),
+    /// A directory of an engine could not be used.
+    #[error(transparent)]
+    Own(#[from] OwnError),
     /// There are too many.
     #[error("more than {limit} checkpoints in {}: name the directory of one", path.display())]
     TooManyCheckpoints {
@@ -142,62 +174,50 @@ pub enum LocateError {
     },
 }
 
-/// Paths as one types them.
-#[derive(Debug)]
-pub struct Paths(pub Vec<PathBuf>);
-
-/// So many are shown.
-const SHOWN: usize = 10;
-
-impl fmt::Display for Paths {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, path) in self.0.iter().take(SHOWN).enumerate() {
-            let space = if at == 0 { "" } else { " " };
-            write!(f, "{space}-D {}", path.display())?;
-        }
-        match self.0.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, " … ({more} more)"),
-        }
-    }
-}
-
 /// What the user types for standard input.
 pub const STANDARD_INPUT: &str = "-";
 
 /// Finds what the user named: checkpoints, or a record. CRIU's log and statistics are looked for in `work_dir` (`-W`), by
 /// default where the layout has them. While an archive is read, `progress` is called.
 pub fn locate(named: &Path, work_dir: Option<&Path>, progress: &dyn Fn(Progress<'_>)) -> Result<Found, LocateError> {
+    let checkpoints = |found: Vec<Located>| Found::Checkpoints(Collection::of(found));
     if named == Path::new(STANDARD_INPUT) {
-        return archive::locate(Source::standard_input()?, work_dir, progress).map(Found::Checkpoints);
+        return archive::locate(Source::standard_input()?, work_dir, progress).map(checkpoints);
     }
-    if let Some(name) = podman::name_in(named) {
-        return locate_podmans(name, work_dir).map(Found::Checkpoints);
+    let reading = Reading { work_dir, progress };
+    if let Some((engine, name)) = engines::name_in(named) {
+        return engines::locate(engine, name, reading).map(Found::Checkpoints);
     }
-    match dir::open_named(named)? {
+    let opened = dir::open_named(named).map_err(|error| {
+        let explained = if error.is_not_found() { engines::explain_missing(named) } else { None };
+        explained.map_or_else(|| LocateError::from(error), LocateError::from)
+    })?;
+    match opened {
         Opened::File(file) if record::is_record(&file) => Ok(Found::Record(Box::new(RecordFile::read(file, named)?))),
-        Opened::File(file) => archive::locate(Source::of(file, named)?, work_dir, progress).map(Found::Checkpoints),
+        Opened::File(file) => archive::locate(Source::of(file, named)?, work_dir, progress).map(checkpoints),
         Opened::Directory(directory) => {
             // What lies there plainly comes first, whatever else is beside it.
-            let found = match search::locate(Folder::Host(directory.reopened()?), work_dir) {
+            match collection::locate(&directory, reading) {
                 Err(LocateError::NoImages { .. }) if oci::is_layout(&directory) => {
-                    oci::locate_in_directory(&directory, work_dir, progress)
+                    oci::locate_in_directory(&directory, work_dir, progress).map(checkpoints)
                 }
-                found => found,
-            };
-            found.map(Found::Checkpoints)
+                found => found.map(Found::Checkpoints),
+            }
         }
     }
 }
 
-/// Finds the checkpoints in and below an open directory.
+/// Finds the checkpoints in an open directory.
 pub fn locate_in(directory: Directory, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
     search::locate(Folder::Host(directory), work_dir)
 }
 
-/// The checkpoint whose images are in this very directory; `None` if there are none.
-pub fn locate_here(directory: Directory) -> Result<Option<Located>, LocateError> {
-    search::here(Folder::Host(directory))
+/// The checkpoints whose images, or whose pod's archives, are in this very directory.
+pub fn locate_here(directory: Directory) -> Result<Vec<Located>, LocateError> {
+    match Pod::of(&Folder::Host(directory.reopened()?))? {
+        Some(pod) => collection::of_pod(&pod, &directory, Reading { work_dir: None, progress: &|_| {} }),
+        None => Ok(search::here(Folder::Host(directory))?.into_iter().collect()),
+    }
 }
 
 /// The names of the containers in a storage of podman, by their ids; none of a list that others can write.
@@ -231,21 +251,6 @@ pub fn is_pipe(named: &Path) -> bool {
 /// Whether what the user named is nothing at all: a mistyped name, or a word that was meant as something else (`show`,
 /// `--dry-run`). Whoever mistypes one thing may not mean the others either.
 pub fn is_missing(named: &Path) -> bool {
-    let is_path = named != Path::new(STANDARD_INPUT) && podman::name_in(named).is_none();
+    let is_path = named != Path::new(STANDARD_INPUT) && engines::name_in(named).is_none();
     is_path && std::fs::symlink_metadata(named).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-}
-
-fn locate_podmans(name: &OsStr, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
-    let container = podman::container(name)?;
-    let mut found = match search::locate(Folder::Host(container.directory), work_dir) {
-        Err(LocateError::NoImages { path }) => {
-            let name = name.to_string_lossy().into_owned();
-            return Err(PodmanError::NoCheckpoint { name, path: path.join("checkpoint") }.into());
-        }
-        found => found?,
-    };
-    for each in &mut found {
-        each.context.container.complete(container.name.clone(), Some(container.id.clone()));
-    }
-    Ok(found)
 }

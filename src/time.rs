@@ -28,6 +28,15 @@ impl Timestamp {
         Some(Timestamp::new(i64::try_from(since.as_secs()).ok()?, since.subsec_nanos()))
     }
 
+    /// The whole second in RFC 3339, in UTC; `None` for a time that has no such form.
+    pub fn to_rfc3339(self) -> Option<String> {
+        // The last second of the year 9999.
+        const LAST: u64 = 253_402_300_799;
+        let seconds = u64::try_from(self.seconds).ok().filter(|seconds| *seconds <= LAST)?;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        Some(humantime::format_rfc3339_seconds(time).to_string())
+    }
+
     /// Whole seconds since the epoch.
     pub const fn seconds(self) -> i64 {
         self.seconds

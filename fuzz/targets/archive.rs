@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
     let mode = if is_everybodys { 0o666 } else { 0o600 };
     fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
     let found = match locate::locate(&path, None, &|_| {}) {
-        Ok(Found::Checkpoints(found)) => found,
+        Ok(Found::Checkpoints(found)) => found.located,
         Ok(Found::Record(_)) | Err(_) => Vec::new(),
     };
     for located in found {

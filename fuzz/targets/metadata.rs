@@ -25,9 +25,9 @@ const LONGEST_NAME: usize = 256;
 fuzz_target!(|data: &[u8]| {
     let Some(directory) = ContainerDirectory::of(data) else { return };
     // A file that makes it a pod leaves no images where another layout has them.
-    let Ok(Found::Checkpoints(located)) = locate::locate(directory.named(), None, &|_| {}) else { return };
-    assert_eq!(located.len(), 1, "{directory:?}");
-    check(&directory, &located[0].context);
+    let Ok(Found::Checkpoints(found)) = locate::locate(directory.named(), None, &|_| {}) else { return };
+    assert_eq!((found.located.len(), found.unusable.len()), (1, 0), "{directory:?}");
+    check(&directory, &found.located[0].context);
 });
 
 fn check(directory: &ContainerDirectory, context: &Context) {

@@ -101,13 +101,10 @@ impl Place {
         Place { base: Base::Store(store.to_owned()), relative, holder, process: None }
     }
 
-    /// The checkpoints in it: a directory holds one at most.
+    /// The checkpoints in it: a directory holds one, or those of a pod.
     pub(super) fn locate(&self) -> Result<Vec<Located>, Why> {
         match self.find() {
-            Ok(Found::Directory(directory)) => {
-                let located = locate::locate_here(directory).map_err(unreadable)?;
-                Ok(located.into_iter().collect())
-            }
+            Ok(Found::Directory(directory)) => locate::locate_here(directory).map_err(unreadable),
             Ok(Found::Archive(file)) => {
                 locate::locate_in_plain_archive(file, &self.path()).map_err(unreadable)?.ok_or(Why::Compressed)
             }

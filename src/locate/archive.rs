@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Finds the checkpoints in an archive, which it reads once from beginning to end.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::blobs::Blobs;
-use super::contents::{self, Origin};
+use super::contents::{self, Held, Origin};
 use super::folder::Folder;
+use super::pod::Pod;
+use super::tree::{joined, split};
 use super::{LocateError, Located, oci, search};
-use crate::archive::{Compression, Entries, Meter, Progress, Source};
+use crate::archive::{ArchiveError, Compression, Entries, Meter, Progress, Source};
 
 /// Whether an archive is not compressed: then the pages in it need not be read.
 pub(super) fn is_plain(source: &Source) -> Result<bool, LocateError> {
@@ -27,17 +31,88 @@ pub(super) fn locate(
     let failed = |source_error| LocateError::Archive { path: source.path().to_owned(), source: source_error };
     let mut entries = Entries::open(&source, &meter).map_err(failed)?;
     let compression = entries.compression();
-    let mut blobs = Blobs::default();
-    let contents = contents::read(&mut entries, Origin::of(&source), Some(&mut blobs)).map_err(failed)?;
+    let held = contents::read_all(&mut entries, Origin::of(&source)).map_err(failed)?;
     entries.finish().map_err(failed)?;
-    let mut found = match search::locate(Folder::of_archive(contents.tree, source.path()), work_dir) {
-        Err(LocateError::NoImages { .. }) if !blobs.is_empty() => oci::locate(&blobs, source.path(), work_dir)?,
-        found => found?,
-    };
+    let mut found = in_held(held, source.path(), work_dir)?;
     for each in &mut found {
-        each.context.notes.extend(contents.notes.iter().cloned());
         each.archive = Some(compression);
     }
     let archive = Arc::new(source);
     Ok(found.into_iter().map(|each| Located { images: each.images.of_archive(Arc::clone(&archive)), ..each }).collect())
+}
+
+/// The checkpoints in what an archive holds, which is at `path`.
+fn in_held(held: Held, path: &Path, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    let Held { contents, blobs, archives } = held;
+    let folder = Folder::of_archive(contents.tree, path);
+    let mut found = match search::locate(folder.again()?, work_dir) {
+        Err(LocateError::NoImages { .. }) if !blobs.is_empty() => oci::locate(&blobs, path, work_dir)?,
+        Err(LocateError::NoImages { path }) if !archives.is_empty() => {
+            let found = in_archives(archives, &folder, work_dir)?;
+            if found.is_empty() {
+                return Err(LocateError::NoImages { path });
+            }
+            found
+        }
+        found => found?,
+    };
+    for each in &mut found {
+        each.context.notes.extend(contents.notes.iter().cloned());
+    }
+    Ok(found)
+}
+
+/// The checkpoints in archives that are in an archive: those of a pod, or of any.
+fn in_archives(
+    archives: BTreeMap<Vec<u8>, Result<Held, ArchiveError>>,
+    folder: &Folder,
+    work_dir: Option<&Path>,
+) -> Result<Vec<Located>, LocateError> {
+    let mut archives: Vec<_> = archives.into_iter().map(|(place, held)| (place, Some(held))).collect();
+    let mut found = Vec::new();
+    for (place, pod) in pods(&archives, folder)? {
+        for container in pod.containers() {
+            let path = joined(&place, container.archive().as_os_str().as_bytes());
+            let inner = archives.iter_mut().find(|(name, _)| *name == path).and_then(|(_, held)| held.take());
+            let path = folder.path().join(OsStr::from_bytes(&path));
+            let inner = inner.ok_or_else(|| LocateError::NoArchive { path: path.clone() })?;
+            let inner = inner.map_err(|source| LocateError::Archive { path: path.clone(), source })?;
+            let mut of_container = in_held(inner, &path, work_dir)?;
+            of_container.iter_mut().for_each(|located| pod.complete(container, located));
+            found.extend(of_container);
+        }
+    }
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    for (name, inner) in archives {
+        let path = folder.path().join(OsStr::from_bytes(&name));
+        let Some(inner) = inner else { continue };
+        let inner = inner.map_err(|source| LocateError::Archive { path: path.clone(), source })?;
+        match in_held(inner, &path, work_dir) {
+            Err(LocateError::NoImages { .. } | LocateError::OnlyPages { .. }) => {}
+            of_archive => found.extend(of_archive?),
+        }
+    }
+    Ok(found)
+}
+
+/// The pods whose manifests are in a directory above one of the archives, by that directory.
+fn pods<T>(archives: &[(Vec<u8>, T)], folder: &Folder) -> Result<Vec<(Vec<u8>, Pod)>, LocateError> {
+    let above = |path: &[u8]| {
+        let places = std::iter::successors(Some(split(path).0.to_owned()), |place: &Vec<u8>| {
+            (!place.is_empty()).then(|| split(place).0.to_owned())
+        });
+        places.collect::<Vec<_>>()
+    };
+    let places: BTreeSet<Vec<u8>> = archives.iter().flat_map(|(path, _)| above(path)).collect();
+    let mut found = Vec::new();
+    for place in places {
+        let Ok(text) = std::str::from_utf8(&place) else { continue };
+        let directory = if text.is_empty() { Some(folder.again()?) } else { folder.below(text)? };
+        if let Some(pod) = directory.map(|directory| Pod::of(&directory)).transpose()?.flatten() {
+            found.push((place, pod));
+        }
+    }
+    Ok(found)
 }

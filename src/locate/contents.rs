@@ -4,15 +4,16 @@
 //!
 //! Memory pages, contents of files and queues, and files that are not CRIU's are skipped.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use criu_images::ImageKind;
 
 use super::blobs::{self, Blob, Blobs};
-use super::metadata;
 use super::surroundings::MARKERS;
 use super::tree::{self, Kept, KeptFile, Tree, Written, split};
+use super::{metadata, pod};
 use crate::archive::{ArchiveError, Entries, Entry, EntryKind, Limit, Source};
 use crate::record;
 use crate::system::author::Author;
@@ -31,22 +32,64 @@ pub(super) struct Contents {
     pub(super) notes: Vec<String>,
 }
 
-/// Reads an archive to its end; what looks like the blob of an image goes into `blobs`.
-pub(super) fn read(
-    entries: &mut Entries<'_>,
-    origin: Origin,
-    mut blobs: Option<&mut Blobs>,
-) -> Result<Contents, ArchiveError> {
+/// What an archive holds that may hold images: files, the blobs of container images, and other archives.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) contents: Contents,
+    pub(super) blobs: Blobs,
+    /// By their paths.
+    pub(super) archives: BTreeMap<Vec<u8>, Result<Held, ArchiveError>>,
+}
+
+/// Archives in an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inner {
+    Read,
+    Ignore,
+}
+
+/// Reads an archive to its end, and those in it.
+pub(super) fn read_all(entries: &mut Entries<'_>, origin: Origin) -> Result<Held, ArchiveError> {
+    read_held(entries, origin, Inner::Read)
+}
+
+fn read_held(entries: &mut Entries<'_>, origin: Origin, inner: Inner) -> Result<Held, ArchiveError> {
+    let mut held = Held::default();
+    while let Some(entry) = entries.next()? {
+        if entry.kind == EntryKind::File && blobs::is_blob(&entry.path) {
+            if let Some(blob) = blob(entries, origin, &mut held.contents.notes)? {
+                held.blobs.add(entry.path, blob);
+            }
+        } else if entry.kind == EntryKind::File && inner == Inner::Read && pod::is_archive(&entry.path) {
+            held.contents.add_place(&entry, entries)?;
+            let archive = read_inner(entries, origin);
+            if let Some(archive) = archive.transpose() {
+                held.archives.insert(entry.path, archive);
+            }
+        } else {
+            held.contents.take(&entry, entries, origin)?;
+        }
+    }
+    Ok(held)
+}
+
+/// What the archive holds that is the entry given last; `None` if it is none.
+fn read_inner(entries: &mut Entries<'_>, origin: Origin) -> Result<Option<Held>, ArchiveError> {
+    let head = entries.head()?;
+    if head.compression().is_none() {
+        return Ok(None);
+    }
+    let mut inner = entries.inner(head)?;
+    let held = read_held(&mut inner, origin, Inner::Ignore)?;
+    inner.finish()?;
+    Ok(Some(held))
+}
+
+/// Reads the layer of an image to its end.
+pub(super) fn read(entries: &mut Entries<'_>, origin: Origin) -> Result<Contents, ArchiveError> {
     let mut contents = Contents::default();
     while let Some(entry) = entries.next()? {
-        match &mut blobs {
-            Some(blobs) if entry.kind == EntryKind::File && blobs::is_blob(&entry.path) => {
-                if let Some(blob) = blob(entries, origin, &mut contents.notes)? {
-                    blobs.add(entry.path, blob);
-                }
-            }
-            _ => contents.take(&entry, entries, origin)?,
-        }
+        contents.take(&entry, entries, origin)?;
     }
     Ok(contents)
 }
@@ -56,7 +99,7 @@ fn blob(entries: &mut Entries<'_>, origin: Origin, notes: &mut Vec<String>) -> R
     let head = entries.head()?;
     if head.compression().is_some() {
         let mut inner = entries.inner(head)?;
-        let layer = read(&mut inner, origin, None)?;
+        let layer = read(&mut inner, origin)?;
         inner.finish()?;
         notes.extend(layer.notes);
         return Ok(Some(Blob::Layer(layer.tree)));
@@ -194,7 +237,7 @@ mod tests {
         let source = Source::of(file, Path::new("a.tar")).unwrap();
         let meter = Meter::new(&|_| {});
         let mut entries = Entries::open(&source, &meter)?;
-        read(&mut entries, Origin::of(&source), None).map(|contents| contents.tree)
+        read(&mut entries, Origin::of(&source)).map(|contents| contents.tree)
     }
 
     const FILE: tar::EntryType = tar::EntryType::Regular;

@@ -33,6 +33,10 @@ pub struct Context {
     pub container: Named,
     /// The pod that it was in.
     pub pod: Named,
+    /// The namespace of Kubernetes that the pod was in.
+    pub pod_namespace: Option<String>,
+    /// The image that the container was made from.
+    pub image: Option<String>,
     /// The id of the sandbox that the pod is to containerd.
     pub sandbox: Option<Recorded<String>>,
     /// The container's root directory on the host that dumped it.
@@ -166,6 +170,16 @@ impl Context {
     /// The version of CRIU, if none is known yet.
     pub(super) fn set_criu_version(&mut self, version: Option<String>) {
         self.criu_version = self.criu_version.take().or(version.filter(|version| is_name(version)));
+    }
+
+    /// The pod's namespace, if none is known yet.
+    pub(super) fn set_pod_namespace(&mut self, namespace: Option<String>) {
+        self.pod_namespace = self.pod_namespace.take().or(namespace.filter(|name| is_name(name)));
+    }
+
+    /// The container's image, if none is known yet.
+    pub(super) fn set_image(&mut self, image: Option<String>) {
+        self.image = self.image.take().or(image.filter(|image| is_name(image)));
     }
 
     fn note_once(&mut self, note: String) {

@@ -32,6 +32,22 @@ pub enum Layout {
 }
 
 impl Layout {
+    /// Whether a directory in this layout is that of one container, so that what else lies in it is no other checkpoint.
+    pub(super) const fn is_of_one_container(self) -> bool {
+        match self {
+            Layout::ImagesDirectory | Layout::RuntimeImages | Layout::Lxc => false,
+            Layout::Bundle
+            | Layout::Podman
+            | Layout::Docker
+            | Layout::Incus
+            | Layout::Zeropod
+            | Layout::Export
+            | Layout::Pod
+            | Layout::OciImage
+            | Layout::Record => true,
+        }
+    }
+
     /// The name in JSON.
     pub const fn name(self) -> &'static str {
         match self {

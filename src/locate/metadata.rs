@@ -30,12 +30,25 @@ pub(super) use spec::network_namespaces;
 pub(super) const CONFIG: &str = "config.json";
 /// What makes a directory the checkpoint of a pod.
 pub(super) const POD_OPTIONS: &str = "pod.options";
+/// What leads to the archives of a pod's containers.
+pub(super) const POD_MANIFEST: &str = "checkpoint-manifest.json";
+/// The configuration of a pod, as the kubelet gave it.
+pub(super) const POD_CONFIGURATION: &str = "pod-config.json";
 /// No metadata is larger than this; a container's configuration has some ten kilobytes.
 pub(super) const SIZE_LIMIT: u64 = 8 * 1024 * 1024;
 
 /// The names of all files that are read here: what of an archive has to be kept.
-pub(super) const FILES: [&str; 7] =
-    [CONFIG, "spec.dump", "config.dump", "bind.mounts", "network.status", "config.v2.json", POD_OPTIONS];
+pub(super) const FILES: [&str; 9] = [
+    CONFIG,
+    "spec.dump",
+    "config.dump",
+    "bind.mounts",
+    "network.status",
+    "config.v2.json",
+    POD_OPTIONS,
+    POD_MANIFEST,
+    POD_CONFIGURATION,
+];
 
 /// Why a file of metadata cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +115,7 @@ impl Metadata {
 
     /// A file of this host's engine that can be decoded, with its author. `None` if there is none; one that
     /// cannot be used is noted.
-    fn json<T: DeserializeOwned>(&self, name: &str, notes: &mut Vec<String>) -> Option<(T, Trust)> {
+    pub(super) fn json<T: DeserializeOwned>(&self, name: &str, notes: &mut Vec<String>) -> Option<(T, Trust)> {
         Self::usable(name, self.decode(name), notes)
     }
 

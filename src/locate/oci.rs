@@ -52,6 +52,21 @@ pub(super) fn locate_in_directory(
     find(&BlobStore::Host(directory, Meter::new(progress)), directory.path(), work_dir)
 }
 
+/// Finds the checkpoints in the image with this digest, in a directory of blobs that has no index.
+pub(super) fn locate_image(
+    store: &Directory,
+    digest: &str,
+    work_dir: Option<&Path>,
+    progress: &dyn Fn(Progress<'_>),
+) -> Result<Vec<Located>, LocateError> {
+    let blobs = BlobStore::Host(store, Meter::new(progress));
+    let mut images = LayoutImages { path: store.path(), all: Vec::new(), layers: 0 };
+    let image = Descriptor { media_type: None, digest: digest.to_owned() };
+    let index = Document { manifests: Some(vec![image]), layers: None, annotations: None };
+    walk(&blobs, index, DEPTH, &mut BTreeSet::new(), &mut images)?;
+    in_images(&blobs, images.all, store.path(), work_dir)
+}
+
 /// An index or a manifest, as far as it matters.
 #[derive(Debug, Deserialize)]
 struct Document {
@@ -149,7 +164,7 @@ impl BlobStore<'_> {
             Err(ArchiveError::NoArchive { .. }) => Ok(None),
             Err(error) => Err(failed(error)),
             Ok(mut entries) => {
-                let content = contents::read(&mut entries, Origin::of(&source), None).map_err(failed)?;
+                let content = contents::read(&mut entries, Origin::of(&source)).map_err(failed)?;
                 entries.finish().map_err(failed)?;
                 Ok(Some(content))
             }
@@ -168,8 +183,18 @@ fn opened(layout: &Directory, path: &str) -> Result<Option<std::fs::File>, Locat
 }
 
 fn find(blobs: &BlobStore<'_>, path: &Path, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    in_images(blobs, images(blobs, path)?, path, work_dir)
+}
+
+/// The checkpoints in these images.
+fn in_images(
+    blobs: &BlobStore<'_>,
+    images: Vec<Image>,
+    path: &Path,
+    work_dir: Option<&Path>,
+) -> Result<Vec<Located>, LocateError> {
     let mut found = Vec::new();
-    for image in images(blobs, path)? {
+    for image in images {
         let mut whole = Contents::default();
         for layer in &image.layers {
             if let Some(Contents { tree, notes }) = blobs.layer(layer)? {

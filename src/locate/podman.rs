@@ -7,21 +7,17 @@
 mod storage;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use self::storage::Storage;
+use super::container::{At, Container, Name};
 use super::context::Trust;
 use super::folder::Folder;
 use super::metadata::{Metadata, MetadataError};
-use crate::system::dir::{Directory, FileError};
+use crate::system::dir::FileError;
 use crate::system::way::{self, WayError};
-
-/// What stands before the name of a container.
-const PREFIX: &[u8] = b"podman:";
 
 /// The directories of the containers, by the storage's driver.
 const DRIVERS: [&str; 4] = ["overlay-containers", "vfs-containers", "btrfs-containers", "zfs-containers"];
@@ -58,30 +54,6 @@ pub enum PodmanError {
         /// The list.
         path: PathBuf,
     },
-    /// There is none of this name.
-    #[error("root's podman has no container {name} in {}: podman ps --all lists all containers", store.display())]
-    Unknown {
-        /// The name.
-        name: String,
-        /// Where was looked.
-        store: PathBuf,
-    },
-    /// There are several.
-    #[error("{name} is ambiguous: {}", ids.join(", "))]
-    Ambiguous {
-        /// The beginning of their ids, or a name that both have.
-        name: String,
-        /// Their ids.
-        ids: Vec<String>,
-    },
-    /// It was not checkpointed, or its images are gone.
-    #[error("container {name} has no checkpoint: there are no images in {}", path.display())]
-    NoCheckpoint {
-        /// The name.
-        name: String,
-        /// Where they would be.
-        path: PathBuf,
-    },
     /// A directory could not be opened.
     #[error(transparent)]
     File(#[from] FileError),
@@ -90,23 +62,9 @@ pub enum PodmanError {
     Way(#[from] WayError),
 }
 
-/// The container that the user names, if podman has it.
-pub(super) fn name_in(named: &Path) -> Option<&OsStr> {
-    named.as_os_str().as_bytes().strip_prefix(PREFIX).map(OsStr::from_bytes)
-}
-
-/// A podman container.
-#[derive(Debug)]
-pub(super) struct Container {
-    /// The directory that podman has for it.
-    pub(super) directory: Directory,
-    pub(super) name: Option<String>,
-    pub(super) id: String,
-}
-
-/// The container with this name, id, or beginning of an id.
-pub(super) fn container(name: &OsStr) -> Result<Container, PodmanError> {
-    Storage::configured()?.container(name)
+/// All containers of root's podman.
+pub(super) fn containers() -> Result<Vec<Container>, PodmanError> {
+    Storage::configured()?.containers()
 }
 
 /// The directories where root's podman stores its containers.
@@ -130,46 +88,32 @@ struct Listed {
 }
 
 impl Listed {
+    fn container(self, directory: &Path) -> Container {
+        let Listed { id, names } = self;
+        let at = At::Directory(directory.join(&id).join("userdata"));
+        let mut names = names.unwrap_or_default().into_iter();
+        let mut container = Container::with_id(id.clone(), names.next(), vec![at]);
+        container.names.extend(names.map(|typed| Name { typed, means: id.clone() }));
+        container
+    }
+
     /// Whether its directory can have this id for a name.
     fn has_plain_id(&self) -> bool {
         !self.id.is_empty() && self.id.len() <= 64 && self.id.bytes().all(|byte| byte.is_ascii_hexdigit())
     }
-
-    fn is_called(&self, name: &str) -> bool {
-        self.id == name || self.names.iter().flatten().any(|own| own == name)
-    }
 }
 
 impl Storage {
-    fn container(&self, name: &OsStr) -> Result<Container, PodmanError> {
-        let printed = name.to_string_lossy().into_owned();
+    fn containers(&self) -> Result<Vec<Container>, PodmanError> {
         let mut all = Vec::new();
         for driver in DRIVERS {
             for directory in [&self.store, &self.volatile].map(|store| store.join(driver)) {
                 for list in LISTS {
-                    all.extend(read(&directory, list)?.into_iter().map(|container| (directory.clone(), container)));
+                    all.extend(read(&directory, list)?.into_iter().map(|listed| listed.container(&directory)));
                 }
             }
         }
-        let name = name.to_str().unwrap_or_default();
-        let named: Vec<_> = all.iter().filter(|(_, container)| container.is_called(name)).collect();
-        let found = match (named.is_empty(), name) {
-            (true, "") => Vec::new(),
-            (true, name) => all.iter().filter(|(_, container)| container.id.starts_with(name)).collect(),
-            (false, _) => named,
-        };
-        match found[..] {
-            [] => Err(PodmanError::Unknown { name: printed, store: self.store.clone() }),
-            [(directory, Listed { id, names })] => {
-                let directory = way::open(&directory.join(id).join("userdata"))?;
-                let name = names.iter().flatten().next().cloned();
-                Ok(Container { directory, name, id: id.clone() })
-            }
-            _ => {
-                let ids = found.iter().map(|(_, container)| container.id.clone()).collect();
-                Err(PodmanError::Ambiguous { name: printed, ids })
-            }
-        }
+        Ok(all)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use criu_images::ImageKind;
 
@@ -16,7 +16,7 @@ use super::images::{Images, Work};
 use super::layout::Layout;
 use super::metadata::{self, Metadata};
 use super::surroundings::{Surroundings, docker_container};
-use super::{LocateError, Located, Paths};
+use super::{LocateError, Located};
 use crate::record;
 use crate::system::dir::{Directory, FileError};
 
@@ -24,12 +24,18 @@ use crate::system::dir::{Directory, FileError};
 pub(super) const CHECKPOINTS_LIMIT: usize = 1024;
 
 /// Where the images of known layouts are, below what names the container.
-const BELOW: [&str; 6] = ["checkpoint", "userdata/checkpoint", "state", "final", "snapshot", "images"];
+const BELOW: [&str; 8] = [
+    "checkpoint",
+    "userdata/checkpoint",
+    "state",
+    "final",
+    "snapshot",
+    "images",
+    "ctrd-restore/checkpoint",
+    "ctrd-checkpoint/checkpoint",
+];
 
-/// How people call archives.
-const ARCHIVES: [&str; 4] = [".tar", ".tar.gz", ".tgz", ".tar.zst"];
-
-/// Finds every checkpoint in the directory.
+/// Finds every checkpoint in the directory, as far as it is one that a runtime or a person gave to one container or dump.
 pub(super) fn locate(folder: Folder, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
     if has_images(&folder)? {
         return Ok(vec![located(folder, work_dir)?]);
@@ -37,37 +43,55 @@ pub(super) fn locate(folder: Folder, work_dir: Option<&Path>) -> Result<Vec<Loca
     if folder.has(metadata::POD_OPTIONS) {
         return several(&folder, &folder, work_dir);
     }
-    let mut below = Vec::new();
-    for relative in BELOW {
-        below.extend(images_in(&folder, relative)?);
+    let below = below(&folder, work_dir)?;
+    if below.iter().any(|found| found.layout.is_of_one_container()) {
+        return Ok(below);
     }
-    if !below.is_empty() {
-        return only(below, &folder, work_dir);
+    if docker_container(&folder).is_some() {
+        return several(&folder, &folder, work_dir);
     }
     if let Some(checkpoints) = folder.below("checkpoints")? {
-        return several(&checkpoints, &folder, work_dir);
-    }
-    let Folder::Archived(archive) = &folder else {
-        if docker_container(&folder).is_some() {
-            return several(&folder, &folder, work_dir);
+        match several(&checkpoints, &folder, work_dir) {
+            Err(LocateError::NoImages { .. }) => {}
+            found => return found,
         }
-        return among_children(folder, work_dir);
-    };
-    // People make an archive of a directory with any name, and of several at once.
-    let images = archive.topmost(is_an_image, CHECKPOINTS_LIMIT + 1).into_iter();
-    all(images.map(|images| located(images, work_dir)), &folder)
+    }
+    match &folder {
+        // People make an archive of a directory with any name, and of several at once.
+        Folder::Archived(archive) => {
+            let images = archive.topmost(is_an_image, CHECKPOINTS_LIMIT + 1).into_iter();
+            all(images.map(|images| located(images, work_dir)), &folder)
+        }
+        Folder::Host(_) => Err(LocateError::NoImages { path: folder.path().to_owned() }),
+    }
 }
 
-/// The one checkpoint in a directory below, or the log of a dump that was killed before it wrote an image.
-fn among_children(folder: Folder, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
-    let found = children(&folder)?;
-    if !found.is_empty() {
-        return only(found, &folder, work_dir);
+/// The checkpoints of an entry of a directory of checkpoints.
+pub(super) fn in_entry(folder: Folder, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    match locate(folder.again()?, work_dir) {
+        Err(LocateError::NoImages { path }) => {
+            let below = below(&folder, work_dir)?;
+            if below.is_empty() { Err(LocateError::NoImages { path }) } else { Ok(below) }
+        }
+        found => found,
     }
-    let error = without_images(&folder)?;
-    let is_empty = matches!(error, LocateError::NoImages { .. });
+}
+
+/// The images where known layouts have them.
+fn below(folder: &Folder, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
+    let mut found = Vec::new();
+    for relative in BELOW {
+        if let Some(images) = images_in(folder, relative)? {
+            found.push(located(images, work_dir)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The log of a dump that was killed before it wrote an image, in this very directory.
+pub(super) fn log_alone(folder: Folder, work_dir: Option<&Path>) -> Result<Option<Located>, LocateError> {
     let dump = located(folder, work_dir)?;
-    if is_empty && dump.images.has_dump_log()? { Ok(vec![dump]) } else { Err(error) }
+    if dump.images.has_dump_log()? { Ok(Some(dump)) } else { Ok(None) }
 }
 
 /// The checkpoint whose images are in this very directory.
@@ -75,49 +99,9 @@ pub(super) fn here(folder: Folder) -> Result<Option<Located>, LocateError> {
     if has_images(&folder)? { Ok(Some(located(folder, None)?)) } else { Ok(None) }
 }
 
-/// The one checkpoint that was found below what was named. Which of several is meant is not guessed.
-fn only(mut found: Vec<Folder>, named: &Folder, work_dir: Option<&Path>) -> Result<Vec<Located>, LocateError> {
-    let path = named.path().to_owned();
-    match (found.pop(), found.is_empty()) {
-        (Some(only), true) => Ok(vec![located(only, work_dir)?]),
-        (Some(last), false) => {
-            let found = found.iter().chain([&last]).map(|folder| folder.path().to_owned()).collect();
-            Err(LocateError::Several { path, found: Paths(found) })
-        }
-        (None, _) => Err(without_images(named)?),
-    }
-}
-
-/// What is there instead. The content of files is not looked at: their names only make a message.
-fn without_images(named: &Folder) -> Result<LocateError, FileError> {
-    let (path, names) = (named.path().to_owned(), named.names()?);
-    if names.iter().any(|name| is_page_image(name)) {
-        return Ok(LocateError::OnlyPages { path });
-    }
-    let archives = names.iter().filter(|name| ARCHIVES.iter().any(|ending| name.ends_with(ending.as_bytes())));
-    let archives: Vec<PathBuf> = archives.map(|name| path.join(OsStr::from_bytes(name))).collect();
-    Ok(match archives.is_empty() {
-        true => LocateError::NoImages { path },
-        false => LocateError::Archives { path, found: Paths(archives) },
-    })
-}
-
-/// The images of each directory in a directory of any name, as people make them; none where there are too many to look.
-/// One that cannot be looked into may have some too, which matters only if there is one other.
-fn children(folder: &Folder) -> Result<Vec<Folder>, FileError> {
-    let names = folder.names()?;
-    let names = if names.len() > CHECKPOINTS_LIMIT { Vec::new() } else { names };
-    let (mut found, mut failed) = (Vec::new(), None);
-    for name in names.iter().filter_map(|name| std::str::from_utf8(name).ok()) {
-        match images_of(folder, name) {
-            Ok(images) => found.extend(images),
-            Err(error) => failed = Some(error),
-        }
-    }
-    match failed.filter(|_| found.len() == 1) {
-        Some(error) => Err(error),
-        None => Ok(found),
-    }
+/// Whether there are memory pages, and no other images: all that a page server writes.
+pub(super) fn has_only_pages(folder: &Folder) -> Result<bool, FileError> {
+    Ok(folder.names()?.iter().any(|name| is_page_image(name)))
 }
 
 /// The checkpoints of each directory in `parent`.
@@ -167,13 +151,13 @@ fn is_an_image(name: &[u8]) -> bool {
     ImageKind::from_file_name(OsStr::from_bytes(name)).is_some_and(|(kind, _)| kind != ImageKind::Stats)
 }
 
-/// Whether a file of this name holds memory pages, or says whose they are: all that a page server writes.
+/// Whether a file of this name holds memory pages, or says whose they are.
 fn is_page_image(name: &[u8]) -> bool {
     (name.starts_with(b"pages-") || name.starts_with(b"pagemap-")) && name.ends_with(b".img")
 }
 
 fn located(images: Folder, work_dir: Option<&Path>) -> Result<Located, FileError> {
-    let Surroundings { layout, container, work } = Surroundings::of(&images)?;
+    let Surroundings { layout, container, work, of_lxc } = Surroundings::of(&images)?;
     let mut context = match container {
         // Root may have unpacked what somebody else made.
         Some(container) if matches!(layout, Layout::Export | Layout::Pod) => {
@@ -182,6 +166,7 @@ fn located(images: Folder, work_dir: Option<&Path>) -> Result<Located, FileError
         Some(container) => metadata::read(&Metadata::of(container), layout),
         None => Context::default(),
     };
+    context.container.complete(of_lxc, None);
     if images.host().is_none() && images.has(record::FILE_NAME) {
         context.notes.push(format!("{} comes from an archive and is not used", record::FILE_NAME));
     }

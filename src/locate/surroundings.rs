@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What surrounds an images directory, and so its layout.
 
+use std::io::Read;
+
 use super::folder::Folder;
 use super::images::RESTORE_LOG;
 use super::layout::Layout;
@@ -17,13 +19,20 @@ pub(super) struct Surroundings {
     pub(super) container: Option<Folder>,
     /// Where CRIU's logs are, if not with the images.
     pub(super) work: Option<Folder>,
+    /// The container of LXC's that the images name.
+    pub(super) of_lxc: Option<String>,
 }
 
 impl Surroundings {
     pub(super) fn of(images: &Folder) -> Result<Self, FileError> {
         let Some(parent) = images.parent() else { return Ok(Self::alone(images)) };
         if let Some(container) = docker_container(&parent) {
-            return Ok(Surroundings { layout: Layout::Docker, container: Some(container.again()?), work: None });
+            return Ok(Surroundings {
+                layout: Layout::Docker,
+                container: Some(container.again()?),
+                work: None,
+                of_lxc: None,
+            });
         }
         let Some(layout) = layout(images, &parent) else {
             let work = if has_logs_above(images, &parent) { Some(parent) } else { None };
@@ -44,20 +53,54 @@ impl Surroundings {
         // A pod's container has its metadata beside `checkpoint`, or with the images.
         let has_own = layout == Layout::Pod && images.has("config.dump");
         let container = if has_own { images.again()? } else { parent };
-        Ok(Surroundings { layout, container: Some(container), work })
+        Ok(Surroundings { layout, container: Some(container), work, of_lxc: None })
     }
 
     /// What tells nothing but by its own files.
     fn alone(images: &Folder) -> Self {
-        let layout = if images.has("tty.info") {
+        let of_lxc = lxc_container(images);
+        // Without a terminal LXC writes no `tty.info`.
+        let layout = if images.has("tty.info") || of_lxc.is_some() {
             Layout::Lxc
         } else if images.has("descriptors.json") {
             Layout::RuntimeImages
         } else {
             Layout::ImagesDirectory
         };
-        Surroundings { layout, container: None, work: None }
+        Surroundings { layout, container: None, work: None, of_lxc }
     }
+}
+
+/// No image of mounts or control groups is searched further.
+const SEARCHED: u64 = 1024 * 1024;
+
+/// The container of LXC's in the images: by its control group, `/lxc.payload.NAME`, or its root directory, `/lxc/NAME/rootfs`.
+fn lxc_container(images: &Folder) -> Option<String> {
+    let names = images.names().ok()?;
+    let is_searched = |name: &&str| *name == "cgroup.img" || name.starts_with("mountpoints-");
+    let searched = names.iter().filter_map(|name| std::str::from_utf8(name).ok()).filter(is_searched);
+    let opened = searched.filter_map(|name| images.open(name).ok().flatten());
+    let mut found = opened.filter_map(|file| {
+        let mut content = Vec::new();
+        file.take(SEARCHED).read_to_end(&mut content).ok()?;
+        lxc_name_in(&content)
+    });
+    found.next()
+}
+
+fn lxc_name_in(content: &[u8]) -> Option<String> {
+    for (before, behind) in [("/lxc.payload.", ""), ("/lxc/", "/rootfs")] {
+        let places = content.windows(before.len()).enumerate().filter(|(_, window)| *window == before.as_bytes());
+        for (at, _) in places {
+            let rest = &content[at + before.len()..];
+            let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+            let name: Vec<u8> = rest.iter().take_while(is_of_name).copied().collect();
+            if !name.is_empty() && rest[name.len()..].starts_with(behind.as_bytes()) {
+                return String::from_utf8(name).ok();
+            }
+        }
+    }
+    None
 }
 
 /// Whether the directory above has what CRIU wrote beside these images: containerd moves it there before it restores.
@@ -96,5 +139,24 @@ fn layout(images: &Folder, parent: &Folder) -> Option<Layout> {
         Some(Layout::Bundle)
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_of_lxc_is_known_by_its_control_group_or_root_directory() {
+        for (content, name) in [
+            (&b"\x08\x01\x12\x0f/lxc.payload.c1\x1a"[..], Some("c1")),
+            (b"\x22/var/lib/lxc/web-1/rootfs\x2a", Some("web-1")),
+            (b"\x22/srv/lxc/web-1/data\x2a", None),
+            (b"/lxc//rootfs", None),
+            (b"/lxc.payload.", None),
+            (b"", None),
+        ] {
+            assert_eq!(lxc_name_in(content).as_deref(), name, "{}", content.escape_ascii());
+        }
     }
 }

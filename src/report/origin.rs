@@ -9,6 +9,7 @@ use crate::archive::Compression;
 use crate::json::Bytes;
 use crate::locate::context::{Named, Recorded, Trust};
 use crate::locate::{Context, Layout};
+use crate::time::Timestamp;
 
 /// Where a checkpoint comes from.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub(crate) struct Origin {
     pub(crate) archive: Option<Compression>,
     /// What the metadata beside them says.
     pub(crate) metadata: Context,
+    /// When the images were written, by what they say.
+    pub(crate) written: Option<Timestamp>,
 }
 
 /// What a runtime's metadata says. Hints: nothing is removed because of them.
@@ -34,6 +37,12 @@ pub struct MetadataReport {
     pub container: NamedReport,
     /// The pod.
     pub pod: NamedReport,
+    /// The namespace of Kubernetes that the pod was in.
+    pub pod_namespace: Option<String>,
+    /// The image that the container was made from.
+    pub image: Option<String>,
+    /// When the checkpoint was made, in RFC 3339, by the times of its images.
+    pub written: Option<String>,
     /// The container's root directory.
     pub root: Option<PathReport>,
     /// The network namespaces that were given to the container.
@@ -77,7 +86,7 @@ pub struct BindReport {
 impl MetadataReport {
     /// `None` for images that are held plainly, with nothing beside them.
     pub(super) fn of(origin: &Origin) -> Option<Self> {
-        let Origin { layout, archive, metadata } = origin;
+        let Origin { layout, archive, metadata, written } = origin;
         if matches!(layout, Layout::ImagesDirectory) && archive.is_none() {
             return None;
         }
@@ -87,6 +96,9 @@ impl MetadataReport {
             criu_version: metadata.criu_version.clone(),
             container: NamedReport::of(&metadata.container),
             pod: NamedReport::of(&metadata.pod),
+            pod_namespace: metadata.pod_namespace.clone(),
+            image: metadata.image.clone(),
+            written: written.and_then(Timestamp::to_rfc3339),
             root: metadata.root.as_ref().map(|root| PathReport::of(&root.value, root)),
             network_namespaces: metadata
                 .network_namespaces

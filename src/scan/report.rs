@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The report of a scan: the JSON schema of `criu-gc scan`. `docs/json.md` describes it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use serde::Serialize;
 
 use super::object::{Class, Object};
@@ -258,7 +256,5 @@ pub(super) fn head() -> (u32, String) {
 
 /// A time as people and programs read it: `2026-11-27T16:10:05Z`.
 pub(super) fn utc(time: Timestamp) -> String {
-    let seconds = u64::try_from(time.seconds()).unwrap_or_default();
-    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH);
-    humantime::format_rfc3339_seconds(time).to_string()
+    time.to_rfc3339().unwrap_or_default()
 }

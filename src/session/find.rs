@@ -8,11 +8,12 @@ mod stored;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::candidate::Candidate;
 use crate::archive::{Compression, Progress};
 use crate::checkpoint::{self, Checkpoint, Completeness};
 use crate::error::{Cause, Error, Silent};
 use crate::host::{self, Next, Watched};
-use crate::locate::{self, Context, Found, Given, Layout, LocateError, Located};
+use crate::locate::{self, Collection, Context, Found, Given, Layout, LocateError, Located, Unusable};
 use crate::options::{Event, Observer, Options};
 use crate::record::RecordFile;
 use crate::system::dir::Directory;
@@ -55,18 +56,26 @@ enum SearchMessage {
     /// It reads from a pipe, whose other end may take its time.
     Pipe,
     /// What it found.
-    Found(Result<Vec<Described>, LocateError>),
+    Found(Result<Vec<Candidate<Described>>, LocateError>),
 }
 
 /// Finds the checkpoints in what was named, on a watched thread.
-pub(super) fn locate(named: &Path, work_dir: Option<&Path>, observer: &Observer) -> Result<Vec<Described>, Error> {
+pub(super) fn locate(
+    named: &Path,
+    work_dir: Option<&Path>,
+    observer: &Observer,
+) -> Result<Vec<Candidate<Described>>, Error> {
     observer.tell(Event::Opening { named });
     let located = locate_watched(named, work_dir, observer);
     observer.tell(Event::Opened { named });
     located
 }
 
-fn locate_watched(named: &Path, work_dir: Option<&Path>, observer: &Observer) -> Result<Vec<Described>, Error> {
+fn locate_watched(
+    named: &Path,
+    work_dir: Option<&Path>,
+    observer: &Observer,
+) -> Result<Vec<Candidate<Described>>, Error> {
     let mut patience = host::patience_with(&[named, work_dir.unwrap_or(named)]);
     let (path, work_dir) = (named.to_owned(), work_dir.map(Path::to_owned));
     let start = Watched::start("locate", move |sender| {
@@ -106,13 +115,21 @@ fn not_located(error: LocateError) -> Error {
     Error::new(error)
 }
 
-fn described(found: Found, work_dir: Option<&Path>) -> Vec<Described> {
+fn described(found: Found, work_dir: Option<&Path>) -> Vec<Candidate<Described>> {
+    let candidate = |described: Described| {
+        let path = described.given.path().to_owned();
+        Candidate { path, state: Ok(described) }
+    };
     match found {
-        Found::Checkpoints(found) => found.into_iter().map(Described::from).collect(),
-        Found::Record(record) => match images_of(&record, work_dir) {
-            Some(images) => vec![images.into()],
-            None => vec![record.into()],
-        },
+        Found::Checkpoints(Collection { located, unusable }) => {
+            let unusable =
+                unusable.into_iter().map(|Unusable { path, error }| Candidate { path, state: Err(Error::new(error)) });
+            located.into_iter().map(|located| candidate(located.into())).chain(unusable).collect()
+        }
+        Found::Record(record) => vec![candidate(match images_of(&record, work_dir) {
+            Some(images) => images.into(),
+            None => record.into(),
+        })],
     }
 }
 

@@ -82,10 +82,7 @@ fn open(targets: &[Target], options: &Options, purpose: Purpose) -> Opened {
                 subjects.push(Subject { name: format!("process {pid}"), state: Ok(Clues::Process(*pid)) })
             }
             Target::Checkpoint(path) => match find::locate(path, options.work_dir.as_deref(), &options.observer) {
-                Ok(described) => found.extend(described.into_iter().map(|described| {
-                    let path = described.given.path().to_owned();
-                    Candidate { path, state: Ok(described) }
-                })),
+                Ok(candidates) => found.extend(candidates),
                 Err(error) => found.push(Candidate { path: path.clone(), state: Err(error) }),
             },
         }

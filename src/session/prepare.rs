@@ -93,7 +93,7 @@ pub(super) fn all(
     let mut found: Vec<Candidate<Described>> = Vec::new();
     for path in worth_reading(named, purpose) {
         match find::locate(&path, options.work_dir.as_deref(), &options.observer) {
-            Ok(described) => found.extend(described.into_iter().map(candidate)),
+            Ok(candidates) => found.extend(candidates),
             Err(error) => found.push(Candidate { path, state: Err(error) }),
         }
     }
@@ -142,10 +142,6 @@ fn each_once(found: Vec<Candidate<Described>>) -> Vec<Candidate<Described>> {
         identity.is_none_or(|identity| seen.insert(identity))
     };
     found.into_iter().filter(|candidate| is_new(candidate)).collect()
-}
-
-fn candidate(described: Described) -> Candidate<Described> {
-    Candidate { path: described.given.path().to_owned(), state: Ok(described) }
 }
 
 impl Prepared {
@@ -198,7 +194,8 @@ impl ReadImages {
         if let (Some((failed, started)), Some(written)) = (metadata.own_failed_restore(), checkpoint.written_until) {
             checkpoint.restores.add_failure_by_engine(&failed.file, failed.value, started, written.latest());
         }
-        let origin = Origin { layout, archive, metadata: metadata.clone() };
+        let written = checkpoint.written;
+        let origin = Origin { layout, archive, metadata: metadata.clone(), written };
         let mut hints = Hints { metadata, ..options.hints.clone() };
         hints.external_namespaces.extend(options.inherited.iter().cloned());
         let claims = kind::claims(&checkpoint, options.goal);

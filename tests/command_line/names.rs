@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use crate::run::{criu_gc, criu_gc_in};
 use crate::{assert_refused, example};
@@ -35,19 +36,58 @@ fn the_only_checkpoint_below_a_directory_is_taken() {
     }
 }
 
-#[test]
-fn which_of_several_checkpoints_is_meant_is_not_guessed() {
-    for names in [["images", "checkpoint"], ["monday", "tuesday"], ["checkpoint", "snapshot"]] {
-        let (one, other) = (example(), example());
-        let place = tempfile::tempdir().unwrap();
-        let paths = names.map(|name| place.path().join(name));
-        fs::rename(one.images(), &paths[0]).unwrap();
-        fs::rename(other.images(), &paths[1]).unwrap();
-        let [first, second] = paths.map(|path| format!("-D {}", path.display()));
-        assert_refused(&[place.path().to_str().unwrap()], &["several checkpoints", &first, &second]);
-        assert_refused(&["--show", place.path().to_str().unwrap()], &["several checkpoints", &first, &second]);
-        assert!(one.link().exists() && other.link().exists());
+/// The examples under these names in one directory.
+fn together(names: [&str; 2]) -> (tempfile::TempDir, [handmade::Checkpoint; 2]) {
+    let examples = [example(), example()];
+    let place = tempfile::tempdir().unwrap();
+    for (name, example) in names.iter().zip(&examples) {
+        let images = place.path().join(name);
+        fs::create_dir_all(images.parent().unwrap()).unwrap();
+        fs::rename(example.images(), images).unwrap();
     }
+    (place, examples)
+}
+
+#[test]
+fn a_directory_of_checkpoints_is_all_that_lie_in_it() {
+    let layouts = [
+        ["images", "checkpoint"],
+        ["monday", "tuesday"],
+        ["checkpoint", "snapshot"],
+        ["web/images", "job/images"],
+        ["1/ctrd-restore/checkpoint", "2/ctrd-restore/checkpoint"],
+    ];
+    for names in layouts {
+        let (place, examples) = together(names);
+        let named = place.path().to_str().unwrap();
+        let shown = criu_gc(&["--show", named]);
+        assert_eq!(shown.status, 0, "{shown:?}");
+        for name in names {
+            let heading = format!("Checkpoint {named}/{name}:");
+            assert!(shown.stdout.lines().any(|line| line == heading), "{heading} {shown:?}");
+        }
+        assert_eq!(shown.stdout.matches("; to be removed)").count(), 2, "{shown:?}");
+        let removed = criu_gc(&[named]);
+        assert_eq!((removed.status, removed.stdout.matches("; removed)").count()), (0, 2), "{removed:?}");
+        assert!(examples.iter().all(|example| !example.link().exists()));
+    }
+}
+
+/// What cannot be used does not hide the others, and nothing of any is removed.
+#[test]
+fn one_checkpoint_in_a_directory_that_cannot_be_used_keeps_all() {
+    let (place, examples) = together(["monday", "tuesday"]);
+    let broken = place.path().join("wednesday.tar");
+    fs::write(&broken, "no archive").unwrap();
+    let named = place.path().to_str().unwrap();
+    let shown = criu_gc(&["--show", named]);
+    assert_eq!((shown.status, shown.stdout.matches("; to be removed)").count()), (2, 2), "{shown:?}");
+    let refused = criu_gc(&[named]);
+    assert!(refused.status == 2 && refused.stderr.contains("wednesday.tar"), "{refused:?}");
+    assert!(examples.iter().all(|example| example.link().exists()));
+    fs::remove_file(&broken).unwrap();
+    assert_eq!(criu_gc(&[named]).status, 0);
+    assert!(examples.iter().all(|example| !example.link().exists()));
 }
 
 #[test]
@@ -69,4 +109,34 @@ fn after_a_word_the_current_directory_is_meant_if_it_has_images() {
     assert_eq!(criu_gc_in(&checkpoint.images(), &["show"]).last_line(), "1 object: 1 to be removed.");
     assert_eq!(criu_gc_in(&checkpoint.images(), &["gc", "-d"]).status, 0);
     assert!(!checkpoint.link().exists());
+}
+
+/// The commands in the pages about runtimes.
+fn documented() -> Vec<String> {
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runtimes");
+    let pages = fs::read_dir(pages).unwrap().map(|page| fs::read_to_string(page.unwrap().path()).unwrap());
+    let commands = |page: String| {
+        page.lines().filter_map(|line| line.strip_prefix("    criu-gc ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    pages.flat_map(commands).collect()
+}
+
+/// What they name is not there, and that alone is wrong with them.
+#[test]
+fn the_commands_in_the_pages_about_runtimes_are_right_but_for_the_names() {
+    let commands = documented();
+    assert!(commands.len() > 20, "{commands:#?}");
+    for command in &commands {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let run = criu_gc(&words);
+        assert_eq!(run.status, 2, "{command}: {run:?}");
+        let is_absent = ["cannot open", " has no ", " have no ", "Permission denied"]
+            .iter()
+            .any(|words| run.stderr.contains(words));
+        assert!(is_absent, "{command}: {run:?}");
+    }
+    for prefix in ["podman", "docker", "cri", "ctr", "lxc", "incus", "runc", "k8s"] {
+        let names = |command: &String| command.starts_with(&format!("{prefix}:"));
+        assert!(prefix == "runc" || commands.iter().any(names), "{prefix} is in no page");
+    }
 }

@@ -81,7 +81,9 @@ impl<'a> Pod<'a> {
     /// Everything goes, and those that live in the namespace can talk again.
     fn assert_removed_by(&self, named: &str, layout: &str) {
         let lines = self.tool(named).assert_removes_everything_since(&self.before);
-        assert_eq!(lines[0], format!("Layout: {layout}"));
+        let (header, time) = lines[0].split_once(", 2").unwrap_or((&lines[0], ""));
+        assert_eq!(header, format!("Layout: {layout}"));
+        assert_eq!(time.ends_with('Z'), layout.contains(": "), "{lines:#?}");
         let is_tied = |line: &&String| line.contains(", named by the container's configuration; to be removed)");
         assert_eq!(lines.iter().filter(is_tied).count(), 2, "{lines:#?}");
         assert!(self.lets_packets_pass());

@@ -58,6 +58,7 @@ mod look_alikes;
 mod looking;
 mod moment;
 mod mount_links;
+mod names;
 mod namespace_links;
 mod neighbours;
 mod odd;

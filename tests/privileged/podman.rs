@@ -14,6 +14,7 @@ use crate::tool::{NOTHING, Tool};
 inventory::submit!(Cases::with_each_criu(&[
     Case { name: "what a checkpoint by podman left is removed, and its pod has a network again", test: removed },
     Case { name: "what a checkpoint left is removed by the name of podman's container", test: by_name },
+    Case { name: "what a container of podman's left in its own /dev/shm is gone with it", test: own_shm },
     Case { name: "podman's container is found in the storage that storage.conf names", test: configured_storage },
     Case { name: "podman restores a container after criu-gc only showed", test: restored_after_show },
     Case {
@@ -147,7 +148,7 @@ fn by_name(criu: &Criu) {
         let named = Path::new("podman:container");
         let early = pair.tool(named).run(&["--show"]);
         assert_eq!(early.code(), 2, "{early}");
-        assert!(early.stderr.contains("container container has no checkpoint: there are no images in "), "{early}");
+        assert!(early.stderr.contains("podman:container has no checkpoint: there are no images in "), "{early}");
         pair.checkpoint(&["--keep"]);
         let id = pair.podman.directory(NAME);
         let id = id.parent().and_then(Path::file_name).expect("an id").to_str().expect("a UTF-8 id");
@@ -167,6 +168,23 @@ fn by_name(criu: &Criu) {
     });
 }
 
+/// podman unmounts the container's `/dev/shm` after the checkpoint.
+fn own_shm(criu: &Criu) {
+    let start = |podman: &Podman<'_>, container: &Specification| podman.start_with_own_shm(NAME, container);
+    with_pair_by(criu, LockMethod::Iptables, start, |mut pair| {
+        pair.podman.checkpoint(NAME, &[]);
+        let tool = pair.tool(Path::new("podman:container"));
+        let shown = tool.show();
+        let of_shm: Vec<&String> = shown.iter().filter(|line| line.starts_with("Link remap: /dev/shm/")).collect();
+        assert!(of_shm.len() == 1 && of_shm[0].contains("(gone"), "{shown:#?}");
+        assert_eq!(shown.iter().filter(|line| line.ends_with("; to be removed)")).count(), 4, "{shown:#?}");
+        let removed = tool.run(&[]);
+        assert_eq!(removed.code(), 0, "{removed}");
+        tool.assert_finds_nothing();
+        pair.pod.assert_has_network_again(FLAVOUR, &mut pair.peers);
+    });
+}
+
 /// podman reads the configuration too: its own answer tells where it has the container.
 fn configured_storage(criu: &Criu) {
     const STORE: &str = "/var/lib/containers/elsewhere";
@@ -181,7 +199,7 @@ fn configured_storage(criu: &Criu) {
             assert!(directory.starts_with(STORE), "void: {}", directory.display());
             pair.checkpoint(&[]);
             let unknown = pair.tool(Path::new("podman:no-such")).run(&[]);
-            assert!(unknown.code() == 2 && unknown.stderr.contains(&format!("in {STORE}:")), "{unknown}");
+            assert!(unknown.code() == 2 && unknown.stderr.contains("podman:container"), "{unknown}");
             let tool = pair.tool(Path::new("podman:container"));
             pair.assert_cleaned_by(&tool);
         },

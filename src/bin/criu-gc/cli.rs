@@ -51,8 +51,9 @@ use crate::terminal::{Messages, Terminal, escaped};
 )]
 pub(crate) struct Arguments {
     /// The checkpoint, which may be given several times: an images directory, a runtime's checkpoint directory, an
-    /// archive of either (tar, tar.gz, tar.zst, a container image), - for an archive on standard input, podman:NAME, or
-    /// the stored record of a dump whose images are gone
+    /// archive of either (tar, tar.gz, tar.zst, a container image), a directory of these, - for an archive on standard input,
+    /// a container as podman:NAME, docker:NAME, cri:ID, ctr:ID, lxc:NAME, incus:NAME, runc:ID or k8s:POD, or the stored
+    /// record of a dump whose images are gone
     #[arg(short = 'D', long, value_name = "DIR")]
     pub(crate) images_dir: Vec<PathBuf>,
 

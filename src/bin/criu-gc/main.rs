@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod cli;
+mod completion;
 mod config_file;
 mod document;
 mod exit;
@@ -30,6 +31,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::cli::{Arguments, HostLine};
+use crate::completion::Completion;
 use crate::exit::{End, ExitStatus};
 use crate::invocation::{Invocation, plugin};
 use crate::terminal::{Messages, Terminal};
@@ -61,6 +63,9 @@ fn work() -> u8 {
 }
 
 fn clean(words: Vec<OsString>) -> io::Result<u8> {
+    if let Some(wanted) = Completion::of(&words) {
+        return wanted.print().map(|()| ExitStatus::Done as u8);
+    }
     if let Some(line) = HostLine::of(&words) {
         let line = line.unwrap_or_else(|error| cli::refuse_host_line(&words, &error));
         return scanning::run(&line).map(|status| status as u8);

@@ -100,10 +100,16 @@ fn origin_line(metadata: &MetadataReport) -> Line {
         None => name.clone(),
     });
     let criu = metadata.criu_version.as_ref().map(|version| format!("criu {version}"));
-    let facts = [named("container", &metadata.container), named("pod", &metadata.pod), engine, criu];
-    let facts: Vec<String> = facts.into_iter().flatten().collect();
+    let namespace = metadata.pod_namespace.as_ref().map(|namespace| format!("namespace {namespace}"));
+    let image = metadata.image.as_ref().map(|image| format!("image {image}"));
+    let (container, pod) = (named("container", &metadata.container), named("pod", &metadata.pod));
+    let facts: Vec<String> = [container, pod, namespace, image, engine, criu].into_iter().flatten().collect();
     let line = Line::new().say("Layout: ").say(&metadata.words);
-    if facts.is_empty() { line } else { line.say(": ").quote(facts.join(", ").as_bytes()) }
+    if facts.is_empty() {
+        return line;
+    }
+    let time = metadata.written.as_ref().map(|time| format!(", {time}")).unwrap_or_default();
+    line.say(": ").quote(facts.join(", ").as_bytes()).say(&time)
 }
 
 fn object_line(object: &Object) -> Line {

@@ -29,6 +29,8 @@ struct DockerContainer {
     name: Option<String>,
     #[serde(rename = "State")]
     state: Option<State>,
+    #[serde(rename = "Config")]
+    config: Option<Config>,
     /// The storage driver, `overlay2` by default.
     #[serde(rename = "Driver")]
     driver: Option<String>,
@@ -36,6 +38,12 @@ struct DockerContainer {
     network: Option<NetworkSettings>,
     #[serde(rename = "MountPoints")]
     mounts: Option<BTreeMap<String, MountPoint>>,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(rename = "Image")]
+    image: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +80,7 @@ pub(super) fn add(metadata: &Metadata, context: &mut Context) {
         add_root(metadata, &driver, id, trust, context);
     }
     context.container.complete(name, container.id);
+    context.set_image(container.config.and_then(|config| config.image));
     if let Some(State { started, error }) = container.state {
         let started = started.and_then(|text| humantime::parse_rfc3339(&text).ok()).and_then(Timestamp::of);
         if let Some(time) = started {

@@ -18,6 +18,11 @@ struct Config {
     pod: Option<String>,
     #[serde(rename = "networkMode")]
     network_mode: Option<String>,
+    /// The container's image by its name.
+    #[serde(rename = "rootfsImageName")]
+    image_name: Option<String>,
+    #[serde(rename = "rootfsImage")]
+    image: Option<String>,
 }
 
 /// A volume or file in `bind.mounts` of CRI-O.
@@ -59,6 +64,7 @@ pub(super) fn add(metadata: &Metadata, context: &mut Context) {
         context.engine.complete(engine, None);
         context.container.complete(config.name, config.id);
         context.pod.complete(None, config.pod);
+        context.set_image(config.image_name.or(config.image));
     }
     let binds = metadata.json::<Vec<BindMount>>("bind.mounts", &mut context.notes);
     if let Some((binds, trust)) = binds {

@@ -11,8 +11,18 @@ const PODMAN: &str = "io.podman.annotations.checkpoint.";
 const CRIU: &str = "org.criu.checkpoint.";
 
 /// Those that are read, behind one prefix or the other.
-const NAMES: [&str; 8] =
-    ["engine.name", "engine.version", "podman.version", "container.name", "name", "pod.name", "pod.id", "criu.version"];
+const NAMES: [&str; 10] = [
+    "engine.name",
+    "engine.version",
+    "podman.version",
+    "container.name",
+    "name",
+    "pod.name",
+    "pod.id",
+    "pod.namespace",
+    "rootfsImageName",
+    "criu.version",
+];
 
 /// Takes away all others, and those that are too long to be names: whoever made an image may write megabytes of them
 /// beside each of a thousand layers.
@@ -33,6 +43,8 @@ pub(in crate::locate) fn annotations(annotations: &BTreeMap<String, String>, con
     }
     context.container.complete(get(CRIU, "container.name").or_else(|| get(PODMAN, "name")), None);
     context.pod.complete(get(CRIU, "pod.name"), get(CRIU, "pod.id"));
+    context.set_pod_namespace(get(CRIU, "pod.namespace"));
+    context.set_image(get(CRIU, "rootfsImageName").or_else(|| get(PODMAN, "rootfsImageName")));
     let version = get(CRIU, "criu.version").or_else(|| get(PODMAN, "criu.version"));
     context.set_criu_version(version);
 }

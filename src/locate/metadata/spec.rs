@@ -51,7 +51,7 @@ impl Mount {
 }
 
 /// Annotations that name the engine, the container and its pod. Each has the engine's own prefix.
-const NAMES: [(&str, Fact); 12] = [
+const NAMES: [(&str, Fact); 17] = [
     ("io.kubernetes.cri-o.Name", Fact::ContainerName),
     ("io.kubernetes.cri-o.ContainerID", Fact::ContainerId),
     ("io.kubernetes.container.name", Fact::ContainerName),
@@ -60,6 +60,11 @@ const NAMES: [(&str, Fact); 12] = [
     ("io.kubernetes.cri.sandbox-name", Fact::PodName),
     ("io.kubernetes.cri-o.SandboxName", Fact::PodName),
     ("io.kubernetes.cri-o.SandboxID", Fact::PodId),
+    ("io.kubernetes.pod.namespace", Fact::PodNamespace),
+    ("io.kubernetes.cri.sandbox-namespace", Fact::PodNamespace),
+    ("io.kubernetes.cri-o.Namespace", Fact::PodNamespace),
+    ("io.kubernetes.cri.image-name", Fact::Image),
+    ("io.kubernetes.cri-o.ImageName", Fact::Image),
     ("io.kubernetes.cri.sandbox-id", Fact::PodId),
     ("io.kubernetes.cri.container-type", Fact::Engine("containerd")),
     ("io.kubernetes.cri-o.ContainerType", Fact::Engine("CRI-O")),
@@ -72,6 +77,8 @@ enum Fact {
     ContainerId,
     PodName,
     PodId,
+    PodNamespace,
+    Image,
     Engine(&'static str),
     Criu,
 }
@@ -126,6 +133,8 @@ fn add_annotations(annotations: &BTreeMap<String, String>, context: &mut Context
             Fact::ContainerId => context.container.complete(None, Some(value)),
             Fact::PodName => context.pod.complete(Some(value), None),
             Fact::PodId => context.pod.complete(None, Some(value)),
+            Fact::PodNamespace => context.set_pod_namespace(Some(value)),
+            Fact::Image => context.set_image(Some(value)),
             Fact::Engine(engine) => context.engine.complete(Some(engine.to_owned()), None),
             Fact::Criu => context.set_criu_version(Some(value)),
         }

@@ -61,7 +61,7 @@ impl Layouts {
     /// What is found in the directory, and in an archive of it: both the same.
     fn found(&self) -> Result<Vec<Located>, LocateError> {
         let in_directory = crate::locate::locate(self.0.path(), None, &|_| {}).map(|found| match found {
-            Found::Checkpoints(found) => found,
+            Found::Checkpoints(found) => found.located,
             Found::Record(_) => Vec::new(),
         });
         let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());

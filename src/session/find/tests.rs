@@ -69,7 +69,8 @@ impl Place {
     }
 
     fn read(&self) -> Result<Checkpoint, Error> {
-        let [described] = <[Described; 1]>::try_from(locate(&self.path(), None, &Observer::default())?).unwrap();
+        let [found] = <[Candidate<Described>; 1]>::try_from(locate(&self.path(), None, &Observer::default())?).unwrap();
+        let described = found.state.unwrap();
         assert_eq!(described.layout, Layout::Record);
         read(described.given, &self.options()).map(|read| read.checkpoint)
     }

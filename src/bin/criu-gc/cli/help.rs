@@ -16,7 +16,8 @@ Examples:
   criu-gc -D DIR --netns pod              unlock a pod that lost its network at the checkpoint
   criu-gc -D DIR --only network           free the network, and keep the checkpoint restorable
   criu-gc -D DIR --json --show | jq       list it for programs
-  criu-gc podman:web --show               list what podman's checkpoint of this container left
+  criu-gc docker:web --show               list what Docker's checkpoints of this container left
+  criu-gc k8s:shop/web --show             list what checkpoints of this pod left
   criu-gc web.tar.zst --show              list what this exported checkpoint left
   criu-gc --host -D DIR --show            list the same from a container with --pid=host
   criu-gc restorable -D DIR --show        list what a killed restore left in the way of the next one

@@ -72,14 +72,28 @@ impl Podman<'_> {
         self.run(name, &format!("container:{other}"), specification);
     }
 
+    /// The same as [`Self::start`], with a `/dev/shm` of the container's own, as podman gives it by default.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    pub fn start_with_own_shm(&self, name: &str, specification: &Specification) {
+        self.run_with(name, &format!("ns:{}", specification.network.display()), specification, &[]);
+    }
+
     #[track_caller]
     fn run(&self, name: &str, network: &str, specification: &Specification) {
+        self.run_with(name, network, specification, &["--volume", "/dev/shm:/dev/shm"]);
+    }
+
+    #[track_caller]
+    fn run_with(&self, name: &str, network: &str, specification: &Specification, options: &[&str]) {
         let mut command = self.command("run");
         command.args(["--detach", "--name", name, "--network", network]);
         let (annotation, value) = self.engines.annotation();
         command.arg("--annotation").arg(format!("{annotation}={}", value.display()));
         command.arg("--volume").arg(format!("{}:/data", specification.volume.display()));
-        command.args(["--volume", "/dev/shm:/dev/shm"]);
+        command.args(options);
         // Machines of tests may let root raise no limit, and have no controllers in this hierarchy.
         command.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]);
         command.args(["--pids-limit", "0", "--cgroups", "no-conmon", IMAGE]);
