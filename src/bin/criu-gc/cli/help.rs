@@ -8,26 +8,27 @@ use criu_gc::KeepReason;
 
 use crate::exit::ExitStatus;
 
-const EXAMPLES: &str = "\
-Examples:
-  criu-gc -D /var/lib/dumps/42 --show     list what this dump left
-  criu-gc -D /var/lib/dumps/42            remove it
-  criu-gc -D DIR --save /root/saved       save the files of link remaps, then remove
-  criu-gc -D DIR --netns pod              unlock a pod that lost its network at the checkpoint
-  criu-gc -D DIR --only network           free the network, and keep the checkpoint restorable
-  criu-gc -D DIR --json --show | jq       list it for programs
-  criu-gc docker:web --show               list what Docker's checkpoints of this container left
-  criu-gc k8s:shop/web --show             list what checkpoints of this pod left
-  criu-gc web.tar.zst --show              list what this exported checkpoint left
-  criu-gc --host -D DIR --show            list the same from a container with --pid=host
-  criu-gc restorable -D DIR --show        list what a killed restore left in the way of the next one
-  criu-gc heal --pid 4711 --show          list what a killed dump damaged in a process that runs on
-  criu-gc scan                            list what CRIU left on this host, whose it is, and what to type
-  criu-gc rm /dev/shm/link_remap.4        remove what a scan names
-  criu-gc gc -D DIR -v4 -o gc.log         in place of criu restore, with its options
-  ssh host cat web.tar | criu-gc --show - read the archive from a pipe";
+/// A command, and what it does.
+pub(super) const EXAMPLES: [(&str, &str); 16] = [
+    ("criu-gc -D /var/lib/dumps/42 --show", "list what this dump left"),
+    ("criu-gc -D /var/lib/dumps/42", "remove it"),
+    ("criu-gc -D DIR --save /root/saved", "save the files of link remaps, then remove"),
+    ("criu-gc -D DIR --netns pod", "unlock a pod that lost its network at the checkpoint"),
+    ("criu-gc -D DIR --only network", "free the network, and keep the checkpoint restorable"),
+    ("criu-gc -D DIR --json --show | jq", "list it for programs"),
+    ("criu-gc docker:web --show", "list what Docker's checkpoints of this container left"),
+    ("criu-gc k8s:shop/web --show", "list what checkpoints of this pod left"),
+    ("criu-gc web.tar.zst --show", "list what this exported checkpoint left"),
+    ("criu-gc --host -D DIR --show", "list the same from a container with --pid=host"),
+    ("criu-gc restorable -D DIR --show", "list what a killed restore left in the way of the next one"),
+    ("criu-gc heal --pid 4711 --show", "list what a killed dump damaged in a process that runs on"),
+    ("criu-gc scan", "list what CRIU left on this host, whose it is, and what to type"),
+    ("criu-gc rm /dev/shm/link_remap.4", "remove what a scan names"),
+    ("criu-gc gc -D DIR -v4 -o gc.log", "in place of criu restore, with its options"),
+    ("ssh host cat web.tar | criu-gc --show -", "read the archive from a pipe"),
+];
 
-const COMMAND_WORDS: &str = "\
+pub(super) const COMMAND_WORDS: &str = "\
 Command words: gc and clean may come first and mean nothing more; show means --show; restorable undoes what a \
 killed restore left, so that the checkpoint can be restored; heal gives the processes back what a killed dump took; scan and rm start from the host and have options of their own \
 (criu-gc scan --help). \
@@ -36,17 +37,19 @@ After another word, criu-gc accepts all options of criu restore, so that a scrip
 Without -D it is the current directory then. A directory called like a word is ./gc, ./clean, \
 ./show, ./restorable, ./heal, ./scan or ./rm.";
 
-const REASONS: &str = "\
+pub(super) const REASONS: &str = "\
 criu-gc removes nothing while a process of the dumped tree is alive or a criu works on the images. It keeps an object \
 that does not match the images, and prints the reason. --allow accepts these reasons:";
 
-const OTHER_REASONS: &str = "These have another remedy:";
+pub(super) const OTHER_REASONS: &str = "These have another remedy:";
 
-const SIGNALS: &str = "A second signal ends it at once. The next run finishes the rest.";
+pub(super) const SIGNALS: &str = "A second signal ends it at once. The next run finishes the rest.";
 
 /// The whole text.
 pub(crate) fn after() -> String {
-    let mut text = format!("{EXAMPLES}\n\n{COMMAND_WORDS}\n\n{REASONS}\n");
+    let example = |(command, meaning): (&str, &str)| format!("  {command:39} {meaning}\n");
+    let examples: String = EXAMPLES.into_iter().map(example).collect();
+    let mut text = format!("Examples:\n{examples}\n{COMMAND_WORDS}\n\n{REASONS}\n");
     let width = KeepReason::ALL.into_iter().map(|reason| reason.name().len()).max().unwrap_or_default();
     let (allowed, others): (Vec<KeepReason>, Vec<KeepReason>) =
         KeepReason::ALL.into_iter().partition(|reason| reason.can_be_allowed());

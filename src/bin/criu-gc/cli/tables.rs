@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! README.md says of each option, reason and exit status what the program says.
+//! README.md, the manual pages and the shells' completions say of each option, reason and exit status what the program
+//! says.
 //!
-//! `CRIU_GC_WRITE_SNAPSHOTS=1` writes the tables in it again.
+//! `CRIU_GC_WRITE_SNAPSHOTS=1` writes them again.
+
+mod completions;
+mod manual;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Arg, CommandFactory};
 use criu_gc::KeepReason;
@@ -54,10 +58,25 @@ fn with_table(text: &str, name: &str, table: &str) -> String {
     format!("{before}{begin}{table}{end}{after}")
 }
 
+/// Compares the text with the file, or writes that.
+#[track_caller]
+fn assert_snapshot(name: &str, text: &str) {
+    let path = in_tree(name);
+    if std::env::var_os("CRIU_GC_WRITE_SNAPSHOTS").is_some() {
+        fs::write(&path, text).expect(name);
+        return;
+    }
+    let found = fs::read_to_string(&path).expect(name);
+    assert_eq!(found, text, "{name}: CRIU_GC_WRITE_SNAPSHOTS=1 writes it again");
+}
+
+fn in_tree(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
 #[test]
 fn the_readme_has_the_tables_of_the_program() {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = fs::read_to_string(&path).expect("README.md");
+    let text = fs::read_to_string(in_tree("README.md")).expect("README.md");
     let tables = [
         ("options", options(Arguments::command())),
         ("scan options", options(ScanArguments::command())),
@@ -66,11 +85,7 @@ fn the_readme_has_the_tables_of_the_program() {
         ("exit statuses", exit_statuses()),
     ];
     let expected = tables.iter().fold(text.clone(), |text, (name, table)| with_table(&text, name, table));
-    if std::env::var_os("CRIU_GC_WRITE_SNAPSHOTS").is_some() {
-        fs::write(&path, &expected).expect("README.md");
-        return;
-    }
-    assert_eq!(text, expected, "CRIU_GC_WRITE_SNAPSHOTS=1 writes the tables again");
+    assert_snapshot("README.md", &expected);
 }
 
 #[test]

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The completions in packaging/completions, for shells that read files.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Command, CommandFactory};
+use clap_complete::{Shell, generate};
+use criu_gc::{KeepReason, Part};
+
+use super::super::{Arguments, RemoveArguments, ScanArguments};
+use super::assert_snapshot;
+
+/// What the words that take the options of criu-gc do.
+const WORDS: [(&str, &str); 5] = [
+    ("gc", "Remove what the dump left"),
+    ("clean", "Remove what the dump left"),
+    ("show", "List what the dump left, and change nothing"),
+    ("restorable", "Undo what a killed restore left"),
+    ("heal", "Give processes back what a killed dump took"),
+];
+
+/// The whole command line as one command with subcommands. The program parses it otherwise: it accepts the options of
+/// criu restore too.
+fn whole() -> Command {
+    let words = WORDS.map(|(name, about)| main().name(name).about(about));
+    let scan = ScanArguments::command().name("scan");
+    let remove = RemoveArguments::command().name("rm");
+    let command = main().subcommands(words).subcommand(scan).subcommand(remove);
+    command.disable_help_subcommand(true).about("Show and remove exactly what a CRIU checkpoint left on this host")
+}
+
+fn main() -> Command {
+    let reasons = KeepReason::ALL.into_iter().filter(|reason| reason.can_be_allowed()).map(KeepReason::name);
+    let reasons = PossibleValuesParser::new(reasons);
+    let parts = PossibleValuesParser::new(Part::ALL.map(Part::name));
+    let command = Arguments::command().disable_help_flag(false);
+    command.mut_arg("allow", |option| option.value_parser(reasons)).mut_arg("only", |option| option.value_parser(parts))
+}
+
+#[test]
+fn the_shells_complete_the_command_line() {
+    for (shell, name) in [(Shell::Bash, "criu-gc.bash"), (Shell::Zsh, "_criu-gc"), (Shell::Fish, "criu-gc.fish")] {
+        let mut text = Vec::new();
+        generate(shell, &mut whole(), "criu-gc", &mut text);
+        let text = String::from_utf8(text).expect("text");
+        assert_snapshot(&format!("packaging/completions/{name}"), &text);
+    }
+}
