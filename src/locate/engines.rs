@@ -13,21 +13,20 @@ mod incus;
 mod kubernetes;
 mod lxc;
 pub mod oci_runtime;
+mod pick;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use self::containerd::BoltError;
+use self::pick::pick;
 use super::collection::Reading;
 use super::container::{At, Container};
 use super::folder::Folder;
 use super::own::{self, OwnError};
 use super::podman::{self, PodmanError};
 use super::{Collection, LocateError, collection, oci, search};
-
-/// So many near names an error tells.
-const NEAREST: usize = 5;
 
 /// An engine whose containers can be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,7 +263,7 @@ fn in_place(at: At, reading: Reading<'_>, places: &mut Vec<PathBuf>) -> Result<C
             collection::locate(&directory, reading)
         }
         At::Image { store, digest } => {
-            places.push(store.join(digest.replace(':', "/")));
+            places.push(store.join("blobs").join(digest.replace(':', "/")));
             let Some(directory) = own::directory(&store)? else { return Ok(Collection::default()) };
             oci::locate_image(&directory, &digest, reading.work_dir, reading.progress).map(Collection::of)
         }
@@ -273,52 +272,6 @@ fn in_place(at: At, reading: Reading<'_>, places: &mut Vec<PathBuf>) -> Result<C
         Err(LocateError::NoImages { .. } | LocateError::OnlyPages { .. }) => Ok(Collection::default()),
         found => found,
     }
-}
-
-/// Those of the containers that are meant: by a name or id, else by the beginning of an id.
-fn pick(engine: Engine, containers: Vec<Container>, typed: &str) -> Result<Vec<Container>, NameError> {
-    let meanings = |container: &Container| -> Vec<String> {
-        let exact = container.names.iter().filter(|name| name.typed == typed);
-        exact.map(|name| name.means.clone()).collect()
-    };
-    let begins = |container: &Container| -> Vec<String> {
-        let id = container.id.iter().filter(|id| !typed.is_empty() && id.starts_with(typed));
-        id.cloned().collect()
-    };
-    let perhaps: Vec<bool> = containers.iter().map(|container| container.is_perhaps(typed)).collect();
-    let is_exact = containers.iter().any(|container| !meanings(container).is_empty());
-    let meant: Vec<Vec<String>> =
-        containers.iter().map(|container| if is_exact { meanings(container) } else { begins(container) }).collect();
-    let mut means: Vec<&String> = meant.iter().flatten().collect();
-    means.sort_unstable();
-    means.dedup();
-    let with_prefix = |name: &str| format!("{}:{name}", engine.prefix());
-    match means[..] {
-        [] if !perhaps.contains(&true) => {
-            let nearest = nearest(&containers, typed).iter().map(|name| with_prefix(name)).collect();
-            Err(NameError::Absent { engine, typed: typed.to_owned(), nearest })
-        }
-        [] | [_] => {
-            let is_meant = meant.iter().zip(&perhaps).map(|(means, perhaps)| !means.is_empty() || *perhaps);
-            let is_meant: Vec<bool> = is_meant.collect();
-            Ok(containers.into_iter().zip(is_meant).filter_map(|(container, is)| is.then_some(container)).collect())
-        }
-        _ => {
-            let means = means.into_iter().map(|name| with_prefix(name)).collect();
-            Err(NameError::Ambiguous { named: with_prefix(typed), means })
-        }
-    }
-}
-
-/// The names that are written most like this one.
-fn nearest(containers: &[Container], typed: &str) -> Vec<String> {
-    let mut names: Vec<&str> = containers.iter().map(Container::shown).collect();
-    names.sort_unstable();
-    names.dedup();
-    let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
-    let distance = |name: &str| strsim::osa_distance(name, typed).min(strsim::osa_distance(&last(name), &last(typed)));
-    names.sort_by_key(|name| distance(name));
-    names.into_iter().take(NEAREST).map(str::to_owned).collect()
 }
 
 /// What is wrong with a path that does not exist, if it may have been meant as a name.

@@ -19,11 +19,11 @@ pub(super) fn containers() -> Result<Vec<Container>, OwnError> {
 
 /// Where the containers are: `lxc.lxcpath` in the configuration.
 fn store(configuration: &str) -> PathBuf {
-    let values = configuration.lines().filter_map(|line| {
+    let mut values = configuration.lines().filter_map(|line| {
         let (key, value) = line.split_once('=')?;
         (key.trim() == "lxc.lxcpath").then(|| PathBuf::from(value.trim()))
     });
-    values.filter(|path| path.is_absolute()).next_back().unwrap_or_else(|| CONTAINERS.into())
+    values.rfind(|path| path.is_absolute()).unwrap_or_else(|| CONTAINERS.into())
 }
 
 fn containers_below(store: &Path) -> Result<Vec<Container>, OwnError> {

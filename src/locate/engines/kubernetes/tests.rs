@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::pick;
+use super::super::pick::pick;
 use super::*;
 
 fn place(namespace: &str, pod: &str, container: &str) -> Container {
