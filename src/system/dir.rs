@@ -2,8 +2,11 @@
 //! Open directories, and the entries in them.
 //!
 //! The tool accesses a file only by directory descriptor and one name: it resolves a path once, without following
-//! symbolic links, and never again as a string. So nobody can redirect it by replacing a directory. `unlink` is the
-//! only call here that changes anything.
+//! symbolic links, and never again as a string. So nobody can redirect it by replacing a directory.
+
+mod change;
+mod error;
+mod identity;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -11,51 +14,21 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Statx, StatxFlags};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::io::Errno;
 
 use super::author::Author;
 use super::filesystem::FilesystemId;
 use super::origin::{self, MountKey};
 use super::reading;
 use crate::time::Timestamp;
+use identity::IDENTITY;
 
-/// A system call on a file or directory that failed, with what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {operation} {}", path.display())]
-pub struct FileError {
-    /// What was tried: "open directory", "look at", "remove", …
-    pub operation: &'static str,
-    /// The path as the tool knows it; for messages only, it is never resolved again.
-    pub path: PathBuf,
-    /// What the kernel answered.
-    #[source]
-    pub source: Errno,
-}
-
-impl FileError {
-    /// Whether there was no such file or directory.
-    pub fn is_not_found(&self) -> bool {
-        self.source == Errno::NOENT
-    }
-
-    /// Whether it is not for this user.
-    pub fn is_not_permitted(&self) -> bool {
-        matches!(self.source, Errno::ACCESS | Errno::PERM)
-    }
-
-    /// Whether there was no such directory: nothing, or something else of that name.
-    pub fn is_no_directory(&self) -> bool {
-        matches!(self.source, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
-    }
-
-    /// Whether a mount point was in the way.
-    pub fn is_mount_point(&self) -> bool {
-        self.source == Errno::XDEV
-    }
-}
+pub use change::{Name, Renamed};
+pub use error::FileError;
+pub(crate) use error::failed;
+pub use identity::{FileIdentity, InodeId, age_when_written, born, identity_of, is_untouched, last_written};
 
 /// How far a path may lead while it is resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,54 +46,6 @@ pub struct Directory {
     path: PathBuf,
     /// The mount that it is on, with the trust in its owners; asked once for all files in it.
     origin: OnceLock<(MountKey, Author)>,
-}
-
-/// A name that may be removed. The only call that removes one takes nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Name<'a>(&'a OsStr);
-
-impl<'a> Name<'a> {
-    /// The name itself.
-    pub fn as_os_str(self) -> &'a OsStr {
-        self.0
-    }
-
-    /// The name, if it is one component and passes the check of whoever is going to remove it.
-    pub fn checked(name: &'a OsStr, is_expected: impl FnOnce(&[u8]) -> bool) -> Option<Self> {
-        let bytes = name.as_bytes();
-        let is_component = !matches!(bytes, b"" | b"." | b"..") && !bytes.contains(&b'/');
-        (is_component && is_expected(bytes)).then_some(Name(name))
-    }
-}
-
-/// An inode of this host: the device number, `(major, minor)`, and the number of the inode.
-pub type InodeId = ((u32, u32), u64);
-
-/// What names a file for as long as its filesystem lives, and what can be compared with an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileIdentity {
-    /// Device number, `(major, minor)`, as `stat` shows it.
-    pub device: (u32, u32),
-    /// Inode number.
-    pub inode: u64,
-    /// Type and permission bits, as `st_mode`.
-    pub mode: u32,
-    /// Who owns it: a user's number.
-    pub owner: u32,
-    /// Number of hard links.
-    pub links: u32,
-    /// Size in bytes.
-    pub size: u64,
-    /// Space taken on the filesystem, in bytes.
-    pub allocated: u64,
-    /// Last change of the inode: content, links, owner or mode.
-    pub changed: Timestamp,
-    /// Last change of the content, or what somebody set that to.
-    pub modified: Timestamp,
-    /// When the inode was made, where the filesystem tells it: inode numbers are used again.
-    pub born: Option<Timestamp>,
-    /// The kernel's id of the mount through which the file was reached; 0 where the kernel does not tell (before 5.8).
-    pub mount_id: u64,
 }
 
 /// What the listing of a directory says of the type of an entry.
@@ -154,43 +79,6 @@ const ENTRIES_BUFFER: usize = 32 * 1024;
 
 /// What the names in one directory may take in memory: those of half a million files.
 const NAMES_LIMIT: usize = 32 * 1024 * 1024;
-
-/// What is asked of a file.
-const IDENTITY: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
-
-impl FileIdentity {
-    fn of(stat: &Statx) -> Self {
-        let has = |field: StatxFlags| stat.stx_mask & field.bits() != 0;
-        FileIdentity {
-            device: (stat.stx_dev_major, stat.stx_dev_minor),
-            inode: stat.stx_ino,
-            mode: u32::from(stat.stx_mode),
-            owner: stat.stx_uid,
-            links: stat.stx_nlink,
-            size: stat.stx_size,
-            allocated: stat.stx_blocks.saturating_mul(512),
-            changed: Timestamp::new(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
-            modified: Timestamp::new(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
-            born: has(StatxFlags::BTIME).then(|| Timestamp::new(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec)),
-            mount_id: if has(StatxFlags::MNT_ID) { stat.stx_mnt_id } else { 0 },
-        }
-    }
-
-    /// The type of file.
-    pub fn file_type(&self) -> FileType {
-        FileType::from_raw_mode(self.mode)
-    }
-
-    /// Which inode it is.
-    pub fn id(&self) -> InodeId {
-        (self.device, self.inode)
-    }
-
-    /// Whether both are the same inode of the same filesystem.
-    pub fn is_same_inode(&self, other: &FileIdentity) -> bool {
-        self.id() == other.id()
-    }
-}
 
 impl Directory {
     /// Opens a directory that the user named: symbolic links in `path` are followed, as the shell would.
@@ -244,9 +132,7 @@ impl Directory {
 
     /// When the names in it were last changed.
     pub fn modified(&self) -> Result<Timestamp, FileError> {
-        let stat = rustix::fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME)
-            .map_err(failed("look at", &self.path))?;
-        Ok(Timestamp::new(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec))
+        last_written(self).map_err(failed("look at", &self.path))
     }
 
     /// The same directory once more, open for reading its names and for a lock of its own.
@@ -381,49 +267,6 @@ impl Directory {
         }
         Ok(Some(File::from(fd)))
     }
-
-    /// Removes the entry of this name, which must not be a directory. `false` where it was gone already.
-    pub fn unlink(&self, name: Name<'_>) -> Result<bool, FileError> {
-        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name.0, AtFlags::empty())) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(source) => Err(failed("remove", &self.path.join(name.0))(source)),
-        }
-    }
-}
-
-/// What became of a name that was to be another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renamed {
-    /// It is.
-    Yes,
-    /// There is no such name.
-    Gone,
-    /// The other name exists.
-    NameTaken,
-}
-
-impl Directory {
-    /// Gives an entry another name in the same directory, unless that exists.
-    pub fn rename_back(&self, name: Name<'_>, to: &OsStr) -> Result<Renamed, FileError> {
-        debug_assert!(!to.as_bytes().contains(&b'/'));
-        let rename = || rustix::fs::renameat_with(&self.fd, name.0, &self.fd, to, RenameFlags::NOREPLACE);
-        match retry_on_intr(rename) {
-            Ok(()) => Ok(Renamed::Yes),
-            Err(Errno::NOENT) => Ok(Renamed::Gone),
-            Err(Errno::EXIST) => Ok(Renamed::NameTaken),
-            Err(source) => Err(failed("rename", &self.path.join(name.0))(source)),
-        }
-    }
-
-    /// Removes the directory of this name, which must be empty. `false` where it was gone already.
-    pub fn remove_directory(&self, name: Name<'_>) -> Result<bool, FileError> {
-        match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name.0, AtFlags::REMOVEDIR)) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(source) => Err(failed("remove", &self.path.join(name.0))(source)),
-        }
-    }
 }
 
 /// A file that cannot be exchanged for another one any more: whatever happens to its name, this stays the same inode.
@@ -457,12 +300,6 @@ impl AsFd for Directory {
     }
 }
 
-/// What an open file or directory is; `path` is for messages.
-pub fn identity_of(file: &impl AsFd, path: &Path) -> Result<FileIdentity, FileError> {
-    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, IDENTITY).map_err(failed("look at", path))?;
-    Ok(FileIdentity::of(&stat))
-}
-
 /// What the user named, open.
 #[derive(Debug)]
 pub enum Opened {
@@ -484,43 +321,4 @@ pub fn open_named(path: &Path) -> Result<Opened, FileError> {
     let flags = rustix::fs::fcntl_getfl(&fd).map_err(failed("look at", path))?;
     rustix::fs::fcntl_setfl(&fd, flags - OFlags::NONBLOCK).map_err(failed("look at", path))?;
     Ok(Opened::File(File::from(fd)))
-}
-
-/// When an open file was last written.
-pub fn last_written(file: &File) -> Result<Timestamp, Errno> {
-    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME)?;
-    Ok(Timestamp::new(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec))
-}
-
-/// When an open file was made, where the filesystem tells.
-pub fn born(file: &File) -> Option<Timestamp> {
-    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
-    let is_known = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
-    is_known.then(|| Timestamp::new(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec))
-}
-
-/// How old an open file was when it was written last, where the filesystem tells.
-pub fn age_when_written(file: &File) -> Option<Duration> {
-    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME | StatxFlags::BTIME).ok()?;
-    let nanoseconds =
-        |time: rustix::fs::StatxTimestamp| i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
-    let is_known = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
-    let age = nanoseconds(stat.stx_mtime) - nanoseconds(stat.stx_btime);
-    u64::try_from(age).ok().filter(|_| is_known).map(Duration::from_nanos)
-}
-
-/// Whether nothing has changed an open file since its content was written: no copy has its times, nobody has set its
-/// times, owner or mode.
-pub fn is_untouched(file: &File) -> bool {
-    let stat = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME | StatxFlags::CTIME);
-    stat.is_ok_and(|stat| {
-        let [changed, modified] = [stat.stx_ctime, stat.stx_mtime].map(|time| (time.tv_sec, time.tv_nsec));
-        changed == modified
-    })
-}
-
-/// The error of a call on `path`.
-pub(crate) fn failed(operation: &'static str, path: &Path) -> impl Fn(Errno) -> FileError + use<> {
-    let path = path.to_owned();
-    move |source| FileError { operation, path: path.clone(), source }
 }
