@@ -435,12 +435,12 @@ pub fn external_key(mount: &MntEntry) -> Option<&[u8]> {
 }
 
 fn named_by_user(mount: &MntEntry, hints: &MountHints) -> Option<PathBuf> {
-    if let Some(key) = external_key(mount)
-        && let Some((_, path)) = hints.external.iter().find(|(named, _)| named == key)
-    {
-        return Some(path.clone());
+    let of_key = |key: &[u8]| hints.external.iter().find(|(named, _)| named == key);
+    match external_key(mount).and_then(of_key) {
+        Some((_, path)) => Some(path.clone()),
+        None if mountpoint(mount) == b"/" => hints.root.clone(),
+        None => None,
     }
-    if mountpoint(mount) == b"/" { hints.root.clone() } else { None }
 }
 
 #[cfg(test)]

@@ -152,9 +152,8 @@ impl OpenBases {
     /// What is missing on the way to the file of a place; `None` where the directory of the file is there.
     pub fn missing(&mut self, place: &Place) -> Result<Option<Arc<Missing>>, OpenError> {
         let (path, _) = place.split();
-        if let Some((base, last, missing)) = &self.last_missing
-            && (base, last.as_path()) == (&place.base, path)
-        {
+        let is_same = |(base, last, _): &&(Base, PathBuf, _)| (base, last.as_path()) == (&place.base, path);
+        if let Some((_, _, missing)) = self.last_missing.as_ref().filter(is_same) {
             return Ok(Some(Arc::clone(missing)));
         }
         let Some(missing) = self.find_missing(place)?.map(Arc::new) else { return Ok(None) };
@@ -163,10 +162,10 @@ impl OpenBases {
     }
 
     fn find_missing(&mut self, place: &Place) -> Result<Option<Missing>, OpenError> {
-        if let Base::Upper { directory, .. } = &place.base
-            && let Some(found) = nearest_of_store(directory)?
-        {
-            return Ok(Some(found));
+        if let Base::Upper { directory, .. } = &place.base {
+            if let Some(found) = nearest_of_store(directory)? {
+                return Ok(Some(found));
+            }
         }
         let base = self.base(&place.base)?;
         let (path, _) = place.split();

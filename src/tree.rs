@@ -189,9 +189,8 @@ fn processes(host: &Host, checkpoint: &Checkpoint, mut state: TreeState) -> Tree
     if state.alive.len() >= checkpoint.tasks.len() {
         state.networks = host.networks_of(state.alive.iter().map(|task| task.pid));
     }
-    if state.alive.is_empty()
-        && let Some(unseen) = host.hidden_from(&trace_of(checkpoint))
-    {
+    let hidden = state.alive.is_empty().then(|| host.hidden_from(&trace_of(checkpoint))).flatten();
+    if let Some(unseen) = hidden {
         state.unknown = Some(UnknownTree::Hidden(unseen.why));
     }
     state

@@ -169,6 +169,38 @@ fn only_system_changes_the_machine() {
     assert_rule(changes_the_machine, "carrier/name.rs", &broken.each_ref().map(String::as_str));
 }
 
+/// Rust 1.85, which Debian 13 has, knows no chains of `let`; the compiler in use says nothing about them.
+fn chains_lets(source: &Source) -> Vec<String> {
+    let code: String = source.code().map(|line| format!("{line}\n")).collect();
+    let is_chain = |rest: &&str| {
+        let value = rest.split_once(" = ").map_or("", |(_, value)| value);
+        let mut depth = 0;
+        for (place, each) in value.char_indices() {
+            match each {
+                '{' if depth == 0 => return false,
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' => depth -= 1,
+                '&' if depth == 0 && value[place..].starts_with("&& ") => return true,
+                _ => {}
+            }
+        }
+        false
+    };
+    let conditions = ["if let ", "while let "].into_iter().flat_map(|start| code.split(start).skip(1));
+    let chains = conditions.filter(is_chain).chain(code.split("&& let ").skip(1));
+    chains.map(|rest| format!("{}: {}", source.path, rest.lines().next().unwrap_or_default())).collect()
+}
+
+#[test]
+fn the_oldest_compiler_understands_the_sources() {
+    let broken = [
+        "    if let Some(a) = b(c)\n        && d\n    {",
+        "    while let Some(A { a, .. }) = b && c {",
+        "    if a && let Some(b) = c {",
+    ];
+    assert_rule(chains_lets, "plan.rs", &broken);
+}
+
 /// House style: who may use a file, and what it is for, stands at its head.
 fn headless(source: &Source) -> Vec<String> {
     let mut lines = source.text.lines();

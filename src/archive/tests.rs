@@ -146,13 +146,13 @@ fn several_members_and_frames_are_one_archive() {
 #[test]
 fn an_archive_through_a_pipe_is_read() {
     let top = tree();
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
     let archive = gnu_tar(top.path(), &[]);
     let thread = std::thread::spawn(move || {
-        let mut writer = writer;
+        let mut writer = File::from(writer);
         writer.write_all(&archive).unwrap();
     });
-    let source = Source::of(File::from(std::os::fd::OwnedFd::from(reader)), Path::new("a pipe")).unwrap();
+    let source = Source::of(File::from(reader), Path::new("a pipe")).unwrap();
     check(&source, top.path());
     assert!(!source.is_file());
     thread.join().expect("the writer could write all of it");
@@ -411,7 +411,7 @@ fn page_images_of_a_plain_archive_are_not_read() {
     let mut file = tempfile::tempfile().unwrap();
     let size: u64 = 64 << 30;
     file.write_all(&header("pages-1.img", tar::EntryType::Regular, size)).unwrap();
-    file.seek(std::io::SeekFrom::Current(size.cast_signed())).unwrap();
+    file.seek(std::io::SeekFrom::Current(size as i64)).unwrap();
     file.write_all(&header("inventory.img", tar::EntryType::Regular, 3)).unwrap();
     file.write_all(b"abc").unwrap();
     file.seek(std::io::SeekFrom::Current(BLOCK as i64 - 3)).unwrap();

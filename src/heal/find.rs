@@ -200,12 +200,16 @@ fn is_frozen_by_dump(group: &FrozenGroup, clues: &Clues) -> bool {
 
 /// The words of the code that CRIU has put there and the file has not.
 fn patches(start: u64, code: &living::Code) -> Vec<Patch> {
-    let words = code.in_memory.as_chunks::<8>().0.iter().zip(code.in_file.as_chunks::<8>().0).zip((start..).step_by(8));
+    let words = whole_words(&code.in_memory).zip(whole_words(&code.in_file)).zip((start..).step_by(8));
     let is_of_criu = |found: &[u8; 8]| living::OVERWRITTEN_BY.contains(found);
     words
         .filter(|((found, original), _)| found != original && is_of_criu(found))
-        .map(|((found, original), address)| Patch { address, found: *found, original: *original })
+        .map(|((found, original), address)| Patch { address, found, original })
         .collect()
+}
+
+fn whole_words(code: &[u8]) -> impl Iterator<Item = [u8; 8]> {
+    code.chunks_exact(8).filter_map(|word| word.try_into().ok())
 }
 
 #[cfg(test)]

@@ -258,9 +258,10 @@ fn walk(
         }
         if descriptor.media_type.is_some_and(|kind| kind.ends_with(CONTAINERD_IMAGES)) {
             images.add(Image { layers: vec![path], annotations: annotations.clone() })?;
-        } else if let Some(document) = blobs.document(&path)?
-            && let Ok(document) = json::decode(&document)
-        {
+            continue;
+        }
+        let document = blobs.document(&path)?;
+        if let Some(Ok(document)) = document.map(|document| json::decode(&document)) {
             walk(blobs, document, depth - 1, seen, images)?;
         }
     }

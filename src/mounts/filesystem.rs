@@ -34,9 +34,8 @@ pub(super) struct Same<'a> {
 /// The mounts of the same filesystem, in the tool's own namespace and in others.
 pub(super) fn mounts_of<'a>(mount: &'a MntEntry, host: &'a HostMounts) -> Vec<Same<'a>> {
     let identity = identity(mount, host);
-    if let Some(volume) = volume_of(&mount.source)
-        && let Some(found) = mounts_of_volume(&volume, mount, host)
-    {
+    let of_volume = volume_of(&mount.source).and_then(|volume| mounts_of_volume(&volume, mount, host));
+    if let Some(found) = of_volume {
         let same = |(namespace, mount)| Same { namespace, mount, directory: b"", identity };
         return found.into_iter().map(same).collect();
     }

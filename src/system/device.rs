@@ -81,7 +81,7 @@ impl Device {
     fn read_units(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
         let mut read = 0;
         // Around the cache only whole units can be read, so that what is none is the end.
-        while read < bytes.len() && (read as u64).is_multiple_of(self.unit) {
+        while read < bytes.len() && (read as u64).checked_rem(self.unit) == Some(0) {
             match self.file.read_at(&mut bytes[read..], at + read as u64) {
                 Ok(0) => break,
                 Ok(count) => read += count,

@@ -276,7 +276,7 @@ impl Inode {
 
     /// The time at this offset; the field at `extra` has two more bits of the seconds, and nanoseconds.
     fn time(&self, at: usize, extra: usize) -> Timestamp {
-        let seconds = i64::from(u32_at(&self.bytes, at).cast_signed());
+        let seconds = i64::from(u32_at(&self.bytes, at) as i32);
         if !self.has(extra) {
             return Timestamp::new(seconds, 0);
         }

@@ -67,10 +67,8 @@ pub fn read(
     while table.read_until(b'\n', &mut line)? > 0 {
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
         first = first.or_else(|| number(text.split(|byte| *byte == b' ').next()?));
-        if brief(text).is_some_and(&mut is_wanted)
-            && let Some(mount) = parse_line(text)
-        {
-            each(mount);
+        if brief(text).is_some_and(&mut is_wanted) {
+            parse_line(text).into_iter().for_each(&mut each);
         }
         line.clear();
     }

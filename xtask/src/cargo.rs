@@ -99,7 +99,8 @@ pub(crate) fn host_target() -> Result<String, Error> {
     Ok(said.trim().to_owned())
 }
 
-fn is_static(path: &Path) -> Result<bool, Error> {
+/// Whether the program needs no library at run time.
+pub(crate) fn is_static(path: &Path) -> Result<bool, Error> {
     let said = program::finish(Command::new("ldd").arg(path).env("LC_ALL", "C"))?;
     let said = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
     Ok(said.contains("statically linked") || said.contains("not a dynamic executable"))

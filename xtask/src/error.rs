@@ -74,6 +74,15 @@ pub(crate) enum Error {
     #[error(transparent)]
     Zdtm(#[from] zdtm::Error),
 
+    #[error("cargo does not say the version of criu-gc in {}", .0.display())]
+    NoVersion(PathBuf),
+
+    #[error("this user has no home directory")]
+    NoHome,
+
+    #[error("the build in {} made other bytes; these differ:\n{}", other.display(), differ.join("\n"))]
+    NotReproducible { differ: Vec<String>, other: PathBuf },
+
     #[error("{0} of {1} runs failed")]
     Unclean(usize, usize),
 }

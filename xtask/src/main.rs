@@ -11,7 +11,9 @@ mod cargo;
 mod check;
 mod criu;
 mod crun;
+mod debootstrap;
 mod demo;
+mod dist;
 mod error;
 mod fuzz;
 mod machine;
@@ -25,7 +27,9 @@ mod versions;
 mod zdtm;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
@@ -57,7 +61,15 @@ enum Command {
         arguments: Vec<OsString>,
     },
     /// Dump a tree in a throw-away host, and let criu-gc show and remove what that leaves
-    Demo,
+    Demo {
+        /// Also draw what it prints, as an SVG in this file
+        #[arg(long, value_name = "FILE")]
+        picture: Option<PathBuf>,
+    },
+    /// Make what a release consists of, in target/dist/files: a static program, packages, checksums
+    Dist(dist::Options),
+    /// Make that, install each package in a bare Debian, and try it there
+    Packages,
     /// Measure removals against bare unlinking
     Bench,
     /// Dump tests of this project and of CRIU's own suite, clean up after them, and check that all is as before
@@ -88,8 +100,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let start = Instant::now();
     match run(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            println!("xtask: {:.0} s", start.elapsed().as_secs_f64());
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("xtask: {error}");
             ExitCode::FAILURE
@@ -103,7 +119,9 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Setup { refresh: false } => setup::run(Freshness::AsFound),
         Command::Check => check::run(),
         Command::Test { arguments } => test::run(&arguments),
-        Command::Demo => demo::run(),
+        Command::Demo { picture } => demo::run(picture.as_deref()),
+        Command::Dist(options) => dist::run(&options),
+        Command::Packages => dist::run_tests(),
         Command::Bench => bench::run(),
         Command::Zdtm(options) => zdtm::run(&options),
         Command::Machine(options) => machine::run(&options),

@@ -9,6 +9,9 @@ use crate::program;
 /// A program, and the Debian package that has it.
 type Program = (&'static str, &'static str);
 
+/// What small Debians in directories need.
+pub(crate) const OF_ROOTS: &[Program] = &[("debootstrap", "debootstrap")];
+
 /// What emulated machines need.
 pub(crate) const OF_MACHINES: &[Program] = &[
     ("qemu-system-x86_64", "qemu-system-x86"),

@@ -111,11 +111,11 @@ impl Scanning<'_> {
 
     fn print(&self, report: &ScanReport, status: ExitStatus) -> io::Result<ExitStatus> {
         let mut status = status;
-        if let Some(path) = &self.arguments.metrics
-            && let Err(error) = metrics::write(path, report)
-        {
-            self.terminal.error(&format!("cannot write {}: {error}", path.display()));
-            status = ExitStatus::Unusable;
+        if let Some(path) = &self.arguments.metrics {
+            if let Err(error) = metrics::write(path, report) {
+                self.terminal.error(&format!("cannot write {}: {error}", path.display()));
+                status = ExitStatus::Unusable;
+            }
         }
         if self.arguments.json {
             self.terminal.print_json(&Document { report, exit_status: status as u8 })?;

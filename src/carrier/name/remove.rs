@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -292,7 +293,7 @@ fn check_twin(found: &FoundFile, directory: &Directory, twin: &OsStr) -> Result<
 /// The last guard, which no image and no arithmetic has a part in: no other name is ever removed.
 fn check_name<'a>(query: &NameQuery, name: &'a OsStr) -> Result<Name<'a>, String> {
     let stem = query.shape.stem;
-    query.shape.check(name).ok_or_else(|| format!("{} is not a {stem} name; not removed", name.display()))
+    query.shape.check(name).ok_or_else(|| format!("{} is not a {stem} name; not removed", Path::new(name).display()))
 }
 
 fn unlink(directory: &Directory, name: Name<'_>) -> Result<Outcome, String> {

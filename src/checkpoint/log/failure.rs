@@ -73,9 +73,7 @@ impl Failure {
                 true => self.add(Obstacle { link, original: None }),
                 false => self.link = link,
             }
-        } else if let Some(rest) = message.strip_prefix(b"Can't link remap to ")
-            && let (path, true) = without_error(rest)
-        {
+        } else if let Some((path, true)) = message.strip_prefix(b"Can't link remap to ").map(without_error) {
             let path = absolute(path);
             let is_link = split_last(&path).starts_with(b"link_remap.");
             let (link, original) = if is_link { (Some(path), None) } else { (self.link.take(), Some(path)) };

@@ -33,9 +33,8 @@ impl Visitor {
 
     /// The mount table of a namespace.
     pub(super) fn read(&self, namespace: &MountNamespace, reader: &mut TableReader<'_>) -> Result<Table, Errno> {
-        if let Way::Link(link) = &namespace.way
-            && let Ok(relative) = link.strip_prefix("/proc")
-        {
+        let link = if let Way::Link(link) = &namespace.way { Some(link) } else { None };
+        if let Some(relative) = link.and_then(|link| link.strip_prefix("/proc").ok()) {
             let file = openat(&self.proc, relative, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
             return self.table_of(&file, namespace, reader);
         }

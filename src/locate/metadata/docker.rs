@@ -134,9 +134,8 @@ fn add_root(metadata: &Metadata, driver: &str, id: &str, trust: Trust, context: 
         return add_root_of_containerd(&data_root, driver, id, trust, context);
     };
     let Some((layer, trust_in_layer)) = mounts.text(FILE, &mut context.notes) else { return };
-    if is_id(&layer)
-        && let Some(root) = data_root.path_of(&[driver, &layer, "merged"])
-    {
+    let root = is_id(&layer).then(|| data_root.path_of(&[driver, &layer, "merged"])).flatten();
+    if let Some(root) = root {
         context.set_root(root, FILE, trust.and(trust_in_layer));
     }
 }

@@ -89,7 +89,7 @@ fn hook(attributes: Attributes<'_>, policy: u32, chain_type: String) -> Option<H
     } else if fields.has(DEVICE) {
         devices.push(fields.lossy_text(DEVICE)?);
     }
-    let priority = fields.be32(PRIORITY)?.cast_signed();
+    let priority = fields.be32(PRIORITY)? as i32;
     Some(Hook { number: fields.be32(NUMBER)?, priority, policy, chain_type, devices })
 }
 

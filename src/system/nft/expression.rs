@@ -244,7 +244,7 @@ fn verdict(attributes: Attributes<'_>) -> Option<Verdict> {
     const CHAIN: u16 = 2;
     let fields: Fields<'_, 4> = Fields::of(attributes).ok()?;
     fields.are_among(&[CODE, CHAIN]).then_some(())?;
-    let code = fields.be32(CODE)?.cast_signed();
+    let code = fields.be32(CODE)? as i32;
     let chain = || fields.text(CHAIN).map(str::to_owned);
     match code {
         -3 => chain().map(Verdict::Jump),

@@ -210,12 +210,12 @@ impl OpenTable<'_> {
         mut each: impl FnMut(T),
     ) -> Result<(), Error> {
         self.nft.socket.each(operation, request, |message| {
-            if message.kind == answer
-                && let Some(item) = decode(message)?.within(self.family, self.table)
-            {
-                self.count(message)?;
-                each(item);
+            if message.kind != answer {
+                return Ok(());
             }
+            let Some(item) = decode(message)?.within(self.family, self.table) else { return Ok(()) };
+            self.count(message)?;
+            each(item);
             Ok(())
         })
     }

@@ -63,7 +63,7 @@ fn each_entry_of_blocks(xfs: &Xfs, inode: &Inode, each: &mut Each<'_>) -> Result
     if size > LARGEST_DIRECTORY {
         return Err(ReadError::Damaged("a directory that is too large"));
     }
-    if size == 0 || !size.is_multiple_of(xfs.superblock.directory_block) {
+    if size == 0 || size.checked_rem(xfs.superblock.directory_block) != Some(0) {
         return Err(ReadError::Damaged("a directory with a part of a block"));
     }
     let mut blocks = Blocks { xfs, inode, end: size / block_size, parts: Vec::new(), next: 0, has_itself: false, each };
@@ -96,8 +96,11 @@ struct Blocks<'a, 'each> {
 impl Blocks<'_, '_> {
     fn add(&mut self, extent: Extent) -> Result<()> {
         let parts = self.xfs.superblock.directory_block / self.xfs.superblock.block_size;
-        let follows =
-            if self.parts.is_empty() { extent.offset.is_multiple_of(parts) } else { extent.offset == self.next };
+        let follows = if self.parts.is_empty() {
+            extent.offset.checked_rem(parts) == Some(0)
+        } else {
+            extent.offset == self.next
+        };
         if !follows || extent.offset + extent.length > self.end {
             return Err(ReadError::Damaged("a directory with other blocks than it has"));
         }
@@ -138,7 +141,7 @@ impl Blocks<'_, '_> {
             let rest = block.get(at..end).filter(|rest| rest.len() >= ALIGNMENT).ok_or(DAMAGED)?;
             let is_free = u16_at(rest, 0) == FREE;
             let length = if is_free { usize::from(u16_at(rest, 2)) } else { self.entry_length(rest) };
-            let is_whole = length >= ALIGNMENT && length.is_multiple_of(ALIGNMENT) && length <= rest.len();
+            let is_whole = length >= ALIGNMENT && length % ALIGNMENT == 0 && length <= rest.len();
             if !is_whole || usize::from(u16_at(rest, length - 2)) != at {
                 return Err(DAMAGED);
             }

@@ -95,11 +95,11 @@ impl Inode {
 
     fn time(&self, at: usize) -> Timestamp {
         if self.flags() & LONG_TIMES == 0 {
-            let seconds = i64::from(u32_at(&self.bytes, at).cast_signed());
+            let seconds = i64::from(u32_at(&self.bytes, at) as i32);
             return Timestamp::new(seconds, u32_at(&self.bytes, at + 4));
         }
         let time = u64_at(&self.bytes, at);
-        Timestamp::new((time / NANOSECONDS).cast_signed() + FIRST_SECOND, (time % NANOSECONDS) as u32)
+        Timestamp::new((time / NANOSECONDS) as i64 + FIRST_SECOND, (time % NANOSECONDS) as u32)
     }
 
     pub(super) fn format(&self) -> Result<Format> {

@@ -28,7 +28,7 @@ pub(super) fn compare_images(criu: &Criu, directory: &Path) -> Compared {
     let paths: Vec<&Path> = images.iter().map(|(_, path)| path.as_path()).collect();
     for ((kind, path), theirs) in images.iter().zip(Crit::records_of_all(criu, &paths)) {
         let ours = fields::of_image(*kind, path);
-        let name = path.file_name().unwrap_or_default().display();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         // CRIU's reader gives the chunks of a ghost file's content too.
         if ours.len() != theirs.len() && *kind != ImageKind::GhostFile {
             compared.differences.push(format!("{name}: {} records, and by CRIU {}", ours.len(), theirs.len()));

@@ -164,7 +164,7 @@ pub(crate) fn output(host: &TestHost, test: &Test) -> Option<(String, String)> {
     ["out", "out.inprogress"].into_iter().find_map(|extension| {
         let path = with_extension(&program, extension);
         let text = fs::read(&path).ok()?;
-        let name = path.file_name().unwrap_or_default().display().to_string();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Some((name, String::from_utf8_lossy(&text).into_owned()))
     })
 }

@@ -49,7 +49,7 @@ pub(crate) fn settle(host: &TestHost, flavour: IptablesFlavour) {
         IptablesFlavour::Legacy => ["iptables-legacy", "ip6tables-legacy"],
     };
     let names = fs::read_dir(host.path("/run/netns")).into_iter().flatten().flatten();
-    let named = names.map(|entry| Some(format!("--net=/run/netns/{}", entry.file_name().display())));
+    let named = names.map(|entry| Some(format!("--net=/run/netns/{}", entry.file_name().to_string_lossy())));
     for place in std::iter::once(None).chain(named) {
         for program in programs {
             for (chain, action) in [("INPUT", "-A"), ("INPUT", "-D"), ("OUTPUT", "-A"), ("OUTPUT", "-D")] {

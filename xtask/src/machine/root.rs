@@ -3,14 +3,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use machine::Installation;
 
 use super::{filesystem, stamp};
+use crate::debootstrap;
 use crate::error::Error;
 use crate::tree::{create, file, remove, write};
-use crate::{program, sources};
 
 /// Part of the stamp: a root file system that another xtask made is made again when this changes.
 const LAYOUT: &str = "layout 1";
@@ -64,32 +63,13 @@ pub(crate) fn bring(installation: &Installation) -> Result<(), Error> {
     }
     println!("machine: makes the root file system (about two minutes)");
     let tree = installation.directory().join("root");
-    debootstrap(&tree)?;
+    debootstrap::run(&tree, SUITE, &PACKAGES)?;
     finish(&tree)?;
     let busybox = installation.directory().join("busybox");
     fs::copy(tree.join("bin/busybox"), &busybox).map_err(file("write", &busybox))?;
     filesystem::ext4(&tree, &image, MEGABYTES)?;
     remove(&tree)?;
     stamp::set(&image, &text)
-}
-
-fn debootstrap(tree: &Path) -> Result<(), Error> {
-    remove(tree)?;
-    let mirror = sources::mirror()?;
-    // What it mounts goes with the namespace, also when it is killed.
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "--", "debootstrap", "--variant=minbase"]);
-    command.arg(format!("--include={}", PACKAGES.join(","))).arg(SUITE).arg(tree).arg(&mirror.uri);
-    let finished = program::finish(command.env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C"))?;
-    if finished.status.success() {
-        return Ok(());
-    }
-    // It writes the cause to a log.
-    let log = fs::read(tree.join("debootstrap/debootstrap.log")).unwrap_or_default();
-    let log = String::from_utf8_lossy(&log).into_owned();
-    let lines: Vec<&str> = log.lines().collect();
-    let stderr = lines[lines.len().saturating_sub(15)..].join("\n");
-    Err(Error::Failed { command: program::line(&command), status: finished.status, stderr })
 }
 
 /// What the machine's own scripts expect.

@@ -30,7 +30,7 @@ fn unknown(name: &str, data: &[Vec<u8>]) {
 }
 
 fn verdict_data(code: i32, rest: &[Vec<u8>]) -> Vec<u8> {
-    let verdict = [be32(1, code.cast_unsigned()), rest.concat()].concat();
+    let verdict = [be32(1, code as u32), rest.concat()].concat();
     attribute(2, &attribute(NFTA_DATA_VERDICT, &verdict))
 }
 
