@@ -131,7 +131,7 @@ _criu__gc() {
                     return 0
                     ;;
                 --allow)
-                    COMPREPLY=($(compgen -W "tree-alive tree-unknown unknown-version other-type other-mode other-size foreign-images not-recorded older-than-dump changed-since restored-since newer-dump foreign-content shared-lock" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "tree-alive tree-unknown unknown-version other-type other-mode other-size foreign-images not-recorded older-than-dump unmarked changed-since restored-since newer-dump foreign-content shared-lock" -- "${cur}"))
                     return 0
                     ;;
                 --only)
@@ -233,7 +233,7 @@ _criu__gc() {
                     return 0
                     ;;
                 --allow)
-                    COMPREPLY=($(compgen -W "tree-alive tree-unknown unknown-version other-type other-mode other-size foreign-images not-recorded older-than-dump changed-since restored-since newer-dump foreign-content shared-lock" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "tree-alive tree-unknown unknown-version other-type other-mode other-size foreign-images not-recorded older-than-dump unmarked changed-since restored-since newer-dump foreign-content shared-lock" -- "${cur}"))
                     return 0
                     ;;
                 --only)
@@ -335,7 +335,7 @@ _criu__gc() {
                     return 0
                     ;;
                 --allow)
-                    COMPREPLY=($(compgen -W "tree-alive tree-unknown unknown-version other-type other-mode other-size foreign-images not-recorded older-than-dump changed-since restored-since newer-dump foreign-content shared-lock" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "tree-alive tree-unknown unknown-version other-type other-mode other-size foreign-images not-recorded older-than-dump unmarked changed-since restored-since newer-dump foreign-content shared-lock" -- "${cur}"))
                     return 0
                     ;;
                 --only)
@@ -437,7 +437,7 @@ _criu__gc() {
                     return 0
                     ;;
                 --allow)
-                    COMPREPLY=($(compgen -W "tree-alive tree-unknown unknown-version other-type other-mode other-size foreign-images not-recorded older-than-dump changed-since restored-since newer-dump foreign-content shared-lock" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "tree-alive tree-unknown unknown-version other-type other-mode other-size foreign-images not-recorded older-than-dump unmarked changed-since restored-since newer-dump foreign-content shared-lock" -- "${cur}"))
                     return 0
                     ;;
                 --only)
@@ -539,7 +539,7 @@ _criu__gc() {
                     return 0
                     ;;
                 --allow)
-                    COMPREPLY=($(compgen -W "tree-alive tree-unknown unknown-version other-type other-mode other-size foreign-images not-recorded older-than-dump changed-since restored-since newer-dump foreign-content shared-lock" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "tree-alive tree-unknown unknown-version other-type other-mode other-size foreign-images not-recorded older-than-dump unmarked changed-since restored-since newer-dump foreign-content shared-lock" -- "${cur}"))
                     return 0
                     ;;
                 --only)
@@ -697,7 +697,7 @@ _criu__gc() {
                     return 0
                     ;;
                 --allow)
-                    COMPREPLY=($(compgen -W "tree-alive tree-unknown unknown-version other-type other-mode other-size foreign-images not-recorded older-than-dump changed-since restored-since newer-dump foreign-content shared-lock" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "tree-alive tree-unknown unknown-version other-type other-mode other-size foreign-images not-recorded older-than-dump unmarked changed-since restored-since newer-dump foreign-content shared-lock" -- "${cur}"))
                     return 0
                     ;;
                 --only)

@@ -24,7 +24,7 @@ function __fish_criu_gc_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c criu-gc -n "__fish_criu_gc_needs_command" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), - for an archive on standard input, podman:NAME, or the stored record of a dump whose images are gone' -r -F
+complete -c criu-gc -n "__fish_criu_gc_needs_command" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), a directory of these, - for an archive on standard input, a container as podman:NAME, docker:NAME, cri:ID, ctr:ID, lxc:NAME, incus:NAME, runc:ID or k8s:POD, or the stored record of a dump whose images are gone' -r -F
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -l save -d 'Save the file of each link remap in this directory before removing the link, as a hard link if possible, otherwise as a copy' -r -F
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -l dump-log -d 'The log of the dump, if it is in neither the images nor the work directory' -r -F
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -l netns -d 'A network namespace that the dump locked, as a path or by its name in ip netns; without a checkpoint, one to ask about; may be given several times' -r -F
@@ -50,6 +50,7 @@ other-size\t''
 foreign-images\t''
 not-recorded\t''
 older-than-dump\t''
+unmarked\t''
 changed-since\t''
 restored-since\t''
 newer-dump\t''
@@ -76,7 +77,7 @@ complete -c criu-gc -n "__fish_criu_gc_needs_command" -a "restorable" -d 'Undo w
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -a "heal" -d 'Give processes back what a killed dump took'
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -a "scan" -d 'List everything of CRIU\'s shape on this host, whose it is, and what to type'
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -a "rm" -d 'Remove objects by the ids and paths that criu-gc scan prints'
-complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), - for an archive on standard input, podman:NAME, or the stored record of a dump whose images are gone' -r -F
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), a directory of these, - for an archive on standard input, a container as podman:NAME, docker:NAME, cri:ID, ctr:ID, lxc:NAME, incus:NAME, runc:ID or k8s:POD, or the stored record of a dump whose images are gone' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -l save -d 'Save the file of each link remap in this directory before removing the link, as a hard link if possible, otherwise as a copy' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -l dump-log -d 'The log of the dump, if it is in neither the images nor the work directory' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -l netns -d 'A network namespace that the dump locked, as a path or by its name in ip netns; without a checkpoint, one to ask about; may be given several times' -r -F
@@ -102,6 +103,7 @@ other-size\t''
 foreign-images\t''
 not-recorded\t''
 older-than-dump\t''
+unmarked\t''
 changed-since\t''
 restored-since\t''
 newer-dump\t''
@@ -121,7 +123,7 @@ complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -s v -l verbose -d '
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -l no-default-config -d 'Do not read CRIU\'s default configuration files, which criu-gc never does'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -s V -l version -d 'Print the version'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), - for an archive on standard input, podman:NAME, or the stored record of a dump whose images are gone' -r -F
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), a directory of these, - for an archive on standard input, a container as podman:NAME, docker:NAME, cri:ID, ctr:ID, lxc:NAME, incus:NAME, runc:ID or k8s:POD, or the stored record of a dump whose images are gone' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -l save -d 'Save the file of each link remap in this directory before removing the link, as a hard link if possible, otherwise as a copy' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -l dump-log -d 'The log of the dump, if it is in neither the images nor the work directory' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -l netns -d 'A network namespace that the dump locked, as a path or by its name in ip netns; without a checkpoint, one to ask about; may be given several times' -r -F
@@ -147,6 +149,7 @@ other-size\t''
 foreign-images\t''
 not-recorded\t''
 older-than-dump\t''
+unmarked\t''
 changed-since\t''
 restored-since\t''
 newer-dump\t''
@@ -166,7 +169,7 @@ complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -s v -l verbose -
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -l no-default-config -d 'Do not read CRIU\'s default configuration files, which criu-gc never does'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -s V -l version -d 'Print the version'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), - for an archive on standard input, podman:NAME, or the stored record of a dump whose images are gone' -r -F
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), a directory of these, - for an archive on standard input, a container as podman:NAME, docker:NAME, cri:ID, ctr:ID, lxc:NAME, incus:NAME, runc:ID or k8s:POD, or the stored record of a dump whose images are gone' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -l save -d 'Save the file of each link remap in this directory before removing the link, as a hard link if possible, otherwise as a copy' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -l dump-log -d 'The log of the dump, if it is in neither the images nor the work directory' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -l netns -d 'A network namespace that the dump locked, as a path or by its name in ip netns; without a checkpoint, one to ask about; may be given several times' -r -F
@@ -192,6 +195,7 @@ other-size\t''
 foreign-images\t''
 not-recorded\t''
 older-than-dump\t''
+unmarked\t''
 changed-since\t''
 restored-since\t''
 newer-dump\t''
@@ -211,7 +215,7 @@ complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -s v -l verbose -d
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -l no-default-config -d 'Do not read CRIU\'s default configuration files, which criu-gc never does'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -s V -l version -d 'Print the version'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), - for an archive on standard input, podman:NAME, or the stored record of a dump whose images are gone' -r -F
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), a directory of these, - for an archive on standard input, a container as podman:NAME, docker:NAME, cri:ID, ctr:ID, lxc:NAME, incus:NAME, runc:ID or k8s:POD, or the stored record of a dump whose images are gone' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -l save -d 'Save the file of each link remap in this directory before removing the link, as a hard link if possible, otherwise as a copy' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -l dump-log -d 'The log of the dump, if it is in neither the images nor the work directory' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -l netns -d 'A network namespace that the dump locked, as a path or by its name in ip netns; without a checkpoint, one to ask about; may be given several times' -r -F
@@ -237,6 +241,7 @@ other-size\t''
 foreign-images\t''
 not-recorded\t''
 older-than-dump\t''
+unmarked\t''
 changed-since\t''
 restored-since\t''
 newer-dump\t''
@@ -256,7 +261,7 @@ complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -s v -l verb
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -l no-default-config -d 'Do not read CRIU\'s default configuration files, which criu-gc never does'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -s V -l version -d 'Print the version'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), - for an archive on standard input, podman:NAME, or the stored record of a dump whose images are gone' -r -F
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), a directory of these, - for an archive on standard input, a container as podman:NAME, docker:NAME, cri:ID, ctr:ID, lxc:NAME, incus:NAME, runc:ID or k8s:POD, or the stored record of a dump whose images are gone' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -l save -d 'Save the file of each link remap in this directory before removing the link, as a hard link if possible, otherwise as a copy' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -l dump-log -d 'The log of the dump, if it is in neither the images nor the work directory' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -l netns -d 'A network namespace that the dump locked, as a path or by its name in ip netns; without a checkpoint, one to ask about; may be given several times' -r -F
@@ -282,6 +287,7 @@ other-size\t''
 foreign-images\t''
 not-recorded\t''
 older-than-dump\t''
+unmarked\t''
 changed-since\t''
 restored-since\t''
 newer-dump\t''
