@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What a shell asks for when a word of a command line is completed: `criu-gc --complete WORD`. Without a word it prints the
-//! script for bash.
+//! What bash asks for when the name of a container is completed: `criu-gc --complete WORD`. Without a word it prints the script
+//! for bash, which packages install.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,7 +10,7 @@ use crate::terminal::{Line, Messages, Terminal};
 /// The option, which only shells use and no help names.
 const OPTION: &str = "--complete";
 /// The script that asks.
-const BASH: &str = include_str!("../../../completions/names.bash");
+const BASH: &str = include_str!("../../../packaging/completions/criu-gc.bash");
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
