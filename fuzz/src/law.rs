@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
-use criu_gc::internals::carrier::name::{self, FileMount};
+use criu_gc::internals::carrier::name::{self, FileMount, NameAct};
 use criu_gc::internals::carrier::{FoundFile, NameQuery, Presence, Query};
 use criu_gc::internals::checkpoint::{self, Checkpoint};
 use criu_gc::internals::kind::{self, GhostFile, LinkRemap, Residue};
@@ -47,6 +47,10 @@ fn check(checkpoint: &Checkpoint, changed: Timestamp) {
     for residue in claims.residues {
         check_residue(checkpoint, &residue);
         let Query::Name(query) = residue.query() else { continue };
+        // It is a place of this machine's own control groups.
+        if query.mount == FileMount::ControlGroup {
+            continue;
+        }
         let location = name::location_of(checkpoint, &query, &host, &MountHints::default());
         let is_gone = matches!(location, Location::Vanished(Vanished::Tmpfs(_)));
         assert!(!is_gone, "not every mount namespace was looked at: {residue:?}");
@@ -63,11 +67,15 @@ fn check(checkpoint: &Checkpoint, changed: Timestamp) {
         let (Query::Name(query), Presence::File(file)) = (item.finding.residue.query(), &item.finding.presence) else {
             panic!("not a file: {item:?}");
         };
+        assert!(query.act != NameAct::RemoveEmpty, "nobody asked for it: {item:?}");
         check_place(checkpoint, &query, &file.place, &host);
         ground::check(checkpoint, item, &host);
         let is_proven = item.record == Some(Answer::Same);
         let is_of_restore = matches!(item.finding.residue, Residue::GhostFile(_));
-        assert!(checkpoint.restores.succeeded.is_none() || is_proven || is_of_restore, "the images were restored since");
+        assert!(
+            checkpoint.restores.succeeded.is_none() || is_proven || is_of_restore,
+            "the images were restored since"
+        );
     }
 }
 
@@ -91,7 +99,8 @@ fn has_shape(checkpoint: &Checkpoint, link: &LinkRemap) -> bool {
     let directory = entry.name.strip_suffix(end.as_bytes());
     entry.flags == 0
         && original.mode.is_some()
-        && directory.is_some_and(|directory| original.name.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/")))
+        && directory
+            .is_some_and(|directory| original.name.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/")))
         && !checkpoint.remaps.iter().any(|record| record.entry.orig_id == only.entry.orig_id)
 }
 
@@ -215,11 +224,13 @@ fn check_residue(checkpoint: &Checkpoint, residue: &Residue) {
             }
         }
         Residue::LockChain(_) => {}
+        // Only a restore that did not end well leaves them.
+        Residue::GhostDirectory(_) | Residue::BindSource(_) | Residue::ControlGroup(_) => {
+            assert!(!checkpoint.restores.broken().is_empty(), "{residue:?}");
+        }
         // Recognised by their whole shape, wherever they lie.
-        Residue::HalfRestored(_)
-        | Residue::ControlGroupYard(_)
-        | Residue::DeadSocket(_)
-        | Residue::StalePidFile(_) => {}
+        Residue::HalfRestored(_) | Residue::ControlGroupYard(_) | Residue::DeadSocket(_) | Residue::StalePidFile(_) => {
+        }
         Residue::ParkedFile(_)
         | Residue::TemporaryDirectory(_)
         | Residue::UnfinishedCache(_)
@@ -259,6 +270,7 @@ fn found(residue: &Residue, query: &NameQuery, place: Place, changed: Timestamp)
     let (mode, modified) = match residue {
         Residue::LinkRemap(link) => (link.mode, None),
         Residue::GhostFile(ghost) => (Some(ghost.mode), ghost.modified),
+        Residue::GhostDirectory(_) | Residue::BindSource(_) | Residue::ControlGroup(_) => (Some(0o040_600), None),
         Residue::LockedConnection(_)
         | Residue::LockTable(_)
         | Residue::LockChain(_)
@@ -284,7 +296,9 @@ fn found(residue: &Residue, query: &NameQuery, place: Place, changed: Timestamp)
         modified: modified.unwrap_or(changed),
         mount_id: 0,
     };
-    FoundFile { place, filesystem: FilesystemId::default(), directory: identity, identity, beside: None, is_empty_directory: false }
+    let is_empty_directory = query.act == NameAct::RemoveEmpty;
+    let filesystem = FilesystemId::default();
+    FoundFile { place, filesystem, directory: identity, identity, beside: None, is_empty_directory }
 }
 
 /// The mounts of a host: its own filesystem, a directory of it elsewhere, a tmpfs, an overlay, another namespace, and

@@ -65,7 +65,10 @@ fn check(located: &Located, archive: &Path, is_everybodys: bool) {
     let Located { images, context, archive: compression, .. } = located;
     assert!(images.path().starts_with(archive) && images.directory().is_none() && compression.is_some());
     assert!(matches!(images.lockable(), Some(Lockable::Archive(source)) if source.path() == archive));
-    assert!(context.network_namespaces.iter().all(|path| path.trust == Trust::Stranger) && context.own_root().is_none(), "{context:?}");
+    assert!(
+        context.network_namespaces.iter().all(|path| path.trust == Trust::Stranger) && context.own_root().is_none(),
+        "{context:?}"
+    );
     assert!(context.own_binds().next().is_none(), "{context:?}");
     let mut kept = 0;
     for kind in ImageKind::ALL {

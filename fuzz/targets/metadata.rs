@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use criu_gc::internals::locate::{self, Found};
 use criu_gc::internals::locate::context::{Context, Named, Recorded, Trust};
+use criu_gc::internals::locate::{self, Found};
 use criu_gc_fuzz::container::{ContainerDirectory, FILES};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
