@@ -22,7 +22,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a line for criu restore works with the word gc in place of its own", test: replaced_word },
     Case { name: "every option of criu restore is accepted after the word gc", test: every_option },
     Case { name: "a closed namespace is named as CRIU and ip netns name it", test: namespace },
-    Case { name: "a directory with several dumps names each, and with one it is that one", test: parents },
+    Case { name: "a directory of several dumps is all of them, and with one it is that one", test: parents },
     Case { name: "the directory of a page server is called that, and the dump is cleaned", test: page_server },
     Case { name: "--show makes its log in a directory of another user", test: log_of_another },
 ]));
@@ -251,17 +251,32 @@ fn parents(criu: &Criu) {
     let before = Tool::on(&host).snapshot();
     criu.dump(&host, &trees[0], &parent.join("monday"), &DumpOptions::default());
     criu.dump(&host, &trees[1], &parent.join("tuesday"), &DumpOptions::default());
+    let shown = Tool::new(&host, &parent).show();
+    for name in ["monday", "tuesday"] {
+        let heading = format!("Checkpoint {}:", parent.join(name).display());
+        assert!(shown.contains(&heading), "{heading}: {shown:#?}");
+    }
+    // One that cannot be used keeps all.
+    let broken = parent.join("wednesday");
+    fs::create_dir(&broken).expect("a directory");
+    fs::write(broken.join("inventory.img"), "no image").expect("a file");
     let refused = Tool::new(&host, &parent).run(&[]);
     assert_eq!((refused.code(), refused.stdout.as_str()), (2, ""), "{refused}");
-    for name in ["monday", "tuesday"] {
-        assert!(refused.stderr.contains(&format!("-D {}", parent.join(name).display())), "{refused}");
-    }
     assert!(has_link(&one) && has_link(&other));
+    fs::remove_dir_all(&broken).expect("a directory");
     let removed = Tool::new(&host, &parent.join("tuesday")).option("-D", parent.join("./tuesday/")).run(&[]);
     assert_eq!((removed.code(), removed.stdout.matches("; removed)").count()), (0, 1), "{removed}");
     assert!(link_in(&one).exists() && !has_link(&other));
     fs::rename(parent.join("tuesday"), parent.with_file_name("elsewhere")).expect("a directory");
     Tool::new(&host, &parent).assert_removes_everything_since(&before);
+    // All at once.
+    let trees = ["third", "fourth"].map(|name| start(&host, &make_directory(&host, name)));
+    let before = Tool::on(&host).snapshot();
+    for (tree, name) in trees.iter().zip(["monday", "wednesday"]) {
+        criu.dump(&host, tree, &parent.join(name), &DumpOptions::default());
+    }
+    let removed = Tool::new(&host, &parent).run(&[]);
+    assert_eq!((removed.code(), Tool::on(&host).difference_to(&before)), (0, Vec::new()), "{removed}");
 }
 
 fn page_server(criu: &Criu) {
