@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::object::{Class, Object};
 use super::words;
@@ -153,7 +153,7 @@ pub enum ScanOutcome {
 }
 
 /// Counts of objects by class, and of what could not be looked at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ScanSummary {
     /// Something that runs is damaged.
@@ -186,12 +186,17 @@ impl ScanReport {
     /// Whether something needs a hand: damage, litter, what no restore can need or no images are known for, or a place that
     /// could not be looked at. What belongs to a restorable checkpoint does not count, nor what is in use.
     pub fn leaves_something(&self) -> bool {
-        let ScanSummary { damage, incomplete, restored, undecided, litter, orphan, unknown, failed, .. } = self.summary;
-        damage + incomplete + restored + undecided + litter + orphan + unknown + failed > 0
+        self.summary.leaves_something()
     }
 }
 
 impl ScanSummary {
+    /// The same, by the counts alone.
+    pub fn leaves_something(&self) -> bool {
+        let ScanSummary { damage, incomplete, restored, undecided, litter, orphan, unknown, failed, .. } = self;
+        damage + incomplete + restored + undecided + litter + orphan + unknown + failed > 0
+    }
+
     fn count(&mut self, class: Class) -> &mut usize {
         match class {
             Class::Damage => &mut self.damage,
