@@ -14,7 +14,9 @@ mod crun;
 mod demo;
 mod error;
 mod fuzz;
+mod image;
 mod machine;
+mod manifests;
 mod packages;
 mod program;
 mod setup;
@@ -58,6 +60,10 @@ enum Command {
     },
     /// Dump a tree in a throw-away host, and let criu-gc show and remove what that leaves
     Demo,
+    /// Build criu-gc as a container image, in an archive that engines load: target/image/criu-gc.tar
+    Image,
+    /// Check the manifests for Kubernetes against its schemas
+    Manifests,
     /// Measure removals against bare unlinking
     Bench,
     /// Dump tests of this project and of CRIU's own suite, clean up after them, and check that all is as before
@@ -104,6 +110,8 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Check => check::run(),
         Command::Test { arguments } => test::run(&arguments),
         Command::Demo => demo::run(),
+        Command::Image => image::run(),
+        Command::Manifests => manifests::run(),
         Command::Bench => bench::run(),
         Command::Zdtm(options) => zdtm::run(&options),
         Command::Machine(options) => machine::run(&options),
