@@ -56,6 +56,11 @@ pub fn execute(
     (done, saver)
 }
 
+/// What becomes of a plan that removes nothing: what it says.
+pub fn leave(plan: GuardedPlan) -> Vec<Done> {
+    plan.into_items().into_iter().map(Done::before).collect()
+}
+
 /// Files of the user's that a restore moved out of its way, before anything else: the next restore may lose them.
 fn move_back(host: &Host, done: &mut [Done], interrupt: &Interrupt) {
     let is_moved = |(_, job): &(usize, NameRemoval)| job.query.act == NameAct::RenameBack;

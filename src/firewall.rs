@@ -79,8 +79,18 @@ pub fn nft_family(version: IpVersion) -> nft::Family {
 pub enum RuleId {
     /// nf_tables' handle, never used twice in a table.
     Handle(u64),
-    /// The words of a legacy rule: equal rules are the same to the kernel.
-    Words(Vec<String>),
+    /// The words of a legacy rule, with a space between them, which no word of CRIU's rules contains: equal rules are the
+    /// same to the kernel.
+    Words(Arc<str>),
+}
+
+/// A rule, and where it was when the table was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedRule {
+    /// Which one.
+    pub id: RuleId,
+    /// How many rules that drop one flow were read before it.
+    pub position: usize,
 }
 
 /// What a rule about one flow says.
@@ -102,9 +112,31 @@ pub struct FilterView {
     /// nf_tables' handle of the table.
     pub table: Option<u64>,
     /// The rules that drop one flow, in `INPUT` and `OUTPUT`.
-    pub drops: HashMap<RuleKey, Vec<RuleId>>,
+    pub drops: HashMap<RuleKey, Vec<PlacedRule>>,
     /// The chain `CRIU`, if there is one.
     pub lock_chain: Option<ChainView>,
+    /// In nf_tables, for how long all this holds.
+    pub reading: Option<Reading>,
+}
+
+/// A generation of nf_tables, and how many rules the chains had in it, anybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// As long as this is the namespace's generation, the handles that were read are those of the same rules, and there are
+    /// no others.
+    pub generation: nft::Generation,
+    /// The rules of `INPUT` and of `OUTPUT`.
+    pub rules: [usize; 2],
+}
+
+impl Reading {
+    /// How many rules the chain of this direction had.
+    pub fn rules_of(&self, direction: Direction) -> usize {
+        match direction {
+            Direction::Input => self.rules[0],
+            Direction::Output => self.rules[1],
+        }
+    }
 }
 
 /// A chain `CRIU`.

@@ -96,6 +96,28 @@ pub fn look(
     Ok(Survey { tree, ..survey })
 }
 
+/// Looks for names and entries alone, once more: in no network namespace, and for no process.
+pub fn names(
+    host: &Host,
+    given: &Given,
+    checkpoint: &Checkpoint,
+    residues: Vec<Residue>,
+    hints: &Hints,
+) -> Vec<Finding> {
+    let mut files = Queries::<NameQuery>::default();
+    let mut findings = Vec::new();
+    for residue in residues {
+        match residue.query() {
+            Query::Name(query) => files.add(residue, query),
+            Query::Entry(query) => entries(host, given, &residue, &query, &mut findings, &mut Vec::new()),
+            Query::Filter(_) | Query::Tasks => {}
+        }
+    }
+    let names = name::look(host, checkpoint, &files.queries, hints);
+    findings.extend(files.residues.into_iter().zip(names).map(|(residue, presence)| Finding { residue, presence }));
+    findings
+}
+
 /// What a restore cannot do without, and is gone.
 pub fn missing_for_restore(host: &Host, checkpoint: &Checkpoint, hints: &Hints) -> Result<Vec<Unknown>, ProbeError> {
     let survey = objects(host, checkpoint, kind::needed_for_restore(checkpoint), hints, BTreeSet::new())?;

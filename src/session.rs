@@ -17,17 +17,22 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::find::Described;
 use self::locks::{Locks, Purpose};
 use self::prepare::{Prepared, Ready, Settings, survey};
+use crate::carrier::{Outcome, Query};
 use crate::causes::with_causes;
+use crate::checkpoint::Checkpoint;
 use crate::error::{Cause, Error, Silent};
-use crate::execute;
+use crate::execute::{self, Done};
 use crate::goal::Goal;
 use crate::host::{self, Host};
 use crate::interrupt::{Control, Interrupt};
+use crate::kind::{Claims, Residue};
+use crate::locate::Given;
 use crate::options::Options;
-use crate::probe;
+use crate::plan::Plan;
+use crate::probe::{self, Finding, Hints};
 use crate::report::{self, CheckpointReport, Mode, Report};
 use crate::save::{Destination, SaveDirectory, Saver};
-use crate::tree;
+use crate::tree::{self, TreeState};
 
 /// Lists what checkpoints left on this host. Changes nothing, and [saves](Options::save) nothing. Several runs may look at
 /// the same time.
@@ -113,7 +118,6 @@ struct RemovalRun<'a> {
 }
 
 impl RemovalRun<'_> {
-    #[expect(clippy::disallowed_methods, reason = "this is the removal: a look does not come here")]
     fn remove(&mut self, prepared: Prepared) -> CheckpointReport {
         if self.settings.save.is_some() && self.directory.is_none() && prepared.removes_files() {
             let why = "nothing was removed: cannot save files: a filesystem does not answer";
@@ -124,27 +128,61 @@ impl RemovalRun<'_> {
             Err(error) => return report::failed_checkpoint(&prepared.path, &with_causes(&error)),
         };
         let Ready { given, checkpoint, claims, hints, plan, origin, mut context } = ready;
-        // The picture once more, right before the acts.
-        let host = Host::look(probe::wanted(&checkpoint, &claims));
-        let plan = plan.guarded(&tree::look(&host, &given, &checkpoint), &self.settings.policy);
-        let run_id = checkpoint.run_id().map(|id| id.text);
-        let images_path = prepared.path.clone();
-        let saver = self.directory.take().map(|directory| Saver { directory, images: Some(images_path), run_id });
-        let (mut done, saver) = execute::execute(&host, plan, saver, self.interrupt);
-        self.directory = saver.map(|saver| saver.directory);
-        match survey(&Host::look(probe::wanted(&checkpoint, &claims)), &given, &checkpoint, claims, &hints) {
-            Ok(after) => execute::confirm(&mut done, &after),
-            Err(error) => {
-                let why = format!("cannot check what is left after the removal: {}", with_causes(&error));
-                context.cannot_be_known.push(why);
-            }
-        }
+        let done = if plan.removes_anything() {
+            self.carry_out(&prepared.path, (&given, &checkpoint, &hints), plan, claims, &mut context)
+        } else {
+            // Where nothing is touched there is nothing to guard, and no word "removed" that another look could take back.
+            execute::leave(plan.guarded(&TreeState::default(), &self.settings.policy))
+        };
         let mut report = report::checkpoint(&prepared.path, &checkpoint, origin, context, report::done(&done));
         if !report.leaves_something() {
             report.notes.extend(find::prune(&given, &checkpoint, &self.settings.record_store));
         }
         report
     }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the removal: a look does not come here")]
+    fn carry_out(
+        &mut self,
+        path: &Path,
+        (given, checkpoint, hints): (&Given, &Checkpoint, &Hints),
+        plan: Plan,
+        claims: Claims,
+        context: &mut report::Context,
+    ) -> Vec<Done> {
+        // The picture once more, right before the acts.
+        let host = Host::look(probe::wanted(checkpoint, &claims));
+        let plan = plan.guarded(&tree::look(&host, given, checkpoint), &self.settings.policy);
+        let run_id = checkpoint.run_id().map(|id| id.text);
+        let saver = self.directory.take().map(|directory| Saver { directory, images: Some(path.to_owned()), run_id });
+        let (mut done, saver) = execute::execute(&host, plan, saver, self.interrupt);
+        self.directory = saver.map(|saver| saver.directory);
+        match look_for_rest((given, checkpoint, hints), claims, &done) {
+            Ok(after) => execute::confirm(&mut done, &after),
+            Err(error) => {
+                let why = format!("cannot check what is left after the removal: {}", with_causes(&error));
+                context.cannot_be_known.push(why);
+            }
+        }
+        done
+    }
+}
+
+/// Looks once more for what was removed. Where that was nothing but names, no network namespace is entered again.
+fn look_for_rest(
+    (given, checkpoint, hints): (&Given, &Checkpoint, &Hints),
+    claims: Claims,
+    done: &[Done],
+) -> Result<Vec<Finding>, Error> {
+    let removed: Vec<&Residue> =
+        done.iter().filter(|done| done.outcome == Outcome::Removed).map(|done| &done.item.finding.residue).collect();
+    if removed.iter().all(|residue| matches!(residue.query(), Query::Name(_) | Query::Entry(_))) {
+        let claims = Claims { residues: removed.into_iter().cloned().collect(), unknown: Vec::new() };
+        let host = Host::look(probe::wanted(checkpoint, &claims));
+        return Ok(probe::names(&host, given, checkpoint, claims.residues, hints));
+    }
+    let host = Host::look(probe::wanted(checkpoint, &claims));
+    Ok(survey(&host, given, checkpoint, claims, hints)?.findings)
 }
 
 fn paths<P: AsRef<Path>>(named: impl IntoIterator<Item = P>) -> Vec<PathBuf> {

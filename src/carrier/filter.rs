@@ -9,7 +9,7 @@ mod remove;
 use std::sync::Arc;
 
 use crate::connection::{Connection, TableForm};
-use crate::firewall::{ChainView, FilterPlace, RuleId, RuleKey, TableView};
+use crate::firewall::{ChainView, FilterPlace, Reading, RuleId, RuleKey, TableView};
 use crate::system::netns::{NetworkId, NetworkName};
 
 pub use look::ProbeError;
@@ -95,6 +95,8 @@ pub struct FoundRules {
     pub namespace: Arc<NetworkName>,
     /// Each of them.
     pub rules: Vec<FoundRule>,
+    /// For how long their handles hold, where that was read.
+    pub readings: Vec<(FilterPlace, Reading)>,
     /// What ties the namespace to the checkpoint, where something does.
     pub tie: Option<Tie>,
 }

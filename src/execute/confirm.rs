@@ -10,13 +10,13 @@ use crate::carrier::filter::FoundRule;
 use crate::carrier::{FilterQuery, Outcome, Presence, Query};
 use crate::connection::Connection;
 use crate::firewall::FilterPlace;
-use crate::probe::{Finding, Survey};
+use crate::probe::Finding;
 use crate::system::dir::InodeId;
 use crate::system::netns::NetworkId;
 
 /// Takes back the word "removed" for each object that the look afterwards has found.
-pub fn confirm(done: &mut [Done], after: &Survey) {
-    let left = Remaining::of(&after.findings);
+pub fn confirm(done: &mut [Done], after: &[Finding]) {
+    let left = Remaining::of(after);
     for done in done.iter_mut().filter(|done| done.outcome == Outcome::Removed) {
         if left.has(&done.item.finding) {
             done.outcome = Outcome::Failed("it still exists after its removal, or exists again".to_owned());

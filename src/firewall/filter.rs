@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::rule_shape::{LOCK_CHAIN, RuleShape};
-use super::{ChainView, FilterPlace, FilterView, Flows, LookError, RuleId, RuleKey};
+use super::{ChainView, FilterPlace, FilterView, Flows, LookError, PlacedRule, Reading, RuleId, RuleKey};
 use crate::connection::Direction;
 use crate::system::nft;
 
@@ -18,8 +18,10 @@ const MOST_DROPS: usize = 1_000_000;
 /// Sorts the rules of a filter table, one by one. Whatever there is of others, little is kept.
 #[derive(Default)]
 pub(super) struct Builder {
-    drops: HashMap<RuleKey, Vec<RuleId>>,
+    drops: HashMap<RuleKey, Vec<PlacedRule>>,
     drop_count: usize,
+    /// All rules that were read of `INPUT` and of `OUTPUT`.
+    rules: [usize; 2],
     jumps: Vec<(Direction, RuleId)>,
     /// Rules of CRIU in the lock chain.
     crius_rules: usize,
@@ -48,19 +50,25 @@ impl Builder {
         }
     }
 
-    pub(super) fn add(&mut self, chain: &str, id: RuleId, shape: RuleShape, flows: Flows<'_>) {
+    /// `id` makes the id of the rule, which most do not need.
+    pub(super) fn add(&mut self, chain: &str, id: impl FnOnce() -> RuleId, shape: RuleShape, flows: Flows<'_>) {
         if chain == LOCK_CHAIN {
             return self.add_to_lock_chain(shape);
         }
         let Some(direction) = Direction::BOTH.into_iter().find(|direction| direction.chain() == chain) else { return };
+        self.rules[usize::from(direction == Direction::Output)] += 1;
         match shape {
             RuleShape::DropFlow { flow, marked } if flows.have(&flow, marked) => {
+                let position = self.drop_count;
                 self.drop_count += 1;
-                if self.drop_count <= MOST_DROPS {
-                    self.drops.entry(RuleKey { direction, flow, marked }).or_default().push(id);
+                if position < MOST_DROPS {
+                    self.drops
+                        .entry(RuleKey { direction, flow, marked })
+                        .or_default()
+                        .push(PlacedRule { id: id(), position });
                 }
             }
-            RuleShape::JumpToLock if self.jumps.len() < MOST => self.jumps.push((direction, id)),
+            RuleShape::JumpToLock if self.jumps.len() < MOST => self.jumps.push((direction, id())),
             RuleShape::DropFlow { .. }
             | RuleShape::DropSet { .. }
             | RuleShape::JumpToLock
@@ -92,11 +100,17 @@ impl Builder {
         }
     }
 
-    pub(super) fn build(self, place: FilterPlace, table: Option<u64>) -> Result<FilterView, LookError> {
+    /// `nft` is the handle of the table and the generation in which it was read.
+    pub(super) fn build(
+        self,
+        place: FilterPlace,
+        nft: Option<(u64, nft::Generation)>,
+    ) -> Result<FilterView, LookError> {
         if self.drop_count > MOST_DROPS {
             return Err(LookError::TooMany { limit: MOST_DROPS });
         }
-        let Builder { drops, jumps, mut foreign, lock_chain, uses: counted, lock_rules, .. } = self;
+        let table = nft.map(|(table, _)| table);
+        let Builder { drops, rules, jumps, mut foreign, lock_chain, uses: counted, lock_rules, .. } = self;
         let lock_chain = lock_chain.map(|LockChainFacts { handle, has_hook, uses }| {
             if has_hook {
                 foreign.push("a hook of its own".to_owned());
@@ -108,6 +122,7 @@ impl Builder {
             }
             ChainView { table, handle, jumps, foreign }
         });
-        Ok(FilterView { place, table, drops, lock_chain })
+        let reading = nft.map(|(_, generation)| Reading { generation, rules });
+        Ok(FilterView { place, table, drops, lock_chain, reading })
     }
 }

@@ -42,8 +42,11 @@ pub fn look_at_filter(place: FilterPlace, flows: Flows<'_>) -> Result<Option<Fil
     match place.backend {
         Backend::Nft => look_at_nft_filter(&Nft::open()?, place.family, flows),
         Backend::Legacy => {
-            let table = xtables::read_filter(place.family, |chain, words| may_matter(chain, words, flows))?;
-            table.map(|table| legacy_filter(place, &table, flows)).transpose()
+            let add_rule = |builder: &mut Builder, chain: &str, words: &[&str]| {
+                add_legacy_rule(builder, (place.family, chain), words, flows);
+            };
+            let found = xtables::read_filter(place.family, Builder::add_legacy_chain, add_rule)?;
+            found.map(|builder| builder.build(place, None)).transpose()
         }
     }
 }
@@ -59,10 +62,10 @@ pub fn look_at_nft_filter(nft: &Nft, family: IpVersion, flows: Flows<'_>) -> Res
         Builder::add_chain,
         |builder: &mut Builder, chain, rule| {
             let shape = rule_shape::of_nft(Some(family), &rule.expressions);
-            builder.add(&chain.name, RuleId::Handle(rule.handle), shape, flows);
+            builder.add(&chain.name, || RuleId::Handle(rule.handle), shape, flows);
         },
     )?;
-    found.map(|(table, builder)| builder.build(place, Some(table.handle))).transpose()
+    found.map(|(table, generation, builder)| builder.build(place, Some((table.handle, generation)))).transpose()
 }
 
 /// Looks at one table of family `inet` by its name.
@@ -119,27 +122,19 @@ fn failure(namespace: &NetworkName, part: &'static str, error: &dyn std::error::
     LookFailure { namespace: namespace.to_string(), part, error: format!("{error}{cause}") }
 }
 
-fn legacy_filter(place: FilterPlace, table: &xtables::FilterTable, flows: Flows<'_>) -> Result<FilterView, LookError> {
-    let mut builder = Builder::default();
-    for chain in &table.chains {
-        builder.add_legacy_chain(&chain.name);
-        for words in &chain.rules {
-            if goes_to_lock_chain(words) {
-                builder.add_use();
-            }
-            let shape = rule_shape::of_xtables(place.family, words);
-            builder.add(&chain.name, RuleId::Words(words.clone()), shape, flows);
-        }
+fn add_legacy_rule(builder: &mut Builder, (family, chain): (IpVersion, &str), words: &[&str], flows: Flows<'_>) {
+    let leads_to_lock = goes_to_lock_chain(words);
+    if leads_to_lock {
+        builder.add_use();
     }
-    builder.build(place, None)
-}
-
-/// Whether a legacy rule can be one that is looked for, or lead to the lock chain.
-fn may_matter(chain: &str, words: &[String], flows: Flows<'_>) -> bool {
+    // Of other rules, however many, nothing is asked.
     let is_where_criu_locks = Direction::BOTH.into_iter().any(|direction| direction.chain() == chain);
-    chain == LOCK_CHAIN || goes_to_lock_chain(words) || is_where_criu_locks && !flows.are_none()
+    if chain == LOCK_CHAIN || leads_to_lock || is_where_criu_locks && !flows.are_none() {
+        let shape = rule_shape::of_xtables(family, words);
+        builder.add(chain, || RuleId::Words(words.join(" ").into()), shape, flows);
+    }
 }
 
-fn goes_to_lock_chain(words: &[String]) -> bool {
-    words.windows(2).any(|pair| matches!(pair[0].as_str(), "-j" | "-g") && pair[1] == LOCK_CHAIN)
+fn goes_to_lock_chain(words: &[&str]) -> bool {
+    words.windows(2).any(|pair| matches!(pair[0], "-j" | "-g") && pair[1] == LOCK_CHAIN)
 }

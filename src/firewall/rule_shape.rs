@@ -54,8 +54,8 @@ pub fn of_nft(family: Option<IpVersion>, expressions: &[Expression]) -> RuleShap
 }
 
 /// What a rule of legacy iptables is, from the words that `iptables-save` prints after the chain's name.
-pub fn of_xtables(family: IpVersion, arguments: &[String]) -> RuleShape {
-    xtables::shape(family, arguments).unwrap_or(RuleShape::Foreign)
+pub fn of_xtables(family: IpVersion, words: &[&str]) -> RuleShape {
+    xtables::shape(family, words).unwrap_or(RuleShape::Foreign)
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {

@@ -137,7 +137,8 @@ impl Scene<'_> {
             if !rules.is_empty() {
                 let is_certain = how.is_in_repair || self.evidence.has_sign || self.evidence.is_unfinished;
                 let verdict = if is_certain { Verdict::Heal } else { Verdict::Keep(Why::PerhapsOthers) };
-                let found = FoundRules { namespace: Arc::clone(&view.namespace), rules, tie: None };
+                let found =
+                    FoundRules { namespace: Arc::clone(&view.namespace), rules, readings: Vec::new(), tie: None };
                 add(Lock::Rules { connection, found }, verdict);
             }
         }
@@ -183,8 +184,8 @@ fn rules_of(view: &NetworkView, connection: Connection) -> Vec<FoundRule> {
     for filter in &view.filters {
         for direction in Direction::BOTH {
             let key = RuleKey { direction, flow: connection.flow(direction), marked: true };
-            let ids = filter.drops.get(&key).into_iter().flatten();
-            rules.extend(ids.map(|id| FoundRule { place: filter.place, table: filter.table, key, id: id.clone() }));
+            let ids = filter.drops.get(&key).into_iter().flatten().map(|rule| rule.id.clone());
+            rules.extend(ids.map(|id| FoundRule { place: filter.place, table: filter.table, key, id }));
         }
     }
     rules

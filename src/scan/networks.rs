@@ -79,7 +79,7 @@ impl Locks {
             self.objects.push(object);
         }
         for (connection, rules) in connections(view) {
-            let found = FoundRules { namespace: Arc::clone(&view.namespace), rules, tie: None };
+            let found = FoundRules { namespace: Arc::clone(&view.namespace), rules, readings: Vec::new(), tie: None };
             self.objects.push(Object::new(Thing::Rules { connection, found }, Class::Orphan));
         }
     }
@@ -97,20 +97,20 @@ fn foreign(foreign: &[String]) -> Option<String> {
 fn connections(view: &NetworkView) -> Vec<(Connection, Vec<FoundRule>)> {
     let mut connections: BTreeMap<Key, (Connection, Vec<FoundRule>)> = BTreeMap::new();
     for filter in &view.filters {
-        for (key, ids) in &filter.drops {
+        for (key, rules) in &filter.drops {
             let Flow { source, destination } = key.flow;
             let connection = match key.direction {
                 Direction::Input => Connection { local: destination, peer: source },
                 Direction::Output => Connection { local: source, peer: destination },
             };
             let place = connections.entry((connection.local, connection.peer)).or_insert((connection, Vec::new()));
-            let rule = |id: &firewall::RuleId| FoundRule {
+            let rule = |rule: &firewall::PlacedRule| FoundRule {
                 place: filter.place,
                 table: filter.table,
                 key: *key,
-                id: id.clone(),
+                id: rule.id.clone(),
             };
-            place.1.extend(ids.iter().map(rule));
+            place.1.extend(rules.iter().map(rule));
         }
     }
     connections.into_values().collect()

@@ -250,6 +250,11 @@ impl Nft {
 }
 
 impl Generation {
+    #[cfg(test)]
+    pub(crate) fn numbered(number: u32) -> Self {
+        Generation(number)
+    }
+
     /// The one that a transaction makes.
     fn next(self) -> Self {
         Generation(self.0.checked_add(1).unwrap_or(1))

@@ -2,21 +2,24 @@
 //! The filter tables of legacy iptables, in the calling thread's network namespace.
 //!
 //! A look must not create anything, but most ways to ask for a legacy table create it. So the kernel's list of names is
-//! read first, and `iptables-legacy-save` runs without `-t`, which limits it to listed tables. The explicit `-legacy`
-//! names (iptables 1.8 and later) are necessary: plain `iptables` may be the other backend.
+//! read first, and `iptables-legacy-save -t filter` runs only where `filter` is among them: no namespace loses a table
+//! unless root unloads its module. Other tables, which may be long, are not read. The explicit `-legacy` names
+//! (iptables 1.8 and later) are necessary: plain `iptables` may be the other backend.
 //!
 //! Changes go through one `iptables-legacy-restore --noflush`, which applies all or none, holds the iptables lock, and
 //! preserves the counters of other rules.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::command;
 
 mod save;
 
-pub use save::{FilterTable, LegacyChain, ParseError};
+pub use save::{ParseError, each_of_filter};
 
 /// How long to wait for the lock of iptables: less than a program may run, so that it is never killed for waiting.
 const LOCK_WAIT: &str = "--wait=20";
@@ -114,19 +117,19 @@ pub enum Change {
     /// Removes the first rule that is exactly so.
     DeleteRule {
         /// The chain that it is in.
-        chain: String,
-        /// Its words, as [`LegacyChain::rules`] has them.
-        arguments: Vec<String>,
+        chain: &'static str,
+        /// Its words, with a space between them.
+        words: Arc<str>,
     },
     /// Removes every rule of a chain.
     FlushChain {
         /// The chain.
-        chain: String,
+        chain: &'static str,
     },
     /// Removes a chain, which must have no rules left and must not be jumped to any more.
     DeleteChain {
         /// The chain.
-        chain: String,
+        chain: &'static str,
     },
 }
 
@@ -140,14 +143,25 @@ pub fn legacy_tables(version: IpVersion) -> Result<Vec<String>, Error> {
     }
 }
 
-/// The filter table, with those rules for which `keep` is true of their chain and words; `None` if there is none.
-pub fn read_filter(version: IpVersion, keep: impl Fn(&str, &[String]) -> bool) -> Result<Option<FilterTable>, Error> {
+/// What `add_chain` and `add_rule` make of the filter table, chain by chain and rule by rule; `None` if there is none. A rule
+/// comes as its chain and its words. The rules are not kept: a user may have any number of them.
+pub fn read_filter<T: Default>(
+    version: IpVersion,
+    add_chain: impl Fn(&mut T, &str),
+    add_rule: impl Fn(&mut T, &str, &[&str]),
+) -> Result<Option<T>, Error> {
     if !legacy_tables(version)?.iter().any(|name| name == FILTER) {
         return Ok(None);
     }
     let program = version.save();
-    let text = command::run(program, &[], b"").map_err(Error::Save)?;
-    FilterTable::parse_some(&text, keep).map(Some).map_err(|source| Error::Parse { program, source })
+    let text = command::run(program, &["-t", FILTER], b"").map_err(Error::Save)?;
+    let made = RefCell::new(T::default());
+    let (chain, rule) = (
+        |name: &str| add_chain(&mut made.borrow_mut(), name),
+        |name: &str, words: &[&str]| add_rule(&mut made.borrow_mut(), name, words),
+    );
+    each_of_filter(&text, chain, rule).map_err(|source| Error::Parse { program, source })?;
+    Ok(Some(made.into_inner()))
 }
 
 /// Makes all the changes, in this order, or none.
@@ -171,31 +185,27 @@ pub fn apply(version: IpVersion, changes: &[Change]) -> Result<(), ApplyError> {
 fn script(changes: &[Change]) -> Result<String, ApplyError> {
     let mut script = format!("*{FILTER}\n");
     for change in changes {
-        let words: Vec<&str> = match change {
-            Change::DeleteRule { chain, arguments } => {
-                ["-D", chain].into_iter().chain(arguments.iter().map(String::as_str)).collect()
+        match change {
+            Change::DeleteRule { chain, words } => {
+                script.extend(["-D ", plain(chain)?]);
+                for word in words.split(' ') {
+                    script.extend([" ", plain(word)?]);
+                }
             }
-            Change::FlushChain { chain } => vec!["-F", chain],
-            Change::DeleteChain { chain } => vec!["-X", chain],
-        };
-        let words: Vec<String> = words.into_iter().map(quote).collect::<Result<_, _>>()?;
-        script.push_str(&words.join(" "));
+            Change::FlushChain { chain } => script.extend(["-F ", plain(chain)?]),
+            Change::DeleteChain { chain } => script.extend(["-X ", plain(chain)?]),
+        }
         script.push('\n');
     }
     script.push_str("COMMIT\n");
     Ok(script)
 }
 
-/// A word as `iptables-restore` reads it: one word, whatever is in it. It reads by lines, and drops empty words.
-fn quote(word: &str) -> Result<String, ApplyError> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,!+=@%".contains(c);
-    if word.is_empty() || word.contains(['\n', '\r', '\0']) {
-        return Err(ApplyError::Unwritable { word: word.to_owned() });
-    }
-    if word.chars().all(is_plain) {
-        return Ok(word.to_owned());
-    }
-    Ok(format!("\"{}\"", word.replace('\\', r"\\").replace('"', "\\\"")))
+/// A word that `iptables-restore` reads as the same one word, as all words of CRIU's rules are.
+fn plain(word: &str) -> Result<&str, ApplyError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,!+=@%".contains(&byte);
+    let is_word = !word.is_empty() && word.bytes().all(is_plain);
+    if is_word { Ok(word) } else { Err(ApplyError::Unwritable { word: word.to_owned() }) }
 }
 
 #[cfg(test)]

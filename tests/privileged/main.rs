@@ -29,6 +29,7 @@ mod container;
 mod container_links;
 mod control_group;
 mod core;
+mod counts;
 mod covered;
 mod crash;
 mod cri;

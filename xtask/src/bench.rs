@@ -17,5 +17,7 @@ pub(crate) fn run() -> Result<(), Error> {
         "link_remaps",
         "--bench",
         "index",
+        "--bench",
+        "speed",
     ]))
 }

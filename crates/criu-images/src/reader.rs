@@ -2,7 +2,7 @@
 //! The framing of an image: magic numbers, then records, each with its length before it.
 //!
 //! The bytes may be anybody's. So one record is in memory at a time, none longer than [`RECORD_LIMIT`], and memory grows
-//! with the bytes that have arrived, never with a length that a file gives for itself.
+//! with the bytes that have arrived, never with a length that a file gives for itself, other than a short one.
 
 use std::io::Read;
 use std::iter::FusedIterator;
@@ -15,6 +15,9 @@ use crate::{ByteOrder, Entry, Error, ErrorKind};
 /// CRIU itself has no limit. The longest records of the images that this crate reads are the lists of mappings of large
 /// processes and mounts with long options, which stay far below this one.
 pub const RECORD_LIMIT: u32 = 16 * 1024 * 1024;
+
+/// Up to this, the memory for a record is there before its bytes have arrived.
+const SHORT: u64 = 4096;
 
 /// Reads one image: an iterator over its records of type `E`, from `R`.
 ///
@@ -145,11 +148,36 @@ impl<R: Read, E: Entry> ImageReader<R, E> {
     /// Reads up to `length` bytes into the buffer, fewer only at the end of the file, and says how many.
     fn fill(&mut self, length: u64) -> Result<u64, Error> {
         self.buffer.clear();
+        if length <= SHORT {
+            return self.fill_short(length);
+        }
         // Not `read_exact`, which needs the memory for `length` bytes before the first has arrived.
         let result = self.source.by_ref().take(length).read_to_end(&mut self.buffer);
         let found = result.map_err(|error| Error::read(self.offset, error))? as u64;
         self.offset += found;
         Ok(found)
+    }
+}
+
+impl<R: Read, E: Entry> ImageReader<R, E> {
+    /// The same for a length that may be believed: most records are short, and this is the fastest way to read them.
+    fn fill_short(&mut self, length: u64) -> Result<u64, Error> {
+        let mut found = 0;
+        self.buffer.resize(usize::try_from(length).unwrap_or_default(), 0);
+        while found < self.buffer.len() {
+            match self.source.read(&mut self.buffer[found..]) {
+                Ok(0) => break,
+                Ok(more) => found += more,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.buffer.truncate(found);
+                    return Err(Error::read(self.offset, error));
+                }
+            }
+        }
+        self.buffer.truncate(found);
+        self.offset += found as u64;
+        Ok(found as u64)
     }
 }
 

@@ -2,25 +2,32 @@
 //! Removes rules, tables and chains.
 //!
 //! nf_tables change in transactions that carry the generation of the read: if anybody changed anything in between, the
-//! kernel refuses the whole transaction, and criu-gc reads everything again. Legacy rules are removed by their text
+//! kernel refuses the whole transaction, and criu-gc reads everything again. In the tool's own namespace, which cannot end,
+//! the generation of the survey does as well as that of another read. Legacy rules are removed by their text
 //! through `iptables-legacy-restore`, which also applies all or nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::{FoundChain, FoundRule, FoundRules, FoundTable};
 use crate::carrier::Outcome;
 use crate::causes::with_causes;
+use crate::connection::Direction;
 use crate::firewall::rule_shape::LOCK_CHAIN;
-use crate::firewall::{self, Backend, ChainView, FILTER_TABLE, FilterPlace, FilterView, Flows, RuleId, TableView};
+use crate::firewall::{
+    self, Backend, ChainView, FILTER_TABLE, FilterPlace, FilterView, Flows, Reading, RuleId, TableView,
+};
 use crate::host::Host;
 use crate::interrupt::Interrupt;
 use crate::system::netns::{self, NetworkId, NetworkName};
-use crate::system::nft::{self, CommitError, Generation, Nft, Transaction};
+use crate::system::nft::{self, CommitError, Nft, Transaction};
 use crate::system::xtables;
 
 /// How often everything is read again because somebody else changes rules all the time.
 const ATTEMPTS: usize = 16;
+
+/// How many legacy rules one run of `iptables-legacy-restore` removes: each run writes the whole table again.
+const LEGACY_BATCH_RULES: usize = 10_000;
 
 /// Why one removal did not succeed.
 enum Failure {
@@ -81,9 +88,16 @@ fn settle_connections(jobs: &[FilterRemoval<'_>], outcomes: &mut [Outcome]) {
 /// Removes the rules of single connections: all of one filter table together.
 fn remove_rules(host: &Host, jobs: &[FilterRemoval<'_>], interrupt: &Interrupt, outcomes: &mut [Outcome]) {
     let mut of_jobs: BTreeMap<usize, Outcome> = BTreeMap::new();
-    for ((_, place), (namespace, wanted)) in rules_by_place(jobs) {
+    let own = netns::current().ok().map(|own| own.id());
+    for ((id, place), (namespace, wanted)) in rules_by_place(jobs) {
         let rules: Vec<&FoundRule> = wanted.iter().map(|(_, rule)| *rule).collect();
-        let result = in_namespace(host, &namespace, interrupt, || repeat(|| remove_rules_once(place, &rules)));
+        // A namespace that has ended may have left its number to another one, with a generation of the same number.
+        let reading = match own == Some(id) {
+            true => common_reading(place, wanted.iter().map(|(at, _)| jobs[*at])),
+            false => None,
+        };
+        let attempt = || remove_rules_once(place, &rules, reading);
+        let result = in_namespace(host, &namespace, interrupt, || repeat(attempt));
         let outcome = result.unwrap_or_else(Outcome::Failed);
         for (at, _) in wanted {
             let all = of_jobs.entry(at).or_insert_with(|| outcome.clone());
@@ -93,6 +107,16 @@ fn remove_rules(host: &Host, jobs: &[FilterRemoval<'_>], interrupt: &Interrupt, 
     for (at, outcome) in of_jobs {
         outcomes[at] = outcome;
     }
+}
+
+/// The generation in which all of them were read of this place, if it is one.
+fn common_reading<'a>(place: FilterPlace, jobs: impl Iterator<Item = FilterRemoval<'a>>) -> Option<Reading> {
+    let mut readings = jobs.map(|job| match job {
+        FilterRemoval::Rules(found) => found.readings.iter().find(|(of, _)| *of == place).map(|(_, reading)| *reading),
+        FilterRemoval::InTable | FilterRemoval::Table(_) | FilterRemoval::Chain(_) => None,
+    });
+    let first = readings.next()??;
+    readings.all(|reading| reading == Some(first)).then_some(first)
 }
 
 type Wanted<'a> = (Arc<NetworkName>, Vec<(usize, &'a FoundRule)>);
@@ -146,73 +170,95 @@ fn repeat(attempt: impl Fn() -> Attempt<Outcome>) -> Result<Outcome, String> {
     Err(format!("another program changed the rules during each of {ATTEMPTS} attempts; try again"))
 }
 
-fn remove_rules_once(place: FilterPlace, wanted: &[&FoundRule]) -> Attempt<Outcome> {
-    let flows = wanted.iter().map(|rule| rule.key.flow).collect();
+/// `reading` is of this namespace itself. While nobody has changed anything since, all that was read then is still so, and
+/// the kernel compares once more when it commits.
+fn remove_rules_once(place: FilterPlace, wanted: &[&FoundRule], reading: Option<Reading>) -> Attempt<Outcome> {
+    let flows = || wanted.iter().map(|rule| rule.key.flow).collect();
     match place.backend {
         Backend::Nft => {
             let nft = Nft::open()?;
             let generation = nft.generation()?;
-            let view = firewall::look_at_nft_filter(&nft, place.family, Flows::Of(&flows))?;
-            let Some(view) = view else { return Ok(Outcome::AlreadyGone) };
-            remove_handles(&nft, generation, place, &still_there(&view, wanted))
-        }
-        Backend::Legacy => {
-            let Some(view) = firewall::look_at_filter(place, Flows::Of(&flows))? else {
+            if let Some(reading) = reading.filter(|reading| reading.generation == generation) {
+                return remove_handles(&nft, &reading, place, wanted);
+            }
+            let view = firewall::look_at_nft_filter(&nft, place.family, Flows::Of(&flows()))?;
+            let Some((view, reading)) = view.and_then(|view| view.reading.map(|reading| (view, reading))) else {
                 return Ok(Outcome::AlreadyGone);
             };
-            remove_words(place, &still_there(&view, wanted))
+            remove_handles(&nft, &reading, place, &still_there(view, wanted))
+        }
+        Backend::Legacy => {
+            let Some(view) = firewall::look_at_filter(place, Flows::Of(&flows()))? else {
+                return Ok(Outcome::AlreadyGone);
+            };
+            remove_words(place, &still_there(view, wanted))
         }
     }
 }
 
-/// The rules of the plan that the table still has. Nothing distinguishes equal legacy rules, so there
-/// the plan's number of them counts.
-fn still_there<'a>(view: &FilterView, wanted: &[&'a FoundRule]) -> Vec<&'a FoundRule> {
-    let mut left: HashMap<_, Vec<RuleId>> = view.drops.clone();
+/// The rules of the plan that the table still has, in its order. Nothing distinguishes equal legacy rules, so there the plan's
+/// number of them counts.
+fn still_there<'a>(mut view: FilterView, wanted: &[&'a FoundRule]) -> Vec<&'a FoundRule> {
     let mut there = Vec::new();
     for rule in wanted {
-        let Some(ids) = left.get_mut(&rule.key) else { continue };
-        if let Some(at) = ids.iter().position(|id| *id == rule.id) {
-            ids.swap_remove(at);
-            there.push(*rule);
+        let Some(left) = view.drops.get_mut(&rule.key) else { continue };
+        if let Some(at) = left.iter().position(|left| left.id == rule.id) {
+            there.push((left.remove(at).position, *rule));
         }
     }
-    there
+    there.sort_by_key(|(position, _)| *position);
+    there.into_iter().map(|(_, rule)| rule).collect()
 }
 
-/// Removes rules in batches: the kernel looks each one up from the head of its chain, so that one large batch costs
-/// the square of its size. After each batch the generation is one more, if nobody else changed anything.
-fn remove_handles(nft: &Nft, generation: Generation, place: FilterPlace, rules: &[&FoundRule]) -> Attempt<Outcome> {
+/// Removes rules: a chain of which all rules go is emptied at once; of others they go in batches, because the kernel looks
+/// each one up from the head of its chain, so that one large batch costs the square of its size. After each transaction the
+/// generation is one more, if nobody else changed anything.
+fn remove_handles(nft: &Nft, reading: &Reading, place: FilterPlace, rules: &[&FoundRule]) -> Attempt<Outcome> {
     if rules.is_empty() {
         return Ok(Outcome::AlreadyGone);
     }
-    let mut ordered: Vec<(u64, &FoundRule)> =
-        rules.iter().filter_map(|rule| Some((handle(&rule.id)?, *rule))).collect();
+    let family = firewall::nft_family(place.family);
+    let emptied = emptied(rules, reading);
+    let mut transaction = Transaction::new();
+    for direction in &emptied {
+        transaction.flush_chain(family, FILTER_TABLE, direction.chain());
+    }
+    let mut expected = nft.commit(transaction, reading.generation)?;
+    let others = rules.iter().filter(|rule| !emptied.contains(&rule.key.direction));
+    let mut ordered: Vec<(u64, &FoundRule)> = others.filter_map(|rule| Some((handle(&rule.id)?, *rule))).collect();
     // CRIU inserts at the head, so the rules with the highest handles come first in the chains.
     ordered.sort_by_key(|(handle, _)| std::cmp::Reverse(*handle));
-    let mut expected = generation;
     for batch in ordered.chunks(nft::BATCH_RULES) {
         let mut transaction = Transaction::new();
         for (handle, rule) in batch {
-            transaction.delete_rule(
-                firewall::nft_family(place.family),
-                FILTER_TABLE,
-                rule.key.direction.chain(),
-                *handle,
-            );
+            transaction.delete_rule(family, FILTER_TABLE, rule.key.direction.chain(), *handle);
         }
         expected = nft.commit(transaction, expected)?;
     }
     Ok(Outcome::Removed)
 }
 
+/// The chains that are empty once these rules are gone, which all were there in this reading.
+fn emptied(rules: &[&FoundRule], reading: &Reading) -> Vec<Direction> {
+    let is_emptied = |direction: &Direction| {
+        let of_chain = rules.iter().filter(|rule| rule.key.direction == *direction);
+        let handles: HashSet<u64> = of_chain.filter_map(|rule| handle(&rule.id)).collect();
+        !handles.is_empty() && handles.len() == reading.rules_of(*direction)
+    };
+    Direction::BOTH.into_iter().filter(is_emptied).collect()
+}
+
+/// Removes rules in the order of the table: `iptables-legacy-restore` searches each one from the head of its chain, so that
+/// any other order costs the square of their number. In batches, so that no run of it takes longer than it may, whatever
+/// rules of others stand before: what a batch has removed stays removed.
 fn remove_words(place: FilterPlace, rules: &[&FoundRule]) -> Attempt<Outcome> {
     if rules.is_empty() {
         return Ok(Outcome::AlreadyGone);
     }
-    let changes: Vec<xtables::Change> =
-        rules.iter().filter_map(|rule| delete_words(rule.key.direction.chain(), &rule.id)).collect();
-    apply(place, &changes)?;
+    for batch in rules.chunks(LEGACY_BATCH_RULES) {
+        let delete = |rule: &&FoundRule| delete_words(rule.key.direction.chain(), &rule.id);
+        apply(place, &batch.iter().filter_map(delete).collect::<Vec<_>>())?;
+    }
     Ok(Outcome::Removed)
 }
 
@@ -282,12 +328,8 @@ fn chain_transaction(place: FilterPlace, chain: &ChainView) -> Transaction {
 
 fn chain_changes(chain: &ChainView) -> Vec<xtables::Change> {
     let jumps = chain.jumps.iter().filter_map(|(direction, jump)| delete_words(direction.chain(), jump));
-    let lock_chain = || LOCK_CHAIN.to_owned();
     jumps
-        .chain([
-            xtables::Change::FlushChain { chain: lock_chain() },
-            xtables::Change::DeleteChain { chain: lock_chain() },
-        ])
+        .chain([xtables::Change::FlushChain { chain: LOCK_CHAIN }, xtables::Change::DeleteChain { chain: LOCK_CHAIN }])
         .collect()
 }
 
@@ -307,9 +349,9 @@ fn handle(id: &RuleId) -> Option<u64> {
     }
 }
 
-fn delete_words(chain: &str, id: &RuleId) -> Option<xtables::Change> {
+fn delete_words(chain: &'static str, id: &RuleId) -> Option<xtables::Change> {
     match id {
-        RuleId::Words(words) => Some(xtables::Change::DeleteRule { chain: chain.to_owned(), arguments: words.clone() }),
+        RuleId::Words(words) => Some(xtables::Change::DeleteRule { chain, words: Arc::clone(words) }),
         RuleId::Handle(_) => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::firewall::{RuleId, RuleKey};
-use crate::plan::tests::objects::{by_pid, chain, link, link_finding, namespace, rules, survey, table_finding};
+use crate::plan::tests::objects::{by_pid, chain, link, link_finding, namespace, rules, table_finding};
 use crate::plan::{Item, Verdict};
 
 fn removed(finding: Finding) -> Done {
@@ -13,7 +13,7 @@ fn removed(finding: Finding) -> Done {
 #[track_caller]
 fn check(object: &Finding, after: &[&Finding], is_there: bool) {
     let mut done = [removed(object.clone())];
-    confirm(&mut done, &survey(after.iter().map(|finding| (*finding).clone()).collect()));
+    confirm(&mut done, &after.iter().map(|finding| (*finding).clone()).collect::<Vec<_>>());
     assert_eq!(matches!(done[0].outcome, Outcome::Failed(_)), is_there, "{object:?}");
 }
 
@@ -58,6 +58,6 @@ fn only_the_word_removed_is_taken_back() {
     let object = link_finding(link());
     let mut done = [removed(object.clone()), removed(object.clone())];
     (done[0].outcome, done[1].outcome) = (Outcome::Kept, Outcome::AlreadyGone);
-    confirm(&mut done, &survey(vec![object]));
+    confirm(&mut done, &[object]);
     assert_eq!(done.map(|done| done.outcome), [Outcome::Kept, Outcome::AlreadyGone]);
 }

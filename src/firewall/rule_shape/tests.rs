@@ -3,8 +3,8 @@
 use super::*;
 use crate::system::nft::Verdict;
 
-fn words(text: &str) -> Vec<String> {
-    text.split(' ').map(str::to_owned).collect()
+fn words(text: &str) -> Vec<&str> {
+    text.split(' ').collect()
 }
 
 fn flow(source: &str, destination: &str) -> Flow {

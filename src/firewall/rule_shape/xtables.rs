@@ -8,7 +8,7 @@ use crate::connection::Flow;
 use crate::system::xtables::IpVersion;
 
 #[derive(Default)]
-struct Words {
+struct Words<'a> {
     is_tcp: Option<()>,
     source: Option<IpAddr>,
     destination: Option<IpAddr>,
@@ -16,13 +16,12 @@ struct Words {
     destination_port: Option<u16>,
     excepts_mark: Option<()>,
     accepts_mark: Option<()>,
-    target: Option<String>,
+    target: Option<&'a str>,
 }
 
-pub(super) fn shape(family: IpVersion, arguments: &[String]) -> Option<RuleShape> {
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let words = parse(family, &words)?;
-    let target = words.target.as_deref()?;
+pub(super) fn shape(family: IpVersion, words: &[&str]) -> Option<RuleShape> {
+    let words = parse(family, words)?;
+    let target = words.target?;
     if words.source.is_some() {
         return flow(&words, target);
     }
@@ -40,7 +39,7 @@ pub(super) fn shape(family: IpVersion, arguments: &[String]) -> Option<RuleShape
     }
 }
 
-fn flow(words: &Words, target: &str) -> Option<RuleShape> {
+fn flow(words: &Words<'_>, target: &str) -> Option<RuleShape> {
     words.is_tcp?;
     if target != "DROP" || words.accepts_mark.is_some() {
         return None;
@@ -52,7 +51,7 @@ fn flow(words: &Words, target: &str) -> Option<RuleShape> {
     Some(RuleShape::DropFlow { flow, marked: words.excepts_mark.is_some() })
 }
 
-fn parse(family: IpVersion, mut rest: &[&str]) -> Option<Words> {
+fn parse<'a>(family: IpVersion, mut rest: &[&'a str]) -> Option<Words<'a>> {
     let mut words = Words::default();
     while !rest.is_empty() {
         rest = match rest {
@@ -69,7 +68,7 @@ fn parse(family: IpVersion, mut rest: &[&str]) -> Option<Words> {
             ["-m", "mark", "--mark", value, rest @ ..] if is_criu_mark(value) => {
                 once(&mut words.accepts_mark, ()).map(|()| rest)?
             }
-            ["-j", target] => once(&mut words.target, (*target).to_owned()).map(|()| &[][..])?,
+            ["-j", target] => once(&mut words.target, *target).map(|()| &[][..])?,
             _ => return None,
         };
     }

@@ -303,7 +303,7 @@ fn with_rules(found: &[(crate::firewall::FilterPlace, Direction, u64, u64)]) -> 
             let key = RuleKey { direction: *direction, flow: locked.connection.flow(*direction), marked: true };
             let (table, id) = match place.backend {
                 Backend::Nft => (Some(*table), RuleId::Handle(*handle)),
-                Backend::Legacy => (None, RuleId::Words(vec!["-j".to_owned(), "DROP".to_owned()])),
+                Backend::Legacy => (None, RuleId::Words("-j DROP".into())),
             };
             FoundRule { place: *place, table, key, id }
         })

@@ -75,7 +75,8 @@ fn copies(count: u64) -> Finding {
         FoundRule { place, table: Some(1), key, id: RuleId::Handle(number) }
     };
     let rules = (0..2 * count).map(rule).collect();
-    finding.presence = Presence::Rules(FoundRules { namespace: namespace(), rules, tie: Some(Tie::Own) });
+    finding.presence =
+        Presence::Rules(FoundRules { namespace: namespace(), rules, readings: Vec::new(), tie: Some(Tie::Own) });
     finding
 }
 

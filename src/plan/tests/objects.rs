@@ -96,7 +96,7 @@ pub(crate) fn connection(lock: ConnectionLock, presence: Presence) -> Finding {
 }
 
 pub(crate) fn rules() -> Finding {
-    let found = FoundRules { namespace: namespace(), rules: Vec::new(), tie: Some(Tie::Own) };
+    let found = FoundRules { namespace: namespace(), rules: Vec::new(), readings: Vec::new(), tie: Some(Tie::Own) };
     connection(ConnectionLock::Rules(RuleForms::Marked), Presence::Rules(found))
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::decode::{self, InTable};
-use super::{Chain, Error, Family, Nft, Rule, SUBSYSTEM, Set, SetForm, Table, TableName, message, one};
+use super::{Chain, Error, Family, Generation, Nft, Rule, SUBSYSTEM, Set, SetForm, Table, TableName, message, one};
 use crate::system::netlink::{self, Message, Request};
 
 const NFT_MSG_NEWTABLE: u16 = SUBSYSTEM;
@@ -77,7 +77,8 @@ impl Nft {
         Err(Error::Restless { table: format!("{family} {name}"), attempts: ATTEMPTS })
     }
 
-    /// What `add_chain` and `add_rule` make of some chains of a table, as of one moment; `None` where there is no such table.
+    /// What `add_chain` and `add_rule` make of some chains of a table, with the generation in which they were read; `None`
+    /// where there is no such table.
     /// The rules are not kept, nor is anything else of the table: a user may have any number of them.
     pub fn chains<T: Default>(
         &self,
@@ -86,13 +87,13 @@ impl Nft {
         wanted: &[&str],
         add_chain: impl Fn(&mut T, &Chain),
         add_rule: impl Fn(&mut T, &Chain, &Rule),
-    ) -> Result<Option<(TableName, T)>, Error> {
+    ) -> Result<Option<(TableName, Generation, T)>, Error> {
         let mut pause = PAUSE;
         for _ in 0..ATTEMPTS {
             let before = self.generation()?;
             let read = self.read_chains(family, name, wanted, (&add_chain, &add_rule));
             if self.generation()? == before && !is_interrupted(&read) {
-                return read;
+                return Ok(read?.map(|(table, made)| (table, before, made)));
             }
             thread::sleep(pause);
             pause *= 2;

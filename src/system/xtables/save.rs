@@ -4,23 +4,8 @@
 //! A comment in a rule may hold a line break, which is printed as it is, inside quotes: read line by line, the rest of
 //! the comment would pass for a rule. So quotes are read first and lines second.
 
-/// The filter table.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FilterTable {
-    /// The chains, built-in ones and others.
-    pub chains: Vec<LegacyChain>,
-}
-
-/// A chain of legacy iptables.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LegacyChain {
-    /// The chain's name.
-    pub name: String,
-    /// What becomes of packets that reach its end; `None` for a chain that is only jumped to.
-    pub policy: Option<String>,
-    /// The rules, in order: the words that follow `-A CHAIN`. What is not UTF-8 in one is replaced.
-    pub rules: Vec<Vec<String>>,
-}
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// What cannot be understood in the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,40 +24,35 @@ pub enum ParseError {
     },
 }
 
-impl FilterTable {
-    /// The filter table among those in the text, with those rules only for which `keep` is true of their chain and words.
-    pub fn parse_some(text: &[u8], keep: impl Fn(&str, &[String]) -> bool) -> Result<Self, ParseError> {
-        let mut table = FilterTable::default();
-        let mut state = Section::Before;
-        for words in (Lines { bytes: text.iter().copied() }) {
-            let words = words?;
-            match state {
-                Section::Before if words == ["*filter"] => state = Section::Within,
-                Section::Within if words == ["COMMIT"] => state = Section::After,
-                Section::Within => table.add(&words, &keep).ok_or(ParseError::Line { line: words })?,
-                Section::Before | Section::After => {}
+/// Hands over the chains and the rules of the filter table among those in the text, in their order: the name of each chain,
+/// and of each rule its chain and the words that follow `-A CHAIN`. What is not UTF-8 in one is replaced. Nothing is kept:
+/// a host may have any number of rules. Whatever was handed over before an error means nothing.
+pub fn each_of_filter(
+    text: &[u8],
+    mut chain: impl FnMut(&str),
+    mut rule: impl FnMut(&str, &[&str]),
+) -> Result<(), ParseError> {
+    let mut names = HashSet::new();
+    let mut lines = Lines { bytes: text.iter().copied(), words: Vec::new(), ends: Vec::new() };
+    let mut section = Section::Before;
+    while lines.next()? {
+        let words: Vec<Cow<'_, str>> = lines.words().collect();
+        let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+        match (section, words.as_slice()) {
+            (Section::Before, ["*filter"]) => section = Section::Within,
+            (Section::Within, ["COMMIT"]) => section = Section::After,
+            (Section::Within, ["-A", name, words @ ..]) if names.contains(*name) => rule(name, words),
+            (Section::Within, [name, _policy, _counters]) if name.starts_with(':') => {
+                names.insert(name[1..].to_owned());
+                chain(&name[1..]);
             }
+            (Section::Within, words) => {
+                return Err(ParseError::Line { line: words.iter().map(|word| (*word).to_owned()).collect() });
+            }
+            (Section::Before | Section::After, _) => {}
         }
-        if state == Section::After { Ok(table) } else { Err(ParseError::Incomplete) }
     }
-
-    fn add(&mut self, words: &[String], keep: impl Fn(&str, &[String]) -> bool) -> Option<()> {
-        let (first, rest) = words.split_first()?;
-        match (first.strip_prefix(':'), first.as_str(), rest) {
-            (Some(name), _, [policy, _counters]) => {
-                let policy = (policy != "-").then(|| policy.clone());
-                self.chains.push(LegacyChain { name: name.to_owned(), policy, rules: Vec::new() });
-            }
-            (None, "-A", [name, rule @ ..]) => {
-                let chain = self.chains.iter_mut().find(|chain| chain.name == *name)?;
-                if keep(name, rule) {
-                    chain.rules.push(rule.to_vec());
-                }
-            }
-            _ => return None,
-        }
-        Some(())
-    }
+    if section == Section::After { Ok(()) } else { Err(ParseError::Incomplete) }
 }
 
 /// Where in the text the filter table is.
@@ -87,36 +67,47 @@ enum Section {
 /// takes the next character as it is (`xtables_save_string`, libxtables/xtables.c).
 struct Lines<B> {
     bytes: B,
+    /// The words of this line, one after the other, and where each ends.
+    words: Vec<u8>,
+    ends: Vec<usize>,
 }
 
-impl<B: Iterator<Item = u8>> Iterator for Lines<B> {
-    type Item = Result<Vec<String>, ParseError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut line = Vec::new();
-        let mut word: Option<Vec<u8>> = None;
-        // A last line without its end is one that was cut off.
+impl<B: Iterator<Item = u8>> Lines<B> {
+    /// Goes to the next line; `false` where there is none. A last line without its end is one that was cut off.
+    fn next(&mut self) -> Result<bool, ParseError> {
+        self.words.clear();
+        self.ends.clear();
+        let mut is_in_word = false;
         while let Some(byte) = self.bytes.next() {
             match byte {
-                b'#' if word.is_none() && line.is_empty() => {
+                b'#' if !is_in_word && self.ends.is_empty() => {
                     // To the end of the line; `None` at the end of the text.
                     self.bytes.find(|byte| *byte == b'\n');
                 }
                 b'"' => {
-                    if let Err(error) = quoted(&mut self.bytes, word.get_or_insert_default()) {
-                        return Some(Err(error));
-                    }
+                    is_in_word = true;
+                    quoted(&mut self.bytes, &mut self.words)?;
                 }
                 b' ' | b'\t' | b'\n' => {
-                    line.extend(word.take().map(|word| String::from_utf8_lossy(&word).into_owned()));
-                    if byte == b'\n' && !line.is_empty() {
-                        return Some(Ok(line));
+                    if std::mem::take(&mut is_in_word) {
+                        self.ends.push(self.words.len());
+                    }
+                    if byte == b'\n' && !self.ends.is_empty() {
+                        return Ok(true);
                     }
                 }
-                _ => word.get_or_insert_default().push(byte),
+                _ => {
+                    is_in_word = true;
+                    self.words.push(byte);
+                }
             }
         }
-        None
+        Ok(false)
+    }
+
+    fn words(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| String::from_utf8_lossy(&self.words[start..*end]))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::carrier::filter::{
 };
 use crate::checkpoint::{Checkpoint, Network};
 use crate::connection::{Connection, Direction, TableForm};
-use crate::firewall::{self, LookFailure, NetworkView, Parts, RuleKey, TableView};
+use crate::firewall::{self, FilterView, LookFailure, NetworkView, Parts, RuleKey, TableView};
 use crate::host::{self, Looked, Networks, Visited};
 use crate::record::document::Role;
 use crate::system::abstract_sockets;
@@ -227,7 +227,10 @@ impl<'a> Scene<'a> {
             let rules = rules_of(connection, forms, &view.network);
             let tie = if view.is_crius { view.tie.or(Some(Tie::Own)) } else { view.tie };
             let namespace = Arc::clone(&view.network.namespace);
-            (!rules.is_empty()).then_some(Presence::Rules(FoundRules { namespace, rules, tie }))
+            let of_rules = |view: &&FilterView| rules.iter().any(|rule| rule.place == view.place);
+            let views = view.network.filters.iter().filter(of_rules);
+            let readings = views.filter_map(|view| Some((view.place, view.reading?))).collect();
+            (!rules.is_empty()).then_some(Presence::Rules(FoundRules { namespace, rules, readings, tie }))
         };
         if let Some(found) = self.views().filter(|view| view.is_crius).find_map(of) {
             return vec![found];
@@ -368,8 +371,8 @@ fn rules_of(connection: &Connection, forms: RuleForms, network: &NetworkView) ->
         for direction in Direction::BOTH {
             for marked in marks {
                 let key = RuleKey { direction, flow: connection.flow(direction), marked: *marked };
-                let ids = filter.drops.get(&key).into_iter().flatten();
-                rules.extend(ids.map(|id| FoundRule { place: filter.place, table: filter.table, key, id: id.clone() }));
+                let ids = filter.drops.get(&key).into_iter().flatten().map(|rule| rule.id.clone());
+                rules.extend(ids.map(|id| FoundRule { place: filter.place, table: filter.table, key, id }));
             }
         }
     }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
+use std::collections::HashMap;
+
 use super::*;
-use crate::connection::{Direction, Flow};
-use crate::firewall::RuleKey;
+use crate::connection::Flow;
+use crate::firewall::{PlacedRule, Reading, RuleKey};
+use crate::system::nft::Generation;
 use crate::system::xtables::IpVersion;
 
 const NFT: FilterPlace = FilterPlace { backend: Backend::Nft, family: IpVersion::V4 };
@@ -21,21 +24,21 @@ fn rule(port: u16, id: RuleId) -> FoundRule {
 }
 
 fn view(rules: &[FoundRule]) -> FilterView {
-    let mut drops: HashMap<RuleKey, Vec<RuleId>> = HashMap::new();
-    for rule in rules {
-        drops.entry(rule.key).or_default().push(rule.id.clone());
+    let mut drops: HashMap<RuleKey, Vec<PlacedRule>> = HashMap::new();
+    for (position, rule) in rules.iter().enumerate() {
+        drops.entry(rule.key).or_default().push(PlacedRule { id: rule.id.clone(), position });
     }
-    FilterView { place: NFT, table: Some(1), drops, lock_chain: None }
+    FilterView { place: NFT, table: Some(1), drops, lock_chain: None, reading: None }
 }
 
 fn words() -> RuleId {
-    RuleId::Words(vec!["-j".to_owned(), "DROP".to_owned()])
+    RuleId::Words("-j DROP".into())
 }
 
 #[track_caller]
 fn check_there(there: &[FoundRule], wanted: &[FoundRule], expected: usize) {
     let wanted: Vec<&FoundRule> = wanted.iter().collect();
-    assert_eq!(still_there(&view(there), &wanted).len(), expected);
+    assert_eq!(still_there(view(there), &wanted).len(), expected);
 }
 
 #[test]
@@ -52,6 +55,55 @@ fn of_equal_legacy_rules_no_more_are_removed_than_were_planned() {
     let rules = |count: usize| vec![rule(80, words()); count];
     check_there(&rules(3), &rules(2), 2);
     check_there(&rules(1), &rules(2), 1);
+}
+
+#[test]
+fn rules_are_removed_in_the_order_of_the_table() {
+    let rules: Vec<FoundRule> = (1..=3).map(|port| rule(port, words())).collect();
+    let wanted = [&rules[0], &rules[2], &rules[1]];
+    let there = still_there(view(&[rules[1].clone(), rules[0].clone(), rules[2].clone()]), &wanted);
+    assert_eq!(there, [&rules[1], &rules[0], &rules[2]]);
+}
+
+#[test]
+fn a_chain_is_emptied_only_if_all_its_rules_go() {
+    use Direction::{Input, Output};
+    let generation = Generation::numbered(3);
+    let check = |handles: &[u64], counts: [usize; 2], expected: &[Direction]| {
+        let rules: Vec<FoundRule> = handles.iter().map(|handle| rule(80, RuleId::Handle(*handle))).collect();
+        let reading = Reading { generation, rules: counts };
+        assert_eq!(emptied(&rules.iter().collect::<Vec<_>>(), &reading), expected, "{handles:?} of {counts:?}");
+    };
+    check(&[1, 2], [2, 0], &[Input]);
+    check(&[1, 2], [2, 5], &[Input]);
+    check(&[1, 2], [3, 0], &[]);
+    check(&[1, 2], [1, 0], &[]);
+    // Two connections may have the same rule.
+    check(&[1, 1], [2, 0], &[]);
+    check(&[1, 1], [1, 0], &[Input]);
+    check(&[], [0, 0], &[]);
+    assert_eq!(Direction::BOTH, [Input, Output]);
+}
+
+#[test]
+fn a_reading_holds_only_if_all_rules_were_read_in_it() {
+    let reading = |number| Reading { generation: Generation::numbered(number), rules: [1, 0] };
+    let namespace = || Arc::new(NetworkName { id: NetworkId { device: 4, inode: 1 }, paths: Vec::new() });
+    let found = |readings: &[(FilterPlace, Reading)]| FoundRules {
+        namespace: namespace(),
+        rules: vec![rule(80, RuleId::Handle(1))],
+        readings: readings.to_vec(),
+        tie: None,
+    };
+    let check = |found: &[FoundRules], expected: Option<Reading>| {
+        let jobs: Vec<FilterRemoval<'_>> = found.iter().map(FilterRemoval::Rules).collect();
+        assert_eq!(common_reading(NFT, jobs.iter().copied()), expected);
+    };
+    check(&[found(&[(NFT, reading(3))]), found(&[(NFT, reading(3))])], Some(reading(3)));
+    check(&[found(&[(NFT, reading(3))]), found(&[(NFT, reading(4))])], None);
+    check(&[found(&[(NFT, reading(3))]), found(&[])], None);
+    check(&[found(&[(LEGACY, reading(3))])], None);
+    check(&[], None);
 }
 
 fn chain(jumps: &[(Direction, u64)], foreign: &[&str]) -> ChainView {
@@ -84,7 +136,7 @@ fn jumps_go_before_the_chain_that_they_lead_to() {
     let text = |change: &xtables::Change| match change {
         xtables::Change::DeleteRule { chain, .. } => format!("a rule of {chain}"),
         xtables::Change::FlushChain { chain } => format!("the rules of {chain}"),
-        xtables::Change::DeleteChain { chain } => chain.clone(),
+        xtables::Change::DeleteChain { chain } => (*chain).to_owned(),
     };
     let changes: Vec<String> = chain_changes(&view).iter().map(text).collect();
     assert_eq!(changes, ["a rule of INPUT", "a rule of OUTPUT", "the rules of CRIU", "CRIU"]);
@@ -113,6 +165,7 @@ fn rules_of_one_table_are_one_step_whosever_they_are() {
     let of = |place: FilterPlace, inode: u64| FoundRules {
         namespace: namespace(inode),
         rules: vec![FoundRule { place, ..rule(80, RuleId::Handle(1)) }],
+        readings: Vec::new(),
         tie: None,
     };
     let found = [of(NFT, 1), of(NFT, 1), of(LEGACY, 1), of(NFT, 2)];

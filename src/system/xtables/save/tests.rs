@@ -22,31 +22,41 @@ fn words(text: &str) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()
 }
 
-fn parse(text: &[u8]) -> Result<FilterTable, ParseError> {
-    FilterTable::parse_some(text, |_, _| true)
+#[derive(Debug, Default, PartialEq)]
+struct Table {
+    chains: Vec<String>,
+    rules: Vec<(String, Vec<String>)>,
 }
 
-fn chain<'a>(table: &'a FilterTable, name: &str) -> &'a LegacyChain {
-    table.chains.iter().find(|chain| chain.name == name).unwrap()
+impl Table {
+    fn rules_of(&self, chain: &str) -> Vec<&Vec<String>> {
+        self.rules.iter().filter(|(name, _)| name == chain).map(|(_, rule)| rule).collect()
+    }
+}
+
+fn parse(text: &[u8]) -> Result<Table, ParseError> {
+    let (mut chains, mut rules) = (Vec::new(), Vec::new());
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    each_of_filter(text, |name| chains.push(name.to_owned()), |name, rule| rules.push((name.to_owned(), owned(rule))))?;
+    Ok(Table { chains, rules })
 }
 
 #[test]
 fn the_filter_table_is_read() {
     let table = parse(SAVED.as_bytes()).unwrap();
-    let names: Vec<_> = table.chains.iter().map(|chain| (chain.name.as_str(), chain.policy.as_deref())).collect();
-    assert_eq!(names, [("INPUT", Some("ACCEPT")), ("FORWARD", Some("DROP")), ("CRIU", None)]);
-    let input = &chain(&table, "INPUT").rules;
-    assert_eq!(input[0], words("-s 10.0.0.1/32 -p tcp -m mark ! --mark 0xc114 -m tcp --sport 443 -j DROP"));
+    assert_eq!(table.chains, ["INPUT", "FORWARD", "CRIU"]);
+    let input = table.rules_of("INPUT");
+    assert_eq!(*input[0], words("-s 10.0.0.1/32 -p tcp -m mark ! --mark 0xc114 -m tcp --sport 443 -j DROP"));
     assert_eq!(input[1][3], r#"a "b" \c #x"#);
     assert_eq!(input[1][7], "x y ");
-    assert_eq!(chain(&table, "CRIU").rules, [words("-j DROP")]);
+    assert_eq!(table.rules_of("CRIU"), [&words("-j DROP")]);
 }
 
 #[test]
 fn a_comment_with_line_breaks_cannot_pass_for_a_rule() {
     let text = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m comment --comment \"x\n-A INPUT -j DROP\nCOMMIT\n\" -j ACCEPT\nCOMMIT\n";
     let table = parse(text.as_bytes()).unwrap();
-    let rules = &chain(&table, "INPUT").rules;
+    let rules = table.rules_of("INPUT");
     assert_eq!(rules.len(), 1);
     assert_eq!(rules[0][3], "x\n-A INPUT -j DROP\nCOMMIT\n");
 }
@@ -75,5 +85,5 @@ fn what_is_not_understood_is_an_error() {
 #[test]
 fn bytes_that_are_not_utf8_are_replaced() {
     let table = parse(b"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT --comment \"\xff\"\nCOMMIT\n").unwrap();
-    assert_eq!(table.chains[0].rules[0][1], "\u{fffd}");
+    assert_eq!(table.rules[0].1[1], "\u{fffd}");
 }
