@@ -187,9 +187,8 @@ impl OpenBases {
     /// Opens the directory that holds the file of a place.
     pub fn directory_of(&mut self, place: &Place) -> Result<Arc<OpenDirectory>, OpenError> {
         let (path, _) = place.split();
-        if let Some((base, last, directory)) = &self.last
-            && (base, last.as_path()) == (&place.base, path)
-        {
+        let is_same = |(base, last, _): &&(Base, PathBuf, _)| (base, last.as_path()) == (&place.base, path);
+        if let Some((_, _, directory)) = self.last.as_ref().filter(is_same) {
             return Ok(Arc::clone(directory));
         }
         let base = self.base(&place.base)?;

@@ -171,7 +171,7 @@ fn only_system_changes_the_machine() {
 
 /// Rust 1.85, which Debian 13 has, knows no chains of `let`; the compiler in use says nothing about them.
 fn chains_lets(source: &Source) -> Vec<String> {
-    let code: String = source.code().map(|line| format!("{line}\n")).collect();
+    let code: String = source.code().map(|line| format!("{} ", line.trim())).collect();
     let is_chain = |rest: &&str| {
         let value = rest.split_once(" = ").map_or("", |(_, value)| value);
         let mut depth = 0;
@@ -188,7 +188,7 @@ fn chains_lets(source: &Source) -> Vec<String> {
     };
     let conditions = ["if let ", "while let "].into_iter().flat_map(|start| code.split(start).skip(1));
     let chains = conditions.filter(is_chain).chain(code.split("&& let ").skip(1));
-    chains.map(|rest| format!("{}: {}", source.path, rest.lines().next().unwrap_or_default())).collect()
+    chains.map(|rest| format!("{}: {}", source.path, rest.chars().take(80).collect::<String>())).collect()
 }
 
 #[test]

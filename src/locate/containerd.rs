@@ -39,9 +39,7 @@ pub fn complete(context: &mut Context, layer: Option<&Layer>, mounts: &[HostMoun
             add_network(context, &Path::new(state).join(TASKS).join(OF_KUBERNETES).join(&id), trust);
         }
     }
-    if let Some(layer) = layer
-        && context.root.is_none()
-    {
+    if let Some(layer) = layer.filter(|_| context.root.is_none()) {
         add_container(context, layer, mounts);
     }
 }

@@ -182,9 +182,7 @@ fn remedy(reason: KeepReason, finding: &Finding) -> String {
 }
 
 fn act(finding: &Finding) -> Act {
-    if let Query::Name(name) = finding.residue.query()
-        && name.act == NameAct::RenameBack
-    {
+    if matches!(finding.residue.query(), Query::Name(name) if name.act == NameAct::RenameBack) {
         return Act::RenameBack;
     }
     match &finding.presence {

@@ -47,10 +47,9 @@ impl LoggedFiles {
         } else if let Some(path) = deleted(message) {
             self.add_last();
             self.last = Some((directory(path), place.line, place.offset));
-        } else if let Some(path) = message.strip_prefix(b"Only file size could be stored for validation for file ")
-            && self.detail == Detail::Unknown
-        {
-            self.add((directory(path), place.line, place.offset));
+        } else if self.detail == Detail::Unknown {
+            let path = message.strip_prefix(b"Only file size could be stored for validation for file ");
+            path.into_iter().for_each(|path| self.add((directory(path), place.line, place.offset)));
         }
     }
 

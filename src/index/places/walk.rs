@@ -80,9 +80,8 @@ impl Expanded {
             self.paths.push((here.to_owned(), container.map(str::to_owned)));
             return;
         };
-        if let Err(error) = self.step(directory, here, container, step, rest)
-            && !error.is_no_directory()
-        {
+        let failed = self.step(directory, here, container, step, rest).err();
+        if let Some(error) = failed.filter(|error| !error.is_no_directory()) {
             let place = directory.path().to_owned();
             self.failed.push(Unseen { place, why: Why::Unreadable(with_causes(&error)) });
         }

@@ -96,9 +96,8 @@ pub(super) fn add(metadata: &Metadata, context: &mut Context) {
         None => add_network_of_another(metadata, context),
     }
     for mount in container.mounts.unwrap_or_default().into_values() {
-        if let (Some(source), Some(destination)) = (mount.source, mount.destination)
-            && source.is_absolute()
-        {
+        let source = mount.source.filter(|source| source.is_absolute());
+        if let (Some(source), Some(destination)) = (source, mount.destination) {
             context.add_bind(Bind { destination, source }, FILE, trust);
         }
     }

@@ -95,9 +95,8 @@ fn add_objects(objects: &[&ScanObject], mode: ScanMode, verbosity: u8, lines: &m
             lines.extend(object.remarks.iter().map(|remark| Line::new().say("    ").quote(remark.as_bytes())));
         }
         let next = objects.get(at + 1).filter(|_| at + 1 < shown).and_then(|next| next.command.as_ref());
-        if let Some(command) = object.command.as_ref().filter(|command| Some(*command) != next)
-            && object.outcome.is_none_or(|outcome| outcome != ScanOutcome::Removed)
-        {
+        let is_there = object.outcome.is_none_or(|outcome| outcome != ScanOutcome::Removed);
+        if let Some(command) = object.command.as_ref().filter(|command| is_there && Some(*command) != next) {
             lines.push(Line::new().say("    # ").quote(&command.0));
         }
     }

@@ -211,9 +211,8 @@ impl<'a> Scene<'a> {
         }
         let views = &mut self.visited.answers;
         let matching: Vec<usize> = (0..views.len()).filter(|at| views[*at].1.has_devices).collect();
-        if let [only] = matching[..]
-            && views[only].1.is_old_enough
-        {
+        let [only] = matching[..] else { return };
+        if views[only].1.is_old_enough {
             views[only].1.tie.get_or_insert(Tie::Devices);
             // What is in a namespace says more than what somebody wrote about it.
             for (at, (_, view)) in views.iter_mut().enumerate() {

@@ -59,10 +59,9 @@ impl Covers {
     }
 
     fn layers(&self, directory: &Path) -> Result<Arc<Layers>, FileError> {
-        if let Some((last, layers)) = &*self.last.lock().unwrap_or_else(PoisonError::into_inner)
-            && last == directory
-        {
-            return Ok(Arc::clone(layers));
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, layers)) = last.filter(|(last, _)| last == directory) {
+            return Ok(layers);
         }
         // Without the lock: a filesystem that does not answer must not hold up whoever goes on without it.
         let layers = Arc::new(Layers::look(directory)?);

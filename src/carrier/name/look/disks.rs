@@ -44,10 +44,8 @@ impl Searcher {
             return presence;
         }
         // A link that was changed since the dump may be the dump's all the same.
-        if let Presence::File(file) = &presence
-            && !self.judge.can_have_made(file)
-            && !self.judge.is_older_than_dump(file)
-        {
+        let is_anothers = |file: &FoundFile| !self.judge.can_have_made(file) && !self.judge.is_older_than_dump(file);
+        if matches!(&presence, Presence::File(file) if is_anothers(file)) {
             return presence;
         }
         let mut found: Vec<FoundFile> = self.made_by_dump(presence.clone()).into_iter().collect();
