@@ -16,6 +16,7 @@ pub(crate) fn test() {
     for name in [
         "usr/bin/criu-gc",
         "usr/bin/criu-gc-record",
+        "usr/lib/systemd/system/criu-gc-scan.timer",
         "usr/share/bash-completion/completions/criu-gc",
         "usr/share/fish/vendor_completions.d/criu-gc.fish",
         "usr/share/zsh/vendor-completions/_criu-gc",

@@ -9,10 +9,26 @@ use testkit::{CommandExt, Finished, TestHost};
 use crate::files;
 
 /// Tags of lintian.
-const LINTIAN: [(&str, &str); 1] = [("initial-upload-closes-no-bugs", "this is no upload to Debian")];
+const LINTIAN: [(&str, &str); 2] = [
+    ("empty-field", "a static program depends on nothing, and cargo-deb writes the field all the same"),
+    ("initial-upload-closes-no-bugs", "this is no upload to Debian"),
+];
 
 /// Tags of rpmlint.
-const RPMLINT: [(&str, &str); 0] = [];
+const RPMLINT: [(&str, &str); 12] = [
+    ("statically-linked-binary", "one file for every release, and for containers without a C library"),
+    ("only-non-binary-in-usr-lib", "systemd's units"),
+    ("no-url-tag", "the owner names the repository (docs/release.md)"),
+    ("no-signature", "the owner signs (docs/release.md)"),
+    ("no-packager-tag", "the owner's"),
+    ("no-group-tag", "groups are no longer used"),
+    ("no-changelogname-tag", "CHANGELOG.md is a document of the package"),
+    ("no-buildhost-tag", "the package is the same wherever it is built"),
+    ("no-manual-page-for-binary", "there is one, compressed with gzip; this rpmlint expects bzip2"),
+    ("manpage-not-compressed", "the same"),
+    ("invalid-license", "its list has no SPDX expressions"),
+    ("dangerous-command-in-%post", "the link of the action script"),
+];
 
 pub(crate) fn deb() {
     let finished = check(&files::package("deb"), &["lintian", "--allow-root", "--fail-on", "none"]);
