@@ -126,7 +126,7 @@ pub use error::{Error, ErrorKind};
 pub use goal::Goal;
 pub use interrupt::Control;
 pub use locate::STANDARD_INPUT;
-pub use options::{Event, Options, UnknownKeys};
+pub use options::{Event, Options, Stage, UnknownKeys};
 pub use part::{NotAPart, Part};
 pub use reason::{KeepReason, NotAReason};
 pub use record::store::{RecordStore, Stored};

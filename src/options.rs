@@ -169,7 +169,7 @@ impl Options {
     /// Calls this on the caller's thread when an examination does something that can take long.
     #[must_use]
     pub fn on_event(mut self, show: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
-        self.observer = Observer(Some(Arc::new(show)));
+        self.observer = Observer::new(show);
         self
     }
 }
@@ -204,6 +204,27 @@ pub enum Event<'a> {
         /// The holder of the lock, for people.
         holder: &'a str,
     },
+    /// A scan begins to look at this.
+    Looking {
+        /// What it looks at.
+        at: Stage,
+    },
+    /// A scan has looked at everything.
+    Looked,
+}
+
+/// What a scan looks at, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Processes and their namespaces.
+    Processes,
+    /// The rules in network namespaces.
+    Networks,
+    /// Names in directories.
+    Names,
+    /// Images, which tell whose something is.
+    Images,
 }
 
 /// Receives events.
@@ -213,6 +234,11 @@ pub(crate) struct Observer(Option<Show>);
 type Show = Arc<dyn Fn(Event<'_>) + Send + Sync>;
 
 impl Observer {
+    /// Calls this.
+    pub(crate) fn new(show: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
+        Observer(Some(Arc::new(show)))
+    }
+
     /// Passes an event on.
     pub(crate) fn tell(&self, event: Event<'_>) {
         if let Some(show) = &self.0 {

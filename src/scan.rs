@@ -50,6 +50,7 @@ use crate::host::{Extent, Host, ProcessView, Shared, Wanted};
 use crate::index::{Index, IndexOptions};
 use crate::interrupt::Control;
 use crate::json::Bytes;
+use crate::options::{Event, Stage};
 use crate::save::{Destination, SaveDirectory, Saver};
 use crate::system::machine;
 use crate::tree::everywhere;
@@ -80,10 +81,14 @@ struct Picture {
 impl Picture {
     fn take(options: &Options) -> Self {
         let limit = Limit::of(options.timeout);
+        let begin = |at: Stage| options.observer.tell(Event::Looking { at });
+        begin(Stage::Processes);
         let host = Host::look(Wanted { extent: Extent::Every, ..Wanted::default() });
         let everywhere = everywhere::look(&host);
         let processes = processes::look(&host, &everywhere, limit);
+        begin(Stage::Networks);
         let locks = networks::look(&host, limit);
+        begin(Stage::Names);
         let places = places::Places::of(host.mount_tables(), &options.walk, &options.parents());
         let files = files::look(&host, places, limit);
         let looked_at = LookedAt {
@@ -95,6 +100,7 @@ impl Picture {
         let mut objects: Vec<Object> =
             [processes.objects, locks.objects, files.objects].into_iter().flatten().collect();
         let mut unseen: Vec<String> = [processes.unseen, locks.unseen, files.unseen].into_iter().flatten().collect();
+        begin(Stage::Images);
         let images =
             IndexOptions { images: options.images.clone(), deadline: Some(limit.until()), ..IndexOptions::default() };
         let index = Index::build(&images, &host);
@@ -118,6 +124,7 @@ impl Picture {
             host,
         };
         picture.add_standing();
+        options.observer.tell(Event::Looked);
         picture
     }
 

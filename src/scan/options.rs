@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::removal::{Files, Processes, Wish};
+use crate::options::{Event, Observer};
 
 /// The time that a scan takes at most, unless the caller says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,6 +27,7 @@ pub struct Options {
     pub(super) wish: Wish,
     pub(super) processes: Processes,
     pub(super) save: Option<PathBuf>,
+    pub(super) observer: Observer,
 }
 
 impl Default for Options {
@@ -39,6 +41,7 @@ impl Default for Options {
             wish,
             processes,
             save: None,
+            observer: Observer::default(),
         }
     }
 }
@@ -102,6 +105,12 @@ impl Options {
     #[must_use]
     pub fn save(self, directory: impl Into<PathBuf>) -> Self {
         Options { save: Some(directory.into()), ..self }
+    }
+
+    /// Calls this on the caller's thread when a part of the look begins.
+    #[must_use]
+    pub fn on_event(self, show: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
+        Options { observer: Observer::new(show), ..self }
     }
 
     pub(super) fn files(&self) -> Files {

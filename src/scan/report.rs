@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The report of a scan: the JSON schema of `criu-gc scan`. `docs/json.md` describes it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::object::{Class, Object};
 use super::words;
@@ -151,7 +151,7 @@ pub enum ScanOutcome {
 }
 
 /// Counts of objects by class, and of what could not be looked at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ScanSummary {
     /// Something that runs is damaged.
@@ -184,12 +184,17 @@ impl ScanReport {
     /// Whether something needs a hand: damage, litter, what no restore can need or no images are known for, or a place that
     /// could not be looked at. What belongs to a restorable checkpoint does not count, nor what is in use.
     pub fn leaves_something(&self) -> bool {
-        let ScanSummary { damage, incomplete, restored, undecided, litter, orphan, unknown, failed, .. } = self.summary;
-        damage + incomplete + restored + undecided + litter + orphan + unknown + failed > 0
+        self.summary.leaves_something()
     }
 }
 
 impl ScanSummary {
+    /// The same, by the counts alone.
+    pub fn leaves_something(&self) -> bool {
+        let ScanSummary { damage, incomplete, restored, undecided, litter, orphan, unknown, failed, .. } = self;
+        damage + incomplete + restored + undecided + litter + orphan + unknown + failed > 0
+    }
+
     fn count(&mut self, class: Class) -> &mut usize {
         match class {
             Class::Damage => &mut self.damage,

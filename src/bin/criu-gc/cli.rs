@@ -13,6 +13,7 @@ mod suggest;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod words;
 
 use std::ffi::{OsStr, OsString};
@@ -28,6 +29,7 @@ pub(crate) use self::line::CommandWord;
 pub(crate) use self::resource::{Resource, named_namespace};
 pub(crate) use self::scan::{HostLine, RemoveArguments, ScanArguments};
 pub(crate) use self::suggest::is_word;
+pub(crate) use self::watch::{Removal, WatchArguments};
 
 use self::config::Statement;
 use self::resource::Expected;
@@ -319,10 +321,14 @@ pub(crate) fn refuse(words: &[OsString], error: &clap::Error) -> ! {
     }
 }
 
-/// The same for a line that starts from the host.
-pub(crate) fn refuse_host_line(words: &[OsString], error: &clap::Error) -> ! {
+/// The same for a line of another word, which is parsed in this way.
+pub(crate) fn refuse_line<T>(
+    words: &[OsString],
+    error: &clap::Error,
+    parse: impl Fn(&[OsString]) -> Option<Result<T, clap::Error>>,
+) -> ! {
     let shown: Vec<OsString> = words.iter().map(|word| OsString::from(escaped(word.as_bytes()))).collect();
-    match HostLine::of(&shown) {
+    match parse(&shown) {
         Some(Err(error)) => error.exit(),
         Some(Ok(_)) | None => {
             Terminal::new(0, Messages::StandardError).error(&error.kind().to_string());

@@ -9,6 +9,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -97,6 +98,17 @@ impl Interrupt {
             flag::register_usize(signal.number(), Arc::clone(&interrupt.received), number)?;
         }
         Ok(interrupt)
+    }
+
+    /// A socket that can be read once a signal has come.
+    pub(crate) fn wake() -> io::Result<UnixStream> {
+        let (wake, of_signals) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        let ignored = process::ignored_signals();
+        for signal in Signal::ALL.into_iter().filter(|signal| !ignored.contains(signal.number())) {
+            signal_hook::low_level::pipe::register(signal.number(), of_signals.try_clone()?)?;
+        }
+        Ok(wake)
     }
 
     /// The signal that came last, once.

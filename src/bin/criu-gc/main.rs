@@ -15,6 +15,7 @@ mod healing;
 mod interrupt;
 mod invocation;
 mod log_file;
+mod metrics;
 mod observer;
 mod privilege;
 mod process;
@@ -25,28 +26,32 @@ mod scanning;
 mod supervisor;
 mod terminal;
 mod text;
+mod watching;
 
 use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use crate::cli::{Arguments, HostLine};
+use crate::cli::{Arguments, HostLine, WatchArguments};
 use crate::completion::Completion;
 use crate::exit::{End, ExitStatus};
 use crate::invocation::{Invocation, plugin};
 use crate::terminal::{Messages, Terminal};
 
 fn main() -> ExitCode {
-    if let Some(end) = supervisor::supervise() {
+    // A watch is not supervised: it accesses no filesystem, and each of its passes is a process of its own.
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if !WatchArguments::is_meant(&words)
+        && let Some(end) = supervisor::supervise()
+    {
         return end.follow();
     }
-    let status = work();
+    let status = work(words);
     supervisor::tell(status);
     End::of_number(status).follow()
 }
 
-fn work() -> u8 {
-    let mut words: Vec<OsString> = std::env::args_os().collect();
+fn work(mut words: Vec<OsString>) -> u8 {
     let status = match Invocation::of(words.first().map(OsString::as_os_str).unwrap_or_default()) {
         Invocation::Tool => clean(words),
         Invocation::ActionScript(on_failure) => Ok(recording::run(on_failure)),
@@ -67,8 +72,12 @@ fn clean(words: Vec<OsString>) -> io::Result<u8> {
         return wanted.print().map(|()| ExitStatus::Done as u8);
     }
     if let Some(line) = HostLine::of(&words) {
-        let line = line.unwrap_or_else(|error| cli::refuse_host_line(&words, &error));
+        let line = line.unwrap_or_else(|error| cli::refuse_line(&words, &error, HostLine::of));
         return scanning::run(&line).map(|status| status as u8);
+    }
+    if let Some(line) = WatchArguments::of(&words) {
+        let line = line.unwrap_or_else(|error| cli::refuse_line(&words, &error, WatchArguments::of));
+        return watching::run(&line).map(|status| status as u8);
     }
     let arguments = Arguments::of_command_line(&words).unwrap_or_else(|error| cli::refuse(&words, &error));
     run::run(&words, arguments).map(|status| status as u8)

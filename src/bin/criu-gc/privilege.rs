@@ -67,6 +67,12 @@ pub(crate) fn confine(duty: Duty) -> Result<(), Errno> {
     give_up(duty)
 }
 
+/// Keeps no capability on this thread, for work that needs none.
+pub(crate) fn give_up_all() -> Result<(), Errno> {
+    let none = CapabilitySet::empty();
+    thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+}
+
 fn give_up(duty: Duty) -> Result<(), Errno> {
     thread::set_no_new_privs(true)?;
     let kept = duty.capabilities();

@@ -292,7 +292,7 @@ impl Run<'_> {
         for operand in self.arguments.directories.iter().filter(|_| !errors.is_empty()).filter(is_mistake) {
             let word = operand.display();
             self.terminal.error(&format!(
-                "{word} is no command word (gc, clean, show, restorable, heal, scan, rm): did you mean --show?"
+                "{word} is no command word (gc, clean, show, restorable, heal, scan, rm, watch): did you mean --show?"
             ));
         }
     }

@@ -2,8 +2,8 @@
 //! `criu-gc scan`, `criu-gc rm`, and the answer for one object, from the command line to the exit status.
 
 mod answer;
-mod metrics;
 mod picture;
+mod progress;
 mod text;
 
 pub(crate) use answer::{Question, answer};
@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::cli::{HostLine, RemoveArguments, ScanArguments};
 use crate::exit::ExitStatus;
 use crate::interrupt::Interrupt;
+use crate::metrics;
 use crate::privilege::{self, Duty};
 use crate::process;
 use crate::supervisor;
@@ -79,7 +80,7 @@ struct Scanning<'a> {
 
 impl Scanning<'_> {
     fn options(&self) -> Options {
-        let options = Options::new().timeout(self.arguments.timeout);
+        let options = progress::show(Options::new().timeout(self.arguments.timeout), &self.terminal);
         let options = self.arguments.walk.iter().fold(options, Options::walk);
         let options = self.arguments.images.iter().fold(options, Options::images);
         let options = if self.arguments.clean { options.clean() } else { options };
@@ -177,7 +178,7 @@ fn carry_out(
 }
 
 fn remove(terminal: &Terminal, arguments: &RemoveArguments) -> io::Result<ExitStatus> {
-    let options = Options::new().timeout(arguments.timeout);
+    let options = progress::show(Options::new().timeout(arguments.timeout), terminal);
     let options = arguments.objects.iter().fold(options, |options, id| options.remove(id.as_bytes()));
     let options = arguments.save.iter().fold(options, Options::save);
     let options = arguments.images.iter().fold(options, Options::images);

@@ -7,6 +7,8 @@
 //! child ends when that server answers or exits.
 //!
 //! The two share a file in memory. The parent writes a received signal to it, and the child its exit status.
+//!
+//! A watch starts each of its passes in this way, and a pass does not outlive it.
 
 use std::env;
 use std::fs::{File, OpenOptions};
@@ -30,6 +32,8 @@ use crate::process;
 
 /// By this variable the child knows its parent, and the descriptor of the file that they share: `PID:NUMBER`.
 const VARIABLE: &str = "CRIU_GC_PARENT";
+/// What the variable begins with in a pass of a watch: `watch:PID`. A pass has a child of this kind.
+const WATCH: &str = "watch:";
 /// The name of the process: the file that it is started from is a link of the kernel's.
 const NAME: &std::ffi::CStr = c"criu-gc";
 /// Where in the file the number of the signal is, and where the exit status, one more than it is.
@@ -50,6 +54,9 @@ static SHARED: OnceLock<File> = OnceLock::new();
 pub(crate) fn supervise() -> Option<End> {
     // Whatever else fails, a child never has a child of this kind.
     if let Ok(value) = env::var(VARIABLE) {
+        if let Some(watch) = value.strip_prefix(WATCH) {
+            return die_with(watch).and_then(|()| Supervisor::start().ok()).map(Supervisor::wait);
+        }
         if let Some(file) = of_parent(&value) {
             if let Ok(file) = file.try_clone() {
                 interrupt::listen_to(file);
@@ -81,17 +88,30 @@ fn read(file: &File, at: u64) -> Option<u8> {
     (byte[0] != 0).then_some(byte[0])
 }
 
-/// The shared file, if this is the child of who set the variable.
-fn of_parent(value: &str) -> Option<File> {
-    let (parent, number) = value.split_once(':')?;
+/// A command that runs this program once more, as a pass of this process.
+pub(crate) fn pass() -> Command {
+    let mut command = Command::new(process::OWN_PROGRAM);
+    command.arg0(env::args_os().next().unwrap_or_default());
+    command.env(VARIABLE, format!("{WATCH}{}", std::process::id()));
+    command
+}
+
+/// From now on this process ends with its parent, if that is the process of this number. Who kills the parent means both.
+fn die_with(parent: &str) -> Option<()> {
     let is_parent = || rustix::process::getppid().is_some_and(|pid| pid.as_raw_nonzero().to_string() == parent);
-    let number: u32 = number.parse().ok().filter(|_| is_parent())?;
-    // Who kills the parent means both.
-    let _ = rustix::process::set_parent_process_death_signal(Some(KernelSignal::KILL));
-    let _ = rustix::thread::set_name(NAME);
     if !is_parent() {
         return None;
     }
+    let _ = rustix::process::set_parent_process_death_signal(Some(KernelSignal::KILL));
+    let _ = rustix::thread::set_name(NAME);
+    is_parent().then_some(())
+}
+
+/// The shared file, if this is the child of who set the variable.
+fn of_parent(value: &str) -> Option<File> {
+    let (parent, number) = value.split_once(':')?;
+    let number: u32 = number.parse().ok()?;
+    die_with(parent)?;
     OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{number}")).ok()
 }
 

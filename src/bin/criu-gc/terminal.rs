@@ -109,6 +109,14 @@ impl Terminal {
         ignore_broken_pipe(write_json(document, &mut output).and_then(|()| output.flush()))
     }
 
+    /// The same on a single line, and at once: somebody follows.
+    pub(crate) fn print_json_line(&self, document: &impl Serialize) -> io::Result<()> {
+        let mut output = BufWriter::new(io::stdout().lock());
+        let written = serde_json::to_writer(JsonEscapes { output: &mut output }, document).map_err(io::Error::from);
+        let written = written.and_then(|()| output.write_all(b"\n"));
+        ignore_broken_pipe(written.and_then(|()| output.flush()))
+    }
+
     /// Writes a message for people: to the log file if there is one, else to standard error. What comes from outside
     /// is escaped as for a terminal, wherever it goes.
     pub(crate) fn message(&self, text: &str) {
@@ -156,6 +164,11 @@ pub(crate) struct ProgressLine {
 }
 
 impl ProgressLine {
+    /// Whether anybody sees it.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.due.get().is_some()
+    }
+
     /// Shows the text, if it is time to.
     pub(crate) fn show(&self, text: impl FnOnce() -> String) {
         let now = Instant::now();

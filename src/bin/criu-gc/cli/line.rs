@@ -13,6 +13,7 @@ use super::config::Statement;
 use super::criu::{EXEC_COMMAND, HONOURED, Negation, RestoreOption, WITHOUT_EFFECT};
 use super::scan::{REMOVE, SCAN};
 use super::suggest;
+use super::watch::WATCH;
 use super::words::{Given, Known, Split, SplitError, Takes, find_long, split};
 use crate::terminal::escaped;
 
@@ -163,7 +164,7 @@ fn take_command_word(
             operands.clear();
         }
     }
-    if let Some(word) = [SCAN, REMOVE].into_iter().find(|word| operands.iter().any(|operand| operand == word)) {
+    if let Some(word) = [SCAN, REMOVE, WATCH].into_iter().find(|word| operands.iter().any(|operand| operand == word)) {
         return Err(LineError::Misplaced(word));
     }
     match operands.iter().find_map(|operand| CommandWord::of(operand)) {

@@ -126,9 +126,14 @@ pub(crate) struct RemoveArguments {
     pub(crate) host: bool,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(number).map_err(|_| "expected a number of seconds".to_owned())
+/// A time that is none.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("expected a number of seconds")]
+pub(super) struct NoSeconds;
+
+pub(super) fn seconds(text: &str) -> Result<Duration, NoSeconds> {
+    let number: f64 = text.parse().map_err(|_| NoSeconds)?;
+    Duration::try_from_secs_f64(number).map_err(|_| NoSeconds)
 }
 
 /// A command line that starts from the host.

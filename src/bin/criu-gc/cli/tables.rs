@@ -13,7 +13,7 @@ use std::path::Path;
 use clap::{Arg, CommandFactory};
 use criu_gc::KeepReason;
 
-use super::{Arguments, RemoveArguments, ScanArguments};
+use super::{Arguments, RemoveArguments, ScanArguments, WatchArguments};
 use crate::exit::ExitStatus;
 
 fn options(mut command: clap::Command) -> String {
@@ -81,6 +81,7 @@ fn the_readme_has_the_tables_of_the_program() {
         ("options", options(Arguments::command())),
         ("scan options", options(ScanArguments::command())),
         ("rm options", options(RemoveArguments::command())),
+        ("watch options", options(WatchArguments::command())),
         ("reasons", reasons()),
         ("exit statuses", exit_statuses()),
     ];
@@ -90,7 +91,8 @@ fn the_readme_has_the_tables_of_the_program() {
 
 #[test]
 fn every_sentence_is_one() {
-    let commands = [Arguments::command(), ScanArguments::command(), RemoveArguments::command()];
+    let commands =
+        [Arguments::command(), ScanArguments::command(), RemoveArguments::command(), WatchArguments::command()];
     let helps = commands.into_iter().flat_map(|mut command| {
         command.build();
         let helps = command.get_arguments().map(|option| option.get_help().expect("a sentence").to_string());
