@@ -207,7 +207,7 @@ fn killed_dump(criu: &Criu) {
 }
 
 /// A dump with a link and ghost files, whose restore was killed.
-fn restore_killed(criu: &Criu, kill: Kill) -> TestHost {
+pub(crate) fn restore_killed(criu: &Criu, kill: Kill) -> TestHost {
     let host = TestHost::new();
     let (one, two) = (host.dir().join("one"), host.dir().join("two"));
     let tree =

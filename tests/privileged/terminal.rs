@@ -13,6 +13,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "at a terminal only a yes removes, and only once is asked", test: asks_once },
     Case { name: "a chain that got a second lock while a person was asked is not removed", test: locked_meanwhile },
     Case { name: "how far the reading of an archive has come is told while it lasts", test: progress },
+    Case { name: "how far a long scan has come is told while it lasts", test: scan_progress },
     Case { name: "names cannot move the cursor or deceive the eye at a terminal", test: escapes },
 ]));
 
@@ -96,6 +97,21 @@ fn progress(criu: &Criu) {
     assert!(slow.stdout.starts_with(line) && slow.stdout.contains("\r\u{1b}[KLayout: "), "{:?}", slow.stdout);
     let fast = shown("0");
     assert!(fast.stdout.starts_with("Layout: "), "{:?}", fast.stdout);
+}
+
+/// Each directory that is read takes a moment.
+fn scan_progress(_: &Criu) {
+    let host = TestHost::new();
+    let shown = |wrapper: &str| {
+        let command = format!("{wrapper} {} scan", crate::tool::binary().display());
+        host.command("script").args(["--quiet", "--return", "--command", &command, "/dev/null"]).finish()
+    };
+    let slow = shown("strace -f -qq -o /dev/null -e inject=getdents64:delay_enter=40000");
+    assert!(slow.stdout.contains("\r\u{1b}[Kcriu-gc: looking at names in directories ("), "{:?}", slow.stdout);
+    let is_gone = slow.stdout.contains(" s)\r\u{1b}[KNote: ");
+    assert!(is_gone && slow.stdout.ends_with("Nothing of CRIU is left on this host.\r\n"), "{:?}", slow.stdout);
+    let fast = shown("");
+    assert!(fast.stdout.starts_with("Note: ") && !fast.stdout.contains("looking at"), "{:?}", fast.stdout);
 }
 
 /// The same, where the answer is typed when the question has been put and these commands have been run.
