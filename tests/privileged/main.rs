@@ -32,6 +32,7 @@ mod core;
 mod covered;
 mod crash;
 mod cri;
+mod deploy;
 mod detached;
 mod device_links;
 mod disk;

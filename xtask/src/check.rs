@@ -30,6 +30,8 @@ const PARTS: [(&str, &[&str]); 5] = [
             "--test",
             "command_line",
             "--test",
+            "deploy",
+            "--test",
             "invocation",
             "--test",
             "library",

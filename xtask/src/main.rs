@@ -16,7 +16,9 @@ mod demo;
 mod dist;
 mod error;
 mod fuzz;
+mod image;
 mod machine;
+mod manifests;
 mod packages;
 mod program;
 mod setup;
@@ -70,6 +72,10 @@ enum Command {
     Dist(dist::Options),
     /// Make that, install each package in a bare Debian, and try it there
     Packages,
+    /// Build criu-gc as a container image, in an archive that engines load: target/image/criu-gc.tar
+    Image,
+    /// Check the manifests for Kubernetes against its schemas
+    Manifests,
     /// Measure removals against bare unlinking
     Bench,
     /// Dump tests of this project and of CRIU's own suite, clean up after them, and check that all is as before
@@ -122,6 +128,8 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Demo { picture } => demo::run(picture.as_deref()),
         Command::Dist(options) => dist::run(&options),
         Command::Packages => dist::run_tests(),
+        Command::Image => image::run(),
+        Command::Manifests => manifests::run(),
         Command::Bench => bench::run(),
         Command::Zdtm(options) => zdtm::run(&options),
         Command::Machine(options) => machine::run(&options),

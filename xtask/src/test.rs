@@ -6,13 +6,14 @@ use std::ffi::OsString;
 use ::machine::Kernel;
 
 use crate::error::Error;
-use crate::{cargo, machine, program, zdtm};
+use crate::{cargo, image, machine, program, zdtm};
 
 /// The kernel of Debian 12, whose own CRIU runs on no newer one.
 const KERNEL: Kernel = Kernel::V6_1;
 
 pub(crate) fn run(arguments: &[OsString]) -> Result<(), Error> {
     machine::bring(&[KERNEL])?;
+    image::run()?;
     for which in ["--all-targets", "--doc"] {
         let mut command = cargo::privileged();
         command.args(["test", "--workspace", which, "--"]).args(arguments);

@@ -60,6 +60,16 @@ impl Artifacts {
         self.target.join("crun")
     }
 
+    /// Where `cargo xtask image` builds.
+    pub fn image(&self) -> PathBuf {
+        self.target.join("image")
+    }
+
+    /// criu-gc as a container image.
+    pub fn image_archive(&self) -> PathBuf {
+        self.image().join("criu-gc.tar")
+    }
+
     /// The static program that is dumped.
     pub fn workload(&self) -> PathBuf {
         self.target.join("workload/workload")
