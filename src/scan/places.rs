@@ -159,9 +159,15 @@ impl Places {
             stores.push(homes.join(VOLUMES_OF_USER));
             stores.extend(self.entries(own, homes).into_iter().map(|home| home.join(VOLUMES_OF_USER)));
         }
+        // Docker keeps files of its own beside the volumes.
+        let is_volume = |volume: &PathBuf| {
+            foreign_on_the_way(own, volume).is_some()
+                || !Directory::open_exactly(volume).is_err_and(|error| error.is_file())
+        };
         let mut volumes = Vec::new();
         for store in stores {
-            volumes.extend(self.entries(own, &store).into_iter().map(|volume| volume.join("_data")));
+            let found = self.entries(own, &store).into_iter().filter(is_volume);
+            volumes.extend(found.map(|volume| volume.join("_data")));
         }
         volumes
     }

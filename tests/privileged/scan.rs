@@ -114,7 +114,8 @@ fn make_volume(host: &TestHost) -> PathBuf {
     fs::create_dir(data.join("below")).expect("a new directory");
     let volume = "/var/lib/containers/storage/volumes/v/_data";
     let script = format!(
-        "mkdir -p /var/lib/containers && mount -t tmpfs testkit /var/lib/containers && mkdir -p {volume} && mount --bind {} {volume}",
+        "mkdir -p /var/lib/containers && mount -t tmpfs testkit /var/lib/containers && mkdir -p {volume} && mount --bind {} {volume} && \
+         touch {volume}/../../metadata.db",
         data.display()
     );
     host.run("sh", &[&"-ec", &script]);

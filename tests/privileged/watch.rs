@@ -218,8 +218,7 @@ fn cleans(criu: &Criu) {
     let host = restore_killed(criu, Kill::before("write", "Running post-restore"));
     let watched = [Path::new("/dev/shm"), host.dir()];
     let before = host.snapshot(&watched);
-    let is_litter =
-        |objects: &[(&str, &str)]| objects.iter().any(|object| *object == ("half-restored-process", "litter"));
+    let is_litter = |objects: &[(&str, &str)]| objects.contains(&("half-restored-process", "litter"));
     let mut watch = Watch::start(&host, &["--every", "1s"]);
     watch.read_until(is_litter);
     assert_eq!(watch.end(Signal::TERM).0, 0);

@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory};
 use clap_complete::{Shell, generate};
 use criu_gc::{KeepReason, Part};
 
-use super::super::{Arguments, RemoveArguments, ScanArguments};
+use super::super::{Arguments, RemoveArguments, ScanArguments, WatchArguments};
 use super::assert_snapshot;
 
 /// What the words that take the options of criu-gc do.
@@ -24,7 +24,8 @@ fn whole() -> Command {
     let words = WORDS.map(|(name, about)| main().name(name).about(about));
     let scan = ScanArguments::command().name("scan");
     let remove = RemoveArguments::command().name("rm");
-    let command = main().subcommands(words).subcommand(scan).subcommand(remove);
+    let watch = WatchArguments::command().name("watch");
+    let command = main().subcommands(words).subcommand(scan).subcommand(remove).subcommand(watch);
     command.disable_help_subcommand(true).about("Show and remove exactly what a CRIU checkpoint left on this host")
 }
 

@@ -11,7 +11,7 @@ use criu_gc::KeepReason;
 
 use self::roff::Page;
 use super::super::help::{COMMAND_WORDS, EXAMPLES, OTHER_REASONS, REASONS, SIGNALS};
-use super::super::{Arguments, RemoveArguments, ScanArguments};
+use super::super::{Arguments, RemoveArguments, ScanArguments, WatchArguments};
 use super::assert_snapshot;
 use crate::exit::ExitStatus;
 
@@ -67,6 +67,7 @@ fn criu_gc_has_a_manual_page() {
     page.options("", &man);
     page.options(" OF CRIU-GC SCAN", &self::man(ScanArguments::command()));
     page.options(" OF CRIU-GC RM", &self::man(RemoveArguments::command()));
+    page.options(" OF CRIU-GC WATCH", &self::man(WatchArguments::command()));
     command_words(&mut page);
     reasons(&mut page);
     page.section("FILES");
