@@ -151,7 +151,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn begin() -> Self {
         println!(
-            "| Work | Size | Floor, ms | Peer, ms | criu-gc, ms | CPU, ms | Peak, MiB | × floor | × peer | Must be |"
+            "| Work | Size | Floor, ms | Peer, ms | criu-gc, ms | CPU, ms (floor) | Peak, MiB | × floor (CPU) | × peer | Must be |"
         );
         println!("|---|---|---|---|---|---|---|---|---|---|");
         Report { grown: Vec::new(), missed: Vec::new() }
@@ -179,11 +179,13 @@ impl Report {
             must.push(if is_kept { words } else { format!("**{words}**") });
         }
         println!(
-            "| {work} | {size} | {floor_text} | {peer} | {:.1} | {:.1} | {:.1} | {} | {} | {} |",
+            "| {work} | {size} | {floor_text} | {peer} | {:.1} | {:.1} ({}) | {:.1} | {} ({}) | {} | {} |",
             ms(ours.wall),
             ms(ours.cpu),
+            number(floor.map(|floor| ms(floor.cpu))),
             f64::from(u32::try_from(ours.peak).unwrap_or(u32::MAX)) / 1024.0,
             number(to_floor),
+            number(floor.map(|floor| ms(ours.cpu) / ms(floor.cpu).max(0.01))),
             number(to_peer),
             must.join(", ")
         );
