@@ -29,7 +29,7 @@ use crate::kind::{Claims, Residue};
 use crate::locate::Given;
 use crate::options::Options;
 use crate::plan::Plan;
-use crate::probe::{self, Finding, Hints};
+use crate::probe::{self, Hints};
 use crate::report::{self, CheckpointReport, Mode, Report};
 use crate::save::{Destination, SaveDirectory, Saver};
 use crate::tree::{self, TreeState};
@@ -104,7 +104,7 @@ impl Examination {
         let removes_files = prepared.iter().any(Prepared::removes_files);
         let destination = settings.save.as_ref().filter(|_| removes_files);
         let directory = destination.map(open_destination).transpose()?;
-        let mut removal = RemovalRun { settings, directory, interrupt: &control.interrupt };
+        let mut removal = RemovalRun { settings, directory, interrupt: &control.interrupt, has_removed: false };
         Ok(Report::new(Mode::Gc, goal, prepared.into_iter().map(|each| removal.remove(each)).collect()))
     }
 }
@@ -115,6 +115,8 @@ struct RemovalRun<'a> {
     /// Where files are saved; `None` also once its filesystem has not answered.
     directory: Option<SaveDirectory>,
     interrupt: &'a Interrupt,
+    /// Whether something was removed already: another checkpoint of the same tree may have had it too.
+    has_removed: bool,
 }
 
 impl RemovalRun<'_> {
@@ -128,12 +130,18 @@ impl RemovalRun<'_> {
             Err(error) => return report::failed_checkpoint(&prepared.path, &with_causes(&error)),
         };
         let Ready { given, checkpoint, claims, hints, plan, origin, mut context } = ready;
-        let done = if plan.removes_anything() {
-            self.carry_out(&prepared.path, (&given, &checkpoint, &hints), plan, claims, &mut context)
+        let seen = (&given, &checkpoint, &hints);
+        let mut done = if plan.removes_anything() {
+            self.carry_out(&prepared.path, seen, plan, &claims)
         } else {
-            // Where nothing is touched there is nothing to guard, and no word "removed" that another look could take back.
+            // Where nothing is touched there is nothing to guard.
             execute::leave(plan.guarded(&TreeState::default(), &self.settings.policy))
         };
+        self.has_removed |= done.iter().any(|done| done.outcome == Outcome::Removed);
+        if let Err(error) = self.confirm(seen, claims, &mut done) {
+            let why = format!("cannot check what is left after the removal: {}", with_causes(&error));
+            context.cannot_be_known.push(why);
+        }
         let mut report = report::checkpoint(&prepared.path, &checkpoint, origin, context, report::done(&done));
         if !report.leaves_something() {
             report.notes.extend(find::prune(&given, &checkpoint, &self.settings.record_store));
@@ -145,44 +153,48 @@ impl RemovalRun<'_> {
     fn carry_out(
         &mut self,
         path: &Path,
-        (given, checkpoint, hints): (&Given, &Checkpoint, &Hints),
+        (given, checkpoint, _): (&Given, &Checkpoint, &Hints),
         plan: Plan,
-        claims: Claims,
-        context: &mut report::Context,
+        claims: &Claims,
     ) -> Vec<Done> {
         // The picture once more, right before the acts.
-        let host = Host::look(probe::wanted(checkpoint, &claims));
+        let host = Host::look(probe::wanted(checkpoint, claims));
         let plan = plan.guarded(&tree::look(&host, given, checkpoint), &self.settings.policy);
         let run_id = checkpoint.run_id().map(|id| id.text);
         let saver = self.directory.take().map(|directory| Saver { directory, images: Some(path.to_owned()), run_id });
-        let (mut done, saver) = execute::execute(&host, plan, saver, self.interrupt);
+        let (done, saver) = execute::execute(&host, plan, saver, self.interrupt);
         self.directory = saver.map(|saver| saver.directory);
-        match look_for_rest((given, checkpoint, hints), claims, &done) {
-            Ok(after) => execute::confirm(&mut done, &after),
-            Err(error) => {
-                let why = format!("cannot check what is left after the removal: {}", with_causes(&error));
-                context.cannot_be_known.push(why);
-            }
-        }
         done
     }
-}
 
-/// Looks once more for what was removed. Where that was nothing but names, no network namespace is entered again.
-fn look_for_rest(
-    (given, checkpoint, hints): (&Given, &Checkpoint, &Hints),
-    claims: Claims,
-    done: &[Done],
-) -> Result<Vec<Finding>, Error> {
-    let removed: Vec<&Residue> =
-        done.iter().filter(|done| done.outcome == Outcome::Removed).map(|done| &done.item.finding.residue).collect();
-    if removed.iter().all(|residue| matches!(residue.query(), Query::Name(_) | Query::Entry(_))) {
-        let claims = Claims { residues: removed.into_iter().cloned().collect(), unknown: Vec::new() };
-        let host = Host::look(probe::wanted(checkpoint, &claims));
-        return Ok(probe::names(&host, given, checkpoint, claims.residues, hints));
+    /// Looks once more for what was removed, and for what was kept if this run has removed anything. Where that is nothing
+    /// but names, no network namespace is entered again.
+    fn confirm(
+        &self,
+        (given, checkpoint, hints): (&Given, &Checkpoint, &Hints),
+        claims: Claims,
+        done: &mut [Done],
+    ) -> Result<(), Error> {
+        let is_asked_for = |done: &&Done| match done.outcome {
+            Outcome::Removed => true,
+            Outcome::Kept => self.has_removed,
+            Outcome::AlreadyGone | Outcome::Failed(_) => false,
+        };
+        let asked: Vec<&Residue> = done.iter().filter(is_asked_for).map(|done| &done.item.finding.residue).collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let after = if asked.iter().all(|residue| matches!(residue.query(), Query::Name(_) | Query::Entry(_))) {
+            let claims = Claims { residues: asked.into_iter().cloned().collect(), unknown: Vec::new() };
+            let host = Host::look(probe::wanted(checkpoint, &claims));
+            probe::names(&host, given, checkpoint, claims.residues, hints)
+        } else {
+            let host = Host::look(probe::wanted(checkpoint, &claims));
+            survey(&host, given, checkpoint, claims, hints)?.findings
+        };
+        execute::confirm(done, &after);
+        Ok(())
     }
-    let host = Host::look(probe::wanted(checkpoint, &claims));
-    Ok(survey(&host, given, checkpoint, claims, hints)?.findings)
 }
 
 fn paths<P: AsRef<Path>>(named: impl IntoIterator<Item = P>) -> Vec<PathBuf> {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Compares the outcomes with a second look: an object that still exists was not removed, whatever the call returned.
+//! Compares the outcomes with a second look: an object that still exists was not removed, whatever the call returned; and
+//! one that was kept may be gone, since an earlier checkpoint of the same run had it too, or somebody else removed it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,17 +10,33 @@ use super::Done;
 use crate::carrier::filter::FoundRule;
 use crate::carrier::{FilterQuery, Outcome, Presence, Query};
 use crate::connection::Connection;
+use crate::evidence::Evidence;
 use crate::firewall::FilterPlace;
+use crate::plan::{Item, Verdict};
 use crate::probe::Finding;
 use crate::system::dir::InodeId;
 use crate::system::netns::NetworkId;
 
-/// Takes back the word "removed" for each object that the look afterwards has found.
+/// Takes back the word "removed" for each object that the look afterwards has found, and the word "kept" for each that it
+/// knows to be gone.
 pub fn confirm(done: &mut [Done], after: &[Finding]) {
     let left = Remaining::of(after);
     for done in done.iter_mut().filter(|done| done.outcome == Outcome::Removed) {
         if left.has(&done.item.finding) {
             done.outcome = Outcome::Failed("it still exists after its removal, or exists again".to_owned());
+        }
+    }
+    // Ten thousand may be kept, and gone.
+    let mut gone: BTreeMap<&[Evidence], Vec<&Finding>> = BTreeMap::new();
+    for finding in after.iter().filter(|finding| matches!(finding.presence, Presence::Gone(_))) {
+        gone.entry(finding.residue.evidence()).or_default().push(finding);
+    }
+    for done in done.iter_mut().filter(|done| matches!(done.item.verdict, Verdict::Keep(_))) {
+        let Item { finding, verdict, .. } = &mut done.item;
+        let mut of_entries = gone.get(finding.residue.evidence()).into_iter().flatten();
+        if let Some(now) = of_entries.find(|now| now.residue == finding.residue) {
+            finding.presence = now.presence.clone();
+            (*verdict, done.outcome) = (Verdict::Nothing, Outcome::AlreadyGone);
         }
     }
 }

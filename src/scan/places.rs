@@ -7,6 +7,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
+
 use crate::causes::with_causes;
 use crate::host::names::foreign_on_the_way;
 use crate::host::{self, Depth, MountNamespace, MountTables, Start};
@@ -172,13 +174,20 @@ impl Places {
         volumes
     }
 
-    /// What a directory of the host holds, if it is on a filesystem that answers.
+    /// The directories in a directory of the host, if it is on a filesystem that answers. Docker has files beside its volumes.
     fn entries(&mut self, own: &[HostMount], directory: &Path) -> Vec<PathBuf> {
         if foreign_on_the_way(own, directory).is_some() {
             self.add(own, None, directory.to_owned(), Depth::Here);
             return Vec::new();
         }
-        match Directory::open_exactly(directory).and_then(|directory| directory.names()) {
+        let names = |opened: Directory| {
+            let mut names = opened.names()?;
+            // What cannot be looked at is told by whoever looks into it.
+            let is_other = |name: &OsStr| matches!(opened.entry(name), Ok(Some(entry)) if entry.file_type() != FileType::Directory);
+            names.retain(|name| !is_other(OsStr::from_bytes(name)));
+            Ok(names)
+        };
+        match Directory::open_exactly(directory).and_then(names) {
             Ok(names) => names.into_iter().map(|name| directory.join(OsStr::from_bytes(&name))).collect(),
             Err(error) if error.is_no_directory() => Vec::new(),
             Err(error) => {
