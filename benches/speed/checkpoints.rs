@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -13,6 +14,9 @@ use testkit::{Container, Criu, DumpOptions, Launch, LockMethod, Network, TestHos
 
 /// What the files hold that links name.
 const CONTENT: &[u8] = b"12345678";
+
+/// Their type and mode: [`Links::make`] sets the latter.
+const MODE: u32 = 0o100_644;
 
 /// A real dump.
 pub(crate) struct Dumped {
@@ -124,6 +128,7 @@ impl Links {
             for _ in 0..each {
                 let (kept, link) = (here.join(format!("{number}.kept")), format!("link_remap.{number}"));
                 fs::write(&kept, content).expect("a file");
+                fs::set_permissions(&kept, fs::Permissions::from_mode(MODE & 0o7777)).expect("a file of ours");
                 named.push((there.join(format!("file-{number}")), there.join(&link)));
                 made.push((kept, here.join(link)));
                 number += 2;
@@ -168,9 +173,7 @@ fn named(like: &FileEntry, id: u32, name: &Path) -> FileEntry {
     file.id = id;
     let regular = file.reg.as_mut().expect("a regular file");
     (regular.id, regular.name) = (id, name.as_os_str().as_bytes().to_vec());
-    if let Some(size) = &mut regular.size {
-        *size = CONTENT.len() as u64;
-    }
+    (regular.size, regular.mode) = (Some(CONTENT.len() as u64), Some(MODE));
     file
 }
 
