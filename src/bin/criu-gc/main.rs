@@ -41,9 +41,8 @@ use crate::terminal::{Messages, Terminal};
 fn main() -> ExitCode {
     // A watch is not supervised: it accesses no filesystem, and each of its passes is a process of its own.
     let words: Vec<OsString> = std::env::args_os().collect();
-    if !WatchArguments::is_meant(&words)
-        && let Some(end) = supervisor::supervise()
-    {
+    let supervised = if WatchArguments::is_meant(&words) { None } else { supervisor::supervise() };
+    if let Some(end) = supervised {
         return end.follow();
     }
     let status = work(words);
