@@ -9,7 +9,7 @@ use crate::files;
 
 /// Prints what bash offers for the words.
 const BASH: &str = "source /tmp/criu-gc.bash; COMP_WORDS=(criu-gc \"$@\"); COMP_CWORD=$#; \
-    _criu-gc criu-gc \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    _criu__gc criu-gc \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
 
 /// zsh has no way to ask without a terminal: it loads the function, whose syntax it checks.
 const ZSH: &str = "fpath=(/tmp $fpath); autoload -Uz compinit; compinit -D -u; print -r -- $_comps[criu-gc]";
