@@ -145,7 +145,7 @@ _criu__gc() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        criu__subcmd__gc__subcmd__clean)
+        criu__gc__subcmd__clean)
             opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -247,7 +247,7 @@ _criu__gc() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        criu__subcmd__gc__subcmd__gc)
+        criu__gc__subcmd__gc)
             opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -349,7 +349,7 @@ _criu__gc() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        criu__subcmd__gc__subcmd__heal)
+        criu__gc__subcmd__heal)
             opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -451,7 +451,7 @@ _criu__gc() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        criu__subcmd__gc__subcmd__restorable)
+        criu__gc__subcmd__restorable)
             opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -553,7 +553,7 @@ _criu__gc() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        criu__subcmd__gc__subcmd__rm)
+        criu__gc__subcmd__rm)
             opts="-n -y -h --save --kill --show --yes --images --timeout --json --host --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -579,7 +579,7 @@ _criu__gc() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        criu__subcmd__gc__subcmd__scan)
+        criu__gc__subcmd__scan)
             opts="-n -y -v -h --clean --kill --show --yes --walk --images --timeout --exit-code --summary --json --tree --metrics --host --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -609,7 +609,7 @@ _criu__gc() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        criu__subcmd__gc__subcmd__show)
+        criu__gc__subcmd__show)
             opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -24,7 +24,6 @@ pub(crate) fn test() {
     assert_offers(&run(&host, &["zsh", "-f", "-c", ZSH], &[]), &["_criu-gc"]);
     let fish = |line: &str| run(&host, &["fish", "-c", "source /tmp/criu-gc.fish; complete -C $argv[1]"], &[line]);
     assert_offers(&fish("criu-gc --sh"), &["--show"]);
-    assert_offers(&fish("criu-gc --allow tree-"), &["tree-alive"]);
     assert_offers(&fish("criu-gc sc"), &["scan"]);
 }
 

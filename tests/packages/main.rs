@@ -17,7 +17,7 @@ const CASES: [Case; 5] = [
     Case { name: "the .rpm does the demonstration in a bare Debian, and leaves nothing when erased", test: rpm::test },
     Case { name: "lintian says nothing about the .deb that matters", test: lint::deb },
     Case { name: "rpmlint says nothing about the .rpm that matters", test: lint::rpm },
-    Case { name: "bash, zsh and fish complete words, options and reasons", test: completions::test },
+    Case { name: "bash, zsh and fish complete words and options", test: completions::test },
 ];
 
 fn main() -> std::process::ExitCode {

@@ -108,7 +108,8 @@ pub(crate) fn joined(text: &OsStr) -> Result<Resource, Expected> {
 
 /// Where `ip netns` has a network namespace of this name; `None` for a path.
 pub(crate) fn named_namespace(named: &Path) -> Option<[PathBuf; 2]> {
-    let is_name = !named.as_os_str().as_bytes().contains(&b'/') && named != "." && named != "..";
+    let is_name =
+        !named.as_os_str().as_bytes().contains(&b'/') && named.as_os_str() != "." && named.as_os_str() != "..";
     is_name.then(|| ["/run/netns", "/var/run/netns"].map(|directory| Path::new(directory).join(named)))
 }
 

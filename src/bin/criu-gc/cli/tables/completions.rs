@@ -46,6 +46,8 @@ fn the_shells_complete_the_command_line() {
         let mut text = Vec::new();
         generate(shell, &mut whole(), "criu-gc", &mut text);
         let text = String::from_utf8(text).expect("text");
+        // clap_complete (4.6) calls the program's own hyphen one before a subcommand, in one of two places.
+        let text = text.replace("criu__subcmd__gc", "criu__gc");
         let text = if shell == Shell::Bash { format!("{text}\n{NAMES}") } else { text };
         assert_snapshot(&format!("packaging/completions/{name}"), &text);
     }
