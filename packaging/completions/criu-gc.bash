@@ -37,6 +37,9 @@ _criu__gc() {
             criu__gc,show)
                 cmd="criu__gc__subcmd__show"
                 ;;
+            criu__gc,watch)
+                cmd="criu__gc__subcmd__watch"
+                ;;
             *)
                 ;;
         esac
@@ -44,7 +47,7 @@ _criu__gc() {
 
     case "${cmd}" in
         criu__gc)
-            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help gc clean show restorable heal scan rm"
+            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help gc clean show restorable heal scan rm watch"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -702,6 +705,44 @@ _criu__gc() {
                     ;;
                 --only)
                     COMPREPLY=($(compgen -W "network files" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        criu__subcmd__gc__subcmd__watch)
+            opts="-h --every --clean --kill --metrics --listen --walk --images --timeout --host --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --every)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --walk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --images)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

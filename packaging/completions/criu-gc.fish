@@ -77,6 +77,7 @@ complete -c criu-gc -n "__fish_criu_gc_needs_command" -a "restorable" -d 'Undo w
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -a "heal" -d 'Give processes back what a killed dump took'
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -a "scan" -d 'List everything of CRIU\'s shape on this host, whose it is, and what to type'
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -a "rm" -d 'Remove objects by the ids and paths that criu-gc scan prints'
+complete -c criu-gc -n "__fish_criu_gc_needs_command" -a "watch" -d 'Scan this host again and again, and print what appears, what goes and what could not be looked at, as JSON lines'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -s D -l images-dir -d 'The checkpoint, which may be given several times: an images directory, a runtime\'s checkpoint directory, an archive of either (tar, tar.gz, tar.zst, a container image), a directory of these, - for an archive on standard input, a container as podman:NAME, docker:NAME, cri:ID, ctr:ID, lxc:NAME, incus:NAME, runc:ID or k8s:POD, or the stored record of a dump whose images are gone' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -l save -d 'Save the file of each link remap in this directory before removing the link, as a hard link if possible, otherwise as a copy' -r -F
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -l dump-log -d 'The log of the dump, if it is in neither the images nor the work directory' -r -F
@@ -331,3 +332,13 @@ complete -c criu-gc -n "__fish_criu_gc_using_subcommand rm" -s y -l yes -d 'Do n
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand rm" -l json -d 'Print one JSON document instead of text'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand rm" -l host -d 'In a container with --pid=host, work in the mount and network namespaces of the host\'s process 1'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -l every -d 'The time from the start of one pass to that of the next, such as 30s, 5m or 1h' -r
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -l metrics -d 'Write the counts of each pass to this file for the textfile collector of Prometheus\' node_exporter' -r -F
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -l listen -d 'Answer requests for /metrics at this address and port, such as 0.0.0.0:9935; status 503 until a pass has ended' -r
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -l walk -d 'Also look at all names in these directories and below, on one filesystem each' -r -F
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -l images -d 'Also look for images in these directories and below, to find out whose an object is' -r -F
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -l timeout -d 'How many seconds a look may take; what was not reached is not known, and a pass that hangs is killed' -r
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -l clean -d 'Remove what a crash left and no restore needs: temporary directories and mounts, the unfinished cache'
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -l kill -d 'With --clean, kill the processes that a killed dump or restore left, which never run again'
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -l host -d 'In a container with --pid=host, look in the mount and network namespaces of the host\'s process 1'
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
