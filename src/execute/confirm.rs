@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Compares the outcomes with a second look: an object that still exists was not removed, whatever the call returned.
+//! Compares the outcomes with a second look: an object that still exists was not removed, whatever the call returned; and
+//! one that was kept may be gone, since an earlier checkpoint of the same run had it too, or somebody else removed it.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -10,11 +11,13 @@ use crate::carrier::filter::FoundRule;
 use crate::carrier::{FilterQuery, Outcome, Presence, Query};
 use crate::connection::Connection;
 use crate::firewall::FilterPlace;
+use crate::plan::{Item, Verdict};
 use crate::probe::Finding;
 use crate::system::dir::InodeId;
 use crate::system::netns::NetworkId;
 
-/// Takes back the word "removed" for each object that the look afterwards has found.
+/// Takes back the word "removed" for each object that the look afterwards has found, and the word "kept" for each that it
+/// knows to be gone.
 pub fn confirm(done: &mut [Done], after: &[Finding]) {
     let left = Remaining::of(after);
     for done in done.iter_mut().filter(|done| done.outcome == Outcome::Removed) {
@@ -22,6 +25,18 @@ pub fn confirm(done: &mut [Done], after: &[Finding]) {
             done.outcome = Outcome::Failed("it still exists after its removal, or exists again".to_owned());
         }
     }
+    let gone: Vec<&Finding> = after.iter().filter(|finding| is_gone(finding)).collect();
+    for done in done.iter_mut().filter(|done| matches!(done.item.verdict, Verdict::Keep(_))) {
+        let Item { finding, verdict, .. } = &mut done.item;
+        if let Some(now) = gone.iter().find(|now| now.residue == finding.residue) {
+            finding.presence = now.presence.clone();
+            (*verdict, done.outcome) = (Verdict::Nothing, Outcome::AlreadyGone);
+        }
+    }
+}
+
+fn is_gone(finding: &Finding) -> bool {
+    matches!(finding.presence, Presence::Gone(_))
 }
 
 /// What is there, by what tells one object from another. Ten thousand objects are looked up in it.

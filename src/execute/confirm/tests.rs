@@ -61,3 +61,23 @@ fn only_the_word_removed_is_taken_back() {
     confirm(&mut done, &[object]);
     assert_eq!(done.map(|done| done.outcome), [Outcome::Kept, Outcome::AlreadyGone]);
 }
+
+/// Two checkpoints of one tree have the same objects, and the newer one's removal comes first.
+#[test]
+fn what_was_kept_and_is_gone_is_not_called_kept() {
+    let object = link_finding(link());
+    let kept = || {
+        let verdict = Verdict::Keep(vec![crate::reason::KeepReason::ChangedSince]);
+        let item = Item { finding: object.clone(), verdict, record: None };
+        Done { item, outcome: Outcome::Kept, saved: None }
+    };
+    let gone = Finding { presence: Presence::Gone(crate::host::Looked::in_test()), ..object.clone() };
+    for (after, outcome) in
+        [(vec![gone], Outcome::AlreadyGone), (vec![object.clone()], Outcome::Kept), (vec![], Outcome::Kept)]
+    {
+        let mut done = [kept()];
+        confirm(&mut done, &after);
+        assert_eq!(done[0].outcome, outcome);
+        assert_eq!(done[0].item.verdict == Verdict::Nothing, outcome == Outcome::AlreadyGone);
+    }
+}

@@ -22,7 +22,7 @@ struct Store {
     patterns: &'static [&'static str],
 }
 
-const STORES: [Store; 9] = [
+const STORES: [Store; 10] = [
     Store {
         engine: Engine::Containerd,
         path: "/var/lib/containerd",
@@ -38,6 +38,8 @@ const STORES: [Store; 9] = [
         path: "/run/containerd/io.containerd.runtime.v2.task",
         patterns: &["*/+/checkpoint", "*/+/work"],
     },
+    // Here containerd has CRIU put the images, also for Docker, before it packs them: they stay if it is killed meanwhile.
+    Store { engine: Engine::Containerd, path: "/tmp", patterns: &["ctrd-checkpoint*"] },
     Store {
         engine: Engine::Kubelet,
         path: "/var/lib/kubelet",
@@ -61,7 +63,10 @@ const STORES: [Store; 9] = [
 const INCUS: &[&str] = &["*/containers/+/state", "*/containers-snapshots/+/*/state"];
 
 /// What only an engine can list: archives in a store of blobs.
-const ARCHIVES: [&str; 1] = ["/var/lib/containerd/io.containerd.content.v1.content/blobs"];
+const ARCHIVES: [&str; 2] = [
+    "/var/lib/containerd/io.containerd.content.v1.content/blobs",
+    "/var/lib/docker/containerd/daemon/io.containerd.content.v1.content/blobs",
+];
 
 /// Adds the stores.
 pub(super) fn add(places: &mut Places) {

@@ -26,7 +26,9 @@ enum Step {
     Name(&'static str),
     /// Any directory.
     Any,
-    /// The same, named by the container.
+    /// Any directory whose name begins so.
+    Beginning(&'static str),
+    /// Any directory, named by the container.
     Container,
     /// A file whose name ends so.
     File(&'static str),
@@ -35,13 +37,14 @@ enum Step {
 }
 
 impl Pattern {
-    /// A path whose components are names, `*` for any directory, `+` for that of a container, or `*.tar` for files.
+    /// A path whose components are names, `*` for any directory, `name*` for one whose name begins so, `+` for that of a
+    /// container, or `*.tar` for files.
     pub(super) fn of(path: &'static str) -> Self {
         let step = |component: &'static str| match (component, component.strip_prefix('*')) {
             ("*", _) => Step::Any,
             ("+", _) => Step::Container,
             (_, Some(ending)) => Step::File(ending),
-            (name, None) => Step::Name(name),
+            (name, None) => name.strip_suffix('*').map_or(Step::Name(name), Step::Beginning),
         };
         Pattern(path.split('/').map(step).collect())
     }
@@ -97,8 +100,10 @@ impl Expanded {
     ) -> Result<(), FileError> {
         match step {
             Step::Name(name) => self.enter(directory, &here.join(name), container, rest),
-            Step::Any | Step::Container => {
-                for name in self.names(directory)? {
+            Step::Any | Step::Container | Step::Beginning(_) => {
+                let beginning = if let Step::Beginning(beginning) = step { *beginning } else { "" };
+                let begins = |name: &Vec<u8>| name.starts_with(beginning.as_bytes());
+                for name in self.names(directory)?.into_iter().filter(begins) {
                     let path = here.join(OsStr::from_bytes(&name));
                     let text = String::from_utf8_lossy(&name);
                     let container = if *step == Step::Container { Some(text.as_ref()) } else { container };
@@ -198,6 +203,8 @@ mod tests {
         assert_eq!(checkpoints, ["a/userdata/checkpoint", "c/userdata/checkpoint"].map(PathBuf::from));
         assert_eq!(expanded(top.path(), &["*.tar"]), [PathBuf::from("x.tar")]);
         assert_eq!(expanded(top.path(), &["none/*", "a"]), [PathBuf::from("a")]);
+        fs::create_dir(top.path().join("bc")).unwrap();
+        assert_eq!(expanded(top.path(), &["b*"]), ["b", "bc"].map(PathBuf::from));
     }
 
     #[test]
