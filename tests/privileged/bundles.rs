@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use testkit::{Bundle, Criu, Engines, IptablesFlavour, LockMethod, Runtime, Snapshot, TestHost};
 
 use crate::case::{Case, Cases};
+use crate::pages::Page;
 use crate::places::link_in;
 use crate::pod::{LOCKS, Peers, Pod};
 use crate::recorded::{fates, without_record};
@@ -44,6 +45,11 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a directory that only the configuration names by now is not the volume's", test: renamed },
     Case { name: "runc restores a container after criu-gc only showed", test: restored_after_show },
 ]));
+
+inventory::submit!(Cases::with_newest_criu(&[Case {
+    name: "the commands of the pages of runc and crun do what the pages say",
+    test: pages
+},]));
 
 /// A container that was checkpointed, and the host as it was before.
 struct Checkpointed<'a> {
@@ -219,4 +225,29 @@ fn restored_after_show(criu: &Criu) {
     pod.assert_restored(&mut checkpointed.peers);
     assert_eq!(checkpointed.tool().difference_to(&checkpointed.before), NOTHING);
     checkpointed.tool().assert_finds_nothing();
+}
+
+fn pages(criu: &Criu) {
+    for (runtime, name) in [(Runtime::Runc, "runc.md"), (Runtime::Crun, "crun.md")] {
+        let mut page = Page::read(name);
+        for is_discarded in [false, true] {
+            let host = TestHost::new();
+            let flavour = IptablesFlavour::Nft;
+            let pod = Pod::new(&host, flavour);
+            let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
+            engines.configure(&format!("action-script {}", link_recorder(&host, "criu-gc-record").display()));
+            let mut checkpointed = Checkpointed::new(&host, &pod, &engines, runtime);
+            pod.assert_has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
+            let images = checkpointed.container.images();
+            if is_discarded {
+                page.run_by_record(&host, &images, || fs::remove_dir_all(&images).expect("images"));
+            } else {
+                for command in ["criu-gc -D BUNDLE --show", "criu-gc -D BUNDLE"] {
+                    page.run(&host, command, &[("BUNDLE", checkpointed.container.directory())]);
+                }
+            }
+            pod.assert_has_network_again(flavour, &mut checkpointed.peers);
+        }
+        page.assert_all_run();
+    }
 }

@@ -40,7 +40,11 @@ pub(crate) struct Pod<'a> {
 impl<'a> Pod<'a> {
     /// A pod of which the host is the network. The tables of iptables are made: no use of iptables takes them away.
     pub(crate) fn new(host: &'a TestHost, flavour: IptablesFlavour) -> Self {
-        let network = host.make_net_namespace("pod");
+        Self::around(host, flavour, host.make_net_namespace("pod"))
+    }
+
+    /// The same around a network namespace that an engine has made.
+    pub(crate) fn around(host: &'a TestHost, flavour: IptablesFlavour, network: NetNamespace) -> Self {
         host.connect(&network, "10.9.0.1/24", "10.9.0.2/24");
         make_tables(host, None, flavour);
         make_tables(host, Some(&network.path()), flavour);
@@ -61,6 +65,15 @@ impl<'a> Pod<'a> {
         let files: [Word<'_>; 6] = [&"deleted", &"/data/one", &"deleted", &"/tmp/two", &"semaphore", &"name"];
         let connection: [Word<'_>; 2] = [&"connect", &self.outside.address()];
         self.specification(&[files.as_slice(), &connection].concat())
+    }
+
+    /// The same program, which may be started again and again: it removes its old files first.
+    pub(crate) fn restartable_container(&self) -> Specification {
+        let old: [Word<'_>; 6] =
+            [&"remove-old", &"/data/one.keep", &"remove-old", &"/tmp/two.keep", &"remove-old", &"/dev/shm/sem.name"];
+        let files: [Word<'_>; 6] = [&"deleted", &"/data/one", &"deleted", &"/tmp/two", &"semaphore", &"name"];
+        let connection: [Word<'_>; 2] = [&"connect", &self.outside.address()];
+        self.specification(&[old.as_slice(), &files, &connection].concat())
     }
 
     fn specification(&self, words: &[Word<'_>]) -> Specification {
@@ -87,6 +100,23 @@ impl<'a> Pod<'a> {
         assert!(!self.locks(flavour).is_empty() && !self.sidecar_answers(), "void: the network is not locked");
         peers.sidecar.send();
         peers.sidecar.assert_gets_no_answer();
+    }
+
+    /// Whether anything of CRIU's locks the network.
+    pub(crate) fn is_locked(&self, flavour: IptablesFlavour) -> bool {
+        !self.locks(flavour).is_empty()
+    }
+
+    /// Proves that nobody in the pod has a network.
+    pub(crate) fn assert_locked(&self, flavour: IptablesFlavour) {
+        assert!(self.is_locked(flavour) && !self.sidecar_answers(), "void: the network is not locked");
+    }
+
+    /// The sidecar has its network again.
+    pub(crate) fn assert_sidecar_has_network(&self, flavour: IptablesFlavour, peers: &mut Peers) {
+        assert_eq!(self.locks(flavour), NOTHING);
+        assert!(self.sidecar_answers());
+        peers.sidecar.assert_gets_an_answer();
     }
 
     /// The sidecar has its network again, and what waited for it is through; the container's peer learns of its end.

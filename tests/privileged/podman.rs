@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use testkit::{CommandExt, Criu, Engines, IptablesFlavour, LockMethod, Podman, Snapshot, Specification, TestHost};
 
 use crate::case::{Case, Cases};
+use crate::pages::Page;
 use crate::places::link_in;
 use crate::pod::{Peers, Pod};
+use crate::recording::link_recorder;
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -29,6 +31,11 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "what a checkpoint left is removed by podman's export on standard input", test: standard_input },
     Case { name: "what a checkpoint left is removed by the image that podman made of it", test: images },
 ]));
+
+inventory::submit!(Cases::with_newest_criu(&[Case {
+    name: "the commands of podman's page do what the page says",
+    test: page
+},]));
 
 /// The container that is checkpointed.
 const NAME: &str = "container";
@@ -380,6 +387,39 @@ fn images(criu: &Criu) {
             pair.tool_with_namespace(path).assert_finds_nothing();
         }
     });
+}
+
+fn page(criu: &Criu) {
+    let mut page = Page::read("podman.md");
+    with_pair(criu, LockMethod::Iptables, |mut pair| {
+        pair.checkpoint(&[]);
+        for command in ["criu-gc podman:NAME --show", "criu-gc podman:NAME"] {
+            page.run(pair.host, command, &[("NAME", Path::new(NAME))]);
+        }
+        pair.pod.assert_has_network_again(FLAVOUR, &mut pair.peers);
+    });
+    with_pair(criu, LockMethod::Iptables, |mut pair| {
+        let archive = pair.export("export", &[]);
+        let words = [("EXPORT", archive.as_path()), ("PATH", &pair.pod.network.path())];
+        for command in ["criu-gc EXPORT --show", "criu-gc EXPORT --netns PATH"] {
+            page.run(pair.host, command, &words);
+        }
+        pair.pod.assert_has_network_again(FLAVOUR, &mut pair.peers);
+    });
+    let host = TestHost::new();
+    let pod = Pod::new(&host, FLAVOUR);
+    let engines = Engines::new(&host, criu, LockMethod::Iptables, FLAVOUR);
+    engines.configure(&format!("action-script {}", link_recorder(&host, "criu-gc-record").display()));
+    let podman = engines.set_up_podman();
+    podman.start("sidecar", &pod.sidecar());
+    let sidecar = pod.peer();
+    podman.start(NAME, &pod.container());
+    let mut peers = Peers { sidecar, container: pod.peer() };
+    podman.checkpoint(NAME, &["--keep"]);
+    let images = podman.directory(NAME).join("checkpoint");
+    page.run_by_record(&host, &images, || podman.remove(NAME));
+    pod.assert_has_network_again(FLAVOUR, &mut peers);
+    page.assert_all_run();
 }
 
 fn mount_tables(images: &Path) -> Vec<String> {

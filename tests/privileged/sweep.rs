@@ -25,11 +25,14 @@ inventory::submit!(Cases::with_each_criu(&[
 /// After so long no process is on its way to where it stays.
 const SETTLED: Duration = Duration::from_millis(100);
 
+/// How many moments there are if nobody says.
+const FEW: u32 = 10;
+
 /// How long after its start each dump or restore is killed, if a whole one takes so long.
-fn moments(whole: Duration) -> impl Iterator<Item = Duration> {
-    let count = std::env::var("CRIU_GC_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_u32);
+pub(crate) fn moments(whole: Duration, few: u32) -> impl Iterator<Item = Duration> {
+    let count = std::env::var("CRIU_GC_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(few);
     // The fractional parts of multiples of the golden ratio are spread evenly.
-    (0..count).map(move |number| whole.mul_f64((f64::from(number) * 0.618_034).fract()))
+    (1..=count).map(move |number| whole.mul_f64((f64::from(number) * 0.618_034).fract()))
 }
 
 fn dumps(criu: &Criu) {
@@ -41,7 +44,7 @@ fn dumps(criu: &Criu) {
     let (whole, options) = (start(), DumpOptions::default());
     let whole = criu.dump(&whole.host, &whole.tree, &images_of(&whole.host), &options).duration;
     let (mut killed, mut early, mut damaged, mut dead, mut linked, mut unknown) = (0, 0, 0, 0, 0, 0);
-    for time in moments(whole) {
+    for time in moments(whole, FEW) {
         let echo = start();
         let images = images_of(&echo.host);
         if criu.dump_killed_at(&echo.host, &echo.tree, &images, &options, time).is_none() {
@@ -86,7 +89,7 @@ fn restores(criu: &Criu) {
     whole.assert_restores(criu);
     let whole = start.elapsed();
     let (mut killed, mut littered, mut finished) = (0, 0, 0);
-    for time in moments(whole) {
+    for time in moments(whole, FEW) {
         let dumped = Killed::dumped(criu, &[]);
         if !criu.restore_killed_at(&dumped.host, &dumped.dump, &dumped.options, time) {
             continue;

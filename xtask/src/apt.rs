@@ -18,26 +18,27 @@ pub(crate) const NEW_SUITES: &[&str] = &["forky", "sid", "experimental"];
 #[derive(Debug)]
 pub(crate) struct Apt {
     directory: PathBuf,
-    suites: Vec<&'static str>,
+    suites: Vec<String>,
 }
 
 impl Apt {
     /// Fetches the lists of those of the suites that the mirror has.
-    pub(crate) fn update(directory: &Path, mirror: &Mirror, suites: &[&'static str]) -> Result<Self, Error> {
+    pub(crate) fn update(directory: &Path, mirror: &Mirror, suites: &[&str]) -> Result<Self, Error> {
         let mut apt = Self { directory: directory.to_owned(), suites: Vec::new() };
         apt.make_state()?;
         let mut last = String::new();
         for suite in suites.iter().copied() {
             apt.write("apt.sources", &sources(mirror, &[suite]))?;
             match program::output(apt.get().arg("update")) {
-                Ok(_) => apt.suites.push(suite),
+                Ok(_) => apt.suites.push(suite.to_owned()),
                 Err(error) => last = error.to_string(),
             }
         }
         if apt.suites.is_empty() {
             return Err(Error::NoSuite { mirror: mirror.uri.clone(), suites: suites.join(", "), last });
         }
-        apt.write("apt.sources", &sources(mirror, &apt.suites))?;
+        let found: Vec<&str> = apt.suites.iter().map(String::as_str).collect();
+        apt.write("apt.sources", &sources(mirror, &found))?;
         Ok(apt)
     }
 
@@ -61,11 +62,21 @@ impl Apt {
 
     /// Downloads the packages and all that they depend on.
     pub(crate) fn download_closure(&self, packages: &[String], to: &Path) -> Result<(), Error> {
+        self.download_with(packages, to, &[])
+    }
+
+    /// The same, but for what is installed on this machine, which must be of the same release.
+    pub(crate) fn download_missing(&self, packages: &[String], to: &Path) -> Result<(), Error> {
+        self.download_with(packages, to, &["-o", "Dir::State::status=/var/lib/dpkg/status", "--reinstall"])
+    }
+
+    fn download_with(&self, packages: &[String], to: &Path, options: &[&str]) -> Result<(), Error> {
         let mut archives = std::ffi::OsString::from("Dir::Cache::archives=");
         archives.push(to);
         fs::create_dir_all(to.join("partial")).map_err(file("create", to))?;
         let mut command = self.get();
-        command.arg("-o").arg(archives).args(["--yes", "--download-only", "install"]).args(packages);
+        command.args(options).arg("-o").arg(archives);
+        command.args(["--yes", "--download-only", "install"]).args(packages);
         program::output(&mut command).map(drop)
     }
 

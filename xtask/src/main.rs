@@ -14,6 +14,7 @@ mod crun;
 mod debootstrap;
 mod demo;
 mod dist;
+mod engines;
 mod error;
 mod fuzz;
 mod image;

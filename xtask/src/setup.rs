@@ -10,7 +10,7 @@ use testkit::Artifacts;
 use crate::error::Error;
 use crate::tree::create;
 use crate::versions::Freshness;
-use crate::{cargo, criu, crun, packages, program};
+use crate::{cargo, criu, crun, engines, packages, program};
 
 pub(crate) fn run(freshness: Freshness) -> Result<(), Error> {
     let artifacts = Artifacts::of_workspace();
@@ -20,6 +20,7 @@ pub(crate) fn run(freshness: Freshness) -> Result<(), Error> {
     packages::install_missing(packages::OF_TESTS)?;
     criu::bring(&artifacts.criu(), freshness)?;
     crun::bring(&artifacts.crun(), freshness)?;
+    engines::bring(&artifacts.engines(), freshness)?;
     cargo::build_workload(&artifacts.workload())?;
     build_killer(&artifacts.killer())
 }

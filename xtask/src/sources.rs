@@ -28,9 +28,14 @@ struct Source {
     signed_by: Option<String>,
 }
 
+/// The code name of this machine's release.
+pub(crate) fn release() -> Result<String, Error> {
+    codename(&read(Path::new("/etc/os-release"))?).ok_or(Error::NoCodename)
+}
+
 /// The mirror that this machine's release comes from.
 pub(crate) fn mirror() -> Result<Mirror, Error> {
-    let codename = codename(&read(Path::new("/etc/os-release"))?).ok_or(Error::NoCodename)?;
+    let codename = release()?;
     let files = files()?;
     for file in &files {
         let text = read(file)?;

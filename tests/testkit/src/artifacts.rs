@@ -13,6 +13,12 @@ pub const REQUIRED: &str = "CRIU_GC_REQUIRE_PRIVILEGED";
 /// Names the versions of CRIU to test with, separated by spaces, where not all are to be.
 pub const CRIU: &str = "CRIU_GC_CRIU";
 
+/// Names a tree of a whole Debian: what hosts have for `/` instead of the machine's own.
+pub const ROOT: &str = "CRIU_GC_ROOT";
+
+/// Names a client of containerd's CRI service, where its tests are to run.
+pub const CRI: &str = "CRIU_GC_CRI";
+
 /// Names another program to test instead of criu-gc: the suite has to fail with it (`cargo xtask against-stubs`).
 pub const BINARY: &str = "CRIU_GC_BINARY";
 
@@ -70,6 +76,11 @@ impl Artifacts {
         self.image().join("criu-gc.tar")
     }
 
+    /// Docker, containerd and LXC: `tree`, to be laid over a host's own `/usr` and `/etc`.
+    pub fn engines(&self) -> PathBuf {
+        self.target.join("engines")
+    }
+
     /// The static program that is dumped.
     pub fn workload(&self) -> PathBuf {
         self.target.join("workload/workload")
@@ -100,7 +111,7 @@ fn find_reason() -> Option<String> {
     if let Some(program) = PROGRAMS.iter().find(|program| !is_on_search_path(program)) {
         return Some(format!("the program {program} is missing: run `cargo xtask setup`"));
     }
-    let brought = [artifacts.workload(), artifacts.killer(), artifacts.crun().join("crun")];
+    let brought = [artifacts.workload(), artifacts.killer(), artifacts.crun().join("crun"), artifacts.engines()];
     if let Some(path) = brought.iter().find(|path| !path.exists()) {
         return Some(format!("{} is missing: run `cargo xtask setup`", path.display()));
     }

@@ -5,8 +5,13 @@
 //! finds the CRIU that was chosen, and keeps all its state in the host's directories. Its containers run the workload.
 
 mod bundle;
+mod containerd;
 mod control_group;
+mod cri;
+mod docker;
 mod enclosure;
+mod lxc;
+mod packages;
 mod podman;
 
 use std::ffi::OsString;
@@ -25,7 +30,11 @@ use crate::{Word, process};
 use control_group::ControlGroup;
 
 pub use bundle::{Bundle, Runtime};
+pub use containerd::Containerd;
+pub use cri::Cri;
+pub use docker::Docker;
 pub use enclosure::{Enclosure, Pids};
+pub use lxc::Lxc;
 pub use podman::Podman;
 
 /// Where engines run: part of a host, with one CRIU and one way to lock the network.
@@ -33,6 +42,7 @@ pub use podman::Podman;
 pub struct Engines<'a> {
     host: &'a TestHost,
     group: ControlGroup,
+    criu: PathBuf,
     search_path: OsString,
     configuration: PathBuf,
 }
@@ -60,7 +70,7 @@ impl<'a> Engines<'a> {
         let configuration = host.unused_path("criu.conf");
         let text = format!("link-remap\nnetwork-lock {}\n", lock.word());
         fs::write(&configuration, text).expect("a new file");
-        Self { host, group, search_path, configuration }
+        Self { host, group, criu: program.to_owned(), search_path, configuration }
     }
 
     /// Adds a line to CRIU's configuration file.
@@ -70,6 +80,14 @@ impl<'a> Engines<'a> {
     pub fn configure(&self, line: &str) {
         let text = fs::read_to_string(&self.configuration).expect("a file");
         fs::write(&self.configuration, format!("{text}{line}\n")).expect("a file");
+    }
+
+    /// Kills whatever runs of the engines themselves at this moment, their daemons, shims and CRIUs: not the containers.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn kill(&self) {
+        self.group.kill_engines();
     }
 
     /// A command of an engine.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::{Artifacts, ROOT};
 use crate::command::{CommandExt, Finished, wait_until};
 use crate::launch::Launch;
 use crate::snapshot::Snapshot;
@@ -25,7 +25,7 @@ use crate::{Word, kernel, process};
 use scratch::Scratch;
 
 /// Where programs of the machine are looked for.
-pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const OWN_TMP: &str = "mount -t tmpfs testkit /tmp\n";
 
@@ -63,8 +63,11 @@ impl TestHost {
         close_fds::set_fds_cloexec_threadsafe(3, &[]);
         let scratch = Scratch::new(&Artifacts::of_workspace().scratch());
         let used = mounts::used(programs);
-        let host =
-            Self { holder: Holder::new(scratch.root(), &mounts::disks(&used)), scratch, names: AtomicU32::new(1) };
+        let holder = match root_tree() {
+            None => Holder::new(scratch.root(), "", &mounts::disks(&used)),
+            Some(tree) => Holder::new(scratch.root(), &scratch.overlay(&tree), &mounts::of_tests(&used)),
+        };
+        let host = Self { holder, scratch, names: AtomicU32::new(1) };
         // Who builds in the machine's /tmp has to find that in the host.
         let own_tmp = if used.iter().any(|path| path.starts_with("/tmp")) { "" } else { OWN_TMP };
         host.run("sh", &[&"-e", &"-c", &format!("{own_tmp}ip link set lo up")]);
@@ -149,6 +152,11 @@ impl TestHost {
     }
 }
 
+/// The tree that hosts have for `/` instead of the machine's own, if there is one.
+pub(crate) fn root_tree() -> Option<PathBuf> {
+    std::env::var_os(ROOT).map(PathBuf::from)
+}
+
 impl Default for TestHost {
     fn default() -> Self {
         Self::new()
@@ -156,12 +164,13 @@ impl Default for TestHost {
 }
 
 impl Holder {
-    /// Builds the host's mount table on the directory given.
-    fn new(root: &Path, disks: &[PathBuf]) -> Self {
+    /// Builds the host's mount table on the directory given, on which an overlay with these options is mounted first, if
+    /// there are any.
+    fn new(root: &Path, overlay: &str, disks: &[PathBuf]) -> Self {
         let mut unshare = Command::new("unshare");
         unshare.args(["--pid", "--fork", "--kill-child", "--mount", "--propagation", "private"]);
         unshare.args(["--net", "--ipc", "--uts", "--", "sh", "-e", "-c", mounts::ENTER, "testkit"]);
-        unshare.arg(root).args(disks).arg("--");
+        unshare.arg(root).arg(overlay).args(disks).arg("--");
         // Ignoring SIGCHLD, process 1 makes the kernel reap what is orphaned.
         unshare.args(["env", "--ignore-signal=CHLD", "cat"]);
         unshare.env_clear().env("PATH", SEARCH_PATH);

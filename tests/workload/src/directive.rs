@@ -17,6 +17,8 @@ pub(crate) enum Directive {
     Enter(Entry),
     /// `remove PATH`
     Remove(PathBuf),
+    /// `remove-old PATH`: the same, if the file is there.
+    RemoveOld(PathBuf),
     /// `open PATH`
     Open(PathBuf),
     /// `link PATH NAME`: give a file one more name.
@@ -99,6 +101,7 @@ impl Words<'_> {
             "session" => Directive::NewSession,
             "enter" => Directive::Enter(self.entry()?),
             "remove" => Directive::Remove(self.path()?),
+            "remove-old" => Directive::RemoveOld(self.path()?),
             "open" => Directive::Open(self.path()?),
             "link" => Directive::Link(self.path()?, self.path()?),
             "deleted" => Directive::Deleted(self.path()?),

@@ -20,6 +20,14 @@ pub(crate) fn deleted(path: &Path) -> Outcome<Vec<OwnedFd>> {
     Ok(vec![file])
 }
 
+/// Removes what an earlier run of the program left, as a program does that is started again and again.
+pub(crate) fn remove_old(path: &Path) -> Outcome {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => Ok(other?),
+    }
+}
+
 /// A regular file with two open file descriptions: CRIU makes a link for each.
 pub(crate) fn deleted_twice(path: &Path) -> Outcome<Vec<OwnedFd>> {
     let first = created(path)?;

@@ -62,6 +62,7 @@ fn apply(directive: &Directive, held: &mut Held, report: &mut Report) -> Outcome
         Directive::Enter(entry) => container::enter(entry)?,
         Directive::Remove(path) if path.is_dir() => std::fs::remove_dir(path)?,
         Directive::Remove(path) => std::fs::remove_file(path)?,
+        Directive::RemoveOld(path) => files::remove_old(path)?,
         Directive::Open(path) => keep(vec![std::fs::File::open(path)?.into()]),
         Directive::Link(path, name) => std::fs::hard_link(path, name)?,
         Directive::Deleted(path) => keep(files::deleted(path)?),

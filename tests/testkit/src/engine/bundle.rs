@@ -79,9 +79,15 @@ impl Bundle<'_> {
     #[track_caller]
     pub fn checkpoint(&self) {
         let pid = self.pid().expect("a running container");
-        let mut command = self.command("checkpoint");
-        command.arg("--image-path").arg(self.images()).args(["--tcp-established", &self.name]).succeed();
+        self.checkpoint_command().succeed();
         await_end(pid);
+    }
+
+    /// The command for that.
+    pub fn checkpoint_command(&self) -> Command {
+        let mut command = self.command("checkpoint");
+        command.arg("--image-path").arg(self.images()).args(["--tcp-established", &self.name]);
+        command
     }
 
     /// Restores the container from its images and lets it run.
@@ -101,12 +107,17 @@ impl Bundle<'_> {
     /// If it cannot be tried.
     #[track_caller]
     pub fn try_restore(&self) -> bool {
+        let mut child = self.restore_command().spawn().expect("nsenter");
+        wait_until(|| child.try_wait().expect("a child's status")).is_some_and(|status| status.success())
+    }
+
+    /// The command for that, without streams, which the container would get.
+    pub fn restore_command(&self) -> Command {
         let mut command = self.command("restore");
         command.args(["--detach", "--tcp-established", "--bundle"]).arg(&self.directory);
         command.arg("--image-path").arg(self.images()).arg(&self.name);
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nsenter");
-        wait_until(|| child.try_wait().expect("a child's status")).is_some_and(|status| status.success())
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
     }
 
     /// Removes what the runtime keeps of the container after a restore that failed. Some keep nothing.

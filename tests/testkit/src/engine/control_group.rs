@@ -51,6 +51,11 @@ impl ControlGroup {
         group
     }
 
+    /// Kills all processes of the engines' own.
+    pub(super) fn kill_engines(&self) {
+        fs::write(self.directory.join(OWN).join("cgroup.kill"), "1").expect("a control group");
+    }
+
     /// A command that belongs to the group.
     pub(super) fn command(&self, host: &TestHost, program: &Path) -> Command {
         let join = format!("echo $$ > {MOUNT}/{OWN}/cgroup.procs && exec nsenter --cgroup={NAMESPACE} -- \"$@\"");

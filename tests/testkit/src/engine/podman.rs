@@ -119,8 +119,14 @@ impl Podman<'_> {
     /// If podman hangs.
     #[track_caller]
     pub fn try_checkpoint(&self, name: &str, options: &[&str]) -> Finished {
+        self.checkpoint_command(name, options).finish()
+    }
+
+    /// The command for that.
+    pub fn checkpoint_command(&self, name: &str, options: &[&str]) -> Command {
         let mut command = self.command("container");
-        command.args(["checkpoint", "--tcp-established"]).args(options).arg(name).finish()
+        command.args(["checkpoint", "--tcp-established"]).args(options).arg(name);
+        command
     }
 
     /// Restores the container.
@@ -141,7 +147,8 @@ impl Podman<'_> {
         self.restore_command(name, options).finish()
     }
 
-    fn restore_command(&self, name: &str, options: &[&str]) -> Command {
+    /// The command for that.
+    pub fn restore_command(&self, name: &str, options: &[&str]) -> Command {
         let mut command = self.command("container");
         command.args(["restore", "--tcp-established"]).args(options).arg(name);
         command

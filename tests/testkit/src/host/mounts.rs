@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 
 use crate::artifacts::{Artifacts, BINARY};
 
-/// Enters the new table, given the directory to build it on and the disks to mount, `/` first, and becomes what
-/// follows `--`. All is done in a mount namespace of the host's own, whose mounts are private.
+/// Enters the new table, given the directory to build it on, the options of an overlay on it or nothing, and the disks to
+/// mount, `/` first, and becomes what follows `--`. All is done in a mount namespace of the host's own, whose mounts are private.
 pub(super) const ENTER: &str = r#"
-new=$1; shift
+new=$1 overlay=$2; shift 2
+[ -z "$overlay" ] || mount -t overlay -o "$overlay" testkit "$new"
 while [ "$1" != -- ]; do
+    mkdir --parents "$new${1%/}"
     mount --bind "$1" "$new${1%/}"
     shift
 done
@@ -54,6 +56,20 @@ pub(super) fn used(programs: &[&Path]) -> Vec<PathBuf> {
     let used = used.chain(brought.iter().map(PathBuf::as_path));
     let used = used.chain(stub.as_deref()).chain(programs.iter().copied());
     used.filter_map(|path| fs::canonicalize(path).ok()).collect()
+}
+
+/// Of what a host uses, the directories that the machine's own root does not bring if the host has another one.
+pub(super) fn of_tests(used: &[PathBuf]) -> Vec<PathBuf> {
+    let is_of_machine = |path: &Path| USED.iter().any(|used| fs::canonicalize(used).is_ok_and(|used| path == used));
+    let directory = |path: &PathBuf| {
+        if path.is_dir() { path.clone() } else { path.parent().map_or_else(PathBuf::new, Path::to_owned) }
+    };
+    let mut all: Vec<_> = used.iter().filter(|path| !is_of_machine(path)).map(directory).collect();
+    all.sort();
+    all.dedup();
+    let (found, mut kept) = (all.clone(), all);
+    kept.retain(|path| !found.iter().any(|other| other != path && path.starts_with(other)));
+    kept
 }
 
 /// The mount points of the machine that a host has too: those on the way to what it uses. `/` is the first.

@@ -25,6 +25,18 @@ impl TestHost {
         namespace
     }
 
+    /// Gives a network namespace that somebody else made, and that has this path, a name as well.
+    ///
+    /// # Panics
+    /// If the host has one of that name.
+    pub fn name_net_namespace(&self, path: &std::path::Path, name: &str) -> NetNamespace {
+        let script = "touch /run/netns/$1; mount --bind $0 /run/netns/$1";
+        self.run("sh", &[&"-ec", &script, &path, &name]);
+        let namespace = NetNamespace { name: name.to_owned() };
+        self.run_in(&namespace, "ip", &[&"link", &"set", &"lo", &"up"]);
+        namespace
+    }
+
     /// Connects the namespace with the host by a pair of devices, `NAME-host` and `NAME-in`, that
     /// have the addresses given (`10.0.0.1/24`).
     ///

@@ -37,6 +37,15 @@ impl Scratch {
         &self.root
     }
 
+    /// The options of an overlay in which whoever writes to the tree writes to a directory of this host instead.
+    pub(super) fn overlay(&self, tree: &Path) -> String {
+        let [upper, work] = ["upper", "work"].map(|name| self.own().join(name));
+        for path in [&upper, &work] {
+            fs::create_dir(path).expect("an empty directory");
+        }
+        format!("lowerdir={},upperdir={},workdir={}", tree.display(), upper.display(), work.display())
+    }
+
     /// What belongs to the test.
     pub(super) fn tests(&self) -> &Path {
         &self.tests
