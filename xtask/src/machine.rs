@@ -4,7 +4,7 @@
 //! Kernels, the root file system and old CRIUs come from Debian's releases by package name. They are kept below
 //! `target/machine`, each with a stamp; a second time nothing is fetched.
 
-mod core;
+pub(crate) mod core;
 mod filesystem;
 mod initramfs;
 mod kernels;

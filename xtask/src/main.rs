@@ -22,6 +22,7 @@ mod machine;
 mod manifests;
 mod packages;
 mod program;
+mod runtimes;
 mod setup;
 mod sources;
 mod test;
@@ -90,6 +91,8 @@ enum Command {
         /// Only these: 5.10, 6.1, 6.12, 7.2; the page is not written
         kernels: Vec<::machine::Kernel>,
     },
+    /// Run the tests of container engines with those of newer releases too, and write the table of docs/runtimes.md
+    Runtimes,
     /// Build the fuzz targets, seed them with real dumps, and run each of them for a while
     Fuzz {
         /// How long each target runs
@@ -137,6 +140,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Machines => machine::table::run_machines(),
         Command::Kernels { kernels } if kernels.is_empty() => machine::table::run(&::machine::Kernel::ALL),
         Command::Kernels { kernels } => machine::table::run(&kernels),
+        Command::Runtimes => runtimes::run(),
         Command::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),
         Command::AgainstStubs { suite } => against_stubs::run(&suite),
     }

@@ -163,7 +163,7 @@ fn refusals(kernel: Kernel) -> Result<Vec<(String, String)>, Error> {
 
 impl Test {
     /// `test NAME (criu VERSION) ... ok`
-    fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let (name, outcome) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
         let (name, criu) = name.trim_end().strip_suffix(')')?.rsplit_once(" (criu ")?;
         let has_passed = match outcome.trim() {
