@@ -121,6 +121,9 @@ impl<'a> Scene<'a> {
         assert!(!removed.stdout.contains("was restored from these images"), "{removed}");
         assert!(links.iter().all(|link| !link.exists()), "{removed}");
         self.pod.assert_has_network_again(FLAVOUR, &mut self.peers);
+        // It has its network now, and gets as far as to say that it is ready.
+        let report = self.pod.volume.join(NAME);
+        assert!(wait_until(|| report.exists().then_some(())).is_some(), "the container has no network");
         tool.assert_finds_nothing();
         assert!(self.docker.pid(NAME).is_some(), "the container that was started afresh has ended");
     }
@@ -186,7 +189,12 @@ fn own_network(criu: &Criu) {
         let specification = Specification::new(&scene.pod.network, &volume, &words);
         scene.docker.run("own", "bridge", &[], &specification);
         let tool = Tool::new(scene.host, &scene.docker.directory("own"));
+        let network = scene.docker.inspect("own", "{{.NetworkSettings.SandboxKey}}");
+        let network = network.replace("/var/run/", "/run/");
         scene.docker.checkpoint("own", CHECKPOINT, &[]);
+        // Docker takes it away a little later.
+        let network = scene.host.path(network);
+        assert!(wait_until(|| (!network.exists()).then_some(())).is_some(), "{} stays", network.display());
         let link = link_in(&volume);
         let removed = tool.run(&[]);
         assert!(removed.code() == 0 && !link.exists(), "{removed}");

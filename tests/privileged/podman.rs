@@ -379,7 +379,7 @@ fn images(criu: &Criu) {
         }
         // The annotations of the image, which docker's format has no place for.
         for list in &lists[..2] {
-            assert!(list[0].contains("podman 4.") && list[0].contains("criu 4"), "{list:#?}");
+            assert!(list[0].contains(", podman ") && list[0].contains("criu 4"), "{list:#?}");
         }
         let tool = pair.tool_with_namespace(&saved[0]);
         pair.assert_cleaned_by(&tool);
