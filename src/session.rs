@@ -28,7 +28,7 @@ use crate::interrupt::{Control, Interrupt};
 use crate::kind::{Claims, Residue};
 use crate::locate::Given;
 use crate::options::Options;
-use crate::plan::Plan;
+use crate::plan::{Plan, Verdict};
 use crate::probe::{self, Finding, Hints};
 use crate::report::{self, CheckpointReport, Mode, Report};
 use crate::save::{Destination, SaveDirectory, Saver};
@@ -176,7 +176,9 @@ fn look_for_rest(
 ) -> Result<Vec<Finding>, Error> {
     let removed: Vec<&Residue> =
         done.iter().filter(|done| done.outcome == Outcome::Removed).map(|done| &done.item.finding.residue).collect();
-    if removed.iter().all(|residue| matches!(residue.query(), Query::Name(_) | Query::Entry(_))) {
+    // What was kept may be gone with an earlier checkpoint's removal.
+    let keeps_nothing = !done.iter().any(|done| matches!(done.item.verdict, Verdict::Keep(_)));
+    if keeps_nothing && removed.iter().all(|residue| matches!(residue.query(), Query::Name(_) | Query::Entry(_))) {
         let claims = Claims { residues: removed.into_iter().cloned().collect(), unknown: Vec::new() };
         let host = Host::look(probe::wanted(checkpoint, &claims));
         return Ok(probe::names(&host, given, checkpoint, claims.residues, hints));
