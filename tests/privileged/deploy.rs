@@ -91,7 +91,8 @@ fn send_to_watch(pid: u32, signal: Signal) {
     for child in children(pid) {
         let line = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
         if line.starts_with("/program\0watch\0") {
-            kill_process(Pid::from_raw(child.cast_signed()).expect("a pid"), signal).expect("a watch");
+            let pid = i32::try_from(child).ok().and_then(Pid::from_raw).expect("a pid");
+            kill_process(pid, signal).expect("a watch");
         }
         send_to_watch(child, signal);
     }

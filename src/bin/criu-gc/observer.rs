@@ -37,7 +37,7 @@ impl Observer {
             Event::Waiting { path, holder } => {
                 self.terminal.message(&format!("waiting for {}, which {holder} has locked", path.display()));
             }
-            _ => {}
+            Event::Looking { .. } | Event::Looked | _ => {}
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn show(options: Options, terminal: &Terminal) -> Options {
                 let _ = writer.stages.send(at);
             }
             Event::Looked => writer.take().into_iter().for_each(Writer::end),
-            _ => {}
+            Event::Opening { .. } | Event::Reading { .. } | Event::Opened { .. } | Event::Waiting { .. } | _ => {}
         }
     })
 }
