@@ -196,7 +196,7 @@ mod tests {
         };
         let mut memory = Memory::default();
         let failed = with("failed", "busy");
-        assert_eq!(names(&mut memory, &[failed.clone()], &[]), ["appeared a", "not-cleaned a", "looked"]);
+        assert_eq!(names(&mut memory, std::slice::from_ref(&failed), &[]), ["appeared a", "not-cleaned a", "looked"]);
         assert_eq!(names(&mut memory, &[failed], &[]), [""; 0]);
         assert_eq!(names(&mut memory, &[with("failed", "gone mad")], &[]), ["not-cleaned a", "looked"]);
         assert_eq!(names(&mut memory, &[with("removed", "")], &[]), ["cleaned a", "looked"]);
