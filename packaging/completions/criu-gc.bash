@@ -714,7 +714,7 @@ _criu__gc() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        criu__subcmd__gc__subcmd__watch)
+        criu__gc__subcmd__watch)
             opts="-h --every --clean --kill --metrics --listen --walk --images --timeout --host --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

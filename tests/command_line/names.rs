@@ -111,20 +111,17 @@ fn after_a_word_the_current_directory_is_meant_if_it_has_images() {
     assert!(!checkpoint.link().exists());
 }
 
-/// The commands in the pages about runtimes.
-fn documented() -> Vec<String> {
+/// The pages about runtimes.
+fn pages() -> String {
     let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runtimes");
-    let pages = fs::read_dir(pages).unwrap().map(|page| fs::read_to_string(page.unwrap().path()).unwrap());
-    let commands = |page: String| {
-        page.lines().filter_map(|line| line.strip_prefix("    criu-gc ")).map(str::to_owned).collect::<Vec<_>>()
-    };
-    pages.flat_map(commands).collect()
+    fs::read_dir(pages).unwrap().map(|page| fs::read_to_string(page.unwrap().path()).unwrap()).collect()
 }
 
 /// What they name is not there, and that alone is wrong with them.
 #[test]
 fn the_commands_in_the_pages_about_runtimes_are_right_but_for_the_names() {
-    let commands = documented();
+    let pages = pages();
+    let commands: Vec<&str> = pages.lines().filter_map(|line| line.strip_prefix("    criu-gc ")).collect();
     assert!(commands.len() > 20, "{commands:#?}");
     for command in &commands {
         let words: Vec<&str> = command.split_whitespace().collect();
@@ -136,7 +133,6 @@ fn the_commands_in_the_pages_about_runtimes_are_right_but_for_the_names() {
         assert!(is_absent, "{command}: {run:?}");
     }
     for prefix in ["podman", "docker", "cri", "ctr", "lxc", "incus", "runc", "k8s"] {
-        let names = |command: &String| command.starts_with(&format!("{prefix}:"));
-        assert!(prefix == "runc" || commands.iter().any(names), "{prefix} is in no page");
+        assert!(pages.contains(&format!("{prefix}:")), "{prefix} is in no page");
     }
 }
