@@ -229,6 +229,8 @@ pub enum Unreachable {
     },
     /// The images do not say on which mount the file was.
     UnknownMount,
+    /// A control group of a hierarchy that is not mounted whole in the tool's mount namespace.
+    NoHierarchy,
 }
 
 /// Where the file `name` of a tree without mount namespaces of its own is: below the root directory of CRIU itself.

@@ -105,6 +105,7 @@ fn unreachable_text(unreachable: &Unreachable) -> String {
             key.to_string_lossy()
         ),
         Unreachable::UnknownMount => "the images do not say which mount it is on".to_owned(),
+        Unreachable::NoHierarchy => "its control group hierarchy is not mounted here".to_owned(),
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) const REMOVE: &str = "rm";
 /// tables, at every tmpfs, at the volumes of podman and Docker, at the upper directories of mounted overlays, and at / and
 /// /tmp of each mount namespace. It enters no network filesystem and no FUSE. What it could not look at, it says.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "criu-gc scan", disable_version_flag = true, args_override_self = true)]
+#[command(name = "criu-gc scan", bin_name = "criu-gc scan", disable_version_flag = true, args_override_self = true)]
 pub(crate) struct ScanArguments {
     /// Remove what a crash left and no restore needs: temporary directories and mounts, the unfinished cache
     #[arg(long)]
@@ -87,7 +87,7 @@ pub(crate) struct ScanArguments {
 /// a criu at work may be using, and the last name of a file only with --save. If one of the objects cannot be removed, none
 /// is.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "criu-gc rm", disable_version_flag = true, args_override_self = true)]
+#[command(name = "criu-gc rm", bin_name = "criu-gc rm", disable_version_flag = true, args_override_self = true)]
 pub(crate) struct RemoveArguments {
     /// What to remove
     #[arg(value_name = "OBJECT", required = true)]

@@ -21,7 +21,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// Each pass is a run of criu-gc scan. It changes nothing without --clean, and removes with --clean what scan --clean
 /// removes. SIGTERM ends the watch at once, with status 0; a removal ends after its current step.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "criu-gc watch", disable_version_flag = true, args_override_self = true)]
+#[command(name = "criu-gc watch", bin_name = "criu-gc watch", disable_version_flag = true, args_override_self = true)]
 pub(crate) struct WatchArguments {
     /// The time from the start of one pass to that of the next, such as 30s, 5m or 1h
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = period)]

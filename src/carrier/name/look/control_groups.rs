@@ -10,7 +10,7 @@ use crate::mounts::{Base, HostMount, Identity, Location, Place, Unreachable, is_
 
 /// Where the control group `/HIERARCHY/GROUP` is, on a host with these mounts.
 pub(super) fn location_of(path: &[u8], mounts: &[HostMount]) -> Location {
-    let unknown = Location::Unreachable(Unreachable::UnknownMount);
+    let unknown = Location::Unreachable(Unreachable::NoHierarchy);
     let Some((hierarchy, group)) = split(path) else { return unknown };
     let shows = |mount: &&HostMount| mount.root == b"/" && is_of_hierarchy(mount, hierarchy);
     // Of two on one directory the last one shows.

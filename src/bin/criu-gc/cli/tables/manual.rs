@@ -15,10 +15,11 @@ use super::super::{Arguments, RemoveArguments, ScanArguments, WatchArguments};
 use super::assert_snapshot;
 use crate::exit::ExitStatus;
 
-const SYNOPSIS: [&str; 4] = [
+const SYNOPSIS: [&str; 5] = [
     "criu-gc [gc|clean|show|restorable] [OPTION]... [-D] DIR...",
     "criu-gc heal [OPTION]... --pid PID | -D DIR",
     "criu-gc scan [OPTION]...",
+    "criu-gc watch [OPTION]...",
     "criu-gc rm [OPTION]... OBJECT...",
 ];
 
