@@ -14,7 +14,7 @@ use crate::case::{Case, Cases};
 use crate::faults::tell;
 use crate::places::has_link;
 use crate::pod::{Peers, Pod};
-use crate::sweep::moments;
+use crate::sweep::{moments, moments_wanted};
 use crate::tool::Tool;
 
 inventory::submit!(Cases::with_newest_criu(&[
@@ -47,8 +47,11 @@ inventory::submit!(Cases::with_newest_criu(&[
 const NAME: &str = "job";
 const FLAVOUR: IptablesFlavour = IptablesFlavour::Nft;
 
-/// How many moments there are if nobody says.
+/// How many moments there are if nobody says, and something was left after one of them.
 const FEW: u32 = 3;
+
+/// How many there are at most until something was left.
+const MOST: u32 = 20;
 
 /// After so long no process is on its way to where it stays.
 const SETTLED: Duration = Duration::from_millis(200);
@@ -135,6 +138,7 @@ fn docker(criu: &Criu, test: &mut dyn FnMut(Running<'_>)) {
 /// What became of it.
 #[derive(Default)]
 struct Counts {
+    moments: u32,
     killed: u32,
     alive: u32,
     littered: u32,
@@ -144,9 +148,13 @@ fn checkpoints(criu: &Criu, set_up: SetUp) {
     let mut whole = Duration::ZERO;
     set_up(criu, &mut |running| whole = running.time(&(running.checkpoint)()));
     let mut counts = Counts::default();
-    for part in moments(Duration::from_secs(1), FEW) {
+    for part in moments(Duration::from_secs(1), MOST) {
+        if counts.are_enough() {
+            break;
+        }
         set_up(criu, &mut |mut running| {
             let time = whole.mul_f64(part.as_secs_f64());
+            counts.moments += 1;
             counts.add(running.kill_at(&mut (running.checkpoint)(), time), time, &mut whole);
             counts.littered += u32::from(running.is_littered());
             running.clean(time);
@@ -170,10 +178,14 @@ fn restores(criu: &Criu, set_up: SetUp) {
         whole = start.elapsed();
     });
     let mut counts = Counts::default();
-    for part in moments(Duration::from_secs(1), FEW) {
+    for part in moments(Duration::from_secs(1), MOST) {
+        if counts.are_enough() {
+            break;
+        }
         set_up(criu, &mut |mut running| {
             running.time(&(running.checkpoint)());
             let time = whole.mul_f64(part.as_secs_f64());
+            counts.moments += 1;
             counts.add(running.kill_at(&mut (running.restore)(), time), time, &mut whole);
             counts.littered += u32::from(running.is_littered());
             running.clean(time);
@@ -191,8 +203,12 @@ impl Counts {
         }
     }
 
+    fn are_enough(&self) -> bool {
+        moments_wanted().is_none() && self.moments >= FEW && self.littered > 0
+    }
+
     fn tell(&self, what: &str) {
-        let Counts { killed, alive, littered } = self;
+        let Counts { killed, alive, littered, .. } = self;
         tell(&format!(
             "{killed} times killed during a {what}: {littered} times something was left, {alive} trees ran on"
         ));

@@ -28,9 +28,14 @@ const SETTLED: Duration = Duration::from_millis(100);
 /// How many moments there are if nobody says.
 const FEW: u32 = 10;
 
+/// How many moments somebody wants.
+pub(crate) fn moments_wanted() -> Option<u32> {
+    std::env::var("CRIU_GC_MOMENTS").ok().and_then(|text| text.parse().ok())
+}
+
 /// How long after its start each dump or restore is killed, if a whole one takes so long.
 pub(crate) fn moments(whole: Duration, few: u32) -> impl Iterator<Item = Duration> {
-    let count = std::env::var("CRIU_GC_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(few);
+    let count = moments_wanted().unwrap_or(few);
     // The fractional parts of multiples of the golden ratio are spread evenly.
     (1..=count).map(move |number| whole.mul_f64((f64::from(number) * 0.618_034).fract()))
 }
