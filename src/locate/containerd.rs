@@ -44,7 +44,8 @@ pub fn complete(context: &mut Context, layer: Option<&Layer>, mounts: &[HostMoun
     }
 }
 
-/// The container that writes to the layer now. A layer that is younger than the images is another one in its place.
+/// The container that writes to the layer now. A layer that is younger than the images is another one in its place; an archive
+/// has whole seconds of their time.
 fn add_container(context: &mut Context, layer: &Layer, mounts: &[HostMount]) {
     let is_of_layer = |mount: &&HostMount| {
         let upper = option(&mount.options, b"upperdir=").map(unescape);
@@ -54,7 +55,7 @@ fn add_container(context: &mut Context, layer: &Layer, mounts: &[HostMount]) {
     let mut containers = roots.filter_map(|root| Some((root, container_of(root)?)));
     let (Some((root, directory)), None) = (containers.next(), containers.next()) else { return };
     let born = Directory::open_exactly(&layer.upper).and_then(|upper| upper.identity()).ok().and_then(|it| it.born);
-    if born.is_none_or(|born| born > layer.written) {
+    if born.is_none_or(|born| born > layer.written.latest()) {
         return;
     }
     if let Some(trust) = add_network(context, directory, layer.trust) {
