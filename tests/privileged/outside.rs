@@ -70,7 +70,7 @@ fn run_inside(prepare: &str, criu: &Criu) -> String {
     let target = tempfile::Builder::new().prefix(&format!("{}.", std::process::id())).tempdir_in(artifacts.scratch());
     let target = target.expect("a new directory");
     let programs = [artifacts.workload(), artifacts.killer()].map(|program| program.with_file_name(""));
-    for brought in [artifacts.criu(), artifacts.crun()].into_iter().chain(programs) {
+    for brought in [artifacts.criu(), artifacts.crun(), artifacts.engines()].into_iter().chain(programs) {
         let brought = fs::canonicalize(brought).expect("what setup brought");
         symlink(&brought, target.path().join(brought.file_name().expect("a name"))).expect("a new link");
     }

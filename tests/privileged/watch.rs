@@ -115,7 +115,13 @@ impl<'a> Watch<'a> {
                 return None;
             }
             pids.iter().for_each(|pid| send(*pid, Signal::STOP));
-            pids.iter().all(|pid| state(*pid) == Some('T')).then_some(pids)
+            let are_stopped = || pids.iter().all(|pid| state(*pid) == Some('T'));
+            if within_a_moment(are_stopped) {
+                return Some(pids);
+            }
+            // One of them has ended: another pass follows.
+            pids.iter().for_each(|pid| send(*pid, Signal::CONT));
+            None
         });
         stopped.expect("void: no pass is met")
     }
@@ -159,6 +165,14 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
     lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()).collect()
+}
+
+/// Whether it comes true soon.
+fn within_a_moment(is_so: impl Fn() -> bool) -> bool {
+    (0..100).any(|_| {
+        thread::sleep(Duration::from_millis(2));
+        is_so()
+    })
 }
 
 fn name(pid: u32) -> Option<String> {
