@@ -111,7 +111,7 @@ fn find_reason() -> Option<String> {
     if let Some(program) = PROGRAMS.iter().find(|program| !is_on_search_path(program)) {
         return Some(format!("the program {program} is missing: run `cargo xtask setup`"));
     }
-    let brought = [artifacts.workload(), artifacts.killer(), artifacts.crun().join("crun"), artifacts.engines()];
+    let brought = [artifacts.workload(), artifacts.killer(), artifacts.crun().join("crun")];
     if let Some(path) = brought.iter().find(|path| !path.exists()) {
         return Some(format!("{} is missing: run `cargo xtask setup`", path.display()));
     }

@@ -41,6 +41,7 @@ impl Engines<'_> {
             let own = self.host.unused_path("packages");
             fs::create_dir(&own).expect("a new directory");
             let tree = Artifacts::of_workspace().engines().join("tree");
+            assert!(tree.exists(), "{} is missing: run `cargo xtask setup`", tree.display());
             self.host.run("sh", &[&"-ec", &LAY_OVER, &"testkit", &tree, &own]);
         }
         self.host.run("sh", &[&"-ec", &CONFIGURED, &"testkit", &self.configuration]);
