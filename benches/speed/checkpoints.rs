@@ -90,7 +90,11 @@ impl Dumped {
         let mut remaps = Vec::new();
         for (number, (of, name)) in (100_u32..).step_by(2).zip(links) {
             files.push(named(&link, number + 1, name));
-            files.push(named(&original, number, of));
+            // Of the link itself CRIU writes neither.
+            let mut original = named(&original, number, of);
+            let regular = original.reg.as_mut().expect("a regular file");
+            (regular.size, regular.mode) = (Some(CONTENT.len() as u64), Some(MODE));
+            files.push(original);
             let mut remap = remap;
             (remap.orig_id, remap.remap_id) = (number, number + 1);
             remaps.push(remap);
@@ -173,7 +177,6 @@ fn named(like: &FileEntry, id: u32, name: &Path) -> FileEntry {
     file.id = id;
     let regular = file.reg.as_mut().expect("a regular file");
     (regular.id, regular.name) = (id, name.as_os_str().as_bytes().to_vec());
-    (regular.size, regular.mode) = (Some(CONTENT.len() as u64), Some(MODE));
     file
 }
 
