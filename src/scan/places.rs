@@ -7,8 +7,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
-
 use crate::causes::with_causes;
 use crate::host::names::foreign_on_the_way;
 use crate::host::{self, Depth, MountNamespace, MountTables, Start};
@@ -161,15 +159,9 @@ impl Places {
             stores.push(homes.join(VOLUMES_OF_USER));
             stores.extend(self.entries(own, homes).into_iter().map(|home| home.join(VOLUMES_OF_USER)));
         }
-        // Docker keeps files of its own beside the volumes.
-        let is_volume = |volume: &PathBuf| {
-            foreign_on_the_way(own, volume).is_some()
-                || !Directory::open_exactly(volume).is_err_and(|error| error.is_file())
-        };
         let mut volumes = Vec::new();
         for store in stores {
-            let found = self.entries(own, &store).into_iter().filter(is_volume);
-            volumes.extend(found.map(|volume| volume.join("_data")));
+            volumes.extend(self.entries(own, &store).into_iter().map(|volume| volume.join("_data")));
         }
         volumes
     }
@@ -180,14 +172,7 @@ impl Places {
             self.add(own, None, directory.to_owned(), Depth::Here);
             return Vec::new();
         }
-        let names = |opened: Directory| {
-            let mut names = opened.names()?;
-            // What cannot be looked at is told by whoever looks into it.
-            let is_other = |name: &OsStr| matches!(opened.entry(name), Ok(Some(entry)) if entry.file_type() != FileType::Directory);
-            names.retain(|name| !is_other(OsStr::from_bytes(name)));
-            Ok(names)
-        };
-        match Directory::open_exactly(directory).and_then(names) {
+        match Directory::open_exactly(directory).and_then(|directory| directory.names_of_directories()) {
             Ok(names) => names.into_iter().map(|name| directory.join(OsStr::from_bytes(&name))).collect(),
             Err(error) if error.is_no_directory() => Vec::new(),
             Err(error) => {

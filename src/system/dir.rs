@@ -217,6 +217,16 @@ impl Directory {
 
     /// The names in this directory, without `.` and `..`, sorted.
     pub fn names(&self) -> Result<Vec<Vec<u8>>, FileError> {
+        self.names_that(|_| true)
+    }
+
+    /// The same of those that are directories, or may be. The listing alone tells, so no filesystem that is mounted on one of
+    /// them is asked.
+    pub fn names_of_directories(&self) -> Result<Vec<Vec<u8>>, FileError> {
+        self.names_that(|kind| kind != EntryType::Other)
+    }
+
+    fn names_that(&self, is_wanted: impl Fn(EntryType) -> bool) -> Result<Vec<Vec<u8>>, FileError> {
         // Not every directory here was opened for reading.
         let entries = rustix::fs::Dir::new(self.reopened()?.fd).map_err(failed("read directory", &self.path))?;
         let mut names = Vec::new();
@@ -224,7 +234,7 @@ impl Directory {
         for entry in entries {
             let entry = entry.map_err(failed("read directory", &self.path))?;
             let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
+            if name != b"." && name != b".." && is_wanted(EntryType::of(entry.file_type())) {
                 size += name.len() + size_of::<Vec<u8>>() + 2 * size_of::<usize>();
                 if size > NAMES_LIMIT {
                     return Err(failed("hold all the names (too many) in directory", &self.path)(Errno::TOOBIG));

@@ -34,11 +34,6 @@ impl FileError {
         matches!(self.source, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
     }
 
-    /// Whether it is no directory and no symbolic link.
-    pub fn is_file(&self) -> bool {
-        self.source == Errno::NOTDIR
-    }
-
     /// Whether a mount point was in the way.
     pub fn is_mount_point(&self) -> bool {
         self.source == Errno::XDEV
