@@ -132,7 +132,7 @@ impl RemovalRun<'_> {
         let Ready { given, checkpoint, claims, hints, plan, origin, mut context } = ready;
         let seen = (&given, &checkpoint, &hints);
         let mut done = if plan.removes_anything() {
-            self.carry_out(&prepared.path, seen, plan, &claims)
+            self.carry_out(&prepared.path, (&given, &checkpoint), plan, &claims)
         } else {
             // Where nothing is touched there is nothing to guard.
             execute::leave(plan.guarded(&TreeState::default(), &self.settings.policy))
@@ -153,7 +153,7 @@ impl RemovalRun<'_> {
     fn carry_out(
         &mut self,
         path: &Path,
-        (given, checkpoint, _): (&Given, &Checkpoint, &Hints),
+        (given, checkpoint): (&Given, &Checkpoint),
         plan: Plan,
         claims: &Claims,
     ) -> Vec<Done> {

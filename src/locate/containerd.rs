@@ -14,9 +14,9 @@ use crate::system::mountinfo::{HostMount, option, unescape};
 use crate::time::Timestamp;
 
 /// Where containerd keeps its state, by default and for k3s.
-const STATES: [&str; 2] = ["/run/containerd", "/run/k3s/containerd"];
+pub(super) const STATES: [&str; 2] = ["/run/containerd", "/run/k3s/containerd"];
 /// The directory of all containers in it, below one for each of containerd's namespaces.
-const TASKS: &str = "io.containerd.runtime.v2.task";
+pub(super) const TASKS: &str = "io.containerd.runtime.v2.task";
 /// That of the CRI service.
 const OF_KUBERNETES: &str = "k8s.io";
 

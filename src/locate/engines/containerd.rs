@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::super::containerd::{STATES, TASKS};
 use super::super::own::{self, OwnError};
 
 pub(super) use list::List;
@@ -15,8 +16,6 @@ pub(super) use list::List;
 const CONFIGURATION: &str = "/etc/containerd/config.toml";
 /// Where it keeps everything, by default and for k3s.
 const ROOTS: [&str; 2] = ["/var/lib/containerd", "/var/lib/rancher/k3s/agent/containerd"];
-/// Where it keeps its state.
-const STATES: [&str; 2] = ["/run/containerd", "/run/k3s/containerd"];
 
 /// Why containerd's list cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +46,7 @@ pub(super) fn roots() -> Result<Vec<PathBuf>, OwnError> {
 
 /// The directories of a task.
 pub(super) fn tasks(namespace: &str, id: &str) -> impl Iterator<Item = PathBuf> {
-    STATES.iter().map(move |state| Path::new(state).join("io.containerd.runtime.v2.task").join(namespace).join(id))
+    STATES.iter().map(move |state| Path::new(state).join(TASKS).join(namespace).join(id))
 }
 
 /// The directories of the containers of the CRI service.
