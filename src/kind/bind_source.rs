@@ -4,9 +4,8 @@
 //! directory". Only the newer mount engine (v3.17, the default) gives it permissions that are hardly anybody else's; the
 //! older one creates a directory like any other, which is not recognised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::original::MountPoints;
 use super::recreated::Recreated;
 use super::{Basis, Claims, Description, Kind, LeftBy};
 use crate::carrier::name::FileMount;
@@ -32,11 +31,12 @@ impl Kind for BindSource {
     const PART: Part = Part::Files;
 
     fn claim(checkpoint: &Checkpoint, claims: &mut Claims) {
-        if checkpoint.restores.broken().is_empty() || !MountPoints::of(checkpoint).are_own() {
+        if checkpoint.restores.broken().is_empty() || !checkpoint.has_own_mount_namespace() {
             return;
         }
+        let shown = Shown::of(checkpoint);
         let deleted = checkpoint.mounts.values().filter(|mount| mount.entry.deleted);
-        let sources = deleted.filter_map(|mount| source(checkpoint, mount));
+        let sources = deleted.filter_map(|mount| source(checkpoint, &shown, mount));
         let by_name: BTreeMap<Vec<u8>, BindSource> =
             sources.map(|source| (source.recreated.name.clone(), source)).collect();
         claims.residues.extend(by_name.into_values().map(Into::into));
@@ -67,22 +67,35 @@ impl Kind for BindSource {
     }
 }
 
-/// Where the source was: below another mount of the same filesystem, which shows a directory above it.
-fn source(checkpoint: &Checkpoint, deleted: &MountRecord) -> Option<BindSource> {
-    let root = &deleted.entry.root;
-    if !mounts::is_plain_path(root) {
-        return None;
+/// The mounts that can show a source, by what they show: their namespace, filesystem and directory. There may be as many
+/// deleted ones as others.
+struct Shown<'a>(HashMap<(u32, (u32, u32), &'a [u8]), &'a MountRecord>);
+
+impl<'a> Shown<'a> {
+    fn of(checkpoint: &'a Checkpoint) -> Self {
+        let others =
+            checkpoint.mounts.values().filter(|mount| !mount.entry.deleted && mounts::has_plain_root(&mount.entry));
+        Shown(
+            others.map(|mount| ((mount.namespace, mount.entry.device(), mount.entry.root.as_slice()), mount)).collect(),
+        )
     }
-    let others = checkpoint.mounts.values().filter(|other| {
-        other.namespace == deleted.namespace
-            && !other.entry.deleted
-            && other.entry.device() == deleted.entry.device()
-            && mounts::has_plain_root(&other.entry)
-    });
-    others.into_iter().find_map(|other| {
-        let name = mounts::shown_as(root, &other.entry)?;
-        let evidence = [&deleted.evidence, &other.evidence].into_iter().cloned();
-        let mount = FileMount::Id(other.entry.mnt_id);
-        Some(BindSource { recreated: Recreated::new(checkpoint, name, mount, evidence) })
-    })
+
+    /// The one that shows the nearest directory above the source.
+    fn above(&self, deleted: &MountRecord) -> Option<&'a MountRecord> {
+        let root = &deleted.entry.root;
+        let slashes = root.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let above = slashes.map(|at| if at == 0 { &b"/"[..] } else { &root[..at] });
+        let of = |directory| (deleted.namespace, deleted.entry.device(), directory);
+        above.into_iter().find_map(|directory| self.0.get(&of(directory))).copied()
+    }
+}
+
+/// Where the source was: below another mount of the same filesystem, which shows a directory above it.
+fn source(checkpoint: &Checkpoint, shown: &Shown<'_>, deleted: &MountRecord) -> Option<BindSource> {
+    let root = &deleted.entry.root;
+    let other = shown.above(deleted).filter(|_| mounts::is_plain_path(root))?;
+    let name = mounts::shown_as(root, &other.entry)?;
+    let evidence = [&deleted.evidence, &other.evidence].into_iter().cloned();
+    let mount = FileMount::Id(other.entry.mnt_id);
+    Some(BindSource { recreated: Recreated::new(checkpoint, name, mount, evidence) })
 }
