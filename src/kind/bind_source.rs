@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::original::directories_above;
 use super::recreated::Recreated;
 use super::{Basis, Claims, Description, Kind, LeftBy};
 use crate::carrier::name::FileMount;
@@ -82,11 +83,8 @@ impl<'a> Shown<'a> {
 
     /// The one that shows the nearest directory above the source.
     fn above(&self, deleted: &MountRecord) -> Option<&'a MountRecord> {
-        let root = &deleted.entry.root;
-        let slashes = root.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        let above = slashes.map(|at| if at == 0 { &b"/"[..] } else { &root[..at] });
         let of = |directory| (deleted.namespace, deleted.entry.device(), directory);
-        above.into_iter().find_map(|directory| self.0.get(&of(directory))).copied()
+        directories_above(&deleted.entry.root).find_map(|directory| self.0.get(&of(directory))).copied()
     }
 }
 

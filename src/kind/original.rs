@@ -124,9 +124,7 @@ impl MountPoints {
 
     /// The mount with the longest mount point above a path.
     pub(super) fn above(&self, path: &[u8]) -> Option<u32> {
-        let slashes = path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        let above = slashes.map(|at| if at == 0 { &b"/"[..] } else { &path[..at] });
-        above.into_iter().find_map(|directory| self.ids.get(directory)).copied()
+        directories_above(path).find_map(|directory| self.ids.get(directory)).copied()
     }
 }
 
@@ -139,6 +137,12 @@ pub(super) fn absolute(name: &[u8]) -> Vec<u8> {
 pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     (&path[..slash], path.get(slash + 1..).unwrap_or_default())
+}
+
+/// The directories above an absolute path, the nearest first.
+pub(super) fn directories_above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let slashes = path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    slashes.map(|at| if at == 0 { &b"/"[..] } else { &path[..at] })
 }
 
 fn is_same_or_below(directory: &[u8], ancestor: &[u8]) -> bool {
