@@ -64,16 +64,15 @@ fn in_held(held: Held, path: &Path, work_dir: Option<&Path>) -> Result<Vec<Locat
 
 /// The checkpoints in archives that are in an archive: those of a pod, or of any.
 fn in_archives(
-    archives: BTreeMap<Vec<u8>, Result<Held, ArchiveError>>,
+    mut archives: BTreeMap<Vec<u8>, Result<Held, ArchiveError>>,
     folder: &Folder,
     work_dir: Option<&Path>,
 ) -> Result<Vec<Located>, LocateError> {
-    let mut archives: Vec<_> = archives.into_iter().map(|(place, held)| (place, Some(held))).collect();
     let mut found = Vec::new();
-    for (place, pod) in pods(&archives, folder)? {
+    for (place, pod) in pods(archives.keys(), folder)? {
         for container in pod.containers() {
             let path = joined(&place, container.archive().as_os_str().as_bytes());
-            let inner = archives.iter_mut().find(|(name, _)| *name == path).and_then(|(_, held)| held.take());
+            let inner = archives.remove(&path);
             let path = folder.path().join(OsStr::from_bytes(&path));
             let inner = inner.ok_or_else(|| LocateError::NoArchive { path: path.clone() })?;
             let inner = inner.map_err(|source| LocateError::Archive { path: path.clone(), source })?;
@@ -87,7 +86,6 @@ fn in_archives(
     }
     for (name, inner) in archives {
         let path = folder.path().join(OsStr::from_bytes(&name));
-        let Some(inner) = inner else { continue };
         let inner = inner.map_err(|source| LocateError::Archive { path: path.clone(), source })?;
         match in_held(inner, &path, work_dir) {
             Err(LocateError::NoImages { .. } | LocateError::OnlyPages { .. }) => {}
@@ -98,14 +96,14 @@ fn in_archives(
 }
 
 /// The pods whose manifests are in a directory above one of the archives, by that directory.
-fn pods<T>(archives: &[(Vec<u8>, T)], folder: &Folder) -> Result<Vec<(Vec<u8>, Pod)>, LocateError> {
+fn pods<'a>(archives: impl Iterator<Item = &'a Vec<u8>>, folder: &Folder) -> Result<Vec<(Vec<u8>, Pod)>, LocateError> {
     let above = |path: &[u8]| {
         let places = std::iter::successors(Some(split(path).0.to_owned()), |place: &Vec<u8>| {
             (!place.is_empty()).then(|| split(place).0.to_owned())
         });
         places.collect::<Vec<_>>()
     };
-    let places: BTreeSet<Vec<u8>> = archives.iter().flat_map(|(path, _)| above(path)).collect();
+    let places: BTreeSet<Vec<u8>> = archives.flat_map(|path| above(path)).collect();
     let mut found = Vec::new();
     for place in places {
         let Ok(text) = std::str::from_utf8(&place) else { continue };
