@@ -164,6 +164,14 @@ pub enum LocateError {
         /// How many are too many.
         limit: usize,
     },
+    /// There are more names than are looked at.
+    #[error("more than {limit} names in {}: name the directory of one checkpoint", path.display())]
+    TooManyNames {
+        /// The directory.
+        path: PathBuf,
+        /// How many are looked at.
+        limit: usize,
+    },
     /// No image of a checkpoint has so many.
     #[error("the images in {} have more than {limit} layers", path.display())]
     TooManyLayers {

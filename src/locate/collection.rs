@@ -77,7 +77,13 @@ fn among_entries(directory: &Directory, reading: Reading<'_>) -> Result<Collecti
     let mut found = Collection::default();
     let mut unopened = Vec::new();
     let is_engines = |name: &Vec<u8>| !OF_CONTAINER.contains(&name.as_slice());
-    for name in directory.names()?.into_iter().filter(is_engines).take(NAMES_LIMIT) {
+    let names = directory.names()?;
+    if names.len() > NAMES_LIMIT {
+        let path = directory.path().to_owned();
+        let error = LocateError::TooManyNames { path: path.clone(), limit: NAMES_LIMIT };
+        unopened.push(Unusable { path, error });
+    }
+    for name in names.into_iter().filter(is_engines).take(NAMES_LIMIT) {
         let path = directory.path().join(OsStr::from_bytes(&name));
         match in_entry(directory, &name, reading) {
             Ok(located) => found.located.extend(located),

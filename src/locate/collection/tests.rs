@@ -102,6 +102,18 @@ fn what_cannot_be_used_is_listed() {
     assert_eq!(found.unusable[0].path, top.path().join("x/bad.tar"));
 }
 
+/// Behind the names that are looked at there may be another.
+#[test]
+fn names_that_are_not_looked_at_are_told() {
+    let top = images(&["x/a/inventory.img"]);
+    for number in 0..=NAMES_LIMIT {
+        fs::write(top.path().join(format!("x/file-{number}")), "").unwrap();
+    }
+    let found = found(&top.path().join("x")).unwrap();
+    assert_eq!(found.located.len(), 1);
+    assert!(matches!(found.unusable[..], [Unusable { error: LocateError::TooManyNames { .. }, .. }]));
+}
+
 const CRIO: &str = r#"{"version":1,"runtime":"cri-o","runtimeHandler":"runc","sandboxId":"5a","containers":
     [{"name":"web","id":"aa","archive":"containers/1f.tar","sha256":"00","config":{}},
      {"name":"job","id":"bb","archive":"containers/2f.tar","sha256":"00","config":{}}]}"#;
