@@ -70,7 +70,9 @@ impl Kind for BindSource {
 
 /// The mounts that can show a source, by what they show: their namespace, filesystem and directory. There may be as many
 /// deleted ones as others.
-struct Shown<'a>(HashMap<(u32, (u32, u32), &'a [u8]), &'a MountRecord>);
+struct Shown<'a>(HashMap<Key<'a>, &'a MountRecord>);
+
+type Key<'a> = (u32, (u32, u32), &'a [u8]);
 
 impl<'a> Shown<'a> {
     fn of(checkpoint: &'a Checkpoint) -> Self {
