@@ -37,7 +37,7 @@ pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
 pub use read::{
     Condition, Identity, LivingFacts, Lock, Outline, PathEnd, ReadError, identify, living_facts, outline, read,
 };
-pub use restores::{BrokenRestore, FailedRestore, Locked, RestoredInto, Restores};
+pub use restores::{BrokenRestore, FailedRestore, RestoredInto, Restores, Teller};
 pub use times::{DumpSpan, ImageTimes};
 
 /// A checkpoint as its images, and the log beside them, describe it.

@@ -76,9 +76,9 @@ pub struct LogFacts {
     pub restore_finished: bool,
     /// `Restoring FAILED`.
     pub restore_failed: bool,
-    /// `Running post-setup-namespaces scripts`: a restore says so right after it may have locked the network namespace
-    /// (`restore_root_task` in `criu/cr-restore.c`).
-    pub has_set_up_namespaces: bool,
+    /// `Running post-setup-namespaces scripts` without `Unlock network`: with `--empty-ns network` a restore locks the network
+    /// namespace before the one, and says the other when it unlocks it (`restore_root_task` in `criu/cr-restore.c`).
+    pub has_locked: bool,
     /// `cg: Created cgroup dir …`: control groups that a restore made.
     pub made_groups: Vec<LoggedGroup>,
     /// How long after the start of the log its last line was written.
@@ -209,7 +209,9 @@ fn note(facts: &mut LogFacts, line: &[u8], place: Place) {
     } else if after(line, b"Restore finished successfully").is_some() {
         facts.restore_finished = true;
     } else if after(line, b"Running post-setup-namespaces scripts").is_some() {
-        facts.has_set_up_namespaces = true;
+        facts.has_locked = true;
+    } else if after(line, b"net: Unlock network").or_else(|| after(line, b"Unlock network")).is_some() {
+        facts.has_locked = false;
     } else if let Some(group) = after(line, b"cg: Created cgroup dir ") {
         if facts.made_groups.len() < GROUPS {
             let path = [b"/", group.strip_suffix(b"\n").unwrap_or(group)].concat();
@@ -329,6 +331,14 @@ mod tests {
                 LogFacts { restore_failed: true, took: Some(Duration::from_micros(12_345_678)), ..LogFacts::default() },
             );
         }
+    }
+
+    #[test]
+    fn a_restore_that_has_set_up_its_namespaces_has_locked_until_it_unlocks() {
+        let set_up = "(00.1) Running post-setup-namespaces scripts\n";
+        let took = Some(Duration::from_millis(100));
+        check(&set_up.replace("00.1", "00.100000"), LogFacts { has_locked: true, took, ..LogFacts::default() });
+        check(&format!("{set_up}(00.100000) net: Unlock network\n"), LogFacts { took, ..LogFacts::default() });
     }
 
     #[test]

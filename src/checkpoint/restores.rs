@@ -52,8 +52,17 @@ pub struct FailedRestore {
     pub began: Timestamp,
     /// When its last line was written.
     pub ended: Timestamp,
-    /// Whether it locked the network namespace that it restored into.
-    pub locked: Locked,
+    /// Who says that it failed.
+    pub told_by: Teller,
+}
+
+/// Who says that a restore failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Teller {
+    /// CRIU's log.
+    Criu,
+    /// The engine that ran CRIU.
+    Engine,
 }
 
 /// A restore whose log does not say that it succeeded.
@@ -63,25 +72,16 @@ pub struct BrokenRestore {
     pub log: Evidence,
     /// When its last line was written.
     pub ended: Timestamp,
+    /// Whether it locked the network namespace that it restored into, and did not unlock it.
+    pub has_locked: bool,
     /// The control groups that it made (`prepare_cgroup_dirs` in `criu/cgroup.c`).
     pub groups: Vec<LoggedGroup>,
-}
-
-/// Whether a failed restore has locked its network namespace once more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Locked {
-    /// It has not, or nobody knows.
-    No,
-    /// Its log says so.
-    Yes,
-    /// It has if it opened files: that comes later.
-    BeforeFiles,
 }
 
 impl FailedRestore {
     /// The restore whose log was written until `ended`, and whose last line came `took` after the first.
     pub(super) fn new(log: &str, ended: Timestamp, took: Duration) -> Self {
-        FailedRestore { log: log.to_owned(), began: ended.minus(took + SLACK), ended, locked: Locked::No }
+        FailedRestore { log: log.to_owned(), began: ended.minus(took + SLACK), ended, told_by: Teller::Criu }
     }
 
     /// Whether this restore can have made a change of this time.
@@ -114,15 +114,16 @@ impl Restores {
         }
     }
 
-    /// How often failed restores have locked the network namespace once more; `changes` are the last ones of the links that
-    /// are there.
+    /// How often broken restores have locked the network namespace once more; `changes` are the last ones of the links that
+    /// are there. A restore of which only the engine tells has locked it if it opened files, which comes later.
     pub fn locks(&self, changes: &[Timestamp]) -> usize {
-        let has_locked = |restore: &&FailedRestore| match restore.locked {
-            Locked::No => false,
-            Locked::Yes => true,
-            Locked::BeforeFiles => changes.iter().any(|change| restore.covers(*change)),
-        };
-        self.failed.iter().filter(has_locked).count()
+        let has_log = |restore: &FailedRestore| self.broken.iter().any(|broken| restore.covers(broken.ended));
+        let has_opened_files = |restore: &FailedRestore| changes.iter().any(|change| restore.covers(*change));
+        let by_engine = self
+            .failed
+            .iter()
+            .filter(|restore| restore.told_by == Teller::Engine && !has_log(restore) && has_opened_files(restore));
+        self.broken.iter().filter(|restore| restore.has_locked).count() + by_engine.count()
     }
 
     /// Adds a restore that failed by the word of the engine, which wrote the file then and had not started the container
@@ -130,8 +131,8 @@ impl Restores {
     pub fn add_failure_by_engine(&mut self, file: &str, noted: Timestamp, started: Timestamp, written: Timestamp) {
         let FirstRead::At(read) = self.first_read else { return };
         if started <= written && read <= noted && noted.minus(BY_ENGINE) <= read {
-            let (log, locked) = (file.to_owned(), Locked::BeforeFiles);
-            self.failed.push(FailedRestore { log, began: read.minus(SLACK), ended: noted, locked });
+            let (log, began) = (file.to_owned(), read.minus(SLACK));
+            self.failed.push(FailedRestore { log, began, ended: noted, told_by: Teller::Engine });
         }
     }
 
@@ -195,6 +196,18 @@ mod tests {
             assert_eq!(told(first_read, noted, started).failed, [], "{noted} {started}");
         }
         assert_eq!(told(FirstRead::Unknown, 2000, 1500).failed, []);
+    }
+
+    #[test]
+    fn a_restore_whose_log_is_there_locks_by_its_log_alone() {
+        let read = FirstRead::At(at(1998));
+        for (has_locked, ended, locks) in [(true, 1999, 1), (false, 1999, 0), (true, 1500, 2)] {
+            let broken =
+                vec![BrokenRestore { has_locked, ended: at(ended), ..super::super::example::broken_restore() }];
+            let mut restores = Restores { first_read: read, broken, ..Restores::default() };
+            restores.add_failure_by_engine("config.v2.json", at(2000), at(1500), at(1600));
+            assert_eq!(restores.locks(&[at(1999)]), locks, "{has_locked} {ended}");
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::time::Timestamp;
 
 /// Where containerd keeps its state, by default and for k3s.
 pub(super) const STATES: [&str; 2] = ["/run/containerd", "/run/k3s/containerd"];
+/// Where it keeps what outlives a boot, by default.
+pub(super) const ROOT: &str = "/var/lib/containerd";
 /// The directory of all containers in it, below one for each of containerd's namespaces.
 pub(super) const TASKS: &str = "io.containerd.runtime.v2.task";
 /// That of the CRI service.

@@ -2,12 +2,14 @@
 //! What surrounds an images directory, and so its layout.
 
 use std::io::Read;
+use std::path::Path;
 
+use super::containerd::{self, TASKS};
 use super::folder::Folder;
 use super::images::RESTORE_LOG;
 use super::layout::Layout;
 use super::metadata::POD_OPTIONS;
-use crate::system::dir::FileError;
+use crate::system::dir::{Directory, FileError};
 
 /// Names that tell a layout, beside those of images and of metadata that is read.
 pub(super) const MARKERS: [&str; 5] = ["tty.info", "descriptors.json", "rootfs", "001", "work"];
@@ -29,8 +31,8 @@ impl Surroundings {
         if let Some(container) = docker_container(&parent) {
             return Ok(Surroundings {
                 layout: Layout::Docker,
-                container: Some(container.again()?),
-                work: None,
+                work: task_of_docker(&container),
+                container: Some(container),
                 of_lxc: None,
             });
         }
@@ -117,6 +119,17 @@ pub(super) fn docker_container(checkpoints: &Folder) -> Option<Folder> {
     let container = checkpoints.parent()?;
     let is_dockers = checkpoints.is_entry("checkpoints", &container) && container.has("config.v2.json");
     is_dockers.then_some(container)
+}
+
+/// Where containerd has runc write the log when it restores this container of Docker's: Docker's own containerd has that in
+/// Docker's data root, and one that the host runs in its own.
+fn task_of_docker(container: &Folder) -> Option<Folder> {
+    let location = container.host()?.location().ok()?;
+    let task = Path::new(TASKS).join("moby").join(location.file_name()?);
+    let of_dockers = Path::new("containerd/daemon").join(&task);
+    let in_data_root = container.parent()?.parent()?.below(of_dockers.to_str()?).ok().flatten();
+    let in_containerds = || Directory::open_exactly(&Path::new(containerd::ROOT).join(&task)).ok()?.reopened().ok();
+    in_data_root.or_else(|| in_containerds().map(Folder::Host))
 }
 
 /// The layout in which the directory above matters.

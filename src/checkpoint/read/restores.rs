@@ -9,7 +9,7 @@ use criu_images::ImageKind;
 use super::work_files::statistics;
 use super::{BUFFER, ReadError, Reader};
 use crate::archive::Source;
-use crate::checkpoint::{BrokenRestore, FailedRestore, Locked, RestoreEvidence, RestoredInto, Restores, Task, log};
+use crate::checkpoint::{BrokenRestore, FailedRestore, RestoreEvidence, RestoredInto, Restores, Task, log};
 use crate::evidence::Evidence;
 use crate::locate::{Layout, RESTORE_LOG, Written};
 use crate::system::author::Author;
@@ -94,18 +94,22 @@ impl Reader<'_> {
             restores.broken.push(BrokenRestore {
                 log: Evidence { image: name.into(), record: 0, offset: 0 },
                 ended: written,
+                has_locked: self.is_restored_without_rules() && facts.has_locked,
                 groups: facts.made_groups,
             });
         }
         if let Some(took) =
             facts.took.or(age).filter(|_| facts.restore_failed && !facts.restore_finished && is_believed)
         {
-            // podman restores every container with `--empty-ns network`, for which CRIU locks the namespace.
-            let has_locked = facts.has_set_up_namespaces && self.images.layout() == Layout::Podman;
-            let locked = if has_locked { Locked::Yes } else { Locked::No };
-            restores.failed.push(FailedRestore { locked, ..FailedRestore::new(name, written, took) });
+            restores.failed.push(FailedRestore::new(name, written, took));
         }
         Ok(())
+    }
+
+    /// Whether the engine restores every container with `--empty-ns network`: then CRIU locks the namespace once more, because
+    /// it does not restore the rules that were in it.
+    fn is_restored_without_rules(&self) -> bool {
+        matches!(self.images.layout(), Layout::Podman | Layout::Docker)
     }
 
     /// When the images were first read that every restore reads before it opens a file. Of what other users may have

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::super::containerd::{STATES, TASKS};
+use super::super::containerd::{ROOT, STATES, TASKS};
 use super::super::own::{self, OwnError};
 
 pub(super) use list::List;
 
 const CONFIGURATION: &str = "/etc/containerd/config.toml";
 /// Where it keeps everything, by default and for k3s.
-const ROOTS: [&str; 2] = ["/var/lib/containerd", "/var/lib/rancher/k3s/agent/containerd"];
+const ROOTS: [&str; 2] = [ROOT, "/var/lib/rancher/k3s/agent/containerd"];
 
 /// Why containerd's list cannot be used.
 #[derive(Debug, thiserror::Error)]
