@@ -68,6 +68,9 @@ pub struct Checkpoint {
     pub shaped: Vec<RemapRecord>,
     /// The files without a name that the tree of an interrupted dump has open now, with the name that each had.
     pub held: HashMap<InodeId, Vec<u8>>,
+    /// The upper directory of the container's root directory, by this host's engine; only of an interrupted dump, whose
+    /// images may not have their mounts yet.
+    pub layer: Option<Vec<u8>>,
     /// Link remaps to which only the log of an interrupted dump leads.
     pub logged_links: Vec<LoggedLink>,
     /// How many link remaps are in the directories of that log.
@@ -434,8 +437,13 @@ impl Checkpoint {
         match self.shares(|ids| ids.mnt_ns_id) {
             Some(shared) => !shared,
             // Without an inventory: CRIU writes mount ids and mount points only of namespaces that it dumps.
-            None => !self.mounts.is_empty() || self.files.values().any(|file| file.entry.mount_id().is_some()),
+            None => !self.mounts.is_empty() || self.mounts_of_files().next().is_some(),
         }
+    }
+
+    /// The mounts that files of the tree are on, by their ids. In an interrupted dump these are the kernel's.
+    pub fn mounts_of_files(&self) -> impl Iterator<Item = u32> {
+        self.files.values().filter_map(|file| file.entry.mount_id())
     }
 
     /// CRIU's number of the root task's mount namespace.

@@ -29,7 +29,7 @@ use crate::system::mountinfo::volume_of;
 
 pub use crate::system::mountinfo::HostMount;
 pub use filesystem::OfTheKernel;
-pub(crate) use filesystem::is_same_root;
+pub(crate) use filesystem::{has_layer, is_same_root, layer_at};
 
 /// What the user said about mounts, in the words of `criu restore`.
 #[derive(Debug, Clone, Default)]

@@ -40,7 +40,12 @@ pub(crate) fn evidence(image: &str, record: u64) -> Evidence {
 
 /// A restore that was killed, without control groups.
 pub(crate) fn broken_restore() -> BrokenRestore {
-    BrokenRestore { log: evidence("restore.log", 0), ended: Timestamp::new(1101, 0), has_locked: false, groups: Vec::new() }
+    BrokenRestore {
+        log: evidence("restore.log", 0),
+        ended: Timestamp::new(1101, 0),
+        has_locked: false,
+        groups: Vec::new(),
+    }
 }
 
 /// A whole checkpoint without residue: of one task that shares all namespaces with criu, written at second 1000.
@@ -71,6 +76,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         remaps: Vec::new(),
         shaped: Vec::new(),
         held: HashMap::new(),
+        layer: None,
         logged_links: Vec::new(),
         link_counts: None,
         files: HashMap::new(),

@@ -46,6 +46,7 @@ pub fn from_record(file: &RecordFile) -> Result<Checkpoint, ReadError> {
         remaps: Vec::new(),
         shaped: Vec::new(),
         held: HashMap::new(),
+        layer: None,
         logged_links: Vec::new(),
         link_counts: None,
         files: HashMap::new(),

@@ -151,6 +151,7 @@ pub fn read(images: &Images) -> Result<Checkpoint, ReadError> {
         remaps,
         shaped,
         held: HashMap::new(),
+        layer: None,
         logged_links: Vec::new(),
         link_counts: None,
         files,

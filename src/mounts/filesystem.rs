@@ -11,6 +11,8 @@
 //! certain if this host's engine says that its upper directory is that of the dumped container.
 
 use std::collections::BTreeSet;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use criu_images::{FsType, MntEntry};
 
@@ -183,6 +185,20 @@ pub(crate) fn is_same_root(mount: &MntEntry, candidate: &HostMount) -> bool {
         (Some(_) | None, _) => mount.device() == candidate.device,
     };
     mount.root == candidate.root && is_same_filesystem
+}
+
+/// The upper directory of the overlay that is a container's root directory, by the engine's word: that of the overlay
+/// which is mounted there. While none is, the engines keep it beside the mount point, `ID/diff` beside `ID/merged`.
+pub(crate) fn layer_at(root: &Path, own: &[HostMount]) -> Option<Vec<u8>> {
+    let mut mounted = own.iter().filter(|mount| mount.mountpoint == root.as_os_str().as_bytes());
+    let upper = mounted.find_map(|mount| option(&mount.options, b"upperdir=")).map(unescape);
+    let beside = || root.ends_with("merged").then(|| root.with_file_name("diff").into_os_string().into_vec());
+    upper.or_else(beside)
+}
+
+/// Whether the overlay has this upper directory.
+pub(crate) fn has_layer(mount: &HostMount, layer: &[u8]) -> bool {
+    option(&mount.options, b"upperdir=").is_some_and(|upper| unescape(upper) == layer)
 }
 
 fn is_same(mount: &MntEntry, candidate: &HostMount, is_own: bool) -> bool {

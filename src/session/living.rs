@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::candidate::Candidate;
-use super::find::{self, Described};
+use super::find::{self, Described, Read};
 use super::locks::{self, Locked, Locks, Purpose};
+use super::prepare::own_layer;
 use crate::checkpoint::{self, Checkpoint, LivingFacts};
 use crate::error::{Error, Silent};
 use crate::host;
@@ -96,8 +97,11 @@ fn open(targets: &[Target], options: &Options, purpose: Purpose) -> Opened {
 }
 
 fn read(locked: Locked, options: &Options) -> Result<Images, Error> {
-    let read = find::read(locked.described.given, options)?;
-    let (given, checkpoint) = (read.given, read.checkpoint);
+    let Described { given, context, .. } = locked.described;
+    let Read { given, mut checkpoint, .. } = find::read(given, options)?;
+    if checkpoint.is_interrupted() {
+        checkpoint.layer = own_layer(&context);
+    }
     let path = given.path().to_owned();
     let (given, facts) = living_facts(given, &path)?;
     Ok(Images { given, checkpoint, facts, note: locked.note })

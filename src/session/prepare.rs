@@ -188,7 +188,7 @@ impl ReadImages {
         let Described { given, layout, context: metadata, archive } = described;
         let Read { given, mut checkpoint, note: of_store } = find::read(given, options)?;
         if checkpoint.is_interrupted() {
-            complete(&mut checkpoint);
+            complete(&mut checkpoint, &metadata);
         }
         let metadata = with_words_of_containerd(metadata, &checkpoint);
         if let (Some((failed, started)), Some(written)) = (metadata.own_failed_restore(), checkpoint.written_until) {
@@ -247,12 +247,19 @@ fn layer_of(checkpoint: &Checkpoint) -> Option<Layer> {
 }
 
 /// Adds what the log and the living tree know of an interrupted dump, of which images are missing.
-fn complete(checkpoint: &mut Checkpoint) {
+fn complete(checkpoint: &mut Checkpoint, metadata: &Context) {
+    checkpoint.layer = own_layer(metadata);
     let host = Host::look(Wanted::default());
     let tree = tree::living(&host, checkpoint);
     checkpoint.held = host.deleted_files(tree.iter().map(|task| task.pid));
     tree::add_living_mounts(&host, &tree, checkpoint);
     logged::add_links(&host, &tree, checkpoint);
+}
+
+/// The layer of a container of this host's engine.
+pub(super) fn own_layer(metadata: &Context) -> Option<Vec<u8>> {
+    let root = metadata.own_root()?;
+    mounts::layer_at(root, &host::own_mounts_at(root))
 }
 
 impl Ready {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What one process is to the dumped tree.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -137,13 +137,17 @@ impl<'a> Matcher<'a> {
     }
 
     /// Whether the process has the same root filesystem as the tree: every container has its pid 1, and many run the
-    /// same program. What cannot be compared counts as equal.
+    /// same program. What cannot be compared counts as equal, because the tree may not be called dead for it. That of an
+    /// interrupted dump is protected by nothing of the kind, and nobody else's process may stand for it.
     fn has_root_of(&self, process: &Process) -> bool {
-        process.pids.len() < 2 || self.compare_roots(process).unwrap_or(true)
+        process.pids.len() < 2 || self.compare_roots(process).unwrap_or(!self.checkpoint.is_interrupted())
     }
 
     /// `None` where the roots cannot be compared.
     fn compare_roots(&self, process: &Process) -> Option<bool> {
+        if self.checkpoint.is_interrupted() && self.checkpoint.mounts.is_empty() {
+            return self.compare_mounts(process);
+        }
         if !self.checkpoint.has_own_mount_namespace() {
             return None;
         }
@@ -152,6 +156,20 @@ impl<'a> Matcher<'a> {
         let root = mounts.find(|mount| mount.namespace == namespace && mounts::mountpoint(&mount.entry) == b"/")?;
         let of_process = process.root_mounts()?;
         Some(of_process.iter().any(|mount| mounts::is_same_root(&root.entry, mount)))
+    }
+
+    /// The same for images without mounts: files of the tree are on mounts that its processes see, and the engine of this
+    /// host knows its container.
+    fn compare_mounts(&self, process: &Process) -> Option<bool> {
+        if let Some(layer) = &self.checkpoint.layer {
+            let roots = process.root_mounts()?;
+            return Some(roots.iter().any(|root| mounts::has_layer(root, layer)));
+        }
+        let of_files: BTreeSet<u32> = self.checkpoint.mounts_of_files().collect();
+        if of_files.is_empty() {
+            return None;
+        }
+        Some(process.mounts()?.iter().any(|mount| of_files.contains(&mount.id)))
     }
 }
 

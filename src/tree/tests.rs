@@ -7,7 +7,7 @@ use criu_images::MntEntry;
 
 use super::*;
 use crate::checkpoint::example::checkpoint;
-use crate::checkpoint::{DumpedMemory, RestoreEvidence};
+use crate::checkpoint::{DumpedMemory, Ending, RestoreEvidence};
 use crate::memory::{MemoryLayout, Randomisation};
 
 /// No process has this pid, so that nothing more can be read of it.
@@ -95,6 +95,19 @@ fn with_stack(process: Process, start_stack: u64) -> Process {
 fn check_memory(checkpoint: &Checkpoint, process: Process, expected: Option<Kinship>) {
     let matcher = Matcher::new(checkpoint).with_random_addresses();
     assert_eq!(matcher.classify(&process), expected, "{process:?}");
+}
+
+#[test]
+fn a_container_alike_is_not_the_tree_of_an_interrupted_dump() {
+    let alike = || inside(with_name(process(PID, OLDER)));
+    let interrupted = |mut checkpoint: Checkpoint| {
+        (checkpoint.ending, checkpoint.inventory) = (Ending::Interrupted, None);
+        checkpoint
+    };
+    check(&container(), alike(), "dumped");
+    check(&interrupted(container()), alike(), "none of the tree");
+    // Without a pid namespace of its own it has the pid here.
+    check(&interrupted(checkpoint()), with_name(process(100, OLDER)), "dumped");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use testkit::{Bundle, Criu, Engines, IptablesFlavour, LockMethod, Runtime, Snapshot, TestHost};
 
@@ -44,6 +45,7 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a volume that became a link to another's directory is not looked into", test: turned },
     Case { name: "a directory that only the configuration names by now is not the volume's", test: renamed },
     Case { name: "runc restores a container after criu-gc only showed", test: restored_after_show },
+    Case { name: "a container alike is not the tree of an interrupted dump, and its network stays shut", test: alike },
 ]));
 
 inventory::submit!(Cases::with_newest_criu(&[Case {
@@ -185,6 +187,29 @@ fn turned(criu: &Criu) {
     let run = checkpointed.tool().run(&[]);
     assert_eq!(run.code(), 0, "{run}");
     assert!(!pod.volume.join(link.file_name().expect("a name")).exists(), "{run}");
+}
+
+/// The sidecar runs the program of the other container, has the same pid in its own namespace, and is older than the images.
+/// What shuts its network is another checkpoint's.
+fn alike(criu: &Criu) {
+    let host = TestHost::new();
+    let flavour = IptablesFlavour::Nft;
+    let pod = Pod::new(&host, flavour);
+    let engines = Engines::new(&host, criu, LockMethod::Iptables, flavour);
+    let mut checkpointed = Checkpointed::new(&host, &pod, &engines, Runtime::Runc);
+    pod.assert_has_residue(&checkpointed.container.root(), flavour, &mut checkpointed.peers);
+    // All that a dump that is killed early may get to the disk.
+    let interrupted = checkpointed.container.directory().with_file_name("interrupted");
+    fs::create_dir(host.path(&interrupted)).expect("a new directory");
+    for image in ["core-1.img", "ids-1.img"] {
+        let path = |directory: &Path| host.path(directory.join(image));
+        fs::copy(path(&checkpointed.container.images()), path(&interrupted)).expect("an image");
+    }
+    fs::write(host.path(interrupted.join("files.img")), "").expect("a new file");
+    let run = Tool::new(&host, &interrupted).run(&[]);
+    assert!(pod.is_locked(flavour) && !run.stdout.contains("runs on"), "{run}");
+    checkpointed.tool().assert_removes_everything_since(&checkpointed.before);
+    pod.assert_has_network_again(flavour, &mut checkpointed.peers);
 }
 
 /// As when the bundle is used for the next container, which has another volume.

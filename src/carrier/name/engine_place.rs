@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Where a name is according to this host's engine, if mount arithmetic does not find it: the filesystem was mounted
-//! again, or the directory was moved.
+//! again, the directory was moved, or an interrupted dump did not get as far as to write its mounts.
 //!
 //! The engine gives a path, and the owner of a directory on it can put something else there. So criu-gc follows no
-//! symbolic link, and the result must be the directory that the mount in the images showed.
+//! symbolic link, and the result must be the directory that the mount in the images showed. Where they have no such
+//! mount, only the file itself can show that it is the checkpoint's, and one that is not found there may be elsewhere.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +18,9 @@ use criu_images::MntEntry;
 use super::{FileMount, NameQuery};
 use crate::checkpoint::Checkpoint;
 use crate::host;
-use crate::locate::context::Context;
-use crate::mounts::{self, Base, HostMount, Place};
+use crate::locate::context::{Bind, Context};
+use crate::mounts::{self, Base, HostMount, Identity, Place};
 use crate::system::dir::{Directory, FileError, Reach};
-use crate::system::mountinfo::{option, unescape};
 
 /// Which directory a mount of the images showed, by the word of the engine.
 #[derive(Debug)]
@@ -32,7 +33,8 @@ struct Claim {
 #[derive(Debug)]
 pub(super) struct EnginePlace {
     pub(super) place: Place,
-    claim: Arc<Claim>,
+    /// What has to be confirmed; nothing where the images have no mount that could.
+    claim: Option<Arc<Claim>>,
 }
 
 /// The places that an engine's metadata names. Nothing is looked at.
@@ -41,17 +43,22 @@ pub(super) struct EnginePlaces<'a> {
     metadata: &'a Context,
     /// By the id of the mount in the images.
     claims: HashMap<u32, Option<Arc<Claim>>>,
+    /// The container's root directory, once it was needed.
+    root: OnceCell<Option<Base>>,
 }
 
 impl<'a> EnginePlaces<'a> {
     pub(super) fn new(checkpoint: &'a Checkpoint, metadata: &'a Context) -> Self {
-        EnginePlaces { checkpoint, metadata, claims: HashMap::new() }
+        EnginePlaces { checkpoint, metadata, claims: HashMap::new(), root: OnceCell::new() }
     }
 
     /// Where a name is below the directory that this host's engine had mounted there.
     pub(super) fn place_of(&mut self, query: &NameQuery) -> Option<EnginePlace> {
         let FileMount::Id(id) = query.mount else { return None };
         let (checkpoint, metadata) = (self.checkpoint, self.metadata);
+        if !checkpoint.mounts.contains_key(&id) {
+            return self.place_by_path(&query.path);
+        }
         let claim = self.claims.entry(id).or_insert_with(|| {
             let mount = checkpoint.mounts.get(&id)?.entry.clone();
             let path = directory_of(&mount, metadata)?.to_owned();
@@ -59,17 +66,33 @@ impl<'a> EnginePlaces<'a> {
         });
         let claim = Arc::clone(claim.as_ref()?);
         let place = Place::below(Base::Recorded(claim.path.clone()), &query.path, &claim.mount)?;
-        Some(EnginePlace { place, claim })
+        Some(EnginePlace { place, claim: Some(claim) })
+    }
+
+    /// Where a file of the container is if nothing but what the engine mounted is on its path.
+    fn place_by_path(&self, path: &[u8]) -> Option<EnginePlace> {
+        let path = Path::new(OsStr::from_bytes(path));
+        let is_above = |bind: &&Bind| path.starts_with(&bind.destination) && path != bind.destination;
+        let binds = self.metadata.own_binds().filter(is_above);
+        let (base, relative) = match binds.max_by_key(|bind| bind.destination.components().count()) {
+            Some(Bind { destination, source }) => (Base::Recorded(source.clone()), path.strip_prefix(destination)),
+            None => (self.root.get_or_init(|| root_of(self.metadata)).clone()?, path.strip_prefix("/")),
+        };
+        let place = Place { base, relative: relative.ok()?.to_owned() };
+        Some(EnginePlace { place, claim: None })
     }
 }
 
-/// The upper directory of the overlay that is a container's root directory, by the engine's word: that of the overlay
-/// which is mounted there. While none is, the engines keep it beside the mount point, `ID/diff` beside `ID/merged`.
-pub(super) fn layer_of(root: &Path, own: &[HostMount]) -> Option<Vec<u8>> {
-    let mut mounted = own.iter().filter(|mount| mount.mountpoint == root.as_os_str().as_bytes());
-    let upper = mounted.find_map(|mount| option(&mount.options, b"upperdir=")).map(unescape);
-    let beside = || root.ends_with("merged").then(|| root.with_file_name("diff").into_os_string().into_vec());
-    upper.or_else(beside)
+/// The container's root directory, or the layer that it wrote to while no overlay is mounted there.
+fn root_of(metadata: &Context) -> Option<Base> {
+    let root = metadata.own_root()?;
+    let own = host::own_mounts_at(root);
+    Some(match mounts::layer_at(root, &own) {
+        Some(upper) if own.is_empty() => {
+            Base::Upper { directory: OsString::from_vec(upper).into(), identity: Identity::ByName }
+        }
+        _ => Base::Recorded(root.to_owned()),
+    })
 }
 
 fn directory_of<'a>(mount: &MntEntry, metadata: &'a Context) -> Option<&'a Path> {
@@ -93,7 +116,8 @@ pub(super) struct Confirmed {
 impl Confirmed {
     /// Whether what is at the place now is what the mount showed.
     pub(super) fn is_true_of(&mut self, told: &EnginePlace) -> bool {
-        let Claim { mount, path } = &*told.claim;
+        let Some(claim) = &told.claim else { return true };
+        let Claim { mount, path } = &**claim;
         *self.known.entry(mount.mnt_id).or_insert_with(|| is_directory_of(path, mount))
     }
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use rustix::fs::FileType;
 
-use super::engine_place::{self, Confirmed, EnginePlace, EnginePlaces};
+use super::engine_place::{Confirmed, EnginePlace, EnginePlaces};
 use super::{FileMount, FoundFile, NameAct, NameQuery};
 use crate::carrier::{Cause, Elsewhere, Hints, Presence};
 use crate::checkpoint::Checkpoint;
@@ -242,7 +242,7 @@ fn host_mounts(host: &Host, checkpoint: &Checkpoint, metadata: &Context) -> Host
     if checkpoint.mounts.is_empty() {
         return HostMounts::default();
     }
-    let mounts = host.mounts(&trace_of(checkpoint));
-    let own_layer = metadata.own_root().and_then(|root| engine_place::layer_of(root, &mounts.own));
-    HostMounts { own_layer, ..mounts }
+    let found = host.mounts(&trace_of(checkpoint));
+    let own_layer = metadata.own_root().and_then(|root| mounts::layer_at(root, &found.own));
+    HostMounts { own_layer, ..found }
 }
