@@ -2,7 +2,7 @@
 //! Docker's own records of a container: `config.v2.json`, `hostconfig.json`, and which layer it writes to.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -12,6 +12,8 @@ use crate::time::Timestamp;
 
 const FILE: &str = "config.v2.json";
 const HOST_FILE: &str = "hostconfig.json";
+/// Where a container has its shared memory.
+const SHM: &str = "/dev/shm";
 /// How containerd begins the error of `docker start --checkpoint` (`cmd/containerd-shim-runc-v2/process/init.go`).
 const RESTORE_FAILED: &str = "OCI runtime restore failed";
 
@@ -38,6 +40,9 @@ struct DockerContainer {
     network: Option<NetworkSettings>,
     #[serde(rename = "MountPoints")]
     mounts: Option<BTreeMap<String, MountPoint>>,
+    /// What it mounted at `/dev/shm`, unless it mounted something else there.
+    #[serde(rename = "ShmPath")]
+    shm: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -100,6 +105,10 @@ pub(super) fn add(metadata: &Metadata, context: &mut Context) {
         if let (Some(source), Some(destination)) = (source, mount.destination) {
             context.add_bind(Bind { destination, source }, FILE, trust);
         }
+    }
+    let is_taken = context.binds.iter().any(|bind| bind.value.destination == Path::new(SHM));
+    if let Some(source) = container.shm.filter(|source| source.is_absolute() && !is_taken) {
+        context.add_bind(Bind { destination: SHM.into(), source }, FILE, trust);
     }
 }
 
