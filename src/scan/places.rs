@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Which directories a scan looks into: each tmpfs once, the volumes of container engines, the upper directories of mounted
-//! overlays, `/` and `/tmp` of each mount namespace, and what the user named. No other disk is walked.
+//! Which directories a scan looks into: each tmpfs once, the volumes of container engines, `/` and `/tmp` of each mount
+//! namespace and of the layers that containers write to, and what the user named. No other disk is walked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,16 @@ use crate::system::mountinfo::{self, HostMount, unescape};
 const VOLUMES: [&str; 2] = ["/var/lib/containers/storage/volumes", "/var/lib/docker/volumes"];
 /// The same below the home directory of a user.
 const VOLUMES_OF_USER: &str = ".local/share/containers/storage/volumes";
+/// Where container engines keep layers, and in which directory of each its files are. Those of a container that has ended are
+/// not mounted.
+const LAYERS: [(&str, &str); 4] = [
+    ("/var/lib/containers/storage/overlay", "diff"),
+    ("/var/lib/docker/overlay2", "diff"),
+    ("/var/lib/docker/containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots", "fs"),
+    ("/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots", "fs"),
+];
+/// The same below the home directory of a user.
+const LAYERS_OF_USER: (&str, &str) = (".local/share/containers/storage/overlay", "diff");
 /// Where home directories are.
 const HOMES: [&str; 2] = ["/home", "/root"];
 
@@ -36,11 +46,13 @@ impl Places {
         let mut places = Places::default();
         places.unseen.extend(tables.unseen.iter().map(|unseen| unseen.why.clone()));
         places.add_tmpfs(tables);
-        for volume in places.volumes(tables.own) {
+        let homes = places.homes(tables.own);
+        for volume in places.volumes(tables.own, &homes) {
             places.add(tables.own, None, volume, Depth::Disk);
         }
         places.add_tops(tables.own, None);
         places.add(tables.own, None, "/run".into(), Depth::Here);
+        places.add_layers(tables.own, &homes);
         places.add_uppers(tables.own, None);
         for (namespace, mounts) in tables.others {
             places.add_uppers(mounts, Some(namespace));
@@ -132,10 +144,12 @@ impl Places {
     }
 
     fn add_uppers(&mut self, mounts: &[HostMount], namespace: Option<&MountNamespace>) {
-        for upper in mounts.iter().filter(|mount| mount.fstype == b"overlay").filter_map(upper) {
+        let known: HashSet<PathBuf> = self.starts.iter().map(|start| start.path.clone()).collect();
+        let uppers: BTreeSet<PathBuf> =
+            mounts.iter().filter(|mount| mount.fstype == b"overlay").filter_map(upper).collect();
+        for upper in uppers {
             for directory in [upper.clone(), upper.join("tmp")] {
-                let is_known = |start: &Start| start.path == directory;
-                if !self.starts.iter().any(is_known) {
+                if !known.contains(&directory) {
                     // The path means what it says to whoever mounted the overlay: mostly the host's own engine.
                     let exists = Directory::open_exactly(&directory).is_ok();
                     let namespace = namespace.filter(|_| !exists);
@@ -152,18 +166,37 @@ impl Places {
 }
 
 impl Places {
+    /// The home directories.
+    fn homes(&mut self, own: &[HostMount]) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for homes in HOMES.map(PathBuf::from) {
+            found.extend(self.entries(own, &homes));
+            found.push(homes);
+        }
+        found
+    }
+
     /// The directories with the files of volumes.
-    fn volumes(&mut self, own: &[HostMount]) -> Vec<PathBuf> {
-        let mut stores: Vec<PathBuf> = VOLUMES.iter().map(PathBuf::from).collect();
-        for homes in HOMES.map(Path::new) {
-            stores.push(homes.join(VOLUMES_OF_USER));
-            stores.extend(self.entries(own, homes).into_iter().map(|home| home.join(VOLUMES_OF_USER)));
+    fn volumes(&mut self, own: &[HostMount], homes: &[PathBuf]) -> Vec<PathBuf> {
+        let of_users = homes.iter().map(|home| home.join(VOLUMES_OF_USER));
+        let stores = VOLUMES.iter().map(PathBuf::from).chain(of_users);
+        stores.flat_map(|store| self.entries(own, &store)).map(|volume| volume.join("_data")).collect()
+    }
+
+    /// `/` and `/tmp` of each layer.
+    fn add_layers(&mut self, own: &[HostMount], homes: &[PathBuf]) {
+        let (of_user, files_of_user) = LAYERS_OF_USER;
+        let of_users = homes.iter().map(|home| (home.join(of_user), files_of_user));
+        for (store, files) in LAYERS.iter().map(|(store, files)| (PathBuf::from(store), *files)).chain(of_users) {
+            for layer in self.entries(own, &store).into_iter().map(|layer| layer.join(files)) {
+                self.starts.extend([layer.join("tmp"), layer].map(|path| Start {
+                    namespace: None,
+                    path,
+                    device: None,
+                    depth: Depth::Here,
+                }));
+            }
         }
-        let mut volumes = Vec::new();
-        for store in stores {
-            volumes.extend(self.entries(own, &store).into_iter().map(|volume| volume.join("_data")));
-        }
-        volumes
     }
 
     /// The directories in a directory of the host, if it is on a filesystem that answers. Docker has files beside its volumes.
@@ -231,7 +264,9 @@ mod tests {
 
     fn paths(places: &Places, depth: Depth) -> Vec<&str> {
         let starts = places.starts.iter().filter(|start| start.depth == depth);
-        starts.filter_map(|start| start.path.to_str()).filter(|path| !path.contains("volumes")).collect()
+        // The machine may have engines of its own.
+        let is_of_engine = |path: &&str| path.contains("/volumes") || path.contains("/overlay");
+        starts.filter_map(|start| start.path.to_str()).filter(|path| !is_of_engine(path)).collect()
     }
 
     #[test]

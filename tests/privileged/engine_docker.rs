@@ -8,7 +8,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use testkit::{
-    Criu, Docker, Engines, Finished, IptablesFlavour, LockMethod, Snapshot, Specification, TestHost, wait_until,
+    CommandExt, Criu, Docker, Engines, Finished, IptablesFlavour, LockMethod, Snapshot, Specification, TestHost,
+    wait_until,
 };
 
 use crate::case::{Case, Cases};
@@ -35,6 +36,10 @@ inventory::submit!(Cases::with_newest_criu(&[
     Case {
         name: "real Docker: what a checkpoint left is removed beside the container, started afresh",
         test: fallback
+    },
+    Case {
+        name: "real Docker: a scan finds what a container left in its layer whose checkpoint was removed",
+        test: layer_by_scan
     },
     Case { name: "real Docker: the commands of its page do what the page says", test: page },
     Case { name: "real Docker: what a failed start from a checkpoint changed is removed", test: failed },
@@ -244,6 +249,21 @@ fn two(criu: &Criu) {
         assert_eq!(tool.difference_to(&scene.before), NOTHING, "{removed}");
         scene.pod.assert_has_network_again(FLAVOUR, &mut scene.peers);
         tool.assert_finds_nothing();
+    });
+}
+
+/// No overlay is mounted any more, and no directory has to be named.
+fn layer_by_scan(criu: &Criu) {
+    with_scene(criu, LockMethod::Iptables, &Options::default(), |mut scene| {
+        scene.checkpoint(&[]);
+        scene.docker.remove_checkpoint(NAME, CHECKPOINT);
+        let link = link_in(&scene.host.path(scene.docker.upper_directory(NAME).join("tmp")));
+        let scanned = scene.host.command(crate::tool::binary()).arg("scan").finish();
+        let command = scanned.stdout.lines().find_map(|line| line.trim().strip_prefix("# criu-gc rm /var/lib/docker/"));
+        let object = Path::new("/var/lib/docker").join(command.unwrap_or_else(|| panic!("not found: {scanned}")));
+        assert_eq!(object.file_name(), link.file_name(), "{scanned}");
+        scene.host.command(crate::tool::binary()).arg("rm").arg(&object).succeed();
+        assert!(!link.exists());
     });
 }
 

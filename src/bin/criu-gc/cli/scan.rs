@@ -15,7 +15,7 @@ pub(crate) const REMOVE: &str = "rm";
 /// List everything of CRIU's shape on this host, whose it is, and what to type.
 ///
 /// No images have to be named. It changes nothing without --clean. It looks at all processes, network namespaces and mount
-/// tables, at every tmpfs, at the volumes of podman and Docker, at the upper directories of mounted overlays, and at / and
+/// tables, at every tmpfs, at the volumes of podman and Docker, at / and /tmp of the layers of containers, and at / and
 /// /tmp of each mount namespace. It enters no network filesystem and no FUSE. What it could not look at, it says.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "criu-gc scan", bin_name = "criu-gc scan", disable_version_flag = true, args_override_self = true)]
