@@ -47,7 +47,7 @@ fn impure_lines(source: &Source) -> Vec<String> {
     let is_impure = |line: &&str| {
         let system = line.split("crate::system::").skip(1);
         IMPURE.iter().any(|word| line.contains(word))
-            || line.contains("system::{")
+            || line.replace("filesystem::", "").contains("system::{")
             || system.into_iter().any(|rest| !PLAIN_DATA.iter().any(|data| rest.starts_with(data)))
     };
     source.code().filter(is_impure).map(|line| format!("{}: {line}", source.path)).collect()
