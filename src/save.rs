@@ -3,7 +3,8 @@
 //!
 //! The name of a saved file consists of two numbers, so images do not choose it. Nothing in the directory is ever replaced.
 //! criu-gc writes the manifest line after the file is complete and before it removes the link: an interrupted run leaves at
-//! worst the link and a file that the manifest does not name.
+//! worst the link and a file that the manifest does not name. To wait for the disk takes longer than all the rest, so
+//! several files wait for it together; the type [`Unsynced`] keeps their links until then.
 
 mod manifest;
 
@@ -150,9 +151,21 @@ pub struct Saved {
     pub method: Method,
 }
 
+/// A file that was saved, and that the manifest names; but not on the disk yet, so its link may not go.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Unsynced(Saved);
+
+impl Unsynced {
+    /// How it was saved.
+    pub(crate) fn method(&self) -> Method {
+        self.0.method
+    }
+}
+
 impl Saver {
     /// Saves the open file.
-    pub(crate) fn save(&mut self, what: &Subject<'_>, file: &Pinned) -> Result<Saved, SaveError> {
+    pub(crate) fn save(&mut self, what: &Subject<'_>, file: &Pinned) -> Result<Unsynced, SaveError> {
         let before = Attributes::of(file, file.path())?;
         let name = self.directory.new_name(what);
         let saved = save::save(file, &self.directory.directory, OsStr::new(&name))?;
@@ -175,7 +188,14 @@ impl Saver {
             tool: concat!("criu-gc ", env!("CARGO_PKG_VERSION")),
         };
         self.directory.note(&name, what.stem, &entry)?;
-        Ok(Saved { path, method: saved.method })
+        Ok(Unsynced(Saved { path, method: saved.method }))
+    }
+
+    /// Waits until the files and their lines are on disk.
+    pub(crate) fn sync(&self, files: Vec<Unsynced>) -> Result<Vec<Saved>, SaveError> {
+        self.directory.manifest.sync()?;
+        save::sync(&self.directory.directory)?;
+        Ok(files.into_iter().map(|file| file.0).collect())
     }
 }
 
@@ -186,7 +206,7 @@ impl SaveDirectory {
         name
     }
 
-    /// Appends the line of the file saved as `name` to the manifest, and waits until both are on disk.
+    /// Appends the line of the file saved as `name` to the manifest.
     fn note(&mut self, name: &str, stem: &str, entry: &Entry<'_>) -> Result<(), SaveError> {
         let line = serde_json::to_vec(entry)
             .map_err(|error| LedgerError::failed("append to", &self.directory.path().join(MANIFEST), error.into()));
@@ -196,8 +216,7 @@ impl SaveDirectory {
             let is_saved_file = |name: &[u8]| name.windows(stem.len()).any(|part| part == stem.as_bytes());
             let _ = Name::checked(OsStr::new(name), is_saved_file).map(|name| self.directory.unlink(name));
         }
-        noted?;
-        Ok(save::sync(&self.directory)?)
+        Ok(noted?)
     }
 }
 

@@ -54,7 +54,8 @@ impl Scene {
             identity: &file.identity().unwrap(),
             evidence: &self.evidence,
         };
-        saver.save(&subject, &file).unwrap()
+        let unsynced = saver.save(&subject, &file).unwrap();
+        saver.sync(vec![unsynced]).unwrap().remove(0)
     }
 
     fn file(&self) -> Pinned {

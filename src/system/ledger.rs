@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A file of lines that only grows: no crash and no full disk destroys an earlier line.
 //!
-//! When [`Ledger::append`] returns, the line is on disk, or not in the file. A line without an end comes from a killed
+//! When [`Ledger::append`] returns, the line is in the file, or nothing of it is; and on disk after [`Ledger::sync`]. A line without an end comes from a killed
 //! run; it is ended, not removed, before the next one begins.
 
 use std::ffi::OsStr;
@@ -78,7 +78,7 @@ impl Ledger {
     /// Appends a line, given without its end.
     pub fn append(&mut self, line: &[u8]) -> Result<(), LedgerError> {
         let line = [line, b"\n"].concat();
-        let written = self.file.write_all_at(&line, self.end).and_then(|()| self.file.sync_data());
+        let written = self.file.write_all_at(&line, self.end);
         match written {
             Ok(()) => self.end += line.len() as u64,
             // If this fails too, the next line overwrites what there is of this one, and what is left of it after
@@ -86,6 +86,11 @@ impl Ledger {
             Err(_) => self.file.set_len(self.end).unwrap_or(()),
         }
         written.map_err(failed("append to", &self.path))
+    }
+
+    /// Waits until all lines are on disk.
+    pub fn sync(&self) -> Result<(), LedgerError> {
+        self.file.sync_data().map_err(failed("write to disk", &self.path))
     }
 }
 
@@ -149,6 +154,7 @@ mod tests {
         let mut ledger = Ledger::open(&directory, name).unwrap();
         ledger.append(b"two").unwrap();
         ledger.append(b"three").unwrap();
+        ledger.sync().unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), "one\ncut\ntwo\nthree\n");
     }
 

@@ -22,6 +22,7 @@ inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "a rule of others costs a look no system call", test: stranger },
     Case { name: "the rules of a connection cost a removal less than a system call each", test: rules },
     Case { name: "a removal that has nothing to do looks once", test: nothing_to_do },
+    Case { name: "--save waits for the disk twice for the files of 64 link remaps", test: save },
     Case { name: "a checkpoint more in one call costs less than a call of its own", test: checkpoint },
 ]));
 
@@ -38,7 +39,10 @@ struct Counted {
 
 impl Counted {
     fn new(criu: &Criu, words: &[testkit::Word<'_>]) -> Self {
-        let host = TestHost::new();
+        Counted::new_on(TestHost::new(), criu, words)
+    }
+
+    fn new_on(host: TestHost, criu: &Criu, words: &[testkit::Word<'_>]) -> Self {
         let tree = host.start_workload(words);
         let images = images_of(&host);
         criu.dump(&host, &tree, &images, &DumpOptions::default());
@@ -49,10 +53,7 @@ impl Counted {
     fn small(criu: &Criu) -> Self {
         let host = TestHost::new();
         let data = host.dir().join("data");
-        let tree = host.start_workload(&[&"deleted", &data]);
-        let images = images_of(&host);
-        criu.dump(&host, &tree, &images, &DumpOptions::default());
-        Counted { host, images }
+        Counted::new_on(host, criu, &[&"deleted", &data])
     }
 
     fn calls(&self, arguments: &[&str]) -> usize {
@@ -60,13 +61,17 @@ impl Counted {
     }
 
     fn calls_on(&self, arguments: &[&str], images: &[&Path]) -> usize {
+        self.calls_that(arguments, images, |call| !call.starts_with('<') && !WAITS.contains(&call))
+    }
+
+    fn calls_that(&self, arguments: &[&str], images: &[&Path], is_meant: impl Fn(&str) -> bool) -> usize {
         let trace = self.host.dir().with_file_name("trace");
         let mut command = self.host.command("strace");
         command.args(["-f", "-qq", "-e", "signal=none", "-o"]).arg(&trace).arg(binary());
         command.args(arguments).args(images).succeed();
         let trace = fs::read_to_string(&trace).expect("a trace");
         let calls = trace.lines().filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('));
-        calls.filter(|(call, _)| !call.starts_with('<') && !WAITS.contains(call)).count()
+        calls.filter(|(call, _)| is_meant(call)).count()
     }
 
     /// Processes more, which all run their program by now.
@@ -150,6 +155,20 @@ fn nothing_to_do(criu: &Criu) {
     counted.calls(&["--yes"]);
     let (shown, removed) = (counted.calls(&["--show"]), counted.calls(&["--yes"]));
     assert!(removed <= shown + shown / 10, "{shown} calls of --show, {removed} of a removal");
+}
+
+/// The manifest and the directory, each once for a group of names.
+fn save(criu: &Criu) {
+    const FILES: usize = 100;
+    let host = TestHost::new();
+    let paths: Vec<PathBuf> = (0..FILES).map(|number| host.dir().join(format!("file{number}"))).collect();
+    let words = paths.iter().flat_map(|path| [&"deleted" as testkit::Word<'_>, path]).collect::<Vec<_>>();
+    let counted = Counted::new_on(host, criu, &words);
+    let to = counted.host.dir().with_file_name("saved");
+    let arguments = ["--yes", "--save", to.to_str().expect("UTF-8")];
+    let syncs = counted.calls_that(&arguments, &[&counted.images], |call| matches!(call, "fsync" | "fdatasync"));
+    let saved = fs::read_to_string(to.join("manifest.jsonl")).expect("a manifest").lines().count();
+    assert!(saved == FILES && syncs <= 5, "{syncs} syncs for {saved} files");
 }
 
 fn checkpoint(criu: &Criu) {

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
+use std::ffi::OsStr;
+
+use super::removal::check_name;
 use super::*;
-use crate::carrier::name::{FileMount, NameShape};
+use crate::carrier::name::{FileMount, NameAct, NameShape};
 use crate::interrupt::Control;
+use crate::time::Timestamp;
 
 fn file(inode: u64, changed: i64) -> FileIdentity {
     let changed = Timestamp::new(changed, 0);
@@ -76,6 +80,6 @@ fn no_name_but_one_of_the_kind_is_ever_removed() {
     assert!(check_name(&query, OsStr::new("link_remap.6")).is_ok());
     for name in ["link_remap.7", "data", "..", ""] {
         let told = check_name(&query, OsStr::new(name)).map(|_| ()).unwrap_err();
-        assert_eq!(told, format!("{name} is not a link_remap name; not removed"));
+        assert_eq!(told.to_string(), format!("{name} is not a link_remap name; not removed"));
     }
 }
