@@ -5,6 +5,7 @@
 //! twice. Everything else queries the snapshot; nothing else reads `/proc` about other processes.
 
 mod bounded;
+mod criu;
 mod descriptors;
 mod directory;
 mod enter;
@@ -47,7 +48,7 @@ pub use locks::{Holder, holder_of_lock};
 pub use mounts::{Extent, HostMounts, MountNamespace, MountTables, Wanted, own_mount, own_mounts_at};
 pub use names::{Depth, Names, Sighting, Start};
 pub use network::{Networks, Visited, visit};
-pub use process::{Process, Processes, is_named, is_same_process};
+pub use process::{Process, Processes, is_same_process};
 pub use standing::{DumpTrace, Nested, ProcessView, Shared, Standing, has_other_mounts};
 pub use unmounted::{Seen, Unmounted};
 pub use unseen::{Looked, Scope, Unseen};
@@ -59,6 +60,7 @@ pub struct Host {
     processes: Arc<Processes>,
     standing: Standing,
     wanted: Wanted,
+    descriptors: OnceCell<descriptors::Descriptors>,
     tables: OnceCell<mounts::Tables>,
 }
 
@@ -67,7 +69,7 @@ impl Host {
     pub fn look(wanted: Wanted) -> Self {
         let processes = Processes::read().unwrap_or_default();
         let standing = Standing::find(&processes);
-        Host { processes: Arc::new(processes), standing, wanted, tables: OnceCell::new() }
+        Host { processes: Arc::new(processes), standing, wanted, descriptors: OnceCell::new(), tables: OnceCell::new() }
     }
 
     /// The processes.
@@ -146,8 +148,8 @@ impl Host {
 
     /// Adds all others: then what is in none of them is nowhere, unless something is unseen.
     pub fn add_hidden_networks(&self, networks: &mut Networks, dump: &DumpTrace) {
-        networks.add_hidden(&self.processes, self.tables());
-        networks.unseen.extend(sockets::look(&self.processes, &networks.list));
+        networks.add_hidden(&self.processes, self.descriptors(), self.tables());
+        networks.unseen.extend(sockets::look(&self.processes, self.descriptors(), &networks.list));
         networks.unseen.extend(self.hidden_from(dump));
     }
 
@@ -178,7 +180,7 @@ impl Host {
         self.add_networks(&mut networks);
         let has_id = |namespace: &&Arc<NetNamespace>| namespace.id() == name.id;
         if !networks.list.iter().any(|namespace| namespace.id() == name.id) {
-            networks.add_hidden(&self.processes, self.tables());
+            networks.add_hidden(&self.processes, self.descriptors(), self.tables());
         }
         networks.list.iter().find(has_id).cloned()
     }
@@ -226,8 +228,12 @@ impl Host {
         Arc::new(move |number| descriptors::user_of_device(&processes, number))
     }
 
+    fn descriptors(&self) -> &descriptors::Descriptors {
+        self.descriptors.get_or_init(|| descriptors::Descriptors::read(&self.processes))
+    }
+
     fn tables(&self) -> &mounts::Tables {
-        self.tables.get_or_init(|| mounts::Tables::read(&self.processes, &self.wanted))
+        self.tables.get_or_init(|| mounts::Tables::read(&self.processes, self.descriptors(), &self.wanted))
     }
 }
 

@@ -18,12 +18,9 @@ mod mounts;
 mod stranded;
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, FinalState};
-use crate::host::{DumpTrace, Host, Process, is_named};
+use crate::host::{DumpTrace, Host, Process};
 use crate::locate::Given;
 use crate::record::Record;
 use crate::system::author::Author;
@@ -229,7 +226,7 @@ fn criu_processes(host: &Host, given: &Given, checkpoint: &Checkpoint, stranded:
     let tracers = host.processes().tracers();
     let (mut at_work, mut has_other_criu) = (Vec::new(), false);
     for process in others {
-        let is_criu = is_criu(process);
+        let is_criu = process.is_criu();
         if is_criu && checkpoint.is_interrupted() && interrupted::is_stray(host, process) {
             continue;
         }
@@ -249,35 +246,6 @@ fn is_among(stranded: &[Stranded], process: &Process) -> bool {
 /// Whether a killed restore may have left a process: it blocks all signals.
 pub fn may_be_stranded(process: &Process) -> bool {
     stranded::blocks_all(process.blocked)
-}
-
-/// Whether a process is a criu: by its name, its program, or, where a dynamic linker or an interpreter runs it or it has
-/// another file name, by one of its first arguments.
-pub fn is_criu(process: &Process) -> bool {
-    const COMMANDS: [&[u8]; 7] = [b"dump", b"pre-dump", b"restore", b"page-server", b"lazy-pages", b"service", b"swrk"];
-    is_criu_itself(process)
-        || process
-            .arguments()
-            .iter()
-            .take(FIRST_ARGUMENTS)
-            .any(|argument| COMMANDS.contains(&argument.as_slice()) || names_criu(argument))
-}
-
-/// So many arguments may come before the program that a dynamic linker or an interpreter runs, and its command.
-const FIRST_ARGUMENTS: usize = 6;
-
-/// Whether a process is a criu by its name or its program.
-fn is_criu_itself(process: &Process) -> bool {
-    process.name == b"criu" || process.executable.as_deref().is_some_and(is_program_of_criu)
-}
-
-/// Whether an argument is the path of CRIU's program.
-fn names_criu(argument: &[u8]) -> bool {
-    is_program_of_criu(Path::new(OsStr::from_bytes(argument)))
-}
-
-fn is_program_of_criu(path: &Path) -> bool {
-    is_named(path, "criu") || is_named(path, "crtools")
 }
 
 #[cfg(test)]

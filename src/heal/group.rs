@@ -112,7 +112,7 @@ fn hands_off(host: &Host, members: &[Member], parents: &BTreeMap<u32, u32>, at_w
         }
     }
     let criu = host.processes().list.iter().find(|process| {
-        tree::is_criu(process)
+        process.is_criu()
             && !pids.contains(&process.pid)
             && (is_at_work(host, process, &pids, parents)
                 || at_work.contains(&process.pid) && !is_orphan(process.pid, parents))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What processes have open, without touching it: another user's file may be on a filesystem that never answers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,84 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 
 use super::bounded;
+use super::namespace::{Kind, Link};
 use super::process::{Process, Processes, numbers_in, read_file};
 use crate::system::dir::InodeId;
 use crate::system::mount::UnknownUser;
+
+/// No more sockets are listed: a user can have any number.
+pub(super) const MOST_SOCKETS: usize = 1_000_000;
+
+/// What descriptors of processes lead to, by the text of their links, all read once.
+#[derive(Debug, Default)]
+pub(super) struct Descriptors {
+    /// A few links to each namespace: one may be gone when it is needed.
+    namespaces: BTreeMap<(Kind, u64), Vec<Link>>,
+    /// The sockets of each process that none before it has. A process whose descriptors may not be read has none.
+    pub(super) sockets: Vec<Sockets>,
+    /// Whether there are more sockets than are listed.
+    pub(super) has_more_sockets: bool,
+}
+
+/// Some of the sockets of a process.
+#[derive(Debug, Clone)]
+pub(super) struct Sockets {
+    pub(super) pid: u32,
+    /// By descriptor and inode number.
+    pub(super) list: Vec<(i32, u64)>,
+}
+
+impl Descriptors {
+    pub(super) fn read(processes: &Processes) -> Self {
+        let mut descriptors = Descriptors::default();
+        let mut seen = HashSet::new();
+        for process in processes.list.iter().filter(|process| !process.is_kernel_thread) {
+            descriptors.add(process.pid, &mut seen);
+        }
+        descriptors
+    }
+
+    fn add(&mut self, pid: u32, seen: &mut HashSet<u64>) {
+        const LINKS: usize = 4;
+        let directory = PathBuf::from(format!("/proc/{pid}/fd"));
+        let is_own = pid == std::process::id();
+        let mut list = Vec::new();
+        for number in numbers_in(&directory).unwrap_or_default() {
+            let path = directory.join(number.to_string());
+            let Ok(link) = fs::read_link(&path) else { continue };
+            let text = link.as_os_str().as_bytes();
+            if let Some((kind, namespace)) = Kind::ALL.into_iter().find_map(|kind| Some((kind, kind.number(text)?))) {
+                let links = self.namespaces.entry((kind, namespace)).or_default();
+                if links.len() < LINKS {
+                    links.push(Link { path, number: namespace });
+                }
+            } else if let (Some(inode), Ok(number), false) = (inode_in(text), i32::try_from(number), is_own) {
+                self.has_more_sockets |= seen.len() == MOST_SOCKETS;
+                if !self.has_more_sockets && seen.insert(inode) {
+                    list.push((number, inode));
+                }
+            }
+        }
+        if !list.is_empty() {
+            self.sockets.push(Sockets { pid, list });
+        }
+    }
+
+    /// The links to namespaces of this kind.
+    pub(super) fn namespaces(&self, kind: Kind) -> impl Iterator<Item = &Link> {
+        self.namespaces.range((kind, 0)..=(kind, u64::MAX)).flat_map(|(_, links)| links)
+    }
+}
+
+/// The number in `socket:[NUMBER]`.
+fn inode_in(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text.strip_prefix(b"socket:[")?.strip_suffix(b"]")?).ok()?.parse().ok()
+}
+
+/// The socket that a link below `/proc` leads to.
+pub(super) fn inode_of_socket(link: &Path) -> Option<u64> {
+    inode_in(fs::read_link(link).ok()?.as_os_str().as_bytes())
+}
 
 /// Whether the process has a descriptor of the inode. `fdinfo` tells the inode since Linux 5.14; before that the text
 /// of the link has to do.

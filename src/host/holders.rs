@@ -20,9 +20,10 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::bounded;
+use super::descriptors::inode_of_socket;
 use super::loops::{self, Kept};
 use super::process::{Process, Processes, has_ended, listed, numbers_in};
-use super::sockets::{self, Left, inode_of_socket};
+use super::sockets::{self, Left};
 use super::standing::may_examine_all;
 use super::unseen::{Scope, Unseen};
 use crate::system::privilege::{self, Capability};

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, getpeername, getsockname, sockopt};
 
+use super::descriptors::inode_of_socket;
 use super::process::{numbers_in, read_file};
-use super::sockets::{duplicate, inode_of_socket, open_process};
+use super::sockets::{duplicate, open_process};
 use super::watched::answer;
 use crate::connection::Connection;
 use crate::system::netns::{self, NetNamespace};

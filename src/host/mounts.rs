@@ -23,6 +23,7 @@ use std::thread;
 
 use rustix::io::Errno;
 
+use super::descriptors::Descriptors;
 use super::namespace::{self, Kind, Link};
 use super::process::{Process, Processes};
 use super::unseen::{Looked, Scope, Unseen};
@@ -113,7 +114,7 @@ enum NamespaceFailure {
 
 impl Tables {
     /// Reads them all.
-    pub(super) fn read(processes: &Processes, wanted: &Wanted) -> Self {
+    pub(super) fn read(processes: &Processes, open: &Descriptors, wanted: &Wanted) -> Self {
         let mut tables = Tables::default();
         let mut reader = TableReader::new(wanted);
         let own = own_table(&mut reader).unwrap_or_else(|error| {
@@ -125,7 +126,7 @@ impl Tables {
         tables.own = own.mounts;
         tables.pins = own.pins;
         let (mut waiting, denied) = of_processes(processes, &mut seen);
-        waiting.extend(of_threads(processes, &mut seen));
+        waiting.extend(of_threads(processes, open, &mut seen));
         let (mut next_pin, mut attempts) = (0, 0);
         loop {
             let mut ended = Vec::new();
@@ -146,7 +147,7 @@ impl Tables {
                 let now = Processes::read().unwrap_or_default();
                 let (again, denied) = of_processes(&now, &mut seen);
                 waiting = again;
-                waiting.extend(of_threads(&now, &mut seen));
+                waiting.extend(of_threads(&now, &Descriptors::read(&now), &mut seen));
                 tables.note_denied(denied, &firsts);
                 if !waiting.is_empty() {
                     continue;
@@ -317,16 +318,13 @@ fn of_processes<'a>(processes: &'a Processes, seen: &mut BTreeSet<u64>) -> (Vec<
 }
 
 /// Those of threads, and those that only a descriptor keeps.
-fn of_threads(processes: &Processes, seen: &mut BTreeSet<u64>) -> Vec<MountNamespace> {
+fn of_threads(processes: &Processes, open: &Descriptors, seen: &mut BTreeSet<u64>) -> Vec<MountNamespace> {
     let mut found = Vec::new();
-    for process in &processes.list {
-        if process.threads > 1 {
-            let links = namespace::of_threads(process.pid, Kind::Mount);
-            found.extend(links.into_iter().filter_map(|link| new(link, Some(process.pid), seen)));
-        }
-        let links = namespace::of_descriptors(process, Kind::Mount).unwrap_or_default();
-        found.extend(links.into_iter().filter_map(|link| new(link, None, seen)));
+    for process in processes.list.iter().filter(|process| process.threads > 1) {
+        let links = namespace::of_threads(process.pid, Kind::Mount);
+        found.extend(links.into_iter().filter_map(|link| new(link, Some(process.pid), seen)));
     }
+    found.extend(open.namespaces(Kind::Mount).filter_map(|link| new(link.clone(), None, seen)));
     found
 }
 

@@ -7,10 +7,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::process::{Process, has_ended, numbers_in};
+use super::process::{has_ended, numbers_in};
 
 /// A kind of namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Mount,
     Network,
@@ -71,22 +71,6 @@ pub(super) fn of_threads(pid: u32, kind: Kind) -> Vec<Link> {
         Some(Link { path, number })
     };
     threads.into_iter().filter_map(link).collect()
-}
-
-/// The namespaces that a process has a descriptor of. The error: its descriptors may not be seen.
-pub(super) fn of_descriptors(process: &Process, kind: Kind) -> io::Result<Vec<Link>> {
-    let directory = PathBuf::from(format!("/proc/{}/fd", process.pid));
-    let descriptors = match numbers_in(&directory) {
-        Ok(descriptors) => descriptors,
-        Err(error) if has_ended(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let link = |descriptor: u32| {
-        let path = directory.join(descriptor.to_string());
-        let number = kind.number(fs::read_link(&path).ok()?.as_os_str().as_bytes())?;
-        Some(Link { path, number })
-    };
-    Ok(descriptors.into_iter().filter_map(link).collect())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::bounded;
+use super::descriptors::Descriptors;
 use super::mounts::{self, MountNamespace, Pin, Tables};
 use super::namespace::{self, Kind, Link};
 use super::process::{Process, Processes};
@@ -116,9 +117,10 @@ impl Networks {
     }
 
     /// Adds those that only a thread, a descriptor, or a mount in another mount namespace keeps.
-    pub(super) fn add_hidden(&mut self, processes: &Processes, tables: &Tables) {
+    pub(super) fn add_hidden(&mut self, processes: &Processes, open: &Descriptors, tables: &Tables) {
         let mut collection = self.collection();
         collection.add_threads(processes);
+        collection.add_new(open.namespaces(Kind::Network).cloned());
         collection.add_mounts(tables);
         self.take(collection);
         self.unseen.extend(tables.unseen.iter().cloned());
@@ -270,15 +272,12 @@ impl Collection {
     }
 
     fn add_threads(&mut self, processes: &Processes) {
-        for process in &processes.list {
-            if process.threads > 1 {
-                self.add_new(namespace::of_threads(process.pid, Kind::Network));
-            }
-            self.add_new(namespace::of_descriptors(process, Kind::Network).unwrap_or_default());
+        for process in processes.list.iter().filter(|process| process.threads > 1) {
+            self.add_new(namespace::of_threads(process.pid, Kind::Network));
         }
     }
 
-    fn add_new(&mut self, links: Vec<Link>) {
+    fn add_new(&mut self, links: impl IntoIterator<Item = Link>) {
         for link in links {
             if !self.knows(link.number) {
                 self.add_link(link);

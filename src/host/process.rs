@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::time::ClockId;
@@ -54,6 +55,8 @@ pub struct Process {
     pub layout: Option<MemoryLayout>,
     /// The program file; `None` where it cannot be read (another user's, a kernel thread).
     pub executable: Option<PathBuf>,
+    /// Whether it is a criu, once somebody asked.
+    pub(crate) criu: OnceLock<bool>,
 }
 
 /// What one walk through `/proc` gave.
@@ -280,6 +283,7 @@ fn read(pid: u32, clock: BootClock) -> io::Result<Option<Process>> {
         blocked,
         layout,
         executable: if stat.is_kernel_thread { None } else { fs::read_link(directory.join("exe")).ok() },
+        criu: OnceLock::new(),
     }))
 }
 
@@ -289,10 +293,15 @@ fn of_other_threads(pid: u32, process: &Path) -> Option<MemoryLayout> {
     threads.into_iter().filter(|thread| *thread != pid).find_map(stat)
 }
 
-/// A file of `/proc`, with one or two reads: those are written again for each.
+/// A file of `/proc` that the kernel gives whole to a read that is long enough.
 pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::with_capacity(USUAL_SIZE);
-    fs::File::open(path)?.take(FILE_LIMIT).read_to_end(&mut content)?;
+    let file = fs::File::open(path)?;
+    let mut content = vec![0; USUAL_SIZE];
+    let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, content.as_mut_slice()))?;
+    content.truncate(length);
+    if length == USUAL_SIZE {
+        file.take(FILE_LIMIT - length as u64).read_to_end(&mut content)?;
+    }
     Ok(content)
 }
 
@@ -304,11 +313,6 @@ pub(super) fn has_ended(error: &io::Error) -> bool {
 
 fn malformed(directory: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("cannot understand {}/stat", directory.display()))
-}
-
-/// Whether the path of a program ends in exactly this name.
-pub fn is_named(path: &Path, name: &str) -> bool {
-    path.file_name().is_some_and(|file| file.as_bytes() == name.as_bytes())
 }
 
 #[cfg(test)]

@@ -6,11 +6,9 @@
 //! namespace, so criu-gc duplicates each socket for a moment (`pidfd_getfd`) and asks. This sends and receives nothing,
 //! and the owner does not notice. A list of sockets (`sock_diag`) is not enough: it lacks unbound sockets.
 
-use std::collections::{BTreeSet, HashSet};
-use std::fs;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,23 +17,14 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::bounded;
-use super::process::{Process, Processes, listed, numbers_in};
+use super::descriptors::{Descriptors, MOST_SOCKETS, Sockets, inode_of_socket};
+use super::process::{Process, Processes, listed};
 use super::unseen::{Scope, Unseen};
 use crate::system::netns::{NetNamespace, NetworkId};
 use crate::system::privilege::{self, Capability};
 
-/// No more sockets are asked: a user can have any number.
-const MOST_SOCKETS: usize = 1_000_000;
-
 /// How many are asked before an answer is waited for: so many take a few milliseconds.
 const AT_ONCE: usize = 500;
-
-/// Some of the sockets of a process that none before it has.
-struct Sockets {
-    pid: u32,
-    /// By descriptor and inode number.
-    list: Vec<(i32, u64)>,
-}
 
 /// Where a process's sockets are, the gravest last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,10 +38,12 @@ enum SocketPlace {
 }
 
 /// What the sockets of processes show of namespaces that are not among these.
-pub(super) fn look(processes: &Processes, known: &[Arc<NetNamespace>]) -> Vec<Unseen> {
+pub(super) fn look(processes: &Processes, open: &Descriptors, known: &[Arc<NetNamespace>]) -> Vec<Unseen> {
     let known: BTreeSet<NetworkId> = known.iter().map(|namespace| namespace.id()).collect();
-    let mut left = MOST_SOCKETS;
-    let sockets = of_processes(processes, &mut left);
+    let some = |Sockets { pid, list }: &Sockets| -> Vec<Sockets> {
+        list.chunks(AT_ONCE).map(|list| Sockets { pid: *pid, list: list.to_vec() }).collect()
+    };
+    let sockets: Vec<Sockets> = open.sockets.iter().flat_map(some).collect();
     let pids: Vec<u32> = sockets.iter().map(|sockets| sockets.pid).collect();
     let answers = bounded::each(sockets, move |sockets: &Sockets| ask(sockets, &known));
     let holders = |is_meant: &dyn Fn(Option<SocketPlace>) -> bool| -> Vec<&Process> {
@@ -73,31 +64,10 @@ pub(super) fn look(processes: &Processes, known: &[Arc<NetNamespace>]) -> Vec<Un
             listed(&not_asked)
         ));
     }
-    if left == 0 {
+    if open.has_more_sockets {
         found.push(format!("processes have more than {MOST_SOCKETS} sockets"));
     }
     found.into_iter().map(|why| Unseen { scope: Scope::Networks, why }).collect()
-}
-
-/// The sockets of all processes, each once. A process whose descriptors may not be read has none.
-fn of_processes(processes: &Processes, left: &mut usize) -> Vec<Sockets> {
-    let mut seen = HashSet::new();
-    let others = processes.list.iter().filter(|process| !process.is_kernel_thread && process.pid != std::process::id());
-    let mut found = Vec::new();
-    for process in others {
-        let directory = PathBuf::from(format!("/proc/{}/fd", process.pid));
-        let mut list = Vec::new();
-        for descriptor in numbers_in(&directory).unwrap_or_default() {
-            let Some(inode) = inode_of_socket(&directory.join(descriptor.to_string())) else { continue };
-            let Ok(descriptor) = i32::try_from(descriptor) else { continue };
-            if *left > 0 && seen.insert(inode) {
-                *left -= 1;
-                list.push((descriptor, inode));
-            }
-        }
-        found.extend(list.chunks(AT_ONCE).map(|list| Sockets { pid: process.pid, list: list.to_vec() }));
-    }
-    found
 }
 
 /// How many sockets may still be asked.
@@ -137,12 +107,6 @@ fn device_of_bound(process: &OwnedFd, socket: (i32, u64)) -> Result<Option<(u32,
     let Some(file) = criu_gc_sys::socket_file(duplicate(process, socket)?)? else { return Ok(None) };
     let stat = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::empty())?;
     Ok(Some((stat.stx_dev_major, stat.stx_dev_minor)))
-}
-
-/// The number in `socket:[NUMBER]`.
-pub(super) fn inode_of_socket(link: &Path) -> Option<u64> {
-    let text = fs::read_link(link).ok()?;
-    text.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 pub(super) fn open_process(pid: u32) -> Result<OwnedFd, Errno> {

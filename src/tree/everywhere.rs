@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::LiveTask;
 use super::interrupted::is_stray;
 use super::stranded::{Role, Stranded, is_waiting};
-use super::{FIRST_ARGUMENTS, LiveTask, is_criu, is_criu_itself, names_criu};
 use crate::host::{Host, Process};
 
 /// The signals that a task of a restore blocks once it is in the restorer, and before.
@@ -37,7 +37,7 @@ pub fn look(host: &Host) -> Everywhere {
     let own = std::process::id();
     let others: Vec<&Process> =
         processes.iter().filter(|process| !process.is_kernel_thread && process.pid != own).collect();
-    let criu: BTreeSet<u32> = others.iter().filter(|process| is_criu(process)).map(|process| process.pid).collect();
+    let criu: BTreeSet<u32> = others.iter().filter(|process| process.is_criu()).map(|process| process.pid).collect();
     let tasks: BTreeSet<u32> = tasks(&others, &tracers);
     let is_left = |process: &Process| {
         let is_below = process.parent.is_some_and(|parent| tasks.contains(&parent));
@@ -79,11 +79,8 @@ fn tasks(others: &[&Process], tracers: &BTreeSet<u32>) -> BTreeSet<u32> {
 /// proof.
 fn is_program(process: &Process) -> bool {
     let executable = process.executable.as_deref().and_then(Path::file_name).unwrap_or_default();
-    let is_run_by_linker = || {
-        executable.as_bytes().starts_with(b"ld-")
-            && process.arguments().iter().take(FIRST_ARGUMENTS).any(|argument| names_criu(argument))
-    };
-    is_criu_itself(process) || is_run_by_linker()
+    let is_run_by_linker = || executable.as_bytes().starts_with(b"ld-") && process.names_criu();
+    process.runs_criu() || is_run_by_linker()
 }
 
 fn is_server(process: &Process) -> bool {

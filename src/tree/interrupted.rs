@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{LiveTask, TreeState, is_criu};
+use super::{LiveTask, TreeState};
 use crate::checkpoint::Checkpoint;
 use crate::host::{Host, Process};
 use crate::system::machine;
@@ -44,7 +44,7 @@ pub(super) fn traced(host: &Host, state: &TreeState) -> Vec<LiveTask> {
     let is_meant = |process: &&Process| match (process.tracer, tree.is_empty()) {
         (None, _) => false,
         (Some(_), false) => tree.contains(&process.pid),
-        (Some(tracer), true) => processes.get(tracer).is_none_or(is_criu),
+        (Some(tracer), true) => processes.get(tracer).is_none_or(Process::is_criu),
     };
     processes.list.iter().filter(is_meant).map(LiveTask::of).collect()
 }

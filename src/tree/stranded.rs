@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{LiveTask, is_criu};
+use super::LiveTask;
 use crate::checkpoint::Checkpoint;
 use crate::host::{Host, Process};
 use crate::locate::Given;
@@ -56,7 +56,7 @@ pub(super) fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> Vec<S
     let processes = &host.processes().list;
     let own = std::process::id();
     let may_be = |process: &&Process| {
-        !process.is_kernel_thread && process.pid != own && (is_criu(process) || blocks_all(process.blocked))
+        !process.is_kernel_thread && process.pid != own && (process.is_criu() || blocks_all(process.blocked))
     };
     let tied: Vec<&Process> = processes.iter().filter(may_be).filter(|process| places.tie(process)).collect();
     if tied.is_empty() {
@@ -69,7 +69,7 @@ pub(super) fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> Vec<S
         tied.iter().copied().filter(|process| is_waiting(process) && !tracers.contains(&process.pid)).collect();
     let is_task = |process: &&Process| {
         let is_restored = process.pids.last().is_some_and(|pid| pids.contains(pid));
-        is_restored && blocks_all(process.blocked) && (is_criu(process) || process.has_restorer())
+        is_restored && blocks_all(process.blocked) && (process.is_criu() || process.has_restorer())
     };
     let tasks: BTreeSet<u32> = waiting.iter().copied().filter(is_task).map(|process| process.pid).collect();
     // A criu that is process 1 of a container restores a process 1 below itself.
@@ -88,13 +88,13 @@ pub(super) fn look(host: &Host, given: &Given, checkpoint: &Checkpoint) -> Vec<S
         if tasks.contains(&process.pid) || (is_below(process) && blocks_all(process.blocked)) {
             Some(Role::Task)
         } else {
-            (is_childless && is_criu(process)).then_some(Role::Helper)
+            (is_childless && process.is_criu()).then_some(Role::Helper)
         }
     };
     let stranded: Vec<(&Process, Role)> =
         waiting.into_iter().filter_map(|process| Some((process, role(process)?))).collect();
     let is_stranded = |pid: u32| stranded.iter().any(|(process, _)| process.pid == pid);
-    let is_at_work = |process: &Process| is_criu(process) && !is_stranded(process.pid);
+    let is_at_work = |process: &Process| process.is_criu() && !is_stranded(process.pid);
     let has_parent_at_work = |(process, _): &(&Process, Role)| {
         let parent = process.parent.and_then(|parent| host.processes().get(parent));
         parent.is_some_and(is_at_work)
@@ -127,7 +127,7 @@ pub(super) fn is_waiting(process: &Process) -> bool {
         b'S' => WAITS.is_some_and(|Waits { futex, recvmsg }| {
             process.waits_in().is_some_and(|call| call == futex || call == recvmsg)
         }),
-        b'T' => is_criu(process),
+        b'T' => process.is_criu(),
         _ => false,
     }
 }
@@ -159,7 +159,7 @@ impl Places {
         });
         let directory = process.directory().unwrap_or_default();
         let named = given.map(|path| directory.join(Path::new(std::ffi::OsStr::from_bytes(path))));
-        is_criu(process) && named.into_iter().any(|path| self.directories.contains(&path))
+        process.is_criu() && named.into_iter().any(|path| self.directories.contains(&path))
     }
 }
 

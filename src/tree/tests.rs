@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use criu_images::MntEntry;
@@ -33,6 +34,7 @@ fn process(pid: u32, started: Timestamp) -> Process {
         blocked: 0,
         layout: None,
         executable: Some(PathBuf::from("/bin/sh")),
+        criu: OnceLock::new(),
     }
 }
 
@@ -269,9 +271,9 @@ fn a_tree_is_restored_only_if_none_of_it_is_from_before() {
 fn a_criu_is_known_by_its_name_or_program() {
     let named = |name: &str| Process { name: name.into(), ..process(PID, OLDER) };
     let running = |path: &str| Process { executable: Some(PathBuf::from(path)), ..process(PID, OLDER) };
-    assert!(is_criu(&named("criu")));
-    assert!(is_criu(&running("/usr/sbin/criu")));
-    assert!(!is_criu(&named("criu-gc")));
-    assert!(!is_criu(&running("/opt/criu-gc")));
-    assert!(!is_criu(&running("/opt/criu/sh")));
+    assert!(named("criu").is_criu());
+    assert!(running("/usr/sbin/criu").is_criu());
+    assert!(!named("criu-gc").is_criu());
+    assert!(!running("/opt/criu-gc").is_criu());
+    assert!(!running("/opt/criu/sh").is_criu());
 }

@@ -95,7 +95,7 @@ fn process(criu: &Criu) {
     let counted = Counted::small(criu);
     let before = counted.calls(&["--show"]);
     let mut sleepers = counted.add_sleepers();
-    counted.assert_costs(before, MORE, 240);
+    counted.assert_costs(before, MORE, 190);
     sleepers.iter_mut().for_each(|sleeper| drop(sleeper.kill()));
 }
 

@@ -17,7 +17,7 @@ const MOST: usize = 16;
 pub(super) fn add(host: &Host, places: &mut Places) {
     let own = std::process::id();
     let is_meant = |process: &&Process| {
-        process.pid != own && !process.is_kernel_thread && (tree::is_criu(process) || tree::may_be_stranded(process))
+        process.pid != own && !process.is_kernel_thread && (process.is_criu() || tree::may_be_stranded(process))
     };
     for process in host.processes().list.iter().filter(is_meant) {
         let base = match process.has_own_mounts() {
@@ -41,8 +41,8 @@ fn directories(process: &Process) -> BTreeSet<PathBuf> {
     // Of what a restored task has open, only CRIU's log is about the images.
     let open = process.open_paths().into_iter().filter(|path| path.extension() == Some(OsStr::new("log")));
     let of_logs = open.filter_map(|path| path.parent().map(Path::to_owned));
-    let current = current.filter(|_| tree::is_criu(process));
-    let found = current.into_iter().chain(named.filter(|_| tree::is_criu(process))).chain(of_logs);
+    let current = current.filter(|_| process.is_criu());
+    let found = current.into_iter().chain(named.filter(|_| process.is_criu())).chain(of_logs);
     found.filter(|path| path.is_absolute()).collect()
 }
 
