@@ -342,3 +342,6 @@ complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -l clean -d 'Remo
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -l kill -d 'With --clean, kill the processes that a killed dump or restore left, which never run again'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -l host -d 'In a container with --pid=host, look in the mount and network namespaces of the host\'s process 1'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
+
+# The names of containers, such as docker:web, which criu-gc finds in the files of their engines.
+complete -c criu-gc -n 'not string match -q -- "-*" (commandline -ct)' -a '(criu-gc --complete (commandline -ct) 2>/dev/null)'

@@ -11,8 +11,10 @@ use crate::files;
 const BASH: &str = "source /tmp/criu-gc.bash; COMP_WORDS=(criu-gc \"$@\"); COMP_CWORD=$#; \
     _criu__gc criu-gc \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
 
-/// zsh has no way to ask without a terminal: it loads the function, whose syntax it checks.
-const ZSH: &str = "fpath=(/tmp $fpath); autoload -Uz compinit; compinit -D -u; print -r -- $_comps[criu-gc]";
+/// zsh completes at a terminal only. Prints what it shows there after each line and the tabulator.
+const ZSH: &str = "zmodload zsh/zpty; zpty shell zsh -f -i; \
+    zpty -w shell 'fpath=(/tmp $fpath); autoload -Uz compinit; compinit -D -u'; sleep 1; \
+    for line; do zpty -n -w shell $'\\x15'$line$'\\t'; sleep 1; done; while zpty -rt shell text; do print -r -- $text; done";
 
 pub(crate) fn test() {
     let host = TestHost::new();
@@ -21,15 +23,19 @@ pub(crate) fn test() {
     assert_offers(&bash(&[""]), &["gc", "heal", "scan", "rm", "--show"]);
     assert_offers(&bash(&["--allow", "tree-"]), &["tree-alive", "tree-unknown"]);
     assert_offers(&bash(&["scan", "--wa"]), &["--walk"]);
-    assert_offers(&run(&host, &["zsh", "-f", "-c", ZSH], &[]), &["_criu-gc"]);
+    let zsh = run(&host, &["zsh", "-f", "-c", ZSH, "zsh"], &["criu-gc --exit", "criu-gc -D dock", "criu-gc show podm"]);
+    for completed in ["criu-gc --exit-code", "criu-gc -D docker:", "criu-gc show podman:"] {
+        assert!(zsh.contains(completed), "{completed} is not completed:\n{zsh}");
+    }
     let fish = |line: &str| run(&host, &["fish", "-c", "source /tmp/criu-gc.fish; complete -C $argv[1]"], &[line]);
     assert_offers(&fish("criu-gc --sh"), &["--show"]);
     assert_offers(&fish("criu-gc sc"), &["scan"]);
+    assert_offers(&fish("criu-gc -D dock"), &["docker:"]);
 }
 
 fn run(host: &TestHost, shell: &[&str], words: &[&str]) -> String {
     let script = "mount -t proc proc \"$1/proc\"; mount -t tmpfs tmp \"$1/tmp\"; cp \"$2\"/* \"$1/tmp/\"; root=$1; shift 2; \
-                  exec env HOME=/tmp chroot \"$root\" \"$@\"";
+                  exec env HOME=/tmp PATH=\"/tmp:$PATH\" chroot \"$root\" \"$@\"";
     let mut command = host.command("unshare");
     command.args(["--mount", "--propagation", "private", "--", "sh", "-e", "-c", script, "sh"]);
     let completions = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/completions");
@@ -40,6 +46,7 @@ fn run(host: &TestHost, shell: &[&str], words: &[&str]) -> String {
         .arg(completions)
         .arg(&copy)
         .succeed();
+    std::fs::copy(env!("CARGO_BIN_EXE_criu-gc"), copy.join("criu-gc")).expect("the program");
     command.arg(files::tools()).arg(&copy).args(shell).args(words).succeed().stdout
 }
 

@@ -37,18 +37,40 @@ fn main() -> Command {
     command.mut_arg("allow", |option| option.value_parser(reasons)).mut_arg("only", |option| option.value_parser(parts))
 }
 
-/// What bash asks the program for: the names of containers, which no file holds.
-const NAMES: &str = include_str!("../../../../../packaging/completions/names.bash");
+/// What shells ask the program for: the names of containers, which no file holds.
+const NAMES: [(Shell, &str, &str); 3] = [
+    (Shell::Bash, "criu-gc.bash", include_str!("../../../../../packaging/completions/names.bash")),
+    (Shell::Zsh, "_criu-gc", include_str!("../../../../../packaging/completions/names.zsh")),
+    (Shell::Fish, "criu-gc.fish", include_str!("../../../../../packaging/completions/names.fish")),
+];
 
 #[test]
 fn the_shells_complete_the_command_line() {
-    for (shell, name) in [(Shell::Bash, "criu-gc.bash"), (Shell::Zsh, "_criu-gc"), (Shell::Fish, "criu-gc.fish")] {
+    for (shell, file, names) in NAMES {
         let mut text = Vec::new();
         generate(shell, &mut whole(), "criu-gc", &mut text);
         let text = String::from_utf8(text).expect("text");
         // clap_complete (4.6) calls the program's own hyphen one before a subcommand, in one of two places.
         let text = text.replace("criu__subcmd__gc", "criu__gc");
-        let text = if shell == Shell::Bash { format!("{text}\n{NAMES}") } else { text };
-        assert_snapshot(&format!("packaging/completions/{name}"), &text);
+        let text = match shell {
+            Shell::Zsh => with_names(&text, names),
+            _ => format!("{text}\n{names}"),
+        };
+        assert_snapshot(&format!("packaging/completions/{file}"), &text);
     }
+}
+
+/// zsh's script, in which checkpoints are also names. Its last lines call what it has defined before.
+fn with_names(script: &str, names: &str) -> String {
+    const LAST: &str = "if [ \"$funcstack[1]\" = \"_criu-gc\" ]; then";
+    let is_checkpoint = |line: &str| {
+        ["'*-D+[", "'*--images-dir=[", "'::directories", "'*::directories"].iter().any(|it| line.starts_with(it))
+    };
+    let line = |line: &str| match line.replace(":_files' \\", ":_criu_gc_named' \\") {
+        named if is_checkpoint(line) => named + "\n",
+        _ => format!("{line}\n"),
+    };
+    let script: String = script.lines().map(line).collect();
+    assert!(script.contains(":_criu_gc_named'") && script.contains(LAST), "clap_complete writes other lines");
+    script.replace(LAST, &format!("{names}{LAST}"))
 }
