@@ -28,7 +28,7 @@ use crate::interrupt::{Control, Interrupt};
 use crate::kind::{Claims, Residue};
 use crate::locate::Given;
 use crate::options::Options;
-use crate::plan::Plan;
+use crate::plan::{Plan, Verdict};
 use crate::probe::{self, Hints};
 use crate::report::{self, CheckpointReport, Mode, Report};
 use crate::save::{Destination, SaveDirectory, Saver};
@@ -167,8 +167,9 @@ impl RemovalRun<'_> {
         done
     }
 
-    /// Looks once more for what was removed, and for what was kept if this run has removed anything. Where that is nothing
-    /// but names, no network namespace is entered again.
+    /// Looks once more for what was removed, and for what was kept if this run has removed anything; also for what could not be
+    /// removed from a network namespace, which may have ended meanwhile. Where that is nothing but names, no network namespace
+    /// is entered again.
     fn confirm(
         &self,
         (given, checkpoint, hints): (&Given, &Checkpoint, &Hints),
@@ -178,7 +179,8 @@ impl RemovalRun<'_> {
         let is_asked_for = |done: &&Done| match done.outcome {
             Outcome::Removed => true,
             Outcome::Kept => self.has_removed,
-            Outcome::AlreadyGone | Outcome::Failed(_) => false,
+            Outcome::Failed(_) => self.interrupt.signal().is_none() && is_in_network(done),
+            Outcome::AlreadyGone => false,
         };
         let asked: Vec<&Residue> = done.iter().filter(is_asked_for).map(|done| &done.item.finding.residue).collect();
         if asked.is_empty() {
@@ -195,6 +197,11 @@ impl RemovalRun<'_> {
         execute::confirm(done, &after);
         Ok(())
     }
+}
+
+/// Whether it was to be removed from a network namespace.
+fn is_in_network(done: &Done) -> bool {
+    done.item.verdict == Verdict::Remove && matches!(done.item.finding.residue.query(), Query::Filter(_))
 }
 
 fn paths<P: AsRef<Path>>(named: impl IntoIterator<Item = P>) -> Vec<PathBuf> {

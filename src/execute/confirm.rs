@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Compares the outcomes with a second look: an object that still exists was not removed, whatever the call returned; and
-//! one that was kept may be gone, since an earlier checkpoint of the same run had it too, or somebody else removed it.
+//! one that was kept, or could not be removed, may be gone: an earlier checkpoint of the same run had it too, somebody else
+//! removed it, or its network namespace has ended.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -17,8 +18,8 @@ use crate::probe::Finding;
 use crate::system::dir::InodeId;
 use crate::system::netns::NetworkId;
 
-/// Takes back the word "removed" for each object that the look afterwards has found, and the word "kept" for each that it
-/// knows to be gone.
+/// Takes back the word "removed" for each object that the look afterwards has found, and the words "kept" and "not removed" for
+/// each that it knows to be gone.
 pub fn confirm(done: &mut [Done], after: &[Finding]) {
     let left = Remaining::of(after);
     for done in done.iter_mut().filter(|done| done.outcome == Outcome::Removed) {
@@ -31,7 +32,12 @@ pub fn confirm(done: &mut [Done], after: &[Finding]) {
     for finding in after.iter().filter(|finding| matches!(finding.presence, Presence::Gone(_))) {
         gone.entry(finding.residue.evidence()).or_default().push(finding);
     }
-    for done in done.iter_mut().filter(|done| matches!(done.item.verdict, Verdict::Keep(_))) {
+    let has_stayed = |done: &&mut Done| match (&done.item.verdict, &done.outcome) {
+        (Verdict::Keep(_), _) | (Verdict::Remove, Outcome::Failed(_)) => true,
+        (Verdict::Remove, Outcome::Removed | Outcome::AlreadyGone | Outcome::Kept)
+        | (Verdict::LeftOut | Verdict::Nothing | Verdict::CannotTell, _) => false,
+    };
+    for done in done.iter_mut().filter(has_stayed) {
         let Item { finding, verdict, .. } = &mut done.item;
         let mut of_entries = gone.get(finding.residue.evidence()).into_iter().flatten();
         if let Some(now) = of_entries.find(|now| now.residue == finding.residue) {

@@ -14,6 +14,7 @@ use crate::pod::{LOCKS, Peers, Pod};
 use crate::recorded::{fates, without_record};
 use crate::recording::link_recorder;
 use crate::stored::stored;
+use crate::terminal::run_at_terminal_after;
 use crate::tool::{NOTHING, Tool};
 
 inventory::submit!(Cases::with_each_criu(&[
@@ -48,10 +49,10 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a container alike is not the tree of an interrupted dump, and its network stays shut", test: alike },
 ]));
 
-inventory::submit!(Cases::with_newest_criu(&[Case {
-    name: "the commands of the pages of runc and crun do what the pages say",
-    test: pages
-},]));
+inventory::submit!(Cases::with_newest_criu(&[
+    Case { name: "the commands of the pages of runc and crun do what the pages say", test: pages },
+    Case { name: "a network namespace that ends while a person is asked is gone with its lock", test: ended },
+]));
 
 /// A container that was checkpointed, and the host as it was before.
 struct Checkpointed<'a> {
@@ -187,6 +188,23 @@ fn turned(criu: &Criu) {
     let run = checkpointed.tool().run(&[]);
     assert_eq!(run.code(), 0, "{run}");
     assert!(!pod.volume.join(link.file_name().expect("a name")).exists(), "{run}");
+}
+
+/// As when the engine removes the pod meanwhile.
+fn ended(criu: &Criu) {
+    let host = TestHost::new();
+    let pod = Pod::new(&host, IptablesFlavour::Nft);
+    let engines = Engines::new(&host, criu, LockMethod::Iptables, IptablesFlavour::Nft);
+    let container = engines.make_bundle(Runtime::Runc, "container", &pod.container());
+    container.start();
+    let _peer = pod.peer();
+    container.checkpoint();
+    let arguments = format!("-D {}", container.directory().display());
+    let remove = format!("umount {0}; rm {0}", pod.network.path().display());
+    let answered = run_at_terminal_after(&host, &arguments, &remove, "y");
+    // The chain of each family.
+    let gone = answered.stdout.matches("Network lock chain: CRIU (gone)").count();
+    assert_eq!((answered.code(), gone), (0, 2), "{answered}");
 }
 
 /// The sidecar runs the program of the other container, has the same pid in its own namespace, and is older than the images.

@@ -72,6 +72,10 @@ fn what_was_kept_and_is_gone_is_not_called_kept() {
         Done { item, outcome: Outcome::Kept, saved: None }
     };
     let gone = Finding { presence: Presence::Gone(crate::host::Looked::in_test()), ..object.clone() };
+    // Its network namespace may have ended.
+    let mut failed = [Done { outcome: Outcome::Failed("not attempted".to_owned()), ..removed(object.clone()) }];
+    confirm(&mut failed, std::slice::from_ref(&gone));
+    assert_eq!((&failed[0].outcome, &failed[0].item.verdict), (&Outcome::AlreadyGone, &Verdict::Nothing));
     for (after, outcome) in
         [(vec![gone], Outcome::AlreadyGone), (vec![object.clone()], Outcome::Kept), (vec![], Outcome::Kept)]
     {
