@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Directories that the tree had open although they were deleted. A restore creates each again under its old name, and
-//! removes it when all tasks have opened it (`criu/files-reg.c`). A restore that is killed in between leaves it.
+//! Directories that the tree had open although they were deleted. A restore creates each again under its old name, with those
+//! above it that are missing, and removes it alone when all tasks have opened it (`criu/files-reg.c`). A restore that is
+//! killed in between leaves all of them. Those above show when they are empty: after what is in them has gone.
 
 use std::collections::BTreeMap;
 
 use criu_images::Remap;
 
 use super::basis::is_directory;
-use super::original::{MountPoints, Original, absolute};
+use super::original::{MountPoints, Original, absolute, directories_above};
 use super::recreated::Recreated;
 use super::{Basis, Claims, Description, Kind, LeftBy};
 use crate::carrier::{FoundFile, Query};
@@ -24,6 +25,9 @@ pub struct GhostDirectory {
     mode: u32,
 }
 
+/// `st_mode` of the directories that CRIU creates above it (`mkdirpat` in `criu/util.c`).
+const MODE_ABOVE: u32 = 0o040_755;
+
 impl Kind for GhostDirectory {
     type Found = FoundFile;
     const LEFT_BY: LeftBy = LeftBy::KilledRestore;
@@ -35,8 +39,18 @@ impl Kind for GhostDirectory {
         }
         let points = MountPoints::of(checkpoint);
         let directories = checkpoint.remaps.iter().filter_map(|remap| directory(checkpoint, &points, remap));
-        let by_name: BTreeMap<Vec<u8>, GhostDirectory> =
-            directories.map(|directory| (directory.recreated.name.clone(), directory)).collect();
+        let directories: Vec<GhostDirectory> = directories.collect();
+        let above = directories.iter().flat_map(|directory| {
+            let names = directories_above(&directory.recreated.name);
+            names.filter_map(|name| directory.recreated.above(checkpoint, name))
+        });
+        let above: Vec<GhostDirectory> =
+            above.map(|recreated| GhostDirectory { recreated, mode: MODE_ABOVE }).collect();
+        let by_name: BTreeMap<Vec<u8>, GhostDirectory> = above
+            .into_iter()
+            .chain(directories)
+            .map(|directory| (directory.recreated.name.clone(), directory))
+            .collect();
         claims.residues.extend(by_name.into_values().map(Into::into));
     }
 
@@ -101,10 +115,11 @@ mod tests {
     #[test]
     fn a_restore_that_was_killed_may_leave_one_under_its_old_name() {
         let directory = example(0o040_755);
-        assert_eq!(claimed(&directory), 1);
-        let [residue] = &named_by_images(&directory).residues[..] else { panic!("not one") };
-        let Query::Name(query) = residue.query() else { panic!("no name") };
-        assert_eq!(query.path, b"/srv/gone");
+        let names = named_by_images(&directory).residues.into_iter().filter_map(|residue| match residue.query() {
+            Query::Name(query) => Some(query.path),
+            Query::Filter(_) | Query::Entry(_) | Query::Tasks => None,
+        });
+        assert_eq!(names.collect::<Vec<_>>(), [&b"/srv"[..], b"/srv/gone"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::carrier::{FoundFile, NameQuery, Query};
 use crate::checkpoint::Checkpoint;
 use crate::evidence::Evidence;
 use crate::json::Bytes;
+use crate::mounts;
 use crate::reason::KeepReason;
 use crate::time::{SLACK, Timestamp};
 
@@ -42,6 +43,16 @@ impl Recreated {
             restored: broken.iter().map(|restore| restore.ended).max(),
             evidence: evidence.chain(logs).collect(),
         }
+    }
+
+    /// The same for a directory above it, which the restore creates too if it is missing; `None` if it is not on the same mount.
+    pub(super) fn above(&self, checkpoint: &Checkpoint, name: &[u8]) -> Option<Self> {
+        let is_below_mount = match self.mount {
+            FileMount::Id(id) => mounts::relative_to(name, &checkpoint.mounts.get(&id)?.entry).is_some(),
+            FileMount::Shared => name != b"/",
+            FileMount::ControlGroup | FileMount::Unknown => false,
+        };
+        is_below_mount.then(|| Recreated { name: name.to_owned(), ..self.clone() })
     }
 
     pub(super) fn query(&self) -> Query {

@@ -15,6 +15,7 @@ use crate::restorable::{Killed, post_restore};
 
 inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a deleted directory that a killed restore created again goes on request", test: ghost_directory },
+    Case { name: "a directory above one that a killed restore created again goes on request", test: directory_above },
     Case { name: "the source of a bind mount that a killed restore created again goes on request", test: bind_source },
     Case { name: "a control group that a killed restore created goes on request", test: control_group },
 ]));
@@ -66,6 +67,27 @@ fn ghost_directory(criu: &Criu) {
     fs::remove_dir(&directory).expect("the directory");
     killed.restore_killed(criu, post_restore());
     assert_goes_on_request(&killed, "Ghost directory", &directory);
+    killed.assert_restores(criu);
+}
+
+/// It shows when what is in it has gone.
+fn directory_above(criu: &Criu) {
+    let host = TestHost::new();
+    let (above, file) = (host.dir().join("above"), host.dir().join("file"));
+    let directory = above.join("gone");
+    fs::create_dir_all(&directory).expect("new directories");
+    let words: [Word<'_>; 8] = [&"open", &directory, &"remove", &directory, &"remove", &above, &"deleted", &file];
+    let tree = host.start_workload(&words);
+    fs::remove_file(file.with_extension("keep")).expect("the other name");
+    let killed = dumped(criu, host, tree, DumpOptions::default());
+    killed.restore_killed(criu, post_restore());
+    assert!(directory.exists(), "void: the restore did not create it");
+    let removed = killed.restorable(&["--kill", "--allow", "unmarked"]);
+    assert!(removed.code() == 0 && !directory.exists() && above.exists(), "{removed}");
+    fs::write(above.join("mine"), "").expect("a file");
+    assert_is_not_recognised(&killed, &above);
+    fs::remove_file(above.join("mine")).expect("a file");
+    assert_goes_on_request(&killed, "Ghost directory", &above);
     killed.assert_restores(criu);
 }
 
