@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What `deploy` says is run as it says it: the pods in containers of real runc, with their own arguments and capabilities;
-//! the plugin; the script that deletes archives.
+//! the image in real Docker; the plugin; the script that deletes archives.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -16,6 +16,7 @@ use testkit::{
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::case::{Case, Cases};
+use crate::engine_docker::{CHECKPOINT, NAME, Options, with_scene};
 use crate::places::images_of;
 use crate::scan::run;
 use crate::tool::{NOTHING, Tool, binary, make_tables};
@@ -24,9 +25,12 @@ use crate::watch::children;
 inventory::submit!(Cases::with_newest_criu(&[
     Case { name: "deploy: the pod that looks tells what the host does, and changes nothing", test: looks },
     Case { name: "deploy: the pod that removes removes litter, and nothing of a checkpoint", test: removes },
+    Case { name: "deploy: the image in real Docker shows and removes what a checkpoint left on the host", test: image },
     Case { name: "deploy: the plugin for node-problem-detector keeps its contract", test: plugin },
     Case { name: "deploy: an archive is deleted only after what its checkpoint left", test: archives },
 ]));
+
+const FLAVOUR: IptablesFlavour = IptablesFlavour::Nft;
 
 /// A file of `deploy`.
 fn file(name: &str) -> PathBuf {
@@ -35,6 +39,7 @@ fn file(name: &str) -> PathBuf {
 
 /// The container of a manifest.
 struct Pod {
+    image: String,
     arguments: Vec<String>,
     capabilities: Vec<String>,
 }
@@ -53,7 +58,8 @@ impl Pod {
         let capabilities = &context["capabilities"];
         assert_eq!(words(&capabilities["drop"]), ["ALL"], "{name}");
         let added = words(&capabilities["add"]).into_iter().map(|name| format!("CAP_{name}"));
-        Pod { arguments: words(&container["args"]), capabilities: added.collect() }
+        let image = container["image"].as_str().expect("an image").to_owned();
+        Pod { image, arguments: words(&container["args"]), capabilities: added.collect() }
     }
 
     /// The container, with the program of the image.
@@ -149,6 +155,28 @@ fn removes(criu: &Criu) {
     assert_eq!(cleaned, ["/tmp/.criu.mntns.ZyXwVu", "/tmp/cr-tmpfs.ZyXwVu"], "{events:#?}");
     assert!(!host.path("/tmp/cr-tmpfs.ZyXwVu").exists() && !host.path("/tmp/.criu.mntns.ZyXwVu").exists());
     assert_eq!(Tool::on(&host).difference_to(&dumped), NOTHING);
+}
+
+/// With the security context of the manifest and Docker's own seccomp profile.
+fn image(criu: &Criu) {
+    with_scene(criu, LockMethod::Iptables, &Options::default(), |mut scene| {
+        scene.docker.checkpoint(NAME, CHECKPOINT, &[]);
+        scene.assert_has_residue();
+        scene.docker.load(&Artifacts::of_workspace().image_archive());
+        let job = Pod::read("job.yaml");
+        let added: Vec<String> = job.capabilities.iter().map(|name| format!("--cap-add={name}")).collect();
+        let context =
+            ["--pid=host", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"];
+        let options: Vec<&str> = context.into_iter().chain(added.iter().map(String::as_str)).collect();
+        let inside = |arguments: &[&str]| scene.docker.run_command(&options, &job.image).args(arguments).finish();
+        let (outside, seen) = (run(scene.host, "scan", &[]), inside(&["scan", "--host"]));
+        assert!(outside.stdout.contains("Network lock chain: CRIU"), "void: {outside}");
+        assert_eq!((seen.code(), seen.stdout.as_str()), (outside.code(), outside.stdout.as_str()), "{seen}");
+        let removed = inside(&["--host", "--yes", &format!("docker:{NAME}")]);
+        assert_eq!(removed.code(), 0, "{removed}");
+        scene.pod.assert_has_network_again(FLAVOUR, &mut scene.peers);
+        scene.tool(&scene.docker.directory(NAME)).assert_finds_nothing();
+    });
 }
 
 /// Status 0 is no problem, 1 one, and any other unknown; the message is cut after 80 bytes.

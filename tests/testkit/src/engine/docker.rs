@@ -86,6 +86,22 @@ impl Docker<'_> {
         specification.await_ready(name);
     }
 
+    /// Loads the images of an archive.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[track_caller]
+    pub fn load(&self, archive: &Path) {
+        self.command("load").arg("--input").arg(archive).succeed();
+    }
+
+    /// The command that runs a new container of an image to its end, with these options.
+    pub fn run_command(&self, options: &[&str], image: &str) -> Command {
+        let mut command = self.command("run");
+        command.arg("--rm").args(options).arg(image);
+        command
+    }
+
     /// Checkpoints the container, which stays as one that has ended.
     ///
     /// # Panics
