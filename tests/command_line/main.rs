@@ -6,6 +6,7 @@
 mod all_or_nothing;
 mod log;
 mod names;
+mod plugin;
 mod restore_line;
 mod run;
 
