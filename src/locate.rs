@@ -8,6 +8,7 @@ mod archive;
 mod blobs;
 mod collection;
 mod container;
+mod container_of_images;
 pub mod containerd;
 mod contents;
 pub mod context;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What surrounds an images directory, and so its layout.
 
-use std::io::Read;
 use std::path::Path;
 
+use super::container_of_images::{docker_container_id, lxc_container};
 use super::containerd::{self, TASKS};
+use super::engines::docker;
 use super::folder::Folder;
 use super::images::RESTORE_LOG;
 use super::layout::Layout;
@@ -29,14 +30,12 @@ impl Surroundings {
     pub(super) fn of(images: &Folder) -> Result<Self, FileError> {
         let Some(parent) = images.parent() else { return Ok(Self::alone(images)) };
         if let Some(container) = docker_container(&parent) {
-            return Ok(Surroundings {
-                layout: Layout::Docker,
-                work: task_of_docker(&container),
-                container: Some(container),
-                of_lxc: None,
-            });
+            return Ok(Self::of_docker(container));
         }
         let Some(layout) = layout(images, &parent) else {
+            if let Some(container) = docker_container_of(images) {
+                return Ok(Self::of_docker(container));
+            }
             let work = if has_logs_above(images, &parent) { Some(parent) } else { None };
             return Ok(Surroundings { work, ..Self::alone(images) });
         };
@@ -58,6 +57,12 @@ impl Surroundings {
         Ok(Surroundings { layout, container: Some(container), work, of_lxc: None })
     }
 
+    /// The checkpoint of a container of Docker's that has this directory.
+    fn of_docker(container: Folder) -> Self {
+        let work = task_of_docker(&container);
+        Surroundings { layout: Layout::Docker, container: Some(container), work, of_lxc: None }
+    }
+
     /// What tells nothing but by its own files.
     fn alone(images: &Folder) -> Self {
         let of_lxc = lxc_container(images);
@@ -73,38 +78,6 @@ impl Surroundings {
     }
 }
 
-/// No image of mounts or control groups is searched further.
-const SEARCHED: u64 = 1024 * 1024;
-
-/// The container of LXC's in the images: by its control group, `/lxc.payload.NAME`, or its root directory, `/lxc/NAME/rootfs`.
-fn lxc_container(images: &Folder) -> Option<String> {
-    let names = images.names().ok()?;
-    let is_searched = |name: &&str| *name == "cgroup.img" || name.starts_with("mountpoints-");
-    let searched = names.iter().filter_map(|name| std::str::from_utf8(name).ok()).filter(is_searched);
-    let opened = searched.filter_map(|name| images.open(name).ok().flatten());
-    let mut found = opened.filter_map(|file| {
-        let mut content = Vec::new();
-        file.take(SEARCHED).read_to_end(&mut content).ok()?;
-        lxc_name_in(&content)
-    });
-    found.next()
-}
-
-fn lxc_name_in(content: &[u8]) -> Option<String> {
-    for (before, behind) in [("/lxc.payload.", ""), ("/lxc/", "/rootfs")] {
-        let places = content.windows(before.len()).enumerate().filter(|(_, window)| *window == before.as_bytes());
-        for (at, _) in places {
-            let rest = &content[at + before.len()..];
-            let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-            let name: Vec<u8> = rest.iter().take_while(is_of_name).copied().collect();
-            if !name.is_empty() && rest[name.len()..].starts_with(behind.as_bytes()) {
-                return String::from_utf8(name).ok();
-            }
-        }
-    }
-    None
-}
-
 /// Whether the directory above has what CRIU wrote beside these images: containerd moves it there before it restores.
 fn has_logs_above(images: &Folder, parent: &Folder) -> bool {
     let of_dump = ["dump.log", "stats-dump"];
@@ -112,6 +85,15 @@ fn has_logs_above(images: &Folder, parent: &Folder) -> bool {
     images.is_entry("checkpoint", parent)
         && !has_any(&of_dump, images)
         && (has_any(&of_dump, parent) || parent.has(RESTORE_LOG))
+}
+
+/// The directory of the Docker container that the images name, which is elsewhere (`--checkpoint-dir`). Only if root wrote the
+/// images is that container theirs.
+fn docker_container_of(images: &Folder) -> Option<Folder> {
+    let id = docker_container_id(images)?;
+    let directory = docker::container_directory(&id).ok()??;
+    let container = Folder::Host(Directory::open_exactly(&directory).ok()?.reopened().ok()?);
+    container.has("config.v2.json").then_some(container)
 }
 
 /// The directory of the Docker container that owns `checkpoints`, if there is one.
@@ -152,24 +134,5 @@ fn layout(images: &Folder, parent: &Folder) -> Option<Layout> {
         Some(Layout::Bundle)
     } else {
         None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_container_of_lxc_is_known_by_its_control_group_or_root_directory() {
-        for (content, name) in [
-            (&b"\x08\x01\x12\x0f/lxc.payload.c1\x1a"[..], Some("c1")),
-            (b"\x22/var/lib/lxc/web-1/rootfs\x2a", Some("web-1")),
-            (b"\x22/srv/lxc/web-1/data\x2a", None),
-            (b"/lxc//rootfs", None),
-            (b"/lxc.payload.", None),
-            (b"", None),
-        ] {
-            assert_eq!(lxc_name_in(content).as_deref(), name, "{}", content.escape_ascii());
-        }
     }
 }

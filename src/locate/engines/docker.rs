@@ -32,15 +32,20 @@ pub fn data_root() -> Result<PathBuf, OwnError> {
     Ok(root.unwrap_or_else(|| PathBuf::from(DATA_ROOT)))
 }
 
+/// The directory of the container with this id, if there is one.
+pub fn container_directory(id: &str) -> Result<Option<PathBuf>, OwnError> {
+    let found = stores(&data_root()?)?.into_iter().map(|store| store.join(id)).find(|directory| directory.is_dir());
+    Ok(found)
+}
+
 /// All containers.
 pub(super) fn containers() -> Result<Vec<Container>, OwnError> {
     containers_below(&data_root()?)
 }
 
 fn containers_below(root: &Path) -> Result<Vec<Container>, OwnError> {
-    let remapped = own::names(root)?.into_iter().filter(|name| is_mapping(name)).map(|name| root.join(name));
     let mut found = Vec::new();
-    for store in [root.to_owned()].into_iter().chain(remapped).map(|root| root.join("containers")) {
+    for store in stores(root)? {
         for id in own::names(&store)?.into_iter().filter(|id| is_id(id)) {
             let directory = store.join(&id);
             // A container whose file cannot be used still has its id.
@@ -50,6 +55,12 @@ fn containers_below(root: &Path) -> Result<Vec<Container>, OwnError> {
         }
     }
     Ok(found)
+}
+
+/// The directories of containers below the data root.
+fn stores(root: &Path) -> Result<Vec<PathBuf>, OwnError> {
+    let remapped = own::names(root)?.into_iter().filter(|name| is_mapping(name)).map(|name| root.join(name));
+    Ok([root.to_owned()].into_iter().chain(remapped).map(|root| root.join("containers")).collect())
 }
 
 /// Whether a directory of this name is of a user namespace: the numbers of its root user and group.
