@@ -10,7 +10,7 @@ mod filesystem;
 mod path;
 mod source;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -239,22 +239,54 @@ pub fn in_shared_namespace(name: &[u8], hints: &MountHints) -> Location {
     Location::At(vec![Place { base, relative: path::owned(path::trim_root(name)) }])
 }
 
-/// Where the file `name`, as the tree saw it, of the mount `mount` of the images is. `None` if the name does not lie
-/// below that mount's mount point at all, so that the images contradict themselves.
-pub fn on_mount(name: &[u8], mount: &MntEntry, host: &HostMounts, hints: &MountHints) -> Option<Location> {
-    let relative = relative_to(name, mount)?;
-    if let Some(base) = named_by_user(mount, hints) {
-        return Some(Location::At(vec![Place::below(Base::Named(base), name, mount)?]));
+/// Finds files by the mounts of one host. Ten thousand files may be on one mount of the images, and thousands of mounts may
+/// show it here: these are looked for once.
+pub struct Finder<'a> {
+    host: &'a HostMounts,
+    hints: &'a MountHints,
+    /// By the id of the mount in the images, the best place to look first.
+    same: HashMap<u32, Vec<Same<'a>>>,
+}
+
+impl<'a> Finder<'a> {
+    /// None yet.
+    pub fn new(host: &'a HostMounts, hints: &'a MountHints) -> Self {
+        Finder { host, hints, same: HashMap::new() }
     }
-    if let Some(cause) = unknowable(mount) {
-        return Some(Location::Unreachable(cause));
+
+    /// Where the file `name`, as the tree saw it, of the mount `mount` of the images is. `None` if the name does not lie
+    /// below that mount's mount point at all, so that the images contradict themselves.
+    pub fn on_mount(&mut self, name: &[u8], mount: &'a MntEntry) -> Option<Location> {
+        let relative = relative_to(name, mount)?;
+        if let Some(base) = named_by_user(mount, self.hints) {
+            return Some(Location::At(vec![Place::below(Base::Named(base), name, mount)?]));
+        }
+        if let Some(cause) = unknowable(mount) {
+            return Some(Location::Unreachable(cause));
+        }
+        if let Some(proof) = OfTheKernel::new(mount) {
+            return Some(Location::Vanished(Vanished::KernelFilesystem(proof)));
+        }
+        let readings: Vec<Vec<u8>> =
+            path::readings(&mount.root).into_iter().map(|root| path::join(&root, relative)).collect();
+        Some(self.by_filesystem(&readings, mount))
     }
-    if let Some(proof) = OfTheKernel::new(mount) {
-        return Some(Location::Vanished(Vanished::KernelFilesystem(proof)));
+
+    /// The places for each reading of the path within the filesystem. `insides` is not empty.
+    fn by_filesystem(&mut self, insides: &[Vec<u8>], mount: &'a MntEntry) -> Location {
+        let host = self.host;
+        let same = self.same.entry(mount.mnt_id).or_insert_with(|| best_first(filesystem::mounts_of(mount, host)));
+        let mut readings: Vec<Vec<Place>> =
+            insides.iter().map(|inside| places(inside, same)).filter(|places| !places.is_empty()).collect();
+        if readings.len() > 1 {
+            return Location::Either(readings);
+        }
+        match readings.pop() {
+            Some(places) => Location::At(places),
+            None if same.is_empty() => unmounted(insides, mount, host),
+            None => Location::Unreachable(Unreachable::NotShown { device: mount.device() }),
+        }
     }
-    let readings: Vec<Vec<u8>> =
-        path::readings(&mount.root).into_iter().map(|root| path::join(&root, relative)).collect();
-    Some(by_filesystem(&readings, mount, host))
 }
 
 /// The disks that a mount of the images can have been of if its disk has another number by now.
@@ -270,7 +302,7 @@ impl<'a> OtherDisks<'a> {
     pub fn new(mount: &'a MntEntry, host: &'a HostMounts, hints: &MountHints) -> Self {
         let mut disks: BTreeMap<(u32, u32), Vec<Same<'_>>> = BTreeMap::new();
         if mount.device().0 != 0 && named_by_user(mount, hints).is_none() && unknowable(mount).is_none() {
-            for same in filesystem::on_other_disks(mount, host) {
+            for same in best_first(filesystem::on_other_disks(mount, host)) {
                 disks.entry(same.mount.device).or_default().push(same);
             }
         }
@@ -330,42 +362,31 @@ fn unknowable(mount: &MntEntry) -> Option<Unreachable> {
     mount.deleted.then_some(Unreachable::RootDeleted)
 }
 
-/// The places for each reading of the path within the filesystem. `insides` is not empty.
-fn by_filesystem(insides: &[Vec<u8>], mount: &MntEntry, host: &HostMounts) -> Location {
-    let same = filesystem::mounts_of(mount, host);
-    let mut readings: Vec<Vec<Place>> =
-        insides.iter().map(|inside| places(inside, &same)).filter(|places| !places.is_empty()).collect();
-    if readings.len() > 1 {
-        return Location::Either(readings);
-    }
-    match readings.pop() {
-        Some(places) => Location::At(places),
-        None if same.is_empty() => unmounted(insides, mount, host),
-        None => Location::Unreachable(Unreachable::NotShown { device: mount.device() }),
-    }
+/// No more places of a file are tried: each shows the same, and every container may have one.
+const MOST_PLACES: usize = 16;
+
+/// A writable mount serves for both looking and removing, and one of the tool's own namespace cannot be taken away by a
+/// container.
+fn best_first(mut mounts: Vec<Same<'_>>) -> Vec<Same<'_>> {
+    mounts.sort_by_key(|same| (same.mount.is_read_only, same.namespace.is_some()));
+    mounts
 }
 
-/// The places at which mounts show the path `inside` of their filesystem. A writable mount serves for both looking and
-/// removing, and one of the tool's own namespace cannot be taken away by a container.
+/// The first places at which mounts show the path `inside` of their filesystem.
 fn places(inside: &[u8], mounts: &[Same<'_>]) -> Vec<Place> {
-    let mut places: Vec<(bool, bool, Place)> = mounts
-        .iter()
-        .filter_map(|Same { namespace, mount, directory, identity }| {
-            let inside = [*directory, inside].concat();
-            let relative = path::below(&inside, &mount.root)?;
-            let base = Base::Mount {
-                namespace: namespace.cloned(),
-                mountpoint: path::owned(&mount.mountpoint),
-                id: mount.id,
-                is_tmpfs: mount.fstype == b"tmpfs",
-                identity: *identity,
-            };
-            let place = Place { base, relative: path::owned(relative) };
-            Some((mount.is_read_only, namespace.is_some(), place))
-        })
-        .collect();
-    places.sort_by_key(|(is_read_only, is_elsewhere, _)| (*is_read_only, *is_elsewhere));
-    places.into_iter().map(|(_, _, place)| place).collect()
+    let shown = mounts.iter().filter_map(|Same { namespace, mount, directory, identity }| {
+        let inside = [*directory, inside].concat();
+        let relative = path::below(&inside, &mount.root)?;
+        let base = Base::Mount {
+            namespace: namespace.cloned(),
+            mountpoint: path::owned(&mount.mountpoint),
+            id: mount.id,
+            is_tmpfs: mount.fstype == b"tmpfs",
+            identity: *identity,
+        };
+        Some(Place { base, relative: path::owned(relative) })
+    });
+    shown.take(MOST_PLACES).collect()
 }
 
 /// What is known of a filesystem that is not mounted.

@@ -17,7 +17,9 @@ use criu_gc::internals::carrier::{FoundFile, NameQuery, Presence, Query};
 use criu_gc::internals::checkpoint::{self, Checkpoint};
 use criu_gc::internals::kind::{self, GhostFile, LinkRemap, Residue};
 use criu_gc::internals::locate::Images;
-use criu_gc::internals::mounts::{Base, HostMount, HostMounts, Location, MountHints, MountNamespace, Place, Vanished};
+use criu_gc::internals::mounts::{
+    Base, Finder, HostMount, HostMounts, Location, MountHints, MountNamespace, Place, Vanished,
+};
 use criu_gc::internals::plan::{self, Answer, Policy, Verdict};
 use criu_gc::internals::probe::{Finding, Survey};
 use criu_gc::internals::system::dir::FileIdentity;
@@ -43,7 +45,8 @@ pub fn no_step_of_checkpoint_leads_out_of_scope(checkpoint: &Checkpoint) {
 fn check(checkpoint: &Checkpoint, changed: Timestamp) {
     let claims = kind::named_by_images(checkpoint);
     let host = host(checkpoint);
-    let mut survey = Survey::default();
+    let (mut survey, hints) = (Survey::default(), MountHints::default());
+    let mut finder = Finder::new(&host, &hints);
     for residue in claims.residues {
         check_residue(checkpoint, &residue);
         let Query::Name(query) = residue.query() else { continue };
@@ -51,7 +54,7 @@ fn check(checkpoint: &Checkpoint, changed: Timestamp) {
         if query.mount == FileMount::ControlGroup {
             continue;
         }
-        let location = name::location_of(checkpoint, &query, &host, &MountHints::default());
+        let location = name::location_of(checkpoint, &query, &mut finder, &hints);
         let is_gone = matches!(location, Location::Vanished(Vanished::Tmpfs(_)));
         assert!(!is_gone, "not every mount namespace was looked at: {residue:?}");
         for place in places(&location) {

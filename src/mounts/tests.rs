@@ -31,6 +31,10 @@ fn host(mountinfo: &str) -> HostMounts {
 }
 
 /// A mount of the tree: of a filesystem that CRIU does not know, on a device with a number of its own.
+fn on_mount(name: &[u8], mount: &MntEntry, host: &HostMounts, hints: &MountHints) -> Option<Location> {
+    Finder::new(host, hints).on_mount(name, mount)
+}
+
 fn mount(device: (u32, u32), root: &str, mountpoint: &str) -> MntEntry {
     MntEntry::default().with(|mount| {
         mount.mnt_id = 600;
@@ -156,6 +160,18 @@ fn every_mount_of_a_filesystem_is_a_candidate_even_one_that_another_covers() {
     let location = on_mount(b"/l", &mount((8, 2), "/", "/"), &host(covered), &MountHints::default());
     // Whoever opens it compares the id.
     assert_eq!(location.as_ref().map(text).as_deref(), Some("30 /mnt + l"));
+}
+
+/// Each container may have one.
+#[test]
+fn of_very_many_mounts_that_show_a_file_the_best_are_candidates() {
+    let line = |id: u32| format!("{id} 1 8:2 / /m{id} {} - ext4 /dev/sda2 rw\n", if id == 99 { "rw" } else { "ro" });
+    let many: String = (50..100).map(line).collect();
+    let Some(Location::At(places)) = on_mount(b"/l", &mount((8, 2), "/", "/"), &host(&many), &MountHints::default())
+    else {
+        panic!("not there")
+    };
+    assert_eq!((places.len(), places[0].path()), (MOST_PLACES, "/m99/l".into()));
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::carrier::{Cause, Elsewhere, Hints, Presence};
 use crate::checkpoint::Checkpoint;
 use crate::host::{self, Absence, Host, HostMounts, Seen, Sight, look_in};
 use crate::locate::Context;
-use crate::mounts::{self, Location, MountHints, Place, Unreachable};
+use crate::mounts::{self, Finder, Location, MountHints, Place, Unreachable};
 use crate::reach::{OpenBases, OpenError};
 use crate::record::RecordedFilesystem;
 use crate::system::filesystem::FilesystemId;
@@ -40,8 +40,9 @@ pub(crate) fn look(host: &Host, checkpoint: &Checkpoint, queries: &[NameQuery], 
     let mut engine_places = EnginePlaces::new(checkpoint, &hints.metadata);
     let mut other_disks = disks::OtherPlaces::new(checkpoint, &mounts, &hints.mounts);
     let record = checkpoint.record.record();
+    let mut finder = Finder::new(&mounts, &hints.mounts);
     let mut job = |query: &NameQuery| NameSearch {
-        location: location_of(checkpoint, query, &mounts, &hints.mounts),
+        location: location_of(checkpoint, query, &mut finder, &hints.mounts),
         other_disks: other_disks.places_of(query),
         told: engine_places.place_of(query),
         recorded: record.and_then(|record| record.filesystem_of(query.shape.id, &query.path)),
@@ -222,18 +223,21 @@ fn path_of(answer: &Presence) -> Option<PathBuf> {
     Some(file.place.path())
 }
 
-/// Where a name can be on a host with these mounts. Pure.
-pub fn location_of(checkpoint: &Checkpoint, query: &NameQuery, host: &HostMounts, hints: &MountHints) -> Location {
+/// Where a name can be on the host of the finder. Pure.
+pub fn location_of<'a>(
+    checkpoint: &'a Checkpoint,
+    query: &NameQuery,
+    finder: &mut Finder<'a>,
+    hints: &MountHints,
+) -> Location {
     let unknown = Location::Unreachable(Unreachable::UnknownMount);
     match query.mount {
         FileMount::Shared => mounts::in_shared_namespace(&query.path, hints),
         FileMount::ControlGroup => control_groups::location_of(&query.path, &host::own_mounts_at(Path::new("/"))),
         FileMount::Unknown => unknown,
-        FileMount::Id(id) => checkpoint
-            .mounts
-            .get(&id)
-            .and_then(|mount| mounts::on_mount(&query.path, &mount.entry, host, hints))
-            .unwrap_or(unknown),
+        FileMount::Id(id) => {
+            checkpoint.mounts.get(&id).and_then(|mount| finder.on_mount(&query.path, &mount.entry)).unwrap_or(unknown)
+        }
     }
 }
 
