@@ -27,7 +27,7 @@ use crate::part::Part;
 use crate::reason::KeepReason;
 
 pub use basis::{Answer, Basis};
-pub use describe::{Description, Target};
+pub use describe::{Description, Field, Target};
 
 // Not in the macro, where rustfmt would not see them.
 pub mod bind_source;

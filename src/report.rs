@@ -19,7 +19,7 @@ pub(crate) use origin::Origin;
 pub use origin::{BindReport, MetadataReport, NamedReport, PathReport};
 
 pub use crate::json::{Bytes, EvidenceReport};
-pub use crate::kind::{Description, Target};
+pub use crate::kind::{Description, Field, Target};
 
 /// The version of the JSON schema; it increases when a field changes its meaning or disappears.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -142,7 +142,7 @@ impl RemovalRun<'_> {
             let why = format!("cannot check what is left after the removal: {}", with_causes(&error));
             context.cannot_be_known.push(why);
         }
-        let mut report = report::checkpoint(&prepared.path, &checkpoint, origin, context, report::done(&done));
+        let mut report = report::checkpoint(&prepared.path, &checkpoint, origin, context, report::done(done));
         if !report.leaves_something() {
             report.notes.extend(find::prune(&given, &checkpoint, &self.settings.record_store));
         }

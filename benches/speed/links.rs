@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Many link remaps: on hosts with many mounts, and more than a small machine has memory for.
 
+use std::path::PathBuf;
+
 use testkit::TestHost;
 
 use crate::checkpoints::{Dumped, Links, touch};
@@ -31,10 +33,10 @@ pub(crate) fn times_mounts(report: &mut Report) {
     }
 }
 
-/// 100,000 links in one directory.
+/// 100,000 links in one directory, whose name is so short that criu-gc holds them all.
 pub(crate) fn memory(report: &mut Report) {
     let host = TestHost::new();
-    let (images, _links) = in_one_directory(&host, 100_000);
+    let (images, _links) = in_directory(&host, "/run/l".into(), 100_000);
     let [ours] = interleave(&host, [Subject::criu_gc().args(["--show"]).args([&images])], 3);
     let (work, size) = ("link remaps, memory, show", 100_000);
     report.add(&Line { work, size, floor: None, peer: None, ours, limits: &[Limit::Memory(64)] });
@@ -57,11 +59,15 @@ pub(crate) fn growing(report: &mut Report) {
     }
 }
 
-fn in_one_directory(host: &TestHost, count: usize) -> (std::path::PathBuf, Links) {
+fn in_one_directory(host: &TestHost, count: usize) -> (PathBuf, Links) {
+    in_directory(host, host.dir().join("links"), count)
+}
+
+/// The directory as the host names it.
+fn in_directory(host: &TestHost, directory: PathBuf, count: usize) -> (PathBuf, Links) {
     let small = Dumped::small(host);
     let images = host.dir().join("many");
-    let directory = host.dir().join("links");
-    let (links, named) = Links::of_dump(&[(directory.clone(), directory)], count);
+    let (links, named) = Links::of_dump(&[(host.path(&directory), directory)], count);
     small.with_links(&images, &named);
     touch(&images);
     assert_says(host, &["--show"], &images, "to be removed");

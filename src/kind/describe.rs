@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use serde_json::Value;
+
+use crate::json::Bytes;
 
 /// What an object is. As JSON: its kind and its fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub struct Description {
     /// The name of the kind in JSON.
     pub kind: &'static str,
     /// More about it, in JSON.
-    pub fields: Vec<(&'static str, Value)>,
+    pub fields: Vec<(&'static str, Field)>,
     /// The name of the kind in text: what the line of an object begins with.
     pub label: &'static str,
     /// What distinguishes it from others of its kind.
@@ -54,8 +55,62 @@ impl From<Option<Vec<u8>>> for Target {
     }
 }
 
-/// A field of JSON.
-pub(super) fn json(value: &impl Serialize) -> Value {
-    // Neither text nor bytes can fail to become JSON.
-    serde_json::to_value(value).unwrap_or_default()
+/// The value of a field in JSON. A hundred thousand objects have some: a tree of JSON would take ten times the memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Field {
+    /// A number.
+    Number(u32),
+    /// Yes or no.
+    Flag(bool),
+    /// One of a few words.
+    Word(&'static str),
+    /// Text.
+    Text(String),
+    /// Several texts.
+    Texts(Vec<String>),
+    /// Text that need not be UTF-8; `null` where it is not told.
+    Bytes(Option<Bytes>),
+}
+
+impl From<u32> for Field {
+    fn from(number: u32) -> Self {
+        Field::Number(number)
+    }
+}
+
+impl From<bool> for Field {
+    fn from(flag: bool) -> Self {
+        Field::Flag(flag)
+    }
+}
+
+impl From<&'static str> for Field {
+    fn from(word: &'static str) -> Self {
+        Field::Word(word)
+    }
+}
+
+impl From<String> for Field {
+    fn from(text: String) -> Self {
+        Field::Text(text)
+    }
+}
+
+impl From<Vec<String>> for Field {
+    fn from(texts: Vec<String>) -> Self {
+        Field::Texts(texts)
+    }
+}
+
+impl From<Vec<u8>> for Field {
+    fn from(bytes: Vec<u8>) -> Self {
+        Field::Bytes(Some(Bytes(bytes)))
+    }
+}
+
+impl From<Option<Vec<u8>>> for Field {
+    fn from(bytes: Option<Vec<u8>>) -> Self {
+        Field::Bytes(bytes.map(Bytes))
+    }
 }

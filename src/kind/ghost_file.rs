@@ -10,14 +10,12 @@ use std::collections::BTreeMap;
 use criu_images::{Remap, Timeval};
 
 use super::basis::{differences, is_directory};
-use super::describe::json;
 use super::original::{MountPoints, Original, absolute, split};
 use super::{Basis, Claims, Contradiction, Description, Kind, LeftBy, Target};
 use crate::carrier::name::{NameAct, NameShape};
 use crate::carrier::{FoundFile, NameQuery, Query};
 use crate::checkpoint::{Checkpoint, GhostRecord, RemapRecord};
 use crate::evidence::Evidence;
-use crate::json::Bytes;
 use crate::part::Part;
 use crate::reason::KeepReason;
 use crate::time::Timestamp;
@@ -130,8 +128,8 @@ impl Kind for GhostFile {
             kind: "ghost-file",
             fields: vec![
                 ("id", self.id.into()),
-                ("name", json(&Bytes(self.name.clone()))),
-                ("original", json(&Bytes(original.clone()))),
+                ("name", self.name.clone().into()),
+                ("original", original.clone().into()),
             ],
             label: "Ghost file",
             name: self.name.clone(),

@@ -3,12 +3,10 @@
 //! network namespaces and ports. Nothing is lost with them, because the images are whole; but they are processes, so the
 //! user has to ask for their end (`--kill`).
 
-use super::describe::json;
 use super::{Basis, Claims, Description, Kind, LeftBy, Target};
 use crate::carrier::{FoundTask, Query};
 use crate::checkpoint::Checkpoint;
 use crate::evidence::Evidence;
-use crate::json::Bytes;
 use crate::part::Part;
 use crate::reason::KeepReason;
 use crate::tree::Role;
@@ -50,7 +48,7 @@ impl Kind for HalfRestored {
         };
         Description {
             kind: "half-restored-process",
-            fields: vec![("name", json(&Bytes(name.clone()))), ("recognised_by", shape.into())],
+            fields: vec![("name", name.clone().into()), ("recognised_by", shape.into())],
             label,
             name,
             target: Target::None,

@@ -11,14 +11,12 @@ use std::collections::BTreeMap;
 use criu_images::Remap;
 
 use super::basis::differences;
-use super::describe::json;
 use super::original::{MountPoints, Original, absolute, lossy, split};
 use super::{Answer, Basis, Claims, Contradiction, Description, Kind, LeftBy, Signs, Unknown};
 use crate::carrier::name::{FileMount, NameAct, NameShape};
 use crate::carrier::{FoundFile, NameQuery, Query};
 use crate::checkpoint::{Checkpoint, FileRecord, LoggedLink, Odd, RemapRecord};
 use crate::evidence::Evidence;
-use crate::json::Bytes;
 use crate::mounts;
 use crate::part::Part;
 use crate::reason::KeepReason;
@@ -159,8 +157,8 @@ impl Kind for LinkRemap {
             kind: "link-remap",
             fields: vec![
                 ("id", self.id.into()),
-                ("link", json(&Bytes(self.link.clone()))),
-                ("original", json(&self.original.clone().map(Bytes))),
+                ("link", self.link.clone().into()),
+                ("original", self.original.clone().into()),
                 ("is_silly_rename", is_silly_rename.into()),
             ],
             label: "Link remap",

@@ -91,7 +91,7 @@ impl Kind for LockTable {
             kind: "network-lock-table",
             label: "Network lock table",
             name: format!("inet {name}").into_bytes(),
-            fields: vec![("names", names.into())],
+            fields: vec![("names", names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().into())],
             target: Target::Namespace,
             remark: None,
             recognised: None,

@@ -4,14 +4,12 @@
 //! the other name; and the next restore may put another file over it. So it gets its own name back, before all else.
 
 use super::basis::is_directory;
-use super::describe::json;
 use super::original::{MountPoints, mount_of_socket, split};
 use super::{Basis, Claims, Description, Kind, LeftBy, Target};
 use crate::carrier::name::{FileMount, NameAct, NameShape};
 use crate::carrier::{FoundFile, NameQuery, Query};
 use crate::checkpoint::{Checkpoint, UnixSocketRecord};
 use crate::evidence::Evidence;
-use crate::json::Bytes;
 use crate::mounts;
 use crate::part::Part;
 use crate::reason::KeepReason;
@@ -77,7 +75,7 @@ impl Kind for ParkedFile {
     fn describe(&self, _: Option<&FoundFile>) -> Description {
         Description {
             kind: "parked-file",
-            fields: vec![("name", json(&Bytes(self.name.clone()))), ("original", json(&Bytes(self.original.clone())))],
+            fields: vec![("name", self.name.clone().into()), ("original", self.original.clone().into())],
             label: "Your file",
             name: self.name.clone(),
             target: Target::Is(self.original.clone()),

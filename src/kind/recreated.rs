@@ -2,13 +2,11 @@
 //! Shared by the kinds that a restore creates under a name of the tree's own. They are empty, and nothing in them shows who
 //! created them, so they are removed only on request.
 
-use super::describe::json;
 use super::{Basis, Description, Target};
 use crate::carrier::name::{FileMount, NameAct, NameShape};
 use crate::carrier::{FoundFile, NameQuery, Query};
 use crate::checkpoint::Checkpoint;
 use crate::evidence::Evidence;
-use crate::json::Bytes;
 use crate::mounts;
 use crate::reason::KeepReason;
 use crate::time::{SLACK, Timestamp};
@@ -82,7 +80,7 @@ impl Recreated {
     pub(super) fn describe(&self, kind: &'static str, label: &'static str) -> Description {
         Description {
             kind,
-            fields: vec![("name", json(&Bytes(self.name.clone())))],
+            fields: vec![("name", self.name.clone().into())],
             label,
             name: self.name.clone(),
             target: Target::None,

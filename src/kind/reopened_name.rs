@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use criu_images::Remap;
 
-use super::describe::json;
 use super::ghost_file::suffix;
 use super::original::{MountPoints, Original, absolute, split};
 use super::{Basis, Claims, Description, Kind, LeftBy, Target};
@@ -15,7 +14,6 @@ use crate::carrier::name::{NameAct, NameShape};
 use crate::carrier::{FoundFile, NameQuery, Query};
 use crate::checkpoint::{Checkpoint, RemapRecord};
 use crate::evidence::Evidence;
-use crate::json::Bytes;
 use crate::part::Part;
 use crate::reason::KeepReason;
 
@@ -79,7 +77,7 @@ impl Kind for ReopenedName {
     fn describe(&self, _: Option<&FoundFile>) -> Description {
         Description {
             kind: "reopened-name",
-            fields: vec![("name", json(&Bytes(self.name.clone()))), ("beside", json(&Bytes(self.beside.clone())))],
+            fields: vec![("name", self.name.clone().into()), ("beside", self.beside.clone().into())],
             label: "Second name",
             name: self.name.clone(),
             target: Target::Is(self.beside.clone()),

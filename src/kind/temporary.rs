@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Shared by the kinds that CRIU names by a template of mkdtemp(3), and by those that no image names.
 
-use super::describe::json;
 use super::{Description, Target};
 use crate::carrier::FoundEntry;
 use crate::json::Bytes;
@@ -21,7 +20,7 @@ pub(super) fn describe_entry(
     let name = found.map(|entry| Bytes::of_path(&entry.path())).unwrap_or(Bytes(Vec::new()));
     Description {
         kind,
-        fields: vec![("name", json(&name)), ("recognised_by", recognised.into())],
+        fields: vec![("name", name.0.clone().into()), ("recognised_by", recognised.into())],
         label,
         name: name.0,
         target: Target::None,

@@ -105,9 +105,9 @@ pub(crate) fn planned(items: &[Item]) -> Vec<Object> {
     items.iter().map(|item| object(item, None, None)).collect()
 }
 
-/// The objects of a plan that was carried out.
-pub(crate) fn done(done: &[Done]) -> Vec<Object> {
-    done.iter().map(|done| object(&done.item, Some(&done.outcome), done.saved.as_ref())).collect()
+/// The objects of a plan that was carried out. What is known of each goes once it is told.
+pub(crate) fn done(done: Vec<Done>) -> Vec<Object> {
+    done.into_iter().map(|done| object(&done.item, Some(&done.outcome), done.saved.as_ref())).collect()
 }
 
 fn object(item: &Item, outcome: Option<&carrier::Outcome>, saved: Option<&Saved>) -> Object {
