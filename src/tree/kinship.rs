@@ -161,8 +161,9 @@ impl<'a> Matcher<'a> {
     /// The same for images without mounts: files of the tree are on mounts that its processes see, and the engine of this
     /// host knows its container.
     fn compare_mounts(&self, process: &Process) -> Option<bool> {
-        if let Some(layer) = &self.checkpoint.layer {
-            let roots = process.root_mounts()?;
+        let roots = process.root_mounts()?;
+        let is_overlay = roots.iter().any(|root| root.fstype == b"overlay");
+        if let Some(layer) = self.checkpoint.layer.as_ref().filter(|_| is_overlay) {
             return Some(roots.iter().any(|root| mounts::has_layer(root, layer)));
         }
         let of_files: BTreeSet<u32> = self.checkpoint.mounts_of_files().collect();
