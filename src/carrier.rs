@@ -14,6 +14,7 @@ use crate::host::{Hidden, Looked, Unseen};
 use crate::locate::Context;
 use crate::mounts::{MountHints, Unreachable, Vanished};
 use crate::reach::OpenError;
+use crate::system::netns::NetworkName;
 
 pub use entry::{EntryPlace, EntryQuery, FoundEntry};
 pub use filter::{FilterQuery, FoundChain, FoundRules, FoundTable};
@@ -140,6 +141,23 @@ pub enum Elsewhere {
 }
 
 impl Presence {
+    /// The network namespace that it is in.
+    pub fn network(&self) -> Option<&NetworkName> {
+        match self {
+            Presence::Rules(found) => Some(&found.namespace),
+            Presence::Table(found) => Some(&found.namespace),
+            Presence::Chain(found) => Some(&found.namespace),
+            Presence::Gone(_)
+            | Presence::Vanished(_)
+            | Presence::Untied(_)
+            | Presence::Unreachable(_)
+            | Presence::File(_)
+            | Presence::InTable(_)
+            | Presence::Entry(_)
+            | Presence::Task(_) => None,
+        }
+    }
+
     /// Whether it is not known, or needs a tie and has none.
     pub fn is_open(&self) -> bool {
         match self {

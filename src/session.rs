@@ -12,6 +12,7 @@ pub(crate) mod living;
 mod locks;
 mod prepare;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::find::Described;
@@ -23,7 +24,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{Cause, Error, Silent};
 use crate::execute::{self, Done};
 use crate::goal::Goal;
-use crate::host::{self, Host};
+use crate::host::{self, Host, Wanted};
 use crate::interrupt::{Control, Interrupt};
 use crate::kind::{Claims, Residue};
 use crate::locate::Given;
@@ -32,6 +33,7 @@ use crate::plan::{Plan, Verdict};
 use crate::probe::{self, Hints};
 use crate::report::{self, CheckpointReport, Mode, Report};
 use crate::save::{Destination, SaveDirectory, Saver};
+use crate::system::netns::{NetworkId, NetworkName};
 use crate::tree::{self, TreeState};
 
 /// Lists what checkpoints left on this host. Changes nothing, and [saves](Options::save) nothing. Several runs may look at
@@ -176,10 +178,12 @@ impl RemovalRun<'_> {
         claims: Claims,
         done: &mut [Done],
     ) -> Result<(), Error> {
+        let lost = if self.interrupt.signal().is_none() { lost_networks(done) } else { BTreeSet::new() };
+        let is_lost = |done: &Done| done.item.finding.presence.network().is_some_and(|name| lost.contains(&name.id));
         let is_asked_for = |done: &&Done| match done.outcome {
             Outcome::Removed => true,
             Outcome::Kept => self.has_removed,
-            Outcome::Failed(_) => self.interrupt.signal().is_none() && is_in_network(done),
+            Outcome::Failed(_) => is_lost(done),
             Outcome::AlreadyGone => false,
         };
         let asked: Vec<&Residue> = done.iter().filter(is_asked_for).map(|done| &done.item.finding.residue).collect();
@@ -194,14 +198,21 @@ impl RemovalRun<'_> {
             let host = Host::look(probe::wanted(checkpoint, &claims));
             survey(&host, given, checkpoint, claims, hints)?.findings
         };
-        execute::confirm(done, &after);
+        execute::confirm(done, &after, &lost);
         Ok(())
     }
 }
 
-/// Whether it was to be removed from a network namespace.
-fn is_in_network(done: &Done) -> bool {
-    done.item.verdict == Verdict::Remove && matches!(done.item.finding.residue.query(), Query::Filter(_))
+/// The network namespaces from which something was to be removed, and that cannot be reached any more.
+fn lost_networks(done: &[Done]) -> BTreeSet<NetworkId> {
+    let has_failed = |done: &&Done| done.item.verdict == Verdict::Remove && matches!(done.outcome, Outcome::Failed(_));
+    let names = done.iter().filter(has_failed).filter_map(|done| done.item.finding.presence.network());
+    let names: BTreeMap<NetworkId, &NetworkName> = names.map(|name| (name.id, name)).collect();
+    if names.is_empty() {
+        return BTreeSet::new();
+    }
+    let host = Host::look(Wanted::default());
+    names.into_iter().filter(|(_, name)| host.open_network(name).is_none()).map(|(id, _)| id).collect()
 }
 
 fn paths<P: AsRef<Path>>(named: impl IntoIterator<Item = P>) -> Vec<PathBuf> {

@@ -3,7 +3,7 @@
 //! one that was kept, or could not be removed, may be gone: an earlier checkpoint of the same run had it too, somebody else
 //! removed it, or its network namespace has ended.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,8 +19,9 @@ use crate::system::dir::InodeId;
 use crate::system::netns::NetworkId;
 
 /// Takes back the word "removed" for each object that the look afterwards has found, and the words "kept" and "not removed" for
-/// each that it knows to be gone.
-pub fn confirm(done: &mut [Done], after: &[Finding]) {
+/// each that it knows to be gone. Of those that were not removed only what was in one of the lost network namespaces counts:
+/// everything else could be tried, and why it failed has to be told.
+pub fn confirm(done: &mut [Done], after: &[Finding], lost: &BTreeSet<NetworkId>) {
     let left = Remaining::of(after);
     for done in done.iter_mut().filter(|done| done.outcome == Outcome::Removed) {
         if left.has(&done.item.finding) {
@@ -33,7 +34,10 @@ pub fn confirm(done: &mut [Done], after: &[Finding]) {
         gone.entry(finding.residue.evidence()).or_default().push(finding);
     }
     let has_stayed = |done: &&mut Done| match (&done.item.verdict, &done.outcome) {
-        (Verdict::Keep(_), _) | (Verdict::Remove, Outcome::Failed(_)) => true,
+        (Verdict::Keep(_), _) => true,
+        (Verdict::Remove, Outcome::Failed(_)) => {
+            done.item.finding.presence.network().is_some_and(|network| lost.contains(&network.id))
+        }
         (Verdict::Remove, Outcome::Removed | Outcome::AlreadyGone | Outcome::Kept)
         | (Verdict::LeftOut | Verdict::Nothing | Verdict::CannotTell, _) => false,
     };

@@ -13,7 +13,8 @@ fn removed(finding: Finding) -> Done {
 #[track_caller]
 fn check(object: &Finding, after: &[&Finding], is_there: bool) {
     let mut done = [removed(object.clone())];
-    confirm(&mut done, &after.iter().map(|finding| (*finding).clone()).collect::<Vec<_>>());
+    let after: Vec<Finding> = after.iter().map(|finding| (*finding).clone()).collect();
+    confirm(&mut done, &after, &BTreeSet::new());
     assert_eq!(matches!(done[0].outcome, Outcome::Failed(_)), is_there, "{object:?}");
 }
 
@@ -58,7 +59,7 @@ fn only_the_word_removed_is_taken_back() {
     let object = link_finding(link());
     let mut done = [removed(object.clone()), removed(object.clone())];
     (done[0].outcome, done[1].outcome) = (Outcome::Kept, Outcome::AlreadyGone);
-    confirm(&mut done, &[object]);
+    confirm(&mut done, &[object], &BTreeSet::new());
     assert_eq!(done.map(|done| done.outcome), [Outcome::Kept, Outcome::AlreadyGone]);
 }
 
@@ -72,16 +73,27 @@ fn what_was_kept_and_is_gone_is_not_called_kept() {
         Done { item, outcome: Outcome::Kept, saved: None }
     };
     let gone = Finding { presence: Presence::Gone(crate::host::Looked::in_test()), ..object.clone() };
-    // Its network namespace may have ended.
-    let mut failed = [Done { outcome: Outcome::Failed("not attempted".to_owned()), ..removed(object.clone()) }];
-    confirm(&mut failed, std::slice::from_ref(&gone));
-    assert_eq!((&failed[0].outcome, &failed[0].item.verdict), (&Outcome::AlreadyGone, &Verdict::Nothing));
     for (after, outcome) in
         [(vec![gone], Outcome::AlreadyGone), (vec![object.clone()], Outcome::Kept), (vec![], Outcome::Kept)]
     {
         let mut done = [kept()];
-        confirm(&mut done, &after);
+        confirm(&mut done, &after, &BTreeSet::new());
         assert_eq!(done[0].outcome, outcome);
         assert_eq!(done[0].item.verdict == Verdict::Nothing, outcome == Outcome::AlreadyGone);
+    }
+}
+
+/// A helper program may do its work and fail: that has to be told, also if the rules are gone.
+#[test]
+fn what_could_not_be_removed_is_gone_only_with_its_network_namespace() {
+    let object = rules();
+    let gone = Finding { presence: Presence::Gone(crate::host::Looked::in_test()), ..object.clone() };
+    let id = object.presence.network().expect("a network namespace").id;
+    for (lost, outcome) in
+        [(BTreeSet::from([id]), Outcome::AlreadyGone), (BTreeSet::new(), Outcome::Failed("why".to_owned()))]
+    {
+        let mut done = [Done { outcome: Outcome::Failed("why".to_owned()), ..removed(object.clone()) }];
+        confirm(&mut done, std::slice::from_ref(&gone), &lost);
+        assert_eq!(done[0].outcome, outcome);
     }
 }
