@@ -30,10 +30,6 @@ impl Stays {
     pub(super) fn because(why: &str) -> Self {
         Stays(format!("{why}; not removed"))
     }
-
-    fn without_name_beside() -> Self {
-        Stays::because("the name beside it is not known")
-    }
 }
 
 impl From<FileError> for Stays {
@@ -80,52 +76,44 @@ impl<'a> Removal<'a> {
     /// Removes a name without saving its file.
     pub(super) fn remove(&mut self, job: &'a NameRemoval) -> Result<Outcome, Stays> {
         // Whoever needs the file beyond its name holds on to it. Ten thousand others save three calls each.
-        let is_pinned = match job.query.act {
-            NameAct::Unlink | NameAct::UnlinkTwin => self.work.shared.contains(&job.found.identity.id()),
-            NameAct::RenameBack | NameAct::RemoveEmpty => false,
-        };
-        if is_pinned {
+        let is_shared = self.work.shared.contains(&job.found.identity.id());
+        if is_shared && matches!(job.query.act, NameAct::Unlink | NameAct::UnlinkTwin) {
             let Some(opened) = self.open(job)? else { return Ok(Outcome::AlreadyGone) };
             return self.unlink_pinned(&opened);
         }
-        let found = &job.found;
-        let (_, name) = found.place.split();
-        let name = check_name(&job.query, name)?;
-        let Some(opened) = open_again(found, &mut self.bases)? else { return Ok(Outcome::AlreadyGone) };
+        let Some((opened, name)) = self.find(job)? else { return Ok(Outcome::AlreadyGone) };
         let directory = &opened.directory;
-        match (job.query.act, &job.query.beside) {
-            (NameAct::Unlink, _) => {}
-            (NameAct::RenameBack, Some(own)) => {
-                return self.rename_back(found, directory, name, OsStr::from_bytes(own));
+        match job.query.act {
+            NameAct::RenameBack => self.rename_back(job, directory, name),
+            NameAct::RemoveEmpty => remove_empty(&job.found, directory, name),
+            NameAct::Unlink | NameAct::UnlinkTwin => {
+                check_twin(job, directory)?;
+                let Some(now) = directory.entry(name.as_os_str())? else { return Ok(Outcome::AlreadyGone) };
+                self.check(&job.found, &now)?;
+                unlink(directory, name)
             }
-            (NameAct::RemoveEmpty, _) => return remove_empty(found, directory, name),
-            (NameAct::UnlinkTwin, Some(twin)) => check_twin(found, directory, OsStr::from_bytes(twin))?,
-            (NameAct::RenameBack | NameAct::UnlinkTwin, None) => return Err(Stays::without_name_beside()),
         }
-        let Some(now) = directory.entry(name.as_os_str())? else { return Ok(Outcome::AlreadyGone) };
-        self.check(found, &now)?;
-        unlink(directory, name)
+    }
+
+    /// The directory that was examined, and the name in it; `None` if the directory is gone.
+    fn find(&mut self, job: &'a NameRemoval) -> Result<Option<(Arc<OpenDirectory>, Name<'a>)>, Stays> {
+        let (_, name) = job.found.place.split();
+        let name = check_name(&job.query, name)?;
+        Ok(open_again(&job.found, &mut self.bases)?.map(|directory| (directory, name)))
     }
 
     /// Finds the file once more, as it was examined; `None` if it is gone.
     pub(super) fn open(&mut self, job: &'a NameRemoval) -> Result<Option<Opened<'a>>, Stays> {
-        let found = &job.found;
-        let (_, name) = found.place.split();
-        let name = check_name(&job.query, name)?;
-        let Some(directory) = open_again(found, &mut self.bases)? else { return Ok(None) };
+        let Some((directory, name)) = self.find(job)? else { return Ok(None) };
         let Some(file) = directory.directory.pin(name.as_os_str())? else { return Ok(None) };
-        self.check(found, &file.identity()?)?;
+        self.check(&job.found, &file.identity()?)?;
         Ok(Some(Opened { job, directory, name, file }))
     }
 
     /// Removes the name of a file that is held.
     pub(super) fn unlink_pinned(&mut self, opened: &Opened<'_>) -> Result<Outcome, Stays> {
-        let (directory, query) = (&opened.directory.directory, &opened.job.query);
-        match (query.act, &query.beside) {
-            (NameAct::UnlinkTwin, Some(twin)) => check_twin(&opened.job.found, directory, OsStr::from_bytes(twin))?,
-            (NameAct::UnlinkTwin, None) => return Err(Stays::without_name_beside()),
-            (NameAct::Unlink | NameAct::RenameBack | NameAct::RemoveEmpty, _) => {}
-        }
+        let directory = &opened.directory.directory;
+        check_twin(opened.job, directory)?;
         let outcome = unlink(directory, opened.name)?;
         self.note_change(&opened.file);
         Ok(outcome)
@@ -139,15 +127,10 @@ impl<'a> Removal<'a> {
         }
     }
 
-    fn rename_back(
-        &self,
-        found: &FoundFile,
-        directory: &Directory,
-        name: Name<'_>,
-        own: &OsStr,
-    ) -> Result<Outcome, Stays> {
+    fn rename_back(&self, job: &NameRemoval, directory: &Directory, name: Name<'_>) -> Result<Outcome, Stays> {
+        let own = name_beside(&job.query)?;
         let Some(now) = directory.entry(name.as_os_str())? else { return Ok(Outcome::AlreadyGone) };
-        self.check(found, &now)?;
+        self.check(&job.found, &now)?;
         match directory.rename_back(name, own)? {
             Renamed::Yes => Ok(Outcome::Removed),
             Renamed::Gone => Ok(Outcome::AlreadyGone),
@@ -177,11 +160,19 @@ fn remove_empty(found: &FoundFile, directory: &Directory, name: Name<'_>) -> Res
     Ok(if is_gone? { Outcome::Removed } else { Outcome::AlreadyGone })
 }
 
-/// Without the other name, this one may be the last.
-fn check_twin(found: &FoundFile, directory: &Directory, twin: &OsStr) -> Result<(), Stays> {
-    let twin = directory.entry(twin)?;
-    let is_there = twin.is_some_and(|twin| twin.is_same_inode(&found.identity));
+/// Without the other name, a twin may be the last.
+fn check_twin(job: &NameRemoval, directory: &Directory) -> Result<(), Stays> {
+    if job.query.act != NameAct::UnlinkTwin {
+        return Ok(());
+    }
+    let twin = directory.entry(name_beside(&job.query)?)?;
+    let is_there = twin.is_some_and(|twin| twin.is_same_inode(&job.found.identity));
     if is_there { Ok(()) } else { Err(Stays::because("it is no second name of CRIU's file any more")) }
+}
+
+fn name_beside(query: &NameQuery) -> Result<&OsStr, Stays> {
+    let name = query.beside.as_deref().map(OsStr::from_bytes);
+    name.ok_or_else(|| Stays::because("the name beside it is not known"))
 }
 
 /// The last guard, which no image and no arithmetic has a part in: no other name is ever removed.

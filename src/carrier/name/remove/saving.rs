@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Removes names whose files are saved before: several files are saved, wait for the disk together, and then the names go.
 
+use std::sync::mpsc::Sender;
+
 use super::removal::{Opened, Removal, Stays};
 use super::{Abandoned, NameRemoval, Removed, Told, tell};
 use crate::carrier::Outcome;
 use crate::carrier::name::NameAct;
 use crate::causes::with_causes;
 use crate::save::{Method, SaveError, Saved, Saver, Subject, Unsynced};
-
-use std::sync::mpsc::Sender;
 
 /// So many names are one group, at most. Each keeps a file open.
 const NAMES: usize = 64;
@@ -36,6 +36,8 @@ impl<'a> Removal<'a> {
         let mut at = from;
         while at < self.work.jobs.len() {
             let (steps, files) = self.save_some(at, &mut saver, sender)?;
+            // From here on it is the first of them that waits.
+            tell(sender, Told::At(at))?;
             at += steps.len();
             let synced = if files.is_empty() { Ok(Vec::new()) } else { saver.sync(files) };
             self.remove_some(steps, synced, sender)?;
