@@ -28,6 +28,9 @@ pub struct GhostDirectory {
 /// `st_mode` of the directories that CRIU creates above it (`mkdirpat` in `criu/util.c`).
 const MODE_ABOVE: u32 = 0o040_755;
 
+/// No more of them are claimed: the author of the images decides how long the names are.
+const MOST_ABOVE: usize = 1_000;
+
 impl Kind for GhostDirectory {
     type Found = FoundFile;
     const LEFT_BY: LeftBy = LeftBy::KilledRestore;
@@ -45,7 +48,7 @@ impl Kind for GhostDirectory {
             names.filter_map(|name| directory.recreated.above(checkpoint, name))
         });
         let above: Vec<GhostDirectory> =
-            above.map(|recreated| GhostDirectory { recreated, mode: MODE_ABOVE }).collect();
+            above.take(MOST_ABOVE).map(|recreated| GhostDirectory { recreated, mode: MODE_ABOVE }).collect();
         let by_name: BTreeMap<Vec<u8>, GhostDirectory> = above
             .into_iter()
             .chain(directories)
@@ -120,6 +123,13 @@ mod tests {
             Query::Filter(_) | Query::Entry(_) | Query::Tasks => None,
         });
         assert_eq!(names.collect::<Vec<_>>(), [&b"/srv"[..], b"/srv/gone"]);
+    }
+
+    #[test]
+    fn the_author_of_the_images_does_not_decide_how_many_are_above() {
+        let mut directory = example(0o040_755);
+        directory.add_file(RegFileEntry::default().with(|file| (file.id, file.name) = (5, "/a".repeat(2_000).into())));
+        assert_eq!(claimed(&directory), MOST_ABOVE + 1);
     }
 
     #[test]
