@@ -11,20 +11,35 @@ const GROUPS: &str = "cgroup.img";
 /// No image of mounts or control groups is searched further.
 const SEARCHED: u64 = 1024 * 1024;
 
-/// The container of LXC's in the images: by its control group, `/lxc.payload.NAME`, or its root directory, `/lxc/NAME/rootfs`.
-pub(super) fn lxc_container(images: &Folder) -> Option<String> {
-    let names = images.names().ok()?;
-    let is_searched = |name: &&str| *name == GROUPS || name.starts_with("mountpoints-");
-    let searched = names.iter().filter_map(|name| std::str::from_utf8(name).ok()).filter(is_searched);
-    let opened = searched.filter_map(|name| images.open(name).ok().flatten());
-    let mut found = opened.filter_map(|file| {
-        let mut content = Vec::new();
-        file.take(SEARCHED).read_to_end(&mut content).ok()?;
-        lxc_name_in(&content)
-    });
-    found.next()
+/// A container that images name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ContainerOfImages {
+    /// Docker's, by its id. Only root can have written that, and it is no archive, whose maker is another.
+    Docker(String),
+    /// LXC's, by its name.
+    Lxc(String),
 }
 
+impl ContainerOfImages {
+    /// The container of these images, if they name one.
+    pub(super) fn of(images: &Folder) -> Option<Self> {
+        let names = images.names().ok()?;
+        let names = names.iter().filter_map(|name| std::str::from_utf8(name).ok());
+        let mounts = names.filter(|name| name.starts_with("mountpoints-"));
+        [GROUPS].into_iter().chain(mounts).find_map(|name| Self::in_image(images, name))
+    }
+
+    fn in_image(images: &Folder, name: &str) -> Option<Self> {
+        let file = images.open(name).ok()??;
+        let is_hosts = images.host().is_some() && file.author == Author::Trusted;
+        let mut content = Vec::new();
+        file.take(SEARCHED).read_to_end(&mut content).ok()?;
+        let docker = if name == GROUPS && is_hosts { docker_id_in(&content) } else { None };
+        docker.map(ContainerOfImages::Docker).or_else(|| lxc_name_in(&content).map(ContainerOfImages::Lxc))
+    }
+}
+
+/// By its control group, `/lxc.payload.NAME`, or its root directory, `/lxc/NAME/rootfs`.
 fn lxc_name_in(content: &[u8]) -> Option<String> {
     for (before, behind) in [("/lxc.payload.", ""), ("/lxc/", "/rootfs")] {
         let places = content.windows(before.len()).enumerate().filter(|(_, window)| *window == before.as_bytes());
@@ -40,18 +55,8 @@ fn lxc_name_in(content: &[u8]) -> Option<String> {
     None
 }
 
-/// The id of Docker's container in the images, if only root can have written them: its control group is `/docker/ID`, or
-/// `/system.slice/docker-ID.scope` with systemd. A container in that container has another one below.
-pub(super) fn docker_container_id(images: &Folder) -> Option<String> {
-    let file = images.open(GROUPS).ok()??;
-    if file.author != Author::Trusted {
-        return None;
-    }
-    let mut content = Vec::new();
-    file.take(SEARCHED).read_to_end(&mut content).ok()?;
-    docker_id_in(&content)
-}
-
+/// By its control group: `/docker/ID`, or `/system.slice/docker-ID.scope` with systemd. A container in that container has
+/// another one below.
 fn docker_id_in(content: &[u8]) -> Option<String> {
     const DIGITS: usize = 64;
     for (before, behind) in [(&b"/docker/"[..], &b""[..]), (b"/system.slice/docker-", b".scope")] {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::container_of_images::{docker_container_id, lxc_container};
+use super::container_of_images::ContainerOfImages;
 use super::containerd::{self, TASKS};
 use super::engines::docker;
 use super::folder::Folder;
@@ -33,11 +33,11 @@ impl Surroundings {
             return Ok(Self::of_docker(container));
         }
         let Some(layout) = layout(images, &parent) else {
-            if let Some(container) = docker_container_of(images) {
-                return Ok(Self::of_docker(container));
+            let mut alone = Self::alone(images);
+            if alone.container.is_none() && has_logs_above(images, &parent) {
+                alone.work = Some(parent);
             }
-            let work = if has_logs_above(images, &parent) { Some(parent) } else { None };
-            return Ok(Surroundings { work, ..Self::alone(images) });
+            return Ok(alone);
         };
         let work = match layout {
             Layout::Zeropod => parent.below("work")?,
@@ -65,7 +65,14 @@ impl Surroundings {
 
     /// What tells nothing but by its own files.
     fn alone(images: &Folder) -> Self {
-        let of_lxc = lxc_container(images);
+        let of_lxc = match ContainerOfImages::of(images) {
+            Some(ContainerOfImages::Docker(id)) => match docker_container_of(&id) {
+                Some(container) => return Self::of_docker(container),
+                None => None,
+            },
+            Some(ContainerOfImages::Lxc(name)) => Some(name),
+            None => None,
+        };
         // Without a terminal LXC writes no `tty.info`.
         let layout = if images.has("tty.info") || of_lxc.is_some() {
             Layout::Lxc
@@ -87,11 +94,9 @@ fn has_logs_above(images: &Folder, parent: &Folder) -> bool {
         && (has_any(&of_dump, parent) || parent.has(RESTORE_LOG))
 }
 
-/// The directory of the Docker container that the images name, which is elsewhere (`--checkpoint-dir`). Only if root wrote the
-/// images is that container theirs.
-fn docker_container_of(images: &Folder) -> Option<Folder> {
-    let id = docker_container_id(images)?;
-    let directory = docker::container_directory(&id).ok()??;
+/// The directory of the Docker container with this id, which the images name from elsewhere (`--checkpoint-dir`).
+fn docker_container_of(id: &str) -> Option<Folder> {
+    let directory = docker::container_directory(id).ok()??;
     let container = Folder::Host(Directory::open_exactly(&directory).ok()?.reopened().ok()?);
     container.has("config.v2.json").then_some(container)
 }
