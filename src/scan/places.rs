@@ -2,7 +2,7 @@
 //! Which directories a scan looks into: each tmpfs once, the volumes of container engines, `/` and `/tmp` of each mount
 //! namespace and of the layers that containers write to, and what the user named. No other disk is walked.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -52,10 +52,10 @@ impl Places {
         }
         places.add_tops(tables.own, None);
         places.add(tables.own, None, "/run".into(), Depth::Here);
-        places.add_layers(tables.own, &homes);
-        places.add_uppers(tables.own, None);
+        let mut layers = places.add_layers(tables.own, &homes);
+        places.add_uppers(tables.own, None, &mut layers);
         for (namespace, mounts) in tables.others {
-            places.add_uppers(mounts, Some(namespace));
+            places.add_uppers(mounts, Some(namespace), &mut layers);
             places.add_tops(mounts, Some(namespace));
         }
         for yard in yards(tables.own) {
@@ -143,13 +143,11 @@ impl Places {
         }
     }
 
-    fn add_uppers(&mut self, mounts: &[HostMount], namespace: Option<&MountNamespace>) {
-        let known: HashSet<PathBuf> = self.starts.iter().map(|start| start.path.clone()).collect();
-        let uppers: BTreeSet<PathBuf> =
-            mounts.iter().filter(|mount| mount.fstype == b"overlay").filter_map(upper).collect();
-        for upper in uppers {
+    /// Those of mounted overlays that are not among these yet.
+    fn add_uppers(&mut self, mounts: &[HostMount], namespace: Option<&MountNamespace>, layers: &mut BTreeSet<PathBuf>) {
+        for upper in mounts.iter().filter(|mount| mount.fstype == b"overlay").filter_map(upper) {
             for directory in [upper.clone(), upper.join("tmp")] {
-                if !known.contains(&directory) {
+                if layers.insert(directory.clone()) {
                     // The path means what it says to whoever mounted the overlay: mostly the host's own engine.
                     let exists = Directory::open_exactly(&directory).is_ok();
                     let namespace = namespace.filter(|_| !exists);
@@ -183,20 +181,19 @@ impl Places {
         stores.flat_map(|store| self.entries(own, &store)).map(|volume| volume.join("_data")).collect()
     }
 
-    /// `/` and `/tmp` of each layer.
-    fn add_layers(&mut self, own: &[HostMount], homes: &[PathBuf]) {
+    /// `/` and `/tmp` of each layer. Returns them.
+    fn add_layers(&mut self, own: &[HostMount], homes: &[PathBuf]) -> BTreeSet<PathBuf> {
+        let mut layers = BTreeSet::new();
         let (of_user, files_of_user) = LAYERS_OF_USER;
         let of_users = homes.iter().map(|home| (home.join(of_user), files_of_user));
         for (store, files) in LAYERS.iter().map(|(store, files)| (PathBuf::from(store), *files)).chain(of_users) {
             for layer in self.entries(own, &store).into_iter().map(|layer| layer.join(files)) {
-                self.starts.extend([layer.join("tmp"), layer].map(|path| Start {
-                    namespace: None,
-                    path,
-                    device: None,
-                    depth: Depth::Here,
-                }));
+                layers.extend([layer.join("tmp"), layer]);
             }
         }
+        let start = |path: &PathBuf| Start { namespace: None, path: path.clone(), device: None, depth: Depth::Here };
+        self.starts.extend(layers.iter().map(start));
+        layers
     }
 
     /// The directories in a directory of the host, if it is on a filesystem that answers. Docker has files beside its volumes.

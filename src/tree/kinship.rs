@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What one process is to the dumped tree.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -166,11 +166,10 @@ impl<'a> Matcher<'a> {
         if let Some(layer) = self.checkpoint.layer.as_ref().filter(|_| is_overlay) {
             return Some(roots.iter().any(|root| mounts::has_layer(root, layer)));
         }
-        let of_files: BTreeSet<u32> = self.checkpoint.mounts_of_files().collect();
-        if of_files.is_empty() {
-            return None;
-        }
-        Some(process.mounts()?.iter().any(|mount| of_files.contains(&mount.id)))
+        let mut of_files = self.checkpoint.mounts_of_files().peekable();
+        of_files.peek()?;
+        let seen: HashSet<u32> = process.mounts()?.iter().map(|mount| mount.id).collect();
+        Some(of_files.any(|id| seen.contains(&id)))
     }
 }
 
