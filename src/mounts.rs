@@ -233,12 +233,6 @@ pub enum Unreachable {
     NoHierarchy,
 }
 
-/// Where the file `name` of a tree without mount namespaces of its own is: below the root directory of CRIU itself.
-pub fn in_shared_namespace(name: &[u8], hints: &MountHints) -> Location {
-    let base = Base::Root(hints.root.clone().unwrap_or_else(|| PathBuf::from("/")));
-    Location::At(vec![Place { base, relative: path::owned(path::trim_root(name)) }])
-}
-
 /// Finds files by the mounts of one host. Ten thousand files may be on one mount of the images, and thousands of mounts may
 /// show it here: these are looked for once.
 pub struct Finder<'a> {
@@ -252,6 +246,12 @@ impl<'a> Finder<'a> {
     /// None yet.
     pub fn new(host: &'a HostMounts, hints: &'a MountHints) -> Self {
         Finder { host, hints, same: HashMap::new() }
+    }
+
+    /// Where the file `name` of a tree without mount namespaces of its own is: below the root directory of CRIU itself.
+    pub fn in_shared_namespace(&self, name: &[u8]) -> Location {
+        let base = Base::Root(self.hints.root.clone().unwrap_or_else(|| PathBuf::from("/")));
+        Location::At(vec![Place { base, relative: path::owned(path::trim_root(name)) }])
     }
 
     /// Where the file `name`, as the tree saw it, of the mount `mount` of the images is. `None` if the name does not lie

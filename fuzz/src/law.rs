@@ -54,7 +54,7 @@ fn check(checkpoint: &Checkpoint, changed: Timestamp) {
         if query.mount == FileMount::ControlGroup {
             continue;
         }
-        let location = name::location_of(checkpoint, &query, &mut finder, &hints);
+        let location = name::location_of(checkpoint, &query, &mut finder);
         let is_gone = matches!(location, Location::Vanished(Vanished::Tmpfs(_)));
         assert!(!is_gone, "not every mount namespace was looked at: {residue:?}");
         for place in places(&location) {

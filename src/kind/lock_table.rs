@@ -81,17 +81,18 @@ impl Kind for LockTable {
     }
 
     fn describe(&self, found: Option<&FoundTable>) -> Description {
-        let names: Vec<&str> = match found {
-            Some(found) => vec![found.name.as_str()],
-            None => self.names.iter().map(TableName::as_str).collect(),
+        let names = match found {
+            Some(found) => std::slice::from_ref(&found.name),
+            None => &self.names,
         };
+        let names: Vec<String> = names.iter().map(|name| name.as_str().to_owned()).collect();
         // The others are the first one, cut.
-        let name = names.first().copied().unwrap_or_default();
+        let name = names.first().map_or("", String::as_str);
         Description {
             kind: "network-lock-table",
             label: "Network lock table",
             name: format!("inet {name}").into_bytes(),
-            fields: vec![("names", names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().into())],
+            fields: vec![("names", names.into())],
             target: Target::Namespace,
             remark: None,
             recognised: None,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Shared by the kinds that CRIU names by a template of mkdtemp(3), and by those that no image names.
 
+use std::os::unix::ffi::OsStringExt;
+
 use super::{Description, Target};
 use crate::carrier::FoundEntry;
-use crate::json::Bytes;
 
 /// Whether a name is one that mkdtemp(3) makes from `PREFIXXXXXXX`.
 pub(super) fn is_from_template(name: &[u8], prefix: &[u8]) -> bool {
@@ -17,12 +18,12 @@ pub(super) fn describe_entry(
     recognised: &'static str,
     found: Option<&FoundEntry>,
 ) -> Description {
-    let name = found.map(|entry| Bytes::of_path(&entry.path())).unwrap_or(Bytes(Vec::new()));
+    let name = found.map(|entry| entry.path().into_os_string().into_vec()).unwrap_or_default();
     Description {
         kind,
-        fields: vec![("name", name.0.clone().into()), ("recognised_by", recognised.into())],
+        fields: vec![("name", name.clone().into()), ("recognised_by", recognised.into())],
         label,
-        name: name.0,
+        name,
         target: Target::None,
         remark: None,
         recognised: Some(recognised),

@@ -126,7 +126,7 @@ fn the_upper_directory_tells_one_root_from_another_whatever_its_number() {
 #[test]
 fn a_tree_without_mount_namespaces_names_files_from_the_root_directory() {
     let check = |name: &str, hints: &MountHints, expected: &str| {
-        assert_eq!(text(&in_shared_namespace(name.as_bytes(), hints)), expected);
+        assert_eq!(text(&Finder::new(&HostMounts::default(), hints).in_shared_namespace(name.as_bytes())), expected);
     };
     check("/srv/a/link_remap.6", &MountHints::default(), "root / + srv/a/link_remap.6");
     check("//link_remap.6", &MountHints::default(), "root / + link_remap.6");

@@ -105,7 +105,7 @@ pub(crate) fn planned(items: &[Item]) -> Vec<Object> {
     items.iter().map(|item| object(item, None, None)).collect()
 }
 
-/// The objects of a plan that was carried out. What is known of each goes once it is told.
+/// The objects of a plan that was carried out. Each item is freed once its object is built.
 pub(crate) fn done(done: Vec<Done>) -> Vec<Object> {
     done.into_iter().map(|done| object(&done.item, Some(&done.outcome), done.saved.as_ref())).collect()
 }
@@ -162,19 +162,7 @@ fn reasons(finding: &Finding, verdict: &plan::Verdict) -> Vec<Reason> {
 
 /// What would lead to the removal; for a namespace that nothing ties, with the very path.
 fn remedy(reason: KeepReason, finding: &Finding) -> String {
-    let namespace = match &finding.presence {
-        Presence::Chain(found) => Some(&found.namespace),
-        Presence::Table(found) => Some(&found.namespace),
-        Presence::Rules(found) => Some(&found.namespace),
-        Presence::Gone(_)
-        | Presence::Vanished(_)
-        | Presence::Untied(_)
-        | Presence::Unreachable(_)
-        | Presence::File(_)
-        | Presence::Entry(_)
-        | Presence::Task(_)
-        | Presence::InTable(_) => None,
-    };
+    let namespace = finding.presence.network();
     match namespace.and_then(|namespace| namespace.paths.first()) {
         Some(path) if reason == KeepReason::UntiedNamespace => format!("--netns {}", path.display()),
         Some(_) | None => reason.remedy().to_owned(),

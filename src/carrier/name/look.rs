@@ -24,7 +24,7 @@ use crate::carrier::{Cause, Elsewhere, Hints, Presence};
 use crate::checkpoint::Checkpoint;
 use crate::host::{self, Absence, Host, HostMounts, Seen, Sight, look_in};
 use crate::locate::Context;
-use crate::mounts::{self, Finder, Location, MountHints, Place, Unreachable};
+use crate::mounts::{self, Finder, Location, Place, Unreachable};
 use crate::reach::{OpenBases, OpenError};
 use crate::record::RecordedFilesystem;
 use crate::system::filesystem::FilesystemId;
@@ -42,7 +42,7 @@ pub(crate) fn look(host: &Host, checkpoint: &Checkpoint, queries: &[NameQuery], 
     let record = checkpoint.record.record();
     let mut finder = Finder::new(&mounts, &hints.mounts);
     let mut job = |query: &NameQuery| NameSearch {
-        location: location_of(checkpoint, query, &mut finder, &hints.mounts),
+        location: location_of(checkpoint, query, &mut finder),
         other_disks: other_disks.places_of(query),
         told: engine_places.place_of(query),
         recorded: record.and_then(|record| record.filesystem_of(query.shape.id, &query.path)),
@@ -224,15 +224,10 @@ fn path_of(answer: &Presence) -> Option<PathBuf> {
 }
 
 /// Where a name can be on the host of the finder. Pure.
-pub fn location_of<'a>(
-    checkpoint: &'a Checkpoint,
-    query: &NameQuery,
-    finder: &mut Finder<'a>,
-    hints: &MountHints,
-) -> Location {
+pub fn location_of<'a>(checkpoint: &'a Checkpoint, query: &NameQuery, finder: &mut Finder<'a>) -> Location {
     let unknown = Location::Unreachable(Unreachable::UnknownMount);
     match query.mount {
-        FileMount::Shared => mounts::in_shared_namespace(&query.path, hints),
+        FileMount::Shared => finder.in_shared_namespace(&query.path),
         FileMount::ControlGroup => control_groups::location_of(&query.path, &host::own_mounts_at(Path::new("/"))),
         FileMount::Unknown => unknown,
         FileMount::Id(id) => {
