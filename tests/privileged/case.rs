@@ -57,12 +57,18 @@ impl Cases {
     }
 }
 
-/// All tests, by name: the modules come in no order.
+/// All tests by name, since the modules come in no order. Those that take long come first, so that none of them runs on
+/// alone at the end.
 pub(crate) fn trials() -> Vec<Trial> {
     let criu = Criu::all();
-    let mut trials: Vec<Trial> = inventory::iter::<Cases>().flat_map(|cases| cases.trials(&criu)).collect();
-    trials.sort_by(|one, other| one.name().cmp(other.name()));
-    trials
+    let (each, long): (Vec<&Cases>, Vec<&Cases>) =
+        inventory::iter::<Cases>().partition(|cases| matches!(cases.versions, Versions::Each));
+    let by_name = |cases: Vec<&Cases>| {
+        let mut trials: Vec<Trial> = cases.into_iter().flat_map(|cases| cases.trials(&criu)).collect();
+        trials.sort_by(|one, other| one.name().cmp(other.name()));
+        trials
+    };
+    [long, each].into_iter().flat_map(by_name).collect()
 }
 
 /// The names of all cases.

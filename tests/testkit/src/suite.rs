@@ -4,7 +4,9 @@
 
 mod times;
 
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
 use libtest_mimic::{Arguments, Failed, FormatSetting, Trial};
 
@@ -58,9 +60,14 @@ pub fn impossible_trial(name: &str, reason: &str) -> Trial {
     Trial::test(format!("{name}: {reason}"), move || Err(failed)).with_ignored_flag(!is_required)
 }
 
+/// How many tests run at once for each processor: they wait for other programs, for locks and for time limits about half
+/// of the time.
+const TESTS_PER_PROCESSOR: usize = 2;
+
 /// Runs the tests that the command line asks for, and prints how long each took.
 pub fn conclude(trials: Vec<Trial>) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert_with(|| TESTS_PER_PROCESSOR * available_parallelism().map_or(1, NonZero::get));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if matches!(arguments.format, None | Some(FormatSetting::Pretty)) {
         times::print(if conclusion.has_failed() { Shown::Slowest } else { Shown::All });
