@@ -46,21 +46,37 @@ const CORE: [&str; 31] = [
 pub(crate) enum Choice {
     /// All of them.
     All,
-    /// The core.
-    Core,
+    /// The core, or a share of it.
+    Core(Share),
+}
+
+/// Every so-manieth test of the core: machines share it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Share {
+    number: usize,
+    of: usize,
 }
 
 impl Choice {
-    /// What the environment says.
+    /// What the environment says: `core`, or `core 1/2` for the first of two shares.
     ///
     /// # Panics
     /// If it says something else.
     pub(crate) fn from_environment() -> Self {
-        match std::env::var(VARIABLE).as_deref() {
-            Ok("core") => Self::Core,
-            Ok(other) => panic!("{VARIABLE} can be core, not {other}"),
-            Err(_) => Self::All,
-        }
+        let Ok(choice) = std::env::var(VARIABLE) else { return Self::All };
+        Self::parse(&choice).unwrap_or_else(|| panic!("{VARIABLE} can be core or core 1/2, not {choice}"))
+    }
+
+    fn parse(choice: &str) -> Option<Self> {
+        let share = match choice.strip_prefix("core")?.strip_prefix(' ') {
+            None if choice == "core" => Share { number: 1, of: 1 },
+            None => return None,
+            Some(share) => {
+                let (number, of) = share.split_once('/')?;
+                Share { number: number.parse().ok()?, of: of.parse().ok()? }
+            }
+        };
+        (1..=share.of).contains(&share.number).then_some(Self::Core(share))
     }
 }
 
@@ -73,14 +89,15 @@ pub(crate) fn assert_known(names: &[&str]) {
     assert!(unknown.is_empty(), "no such test: {unknown:#?}");
 }
 
-/// The core of the tests.
+/// The share of the core of the tests.
 ///
 /// # Panics
 /// If a test of the core is missing.
-pub(crate) fn choose(trials: Vec<Trial>) -> Vec<Trial> {
+pub(crate) fn choose(trials: Vec<Trial>, share: Share) -> Vec<Trial> {
     let is =
         |trial: &Trial, name: &str| trial.name().strip_prefix(name).is_some_and(|rest| rest.starts_with(" (criu "));
     let missing: Vec<&str> = CORE.into_iter().filter(|name| !trials.iter().any(|trial| is(trial, name))).collect();
     assert!(missing.is_empty(), "no such test: {missing:#?}");
-    trials.into_iter().filter(|trial| CORE.iter().any(|name| is(trial, name))).collect()
+    let core = trials.into_iter().filter(|trial| CORE.iter().any(|name| is(trial, name)));
+    core.skip(share.number - 1).step_by(share.of).collect()
 }

@@ -129,7 +129,7 @@ fn main() -> std::process::ExitCode {
     let all = case::trials();
     testkit::suite::conclude(match Choice::from_environment() {
         Choice::All => all,
-        Choice::Core => core::choose(all),
+        Choice::Core(share) => core::choose(all, share),
     })
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use machine::{Hardware, Installation, Kernel};
 
+use super::project::Share;
 use super::{old_criu, project, stamp};
 use crate::error::Error;
 use crate::tree::{create, write};
@@ -52,13 +53,19 @@ pub(crate) struct Test {
 }
 
 /// Runs the core with these CRIUs, or with all that run on the kernel: each in a machine of its own, as many at a time as
-/// this host has processors. The output is shown as it comes.
+/// this host has processors. Where these are more, machines share the core. The output is shown as it comes.
 pub(crate) fn run(kernel: Kernel, criu: &[String], results: Results) -> Result<Outcome, Error> {
     let versions = if criu.is_empty() { old_criu::on(kernel, &project::versions()?) } else { criu.to_vec() };
-    let waiting = Mutex::new(versions.iter());
+    let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let of = (processors / versions.len().max(1)).max(1);
+    let shares = (1..=of).map(|number| Share { number, of });
+    let parts: Vec<(&String, Share)> =
+        shares.flat_map(|share| versions.iter().map(move |version| (version, share))).collect();
+    let waiting = Mutex::new(parts.iter());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || std::iter::from_fn(next).map(|version| with(kernel, version, results)).collect::<Vec<_>>();
-    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(versions.len());
+    let run = |(version, share): &(&String, Share)| with(kernel, version, *share, results);
+    let work = || std::iter::from_fn(next).map(run).collect::<Vec<_>>();
+    let workers = processors.min(parts.len());
     let runs = thread::scope(|scope| {
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         let runs = workers.into_iter().flat_map(|worker| worker.join().expect("no panic in a worker"));
@@ -71,10 +78,14 @@ pub(crate) fn run(kernel: Kernel, criu: &[String], results: Results) -> Result<O
     Ok(Outcome { release, tests, refusals: refusals(kernel)?, duration })
 }
 
-/// Runs the core with one CRIU.
-fn with(kernel: Kernel, version: &str, results: Results) -> Result<MachineRun, Error> {
+/// Runs a share of the core with one CRIU.
+fn with(kernel: Kernel, version: &str, share: Share, results: Results) -> Result<MachineRun, Error> {
     let installation = Installation::of_workspace();
-    let place = installation.directory().join("core").join(format!("{kernel}-{version}"));
+    let name = match share {
+        Share::WHOLE => format!("{kernel}-{version}"),
+        Share { number, of } => format!("{kernel}-{version}-{number}-of-{of}"),
+    };
+    let place = installation.directory().join("core").join(name);
     let programs = stamp::text(&installation.project());
     if let (Results::Kept, Some(run)) = (results, MachineRun::kept(&place, &programs)) {
         println!("machine: the core on kernel {kernel} with CRIU {version} has run: {}", place.display());
@@ -85,7 +96,7 @@ fn with(kernel: Kernel, version: &str, results: Results) -> Result<MachineRun, E
     let release = machine.run("uname -r")?.stdout.trim().to_owned();
     machine.set_limit(LIMIT);
     let mut output = Copied::default();
-    let script = project::script(kernel, &[version.to_owned()], &[])?;
+    let script = project::script(kernel, &[version.to_owned()], &[], share)?;
     let code = machine.stream(&script, &mut output, &mut io::stderr())?;
     let tests: Vec<Test> = String::from_utf8_lossy(&output.copy).lines().filter_map(Test::parse).collect();
     let has_failed = tests.iter().any(|test| !test.has_passed);

@@ -95,8 +95,20 @@ run() {
 }
 "#;
 
+/// A part of the core: the so-manieth of so many.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Share {
+    pub(crate) number: usize,
+    pub(crate) of: usize,
+}
+
+impl Share {
+    /// The whole core.
+    pub(crate) const WHOLE: Self = Self { number: 1, of: 1 };
+}
+
 /// The script that runs these tests, or the core, with these CRIUs, or with all that run on the kernel.
-pub(crate) fn script(kernel: Kernel, criu: &[String], tests: &[String]) -> Result<String, Error> {
+pub(crate) fn script(kernel: Kernel, criu: &[String], tests: &[String], core: Share) -> Result<String, Error> {
     let versions = match criu {
         [] => old_criu::on(kernel, &versions()?),
         named => named.to_vec(),
@@ -109,7 +121,10 @@ pub(crate) fn script(kernel: Kernel, criu: &[String], tests: &[String]) -> Resul
     ];
     let mut script = environment.map(|(name, value)| format!("export {name}={}\n", quoted(value))).concat();
     if tests.is_empty() {
-        return Ok(script + "CRIU_GC_TESTS=core exec /project/privileged --test-threads 2\n");
+        let Share { number, of } = core;
+        return Ok(
+            script + &format!("export CRIU_GC_TESTS='core {number}/{of}'\nexec /project/privileged --test-threads 2\n")
+        );
     }
     script += RUN_TESTS;
     script.extend(tests.iter().map(|test| format!("run {}\n", quoted(test))));
