@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use testkit::{
     Access, Container, Criu, DumpOptions, IptablesFlavour, Kill, Launch, LockMethod, Network, StopPoint, TestHost,
@@ -317,9 +318,9 @@ fn logged_look_alikes(criu: &Criu) {
     let older = host.dir().join("link_remap.7");
     fs::write(host.dir().join("users"), "of a user").expect("a new file");
     fs::hard_link(host.dir().join("users"), &older).expect("a new link");
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    std::thread::sleep(Duration::from_millis(50));
     let tree = interrupt(criu, &host, FEW);
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    await_end_of_log(&host);
     let planted = |number: u32| host.dir().join(format!("link_remap.{number}"));
     fs::write(planted(900), "of a user").expect("a new file");
     fs::hard_link(host.dir().join("users"), planted(901)).expect("a new link");
@@ -336,6 +337,14 @@ fn logged_look_alikes(criu: &Criu) {
     expected.splice(0..0, ["link_remap.7".to_owned(), "link_remap.09".to_owned()]);
     assert_eq!(left, expected, "{removed}");
     assert_answers(&host, &tree);
+}
+
+/// What CRIU runs in the tree has the log open too: it writes its last lines when it finds out that CRIU is gone.
+fn await_end_of_log(host: &TestHost) {
+    const QUIET: Duration = Duration::from_millis(200);
+    let log = images_of(host).join("dump.log");
+    let written = || fs::metadata(&log).and_then(|log| log.modified()).expect("a log");
+    await_that(|| written().elapsed().is_ok_and(|passed| passed > QUIET));
 }
 
 /// A service may keep the logs of all its dumps in one place.
