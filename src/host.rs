@@ -9,6 +9,7 @@ mod criu;
 mod descriptors;
 mod directory;
 mod enter;
+pub mod frozen;
 mod holders;
 mod layers;
 pub mod living;
@@ -183,6 +184,11 @@ impl Host {
             networks.add_hidden(&self.processes, self.descriptors(), self.tables());
         }
         networks.list.iter().find(has_id).cloned()
+    }
+
+    /// The sockets of each of these processes, by descriptor and inode number; `None` where they are not known.
+    pub fn sockets_of(&self, pids: &[u32]) -> Vec<Option<Vec<(i32, u64)>>> {
+        self.descriptors().sockets_of(pids)
     }
 
     /// Whether a process has a directory open, of which the inode and the path are known.

@@ -3,7 +3,7 @@
 
 use crate::carrier::filter::{FoundChain, FoundRules, FoundTable};
 use crate::connection::Connection;
-use crate::host::living::FrozenGroup;
+use crate::host::frozen::FrozenGroup;
 use crate::system::living::Patch;
 use crate::time::Timestamp;
 

@@ -12,7 +12,8 @@ use super::group::{self, Group, NoProcess};
 use super::locks;
 use crate::causes::with_causes;
 use crate::checkpoint::LivingFacts;
-use crate::host::living::{self, FrozenGroup};
+use crate::host::frozen::{self, FrozenGroup};
+use crate::host::living;
 use crate::host::{Host, Wanted};
 use crate::session::living::Clues;
 use crate::system::living::Patch;
@@ -75,7 +76,7 @@ impl Damage {
 
 impl Found {
     fn add_frozen(&mut self, pid: u32, clues: &Clues) {
-        match living::frozen_groups(pid) {
+        match frozen::groups_of(pid) {
             Ok(groups) => {
                 for group in groups {
                     let is_known =

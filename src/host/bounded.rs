@@ -6,7 +6,8 @@
 //! delay criu-gc by having many such files.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,45 +24,74 @@ where
     O: Send + 'static,
 {
     let count = items.len();
-    let mut answers: Vec<Option<O>> = (0..count).map(|_| None).collect();
-    let (sender, receiver) = mpsc::channel();
-    let (items, work, next) = (Arc::new(items), Arc::new(work), Arc::new(AtomicUsize::new(0)));
-    let start = || {
-        let (items, work, next, sender) = (Arc::clone(&items), Arc::clone(&work), Arc::clone(&next), sender.clone());
-        let run = move || {
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(item) = items.get(at) else { return };
-                if sender.send((at, work(item))).is_err() {
-                    return;
-                }
-            }
-        };
-        // Without a thread nothing is answered, and so nothing is known.
-        let _ = thread::Builder::new().name("bounded".to_owned()).spawn(run);
-    };
-    if count > 0 {
-        start();
+    if count == 0 {
+        return Vec::new();
     }
-    let (mut missing, mut waited) = (count, Duration::ZERO);
-    while missing > 0 && waited < PATIENCE {
+    let requests = Arc::new(Requests::new(items, work));
+    let (sender, all_done) = mpsc::channel();
+    let start = || {
+        let (requests, sender) = (Arc::clone(&requests), sender.clone());
+        // Without a thread nothing is answered, and so nothing is known.
+        let _ = thread::Builder::new().name("bounded".to_owned()).spawn(move || requests.work(&sender));
+    };
+    start();
+    let (mut done, mut waited) = (0, Duration::ZERO);
+    while waited < PATIENCE {
         let since = Instant::now();
-        match receiver.recv_timeout(STALL) {
-            Ok((at, answer)) => {
-                answers[at] = Some(answer);
-                missing -= 1;
+        if all_done.recv_timeout(STALL).is_ok() {
+            break;
+        }
+        let now = requests.done.load(Ordering::Relaxed);
+        if now == done {
+            waited += since.elapsed();
+            if requests.next.load(Ordering::Relaxed) < count {
+                start();
             }
-            Err(_) => {
-                waited += since.elapsed();
-                if next.load(Ordering::Relaxed) < count {
-                    start();
-                }
+        }
+        done = now;
+    }
+    // Those that are left behind begin nothing new.
+    requests.next.store(count, Ordering::Relaxed);
+    std::mem::take(&mut *requests.answers())
+}
+
+/// What the threads share. They wake nobody for a single answer: there may be thousands.
+struct Requests<I, O, F> {
+    items: Vec<I>,
+    make: F,
+    answers: Mutex<Vec<Option<O>>>,
+    /// The item that no thread has begun with.
+    next: AtomicUsize,
+    /// How many are answered.
+    done: AtomicUsize,
+}
+
+impl<I, O, F: Fn(&I) -> O> Requests<I, O, F> {
+    fn new(items: Vec<I>, make: F) -> Self {
+        let answers = Mutex::new(items.iter().map(|_| None).collect());
+        Requests { items, make, answers, next: AtomicUsize::new(0), done: AtomicUsize::new(0) }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Vec<Option<O>>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes requests until none is left, and tells if it had the last answer.
+    fn work(&self, all_done: &Sender<()>) {
+        loop {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = self.items.get(at) else { return };
+            let answer = (self.make)(item);
+            // They are no longer there for one that comes too late.
+            let mut answers = self.answers();
+            let Some(place) = answers.get_mut(at) else { return };
+            *place = Some(answer);
+            drop(answers);
+            if self.done.fetch_add(1, Ordering::Relaxed) + 1 == self.items.len() {
+                let _ = all_done.send(());
             }
         }
     }
-    // Those that are left behind begin nothing new.
-    next.store(count, Ordering::Relaxed);
-    answers
 }
 
 #[cfg(test)]

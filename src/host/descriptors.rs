@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What processes have open, without touching it: another user's file may be on a filesystem that never answers.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,12 @@ pub(super) struct Descriptors {
     pub(super) sockets: Vec<Sockets>,
     /// Whether there are more sockets than are listed.
     pub(super) has_more_sockets: bool,
+    /// The sockets of each process that one before it has too, while not too many are listed.
+    shared: HashMap<u32, Vec<(i32, u64)>>,
+    /// How many those are.
+    shared_count: usize,
+    /// The processes whose sockets are not all listed.
+    unlisted: HashSet<u32>,
 }
 
 /// Some of the sockets of a process.
@@ -51,7 +57,11 @@ impl Descriptors {
         let directory = PathBuf::from(format!("/proc/{pid}/fd"));
         let is_own = pid == std::process::id();
         let mut list = Vec::new();
-        for number in numbers_in(&directory).unwrap_or_default() {
+        let numbers = numbers_in(&directory).unwrap_or_else(|_| {
+            self.unlisted.insert(pid);
+            BTreeSet::new()
+        });
+        for number in numbers {
             let path = directory.join(number.to_string());
             let Ok(link) = fs::read_link(&path) else { continue };
             let text = link.as_os_str().as_bytes();
@@ -62,14 +72,36 @@ impl Descriptors {
                 }
             } else if let (Some(inode), Ok(number), false) = (inode_in(text), i32::try_from(number), is_own) {
                 self.has_more_sockets |= seen.len() == MOST_SOCKETS;
-                if !self.has_more_sockets && seen.insert(inode) {
+                if self.has_more_sockets {
+                    self.unlisted.insert(pid);
+                } else if seen.insert(inode) {
                     list.push((number, inode));
+                } else {
+                    self.add_shared(pid, (number, inode));
                 }
             }
         }
         if !list.is_empty() {
             self.sockets.push(Sockets { pid, list });
         }
+    }
+
+    fn add_shared(&mut self, pid: u32, socket: (i32, u64)) {
+        if self.shared_count == MOST_SOCKETS {
+            self.unlisted.insert(pid);
+            return;
+        }
+        self.shared_count += 1;
+        self.shared.entry(pid).or_default().push(socket);
+    }
+
+    /// The sockets of each of these processes, by descriptor and inode number; `None` for one of which not all are listed.
+    pub(super) fn sockets_of(&self, pids: &[u32]) -> Vec<Option<Vec<(i32, u64)>>> {
+        let first: HashMap<u32, &Vec<(i32, u64)>> =
+            self.sockets.iter().map(|sockets| (sockets.pid, &sockets.list)).collect();
+        let all =
+            |pid: &u32| first.get(pid).copied().into_iter().chain(self.shared.get(pid)).flatten().copied().collect();
+        pids.iter().map(|pid| (!self.unlisted.contains(pid)).then(|| all(pid))).collect()
     }
 
     /// The links to namespaces of this kind.

@@ -25,6 +25,8 @@ pub const CODE_SIZE: usize = 16;
 /// The mapping of the kernel's own code, which begins with an ELF header of this size.
 const VDSO: &[u8] = b"[vdso]";
 const ELF_HEADER: usize = 64;
+/// What the mappings of most processes take: the kernel forms as many lines as a read has room for.
+const USUAL_MAPS: usize = 16 * 1024;
 /// A process has no more mappings than this (`vm.max_map_count` is 65,530).
 const MAPS_LIMIT: u64 = 64 * 1024 * 1024;
 
@@ -101,24 +103,6 @@ pub struct Socket {
     pub socket: OwnedFd,
 }
 
-/// A control group that is frozen by itself, and not because one above it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FrozenGroup {
-    /// Its directory.
-    pub directory: PathBuf,
-    /// Which interface froze it.
-    pub freezer: Freezer,
-}
-
-/// The two interfaces of the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freezer {
-    /// `freezer.state`, of version 1.
-    State,
-    /// `cgroup.freeze`, of version 2.
-    Freeze,
-}
-
 /// The threads of a process.
 pub fn threads(pid: u32) -> io::Result<Vec<Thread>> {
     let directory = PathBuf::from(format!("/proc/{pid}/task"));
@@ -155,9 +139,8 @@ pub fn namespaces(pid: u32) -> Option<(u64, u64)> {
 
 /// The mappings of files with code, and those of a memory file of CRIU.
 pub fn mappings(pid: u32) -> io::Result<Vec<Mapping>> {
-    let mut text = Vec::new();
-    let _ =
-        io::Read::read_to_end(&mut io::Read::take(File::open(format!("/proc/{pid}/maps"))?, MAPS_LIMIT), &mut text)?;
+    let mut text = Vec::with_capacity(USUAL_MAPS);
+    io::Read::read_to_end(&mut io::Read::take(File::open(format!("/proc/{pid}/maps"))?, MAPS_LIMIT), &mut text)?;
     Ok(text.split(|byte| *byte == b'\n').filter_map(parse_mapping).filter(Mapping::matters).collect())
 }
 
@@ -251,12 +234,9 @@ fn may_be_overwritten(code: &[u8; CODE_SIZE]) -> bool {
 
 /// The TCP and Unix sockets of a process. The error: its sockets may not be duplicated.
 pub fn sockets(pid: u32) -> Result<Vec<Socket>, Errno> {
-    let directory = PathBuf::from(format!("/proc/{pid}/fd"));
     let process = open_process(pid)?;
     let mut found = Vec::new();
-    for descriptor in numbers_in(&directory).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))? {
-        let Some(inode) = inode_of_socket(&directory.join(descriptor.to_string())) else { continue };
-        let Ok(descriptor) = i32::try_from(descriptor) else { continue };
+    for (descriptor, inode) in list_sockets(pid)? {
         match duplicate(&process, (descriptor, inode)) {
             Ok(duplicate) => found.extend(socket(descriptor, inode, duplicate)),
             // It was closed meanwhile.
@@ -283,24 +263,40 @@ fn socket(descriptor: i32, inode: u64, socket: OwnedFd) -> Option<Socket> {
     Some(Socket { descriptor, inode, connection, is_in_repair, peek_offset, socket })
 }
 
-/// Whether a TCP socket of a process is in `TCP_REPAIR`. Each is duplicated for a moment only. The error: they may not be.
-pub fn has_socket_in_repair(pid: u32) -> Result<bool, Errno> {
-    let directory = PathBuf::from(format!("/proc/{pid}/fd"));
-    let mut process = None;
-    for descriptor in numbers_in(&directory).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))? {
-        let Some(inode) = inode_of_socket(&directory.join(descriptor.to_string())) else { continue };
-        let Ok(descriptor) = i32::try_from(descriptor) else { continue };
-        let process = match &process {
-            Some(process) => process,
-            None => process.insert(open_process(pid)?),
-        };
-        match duplicate(process, (descriptor, inode)) {
+/// Whether a TCP socket of a process is in `TCP_REPAIR`. Each is duplicated for a moment only. `known` are its sockets, by
+/// descriptor and inode number, where they have been read. The error: they may not be duplicated.
+pub fn has_socket_in_repair(pid: u32, known: Option<&[(i32, u64)]>) -> Result<bool, Errno> {
+    let read;
+    let sockets = match known {
+        Some(known) => known,
+        None => {
+            read = list_sockets(pid)?;
+            &read
+        }
+    };
+    if sockets.is_empty() {
+        return Ok(false);
+    }
+    let process = open_process(pid)?;
+    for socket in sockets {
+        match duplicate(&process, *socket) {
             Ok(socket) if is_in_repair(&socket) => return Ok(true),
             Ok(_) | Err(Errno::BADF | Errno::STALE) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(false)
+}
+
+/// The sockets of a process, by descriptor and inode number.
+fn list_sockets(pid: u32) -> Result<Vec<(i32, u64)>, Errno> {
+    let directory = PathBuf::from(format!("/proc/{pid}/fd"));
+    let descriptors = numbers_in(&directory).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let socket = |descriptor: u32| {
+        let inode = inode_of_socket(&directory.join(descriptor.to_string()))?;
+        Some((i32::try_from(descriptor).ok()?, inode))
+    };
+    Ok(descriptors.into_iter().filter_map(socket).collect())
 }
 
 fn is_in_repair(socket: &OwnedFd) -> bool {
@@ -349,80 +345,6 @@ pub fn network_of(socket: &OwnedFd) -> Result<NetNamespace, netns::Error> {
 pub fn network_number(socket: &OwnedFd) -> Option<u64> {
     let file = criu_gc_sys::socket_namespace(socket).ok()?;
     rustix::fs::fstat(&file).ok().map(|namespace| namespace.st_ino)
-}
-
-/// The frozen control groups that a process is in.
-pub fn frozen_groups(pid: u32) -> io::Result<Vec<FrozenGroup>> {
-    let (mounts, _) = crate::system::mountinfo::parse(&fs::read("/proc/self/mountinfo")?);
-    let groups = read_file(format!("/proc/{pid}/cgroup").as_ref())?;
-    Ok(frozen_among(&groups, &mounts))
-}
-
-/// The frozen control groups of all these processes, each once, with the processes that it holds.
-pub fn all_frozen_groups(
-    pids: impl IntoIterator<Item = u32>,
-    mounts: &[crate::system::mountinfo::HostMount],
-) -> Vec<(FrozenGroup, Vec<u32>)> {
-    let mut of_groups: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
-    for pid in pids {
-        if let Ok(groups) = read_file(format!("/proc/{pid}/cgroup").as_ref()) {
-            of_groups.entry(groups).or_default().push(pid);
-        }
-    }
-    let mut found: Vec<(FrozenGroup, Vec<u32>)> = Vec::new();
-    for (groups, pids) in of_groups {
-        for group in frozen_among(&groups, mounts) {
-            match found.iter_mut().find(|(known, _)| *known == group) {
-                Some((_, members)) => members.extend(&pids),
-                None => found.push((group, pids.clone())),
-            }
-        }
-    }
-    found
-}
-
-/// The frozen ones of the control groups in the text of `/proc/PID/cgroup`.
-fn frozen_among(groups: &[u8], mounts: &[crate::system::mountinfo::HostMount]) -> Vec<FrozenGroup> {
-    let mut found = Vec::new();
-    for line in String::from_utf8_lossy(groups).lines() {
-        let mut fields = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else { continue };
-        let freezer = match controllers {
-            "" => Freezer::Freeze,
-            "freezer" => Freezer::State,
-            _ => continue,
-        };
-        let is_its = |mount: &&crate::system::mountinfo::HostMount| match freezer {
-            Freezer::Freeze => mount.fstype == b"cgroup2",
-            Freezer::State => mount.fstype == b"cgroup" && has_option(&mount.options, b"freezer"),
-        };
-        let Some(mount) = mounts.iter().find(is_its) else { continue };
-        let point = super::path(&mount.mountpoint);
-        let Ok(below) = Path::new(path).strip_prefix(super::path(&mount.root)) else { continue };
-        let top = point.join(below);
-        let within = top.ancestors().take_while(|group| group.starts_with(&point));
-        found.extend(
-            within
-                .filter(|group| freezer.is_frozen(group))
-                .map(|group| FrozenGroup { directory: group.to_owned(), freezer }),
-        );
-    }
-    found
-}
-
-fn has_option(options: &[u8], name: &[u8]) -> bool {
-    options.split(|byte| *byte == b',').any(|option| option == name)
-}
-
-impl Freezer {
-    /// Whether the group itself was told to freeze.
-    pub fn is_frozen(self, group: &Path) -> bool {
-        let file = match self {
-            Freezer::State => "freezer.self_freezing",
-            Freezer::Freeze => "cgroup.freeze",
-        };
-        read_file(&group.join(file)).is_ok_and(|text| text.trim_ascii() == b"1")
-    }
 }
 
 #[cfg(test)]

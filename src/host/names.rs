@@ -112,8 +112,8 @@ impl Sighting {
 /// The mount on the way to a path, by the text of the mount points, that may have to wait for another program: it is not
 /// entered.
 pub fn foreign_on_the_way<'a>(mounts: &'a [HostMount], path: &Path) -> Option<&'a HostMount> {
-    let is_above = |mount: &&HostMount| path.starts_with(OsStr::from_bytes(&mount.mountpoint));
-    mounts.iter().filter(is_above).find(|mount| !LOCAL.contains(&mount.fstype.as_slice()))
+    let mut foreign = mounts.iter().filter(|mount| !LOCAL.contains(&mount.fstype.as_slice()));
+    foreign.find(|mount| path.starts_with(OsStr::from_bytes(&mount.mountpoint)))
 }
 
 /// Looks into all these directories until the time is over.

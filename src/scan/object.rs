@@ -9,7 +9,7 @@ use crate::carrier::{FoundChain, FoundEntry, FoundRules, FoundTable, FoundTask};
 use crate::connection::Connection;
 use crate::heal::Patient;
 use crate::host::Sighting;
-use crate::host::living::FrozenGroup;
+use crate::host::frozen::FrozenGroup;
 use crate::kind::EntryKind;
 use crate::time::Timestamp;
 

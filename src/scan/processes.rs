@@ -7,6 +7,7 @@ use super::clock::Limit;
 use super::object::{Class, Object, Thing};
 use crate::carrier::FoundTask;
 use crate::heal;
+use crate::host::frozen;
 use crate::host::living::{self, Mapping};
 use crate::host::{self, Host, Process};
 use crate::tree::everywhere::Everywhere;
@@ -50,9 +51,15 @@ impl Processes {
             |process: &&Process| !process.is_kernel_thread && process.pid != own && !of_criu.contains(&process.pid);
         let processes: Vec<&Process> = host.processes().list.iter().filter(is_meant).collect();
         self.count = processes.len();
-        let asked: Vec<(u32, u64)> = processes.iter().map(|process| (process.pid, process.blocked)).collect();
-        let answers = host::bounded_each(asked, move |(pid, blocked): &(u32, u64)| {
-            if limit.is_over() { Err("the time was over".to_owned()) } else { is_damaged(*pid, *blocked) }
+        let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
+        let sockets = host.sockets_of(&pids);
+        let asked = processes.iter().zip(sockets).map(|(process, sockets)| Asked {
+            pid: process.pid,
+            blocked: process.blocked,
+            sockets,
+        });
+        let answers = host::bounded_each(asked.collect(), move |asked: &Asked| {
+            if limit.is_over() { Err("the time was over".to_owned()) } else { asked.is_damaged() }
         });
         let mut damaged = BTreeSet::new();
         let mut unread: BTreeMap<String, Vec<u32>> = BTreeMap::new();
@@ -92,7 +99,7 @@ impl Processes {
     fn add_frozen(&mut self, host: &Host) {
         let pids = host.processes().list.iter().filter(|process| !process.is_kernel_thread).map(|process| process.pid);
         let mounts = host.mount_tables().own;
-        for (group, pids) in living::all_frozen_groups(pids, mounts) {
+        for (group, pids) in frozen::all_groups(pids, mounts) {
             let mut object = Object::new(Thing::Frozen { group, pids: pids.clone() }, Class::LookAlike);
             object.remarks.push("a runtime that pauses a container freezes it in the same way".to_owned());
             object.holders = super::files::holders(host, pids);
@@ -118,25 +125,37 @@ fn of_criu(host: &Host, everywhere: &Everywhere) -> BTreeSet<u32> {
     of_criu
 }
 
-/// Whether a process has a certain sign of a dump that was killed in it.
-fn is_damaged(pid: u32, blocked: u64) -> Result<bool, String> {
-    if blocked == heal::MASK_OF_CRIU {
-        return Ok(true);
+/// A process that is asked for signs of a dump that was killed.
+struct Asked {
+    pid: u32,
+    /// The signals that it blocks.
+    blocked: u64,
+    /// Its sockets, where they have been read.
+    sockets: Option<Vec<(i32, u64)>>,
+}
+
+impl Asked {
+    /// Whether it has a certain sign.
+    fn is_damaged(&self) -> Result<bool, String> {
+        if self.blocked == heal::MASK_OF_CRIU {
+            return Ok(true);
+        }
+        let mappings = living::mappings(self.pid).map_err(|error| format!("its memory cannot be read: {error}"))?;
+        if mappings.iter().any(Mapping::is_of_criu) {
+            return Ok(true);
+        }
+        let sockets = living::has_socket_in_repair(self.pid, self.sockets.as_deref());
+        if sockets.map_err(|error| format!("its sockets cannot be examined: {error}"))? {
+            return Ok(true);
+        }
+        // CRIU overwrites the start of the first code that it finds.
+        let first = mappings.iter().find(|mapping| !mapping.is_of_restore());
+        let Some(first) = first else { return Ok(false) };
+        let code = first
+            .code(self.pid)
+            .map_err(|error| format!("its code cannot be read: {}", crate::causes::with_causes(&error)))?;
+        Ok(code.is_some_and(|code| code.in_memory != code.in_file))
     }
-    let mappings = living::mappings(pid).map_err(|error| format!("its memory cannot be read: {error}"))?;
-    if mappings.iter().any(Mapping::is_of_criu) {
-        return Ok(true);
-    }
-    let sockets = living::has_socket_in_repair(pid);
-    if sockets.map_err(|error| format!("its sockets cannot be examined: {error}"))? {
-        return Ok(true);
-    }
-    // CRIU overwrites the start of the first code that it finds.
-    let first = mappings.iter().find(|mapping| !mapping.is_of_restore());
-    let Some(first) = first else { return Ok(false) };
-    let code =
-        first.code(pid).map_err(|error| format!("its code cannot be read: {}", crate::causes::with_causes(&error)))?;
-    Ok(code.is_some_and(|code| code.in_memory != code.in_file))
 }
 
 /// The first few of some processes.

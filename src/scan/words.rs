@@ -10,7 +10,7 @@ use crate::carrier::FoundTask;
 use crate::connection::TableForm;
 use crate::heal::{DamageVerdict, Patient};
 use crate::host::Sighting;
-use crate::host::living::Freezer;
+use crate::host::frozen::Freezer;
 use crate::json::shell_word;
 use crate::system::dir::FileIdentity;
 use crate::tree::Role;
