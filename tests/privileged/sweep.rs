@@ -34,10 +34,39 @@ pub(crate) fn moments_wanted() -> Option<u32> {
 }
 
 /// How long after its start each dump or restore is killed, if a whole one takes so long.
-pub(crate) fn moments(whole: Duration, few: u32) -> impl Iterator<Item = Duration> {
-    let count = moments_wanted().unwrap_or(few);
-    // The fractional parts of multiples of the golden ratio are spread evenly.
-    (1..=count).map(move |number| whole.mul_f64((f64::from(number) * 0.618_034).fract()))
+pub(crate) fn moments(whole: Duration, few: u32) -> Moments {
+    let left = moments_wanted().unwrap_or(few);
+    Moments { whole, number: 0, left, again: left }
+}
+
+/// Moments spread evenly over a time.
+pub(crate) struct Moments {
+    whole: Duration,
+    number: u32,
+    left: u32,
+    /// How many may still be replaced.
+    again: u32,
+}
+
+impl Moments {
+    /// The run ended before it could be killed: the machine has more time for it than when a whole one was measured.
+    fn replace_the_last(&mut self) {
+        self.whole = self.whole.mul_f64(0.9);
+        let replaced = self.again.min(1);
+        self.again -= replaced;
+        self.left += replaced;
+    }
+}
+
+impl Iterator for Moments {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.left = self.left.checked_sub(1)?;
+        self.number += 1;
+        // The fractional parts of multiples of the golden ratio are spread evenly.
+        Some(self.whole.mul_f64((f64::from(self.number) * 0.618_034).fract()))
+    }
 }
 
 fn dumps(criu: &Criu) {
@@ -49,10 +78,12 @@ fn dumps(criu: &Criu) {
     let (whole, options) = (start(), DumpOptions::default());
     let whole = criu.dump(&whole.host, &whole.tree, &images_of(&whole.host), &options).duration;
     let (mut killed, mut early, mut damaged, mut dead, mut linked, mut unknown) = (0, 0, 0, 0, 0, 0);
-    for time in moments(whole, FEW) {
+    let mut moments = moments(whole, FEW);
+    while let Some(time) = moments.next() {
         let echo = start();
         let images = images_of(&echo.host);
         if criu.dump_killed_at(&echo.host, &echo.tree, &images, &options, time).is_none() {
+            moments.replace_the_last();
             continue;
         }
         killed += 1;
@@ -94,9 +125,11 @@ fn restores(criu: &Criu) {
     whole.assert_restores(criu);
     let whole = start.elapsed();
     let (mut killed, mut littered, mut finished) = (0, 0, 0);
-    for time in moments(whole, FEW) {
+    let mut moments = moments(whole, FEW);
+    while let Some(time) = moments.next() {
         let dumped = Killed::dumped(criu, &[]);
         if !criu.restore_killed_at(&dumped.host, &dumped.dump, &dumped.options, time) {
+            moments.replace_the_last();
             continue;
         }
         killed += 1;
