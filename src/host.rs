@@ -5,6 +5,7 @@
 //! twice. Everything else queries the snapshot; nothing else reads `/proc` about other processes.
 
 mod bounded;
+mod channel;
 mod criu;
 mod descriptors;
 mod directory;
@@ -42,6 +43,7 @@ use crate::system::netns::{self, NetNamespace, NetworkName};
 use crate::time::Timestamp;
 
 pub use bounded::each as bounded_each;
+pub use channel::Sender;
 pub use directory::{Absence, OnlyPlace, Sight, look_in};
 pub use enter::{EnterError, enter};
 pub use layers::{Found, Hidden, HiddenBy, Layers};

@@ -10,10 +10,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use super::MountNamespace;
+use super::channel::Sender;
 use super::watched::{Next, PATIENCE, Watched};
 use crate::causes::with_causes;
 use crate::system::dir::{Directory, FileError, FileIdentity, Reach};

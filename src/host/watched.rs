@@ -9,13 +9,13 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 
+use super::channel::{NoMessage, Receiver, Sender, channel};
 use super::process::read_file;
 use crate::system::mountinfo::{self, Brief, HostMount, unescape};
 
@@ -56,7 +56,7 @@ struct Activity {
 impl<M: Send + 'static> Watched<M> {
     /// Starts the work.
     pub fn start(name: &str, work: impl FnOnce(&Sender<M>) + Send + 'static) -> io::Result<Self> {
-        let (sender, messages) = mpsc::channel();
+        let (sender, messages) = channel();
         let thread = Arc::new(OnceLock::new());
         let own = Arc::clone(&thread);
         let run = move || {
@@ -77,13 +77,13 @@ impl<M: Send + 'static> Watched<M> {
     pub fn next_within(&mut self, patience: impl Fn() -> Duration) -> Next<M> {
         loop {
             let since = Instant::now();
-            match self.messages.recv_timeout(INTERVAL) {
+            match self.messages.receive_within(INTERVAL) {
                 Ok(message) => {
                     self.waited = Duration::ZERO;
                     return Next::Message(message);
                 }
-                Err(RecvTimeoutError::Disconnected) => return Next::Ended,
-                Err(RecvTimeoutError::Timeout) => self.note(since.elapsed()),
+                Err(NoMessage::Ever) => return Next::Ended,
+                Err(NoMessage::Yet) => self.note(since.elapsed()),
             }
             if self.waited >= patience() {
                 return Next::Silent;
@@ -115,7 +115,9 @@ impl Activity {
 
 /// Does the work on what is at the paths, or gives up on it: `None`.
 pub fn answer<T: Send + 'static>(paths: &[&Path], work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let send = move |sender: &Sender<T>| drop(sender.send(work()));
+    let send = move |sender: &Sender<T>| {
+        let _ = sender.send(work());
+    };
     let mut watched = Watched::start("watched", send).ok()?;
     match watched.next(patience_with(paths)) {
         Next::Message(answer) => Some(answer),

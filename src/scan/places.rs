@@ -102,6 +102,11 @@ impl Places {
         let mut found: BTreeMap<(u32, u32), Vec<MountOf<'_>>> = BTreeMap::new();
         let mut foreign = BTreeSet::new();
         for (namespace, mounts, mount) in own.chain(others).filter(|(.., mount)| is_memory(mount)) {
+            // A namespace that was cloned has all of them once more.
+            let known = found.get(&mount.device);
+            if known.is_some_and(|known| known.iter().any(|(_, known)| known.root == b"/")) {
+                continue;
+            }
             match is_reachable(mounts, mount) {
                 true => found.entry(mount.device).or_default().push((namespace, mount)),
                 false => drop(foreign.insert((mount.device, mount.mountpoint.clone()))),

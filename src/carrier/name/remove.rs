@@ -6,13 +6,12 @@ mod saving;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::{FoundFile, NameQuery};
 use crate::carrier::Outcome;
 use crate::evidence::Evidence;
-use crate::host::{Host, Next, PATIENCE, PATIENCE_FOR_DEVICES, Watched};
+use crate::host::{Host, Next, PATIENCE, PATIENCE_FOR_DEVICES, Sender, Watched};
 use crate::interrupt::Interrupt;
 use crate::mounts::Base;
 use crate::reach::{DeviceUsers, SilentMounts};

@@ -6,7 +6,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 use rustix::fs::FileType;
 
@@ -14,6 +13,7 @@ use super::super::{FoundFile, NameAct, NameQuery};
 use super::{Abandoned, NameRemoval, Removed, Told, Work, tell};
 use crate::carrier::Outcome;
 use crate::causes::with_causes;
+use crate::host::Sender;
 use crate::interrupt::Interrupt;
 use crate::mounts::Base;
 use crate::reach::{OpenBases, OpenDirectory};

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Removes names whose files are saved before: several files are saved, wait for the disk together, and then the names go.
 
-use std::sync::mpsc::Sender;
-
 use super::removal::{Opened, Removal, Stays};
 use super::{Abandoned, NameRemoval, Removed, Told, tell};
 use crate::carrier::Outcome;
 use crate::carrier::name::NameAct;
 use crate::causes::with_causes;
+use crate::host::Sender;
 use crate::save::{Method, SaveError, Saved, Saver, Subject, Unsynced};
 
 /// So many names are one group, at most. Each keeps a file open.
