@@ -33,10 +33,8 @@ use crate::time::Timestamp;
 
 pub use from_record::{from_record, restore_of};
 pub use log::{Detail, FinalState, Freezing, LogFacts, LogFile, LoggedGroup, LoggedLock, Obstacle, Rollback};
-pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity};
-pub use read::{
-    Condition, Identity, LivingFacts, Lock, Outline, PathEnd, ReadError, identify, living_facts, outline, read,
-};
+pub use problem::{ImageProblem, ImageProblemKind, Odd, Oddity, ReadError};
+pub use read::{Condition, Identity, LivingFacts, Lock, Outline, PathEnd, identify, living_facts, outline, read};
 pub use restores::{BrokenRestore, FailedRestore, RestoredInto, Restores, Teller};
 pub use times::{DumpSpan, ImageTimes};
 

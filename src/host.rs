@@ -20,6 +20,7 @@ mod mounts;
 pub mod names;
 mod namespace;
 mod network;
+mod proc;
 mod process;
 mod sockets;
 mod standing;
@@ -216,7 +217,7 @@ impl Host {
     /// Processes of other mount namespaces that have something mounted at this path or below, one for each namespace; also
     /// one whose mounts it may not see.
     pub fn users_of_mounts_at(&self, path: &Path) -> Vec<u32> {
-        let mut seen: BTreeSet<u64> = standing::namespace_number("/proc/self/ns/mnt").into_iter().collect();
+        let mut seen: BTreeSet<u64> = namespace::number_of("/proc/self/ns/mnt").into_iter().collect();
         let is_other = |process: &&Process| match namespace::of_process(process.pid, namespace::Kind::Mount) {
             Ok(Some(link)) => seen.insert(link.number),
             Ok(None) => false,
@@ -247,12 +248,12 @@ impl Host {
 
 /// The number of the pid namespace of this process.
 pub fn own_pid_namespace() -> Option<u64> {
-    standing::namespace_number("/proc/self/ns/pid")
+    namespace::number_of("/proc/self/ns/pid")
 }
 
 /// The number of the time namespace of this process: each has its own time since boot. `None` before Linux 5.6.
 pub fn own_time_namespace() -> Option<u64> {
-    standing::namespace_number("/proc/self/ns/time")
+    namespace::number_of("/proc/self/ns/time")
 }
 
 /// Whether the kernel gives programs random addresses.

@@ -11,6 +11,7 @@
 
 pub mod document;
 pub mod facts;
+pub mod fields;
 mod file;
 mod read;
 pub mod store;

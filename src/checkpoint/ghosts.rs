@@ -7,7 +7,7 @@ use std::io::BufReader;
 use criu_images::{Entry, GhostFileEntry, ImageReader, Remap};
 
 use super::budget::{Budget, Fact};
-use super::read::ReadError;
+use super::problem::ReadError;
 use super::{GhostRecord, Record, RemapRecord};
 use crate::evidence::Evidence;
 use crate::locate::{ImageFile, Images};

@@ -1,13 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is wrong with the images or the log, and which part of the residue that concerns.
+//! What is wrong with the images or the log, and which part of the residue that concerns; and why they cannot be used at all.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
 use criu_images::ImageKind;
 
 use crate::evidence::Evidence;
 use crate::part::Part;
+use crate::system::dir::FileError;
+
+/// Why the images cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A file could not be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An image is not what its name says, or holds what CRIU never writes.
+    #[error("{}", path.display())]
+    Image {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: criu_images::Error,
+    },
+    /// What the user named as the log of the dump is none.
+    #[error("{} is not a log of CRIU", path.display())]
+    NotALog {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The images name more than any dump leaves.
+    #[error("the images name more objects than criu-gc holds in {limit} MiB of memory; no real dump leaves that many")]
+    TooMuch {
+        /// The limit.
+        limit: u64,
+    },
+}
 
 /// Something about one image file that the user should know.
 #[derive(Debug)]

@@ -22,7 +22,6 @@ mod work_files;
 
 use std::collections::HashMap;
 use std::io::BufReader;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use criu_images::{Entry, ErrorKind, ImageKind, ImageReader, ImageVersion, Inventory};
@@ -30,6 +29,7 @@ use criu_images::{Entry, ErrorKind, ImageKind, ImageReader, ImageVersion, Invent
 use self::files::{Files, wanted_files};
 use self::odd::OddRecords;
 use super::budget::{Budget, Fact};
+use super::problem::ReadError;
 use super::{
     Checkpoint, Completeness, ImageProblem, ImageProblemKind, ImageTimes, Odd, Record, RemapRecord, RunId, ghosts,
 };
@@ -37,40 +37,11 @@ use crate::evidence::Evidence;
 use crate::locate::{ImageFile, Images};
 use crate::record::{self, Beside, ImagesId};
 use crate::system::author::Author;
-use crate::system::dir::FileError;
 use crate::system::machine;
 use crate::time::Timestamp;
 
 /// An image buffer: few reads even for images of hundreds of megabytes.
 const BUFFER: usize = 256 * 1024;
-
-/// Why the images cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// A file could not be opened.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// An image is not what its name says, or holds what CRIU never writes.
-    #[error("{}", path.display())]
-    Image {
-        /// The image.
-        path: PathBuf,
-        /// What is wrong, and where.
-        source: criu_images::Error,
-    },
-    /// What the user named as the log of the dump is none.
-    #[error("{} is not a log of CRIU", path.display())]
-    NotALog {
-        /// Its path.
-        path: PathBuf,
-    },
-    /// The images name more than any dump leaves.
-    #[error("the images name more objects than criu-gc holds in {limit} MiB of memory; no real dump leaves that many")]
-    TooMuch {
-        /// The limit.
-        limit: u64,
-    },
-}
 
 pub use living::{LivingFacts, living_facts};
 pub use outline::{Condition, Lock, Outline, PathEnd, outline};

@@ -10,7 +10,8 @@ use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 
 use super::bounded;
 use super::namespace::{Kind, Link};
-use super::process::{Process, Processes, numbers_in, read_file};
+use super::proc::{numbers_in, read_file};
+use super::process::{Process, Processes};
 use crate::system::dir::InodeId;
 use crate::system::mount::UnknownUser;
 

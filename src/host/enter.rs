@@ -17,8 +17,9 @@ use rustix::io::Errno;
 use rustix::thread::LinkNameSpaceType;
 
 use super::mounts;
-use super::process::read_file;
-use super::standing::{FIRST_PID_NAMESPACE, namespace_number};
+use super::namespace::number_of;
+use super::proc::read_file;
+use super::standing::FIRST_PID_NAMESPACE;
 use super::stat::{Stat, Status};
 use crate::system::privilege::Capability;
 
@@ -92,13 +93,13 @@ fn inode(file: &OwnedFd) -> Option<u64> {
 
 /// Whether process 1, with this mount namespace, is the host's.
 fn check_first(first: Option<u64>) -> Result<(), EnterError> {
-    if namespace_number("/proc/self/ns/pid") == Some(FIRST_PID_NAMESPACE) {
+    if number_of("/proc/self/ns/pid") == Some(FIRST_PID_NAMESPACE) {
         return Ok(());
     }
-    if first == namespace_number("/proc/self/ns/mnt") {
+    if first == number_of("/proc/self/ns/mnt") {
         return Err(EnterError::OwnPidNamespace);
     }
-    if ancestors().any(|pid| namespace_number(&format!("/proc/{pid}/ns/mnt")) == first) {
+    if ancestors().any(|pid| number_of(&format!("/proc/{pid}/ns/mnt")) == first) {
         return Ok(());
     }
     let name = read_file("/proc/1/stat".as_ref()).ok().and_then(|text| Stat::parse(&text)).map(|stat| stat.name);

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::process::read_file;
+use super::proc::read_file;
 use crate::system::mountinfo::{self, HostMount};
 
 /// A control group that is frozen by itself, and not because one above it is.

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, getpeername, getsockname, sockopt};
 
 use super::descriptors::inode_of_socket;
-use super::process::{numbers_in, read_file};
+use super::proc::{numbers_in, read_file};
 use super::sockets::{duplicate, open_process};
 use super::watched::answer;
 use crate::connection::Connection;
@@ -133,7 +133,7 @@ pub fn parents(pids: impl IntoIterator<Item = u32>) -> BTreeMap<u32, u32> {
 
 /// The number of the pid namespace, and of the network namespace, of a process.
 pub fn namespaces(pid: u32) -> Option<(u64, u64)> {
-    let number = |kind: &str| super::standing::namespace_number(&format!("/proc/{pid}/ns/{kind}"));
+    let number = |kind: &str| super::namespace::number_of(&format!("/proc/{pid}/ns/{kind}"));
     Some((number("pid")?, number("net")?))
 }
 

@@ -121,7 +121,7 @@ impl Tables {
             tables.unseen.push(unseen(format!("cannot read /proc/self/mountinfo: {error}")));
             Table::default()
         });
-        let mut seen: BTreeSet<u64> = super::standing::namespace_number("/proc/self/ns/mnt").into_iter().collect();
+        let mut seen: BTreeSet<u64> = super::namespace::number_of("/proc/self/ns/mnt").into_iter().collect();
         let mut firsts: BTreeSet<u32> = own.first.into_iter().collect();
         tables.own = own.mounts;
         tables.pins = own.pins;

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::process::{has_ended, numbers_in};
+use super::proc::{has_ended, numbers_in};
 
 /// A kind of namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +33,11 @@ impl Kind {
         let digits = text.strip_prefix(self.name().as_bytes())?.strip_prefix(b":[")?.strip_suffix(b"]")?;
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
+}
+
+/// The number of the namespace that a link such as `/proc/self/ns/pid` leads to.
+pub(super) fn number_of(link: &str) -> Option<u64> {
+    number(fs::read_link(link).ok()?.as_os_str())
 }
 
 /// The number in `KIND:[NUMBER]`.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -15,16 +15,12 @@ use std::time::Duration;
 
 use rustix::time::ClockId;
 
-use super::standing::namespace_number;
+use super::namespace::number_of;
+use super::proc::{has_ended, numbers_in, read_file};
 use super::stat::{Stat, Status};
 use crate::memory::MemoryLayout;
 use crate::system::mountinfo::{self, HostMount};
 use crate::time::Timestamp;
-
-/// What a file of `/proc/PID` that is read whole may have: no command line that starts a criu is as long.
-const FILE_LIMIT: u64 = 64 * 1024;
-/// What most of them have.
-const USUAL_SIZE: usize = 2048;
 
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +148,7 @@ impl Process {
 
     /// Whether it is in another mount namespace than criu-gc; `None` where that cannot be told.
     pub fn has_own_mounts(&self) -> Option<bool> {
-        let of = |process: &str| namespace_number(&format!("/proc/{process}/ns/mnt"));
+        let of = |process: &str| number_of(&format!("/proc/{process}/ns/mnt"));
         Some(of(&self.pid.to_string())? != of("self")?)
     }
 
@@ -244,17 +240,6 @@ fn pids() -> io::Result<BTreeSet<u32>> {
     numbers_in(Path::new("/proc"))
 }
 
-/// The entries of a directory of `/proc` that are numbers.
-pub(super) fn numbers_in(directory: &Path) -> io::Result<BTreeSet<u32>> {
-    let mut numbers = BTreeSet::new();
-    for entry in fs::read_dir(directory)? {
-        if let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
-            numbers.insert(number);
-        }
-    }
-    Ok(numbers)
-}
-
 /// `None` for what holds nothing any more.
 fn read(pid: u32, clock: BootClock) -> io::Result<Option<Process>> {
     let directory = PathBuf::from(format!("/proc/{pid}"));
@@ -291,24 +276,6 @@ fn of_other_threads(pid: u32, process: &Path) -> Option<MemoryLayout> {
     let threads = numbers_in(&process.join("task")).ok()?;
     let stat = |thread: u32| Stat::parse(&read_file(&process.join(format!("task/{thread}/stat"))).ok()?)?.layout;
     threads.into_iter().filter(|thread| *thread != pid).find_map(stat)
-}
-
-/// A file of `/proc` that the kernel gives whole to a read that is long enough.
-pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
-    let mut content = vec![0; USUAL_SIZE];
-    let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, content.as_mut_slice()))?;
-    content.truncate(length);
-    if length == USUAL_SIZE {
-        file.take(FILE_LIMIT - length as u64).read_to_end(&mut content)?;
-    }
-    Ok(content)
-}
-
-pub(super) fn has_ended(error: &io::Error) -> bool {
-    // A read under way when the process ends gives ESRCH, an open after that ENOENT.
-    const ESRCH: i32 = 3;
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH)
 }
 
 fn malformed(directory: &Path) -> io::Error {

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use super::process::{Processes, read_file};
+use super::namespace::number_of;
+use super::proc::read_file;
+use super::process::Processes;
 use super::unseen::{Scope, Unseen};
 use crate::system::mountinfo;
 use crate::time::Timestamp;
@@ -141,7 +143,7 @@ fn process_view(processes: &Processes) -> ProcessView {
     if hides && !may_trace_all() {
         return ProcessView::Partial("/proc hides other users' processes (hidepid)".to_owned());
     }
-    let inode = namespace_number("/proc/self/ns/pid");
+    let inode = number_of("/proc/self/ns/pid");
     let is_own = processes.get(own).is_some_and(|process| process.pids.len() == 1);
     if is_own && inode == Some(FIRST_PID_NAMESPACE) || processes.list.iter().any(|process| process.is_kernel_thread) {
         return ProcessView::Machine;
@@ -191,8 +193,7 @@ fn hides_from(options: &[u8], is_in_group: impl Fn(u32) -> bool) -> bool {
 fn is_in_group(gid: u32) -> bool {
     use rustix::process::{getegid, getgroups};
     let own = getgroups().unwrap_or_default().into_iter().chain([getegid()]);
-    namespace_number("/proc/self/ns/user") == Some(FIRST_USER_NAMESPACE)
-        && own.map(|own| own.as_raw()).any(|own| own == gid)
+    number_of("/proc/self/ns/user") == Some(FIRST_USER_NAMESPACE) && own.map(|own| own.as_raw()).any(|own| own == gid)
 }
 
 fn may_trace_all() -> bool {
@@ -203,7 +204,7 @@ fn may_trace_all() -> bool {
 /// Whether there is no right to processes that could be had and is missing here. One that refuses all the same has
 /// protected itself, or a security module has.
 pub(super) fn may_examine_all() -> bool {
-    namespace_number("/proc/self/ns/user") == Some(FIRST_USER_NAMESPACE) && may_trace_all()
+    number_of("/proc/self/ns/user") == Some(FIRST_USER_NAMESPACE) && may_trace_all()
 }
 
 /// A mount belongs to one mount namespace, and its id to one mount.
@@ -238,11 +239,6 @@ pub fn has_other_mounts() -> bool {
 /// What tells the network namespaces of two processes apart that do not let it be seen.
 pub(super) fn network_mark(process: &str) -> Option<u64> {
     fs::metadata(format!("/proc/{process}/net/unix")).ok().map(|file| file.ino())
-}
-
-/// The number in `pid:[4026531836]`, which is what such a link reads.
-pub(super) fn namespace_number(link: &str) -> Option<u64> {
-    super::namespace::number(fs::read_link(link).ok()?.as_os_str())
 }
 
 #[cfg(test)]

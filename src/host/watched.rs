@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 
 use super::channel::{NoMessage, Receiver, Sender, channel};
-use super::process::read_file;
+use super::proc::read_file;
 use crate::system::mountinfo::{self, Brief, HostMount, unescape};
 
 /// How long one wait may be.

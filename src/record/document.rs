@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, Restore};
+use super::fields::{Device, Time};
 use crate::connection::Direction;
 use crate::firewall::{FilterPlace, RuleId};
 use crate::json::Bytes;
-use crate::time::{NotATime, Timestamp};
 
 /// The version of the format; it grows when a field changes its meaning or goes away.
 pub const VERSION: u32 = 1;
@@ -194,43 +194,4 @@ pub struct Chain {
     pub handle: Option<u64>,
     /// The rules that jump to it.
     pub jumps: Vec<Rule>,
-}
-
-/// A device number, as `major:minor`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Device(pub (u32, u32));
-
-impl From<Device> for String {
-    fn from(Device((major, minor)): Device) -> Self {
-        format!("{major}:{minor}")
-    }
-}
-
-impl TryFrom<String> for Device {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let parsed = text.split_once(':').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-        parsed.map(Device).ok_or("not a device number, major:minor")
-    }
-}
-
-/// A point in time, exact: seconds since 1970 with nine decimals, as text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Time(pub Timestamp);
-
-impl From<Time> for String {
-    fn from(Time(time): Time) -> Self {
-        time.to_string()
-    }
-}
-
-impl TryFrom<String> for Time {
-    type Error = NotATime;
-
-    fn try_from(text: String) -> Result<Self, NotATime> {
-        text.parse().map(Time)
-    }
 }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::document::{Device, Time};
+use super::fields::{Device, Time};
 use crate::connection;
 use crate::json::Bytes;
 

@@ -10,9 +10,10 @@ use crate::host;
 use crate::json::Bytes;
 use crate::probe::{Finding, Survey};
 use crate::record::document::{
-    Chain, Connection, Device, Directory, Document, Dump, Link, Machine, Network, Role, Rule, Table, Time, VERSION,
+    Chain, Connection, Directory, Document, Dump, Link, Machine, Network, Role, Rule, Table, VERSION,
 };
 use crate::record::facts::ImagesDirectory;
+use crate::record::fields::{Device, Time};
 use crate::system::machine;
 use crate::system::netns::{self, NetNamespace, NetworkName};
 

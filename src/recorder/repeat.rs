@@ -13,8 +13,9 @@ use crate::kind::Residue;
 use crate::memory::Randomisation;
 use crate::mounts;
 use crate::probe::Survey;
-use crate::record::document::{Device, Link, Time};
+use crate::record::document::Link;
 use crate::record::facts::{Ends, Facts, ImagesDirectory, LinkFacts, Memory, Mount, Namespaces, Task};
+use crate::record::fields::{Device, Time};
 use crate::system::machine;
 
 /// What the images say about the links that are recorded, about the locks, and about the processes.

@@ -2,14 +2,12 @@
 //! Who may have written a file, or removed one from a directory.
 //!
 //! There is one rule, in two parts: what owner and mode say, and whether the filesystem can be trusted about them
-//! (`origin.rs`).
+//! (`origin.rs`, which puts them together: `Author::of`).
 
 use std::os::fd::AsFd;
 
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
-
-use super::origin;
 
 /// Who may have written something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,12 +22,7 @@ pub enum Author {
 }
 
 impl Author {
-    /// Who may have written an open file, or taken an entry away from an open directory.
-    pub fn of(file: &impl AsFd) -> Result<Self, Errno> {
-        Ok(Self::by_attributes(file)?.or(origin::author(file)?))
-    }
-
-    /// The same, as far as owner and mode tell.
+    /// Who may have written an open file, or taken an entry away from an open directory, as far as owner and mode tell.
     pub(super) fn by_attributes(file: &impl AsFd) -> Result<Self, Errno> {
         Ok(Self::of_stat(&rustix::fs::fstat(file)?))
     }

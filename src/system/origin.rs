@@ -52,6 +52,13 @@ pub(super) fn mount_of(file: &impl AsFd) -> Result<MountKey, Errno> {
     Ok(MountKey { id, device: (stat.stx_dev_major, stat.stx_dev_minor) })
 }
 
+impl Author {
+    /// Who may have written an open file, or taken an entry away from an open directory.
+    pub fn of(file: &impl AsFd) -> Result<Self, Errno> {
+        Ok(Self::by_attributes(file)?.or(author(file)?))
+    }
+}
+
 /// Who says what the owners are on the filesystem of an open file.
 pub(super) fn author(file: &impl AsFd) -> Result<Author, Errno> {
     Ok(author_on(mount_of(file)?))

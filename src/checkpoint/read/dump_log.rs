@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader};
 
 use criu_images::Inventory;
 
-use super::{BUFFER, ReadError, Reader};
+use super::super::problem::ReadError;
+use super::{BUFFER, Reader};
 use crate::checkpoint::{ImageProblem, ImageProblemKind, LogFacts, LogFile, Record, Rollback, log};
 use crate::locate::{ImageFile, is_log};
 use crate::system::author::Author;

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use criu_images::{ByteOrder, FdType, FileEntry, InetSkEntry, RegFileEntry, Remap, UnixSkEntry};
 
+use super::super::problem::ReadError;
+use super::Reader;
 use super::pair::{self, Pairs};
-use super::{ReadError, Reader};
 use crate::checkpoint::budget::{Budget, Fact};
 use crate::checkpoint::{FileRecord, Layout, Oddity, Record, RemapRecord, SocketRecord, UnixSocketRecord};
 use crate::connection::Connection;

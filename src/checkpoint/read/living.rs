@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use criu_images::{CoreEntry, ImageKind, InetSkEntry};
 
-use super::{ReadError, Reader};
+use super::super::problem::ReadError;
+use super::Reader;
 use crate::checkpoint::Record;
 use crate::checkpoint::budget::Fact;
 use crate::connection::Connection;

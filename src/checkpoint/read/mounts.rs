@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use criu_images::{ImageKind, MntEntry};
 
-use super::{ReadError, Reader};
+use super::super::problem::ReadError;
+use super::Reader;
 use crate::checkpoint::budget::Fact;
 use crate::checkpoint::{MountRecord, Oddity, Task};
 use crate::evidence::Evidence;

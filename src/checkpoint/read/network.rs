@@ -6,7 +6,8 @@ use std::io::Read;
 
 use criu_images::{NetDeviceEntry, NetDeviceType, NetNsEntry};
 
-use super::{ReadError, Reader};
+use super::super::problem::ReadError;
+use super::Reader;
 use crate::checkpoint::budget::Fact;
 use crate::checkpoint::{Device, DeviceAddress, Network, Task};
 

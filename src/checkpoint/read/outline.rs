@@ -9,8 +9,9 @@ use std::collections::HashSet;
 
 use criu_images::{ImageKind, NetworkLock, Remap};
 
+use super::super::problem::ReadError;
+use super::Reader;
 use super::files::Files;
-use super::{ReadError, Reader};
 use crate::checkpoint::budget::Fact;
 use crate::checkpoint::{FileRecord, RemapRecord, RestoreEvidence, RunId};
 use crate::connection::Connection;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use criu_images::ImageKind;
 
+use super::super::problem::ReadError;
 use super::work_files::statistics;
-use super::{BUFFER, ReadError, Reader};
+use super::{BUFFER, Reader};
 use crate::archive::Source;
 use crate::checkpoint::{BrokenRestore, FailedRestore, RestoreEvidence, RestoredInto, Restores, Task, log};
 use crate::evidence::Evidence;

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use criu_images::{CoreEntry, ImageKind, MmEntry, PstreeEntry, TaskKobjIds};
 
-use super::{ReadError, Reader};
+use super::super::problem::ReadError;
+use super::Reader;
 use crate::checkpoint::budget::Fact;
 use crate::checkpoint::{DumpedMemory, Record, Task};
 use crate::memory::{MemoryLayout, Randomisation};

@@ -12,7 +12,8 @@ use std::time::{Duration, SystemTime};
 use criu_images::{Entry, FileEntry, Framing, Inventory, PstreeEntry, RegFileEntry, RemapFilePathEntry, TaskKobjIds};
 use handmade::{image, named, regular, remap};
 
-use super::{ReadError, read};
+use super::super::problem::ReadError;
+use super::read;
 use crate::checkpoint::example::RUN_ID;
 use crate::checkpoint::{Checkpoint, ImageProblem};
 use crate::locate::Images;

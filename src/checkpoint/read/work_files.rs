@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use criu_images::{DumpStats, ImageReader, StatsEntry};
 
-use super::{ReadError, Reader};
+use super::super::problem::ReadError;
+use super::Reader;
 use crate::locate::Written;
 use crate::time::{SLACK, Timestamp};
 

@@ -8,12 +8,13 @@ use criu_gc_sys::{MountNamespaces, mount_namespaces};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, capabilities};
 
-use super::super::standing::{FIRST_PID_NAMESPACE, FIRST_USER_NAMESPACE, namespace_number};
+use super::super::namespace::number_of;
+use super::super::standing::{FIRST_PID_NAMESPACE, FIRST_USER_NAMESPACE};
 
 /// The list, if it shows all that there are: the kernel leaves out what the caller has no rights over.
 pub(super) fn all() -> Option<MountNamespaces> {
-    let is_first = namespace_number("/proc/self/ns/pid") == Some(FIRST_PID_NAMESPACE)
-        && namespace_number("/proc/self/ns/user") == Some(FIRST_USER_NAMESPACE);
+    let is_first = number_of("/proc/self/ns/pid") == Some(FIRST_PID_NAMESPACE)
+        && number_of("/proc/self/ns/user") == Some(FIRST_USER_NAMESPACE);
     let may_see = || capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
     if is_first && may_see() { mount_namespaces().ok() } else { None }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use super::super::document::Time;
+use super::super::fields::Time;
 use super::*;
 use crate::json::Bytes;
 

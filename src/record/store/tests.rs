@@ -4,8 +4,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
 
-use super::super::document::{Dump, Machine, Time, VERSION};
+use super::super::document::{Dump, Machine, VERSION};
 use super::super::facts::{Facts, Task};
+use super::super::fields::Time;
 use super::*;
 use crate::json::Bytes;
 use crate::system::machine;
