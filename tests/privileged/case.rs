@@ -2,7 +2,7 @@
 //! The cases of the suite, and how each becomes one test a version of CRIU.
 
 use libtest_mimic::Trial;
-use testkit::{Criu, suite};
+use testkit::{Criu, Incus, suite};
 
 inventory::collect!(Cases);
 
@@ -27,6 +27,8 @@ enum Versions {
     Newest,
     /// With the newest, where `cargo xtask runtimes` runs them: they need a client that is built there alone.
     WithClientOfCri,
+    /// With the newest, where hosts have Incus: this machine's own release of Debian has none.
+    WithIncus,
 }
 
 impl Cases {
@@ -45,13 +47,19 @@ impl Cases {
         Cases { versions: Versions::WithClientOfCri, cases }
     }
 
+    /// Cases with Incus, which only the trees of `cargo xtask runtimes` have.
+    pub(crate) const fn with_incus(cases: &'static [Case]) -> Self {
+        Cases { versions: Versions::WithIncus, cases }
+    }
+
     fn trials(&self, all: &[Criu]) -> Vec<Trial> {
         let newest = &all[all.len().saturating_sub(1)..];
         let criu = match self.versions {
             Versions::Each => all,
             Versions::Newest => newest,
             Versions::WithClientOfCri if std::env::var_os(testkit::CRI).is_none() => return Vec::new(),
-            Versions::WithClientOfCri => newest,
+            Versions::WithIncus if !Incus::is_there() => return Vec::new(),
+            Versions::WithClientOfCri | Versions::WithIncus => newest,
         };
         self.cases.iter().flat_map(|case| trials_of(*case, criu)).collect()
     }

@@ -41,6 +41,7 @@ mod docker;
 mod engine_containerd;
 mod engine_cri;
 mod engine_docker;
+mod engine_incus;
 mod engine_kills;
 mod engine_lxc;
 mod failed;
