@@ -2,7 +2,7 @@
 //! The cases of the suite, and how each becomes one test a version of CRIU.
 
 use libtest_mimic::Trial;
-use testkit::{Criu, Incus, suite};
+use testkit::{Criu, suite};
 
 inventory::collect!(Cases);
 
@@ -27,8 +27,8 @@ enum Versions {
     Newest,
     /// With the newest, where `cargo xtask runtimes` runs them: they need a client that is built there alone.
     WithClientOfCri,
-    /// With the newest, where hosts have Incus: this machine's own release of Debian has none.
-    WithIncus,
+    /// With the newest, where hosts have a newer release of Debian: this machine's own lacks these engines.
+    WithNewerEngines,
 }
 
 impl Cases {
@@ -47,9 +47,9 @@ impl Cases {
         Cases { versions: Versions::WithClientOfCri, cases }
     }
 
-    /// Cases with Incus, which only the trees of `cargo xtask runtimes` have.
-    pub(crate) const fn with_incus(cases: &'static [Case]) -> Self {
-        Cases { versions: Versions::WithIncus, cases }
+    /// Cases with engines that only the trees of `cargo xtask runtimes` have.
+    pub(crate) const fn with_newer_engines(cases: &'static [Case]) -> Self {
+        Cases { versions: Versions::WithNewerEngines, cases }
     }
 
     fn trials(&self, all: &[Criu]) -> Vec<Trial> {
@@ -58,8 +58,8 @@ impl Cases {
             Versions::Each => all,
             Versions::Newest => newest,
             Versions::WithClientOfCri if std::env::var_os(testkit::CRI).is_none() => return Vec::new(),
-            Versions::WithIncus if !Incus::is_there() => return Vec::new(),
-            Versions::WithClientOfCri | Versions::WithIncus => newest,
+            Versions::WithNewerEngines if std::env::var_os(testkit::ROOT).is_none() => return Vec::new(),
+            Versions::WithClientOfCri | Versions::WithNewerEngines => newest,
         };
         self.cases.iter().flat_map(|case| trials_of(*case, criu)).collect()
     }

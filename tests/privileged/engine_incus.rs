@@ -13,7 +13,7 @@ use crate::recording::link_recorder;
 use crate::stored::stored;
 use crate::tool::{NOTHING, Tool};
 
-inventory::submit!(Cases::with_incus(&[
+inventory::submit!(Cases::with_newer_engines(&[
     Case { name: "real Incus: what a stateful stop left is removed by the instance's name", test: removed },
     Case { name: "real Incus: what a stateful stop left is removed by the instance's directory", test: by_directory },
     Case { name: "real Incus: what a stateful stop of a neighbour left stays", test: neighbour },

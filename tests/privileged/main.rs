@@ -44,6 +44,7 @@ mod engine_docker;
 mod engine_incus;
 mod engine_kills;
 mod engine_lxc;
+mod engine_podman_crun;
 mod failed;
 mod failed_restore;
 mod fallback;

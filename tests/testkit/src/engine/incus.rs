@@ -9,7 +9,6 @@ use std::process::Command;
 use super::packages::Daemon;
 use super::{Engines, Specification};
 use crate::command::{CommandExt, Finished};
-use crate::host;
 
 /// Where Incus keeps all that it has.
 const STORE: &str = "/var/lib/incus";
@@ -48,11 +47,6 @@ impl Engines<'_> {
 }
 
 impl Incus<'_> {
-    /// Whether hosts have Incus: this machine's own release of Debian has none.
-    pub fn is_there() -> bool {
-        host::root_tree().is_some_and(|tree| tree.join(DAEMON.trim_start_matches('/')).exists())
-    }
-
     /// Starts a container with a network of its own, in which nothing is, and waits until it is ready.
     ///
     /// # Panics

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Containers of podman, with runc as its runtime and a store of the host's own.
+//! Containers of podman, with runc or crun as its runtime and a store of the host's own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ const IMAGE: &str = "localhost/workload";
 #[derive(Debug)]
 pub struct Podman<'a> {
     engines: &'a Engines<'a>,
+    runtime: &'static str,
 }
 
 impl Engines<'_> {
@@ -33,9 +34,17 @@ impl Engines<'_> {
         fs::create_dir(&store).expect("a new directory");
         self.host.run("mkdir", &[&"-p", &STORE]);
         self.host.run("mount", &[&"--bind", &store, &STORE]);
-        let podman = Podman { engines: self };
+        let podman = Podman { engines: self, runtime: "runc" };
         podman.import(&self.root_directory());
         podman
+    }
+
+    /// The same, with the crun that the host has for its runtime.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn set_up_podman_with_crun(&self) -> Podman<'_> {
+        Podman { runtime: "crun", ..self.set_up_podman() }
     }
 
     /// The same; the host's storage.conf has podman keep its containers in another directory than by default.
@@ -196,7 +205,7 @@ impl Podman<'_> {
 
     fn command(&self, verb: &str) -> Command {
         let mut command = self.engines.command("podman");
-        command.args(["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
+        command.args(["--runtime", self.runtime, "--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
         command.args(["--storage-driver", "overlay", verb]);
         command
     }
