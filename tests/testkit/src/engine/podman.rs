@@ -22,6 +22,7 @@ const IMAGE: &str = "localhost/workload";
 pub struct Podman<'a> {
     engines: &'a Engines<'a>,
     runtime: &'static str,
+    configuration: PathBuf,
 }
 
 impl Engines<'_> {
@@ -34,7 +35,10 @@ impl Engines<'_> {
         fs::create_dir(&store).expect("a new directory");
         self.host.run("mkdir", &[&"-p", &STORE]);
         self.host.run("mount", &[&"--bind", &store, &STORE]);
-        let podman = Podman { engines: self, runtime: "runc" };
+        // The option of this name would set a limit of 0, which runc 1.4 writes into the group.
+        let configuration = self.host.unused_path("containers.conf");
+        fs::write(&configuration, "[containers]\npids_limit = 0\n").expect("a new file");
+        let podman = Podman { engines: self, runtime: "runc", configuration };
         podman.import(&self.root_directory());
         podman
     }
@@ -105,7 +109,7 @@ impl Podman<'_> {
         command.args(options);
         // Machines of tests may let root raise no limit, and have no controllers in this hierarchy.
         command.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]);
-        command.args(["--pids-limit", "0", "--cgroups", "no-conmon", IMAGE]);
+        command.args(["--cgroups", "no-conmon", IMAGE]);
         command.args(specification.arguments(name)).succeed();
         specification.await_ready(name);
     }
@@ -205,6 +209,7 @@ impl Podman<'_> {
 
     fn command(&self, verb: &str) -> Command {
         let mut command = self.engines.command("podman");
+        command.env("CONTAINERS_CONF", &self.configuration);
         command.args(["--runtime", self.runtime, "--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
         command.args(["--storage-driver", "overlay", verb]);
         command
