@@ -92,7 +92,7 @@ enum Command {
         kernels: Vec<::machine::Kernel>,
     },
     /// Run the tests of container engines with those of newer releases too, and write the table of docs/runtimes.md
-    Runtimes,
+    Runtimes(runtimes::Options),
     /// Build the fuzz targets, seed them with real dumps, and run each of them for a while
     Fuzz {
         /// How long each target runs
@@ -140,7 +140,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Machines => machine::table::run_machines(),
         Command::Kernels { kernels } if kernels.is_empty() => machine::table::run(&::machine::Kernel::ALL),
         Command::Kernels { kernels } => machine::table::run(&kernels),
-        Command::Runtimes => runtimes::run(),
+        Command::Runtimes(options) => runtimes::run(&options),
         Command::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),
         Command::AgainstStubs { suite } => against_stubs::run(&suite),
     }

@@ -10,6 +10,7 @@ mod control_group;
 mod cri;
 mod docker;
 mod enclosure;
+mod incus;
 mod lxc;
 mod packages;
 mod podman;
@@ -34,6 +35,7 @@ pub use containerd::Containerd;
 pub use cri::Cri;
 pub use docker::Docker;
 pub use enclosure::{Enclosure, Pids};
+pub use incus::Incus;
 pub use lxc::Lxc;
 pub use podman::Podman;
 

@@ -46,7 +46,9 @@ pub use criu::killed::{Kill, Victim};
 pub use criu::options::{DumpOptions, FinalState, LinkRemap, LockMethod, TcpMode};
 pub use criu::restore::Restored;
 pub use criu::{Criu, TableNames};
-pub use engine::{Bundle, Containerd, Cri, Docker, Enclosure, Engines, Lxc, Pids, Podman, Runtime, Specification};
+pub use engine::{
+    Bundle, Containerd, Cri, Docker, Enclosure, Engines, Incus, Lxc, Pids, Podman, Runtime, Specification,
+};
 pub use host::network::NetNamespace;
 pub use host::{SEARCH_PATH, TestHost};
 pub use launch::{Launch, Network};

@@ -12,12 +12,14 @@ use crate::tree::{file, write};
 const MARKS: (&str, &str) = ("<!-- What `cargo xtask runtimes` prints. -->\n", "<!-- End. -->\n");
 
 /// An engine: its name in the table, the package whose version is told, and what the names of its tests contain.
-const ENGINES: [(&str, &str, &str); 6] = [
+const ENGINES: [(&str, &str, &str); 8] = [
     ("Docker", "docker.io", "Docker"),
     ("containerd: `ctr`", "containerd", "ctr"),
     ("containerd: its CRI service", "containerd", "real CRI"),
     ("LXC", "lxc", "LXC"),
+    ("Incus", "incus-base", "Incus"),
     ("podman", "podman", "podman"),
+    ("podman with crun", "crun", "podman, crun"),
     ("runc", "runc", "runc"),
 ];
 

@@ -16,10 +16,18 @@ use crate::{debootstrap, program, sources};
 pub(super) struct Release {
     /// Its directory, and the name in the table.
     pub(super) name: &'static str,
+    /// Packages of Debian's `experimental`, which is no whole release, in place of those of sid.
+    experimental: &'static [&'static str],
 }
 
 /// The releases beside this machine's own.
-pub(super) const RELEASES: [Release; 1] = [Release { name: "sid" }];
+pub(super) const RELEASES: [Release; 2] = [
+    Release { name: "sid", experimental: &[] },
+    Release { name: "experimental", experimental: &["incus-base", "incus-client", "libcriu2", "podman", "runc"] },
+];
+
+/// The release of which trees are made.
+const BASE: &str = "sid";
 
 /// The engines, and what tests run in a host.
 const PACKAGES: &[&str] = &[
@@ -32,10 +40,13 @@ const PACKAGES: &[&str] = &[
     "docker-cli",
     "docker.io",
     "e2fsprogs",
+    "incus-base",
+    "incus-client",
     "iproute2",
     "iptables",
     "jq",
     "kmod",
+    "libcriu2",
     "lxc",
     "netavark",
     "nftables",
@@ -50,10 +61,10 @@ const PACKAGES: &[&str] = &[
 ];
 
 /// The packages whose versions are told.
-const ENGINES: [&str; 5] = ["docker.io", "containerd", "lxc", "podman", "runc"];
+const ENGINES: [&str; 7] = ["docker.io", "containerd", "incus-base", "lxc", "podman", "runc", "crun"];
 
 /// Part of the stamp: trees of other layouts are made again.
-const LAYOUT: &str = "layout 1";
+const LAYOUT: &str = "layout 2";
 
 /// Enters the tree, with what packages need while they are installed.
 const INSIDE: &str = r#"mount -t proc proc "$0/proc"; mount --bind /dev "$0/dev"
@@ -62,22 +73,28 @@ exec chroot "$0" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRO
 /// Makes the tree, if there is none of this layout. What its packages would start is not started.
 pub(super) fn bring(release: &Release, tree: &Path) -> Result<(), Error> {
     let stamp = tree.with_extension("stamp");
-    let text = format!("{LAYOUT}\n{}\n", PACKAGES.join(" "));
+    let experimental = release.experimental.join(" ");
+    let text = format!("{LAYOUT}\n{}\n{experimental}\n", PACKAGES.join(" "));
     if fs::read_to_string(&stamp).is_ok_and(|found| found == text) {
         println!("runtimes: the tree of {} is here", release.name);
         return Ok(());
     }
     println!("runtimes: makes the tree of {} (about three minutes)", release.name);
-    debootstrap::run(tree, release.name, &["ca-certificates"])?;
+    debootstrap::run(tree, BASE, &["ca-certificates"])?;
     let mirror = sources::mirror()?;
-    write(&tree.join("etc/apt/sources.list"), &format!("deb {} {} main\n", mirror.uri, release.name))?;
+    let line = |suite: &str| format!("deb {} {suite} main\n", mirror.uri);
+    write(&tree.join("etc/apt/sources.list"), &(line(BASE) + &line("experimental")))?;
     let refuses = tree.join("usr/sbin/policy-rc.d");
     write(&refuses, "#!/bin/sh\nexit 101\n")?;
     fs::set_permissions(&refuses, fs::Permissions::from_mode(0o755)).map_err(file("make executable", &refuses))?;
     // As the machine reaches the archive, so does the tree; an archive of snapshots has old lists.
     write(&tree.join("etc/apt/apt.conf.d/90tree"), "Acquire::Check-Valid-Until \"false\";\n")?;
     let install = "apt-get --quiet=2 --yes --no-install-recommends install";
+    // apt takes nothing from experimental that it is not told to.
     inside(tree, &format!("apt-get --quiet=2 update; {install} {}; apt-get clean", PACKAGES.join(" ")))?;
+    if !release.experimental.is_empty() {
+        inside(tree, &format!("{install} --target-release experimental {experimental}; apt-get clean"))?;
+    }
     write(&stamp, &text)
 }
 

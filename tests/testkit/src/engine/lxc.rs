@@ -41,6 +41,11 @@ impl Engines<'_> {
     /// If it cannot be prepared.
     pub fn set_up_lxc(&self) -> Lxc<'_> {
         self.set_up(&[STORE]);
+        Lxc { engines: self, search_path: self.search_path_of_liblxc() }
+    }
+
+    /// Where LXC, and all that is built on it, finds CRIU.
+    pub(super) fn search_path_of_liblxc(&self) -> OsString {
         let programs = self.host.unused_path("programs");
         fs::create_dir(&programs).expect("a new directory");
         let criu = programs.join("criu");
@@ -49,7 +54,7 @@ impl Engines<'_> {
         let mut search_path = programs.into_os_string();
         search_path.push(":");
         search_path.push(&self.search_path);
-        Lxc { engines: self, search_path }
+        search_path
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Containers of podman, with runc as its runtime and a store of the host's own.
+//! Containers of podman, with runc or crun as its runtime and a store of the host's own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ const IMAGE: &str = "localhost/workload";
 #[derive(Debug)]
 pub struct Podman<'a> {
     engines: &'a Engines<'a>,
+    runtime: &'static str,
+    configuration: PathBuf,
 }
 
 impl Engines<'_> {
@@ -33,9 +35,20 @@ impl Engines<'_> {
         fs::create_dir(&store).expect("a new directory");
         self.host.run("mkdir", &[&"-p", &STORE]);
         self.host.run("mount", &[&"--bind", &store, &STORE]);
-        let podman = Podman { engines: self };
+        // The option of this name would set a limit of 0, which runc 1.4 writes into the group.
+        let configuration = self.host.unused_path("containers.conf");
+        fs::write(&configuration, "[containers]\npids_limit = 0\n").expect("a new file");
+        let podman = Podman { engines: self, runtime: "runc", configuration };
         podman.import(&self.root_directory());
         podman
+    }
+
+    /// The same, with the crun that the host has for its runtime.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn set_up_podman_with_crun(&self) -> Podman<'_> {
+        Podman { runtime: "crun", ..self.set_up_podman() }
     }
 
     /// The same; the host's storage.conf has podman keep its containers in another directory than by default.
@@ -96,7 +109,7 @@ impl Podman<'_> {
         command.args(options);
         // Machines of tests may let root raise no limit, and have no controllers in this hierarchy.
         command.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]);
-        command.args(["--pids-limit", "0", "--cgroups", "no-conmon", IMAGE]);
+        command.args(["--cgroups", "no-conmon", IMAGE]);
         command.args(specification.arguments(name)).succeed();
         specification.await_ready(name);
     }
@@ -196,7 +209,8 @@ impl Podman<'_> {
 
     fn command(&self, verb: &str) -> Command {
         let mut command = self.engines.command("podman");
-        command.args(["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
+        command.env("CONTAINERS_CONF", &self.configuration);
+        command.args(["--runtime", self.runtime, "--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
         command.args(["--storage-driver", "overlay", verb]);
         command
     }
