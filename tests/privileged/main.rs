@@ -110,6 +110,7 @@ mod times;
 mod tool;
 mod trace;
 mod traffic;
+mod unmap;
 mod watch;
 mod xfs_file;
 mod xfs_forms;
