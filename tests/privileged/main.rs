@@ -23,6 +23,7 @@ mod attack_overlays;
 mod attack_processes;
 mod bundles;
 mod case;
+mod checkpointed;
 mod closed;
 mod connections;
 mod container;
