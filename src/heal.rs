@@ -22,7 +22,8 @@
 //!
 //! **It changes** only what has a certain sign of a killed dump, in this order: a control group is thawed; code is written
 //! back from the mapped file; the set of blocked signals is set to that of the images, or emptied; rules, tables and chains
-//! of the lock are removed; repair mode is ended. Each object is compared again right before its change.
+//! of the lock are removed; repair mode is ended; on request, CRIU's memory is unmapped. Each object is compared again right
+//! before its change.
 //!
 //! **It never touches** processes while a criu or anybody else traces one of them, or a criu may work on them; a half-restored
 //! tree; a control group that somebody else froze; a lock that may be another dump's. It sends no signal, and stops a thread
@@ -33,6 +34,7 @@ mod damage;
 mod find;
 mod group;
 mod locks;
+mod parasite;
 mod patient;
 mod report;
 mod words;
@@ -64,16 +66,24 @@ pub use report::{
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub(crate) general: crate::options::Options,
-    pub(crate) peek_offsets: PeekOffsets,
+    pub(crate) requests: Requests,
 }
 
-/// What becomes of `SO_PEEK_OFF`.
+/// What is only changed on request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Requests {
+    /// `SO_PEEK_OFF`, which a program may have set itself.
+    pub(crate) peek_offsets: OnRequest,
+    /// The memory of CRIU, which harms nothing.
+    pub(crate) memory: OnRequest,
+}
+
+/// What becomes of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum PeekOffsets {
-    /// A program may have set it itself.
+pub(crate) enum OnRequest {
     #[default]
     Keep,
-    Reset,
+    Heal,
 }
 
 impl Options {
@@ -91,7 +101,15 @@ impl Options {
     /// Also resets `SO_PEEK_OFF` of connections where it is 0: a killed dump leaves that, but a program may have set it.
     #[must_use]
     pub fn peek_offsets(self) -> Self {
-        Options { peek_offsets: PeekOffsets::Reset, ..self }
+        Options { requests: Requests { peek_offsets: OnRequest::Heal, ..self.requests }, ..self }
+    }
+
+    /// Also unmaps the memory that CRIU left in the processes (x86-64 only). It harms nothing, except that later dumps carry it
+    /// along. A thread of each process makes the system call; `SECURITY.md` says what it means if this process is killed in
+    /// that moment.
+    #[must_use]
+    pub fn unmap(self) -> Self {
+        Options { requests: Requests { memory: OnRequest::Heal, ..self.requests }, ..self }
     }
 
     /// Calls this on the caller's thread when an examination does something that can take long.
@@ -140,7 +158,7 @@ struct Subject {
 impl Subject {
     fn examine(subject: &living::Subject, options: &Options) -> Self {
         let found = match &subject.state {
-            Ok(clues) => find::find(clues, options.peek_offsets).map_err(|error| error.to_string()),
+            Ok(clues) => find::find(clues, options.requests).map_err(|error| error.to_string()),
             Err(error) => Err(with_causes(error)),
         };
         Subject { name: subject.name.clone(), state: found }
@@ -187,7 +205,7 @@ impl Examination {
             };
             let Ok(clues) = &target.state else { return report::planned(&subject.name, &found) };
             let outcomes = cure::cure(clues, &found, &control.interrupt);
-            let after = find::find(clues, options.peek_offsets);
+            let after = find::find(clues, options.requests);
             report::healed(&subject.name, &found, &outcomes, after.as_ref().ok())
         });
         Ok(report::report(HealMode::Heal, healed.collect()))

@@ -96,6 +96,7 @@ mod index;
 pub mod internals;
 mod interrupt;
 mod json;
+mod kept_state;
 mod kind;
 mod locate;
 mod logged;

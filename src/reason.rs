@@ -51,6 +51,8 @@ pub enum KeepReason {
     LogOnly,
     /// Nothing in it shows who created it.
     Unmarked,
+    /// It is like any other directory.
+    LikeAnyOther,
     /// The file changed after the images were written.
     ChangedSince,
     /// The checkpoint was restored, or may have been.
@@ -67,7 +69,7 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All reasons, the most serious first.
-    pub const ALL: [KeepReason; 24] = [
+    pub const ALL: [KeepReason; 25] = [
         KeepReason::CriuAtWork,
         KeepReason::TreeTraced,
         KeepReason::TreeAlive,
@@ -86,6 +88,7 @@ impl KeepReason {
         KeepReason::OlderThanDump,
         KeepReason::LogOnly,
         KeepReason::Unmarked,
+        KeepReason::LikeAnyOther,
         KeepReason::ChangedSince,
         KeepReason::RestoredSince,
         KeepReason::NewerDump,
@@ -185,6 +188,11 @@ impl KeepReason {
             KeepReason::Unmarked => allowed!(
                 "unmarked",
                 "it is empty and was probably created by a restore that did not end, but nothing in it shows that"
+            ),
+            KeepReason::LikeAnyOther => Row::other(
+                "like-any-other",
+                "a restore that did not end probably created it, but it is a directory like any other",
+                "rmdir, if it is nobody else's",
             ),
             KeepReason::ChangedSince => allowed!(
                 "changed-since",

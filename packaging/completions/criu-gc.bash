@@ -47,7 +47,7 @@ _criu__gc() {
 
     case "${cmd}" in
         criu__gc)
-            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help gc clean show restorable heal scan rm watch"
+            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --unmap --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help gc clean show restorable heal scan rm watch"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -149,7 +149,7 @@ _criu__gc() {
             return 0
             ;;
         criu__gc__subcmd__clean)
-            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
+            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --unmap --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -251,7 +251,7 @@ _criu__gc() {
             return 0
             ;;
         criu__gc__subcmd__gc)
-            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
+            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --unmap --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -353,7 +353,7 @@ _criu__gc() {
             return 0
             ;;
         criu__gc__subcmd__heal)
-            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
+            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --unmap --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -455,7 +455,7 @@ _criu__gc() {
             return 0
             ;;
         criu__gc__subcmd__restorable)
-            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
+            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --unmap --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -613,7 +613,7 @@ _criu__gc() {
             return 0
             ;;
         criu__gc__subcmd__show)
-            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
+            opts="-D -n -y -v -o -W -r -M -J -V -h --images-dir --show --exit-code --host --yes --kill --save --from-log --dump-log --netns --pid --peek-offsets --unmap --json --verbose --log-file --work-dir --root --external --ext-mount-map --inherit-fd --join-ns --network-lock --config --no-default-config --version --allow --only --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_criu_gc_global_optspecs
-    string join \n D/images-dir= n/show exit-code host y/yes kill save= from-log dump-log= netns= pid= peek-offsets json v/verbose o/log-file= W/work-dir= r/root= external= M/ext-mount-map= inherit-fd= J/join-ns= network-lock= config= no-default-config V/version allow= only= h/help
+    string join \n D/images-dir= n/show exit-code host y/yes kill save= from-log dump-log= netns= pid= peek-offsets unmap json v/verbose o/log-file= W/work-dir= r/root= external= M/ext-mount-map= inherit-fd= J/join-ns= network-lock= config= no-default-config V/version allow= only= h/help
 end
 
 function __fish_criu_gc_needs_command
@@ -65,6 +65,7 @@ complete -c criu-gc -n "__fish_criu_gc_needs_command" -s y -l yes -d 'Do not ask
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -l kill -d 'Kill the processes that a killed restore left, which never run again; without this they stay, and so does what depends on their end'
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -l from-log -d 'Also remove link remaps of an interrupted dump to which only its log leads, and the open files of the tree or another name of the file'
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -l peek-offsets -d 'After the word heal, also set SO_PEEK_OFF to -1 where it is 0, which a program may have set itself'
+complete -c criu-gc -n "__fish_criu_gc_needs_command" -l unmap -d 'After the word heal, also unmap the memory that a killed dump left in the processes, which harms nothing'
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -l json -d 'Print one JSON document instead of text'
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -s v -l verbose -d 'Print more: -v shows the image entries behind each object, -vv also where criu-gc looked; -vN takes CRIU\'s levels, of which 3 is -v and 4 is -vv'
 complete -c criu-gc -n "__fish_criu_gc_needs_command" -l no-default-config -d 'Do not read CRIU\'s default configuration files, which criu-gc never does'
@@ -119,6 +120,7 @@ complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -s y -l yes -d 'Do n
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -l kill -d 'Kill the processes that a killed restore left, which never run again; without this they stay, and so does what depends on their end'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -l from-log -d 'Also remove link remaps of an interrupted dump to which only its log leads, and the open files of the tree or another name of the file'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -l peek-offsets -d 'After the word heal, also set SO_PEEK_OFF to -1 where it is 0, which a program may have set itself'
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -l unmap -d 'After the word heal, also unmap the memory that a killed dump left in the processes, which harms nothing'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -l json -d 'Print one JSON document instead of text'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -s v -l verbose -d 'Print more: -v shows the image entries behind each object, -vv also where criu-gc looked; -vN takes CRIU\'s levels, of which 3 is -v and 4 is -vv'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand gc" -l no-default-config -d 'Do not read CRIU\'s default configuration files, which criu-gc never does'
@@ -165,6 +167,7 @@ complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -s y -l yes -d 'D
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -l kill -d 'Kill the processes that a killed restore left, which never run again; without this they stay, and so does what depends on their end'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -l from-log -d 'Also remove link remaps of an interrupted dump to which only its log leads, and the open files of the tree or another name of the file'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -l peek-offsets -d 'After the word heal, also set SO_PEEK_OFF to -1 where it is 0, which a program may have set itself'
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -l unmap -d 'After the word heal, also unmap the memory that a killed dump left in the processes, which harms nothing'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -l json -d 'Print one JSON document instead of text'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -s v -l verbose -d 'Print more: -v shows the image entries behind each object, -vv also where criu-gc looked; -vN takes CRIU\'s levels, of which 3 is -v and 4 is -vv'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand clean" -l no-default-config -d 'Do not read CRIU\'s default configuration files, which criu-gc never does'
@@ -211,6 +214,7 @@ complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -s y -l yes -d 'Do
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -l kill -d 'Kill the processes that a killed restore left, which never run again; without this they stay, and so does what depends on their end'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -l from-log -d 'Also remove link remaps of an interrupted dump to which only its log leads, and the open files of the tree or another name of the file'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -l peek-offsets -d 'After the word heal, also set SO_PEEK_OFF to -1 where it is 0, which a program may have set itself'
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -l unmap -d 'After the word heal, also unmap the memory that a killed dump left in the processes, which harms nothing'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -l json -d 'Print one JSON document instead of text'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -s v -l verbose -d 'Print more: -v shows the image entries behind each object, -vv also where criu-gc looked; -vN takes CRIU\'s levels, of which 3 is -v and 4 is -vv'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand show" -l no-default-config -d 'Do not read CRIU\'s default configuration files, which criu-gc never does'
@@ -257,6 +261,7 @@ complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -s y -l yes 
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -l kill -d 'Kill the processes that a killed restore left, which never run again; without this they stay, and so does what depends on their end'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -l from-log -d 'Also remove link remaps of an interrupted dump to which only its log leads, and the open files of the tree or another name of the file'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -l peek-offsets -d 'After the word heal, also set SO_PEEK_OFF to -1 where it is 0, which a program may have set itself'
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -l unmap -d 'After the word heal, also unmap the memory that a killed dump left in the processes, which harms nothing'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -l json -d 'Print one JSON document instead of text'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -s v -l verbose -d 'Print more: -v shows the image entries behind each object, -vv also where criu-gc looked; -vN takes CRIU\'s levels, of which 3 is -v and 4 is -vv'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand restorable" -l no-default-config -d 'Do not read CRIU\'s default configuration files, which criu-gc never does'
@@ -303,6 +308,7 @@ complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -s y -l yes -d 'Do
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -l kill -d 'Kill the processes that a killed restore left, which never run again; without this they stay, and so does what depends on their end'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -l from-log -d 'Also remove link remaps of an interrupted dump to which only its log leads, and the open files of the tree or another name of the file'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -l peek-offsets -d 'After the word heal, also set SO_PEEK_OFF to -1 where it is 0, which a program may have set itself'
+complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -l unmap -d 'After the word heal, also unmap the memory that a killed dump left in the processes, which harms nothing'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -l json -d 'Print one JSON document instead of text'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -s v -l verbose -d 'Print more: -v shows the image entries behind each object, -vv also where criu-gc looked; -vN takes CRIU\'s levels, of which 3 is -v and 4 is -vv'
 complete -c criu-gc -n "__fish_criu_gc_using_subcommand heal" -l no-default-config -d 'Do not read CRIU\'s default configuration files, which criu-gc never does'

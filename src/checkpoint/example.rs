@@ -45,6 +45,7 @@ pub(crate) fn broken_restore() -> BrokenRestore {
         ended: Timestamp::new(1101, 0),
         has_locked: false,
         groups: Vec::new(),
+        bound: Vec::new(),
     }
 }
 

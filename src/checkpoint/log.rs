@@ -28,6 +28,10 @@ const LOCKED: usize = 100_000;
 /// No more processes of the tree are noted.
 const SEIZED: usize = 100_000;
 
+/// No more bind mounts are noted.
+const BINDS: usize = 1_000;
+/// Where a restore builds the mounts of a tree, in a directory for each mount namespace (`create_mnt_roots` in `criu/mount.c`).
+const YARD: &[u8] = b"/tmp/.criu.mntns.";
 /// No more control groups are noted.
 const GROUPS: usize = 10_000;
 
@@ -81,6 +85,8 @@ pub struct LogFacts {
     pub has_locked: bool,
     /// `cg: Created cgroup dir …`: control groups that a restore made.
     pub made_groups: Vec<LoggedGroup>,
+    /// `mnt: Bind …`: sources of bind mounts that a restore made with the older mount engine, as the tree sees them.
+    pub bound: Vec<Vec<u8>>,
     /// How long after the start of the log its last line was written.
     pub took: Option<Duration>,
     /// `Dumping FAILED`, which CRIU writes after it has taken back what it did (`cr_dump_finish` in `criu/cr-dump.c`).
@@ -217,6 +223,10 @@ fn note(facts: &mut LogFacts, line: &[u8], place: Place) {
             let path = [b"/", group.strip_suffix(b"\n").unwrap_or(group)].concat();
             facts.made_groups.push(LoggedGroup { path, line: place.line, offset: place.offset });
         }
+    } else if let Some(source) = after(line, b"").and_then(bound) {
+        if facts.bound.len() < BINDS {
+            facts.bound.push(source);
+        }
     } else if is_failure(line) {
         facts.restore_failed = true;
     } else {
@@ -240,6 +250,18 @@ fn note_freezing(freezing: &mut Option<Freezing>, line: &[u8]) {
 }
 
 /// `Error (criu/cr-restore.c:NNNN): Restoring FAILED.`, the last error of every restore that did not succeed.
+/// The source in `1: mnt: Bind /tmp/.criu.mntns.XXXXXX/10-0000000000/…/source to /tmp/.criu.mntns.…`, below the root of the tree.
+fn bound(message: &[u8]) -> Option<Vec<u8>> {
+    // A task of the tree writes its number first.
+    let number = message.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = message[number..].strip_prefix(b": ").unwrap_or(message).strip_prefix(b"mnt: \tBind ")?;
+    let separator = [b" to ", YARD].concat();
+    let end = rest.windows(separator.len()).rposition(|window| window == separator)?;
+    let mut parts = rest[..end].strip_prefix(YARD)?.split(|byte| *byte == b'/').skip(2).filter(|part| !part.is_empty());
+    let first = parts.next()?;
+    Some(parts.fold([b"/", first].concat(), |path, part| [&path, b"/".as_slice(), part].concat()))
+}
+
 fn is_failure(line: &[u8]) -> bool {
     let source = after(line, b"Error (criu/cr-restore.c:").or_else(|| after(line, b"Error (cr-restore.c:"));
     source.is_some_and(|rest| rest.trim_ascii_end().ends_with(b": Restoring FAILED."))
@@ -339,6 +361,23 @@ mod tests {
         let took = Some(Duration::from_millis(100));
         check(&set_up.replace("00.1", "00.100000"), LogFacts { has_locked: true, took, ..LogFacts::default() });
         check(&format!("{set_up}(00.100000) net: Unlock network\n"), LogFacts { took, ..LogFacts::default() });
+    }
+
+    #[test]
+    fn the_older_mount_engine_says_what_it_binds() {
+        let bound = |log: &str| read(log.as_bytes()).unwrap().bound;
+        let yard = "/tmp/.criu.mntns.Dk0ySF/10-0000000000";
+        let line = |source: &str| format!("(00.009108)      1: mnt: \tBind {yard}{source} to {yard}/target\n");
+        assert_eq!(bound(&line("//source")), [b"/source"]);
+        assert_eq!(bound(&line("/a/b//c to d")), [b"/a/b/c to d"]);
+        for nothing in [
+            line("/"),
+            line("").replace(yard, "/srv"),
+            line("/x").replace(" to ", " "),
+            line("/x").replace("mnt:", "v2:"),
+        ] {
+            assert!(bound(&nothing).is_empty(), "{nothing}");
+        }
     }
 
     #[test]

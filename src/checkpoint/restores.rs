@@ -76,6 +76,8 @@ pub struct BrokenRestore {
     pub has_locked: bool,
     /// The control groups that it made (`prepare_cgroup_dirs` in `criu/cgroup.c`).
     pub groups: Vec<LoggedGroup>,
+    /// The sources of bind mounts that it made with the older mount engine, as the tree sees them.
+    pub bound: Vec<Vec<u8>>,
 }
 
 impl FailedRestore {

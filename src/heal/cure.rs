@@ -4,7 +4,7 @@
 
 use super::damage::{Damage, Finding, Lock, Socket};
 use super::find::Found;
-use super::group;
+use super::{group, parasite};
 use crate::carrier;
 use crate::carrier::filter::{self, FilterRemoval};
 use crate::causes::with_causes;
@@ -13,7 +13,7 @@ use crate::host::living;
 use crate::host::{Host, Wanted};
 use crate::interrupt::Interrupt;
 use crate::session::living::Clues;
-use crate::system::living as act;
+use crate::system::living::{self as act, Area};
 
 /// What became of damage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,9 +84,7 @@ fn heal(found: &Found, finding: &Finding, outcomes: &[Outcome]) -> Result<Outcom
             if !is_same(found, *pid) {
                 return Ok(Outcome::AlreadyGone);
             }
-            let threads = living::threads(*pid).map_err(|error| error.to_string())?;
-            let threads: Vec<u32> = threads.into_iter().map(|thread| thread.id).collect();
-            done(act::write_code(*pid, &threads, patches, || is_same(found, *pid)))
+            done(act::write_code(*pid, || threads(*pid), patches, || is_same(found, *pid)))
         }
         Damage::Signals { pid, thread, before } => {
             let threads = living::threads(*pid).unwrap_or_default();
@@ -117,8 +115,27 @@ fn heal(found: &Found, finding: &Finding, outcomes: &[Outcome]) -> Result<Outcom
             Some(0) => done(act::reset_peek_offset(&same.socket)),
             Some(_) | None => Ok(Outcome::AlreadyGone),
         }),
-        Damage::Lock(_) | Damage::Parasite { .. } => Ok(Outcome::Kept),
+        Damage::Parasite { pid, areas: Some(areas), .. } => {
+            if !is_same(found, *pid) {
+                return Ok(Outcome::AlreadyGone);
+            }
+            areas.iter().try_for_each(|area| unmap(found, *pid, *area)).map(|()| Outcome::Healed)
+        }
+        Damage::Lock(_) | Damage::Parasite { areas: None, .. } => Ok(Outcome::Kept),
     }
+}
+
+fn threads(pid: u32) -> Vec<u32> {
+    living::threads(pid).unwrap_or_default().into_iter().map(|thread| thread.id).collect()
+}
+
+fn unmap(found: &Found, pid: u32, area: Area) -> Result<(), String> {
+    let is_there = || {
+        let mappings = living::mappings(pid).unwrap_or_default();
+        let of_criu: Vec<_> = mappings.iter().filter(|mapping| mapping.is_of_criu()).collect();
+        is_same(found, pid) && parasite::areas(&of_criu).is_some_and(|areas| areas.contains(&area))
+    };
+    act::unmap(|| threads(pid), area, is_there).map_err(|error| with_causes(&error))
 }
 
 fn with_socket(

@@ -4,7 +4,7 @@
 use crate::carrier::filter::{FoundChain, FoundRules, FoundTable};
 use crate::connection::Connection;
 use crate::host::frozen::FrozenGroup;
-use crate::system::living::Patch;
+use crate::system::living::{Area, Patch};
 use crate::time::Timestamp;
 
 /// The set of blocked signals of a thread in which CRIU runs its code: all but SIGTRAP, SIGKILL and SIGSTOP (`compel`).
@@ -37,8 +37,9 @@ pub(super) enum Damage {
     Repair { socket: Socket, reuses_address: Option<bool> },
     /// `MSG_PEEK` reads on, instead of from the start.
     PeekOffset { socket: Socket },
-    /// Memory that CRIU mapped is still there, which harms nothing.
-    Parasite { pid: u32, mappings: usize, bytes: u64 },
+    /// Memory that CRIU mapped is still there, which harms nothing. `areas`: what can be unmapped; nothing if it is not as CRIU
+    /// leaves it.
+    Parasite { pid: u32, mappings: usize, bytes: u64, areas: Option<Vec<Area>> },
 }
 
 /// A lock in a network namespace.
@@ -82,8 +83,12 @@ pub(super) enum Why {
     Foreign,
     /// Only on request.
     OnRequest,
-    /// It harms nothing.
+    /// It harms nothing, and stays without a request.
     Harmless,
+    /// The memory is not as CRIU leaves it.
+    OddMemory,
+    /// How a process of this architecture unmaps memory is not known.
+    OtherArchitecture,
 }
 
 /// Damage, with what will be done.

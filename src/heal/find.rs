@@ -6,17 +6,16 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::PeekOffsets;
 use super::damage::{Damage, Finding, MASK_OF_CRIU, Member, Socket, Verdict, Why};
 use super::group::{self, Group, NoProcess};
-use super::locks;
+use super::{OnRequest, Requests, locks, parasite};
 use crate::causes::with_causes;
 use crate::checkpoint::LivingFacts;
 use crate::host::frozen::{self, FrozenGroup};
 use crate::host::living;
 use crate::host::{Host, Wanted};
 use crate::session::living::Clues;
-use crate::system::living::Patch;
+use crate::system::living::{CAN_UNMAP, Patch};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -31,12 +30,12 @@ pub(super) struct Found {
 }
 
 /// Looks at every process that is meant. The error: the target is none.
-pub(super) fn find(clues: &Clues, peek_offsets: PeekOffsets) -> Result<Found, NoProcess> {
-    find_on(&Host::look(Wanted::default()), clues, peek_offsets)
+pub(super) fn find(clues: &Clues, requests: Requests) -> Result<Found, NoProcess> {
+    find_on(&Host::look(Wanted::default()), clues, requests)
 }
 
 /// The same on a picture that was taken before.
-pub(super) fn find_on(host: &Host, clues: &Clues, peek_offsets: PeekOffsets) -> Result<Found, NoProcess> {
+pub(super) fn find_on(host: &Host, clues: &Clues, requests: Requests) -> Result<Found, NoProcess> {
     let Group { members, hands_off, unknown } = group::find(host, clues)?;
     let mut found = Found { members, hands_off, unknown, ..Found::default() };
     if let Clues::Images(images) = clues {
@@ -53,11 +52,11 @@ pub(super) fn find_on(host: &Host, clues: &Clues, peek_offsets: PeekOffsets) -> 
     let mut sockets = Sockets::default();
     for pid in found.members.iter().map(|member| member.pid).collect::<Vec<_>>() {
         found.add_frozen(pid, clues);
-        found.add_memory(pid);
+        found.add_memory(pid, requests);
         found.add_signals(pid, facts);
         sockets.add(pid, &mut found.unknown);
     }
-    found.add_sockets(&sockets, facts, peek_offsets);
+    found.add_sockets(&sockets, facts, requests);
     let has_sign = found.findings.iter().any(|finding| finding.damage.is_sign());
     locks::add(host, clues, &mut found, &sockets.list, has_sign);
     found.findings.sort_by_key(|finding| finding.damage.step());
@@ -95,7 +94,7 @@ impl Found {
         }
     }
 
-    fn add_memory(&mut self, pid: u32) {
+    fn add_memory(&mut self, pid: u32, requests: Requests) {
         let mappings = match living::mappings(pid) {
             Ok(mappings) => mappings,
             Err(error) => return self.note_unread(pid, "memory", &error.to_string()),
@@ -116,8 +115,15 @@ impl Found {
         let of_criu: Vec<_> = mappings.iter().filter(|mapping| mapping.is_of_criu()).collect();
         if !of_criu.is_empty() {
             let bytes = of_criu.iter().map(|mapping| mapping.end - mapping.start).sum();
-            let damage = Damage::Parasite { pid, mappings: of_criu.len(), bytes };
-            self.findings.push(Finding::new(damage, Verdict::Keep(Why::Harmless)));
+            let areas = parasite::areas(&of_criu);
+            let verdict = match (requests.memory, areas.is_some()) {
+                (OnRequest::Keep, _) => Verdict::Keep(Why::Harmless),
+                (OnRequest::Heal, false) => Verdict::Keep(Why::OddMemory),
+                (OnRequest::Heal, true) if !CAN_UNMAP => Verdict::Keep(Why::OtherArchitecture),
+                (OnRequest::Heal, true) => Verdict::Heal,
+            };
+            let damage = Damage::Parasite { pid, mappings: of_criu.len(), bytes, areas };
+            self.findings.push(Finding::new(damage, verdict));
         }
     }
 
@@ -134,7 +140,7 @@ impl Found {
         }
     }
 
-    fn add_sockets(&mut self, sockets: &Sockets, facts: &LivingFacts, peek_offsets: PeekOffsets) {
+    fn add_sockets(&mut self, sockets: &Sockets, facts: &LivingFacts, requests: Requests) {
         for (socket, how) in &sockets.list {
             if how.is_in_repair {
                 let reuses_address =
@@ -145,12 +151,12 @@ impl Found {
         }
         let has_sign = self.findings.iter().any(|finding| finding.damage.is_sign());
         for (socket, how) in &sockets.list {
-            let verdict = match peek_offsets {
-                PeekOffsets::Reset => Verdict::Heal,
-                PeekOffsets::Keep => Verdict::Keep(Why::OnRequest),
+            let verdict = match requests.peek_offsets {
+                OnRequest::Heal => Verdict::Heal,
+                OnRequest::Keep => Verdict::Keep(Why::OnRequest),
             };
             // Of a process that no dump has touched it is the program's own.
-            if how.peek_offset == Some(0) && (has_sign || peek_offsets == PeekOffsets::Reset) {
+            if how.peek_offset == Some(0) && (has_sign || requests.peek_offsets == OnRequest::Heal) {
                 self.findings.push(Finding::new(Damage::PeekOffset { socket: socket.clone() }, verdict));
             }
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::damage::{Damage, Lock};
 use super::find::{self, Found};
 use super::report::SubjectReport;
-use super::{Options, PeekOffsets, Target, report};
+use super::{Options, Requests, Target, report};
 use crate::connection::Connection;
 use crate::firewall::FilterPlace;
 use crate::host::Host;
@@ -33,7 +33,7 @@ pub(crate) enum LockId {
 
 /// What is found of a process and its descendants; `None` if it has ended.
 pub(crate) fn of_process(host: &Host, pid: u32) -> Option<Patient> {
-    let found = find::find_on(host, &Clues::Process(pid), PeekOffsets::Keep).ok()?;
+    let found = find::find_on(host, &Clues::Process(pid), Requests::default()).ok()?;
     Some(patient(&format!("process {pid}"), &found))
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn of_process(host: &Host, pid: u32) -> Option<Patient> {
 pub(crate) fn of_images(host: &Host, directory: &Path, options: &Options) -> Option<Patient> {
     let opened = living::open_to_look(&[Target::Checkpoint(directory.to_owned())], &options.general);
     let [subject] = &opened.subjects[..] else { return None };
-    let found = find::find_on(host, subject.state.as_ref().ok()?, PeekOffsets::Keep).ok()?;
+    let found = find::find_on(host, subject.state.as_ref().ok()?, Requests::default()).ok()?;
     (!found.members.is_empty()).then(|| patient(&subject.name, &found))
 }
 

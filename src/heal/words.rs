@@ -21,8 +21,9 @@ pub(super) fn text(damage: &Damage) -> Vec<u8> {
         Damage::Lock(lock) => lock_text(lock).into_bytes(),
         Damage::Repair { socket, .. } => format!("TCP_REPAIR: {}", socket_text(socket)).into_bytes(),
         Damage::PeekOffset { socket } => format!("SO_PEEK_OFF: {}", socket_text(socket)).into_bytes(),
-        Damage::Parasite { pid, mappings, bytes } => {
-            format!("Memory of CRIU: {mappings} mappings ({bytes} bytes) of process {pid}").into_bytes()
+        Damage::Parasite { pid, mappings, bytes, .. } => {
+            let word = if *mappings == 1 { "mapping" } else { "mappings" };
+            format!("Memory of CRIU: {mappings} {word} ({bytes} bytes) of process {pid}").into_bytes()
         }
     }
 }
@@ -70,7 +71,7 @@ pub(super) fn cure(damage: &Damage) -> String {
         Damage::Repair { reuses_address: Some(true), .. } => "end the repair mode, and set SO_REUSEADDR".to_owned(),
         Damage::Repair { .. } => "end the repair mode".to_owned(),
         Damage::PeekOffset { .. } => "set it to -1".to_owned(),
-        Damage::Parasite { .. } => "none".to_owned(),
+        Damage::Parasite { .. } => "unmap it".to_owned(),
     }
 }
 
@@ -104,7 +105,9 @@ pub(super) fn reason(why: Why) -> KeptDamage {
         }
         Why::Foreign => ("foreign-content", "it contains something that CRIU did not write"),
         Why::OnRequest => ("on-request", "the program may have set it; --peek-offsets resets it"),
-        Why::Harmless => ("harmless", "it harms nothing"),
+        Why::Harmless => ("harmless", "it harms nothing; heal --unmap unmaps it"),
+        Why::OddMemory => ("odd-memory", "it is not mapped as CRIU leaves it"),
+        Why::OtherArchitecture => ("other-architecture", "criu-gc can unmap it only on x86-64"),
     };
     KeptDamage { name, explanation }
 }

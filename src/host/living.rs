@@ -52,6 +52,8 @@ pub struct Mapping {
     pub end: u64,
     /// Where in the file.
     pub offset: u64,
+    /// The device and the inode of the file, as in `00:01 4711`.
+    pub file: Vec<u8>,
     /// The permissions, as in `r-xp`.
     pub permissions: Vec<u8>,
     /// The file, as the process sees it.
@@ -103,22 +105,23 @@ pub struct Socket {
     pub socket: OwnedFd,
 }
 
-/// The threads of a process.
+/// The threads of a process, without a first one that has ended before the others.
 pub fn threads(pid: u32) -> io::Result<Vec<Thread>> {
     let directory = PathBuf::from(format!("/proc/{pid}/task"));
-    let thread = |id: u32| Some(parse_thread(id, &read_file(&directory.join(format!("{id}/status"))).ok()?));
+    let thread = |id: u32| parse_thread(id, &read_file(&directory.join(format!("{id}/status"))).ok()?);
     Ok(numbers_in(&directory)?.into_iter().filter_map(thread).collect())
 }
 
-fn parse_thread(id: u32, status: &[u8]) -> Thread {
+fn parse_thread(id: u32, status: &[u8]) -> Option<Thread> {
     let text = String::from_utf8_lossy(status);
     let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    Thread {
+    let has_ended = value("State:").is_some_and(|state| state.starts_with(['Z', 'X']));
+    (!has_ended).then(|| Thread {
         id,
         inner_id: value("NSpid:").and_then(|pids| pids.split_whitespace().last()?.parse().ok()).unwrap_or(id),
         blocked: value("SigBlk:").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or_default(),
         tracer: value("TracerPid:").and_then(|tracer| tracer.parse().ok()).filter(|tracer| *tracer != 0),
-    }
+    })
 }
 
 /// The parent of each of these processes.
@@ -147,13 +150,14 @@ pub fn mappings(pid: u32) -> io::Result<Vec<Mapping>> {
 fn parse_mapping(line: &[u8]) -> Option<Mapping> {
     let mut fields = line.splitn(6, |byte| *byte == b' ');
     let (range, permissions, offset) = (fields.next()?, fields.next()?, fields.next()?);
-    let (_device, _inode, name) = (fields.next()?, fields.next()?, fields.next().unwrap_or_default());
+    let (device, inode, name) = (fields.next()?, fields.next()?, fields.next().unwrap_or_default());
     let hexadecimal = |text: &[u8]| u64::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok();
     let dash = range.iter().position(|byte| *byte == b'-')?;
     Some(Mapping {
         start: hexadecimal(&range[..dash])?,
         end: hexadecimal(&range[dash + 1..])?,
         offset: hexadecimal(offset)?,
+        file: [device, inode].join(&b' '),
         permissions: permissions.to_owned(),
         name: name.trim_ascii_start().to_owned(),
     })
@@ -355,8 +359,9 @@ mod tests {
     fn a_thread_is_read_from_its_status() {
         let status = b"Name:\tx\nTracerPid:\t0\nNSpid:\t901\t17\nSigBlk:\tfffffffffffbfeef\n";
         let expected = Thread { id: 901, inner_id: 17, blocked: 0xffff_ffff_fffb_feef, tracer: None };
-        assert_eq!(parse_thread(901, status), expected);
-        assert_eq!(parse_thread(9, b"TracerPid:\t4\n").tracer, Some(4));
+        assert_eq!(parse_thread(901, status), Some(expected));
+        assert_eq!(parse_thread(9, b"TracerPid:\t4\n").and_then(|thread| thread.tracer), Some(4));
+        assert_eq!(parse_thread(9, b"State:\tZ (zombie)\nTracerPid:\t4\n"), None);
     }
 
     #[test]

@@ -152,6 +152,7 @@ fn is_about_identity(reason: KeepReason) -> bool {
         | KeepReason::OlderThanDump
         | KeepReason::ChangedSince
         | KeepReason::Unmarked
+        | KeepReason::LikeAnyOther
         | KeepReason::RestoredSince
         | KeepReason::NewerDump
         | KeepReason::ForeignContent

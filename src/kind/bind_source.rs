@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Sources of bind mounts that were deleted while they were mounted. A restore creates each again, mounts it and removes it
 //! (`criu/mount-v2.c`). A restore that is killed in between leaves it, and the next fails with "Can't re-create deleted
-//! directory". Only the newer mount engine (v3.17, the default) gives it permissions that are hardly anybody else's; the
-//! older one creates a directory like any other, which is not recognised.
+//! directory". Only the newer mount engine (v3.17, the default) gives it permissions that are hardly anybody else's. The
+//! older one (`--mntns-compat-mode`, `criu/mount.c`) creates a directory like any other: it is shown if the log names it, and
+//! never removed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,10 +22,14 @@ use crate::reason::KeepReason;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BindSource {
     recreated: Recreated,
+    /// Whether the log of a restore with the older mount engine names it.
+    is_logged: bool,
 }
 
 /// `st_mode` of the directory and of the file that CRIU creates.
 const MODES: [u32; 2] = [0o040_600, 0o100_600];
+/// `st_mode` of the directory that the older mount engine creates.
+const MODE_OF_OLDER: u32 = 0o040_755;
 
 impl Kind for BindSource {
     type Found = FoundFile;
@@ -55,17 +60,24 @@ impl Kind for BindSource {
         found.is_none_or(|file| {
             let FoundFile { identity, is_empty_directory, .. } = file;
             let is_empty = *is_empty_directory || identity.size == 0;
-            is_empty && identity.owner == 0 && MODES.contains(&identity.mode) && self.recreated.is_of_restore(file)
+            let is_of_older = self.is_logged && is_of_older_engine(file);
+            let has_mode = MODES.contains(&identity.mode) || is_of_older;
+            is_empty && identity.owner == 0 && has_mode && self.recreated.is_of_restore(file)
         })
     }
 
-    fn objections(&self, _: &FoundFile, basis: &Basis<'_>) -> Vec<KeepReason> {
-        Recreated::objections(basis)
+    fn objections(&self, found: &FoundFile, basis: &Basis<'_>) -> Vec<KeepReason> {
+        let objections = Recreated::objections(basis).into_iter();
+        objections.chain(is_of_older_engine(found).then_some(KeepReason::LikeAnyOther)).collect()
     }
 
     fn describe(&self, _: Option<&FoundFile>) -> Description {
         self.recreated.describe("bind-source", "Source of a bind mount")
     }
+}
+
+fn is_of_older_engine(file: &FoundFile) -> bool {
+    file.is_empty_directory && file.identity.mode == MODE_OF_OLDER
 }
 
 /// The mounts that can show a source, by what they show: their namespace, filesystem and directory. There may be as many
@@ -97,5 +109,6 @@ fn source(checkpoint: &Checkpoint, shown: &Shown<'_>, deleted: &MountRecord) -> 
     let name = mounts::shown_as(root, &other.entry)?;
     let evidence = [&deleted.evidence, &other.evidence].into_iter().cloned();
     let mount = FileMount::Id(other.entry.mnt_id);
-    Some(BindSource { recreated: Recreated::new(checkpoint, name, mount, evidence) })
+    let is_logged = checkpoint.restores.broken().iter().any(|restore| restore.bound.contains(&name));
+    Some(BindSource { recreated: Recreated::new(checkpoint, name, mount, evidence), is_logged })
 }

@@ -12,6 +12,7 @@ use super::places::Places;
 use super::shape::{self, Shape};
 use crate::carrier::entry;
 use crate::host::{self, Host, Sighting};
+use crate::kept_state;
 use crate::kind::{self, EntryKind};
 use crate::system::dir::{Directory, InodeId};
 use crate::system::mountinfo::HostMount;
@@ -42,6 +43,7 @@ pub(super) fn look(host: &Host, places: Places, limit: Limit) -> Files {
         }
     }
     files.add_runc_roots(host);
+    files.add_runc_states(host);
     files.add_holders(host);
     files
 }
@@ -113,6 +115,16 @@ impl Files {
         }
     }
 
+    /// Adds what a killed runc keeps of containers that it checkpointed.
+    fn add_runc_states(&mut self, host: &Host) {
+        let (states, unread) = kept_state::look(host);
+        self.unseen.extend(unread);
+        self.objects.extend(states.into_iter().map(|state| {
+            let since = Some(state.since());
+            Object { since, ..Object::new(Thing::RuncState(state), Class::Litter) }
+        }));
+    }
+
     /// Adds the processes that have a file open.
     fn add_holders(&mut self, host: &Host) {
         let is_file = |object: &&Object| matches!(object.thing, Thing::File { .. });
@@ -153,6 +165,7 @@ fn inode(object: &Object) -> Option<InodeId> {
         Thing::Entry { .. }
         | Thing::ElsewhereEntry { .. }
         | Thing::RuncRoot(_)
+        | Thing::RuncState(_)
         | Thing::Rules { .. }
         | Thing::Table(_)
         | Thing::Chain(_)

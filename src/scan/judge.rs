@@ -101,6 +101,7 @@ fn lock_id(object: &Object) -> Option<LockId> {
         | Thing::Entry { .. }
         | Thing::ElsewhereEntry { .. }
         | Thing::RuncRoot(_)
+        | Thing::RuncState(_)
         | Thing::Process(_)
         | Thing::Frozen { .. }
         | Thing::Damage(_) => None,
@@ -124,7 +125,7 @@ fn key(object: &Object) -> Option<index::Object> {
         }
         Thing::Chain(found) => index::Object::Chain { netns_inode: found.namespace.id.inode },
         Thing::Process(found) => index::Object::Process { pid: i32::try_from(found.task.pid).ok()? },
-        Thing::RuncRoot(_) | Thing::Frozen { .. } | Thing::Damage(_) => return None,
+        Thing::RuncRoot(_) | Thing::RuncState(_) | Thing::Frozen { .. } | Thing::Damage(_) => return None,
     })
 }
 
@@ -236,6 +237,7 @@ fn is_shut(object: &mut Object, work: &Work) -> bool {
         | Thing::Entry { .. }
         | Thing::ElsewhereEntry { .. }
         | Thing::RuncRoot(_)
+        | Thing::RuncState(_)
         | Thing::Rules { .. }
         | Thing::Process(_)
         | Thing::Frozen { .. }

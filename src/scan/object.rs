@@ -10,6 +10,7 @@ use crate::connection::Connection;
 use crate::heal::Patient;
 use crate::host::Sighting;
 use crate::host::frozen::FrozenGroup;
+use crate::kept_state::KeptState;
 use crate::kind::EntryKind;
 use crate::time::Timestamp;
 
@@ -54,6 +55,8 @@ pub(super) enum Thing {
     Process(FoundTask),
     /// The bind mount of a container's root directory that runc's restore left: this path.
     RuncRoot(PathBuf),
+    /// What a killed runc keeps of a container that was checkpointed.
+    RuncState(KeptState),
     /// A control group that stands still.
     Frozen { group: FrozenGroup, pids: Vec<u32> },
     /// Processes that a killed dump left damaged.
@@ -101,6 +104,7 @@ impl Object {
             Thing::File { sighting, .. } | Thing::ElsewhereEntry { sighting, .. } => bytes(&sighting.path()),
             Thing::Entry { found, .. } => bytes(&found.path()),
             Thing::RuncRoot(path) => bytes(path),
+            Thing::RuncState(state) => bytes(state.directory()),
             Thing::Rules { connection, found } => {
                 let Connection { local, peer } = connection;
                 format!("rule:{}:{local}-{peer}", found.namespace.id.inode).into_bytes()
@@ -121,6 +125,7 @@ impl Object {
             Thing::File { sighting, .. } | Thing::ElsewhereEntry { sighting, .. } => Some(sighting.path()),
             Thing::Entry { found, .. } => Some(found.path()),
             Thing::RuncRoot(path) => Some(path.clone()),
+            Thing::RuncState(state) => Some(state.directory().to_owned()),
             Thing::Frozen { group, .. } => Some(group.directory.clone()),
             Thing::Rules { .. } | Thing::Table(_) | Thing::Chain(_) | Thing::Process(_) | Thing::Damage(_) => None,
         }
@@ -136,6 +141,7 @@ impl Object {
             | Thing::Entry { .. }
             | Thing::ElsewhereEntry { .. }
             | Thing::RuncRoot(_)
+            | Thing::RuncState(_)
             | Thing::Process(_)
             | Thing::Frozen { .. }
             | Thing::Damage(_) => None,
@@ -152,6 +158,7 @@ impl Object {
             | Thing::Entry { .. }
             | Thing::ElsewhereEntry { .. }
             | Thing::RuncRoot(_)
+            | Thing::RuncState(_)
             | Thing::Rules { .. }
             | Thing::Table(_)
             | Thing::Chain(_) => Vec::new(),

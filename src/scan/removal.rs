@@ -90,6 +90,7 @@ fn is_litter(object: &Object) -> bool {
 }
 
 const NEEDS_UMOUNT: &str = "the root directory of a container is mounted there: unmount it by hand";
+const NEEDS_RUNC: &str = "it is runc's own: runc delete removes it";
 const NEEDS_KILL: &str = "it is a process: --kill ends it";
 
 fn litter(object: &Object, processes: Processes, processes_stay: bool) -> Verdict {
@@ -105,6 +106,7 @@ fn litter(object: &Object, processes: Processes, processes_stay: bool) -> Verdic
         Thing::Entry { .. } => Verdict::Remove,
         Thing::ElsewhereEntry { .. } => Verdict::Keep("it is in another mount namespace"),
         Thing::RuncRoot(_) => Verdict::Keep(NEEDS_UMOUNT),
+        Thing::RuncState(_) => Verdict::Keep(NEEDS_RUNC),
         Thing::File { .. }
         | Thing::Rules { .. }
         | Thing::Table(_)
@@ -140,6 +142,7 @@ fn named(object: &Object, processes: Processes, files: Files) -> Verdict {
                 Verdict::Keep("it is the last name of its file: --save DIR saves that first")
             }
             Thing::RuncRoot(_) => Verdict::Keep(NEEDS_UMOUNT),
+            Thing::RuncState(_) => Verdict::Keep(NEEDS_RUNC),
             Thing::File { .. } | Thing::Rules { .. } | Thing::Table(_) | Thing::Chain(_) => Verdict::Remove,
             Thing::Entry { .. }
             | Thing::ElsewhereEntry { .. }
@@ -226,6 +229,7 @@ fn remove_locks(host: &Host, planned: &[(usize, &Object)], interrupt: &Interrupt
         | Thing::Entry { .. }
         | Thing::ElsewhereEntry { .. }
         | Thing::RuncRoot(_)
+        | Thing::RuncState(_)
         | Thing::Process(_)
         | Thing::Frozen { .. }
         | Thing::Damage(_) => None,

@@ -27,6 +27,7 @@ pub(super) fn kind(thing: &Thing) -> &'static str {
         },
         Thing::Entry { kind, .. } | Thing::ElsewhereEntry { kind, .. } => kind.name,
         Thing::RuncRoot(_) => "runc-root-mount",
+        Thing::RuncState(_) => "runc-state",
         Thing::Rules { .. } => "locked-tcp-connection",
         Thing::Table(_) => "network-lock-table",
         Thing::Chain(_) => "network-lock-chain",
@@ -61,6 +62,9 @@ pub(super) fn text(object: &Object) -> Vec<u8> {
         }
         Thing::ElsewhereEntry { kind, sighting, .. } => [kind.label.as_bytes(), b": ", path(&sighting.path())].concat(),
         Thing::RuncRoot(found) => [b"Root directory of a container, mounted by runc: ", path(found)].concat(),
+        Thing::RuncState(found) => {
+            [b"State of a checkpointed container, kept by runc: ", path(found.directory())].concat()
+        }
         Thing::Rules { connection, found } => {
             let number = found.rules.len();
             let word = if number == 1 { "rule" } else { "rules" };
@@ -161,7 +165,12 @@ fn is_of_restore(thing: &Thing) -> bool {
             Shape::LinkRemap(_) | Shape::Temporary | Shape::LookAlike => false,
         },
         Thing::Process(_) | Thing::Entry { .. } | Thing::ElsewhereEntry { .. } | Thing::RuncRoot(_) => true,
-        Thing::Rules { .. } | Thing::Table(_) | Thing::Chain(_) | Thing::Frozen { .. } | Thing::Damage(_) => false,
+        Thing::RuncState(_)
+        | Thing::Rules { .. }
+        | Thing::Table(_)
+        | Thing::Chain(_)
+        | Thing::Frozen { .. }
+        | Thing::Damage(_) => false,
     }
 }
 
@@ -184,6 +193,7 @@ fn clean(object: &Object) -> Vec<u8> {
         Thing::Process(_) => b"criu-gc scan --clean --kill".to_vec(),
         Thing::ElsewhereEntry { sighting, cover, .. } => in_namespace(sighting, *cover),
         Thing::RuncRoot(_) => remove(object),
+        Thing::RuncState(found) => found.command(),
         Thing::File { .. }
         | Thing::Entry { .. }
         | Thing::Rules { .. }

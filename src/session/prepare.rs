@@ -16,10 +16,11 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{Cause, Error, Silent};
 use crate::goal::Goal;
 use crate::host::{self, Host, Wanted};
+use crate::kept_state;
 use crate::kind::{self, Claims};
 use crate::locate::containerd::{self, Layer};
 use crate::locate::context::Trust;
-use crate::locate::{self, Context, Given};
+use crate::locate::{self, Context, Given, Layout};
 use crate::logged;
 use crate::mounts;
 use crate::obstacle;
@@ -216,6 +217,9 @@ impl ReadImages {
                 let missing = probe::missing_for_restore(host, &checkpoint, &hints).map_err(Error::new)?;
                 survey.unknown.extend(missing);
             }
+        }
+        if origin.layout == Layout::Bundle {
+            survey.notes.extend(kept_state::note(host, &given));
         }
         survey.notes.extend(obstacle::notes(host, &given, &checkpoint, &hints.metadata, &settings.record_store));
         let advice = host.advice(&probe::trace_of(&checkpoint)).filter(|_| survey.is_open());

@@ -60,7 +60,7 @@ impl Echo {
         Self::with(host, &words, Net::of_host)
     }
 
-    fn with(host: TestHost, words: &[Word<'_>], net: impl Fn(&TestHost) -> Net) -> Self {
+    pub(crate) fn with(host: TestHost, words: &[Word<'_>], net: impl Fn(&TestHost) -> Net) -> Self {
         let listener = net(&host).listener();
         Self::start(host, words, listener, Network::Host)
     }

@@ -17,6 +17,10 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "a deleted directory that a killed restore created again goes on request", test: ghost_directory },
     Case { name: "a directory above one that a killed restore created again goes on request", test: directory_above },
     Case { name: "the source of a bind mount that a killed restore created again goes on request", test: bind_source },
+    Case {
+        name: "the source of a bind mount that the older mount engine created again is shown and stays",
+        test: bind_source_of_older_engine
+    },
     Case { name: "a control group that a killed restore created goes on request", test: control_group },
 ]));
 
@@ -92,19 +96,8 @@ fn directory_above(criu: &Criu) {
 }
 
 fn bind_source(criu: &Criu) {
-    let host = TestHost::new();
-    let container = Container::new(&host, "root").bind_inside("/source".as_ref(), "/target".as_ref());
-    let source = container.root().join("source");
-    for directory in [&source, &container.root().join("target")] {
-        fs::create_dir_all(directory).expect("a directory");
-    }
-    let words: [Word<'_>; 2] = [&"remove", &"/source"];
-    let tree = Launch::new(&words).container(&container).start(&host);
-    assert!(!host.path(&source).exists(), "void: it was not deleted");
-    let killed = dumped(criu, host, tree, DumpOptions::default());
-    killed.restore_killed(criu, Kill::after("mkdir", "source").of(Victim::Both));
-    // The first process of the container's pid namespace could not kill itself.
-    killed.host.run("sh", &[&"-c", &"kill -9 $(grep -l ^ld-linux /proc/[0-9]*/comm | cut -d/ -f3)"]);
+    let (killed, source) = with_deleted_source(criu);
+    killed.restore_killed_at_source(criu);
     let inside = killed.host.path(&source);
     let mode = || inside.metadata().expect("a directory").permissions().mode();
     assert_eq!(mode(), 0o040_600, "void: the restore did not create it");
@@ -114,6 +107,70 @@ fn bind_source(criu: &Criu) {
     assert!(!criu.try_restore(&killed.host, &killed.dump, &killed.options).status.success(), "void: it is in no way");
     assert_goes_on_request(&killed, "Source of a bind mount", &source);
     killed.assert_restores(criu);
+}
+
+/// The older mount engine creates a directory like any other.
+fn bind_source_of_older_engine(criu: &Criu) {
+    let (mut killed, source) = with_deleted_source(criu);
+    killed.options.extra.push("--mntns-compat-mode".into());
+    let inside = killed.host.path(&source);
+    killed.restore_killed_at_source(criu);
+    let mode = inside.metadata().expect("a directory").permissions().mode();
+    assert_eq!(mode, 0o040_755, "void: the restore did not create it");
+    let shown = killed.restorable(&["--show", "--kill"]);
+    let is_it = |line: &str| line.starts_with("Source of a bind mount: /source ") && line.contains("like-any-other");
+    assert!(shown.stdout.lines().any(is_it), "{shown}");
+    let kept = killed.restorable(&["--kill", "--allow", "unmarked"]);
+    assert!(kept.code() == 1 && inside.exists() && kept.stdout.contains("Kept, like-any-other (1 object)"), "{kept}");
+    let refused = killed.restorable(&["--allow", "like-any-other"]);
+    assert!(refused.code() == 2 && inside.exists(), "{refused}");
+    fs::write(inside.join("mine"), "").expect("a file");
+    assert_is_no_source(&killed, &inside);
+    fs::remove_file(inside.join("mine")).expect("a file");
+    fs::set_permissions(&inside, fs::Permissions::from_mode(0o750)).expect("permissions");
+    assert_is_no_source(&killed, &inside);
+    // One of the user's, after the restore.
+    fs::remove_dir(&inside).expect("a directory");
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    fs::create_dir(&inside).expect("a directory");
+    fs::set_permissions(&inside, fs::Permissions::from_mode(0o755)).expect("permissions");
+    assert_is_no_source(&killed, &inside);
+    fs::remove_dir(&inside).expect("a directory");
+    // Whoever the directory is, a restore of the newer engine did not create it.
+    killed.options.extra.clear();
+    killed.restore_killed_at_source(criu);
+    fs::set_permissions(&inside, fs::Permissions::from_mode(0o755)).expect("permissions");
+    assert_is_no_source(&killed, &inside);
+    fs::remove_dir(&inside).expect("a directory");
+    killed.assert_restores(criu);
+}
+
+#[track_caller]
+fn assert_is_no_source(killed: &Killed, path: &Path) {
+    let shown = killed.restorable(&["--kill", "--allow", "unmarked"]);
+    assert!(!shown.stdout.contains("Source of a bind mount") && path.exists(), "{shown}");
+}
+
+/// A dump of a tree that has a deleted directory mounted.
+fn with_deleted_source(criu: &Criu) -> (Killed, PathBuf) {
+    let host = TestHost::new();
+    let container = Container::new(&host, "root").bind_inside("/source".as_ref(), "/target".as_ref());
+    let source = container.root().join("source");
+    for directory in [&source, &container.root().join("target")] {
+        fs::create_dir_all(directory).expect("a directory");
+    }
+    let words: [Word<'_>; 2] = [&"remove", &"/source"];
+    let tree = Launch::new(&words).container(&container).start(&host);
+    assert!(!host.path(&source).exists(), "void: it was not deleted");
+    (dumped(criu, host, tree, DumpOptions::default()), source)
+}
+
+impl Killed {
+    fn restore_killed_at_source(&self, criu: &Criu) {
+        self.restore_killed(criu, Kill::after("mkdir", "source").of(Victim::Both));
+        // The first process of the container's pid namespace could not kill itself.
+        self.host.run("sh", &[&"-c", &"kill -9 $(grep -l ^ld-linux /proc/[0-9]*/comm | cut -d/ -f3)"]);
+    }
 }
 
 fn control_group(criu: &Criu) {

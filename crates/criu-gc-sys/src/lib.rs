@@ -20,4 +20,4 @@ pub use mount_namespaces::{MountNamespaces, mount_namespaces};
 pub use priority::use_disks_when_idle;
 pub use socket::{socket_file, socket_namespace};
 pub use socket_option::{leave_tcp_repair, peek_offset, reset_peek_offset, tcp_repair};
-pub use tracee::{SeizeError, Tracee};
+pub use tracee::{CAN_UNMAP, CallError, Position, SeizeError, Tracee};

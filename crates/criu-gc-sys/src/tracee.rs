@@ -4,8 +4,12 @@
 //! rustix has no `ptrace`, and no crate has `PTRACE_SETSIGMASK`. The stop is that of `PTRACE_INTERRUPT`: no signal is sent,
 //! and when this process ends, however it ends, the kernel lets the thread run on.
 
+mod call;
+#[cfg(target_arch = "x86_64")]
+mod registers;
+
 use std::marker::PhantomData;
-use std::ptr::null_mut;
+use std::ptr::{null_mut, without_provenance_mut};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,19 +18,36 @@ use rustix::process::Pid;
 
 use crate::socket_option::last_error;
 
+pub use call::{CAN_UNMAP, CallError, Position};
+
 /// The size of the kernel's set of signals, which `PTRACE_GETSIGMASK` wants to be told.
 const MASK_SIZE: usize = size_of::<u64>();
 /// How often a thread is asked whether it has stopped.
 const INTERVAL: Duration = Duration::from_millis(1);
+/// What `PTRACE_O_TRACESYSGOOD` adds to the signal of a stop at a system call.
+const AT_CALL: i32 = 0x80;
 
 /// A stopped thread. Only the thread that stopped it may use the value, so it is not `Send`.
 #[derive(Debug)]
 pub struct Tracee {
     thread: Pid,
-    /// The signal that was about to be delivered when the thread stopped.
-    signal: i32,
-    is_stopped: bool,
+    stop: Stop,
     of_thread: PhantomData<*mut ()>,
+}
+
+/// How a thread is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// It runs.
+    Not,
+    /// By `PTRACE_INTERRUPT`.
+    Interrupt,
+    /// By a signal that stops the whole process, until a SIGCONT.
+    Group,
+    /// By a signal that was about to be delivered, which must arrive.
+    Signal(i32),
+    /// At the beginning or the end of a system call.
+    Call,
 }
 
 /// Why a thread could not be stopped.
@@ -56,17 +77,16 @@ impl Tracee {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn seize(thread: Pid, patience: Duration) -> Result<Self, SeizeError> {
-        let mut tracee = Tracee { thread, signal: 0, is_stopped: false, of_thread: PhantomData };
+        let mut tracee = Tracee { thread, stop: Stop::Not, of_thread: PhantomData };
         tracee.request(libc::PTRACE_SEIZE, null_mut(), null_mut()).map_err(SeizeError::Refused)?;
         tracee.request(libc::PTRACE_INTERRUPT, null_mut(), null_mut()).map_err(SeizeError::Refused)?;
-        let since = Instant::now();
-        while !tracee.has_stopped()? {
-            if since.elapsed() > patience {
-                return Err(SeizeError::DoesNotStop);
-            }
-            sleep(INTERVAL);
-        }
+        tracee.await_stop(Instant::now() + patience)?;
         Ok(tracee)
+    }
+
+    /// Its id.
+    pub fn thread(&self) -> Pid {
+        self.thread
     }
 
     /// The signals that the thread blocks, the first signal in the lowest bit (`PTRACE_GETSIGMASK`, Linux 3.11).
@@ -75,8 +95,7 @@ impl Tracee {
     /// `ESRCH` if it has ended.
     pub fn blocked_signals(&self) -> Result<u64, Errno> {
         let mut mask = 0_u64;
-        let size = std::ptr::without_provenance_mut(MASK_SIZE);
-        self.request(libc::PTRACE_GETSIGMASK, size, (&raw mut mask).cast()).map(|()| mask)
+        self.request(libc::PTRACE_GETSIGMASK, without_provenance_mut(MASK_SIZE), (&raw mut mask).cast()).map(|()| mask)
     }
 
     /// Makes the thread block these signals and no others (`PTRACE_SETSIGMASK`). Those that are pending and not blocked any
@@ -85,32 +104,55 @@ impl Tracee {
     /// # Errors
     /// `ESRCH` if it has ended.
     pub fn block_signals(&self, mut mask: u64) -> Result<(), Errno> {
-        let size = std::ptr::without_provenance_mut(MASK_SIZE);
-        self.request(libc::PTRACE_SETSIGMASK, size, (&raw mut mask).cast())
+        self.request(libc::PTRACE_SETSIGMASK, without_provenance_mut(MASK_SIZE), (&raw mut mask).cast())
     }
 
-    fn has_stopped(&mut self) -> Result<bool, SeizeError> {
+    fn await_stop(&mut self, until: Instant) -> Result<(), SeizeError> {
+        while !self.has_stopped(libc::WNOHANG)? {
+            if Instant::now() > until {
+                return Err(SeizeError::DoesNotStop);
+            }
+            sleep(INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Asks whether it has stopped, or with no option waits until it has.
+    fn has_stopped(&mut self, option: i32) -> Result<bool, SeizeError> {
         let mut status = 0;
         let pid = self.thread.as_raw_nonzero().get();
         // SAFETY: the kernel writes one `int` to `status`.
-        let waited = unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL | libc::WNOHANG) };
+        let waited = unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL | option) };
         match waited {
             0 => Ok(false),
+            -1 if last_error() == Errno::INTR => Ok(false),
             -1 => Err(SeizeError::Refused(last_error())),
             _ if !libc::WIFSTOPPED(status) => Err(SeizeError::Ended),
             _ => {
-                self.is_stopped = true;
-                // A stop for an event delivers nothing; any other is that of a signal on its way, which must arrive.
                 let is_event = status >> 16 == libc::PTRACE_EVENT_STOP;
-                self.signal = if is_event { 0 } else { libc::WSTOPSIG(status) };
+                self.stop = match (is_event, libc::WSTOPSIG(status)) {
+                    (true, libc::SIGTRAP) => Stop::Interrupt,
+                    (true, _) => Stop::Group,
+                    (false, signal) if signal == libc::SIGTRAP | AT_CALL => Stop::Call,
+                    (false, signal) => Stop::Signal(signal),
+                };
                 Ok(true)
             }
         }
     }
 
+    /// The signal that arrives when the thread runs on.
+    fn signal(&self) -> *mut libc::c_void {
+        match self.stop {
+            Stop::Signal(signal) => without_provenance_mut(usize::try_from(signal).unwrap_or_default()),
+            Stop::Not | Stop::Interrupt | Stop::Group | Stop::Call => null_mut(),
+        }
+    }
+
     fn request(&self, request: libc::c_uint, address: *mut libc::c_void, data: *mut libc::c_void) -> Result<(), Errno> {
-        // SAFETY: of the requests that this module makes, SEIZE, INTERRUPT and DETACH touch no memory of ours, and the two
-        // about signals read or write the `MASK_SIZE` bytes of a `u64` at `data`.
+        // SAFETY: of the requests that this module makes, SEIZE, INTERRUPT, SETOPTIONS, SYSCALL and DETACH touch no memory of
+        // ours; the two about signals read or write the `MASK_SIZE` bytes of a `u64` at `data`, those about registers one
+        // structure of the kernel's size, and GET_SYSCALL_INFO as many bytes as it is told.
         let result = unsafe { libc::ptrace(request, self.thread.as_raw_nonzero().get(), address, data) };
         if result == -1 { Err(last_error()) } else { Ok(()) }
     }
@@ -119,56 +161,11 @@ impl Tracee {
 impl Drop for Tracee {
     /// Lets the thread run on. One that has not stopped cannot be detached: the kernel does it when the calling thread ends.
     fn drop(&mut self) {
-        if self.is_stopped {
-            let signal = usize::try_from(self.signal).unwrap_or_default();
-            let _ = self.request(libc::PTRACE_DETACH, null_mut(), std::ptr::without_provenance_mut(signal));
+        if self.stop != Stop::Not {
+            let _ = self.request(libc::PTRACE_DETACH, null_mut(), self.signal());
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::process::{Child, Command};
-
-    struct Sleeper(Child);
-
-    impl Drop for Sleeper {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-
-    fn sleeper() -> (Sleeper, Pid) {
-        let child = Sleeper(Command::new("sleep").arg("60").spawn().unwrap());
-        let pid = Pid::from_raw(i32::try_from(child.0.id()).unwrap()).unwrap();
-        (child, pid)
-    }
-
-    #[test]
-    fn a_thread_gets_another_set_of_blocked_signals_and_runs_on() {
-        let (mut child, pid) = sleeper();
-        let seize = || Tracee::seize(pid, Duration::from_secs(10)).unwrap();
-        assert_eq!(seize().blocked_signals(), Ok(0));
-        // SIGTERM, which is not delivered then.
-        seize().block_signals(1 << 14).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        assert_eq!(seize().blocked_signals(), Ok(1 << 14));
-        assert!(child.0.try_wait().unwrap().is_none());
-        seize().block_signals(0).unwrap();
-        let status = child.0.wait().unwrap();
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(15));
-    }
-
-    #[test]
-    fn a_thread_that_somebody_traces_is_refused() {
-        let (_child, pid) = sleeper();
-        let _tracee = Tracee::seize(pid, Duration::from_secs(10)).unwrap();
-        let again = std::thread::scope(|scope| {
-            let again = || Tracee::seize(pid, Duration::from_secs(10)).map(drop);
-            scope.spawn(again).join().unwrap()
-        });
-        assert_eq!(again, Err(SeizeError::Refused(Errno::PERM)));
-    }
-}
+mod tests;

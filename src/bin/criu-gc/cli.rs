@@ -125,6 +125,10 @@ pub(crate) struct Arguments {
     )]
     pub(crate) peek_offsets: bool,
 
+    /// After the word heal, also unmap the memory that a killed dump left in the processes, which harms nothing
+    #[arg(long)]
+    pub(crate) unmap: bool,
+
     /// Print one JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -256,7 +260,7 @@ impl Arguments {
     /// Options that belong to one word only.
     fn check_word(&self) -> Result<(), String> {
         let is_heal = self.command == Some(CommandWord::Heal);
-        let of_heal = [("--pid", !self.pid.is_empty()), ("--peek-offsets", self.peek_offsets)];
+        let of_heal = [("--pid", !self.pid.is_empty()), ("--peek-offsets", self.peek_offsets), ("--unmap", self.unmap)];
         let of_others = [
             ("--only", self.only.is_some()),
             ("--save", self.save.is_some()),
@@ -279,6 +283,7 @@ impl Arguments {
             && self.all_directories().is_empty()
             && (!self.pid.is_empty() || !self.netns.is_empty())
             && !self.peek_offsets
+            && !self.unmap
     }
 
     /// Everything that was named, in order, `-D` first.

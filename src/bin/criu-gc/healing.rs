@@ -35,6 +35,7 @@ impl<'a> Healing<'a> {
         let options = Options::new().on_event(move |event| observer.show(event));
         let options = arguments.work_dir.iter().fold(options, Options::work_dir);
         let options = if arguments.peek_offsets { options.peek_offsets() } else { options };
+        let options = if arguments.unmap { options.unmap() } else { options };
         Healing { terminal, arguments, options }
     }
 

@@ -97,6 +97,7 @@ impl Reader<'_> {
                 ended: written,
                 has_locked: self.is_restored_without_rules() && facts.has_locked,
                 groups: facts.made_groups,
+                bound: facts.bound,
             });
         }
         if let Some(took) =

@@ -4,10 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
 use serde::Deserialize;
 
 use super::super::container::{At, Container, Name};
 use super::super::own::{self, OwnError};
+use crate::system::dir::Directory;
+use crate::time::Timestamp;
 
 /// Where runtimes keep the state of a container, in a directory of its own, and how many directories below.
 pub const STATES: [(&str, Depth); 4] = [
@@ -26,11 +29,30 @@ pub enum Depth {
     Namespaces,
 }
 
+/// The file that runc writes beside the state of a container once it is checkpointed (`criuNotifications` in
+/// `libcontainer/criu_linux.go`).
+const CHECKPOINTED: &str = "checkpoint";
+
 /// The state of a container: of runc `config.labels`, of crun `bundle`.
 #[derive(Debug, Default, Deserialize)]
 struct State {
     bundle: Option<PathBuf>,
     config: Option<Config>,
+    init_process_pid: Option<u32>,
+    init_process_start: Option<u64>,
+}
+
+/// A container that runc has checkpointed and not forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpointed {
+    /// Where its state is.
+    pub directory: PathBuf,
+    /// Its bundle.
+    pub bundle: Option<PathBuf>,
+    /// Its first process: the pid, and when it started, in ticks since the boot.
+    pub process: (u32, u64),
+    /// When it was checkpointed.
+    pub since: Timestamp,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -59,6 +81,20 @@ pub fn bundle(directory: &Path) -> Result<Option<PathBuf>, OwnError> {
 /// All containers that have a state.
 pub(super) fn containers() -> Result<Vec<Container>, OwnError> {
     let mut found = Vec::new();
+    for (store, id) in states()? {
+        let bundle = bundle(&store.join(&id)).unwrap_or_default();
+        // Two engines may have a container of one id.
+        let means = store.join(&id).display().to_string();
+        let names = vec![Name { typed: id.clone(), means }];
+        let at = bundle.into_iter().map(At::Directory).collect();
+        found.push(Container { names, id: None, name: Some(id), at });
+    }
+    Ok(found)
+}
+
+/// Where the states are, and the ids of their containers.
+fn states() -> Result<Vec<(PathBuf, String)>, OwnError> {
+    let mut found = Vec::new();
     for (states, depth) in STATES {
         let states = Path::new(states);
         let stores = match depth {
@@ -66,17 +102,33 @@ pub(super) fn containers() -> Result<Vec<Container>, OwnError> {
             Depth::Namespaces => own::names(states)?.into_iter().map(|name| states.join(name)).collect(),
         };
         for store in stores {
-            for id in own::names(&store)? {
-                let bundle = bundle(&store.join(&id)).unwrap_or_default();
-                // Two engines may have a container of one id.
-                let means = store.join(&id).display().to_string();
-                let names = vec![Name { typed: id.clone(), means }];
-                let at = bundle.into_iter().map(At::Directory).collect();
-                found.push(Container { names, id: None, name: Some(id), at });
-            }
+            found.extend(own::names(&store)?.into_iter().map(|id| (store.clone(), id)));
         }
     }
     Ok(found)
+}
+
+/// The containers that runc has checkpointed, and what could not be read.
+pub fn checkpointed() -> Result<(Vec<Checkpointed>, Vec<OwnError>), OwnError> {
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
+    for (store, id) in states()? {
+        match checkpointed_at(store.join(id)) {
+            Ok(container) => found.extend(container),
+            Err(error) => unread.push(error),
+        }
+    }
+    Ok((found, unread))
+}
+
+fn checkpointed_at(directory: PathBuf) -> Result<Option<Checkpointed>, OwnError> {
+    let entry = |opened: Directory| opened.entry(CHECKPOINTED.as_ref());
+    let Some(mark) = own::directory(&directory)?.map(entry).transpose()?.flatten() else { return Ok(None) };
+    let is_mark = mark.file_type() == FileType::RegularFile && mark.size == 0 && mark.owner == 0;
+    let state = if is_mark { own::json::<State>(&directory.join("state.json"))? } else { None };
+    let Some(state) = state else { return Ok(None) };
+    let process = state.init_process_pid.zip(state.init_process_start);
+    let bundle = state.bundle();
+    Ok(process.map(|process| Checkpointed { directory, bundle, process, since: mark.changed }))
 }
 
 #[cfg(test)]

@@ -106,6 +106,7 @@ fn a_last_objection_set_aside_leads_to_the_removal() {
             | KeepReason::CriuAtWork
             | KeepReason::TreeTraced
             | KeepReason::LogOnly
+            | KeepReason::LikeAnyOther
             | KeepReason::CriuElsewhere
             | KeepReason::HalfRestored
             | KeepReason::InUse
@@ -132,6 +133,7 @@ fn a_reason_that_names_a_fact_to_be_changed_first_cannot_be_allowed() {
         KeepReason::CriuAtWork,
         KeepReason::TreeTraced,
         KeepReason::LogOnly,
+        KeepReason::LikeAnyOther,
         KeepReason::HalfRestored,
         KeepReason::CriuElsewhere,
         KeepReason::InUse,

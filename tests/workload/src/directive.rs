@@ -54,6 +54,9 @@ pub(crate) enum Directive {
     Serve(SocketAddr),
     /// `own-mounts SOURCE TARGET`: take a mount namespace of one's own, and bind one directory to another in it.
     OwnMounts(PathBuf, PathBuf),
+    /// `waits FILE`: begin three threads that wait again and again, each by another system call, and write to the file how
+    /// long each time.
+    Waits(PathBuf),
     /// `child DIRECTIVES … end`
     Child(Vec<OsString>),
     /// `ready FILE`
@@ -119,6 +122,7 @@ impl Words<'_> {
             "listen" => Directive::Listen(self.address()?),
             "serve" => Directive::Serve(self.address()?),
             "own-mounts" => Directive::OwnMounts(self.path()?, self.path()?),
+            "waits" => Directive::Waits(self.path()?),
             "child" => Directive::Child(self.until_end()?),
             "ready" => Directive::Ready(self.path()?),
             _ => return Err(format!("{keyword:?} is no directive").into()),

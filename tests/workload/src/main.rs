@@ -12,6 +12,7 @@ mod files;
 mod report;
 mod shared_memory;
 mod sockets;
+mod waits;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -80,6 +81,7 @@ fn apply(directive: &Directive, held: &mut Held, report: &mut Report) -> Outcome
         Directive::Listen(address) => keep(sockets::listen(*address, report)?),
         Directive::Serve(address) => held.server = Some(sockets::server(*address, report)?),
         Directive::OwnMounts(source, target) => container::mount_alone(source, target)?,
+        Directive::Waits(path) => waits::begin(path)?,
         Directive::Child(arguments) => children::start(arguments, report)?,
         Directive::Ready(path) => report.write_to(path),
     }
