@@ -46,7 +46,7 @@ use crate::error::{Cause, Error};
 use crate::interrupt::Control;
 use crate::options::Event;
 use crate::session::living::{self, Opened};
-use find::Found;
+use damage::Found;
 
 pub(crate) use damage::MASK_OF_CRIU;
 pub(crate) use patient::{LockId, Patient, of_images, of_process};

@@ -2,8 +2,7 @@
 //! Carries out a cure, step by step. Right before each change the process is compared once more, and before each step it is
 //! asked again whether a criu is at work.
 
-use super::damage::{Damage, Finding, Lock, Socket};
-use super::find::Found;
+use super::damage::{Damage, Finding, Found, Lock, Socket};
 use super::{group, parasite};
 use crate::carrier;
 use crate::carrier::filter::{self, FilterRemoval};

@@ -98,6 +98,18 @@ pub(super) struct Finding {
     pub(super) verdict: Verdict,
 }
 
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) members: Vec<Member>,
+    /// In the order of the cure.
+    pub(super) findings: Vec<Finding>,
+    /// Why nothing is touched.
+    pub(super) hands_off: Option<(Why, String)>,
+    pub(super) notes: Vec<String>,
+    pub(super) unknown: Vec<String>,
+}
+
 impl Finding {
     pub(super) fn new(damage: Damage, verdict: Verdict) -> Self {
         Finding { damage, verdict }

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::damage::{Damage, Finding, MASK_OF_CRIU, Member, Socket, Verdict, Why};
+use super::damage::{Damage, Finding, Found, MASK_OF_CRIU, Socket, Verdict, Why};
 use super::group::{self, Group, NoProcess};
 use super::{OnRequest, Requests, locks, parasite};
 use crate::causes::with_causes;
@@ -16,18 +16,6 @@ use crate::host::living;
 use crate::host::{Host, Wanted};
 use crate::session::living::Clues;
 use crate::system::living::{CAN_UNMAP, Patch};
-
-/// What was found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) members: Vec<Member>,
-    /// In the order of the cure.
-    pub(super) findings: Vec<Finding>,
-    /// Why nothing is touched.
-    pub(super) hands_off: Option<(Why, String)>,
-    pub(super) notes: Vec<String>,
-    pub(super) unknown: Vec<String>,
-}
 
 /// Looks at every process that is meant. The error: the target is none.
 pub(super) fn find(clues: &Clues, requests: Requests) -> Result<Found, NoProcess> {

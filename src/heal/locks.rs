@@ -9,8 +9,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::damage::{Damage, Finding, Lock, Socket, Verdict, Why};
-use super::find::Found;
+use super::damage::{Damage, Finding, Found, Lock, Socket, Verdict, Why};
 use crate::carrier::filter::{FoundChain, FoundRule, FoundRules, FoundTable, TableName};
 use crate::causes::with_causes;
 use crate::checkpoint::RunId;

@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use super::damage::{Damage, Lock};
-use super::find::{self, Found};
+use super::damage::{Damage, Found, Lock};
+use super::find;
 use super::report::SubjectReport;
 use super::{Options, Requests, Target, report};
 use crate::connection::Connection;

@@ -4,9 +4,9 @@
 use serde::Serialize;
 
 use super::cure::Outcome;
-use super::damage::{self, Finding, Member, Verdict};
-use super::find::Found;
+use super::damage::{self, Finding, Found, Member, Verdict};
 use super::words;
+pub use super::words::KeptDamage;
 use crate::json::Bytes;
 use crate::report::SCHEMA_VERSION;
 
@@ -121,16 +121,6 @@ pub enum DamageVerdict {
     Heal,
     /// It stays.
     Keep,
-}
-
-/// Why damage stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct KeptDamage {
-    /// A name for programs.
-    pub name: &'static str,
-    /// A sentence for people.
-    pub explanation: &'static str,
 }
 
 /// What happened to damage.

@@ -3,8 +3,19 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use serde::Serialize;
+
 use super::damage::{Damage, Lock, Socket, Why};
-use super::report::KeptDamage;
+
+/// Why damage stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct KeptDamage {
+    /// A name for programs.
+    pub name: &'static str,
+    /// A sentence for people.
+    pub explanation: &'static str,
+}
 
 /// What it is.
 pub(super) fn text(damage: &Damage) -> Vec<u8> {

@@ -15,7 +15,7 @@ use criu_gc_sys::Uuid;
 use super::crc32c::crc32c;
 use super::dir::FileIdentity;
 use super::filesystem::{self, FilesystemId};
-use super::unmounted::{LARGEST_DIRECTORY, ReadError};
+use super::on_device::{LARGEST_DIRECTORY, ReadError};
 use crate::time::Timestamp;
 
 type Result<T> = std::result::Result<T, ReadError>;

@@ -12,7 +12,7 @@ use super::crc32c::crc32c;
 use super::device::Device;
 use super::dir::FileIdentity;
 use super::filesystem::{self, FilesystemId};
-use super::unmounted::ReadError;
+use super::on_device::ReadError;
 use inode::Inode;
 use superblock::{LARGEST_SECTOR, Superblock};
 

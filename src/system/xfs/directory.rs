@@ -6,7 +6,7 @@
 //! of it.
 
 use super::super::big_endian::{u16_at, u32_at, u64_at};
-use super::super::unmounted::{LARGEST_DIRECTORY, ReadError};
+use super::super::on_device::{LARGEST_DIRECTORY, ReadError};
 use super::extents::{self, Extent};
 use super::inode::{Format, Inode};
 use super::{BlockHead, Result, Xfs};

@@ -5,7 +5,7 @@
 //! the one before: so a walk ends, whatever the device holds.
 
 use super::super::big_endian::{u16_at, u64_at};
-use super::super::unmounted::{LARGEST_DIRECTORY, ReadError};
+use super::super::on_device::{LARGEST_DIRECTORY, ReadError};
 use super::inode::{Format, Inode};
 use super::{BlockHead, Result, Xfs};
 

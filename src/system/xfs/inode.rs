@@ -2,7 +2,7 @@
 //! An inode of an XFS (`xfs_dinode`). Pure.
 
 use super::super::big_endian::{u16_at, u32_at, u64_at};
-use super::super::unmounted::ReadError;
+use super::super::on_device::ReadError;
 use super::superblock::Superblock;
 use super::{Result, has_checksum};
 use crate::time::Timestamp;

@@ -4,7 +4,7 @@
 use criu_gc_sys::Uuid;
 
 use super::super::big_endian::{u16_at, u32_at, u64_at};
-use super::super::unmounted::ReadError;
+use super::super::on_device::ReadError;
 use super::{Result, has_checksum};
 
 /// No sector of an XFS is larger.
