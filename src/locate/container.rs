@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A container as an engine of this host knows it: what an operator calls it, and where its checkpoints may be.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Located, Unusable};
 
@@ -58,6 +58,19 @@ impl Container {
         let by_name = name.iter().map(|name| Name { typed: name.clone(), means: id.clone() });
         let names = by_name.chain([Name { typed: id.clone(), means: id.clone() }]).collect();
         Container { names, id: Some(id), name, at }
+    }
+
+    /// Something that cannot be read, and may be any container's.
+    pub(super) fn unread(unusable: Unusable) -> Self {
+        Container { at: vec![At::Unusable(unusable)], ..Container::default() }
+    }
+
+    /// What cannot be read, if nothing tells whose it is.
+    pub(super) fn unread_path(&self) -> Option<&Path> {
+        match &self.at[..] {
+            [At::Unusable(unusable)] if self.names.is_empty() && self.name.is_none() => Some(&unusable.path),
+            _ => None,
+        }
     }
 
     /// Whether this is something that cannot be read, and may be of what was typed.

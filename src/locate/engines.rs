@@ -53,7 +53,7 @@ pub enum Engine {
 #[derive(Debug, thiserror::Error)]
 pub enum NameError {
     /// There is none of this name.
-    #[error("{}{}; {}", engine.absent(typed), near(nearest), forms())]
+    #[error("{}{}{}; {}", engine.absent(typed), near(nearest), may_have_it(unread), forms())]
     Absent {
         /// Of which.
         engine: Engine,
@@ -61,6 +61,8 @@ pub enum NameError {
         typed: String,
         /// Those that were perhaps meant.
         nearest: Vec<String>,
+        /// What cannot be read, and may be of it.
+        unread: Vec<PathBuf>,
     },
     /// There are several.
     #[error("{named} is ambiguous: {}; {}", means.join(", "), forms())]
@@ -118,6 +120,23 @@ fn forms() -> String {
 
 fn near(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!("; the nearest are {}", nearest.join(", ")) }
+}
+
+fn may_have_it(unread: &[PathBuf]) -> String {
+    match unread {
+        [] => String::new(),
+        [path] => format!("; {} cannot be read, and may be of it", path.display()),
+        [path, ..] => {
+            format!("; {} archives cannot be read, such as {}, and may be of it", unread.len(), path.display())
+        }
+    }
+}
+
+/// Whether archives are read for the names in them, which takes as long as they are large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Archives {
+    Read,
+    LeftOut,
 }
 
 impl Engine {
@@ -199,17 +218,17 @@ impl Engine {
     }
 
     /// The containers that it knows.
-    fn containers(self) -> Result<Vec<Container>, NameError> {
+    fn containers(self, archives: Archives) -> Result<Vec<Container>, NameError> {
         let own = |source| NameError::Own { engine: self, source };
         match self {
             Engine::Podman => Ok(podman::containers()?),
             Engine::Docker => docker::containers().map_err(own),
-            Engine::Cri => cri::containers(),
+            Engine::Cri => cri::containers(archives),
             Engine::Ctr => ctr::containers(),
             Engine::Lxc => lxc::containers().map_err(own),
             Engine::Incus => incus::containers().map_err(own),
             Engine::Runc => oci_runtime::containers().map_err(own),
-            Engine::Kubernetes => kubernetes::containers(),
+            Engine::Kubernetes => kubernetes::containers(archives),
         }
     }
 }
@@ -226,7 +245,7 @@ pub(super) fn name_in(named: &Path) -> Option<(Engine, &OsStr)> {
 /// Finds the checkpoints of the container that the user named.
 pub(super) fn locate(engine: Engine, name: &OsStr, reading: Reading<'_>) -> Result<Collection, LocateError> {
     let typed = name.to_string_lossy();
-    let containers = pick(engine, engine.containers()?, &typed)?;
+    let containers = pick(engine, engine.containers(Archives::Read)?, &typed)?;
     let mut found = Collection::default();
     let mut places = Vec::new();
     for Container { id, name, at, .. } in containers {
@@ -274,7 +293,8 @@ fn in_place(at: At, reading: Reading<'_>, places: &mut Vec<PathBuf>) -> Result<C
     }
 }
 
-/// What is wrong with a path that does not exist, if it may have been meant as a name.
+/// What is wrong with a path that does not exist, if it may have been meant as a name. For a word that was mistyped no archive
+/// is read.
 pub(super) fn explain_missing(named: &Path) -> Option<NameError> {
     let named = named.to_str()?;
     let is_word = |text: &str| {
@@ -290,7 +310,7 @@ pub(super) fn explain_missing(named: &Path) -> Option<NameError> {
     let means: Vec<String> = Engine::ALL
         .into_iter()
         .filter_map(|engine| {
-            let found = pick(engine, engine.containers().ok()?, named).ok()?;
+            let found = pick(engine, engine.containers(Archives::LeftOut).ok()?, named).ok()?;
             (!found.is_empty()).then(|| format!("{}:{named}", engine.prefix()))
         })
         .collect();
@@ -305,7 +325,9 @@ pub fn completions(typed: &str) -> Vec<String> {
     };
     let begin = begin.to_string_lossy();
     let mut names = Vec::new();
-    for container in engine.containers().unwrap_or_default().iter().filter(|container| has_checkpoint(container)) {
+    for container in
+        engine.containers(Archives::Read).unwrap_or_default().iter().filter(|container| has_checkpoint(container))
+    {
         // The short names and ids only if no other begins so.
         let mut typed = container.names.iter().map(|name| name.typed.as_str()).filter(|name| name.starts_with(&*begin));
         names.extend(typed.next().map(|name| format!("{}:{name}", engine.prefix())));

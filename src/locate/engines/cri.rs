@@ -2,12 +2,12 @@
 //! The containers of Kubernetes by the ids of crictl: those of containerd and of CRI-O on this host, and the kubelet's archives.
 
 use super::super::container::{At, Container};
-use super::super::{own, podman};
+use super::super::{Collection, own, podman};
 use super::containerd::{self};
-use super::{Engine, NameError, kubernetes};
+use super::{Archives, Engine, NameError, kubernetes};
 
 /// All containers.
-pub(super) fn containers() -> Result<Vec<Container>, NameError> {
+pub(super) fn containers(archives: Archives) -> Result<Vec<Container>, NameError> {
     let own = |source| NameError::Own { engine: Engine::Cri, source };
     let mut found = Vec::new();
     for root in containerd::roots().map_err(own)? {
@@ -21,10 +21,14 @@ pub(super) fn containers() -> Result<Vec<Container>, NameError> {
         let at = at.into_iter().filter(|at| matches!(at, At::Directory(_))).collect();
         Some(Container::with_id(id?, None, at))
     }));
-    for located in kubernetes::archived()? {
-        if let Some(id) = located.context.container.id.clone() {
-            found.push(Container::with_id(id, None, vec![At::Here(Box::new(located))]));
+    if archives == Archives::Read {
+        let Collection { located, unusable } = kubernetes::archived()?;
+        for located in located {
+            if let Some(id) = located.context.container.id.clone() {
+                found.push(Container::with_id(id, None, vec![At::Here(Box::new(located))]));
+            }
         }
+        found.extend(unusable.into_iter().map(Container::unread));
     }
     Ok(found)
 }

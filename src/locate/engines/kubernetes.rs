@@ -8,7 +8,7 @@ use super::super::container::{At, Container, Name};
 use super::super::own;
 use super::super::{Collection, LocateError, Located, Unusable};
 use super::containerd::{self, List};
-use super::{Engine, NameError};
+use super::{Archives, Engine, NameError};
 
 /// Where the kubelet has the checkpoints of containers, and those of whole pods.
 const STORES: [&str; 2] = ["/var/lib/kubelet/checkpoints", "/var/lib/kubelet/pod-checkpoints"];
@@ -25,11 +25,11 @@ struct Place<'a> {
 }
 
 /// All containers of pods.
-pub(super) fn containers() -> Result<Vec<Container>, NameError> {
+pub(super) fn containers(archives: Archives) -> Result<Vec<Container>, NameError> {
     let own = |source| NameError::Own { engine: Engine::Kubernetes, source };
     let mut found = Vec::new();
-    for store in STORES {
-        let Collection { located, unusable } = collection_at(Path::new(store))?;
+    if archives == Archives::Read {
+        let Collection { located, unusable } = archived()?;
         found.extend(located.into_iter().filter_map(of_located));
         found.extend(unusable.into_iter().map(of_unusable));
     }
@@ -49,11 +49,13 @@ pub(super) fn containers() -> Result<Vec<Container>, NameError> {
     Ok(found)
 }
 
-/// The checkpoints in the kubelet's archives.
-pub(super) fn archived() -> Result<Vec<Located>, NameError> {
-    let mut found = Vec::new();
+/// The checkpoints in the kubelet's archives, and the archives that cannot be read.
+pub(super) fn archived() -> Result<Collection, NameError> {
+    let mut found = Collection::default();
     for store in STORES {
-        found.extend(collection_at(Path::new(store))?.located);
+        let Collection { located, unusable } = collection_at(Path::new(store))?;
+        found.located.extend(located);
+        found.unusable.extend(unusable);
     }
     Ok(found)
 }

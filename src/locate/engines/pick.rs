@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Which of an engine's containers is meant by what was typed, and which were perhaps meant, pure.
 
+use std::path::Path;
+
 use super::super::container::Container;
 use super::{Engine, NameError};
 
@@ -28,7 +30,8 @@ pub(super) fn pick(engine: Engine, containers: Vec<Container>, typed: &str) -> R
     match means[..] {
         [] if !perhaps.contains(&true) => {
             let nearest = nearest(&containers, typed).iter().map(|name| with_prefix(name)).collect();
-            Err(NameError::Absent { engine, typed: typed.to_owned(), nearest })
+            let unread = containers.iter().filter_map(Container::unread_path).map(Path::to_owned).collect();
+            Err(NameError::Absent { engine, typed: typed.to_owned(), nearest, unread })
         }
         [] | [_] => {
             let is_meant = meant.iter().zip(&perhaps).map(|(means, perhaps)| !means.is_empty() || *perhaps);
@@ -44,7 +47,7 @@ pub(super) fn pick(engine: Engine, containers: Vec<Container>, typed: &str) -> R
 
 /// The names that are written most like this one.
 fn nearest(containers: &[Container], typed: &str) -> Vec<String> {
-    let mut names: Vec<&str> = containers.iter().map(Container::shown).collect();
+    let mut names: Vec<&str> = containers.iter().map(Container::shown).filter(|name| !name.is_empty()).collect();
     names.sort_unstable();
     names.dedup();
     let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
@@ -55,6 +58,7 @@ fn nearest(containers: &[Container], typed: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::{LocateError, Unusable};
     use super::*;
 
     const ONE: &str = "6c0f0e1b00000000000000000000000000000000000000000000000000000001";
@@ -88,6 +92,21 @@ mod tests {
         let mut containers = two();
         containers[0].names[0].typed = "6c0f".to_owned();
         assert_eq!(picked(containers, "6c0f").unwrap(), [ONE]);
+    }
+
+    #[test]
+    fn an_absent_name_may_be_in_what_cannot_be_read() {
+        let unread = |path: &str| {
+            let error = LocateError::NoImages { path: path.into() };
+            Container::unread(Unusable { path: path.into(), error })
+        };
+        let mut containers = two();
+        containers.extend([unread("/one.tar"), unread("/two.tar")]);
+        assert_eq!(picked(containers, ONE).unwrap(), [ONE]);
+        let text = pick(Engine::Cri, vec![unread("/one.tar")], "abc").unwrap_err().to_string();
+        assert!(text.contains(" has no container abc; /one.tar cannot be read, and may be of it; names "), "{text}");
+        let text = pick(Engine::Cri, vec![unread("/one.tar"), unread("/two.tar")], "abc").unwrap_err().to_string();
+        assert!(text.contains("; 2 archives cannot be read, such as /one.tar, and may be of it; "), "{text}");
     }
 
     #[test]
