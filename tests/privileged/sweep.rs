@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use testkit::{Criu, DumpOptions, IptablesFlavour};
+use testkit::{Criu, DumpOptions, IptablesFlavour, TestHost};
 
 use crate::case::{Case, Cases};
 use crate::faults::tell;
@@ -22,8 +22,25 @@ inventory::submit!(Cases::with_each_criu(&[
     Case { name: "after a restore killed at any moment, the next one succeeds", test: restores },
 ]));
 
-/// After so long no process is on its way to where it stays.
+/// How long nothing may have changed that a killed criu, its children and the tree do.
 const SETTLED: Duration = Duration::from_millis(100);
+
+/// Waits until no process is on its way to where it stays: a child of criu's, which probes the kernel, runs on for a moment and
+/// removes the directory in `/tmp` that it makes.
+fn settle(host: &TestHost) {
+    const LOOK: &str = "grep -hE '\\((criu|workload)\\)' /proc/[0-9]*/stat 2>/dev/null | cut -d ' ' -f 1-3,14,15; \
+                        ls -d /tmp/.criu* 2>/dev/null || true";
+    let look = || host.run("sh", &[&"-c", &LOOK]).stdout;
+    let mut before = look();
+    let has_settled = || {
+        std::thread::sleep(SETTLED);
+        let now = look();
+        let is_same = now == before;
+        before = now;
+        is_same.then_some(())
+    };
+    testkit::wait_until(has_settled).expect("void: the processes do not come to rest");
+}
 
 /// How many moments there are if nobody says.
 const FEW: u32 = 10;
@@ -87,7 +104,7 @@ fn dumps(criu: &Criu) {
             continue;
         }
         killed += 1;
-        std::thread::sleep(SETTLED);
+        settle(&echo.host);
         if matches!(echo.tree.state(), None | Some('Z')) {
             dead += 1;
             continue;
@@ -133,7 +150,7 @@ fn restores(criu: &Criu) {
             continue;
         }
         killed += 1;
-        std::thread::sleep(SETTLED);
+        settle(&dumped.host);
         littered += u32::from(dumped.processes() > 0 || !dumped.names(".ghost").is_empty());
         let undone = dumped.restorable(&["--kill"]);
         // The last that a restore does is to remove the links that it used; then the tree runs.
@@ -145,7 +162,7 @@ fn restores(criu: &Criu) {
         }
         assert_eq!(undone.code(), 0, "after {time:?}: {undone}");
         let again = dumped.restorable(&["--kill", "--show", "--exit-code"]);
-        assert_eq!(again.code(), 0, "after {time:?}: {again}");
+        assert_eq!(again.code(), 0, "after {time:?}: {undone}\n{again}");
         dumped.assert_restores(criu);
     }
     tell(&format!(
