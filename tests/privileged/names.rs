@@ -211,6 +211,10 @@ fn kubelet(criu: &Criu) {
     let names = ["k8s:web", "k8s:shop/web", "k8s:web/job", "k8s:shop/web/job", &archive("web", "job")];
     assert_found(&host, &left, header, &names);
     assert!(other.is_there());
+    // An archive that cannot be read may be of any id, and is in the way of none that is found.
+    write(&host, &archive("cut", "short"), "no archive");
+    let unread = format!("; {} cannot be read, and may be of it; names ", archive("cut", "short"));
+    assert_refused(&tool(&host, &format!("cri:{ID}x")).run(&[]), &["has no container", &unread]);
     // Of the two only this one is left.
     let removed = tool(&host, "cri:9b05").run(&[]);
     assert!(removed.code() == 0 && !other.is_there(), "{removed}");
