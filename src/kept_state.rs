@@ -3,6 +3,8 @@
 //! container has ended, and the empty file `checkpoint`. While it is there, no container can have that id, not even the
 //! restored one. It is runc's, so it is shown and never removed.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -63,8 +65,7 @@ impl KeptState {
 
     /// What makes runc forget it. It refuses to if the container runs after all.
     pub(crate) fn command(&self) -> Vec<u8> {
-        use std::os::unix::ffi::OsStrExt;
-        let word = |part: Option<&std::ffi::OsStr>| shell_word(part.unwrap_or_default().as_bytes());
+        let word = |part: Option<&OsStr>| shell_word(part.unwrap_or_default().as_bytes());
         let id = word(self.0.directory.file_name());
         match self.0.directory.parent() {
             Some(root) if root != Path::new(DEFAULT) => {

@@ -27,7 +27,7 @@ pub mod mountinfo;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
-pub mod on_device;
+mod on_device;
 mod origin;
 pub mod privilege;
 mod reading;

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use super::directory::{Absence, Sight};
 use crate::system::dir::FileIdentity;
 use crate::system::filesystem::FilesystemId;
-use crate::system::on_device::ReadError;
-use crate::system::unmounted::{Nearest, UnmountedFilesystem};
+use crate::system::unmounted::{Nearest, ReadError, UnmountedFilesystem};
 
 /// What a look at a place on such a device gives.
 #[derive(Debug)]

@@ -133,6 +133,12 @@ impl Collection {
         Collection { located, unusable: Vec::new() }
     }
 
+    /// Adds those of another.
+    pub(super) fn append(&mut self, other: Collection) {
+        self.located.extend(other.located);
+        self.unusable.extend(other.unusable);
+    }
+
     fn len(&self) -> usize {
         self.located.len() + self.unusable.len()
     }

@@ -254,8 +254,7 @@ pub(super) fn locate(engine: Engine, name: &OsStr, reading: Reading<'_>) -> Resu
             for located in &mut of_container.located {
                 located.context.container.complete(name.clone(), id.clone());
             }
-            found.located.extend(of_container.located);
-            found.unusable.extend(of_container.unusable);
+            found.append(of_container);
         }
     }
     if found.located.is_empty() && found.unusable.is_empty() {

@@ -23,8 +23,7 @@ use rustix::mount::{
 
 use super::device;
 use super::dir::{Directory, FileError, Name, failed};
-use super::on_device::ReadError;
-use super::unmounted::UnmountedFilesystem;
+use super::unmounted::{ReadError, UnmountedFilesystem};
 
 /// Detaches the mount with this id from the name in a directory, with all that is mounted below it. What is mounted
 /// there elsewhere stays as it is: a control group has one filesystem, and many mounts.

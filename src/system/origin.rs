@@ -60,7 +60,7 @@ impl Author {
 }
 
 /// Who says what the owners are on the filesystem of an open file.
-pub(super) fn author(file: &impl AsFd) -> Result<Author, Errno> {
+fn author(file: &impl AsFd) -> Result<Author, Errno> {
     Ok(author_on(mount_of(file)?))
 }
 

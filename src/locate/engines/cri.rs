@@ -3,7 +3,7 @@
 
 use super::super::container::{At, Container};
 use super::super::{Collection, own, podman};
-use super::containerd::{self};
+use super::containerd;
 use super::{Archives, Engine, NameError, kubernetes};
 
 /// All containers.

@@ -53,9 +53,7 @@ pub(super) fn containers(archives: Archives) -> Result<Vec<Container>, NameError
 pub(super) fn archived() -> Result<Collection, NameError> {
     let mut found = Collection::default();
     for store in STORES {
-        let Collection { located, unusable } = collection_at(Path::new(store))?;
-        found.located.extend(located);
-        found.unusable.extend(unusable);
+        found.append(collection_at(Path::new(store))?);
     }
     Ok(found)
 }
